@@ -1,0 +1,137 @@
+"""Every error that snoopsync raises on purpose.
+
+::
+
+    SnoopsyncError
+    ├── ConfigError               the configuration; every problem at once
+    ├── StateError                the state file can't be used
+    │   ├── StateLocked           another snoopsync holds it
+    │   ├── StateTooNew           a newer snoopsync wrote it
+    │   └── StateDamaged          it is no sound SQLite database
+    ├── FolderMissing             the folder is not there, or not the one it was
+    ├── FileChanged               a file was not the same before and after it was read
+    ├── ServiceUnavailable        the running service did not answer on its socket
+    └── CollectionError           the collection did not do what it was asked
+        ├── Unreachable           no answer at all: refused, reset, timed out
+        ├── Unavailable           an answer that says "later": 5xx, 408, 425, 429
+        ├── BadAnswer             an answer that is not the collection's: HTML, cut JSON
+        ├── Unauthorized          401, 403: the keys, or the clock
+        └── Refused               any other 4xx: asking again will not help
+            ├── NotFound          404
+            └── Conflict          409
+
+A ``CollectionError`` answers the one question a retry has to ask, in ``permanent``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class SnoopsyncError(Exception):
+    """The root: anything a user may meet, with a message written for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the configuration.
+
+    ``key`` is dotted (``folders[0].path``), ``line`` counts from 1 and is ``None`` where there is
+    no line to point at (a variable of the environment, a command's argument).
+    """
+
+    key: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        return f"{where}{self.key}: {self.message}"
+
+
+class ConfigError(SnoopsyncError):
+    """The configuration can't be used. ``problems`` has every reason, in the file's order."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        self.source = source
+        self.problems = problems
+        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+
+
+class StateError(SnoopsyncError):
+    """The state file can't be used as it is."""
+
+
+class StateLocked(StateError):
+    """Another snoopsync holds the state file."""
+
+
+class StateTooNew(StateError):
+    """The state file was written by a newer snoopsync."""
+
+
+class StateDamaged(StateError):
+    """The state file is not a sound SQLite database."""
+
+
+class FolderMissing(SnoopsyncError):
+    """A folder is not there, can't be read, or is another one than it was."""
+
+
+class FileChanged(SnoopsyncError):
+    """A file was not the same before and after it was read."""
+
+
+class ServiceUnavailable(SnoopsyncError):
+    """The running service did not answer on its socket."""
+
+
+class CollectionError(SnoopsyncError):
+    """The collection did not do what it was asked.
+
+    ``status`` is the HTTP status, ``None`` where there was no answer; ``message`` what the service
+    said, or what happened; ``retry_after`` the seconds it asked to be left alone, if it did.
+    """
+
+    #: Would the same request fail again, however often it is sent?
+    permanent: bool = False
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message if status is None else f"{status} {message}")
+
+
+class Unreachable(CollectionError):
+    """There was no answer: connection refused or reset, a name not found, a timeout."""
+
+
+class Unavailable(CollectionError):
+    """The service answered that it can't now: 5xx, 408, 425 or 429."""
+
+
+class BadAnswer(CollectionError):
+    """The answer is not one of the collection's: HTML, truncated JSON, a key that is missing."""
+
+
+class Unauthorized(CollectionError):
+    """401 or 403: the service does not take the keys (or the clock is off)."""
+
+    permanent = True
+
+
+class Refused(CollectionError):
+    """The service will not take this request, however often it is sent."""
+
+    permanent = True
+
+
+class NotFound(Refused):
+    """404: the collection has no such image."""
+
+
+class Conflict(Refused):
+    """409: the collection has an image under this ID already."""

@@ -1,0 +1,119 @@
+"""What a collection is: the operations that every implementation has, and what they answer.
+
+Three things implement ``ImageCollection``: the HTTP client (``collection.Collection``), the
+embedded collection (``embedded.EmbeddedCollection``) and the retrying coat that goes around either
+(``retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
+published VisualSnoop client; where that client returned a refusal, these raise a
+``CollectionError``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, NotRequired, Protocol, TypedDict
+
+#: An image to send: a path, or a binary file that is read from where it stands to its end.
+ImageSource = str | bytes | os.PathLike[str] | BinaryIO
+
+
+class ImageAnswer(TypedDict):
+    """The answer about one image. ``image_time`` is ISO 8601, when its bytes last changed."""
+
+    status: int
+    message: str
+    collection_id: str
+    image_id: str
+    image_time: str
+
+
+class Match(TypedDict):
+    """One image that is like the one asked about.
+
+    ``rank`` is 0 for the same picture and grows as they differ. ``sha256`` (hexadecimal, of the
+    image's bytes) is only there when the service gives it, as ours does.
+    """
+
+    id: str
+    rank: int
+    sha256: NotRequired[str]
+
+
+class SearchAnswer(TypedDict):
+    """The answer to a search; ``results`` has the best match first."""
+
+    status: int
+    message: str
+    collection_id: str
+    results: list[Match]
+
+
+class SearchByIdAnswer(SearchAnswer):
+    """The answer to a search by ID: with the image that was asked about, which is no result."""
+
+    image_id: str
+    image_time: str
+
+
+class ListedImage(TypedDict):
+    """One line of a listing."""
+
+    id: str
+    image_time: str
+
+
+class ListAnswer(TypedDict):
+    """One page of the listing, newest first; ``next_image_id`` starts the next, if there is one."""
+
+    status: int
+    message: str
+    collection_id: str
+    images: list[ListedImage]
+    next_image_id: str | None
+
+
+class ImageCollection(Protocol):
+    """A collection of images that can be searched by likeness. Its methods may be called from
+    several threads at once, and raise ``CollectionError``."""
+
+    @property
+    def id(self) -> str:
+        """The collection's ID."""
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+
+    def add_image(
+        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+    ) -> ImageAnswer:
+        """Add an image, under an ID of the service's making if ``image_id`` is ``None``.
+
+        Raises ``Conflict`` if the ID is there already; with ``update_existing`` replaces that
+        image, and raises ``NotFound`` if there is none (some services add it instead: 201).
+        """
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        """Is it there? Raises ``NotFound`` if not."""
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        """Remove it. Raises ``NotFound`` if it is not there."""
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        """One page of the listing, from the image ``start`` on, newest first."""
+
+    def images(self) -> Iterator[ListedImage]:
+        """Every image of the collection, page after page."""
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        """Images like one of the collection, itself left out. Raises ``NotFound``."""
+
+    def search_images(self, image: ImageSource) -> SearchAnswer:
+        """Images like this one."""
+
+    def close(self) -> None:
+        """Let go of connections and files. A call under way may fail; none may be made after."""

@@ -11,8 +11,10 @@
     ├── FolderMissing             the folder is not there, or not the one it was
     ├── FileChanged               a file was not the same before and after it was read
     ├── ServiceUnavailable        the running service did not answer on its socket
+    ├── Stopped                   snoopsync is shutting down: the call was not made, or given up
     └── CollectionError           the collection did not do what it was asked
-        ├── Unreachable           no answer at all: refused, reset, timed out
+        ├── Unreachable           no answer at all: reset, timed out
+        │   └── NotConnected      no connection either, so that nothing was sent
         ├── Unavailable           an answer that says "later": 5xx, 408, 425, 429
         ├── BadAnswer             an answer that is not the collection's: HTML, cut JSON
         ├── Unauthorized          401, 403: the keys, or the clock
@@ -86,6 +88,10 @@ class ServiceUnavailable(SnoopsyncError):
     """The running service did not answer on its socket."""
 
 
+class Stopped(SnoopsyncError):
+    """snoopsync is shutting down: a call that waited was given up."""
+
+
 class CollectionError(SnoopsyncError):
     """The collection did not do what it was asked.
 
@@ -106,7 +112,13 @@ class CollectionError(SnoopsyncError):
 
 
 class Unreachable(CollectionError):
-    """There was no answer: connection refused or reset, a name not found, a timeout."""
+    """There was no answer: the connection was reset or closed, or the time ran out. Whether the
+    request was carried out can't be known."""
+
+
+class NotConnected(Unreachable):
+    """There was no connection: refused, a name not found, a certificate not trusted. The request
+    was never sent."""
 
 
 class Unavailable(CollectionError):

@@ -36,6 +36,12 @@ class Place(NamedTuple):
         """The last part of the path."""
         return self.path.rpartition(b"/")[2]
 
+    @property
+    def text(self) -> str:
+        """The path as Python has it in a ``str``: bytes that are not UTF-8 become surrogates, from
+        which ``os.fsencode`` gets them back."""
+        return os.fsdecode(self.path)
+
     def __str__(self) -> str:
         return f"{self.folder}/{printable(self.path)}"
 
@@ -49,6 +55,14 @@ def printable(path: bytes) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+#: SQLite's integers are signed and of 64 bits. An inode may be larger (on some network file
+#: systems), and so may a time after the year 2262.
+_INT64_END = 1 << 63
+
+#: A fingerprint's four numbers, as they are compared a hundred thousand at a time.
+FingerprintKey = tuple[int, int, int, int]
 
 
 class Fingerprint(NamedTuple):
@@ -65,7 +79,22 @@ class Fingerprint(NamedTuple):
     @classmethod
     def of(cls, stat: os.stat_result) -> Fingerprint:
         """The fingerprint in an ``os.stat_result``."""
-        return cls(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        return cls(*fingerprint_key(stat))
+
+    def same_file(self, other: Fingerprint) -> bool:
+        """Alike but for ctime, which a rename changes."""
+        return self[:3] == other[:3]
+
+
+def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
+    """The numbers of a fingerprint, each wrapped into 64 bits where it is larger."""
+    key = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if max(key) < _INT64_END:
+        return key
+    inode, size, mtime_ns, ctime_ns = (
+        (part + _INT64_END) % (2 * _INT64_END) - _INT64_END for part in key
+    )
+    return inode, size, mtime_ns, ctime_ns
 
 
 def image_ids(owner: str, place: Place) -> Iterator[str]:
@@ -107,26 +136,43 @@ class FolderState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """What the collection is known to hold for an image: the file that was sent."""
+class File:
+    """A regular file is there. ``submount``: not on the device that the folder itself is on."""
 
     fingerprint: Fingerprint
-    sha256: bytes
+    submount: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no file: proven by directories that are what they were and can be listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """Nothing may be concluded; ``reason`` says why, for people."""
+
+    reason: str
+
+
+Sight = File | Gone | Unclear
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What the state file knows of one image.
 
-    ``confirmed`` is ``None`` from when the ID is given until the collection has answered.
-    ``displaced`` says that the file at ``place`` is another picture by now: this one is gone.
-    ``tried`` is the file that was refused, ``retry_at`` (seconds, Unix time) when to ask again.
+    ``seen`` is the file as it was when it was last planned for, whether or not it has been sent
+    yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` until it did. ``dirty``
+    says that something was planned and has not been confirmed: until it is, nobody knows what the
+    collection holds. ``submount``: the file was on another device than the folder itself.
+    ``doomed``: its deletion is held, or was approved and is not done.
     """
 
     image_id: str
     place: Place
-    confirmed: Confirmed | None = None
-    displaced: bool = False
-    tried: Fingerprint | None = None
-    retry_at: float | None = None
-    approved: bool = False
+    seen: Fingerprint
+    submount: bool = False
+    sha256: bytes | None = None
+    dirty: bool = False
+    doomed: bool = False

@@ -1,0 +1,5 @@
+"""``python -m snoopsync``."""
+
+from snoopsync.cli import main
+
+main()

@@ -1,0 +1,135 @@
+"""Looks for duplicates of what the collection has confirmed, and tells of each pair once.
+
+It comes after the mirror and never holds it up: an image that could not be searched for stays due.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snoopsync.alerts import judge
+from snoopsync.errors import NotFound
+from snoopsync.model import Place
+from snoopsync.pairs import Due, Duplicate, Pairs, Side
+from snoopsync.protocol import ImageCollection
+
+log = logging.getLogger("snoopsync.duplicates")
+
+_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One new pair: a picture that was added, and one that it is like."""
+
+    image: Side
+    match: Side
+    rank: int
+
+    @classmethod
+    def of(cls, pair: Duplicate) -> Alert:
+        """The alert about a pair: the image whose search found the other comes first."""
+        image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
+        return cls(image, match, pair.rank)
+
+    def __str__(self) -> str:
+        kind = "the same picture as" if self.rank == 0 else "like"
+        image, match = _describe(self.image), _describe(self.match)
+        return f"duplicate: {image} is {kind} {match}, rank {self.rank}"
+
+    def fields(self) -> dict[str, Any]:
+        """The alert's stable keys, for logs that are read by programs."""
+        return {
+            "event": "duplicate",
+            "folder": _folder(self.image.place),
+            "path": _path(self.image.place),
+            "image_id": self.image.image_id,
+            "match_folder": _folder(self.match.place),
+            "match_path": _path(self.match.place),
+            "match_id": self.match.image_id,
+            "rank": self.rank,
+        }
+
+
+class Alerter:
+    """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
+    are recorded, and not alerted about."""
+
+    def __init__(
+        self,
+        collection: ImageCollection,
+        pairs: Pairs,
+        max_rank: int,
+        announce: Callable[[Alert], None],
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self._collection = collection
+        self._pairs = pairs
+        self._max_rank = max_rank
+        self._announce = announce
+        self._quiet = quiet
+
+    def work_off(self, is_stopped: Callable[[], bool]) -> None:
+        """Search for every image that is due, and tell of what was found. Raises
+        ``CollectionError``; what is left then is still due."""
+        self._tell()
+        while batch := self._pairs.due(_BATCH):
+            for due in batch:
+                if is_stopped():
+                    return
+                self._search(due)
+                self._tell()
+
+    def _search(self, due: Due) -> None:
+        try:
+            matches = self._collection.search_images_by_id(due.image_id)["results"]
+        except NotFound:
+            matches = []
+        findings = judge(due.image_id, matches, self._pairs.current(due.image_id), self._max_rank)
+        self._pairs.record(due, findings.pairs, findings.gone, time.time())
+
+    def _tell(self) -> None:
+        # Told first, marked after: should the machine stop in between, the alert comes twice. The
+        # other way round it might never come.
+        untold = self._pairs.untold()
+        if untold:
+            if not self._quiet:
+                for pair in untold:
+                    self._announce(Alert.of(pair))
+            self._pairs.told(untold)
+
+
+def announce_to_log(alert: Alert) -> None:
+    """One warning a pair."""
+    log.warning("%s", alert, extra={"fields": alert.fields()})
+
+
+def announce_to_file(path: Path) -> Callable[[Alert], None]:
+    """One JSON line a pair, appended to a file that may be rotated away at any time."""
+
+    def announce(alert: Alert) -> None:
+        announce_to_log(alert)
+        line = json.dumps({"time": time.time()} | alert.fields())
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return announce
+
+
+def _describe(side: Side) -> str:
+    return f"{side.place or 'an image of no folder here'} ({side.image_id})"
+
+
+def _folder(place: Place | None) -> str | None:
+    return None if place is None else place.folder
+
+
+def _path(place: Place | None) -> str | None:
+    return None if place is None else place.text

@@ -1,0 +1,221 @@
+"""What the collection's answer means: the HTTP status first, then the JSON, if there is some.
+
+Everything here takes an answer that has arrived and returns what it says, or the error it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from snoopsync.errors import (
+    BadAnswer,
+    CollectionError,
+    Conflict,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+from snoopsync.protocol import ImageAnswer, ListAnswer, SearchAnswer, SearchByIdAnswer
+
+#: No service is left alone for longer than this, whatever it asks for.
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+
+#: A clock that is off by more may be why a signature is not taken.
+_CLOCK_TOLERANCE_SECONDS = 60.0
+
+_LONGEST_MESSAGE = 200
+
+#: Statuses outside 5xx that say "later".
+_LATER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it arrived. ``headers`` finds its names in any case."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Which collection the keys open, and whose it is."""
+
+    collection_id: str
+    collection_name: str
+    user: str
+
+
+def refusal(answer: Answer, now: float) -> CollectionError | None:
+    """The error that the answer is, or ``None`` for a success. ``now`` is in Unix seconds."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    message = said(answer)
+    if status in (401, 403):
+        return Unauthorized(message + _clock_hint(answer, now), status=status)
+    if status == 404:
+        return NotFound(message, status=status)
+    if status == 409:
+        return Conflict(message, status=status)
+    if status in _LATER or status >= 500:
+        return Unavailable(message, status=status, retry_after=retry_after(answer, now))
+    if status >= 400:
+        return Refused(message, status=status)
+    location = answer.headers.get("Location")
+    if location:
+        message = f"{message}: the endpoint is moved to {one_line(location)}"
+    return BadAnswer(message, status=status)
+
+
+def said(answer: Answer) -> str:
+    """What the service says in its answer, on one line: the JSON's message, else the status's
+    name, else the beginning of the text."""
+    try:
+        message = json.loads(answer.body)["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        message = None
+    if isinstance(message, str) and one_line(message):
+        return one_line(message)
+    return (
+        one_line(answer.reason) or one_line(answer.body.decode("utf-8", "replace")) or "no reason"
+    )
+
+
+def one_line(text: str) -> str:
+    """The text's first line that has something in it, printable, and cut to a readable length."""
+    # Cut first: it may be megabytes.
+    for line in text[: 20 * _LONGEST_MESSAGE].splitlines():
+        printable = "".join(char if char.isprintable() else " " for char in line)
+        if words := " ".join(printable.split()):
+            return words if len(words) <= _LONGEST_MESSAGE else words[:_LONGEST_MESSAGE] + "…"
+    return ""
+
+
+def retry_after(answer: Answer, now: float) -> float | None:
+    """The seconds for which the service asks to be left alone, if it does.
+
+    The header has seconds or a date (RFC 9110, 10.2.3). At least 0, and at most
+    ``LONGEST_RETRY_AFTER_SECONDS``.
+    """
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
+        seconds = float(text)
+    else:
+        date = _date(text)
+        if date is None:
+            return None
+        seconds = date - now
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _date(text: str) -> float | None:
+    """A header's date in Unix seconds, or ``None`` if it is none."""
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _clock_hint(answer: Answer, now: float) -> str:
+    date = _date(answer.headers.get("Date", ""))
+    if date is None or abs(now - date) <= _CLOCK_TOLERANCE_SECONDS:
+        return ""
+    direction = "ahead of" if now > date else "behind"
+    return f" (this clock is {abs(now - date):.0f} s {direction} the service's)"
+
+
+def session(answer: Answer) -> Session:
+    """Who the keys are. Raises ``BadAnswer``, as all of these do."""
+    found = _object(answer)
+    _require(answer, found, collection_id=str, collection_name=str, user=str)
+    return Session(found["collection_id"], found["collection_name"], found["user"])
+
+
+def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> ImageAnswer:
+    """The answer to an image that was sent or deleted.
+
+    The status has said that it is done, so whatever the body leaves out is filled in with what is
+    known: the ID that was asked for, the collection's ID, an empty ``image_time``.
+    """
+    found = {
+        "message": one_line(answer.reason),
+        "collection_id": collection_id,
+        "image_time": "",
+        **({} if image_id is None else {"image_id": image_id}),
+        **(_object(answer) if answer.body.strip() else {"status": answer.status}),
+    }
+    return _image(answer, found)
+
+
+def image(answer: Answer) -> ImageAnswer:
+    """The answer about an image."""
+    return _image(answer, _object(answer))
+
+
+def _image(answer: Answer, found: dict[str, Any]) -> ImageAnswer:
+    _require(answer, found, collection_id=str, image_id=str, image_time=str)
+    return cast(ImageAnswer, found)
+
+
+def search(answer: Answer) -> SearchAnswer:
+    """The answer to a search by an image's bytes."""
+    found = _object(answer)
+    _require(answer, found, collection_id=str, results=list)
+    for match in found["results"]:
+        _require(answer, match, id=str, rank=int)
+    return cast(SearchAnswer, found)
+
+
+def search_by_id(answer: Answer) -> SearchByIdAnswer:
+    """The answer to a search by an image's ID."""
+    found = search(answer)
+    _require(answer, found, image_id=str, image_time=str)
+    return cast(SearchByIdAnswer, found)
+
+
+def listing(answer: Answer) -> ListAnswer:
+    """One page of the listing."""
+    found = _object(answer)
+    _require(answer, found, collection_id=str, images=list)
+    for listed in found["images"]:
+        _require(answer, listed, id=str, image_time=str)
+    if found.setdefault("next_image_id", None) is not None:
+        _require(answer, found, next_image_id=str)
+    return cast(ListAnswer, found)
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """The JSON object in the body, with the status that HTTP has and some message."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        begins = one_line(answer.body.decode("utf-8", "replace"))[:60]
+        raise BadAnswer(f"not the collection's JSON but {begins!r}", status=answer.status)
+    found["status"] = answer.status
+    if not isinstance(found.get("message"), str):
+        found["message"] = one_line(answer.reason)
+    return found
+
+
+def _require(answer: Answer, found: object, **types: type) -> None:
+    """Raises ``BadAnswer`` unless ``found`` is an object with all these keys, of these types."""
+    for key, expected in types.items():
+        value = found.get(key) if isinstance(found, dict) else None
+        # JSON's true is no number, though Python's is an int.
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise BadAnswer(
+                f"the collection's JSON has no usable {key!r}: {value!r:.60}", status=answer.status
+            )

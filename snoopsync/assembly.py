@@ -1,0 +1,224 @@
+"""Puts the parts together, for the service and for a single resync, and takes them apart again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Collection as Container
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from snoopsync.alerter import Alerter, announce_to_file, announce_to_log
+from snoopsync.collection import Collection, insecure
+from snoopsync.config import Config, FolderConfig
+from snoopsync.database import Database, move_aside
+from snoopsync.deletions import DeletionGuard
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.errors import FolderMissing, StateDamaged
+from snoopsync.folder import Folder
+from snoopsync.mirror import Mirror, Settings
+from snoopsync.model import printable
+from snoopsync.mounts import choose_watch
+from snoopsync.outage import RetryPolicy
+from snoopsync.pairs import Pairs
+from snoopsync.protocol import ImageCollection
+from snoopsync.retrying import RetryingCollection
+from snoopsync.selection import Selection
+from snoopsync.state import FolderRow, State
+from snoopsync.survey import Pace, Survey, Watch
+from snoopsync.watcher import PollWatch, Watcher
+
+log = logging.getLogger("snoopsync")
+
+#: The fact that remembers which collection the state file is about.
+COLLECTION_FACT = "collection_id"
+
+#: How long a command waits for a collection that is away.
+COMMAND_PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The parts, put together."""
+
+    config: Config
+    state: State
+    pairs: Pairs
+    collection: RetryingCollection
+    surveys: tuple[Survey, ...]
+    mirror: Mirror
+    alerter: Alerter
+
+
+def embedded_path(state: Path) -> Path:
+    """Where the embedded collection of this state file is."""
+    return state.parent / "collection" / "collection.sqlite3"
+
+
+@contextmanager
+def opened_collection(
+    config: Config, timeout_seconds: float | None = None, *, make: bool = True
+) -> Iterator[ImageCollection]:
+    """The configured collection, without its coat. ``timeout_seconds`` instead of the configured
+    timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
+    one takes its place."""
+    settings = config.collection
+    if not settings.embedded:
+        if insecure(settings.endpoint):
+            log.warning(
+                "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
+                " on the way can read and change them. Use https://",
+                settings.endpoint,
+            )
+        with Collection(
+            public_key=settings.public_key or "",
+            secret_key=settings.secret_key.reveal() if settings.secret_key else "",
+            endpoint=settings.endpoint,
+            timeout=timeout_seconds or settings.timeout_seconds,
+        ) as service:
+            yield service
+        return
+    with ExitStack() as stack:
+        path = embedded_path(config.state)
+        if not make and not path.exists():
+            path = Path(stack.enter_context(TemporaryDirectory())) / path.name
+        yield stack.enter_context(closing(EmbeddedCollection(path)))
+
+
+def open_state(path: Path) -> Database:
+    """Open the state file. A damaged one is moved aside, and a new one begun: it is rebuilt from
+    the folders and the collection's listing."""
+    try:
+        return Database(path)
+    except StateDamaged as error:
+        aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%SZ"))
+        log.warning("%s; it is now %s, and is rebuilt from disk and collection", error, aside)
+        return Database(path)
+
+
+@contextmanager
+def assembled(
+    config: Config,
+    database: Database,
+    collection: ImageCollection,
+    *,
+    stop: threading.Event,
+    patience_seconds: float | None,
+    watcher: Watcher | None = None,
+    only: Container[str] | None = None,
+    rehearsal: bool = False,
+) -> Iterator[Assembly]:
+    """Put the parts together. Without a ``watcher`` the folders are only scanned, ``only`` those
+    named there. What is given here stays the caller's to close."""
+    sync = config.sync
+    state = State(database)
+    coat = RetryingCollection(
+        collection, stop=stop, policy=RetryPolicy(patience_seconds=patience_seconds)
+    )
+    surveys = surveys_of(config, state, watcher, only)
+    settings = Settings(
+        owner=config.collection.owner,
+        settle_seconds=0.0 if rehearsal else sync.settle_seconds,
+        delete_after_seconds=0.0 if rehearsal else sync.delete_after_seconds,
+        workers=sync.workers,
+        rehearsal=rehearsal,
+    )
+    mirror = Mirror(settings, surveys, state, DeletionGuard(sync.hold_deletes_over, state), coat)
+    pairs = Pairs(database)
+    announce = (
+        announce_to_log
+        if config.duplicates.log is None
+        else announce_to_file(config.duplicates.log)
+    )
+    alerter = Alerter(
+        coat, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
+    )
+    yield Assembly(config, state, pairs, coat, surveys, mirror, alerter)
+
+
+def surveys_of(
+    config: Config,
+    state: State,
+    watcher: Watcher | None = None,
+    only: Container[str] | None = None,
+) -> tuple[Survey, ...]:
+    """The configured folders, written into the state file, each with its survey."""
+    register_folders(config, state)
+    rows = {row.name: row for row in state.folders()}
+    return tuple(
+        _survey(
+            folder,
+            rows[folder.name],
+            state,
+            config.sync.rescan_interval_seconds,
+            watcher,
+            dormant=only is not None and folder.name not in only,
+        )
+        for folder in config.folders
+    )
+
+
+def register_folders(config: Config, state: State) -> None:
+    """Write the configured folders into the state file. A folder that was renamed, and is in the
+    configuration under its new name, stays the same folder."""
+    rows = {row.name: row for row in state.folders()}
+    configured = {folder.name for folder in config.folders}
+    dropped = {
+        (row.device or 0, row.inode): row
+        for name, row in rows.items()
+        if name not in configured and row.inode is not None
+    }
+    with state.transaction():
+        for folder in config.folders:
+            row = rows.get(folder.name)
+            if row is None:
+                before = dropped.get(_identity(folder) or (0, 0))
+                if before is not None:
+                    log.info("folder %s is now called %s", before.name, folder.name)
+                    state.rename_folder(before.name, folder.name)
+                    row = before
+                    del rows[before.name]
+            path = os.fsencode(folder.path)
+            device, inode = (row.device, row.inode) if row else (None, None)
+            last_scan = row.last_scan if row else None
+            state.save_folder(FolderRow(folder.name, path, device, inode, last_scan=last_scan))
+        for name in rows.keys() - configured:
+            state.drop_folder(name)
+
+
+def _identity(folder: FolderConfig) -> tuple[int, int] | None:
+    try:
+        return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
+    except FolderMissing:
+        return None
+
+
+def _survey(
+    config: FolderConfig,
+    row: FolderRow,
+    state: State,
+    rescan_seconds: float,
+    watcher: Watcher | None,
+    *,
+    dormant: bool,
+) -> Survey:
+    path = os.fsencode(config.path)
+    folder = Folder(config.name, path, Selection(config.include, config.exclude))
+    watch: Watch = PollWatch()
+    poll_seconds = None
+    if watcher is not None:
+        choice = choose_watch(config.watch, path)
+        log.info(
+            "folder %s: %s, by %s (%s)", config.name, printable(path), choice.mode, choice.reason
+        )
+        row = state.set_watch(row, choice.mode)
+        if choice.mode == "poll":
+            poll_seconds = config.poll_interval_seconds
+        else:
+            watch = watcher.watch(config.name, path)
+    return Survey(folder, watch, state, row, Pace(rescan_seconds, poll_seconds), dormant=dormant)

@@ -1,0 +1,291 @@
+"""The client of a collection that is a service: one HTTP request per call.
+
+Whether a failed call is worth another try is said by the error (``CollectionError.permanent``);
+trying again is ``retrying``'s job.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from snoopsync import answers
+from snoopsync.answers import Answer
+from snoopsync.connections import OpenSockets, pool_classes, trouble
+from snoopsync.errors import BadAnswer, NotConnected, NotFound
+from snoopsync.paging import PAGE_IMAGES, listed
+from snoopsync.protocol import (
+    ImageAnswer,
+    ImageSource,
+    ListAnswer,
+    ListedImage,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
+from snoopsync.signing import Signer, quoted_id
+from snoopsync.sources import Body, SourceFailed, opened
+from snoopsync.version import __version__
+
+DEFAULT_ENDPOINT = "http://visualsnoop.com/api/v1"
+
+#: More is no answer of a collection: a page of 1,000 images has some 150 KB.
+_LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
+
+#: Connections that are kept for the next call; calls at the same time may be more.
+_KEPT_CONNECTIONS = 64
+
+_PIECE_BYTES = 64 * 1024
+
+
+class Collection:
+    """A collection behind an endpoint, opened with a pair of keys.
+
+    ``timeout`` is in seconds: for the connection, for every piece of a body to be taken, and for
+    the whole answer. ``now`` gives the time in Unix seconds. May be used by several threads.
+    Raises ``ValueError`` for an endpoint or a key that can't be one.
+    """
+
+    def __init__(
+        self,
+        public_key: str,
+        secret_key: str,
+        endpoint: str = DEFAULT_ENDPOINT,
+        timeout: float = 30.0,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.endpoint = endpoint
+        self._origin, self._base_path = _split_endpoint(endpoint)
+        self._signer = Signer(public_key, secret_key)
+        self._timeout = timeout
+        self._now = now
+        self._sockets = OpenSockets()
+        self._adapter = _Adapter(self._sockets)
+        # Of requests' Session only this is wanted: proxies and certificates from the environment.
+        # Its cookies, redirects and .netrc are not (a .netrc would replace the signature).
+        with requests.Session() as session:
+            environment = session.merge_environment_settings(self._origin, {}, True, None, None)
+        self._environment: dict[str, Any] = {**environment}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._signer.public_key!r}, endpoint={self.endpoint!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut every connection: calls under way in other threads fail with ``Unreachable``."""
+        self._sockets.cut()
+        self._adapter.close()
+
+    @cached_property
+    def _session(self) -> answers.Session:
+        return answers.session(self._ask("GET", "/collection", session="init"))
+
+    @property
+    def id(self) -> str:
+        """The collection's ID. Like ``name`` and ``user`` it is asked for once, when needed."""
+        return self._session.collection_id
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._session.collection_name
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self._session.user
+
+    def add_image(
+        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+    ) -> ImageAnswer:
+        """Send an image, as ``ImageCollection`` says.
+
+        What reading the image raises is raised as it is, and then nothing was stored.
+        """
+        if update_existing and image_id is None:
+            raise NotFound("to update an image, say which: image_id")
+        method = "PUT" if update_existing else "POST"
+        answer = self._ask(method, _image_path(image_id), image)
+        return answers.changed_image(answer, image_id, self._known_id())
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        """Is it there? Raises ``NotFound`` if not."""
+        return answers.image(self._ask("GET", _image_path(image_id)))
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        """Remove it. Raises ``NotFound`` if it is not there."""
+        answer = self._ask("DELETE", _image_path(image_id))
+        return answers.changed_image(answer, image_id, self._known_id())
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        """One page of the listing, from the image ``start`` on, newest first."""
+        query = {"start": start, "count": None if count is None else str(count)}
+        return answers.listing(self._ask("GET", "/images", **query))
+
+    def images(self) -> Iterator[ListedImage]:
+        """Every image of the collection, each once, while pages are read as needed."""
+        return listed(lambda start: self.get_images(start, PAGE_IMAGES))
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        """Images like one of the collection, itself left out. Raises ``NotFound``."""
+        return answers.search_by_id(self._ask("GET", f"/search/{quoted_id(image_id)}"))
+
+    def search_images(self, image: ImageSource) -> SearchAnswer:
+        """Images like this one."""
+        return answers.search(self._ask("POST", "/search", image))
+
+    def _known_id(self) -> str:
+        """The collection's ID if it was asked for already: it is not worth a request."""
+        known: answers.Session | None = self.__dict__.get("_session")
+        return known.collection_id if known else ""
+
+    def _ask(
+        self, method: str, path: str, image: ImageSource | None = None, **query: str | None
+    ) -> Answer:
+        """The successful answer to one request. Raises ``CollectionError``, and whatever opening
+        and reading the image raises."""
+        if image is None:
+            answer = self._exchange(self._request(method, path, query, None))
+        else:
+            with opened(image) as file:
+                answer = self._exchange(self._request(method, path, query, Body(file)))
+        if (error := answers.refusal(answer, self._now())) is not None:
+            raise error
+        return answer
+
+    def _request(
+        self, method: str, path: str, query: dict[str, str | None], body: Body | None
+    ) -> requests.PreparedRequest:
+        given = {name: value for name, value in query.items() if value is not None}
+        suffix = f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
+        path = self._base_path + path
+        # Filled in by hand: prepare() would decode %2E, and guess at the body's length.
+        request = requests.PreparedRequest()
+        request.method = method
+        request.url = self._origin + path + suffix
+        request.headers = requests.structures.CaseInsensitiveDict(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": f"snoopsync/{__version__}",
+                "X-Visualsnoop-Client-Version": f"snoopsync/{__version__}",
+                **self._signer.headers(method, path, self._now()),
+            }
+        )
+        if body is not None:
+            request.headers["Content-Type"] = "application/octet-stream"
+            request.headers["Content-Length"] = str(body.length)
+            request.body = body if body.length else b""  # type: ignore[assignment]  # bytes or str, say the stubs
+        return request
+
+    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+        """Send the request and read the answer.
+
+        Every foreign error is translated here, and raised when it is no longer being handled: so
+        its ``__context__`` does not lead to the request and its headers.
+        """
+        error: Exception
+        if self._sockets.cut_off:
+            raise NotConnected("this collection's client is closed")
+        try:
+            with self._adapter.send(
+                request, timeout=self._timeout, **self._environment
+            ) as response:
+                return Answer(
+                    response.status_code, response.reason or "", response.headers, _read(response)
+                )
+        except SourceFailed as failed:
+            error = failed.error
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            OSError,
+        ) as foreign:
+            error = trouble(foreign, urlsplit(self._origin).netloc, self._timeout)
+        raise error
+
+
+class _Adapter(HTTPAdapter):
+    """requests' connections to the service, without its retries, shared by all threads."""
+
+    def __init__(self, sockets: OpenSockets) -> None:
+        self._pool_classes = pool_classes(sockets)
+        super().__init__(pool_maxsize=_KEPT_CONNECTIONS, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = self._pool_classes
+        return manager
+
+
+def _read(response: requests.Response) -> bytes:
+    """The answer's body. Of a refusal, what could be had of it: its status is enough."""
+    body = bytearray()
+    refused = response.status_code >= 300
+    try:
+        for piece in response.iter_content(_PIECE_BYTES):
+            body += piece
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                break
+    except requests.RequestException:
+        if not refused:
+            raise
+    if len(body) > _LARGEST_ANSWER_BYTES and not refused:
+        raise BadAnswer("the answer has no end", status=response.status_code)
+    return bytes(body)
+
+
+def _image_path(image_id: str | None) -> str:
+    """Where an image is; ``None`` is where one is added under an ID of the service's making."""
+    return "/image" if image_id is None else f"/image/{quoted_id(image_id)}"
+
+
+def _split_endpoint(endpoint: str) -> tuple[str, str]:
+    """Scheme and host as they are connected to, and the path as it is sent, without ``/`` at its
+    end."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"an endpoint is like https://host/api/v1, not {endpoint!r}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("an endpoint has no user, no query and no fragment in it")
+    # requests knows how a host in another script is written.
+    url = requests.Request("GET", f"{parts.scheme}://{parts.netloc}/").prepare().url
+    path = quote(parts.path.strip("/"), safe="/%:@!$&'()*+,;=")
+    return str(url).rstrip("/"), f"/{path}" if path else ""
+
+
+def insecure(endpoint: str) -> bool:
+    """Would requests to it go over a network for all to read, and to change? The signature covers
+    neither query nor body."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "http" and not loopback

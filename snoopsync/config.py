@@ -1,0 +1,270 @@
+"""The configuration: what it can say, and what it says by default.
+
+``Config`` and its parts are the schema: a field's metadata names its key and how that is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import platformdirs
+
+from snoopsync import readers
+from snoopsync.document import MAPPING, TEXT, SettingError, Value, key, read_fields
+from snoopsync.errors import ConfigError, Problem
+from snoopsync.model import printable
+from snoopsync.readers import EMBEDDED, choice, duration, section, whole
+from snoopsync.secrets import Secret
+
+_SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
+
+
+class Watch(StrEnum):
+    """How changes in a folder are noticed. ``AUTO``: by events where the file system has them."""
+
+    AUTO = "auto"
+    EVENTS = "events"
+    POLL = "poll"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log is written. ``AUTO``: for where it goes."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+    JOURNAL = "journal"
+
+
+def default_state_path() -> Path:
+    """Where the state file is when the configuration does not say."""
+    return platformdirs.user_state_path("snoopsync", appauthor=False) / "state.sqlite3"
+
+
+def default_owner(host: str | None = None) -> str:
+    """The owner for a host of this name; without one, for this host."""
+    label = (socket.gethostname() if host is None else host).partition(".")[0].lower()
+    return re.sub(r"[^a-z0-9-]+", "-", label)[:32].strip("-") or "snoopsync"
+
+
+def default_name(folder: Path) -> str:
+    """The last part of the path, with what a name can't have written as an escape: ``\\n``.
+
+    Raises ``SettingError`` if that is no name: the path is ``/``, or the escapes make it too long.
+    """
+    name = folder.name if readers.is_name(folder.name) else printable(os.fsencode(folder.name))
+    if not readers.is_name(name):
+        raise SettingError("needs a name: the last part of its path can't be one")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """The collection that the folders are mirrored into."""
+
+    endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
+    public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
+    secret_key: Secret | None = field(default=None, metadata=key("secret_key", readers.secret))
+    secret_key_file: Path | None = field(
+        default=None, metadata=key("secret_key_file", readers.path)
+    )
+    owner: str = field(default_factory=default_owner, metadata=key("owner", readers.owner))
+    timeout_seconds: float = field(default=30.0, metadata=key("timeout", duration("1ms")))
+
+    @property
+    def embedded(self) -> bool:
+        """Is it the one that comes with snoopsync, instead of a service?"""
+        return self.endpoint == EMBEDDED
+
+
+@dataclass(frozen=True, slots=True)
+class FolderConfig:
+    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute."""
+
+    name: str = field(metadata=key("name", readers.name))
+    path: Path = field(metadata=key("path", readers.path))
+    include: tuple[str, ...] | None = field(
+        default=None, metadata=key("include", readers.some_patterns)
+    )
+    exclude: tuple[str, ...] = field(
+        default=(".thumbnails/", "@eaDir/"), metadata=key("exclude", readers.patterns)
+    )
+    watch: Watch = field(default=Watch.AUTO, metadata=key("watch", choice(Watch)))
+    poll_interval_seconds: float = field(
+        default=30.0, metadata=key("poll_interval", duration("1s"))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPolicy:
+    """Deletions wait when there are more than ``count``, and more than ``percent`` of a folder."""
+
+    count: int = field(default=50, metadata=key("count", whole(0, 10**9 - 1)))
+    percent: int = field(default=10, metadata=key("percent", whole(0, 100)))
+
+
+def _hold_policy(value: Value) -> HoldPolicy | None:
+    if value.kind == TEXT and value.raw == "never":
+        return None
+    if value.kind != MAPPING or not value.node.value:
+        raise SettingError('must be "never" or {count: NUMBER, percent: NUMBER}')
+    # A limit that is left out is no limit of its own, so that the other one decides.
+    return HoldPolicy(**{"count": 0, "percent": 0} | read_fields(HoldPolicy, value))
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
+    """When and how changes are sent."""
+
+    # A kernel's clock for a file's times ticks every 1 to 10 ms: two looks that are less than some
+    # ticks apart can't tell a file that is being written from one that is quiet.
+    settle_seconds: float = field(default=0.5, metadata=key("settle", duration("50ms")))
+    delete_after_seconds: float = field(default=5.0, metadata=key("delete_after", duration("0s")))
+    rescan_interval_seconds: float = field(
+        default=900.0, metadata=key("rescan_interval", duration("10s"))
+    )
+    workers: int = field(default=4, metadata=key("workers", whole(1, 64)))
+    hold_deletes_over: HoldPolicy | None = field(
+        default=HoldPolicy(), metadata=key("hold_deletes_over", _hold_policy)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesConfig:
+    """Which matches are alerted about. ``log``: a file that gets a JSON line for each alert."""
+
+    alert: bool = field(default=True, metadata=key("alert", readers.boolean))
+    # The ranks of the embedded collection are distances between codes of 256 bits.
+    max_rank: int = field(default=50, metadata=key("max_rank", whole(0, 256)))
+    log: Path | None = field(default=None, metadata=key("log", readers.path))
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What is logged, how, and to which file besides standard error."""
+
+    level: LogLevel = field(default=LogLevel.INFO, metadata=key("level", choice(LogLevel)))
+    format: LogFormat = field(default=LogFormat.AUTO, metadata=key("format", choice(LogFormat)))
+    file: Path | None = field(default=None, metadata=key("file", readers.path))
+
+
+def _collection(value: Value) -> CollectionConfig:
+    given = read_fields(CollectionConfig, value)
+    collection = CollectionConfig(**given)
+    document, lines = value.document, value.document.lines
+    keys = [name for name in _SERVICE_KEYS if name in lines]
+    if "collection.endpoint" in lines and "endpoint" not in given:
+        return collection  # It can't be told what goes with an endpoint that is wrong.
+    if collection.embedded:
+        for name in keys:
+            document.report(name, "is for a service, and the endpoint is embedded: remove it")
+        return collection
+    if "collection.public_key" not in keys:
+        line = lines["collection.endpoint"]
+        document.report("collection.public_key", "is missing: a service needs it", line)
+    if {"collection.secret_key", "collection.secret_key_file"} <= set(keys):
+        document.report("collection.secret_key_file", "is given beside secret_key: remove one")
+    return collection
+
+
+def _folders(value: Value) -> tuple[FolderConfig, ...]:
+    items, lines = value.items(), value.document.lines
+    if not items:
+        raise SettingError("is empty: name at least one folder")
+    folders: dict[str, FolderConfig] = {}
+    for item in items:
+        with item.blamed():
+            given = read_fields(FolderConfig, item)
+            if f"{item.key}.path" not in lines:
+                raise SettingError("has no path")
+            if "path" in given:
+                name = given.pop("name", None) or default_name(given["path"])
+                folders[item.key] = FolderConfig(name=name, **given)
+    for folder, setting, message in _clashes(folders):
+        name = f"{folder}.{setting}"
+        value.document.report(name, message, lines.get(name, lines[f"{folder}.path"]))
+    return tuple(folders.values())
+
+
+def _clashes(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, str]]:
+    """What would give two images one identity, or one image two: which folder, which of its
+    settings, and what is wrong with that. The folders have labels, for the messages."""
+    names: dict[str, str] = {}
+    for label, folder in folders.items():
+        if (first := names.setdefault(folder.name, label)) != label:
+            yield label, "name", f"is the name of {first} too: give one of them another name"
+    real_paths = {label: Path(os.path.realpath(folder.path)) for label, folder in folders.items()}
+    labels: dict[Path, str] = {}
+    for label, path in real_paths.items():
+        if (first := labels.setdefault(path, label)) != label:
+            yield label, "path", f"is the same folder as {first}"
+    for label, path in real_paths.items():
+        if outer := next((labels[above] for above in path.parents if above in labels), None):
+            yield label, "path", f"is inside {outer}, and an image can only be in one folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. ``source`` is the file it was read from, if it was from one."""
+
+    collection: CollectionConfig = field(
+        default_factory=CollectionConfig, metadata=key("collection", _collection)
+    )
+    folders: tuple[FolderConfig, ...] = field(default=(), metadata=key("folders", _folders))
+    sync: SyncConfig = field(default=SyncConfig(), metadata=key("sync", section(SyncConfig)))
+    duplicates: DuplicatesConfig = field(
+        default=DuplicatesConfig(), metadata=key("duplicates", section(DuplicatesConfig))
+    )
+    state: Path = field(default_factory=default_state_path, metadata=key("state", readers.path))
+    log: LogConfig = field(default=LogConfig(), metadata=key("log", section(LogConfig)))
+    source: Path | None = None
+
+
+def default_config(folders: Sequence[Path]) -> Config:
+    """The configuration without a file: these folders, and the embedded collection.
+
+    Raises ``ConfigError`` if one of the folders is inside another.
+    """
+    return Config(folders=name_folders(folders))
+
+
+def name_folders(given: Sequence[Path]) -> tuple[FolderConfig, ...]:
+    """These folders, each with the last part of its path for a name.
+
+    The name is part of the identity of each image, so it must not depend on the folders' order:
+    those that share their last part all get a hash of their path after it. Raises ``ConfigError``.
+    """
+    paths = dict.fromkeys(readers.tidy(path) for path in given)
+    last_parts = Counter(path.name for path in paths)
+    folders: dict[str, FolderConfig] = {}
+    problems = []
+    for path in paths:
+        try:
+            name = default_name(path)
+        except SettingError as error:
+            problems.append(Problem(str(path), str(error)))
+            continue
+        if last_parts[path.name] > 1:
+            name = f"{name[:200]}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+        folders[str(path)] = FolderConfig(name, path)
+    problems += [Problem(label, message) for label, _, message in _clashes(folders)]
+    if problems:
+        raise ConfigError("command line", tuple(problems))
+    return tuple(folders.values())

@@ -1,0 +1,225 @@
+"""The configuration file: where it is, what it says, and a new one to start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from string import Template
+
+import platformdirs
+import yaml
+
+from snoopsync import secrets
+from snoopsync.config import CollectionConfig, Config, default_owner, name_folders
+from snoopsync.document import Document, read_fields
+from snoopsync.errors import ConfigError, Problem
+from snoopsync.readers import EMBEDDED
+from snoopsync.secrets import Secret, SecretError
+
+CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
+SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
+
+_MAX_BYTES = 1 << 20
+
+
+def user_directory() -> Path:
+    """Where the user's own configuration is."""
+    return platformdirs.user_config_path("snoopsync", appauthor=False)
+
+
+def find_config(
+    explicit: Path | None,
+    environ: Mapping[str, str],
+    *,
+    user_dir: Path | None = None,
+    system_path: Path = SYSTEM_PATH,
+) -> Path | None:
+    """The configuration file to read; ``None`` if there is none.
+
+    In this order: the one named on the command line, the one in ``$SNOOPSYNC_CONFIG``,
+    ``config.yaml`` in ``user_dir`` (the user's own by default), and the system's. Raises
+    ``ConfigError`` if one of the first two is named and is not there.
+    """
+    variable = environ.get(CONFIG_VARIABLE)
+    named = {
+        "--config": explicit,
+        f"${CONFIG_VARIABLE}": Path(variable).expanduser() if variable else None,
+    }
+    for origin, path in named.items():
+        if path is not None:
+            # Not Path.exists, which raises where a directory on the way can't be searched.
+            if not os.path.exists(path):  # noqa: PTH110
+                raise ConfigError(str(path), (Problem(origin, "there is no such file"),))
+            return path
+    usual = ((user_dir or user_directory()) / "config.yaml", system_path)
+    return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read a configuration file. Raises ``ConfigError`` with all that is wrong with it.
+
+    A service's secret key is the first there is of: ``$SNOOPSYNC_SECRET_KEY``, the file's own
+    ``secret_key`` or ``secret_key_file``, the systemd credential ``snoopsync-secret-key``.
+    """
+    document = Document(path)
+    content, mode = _read(document, path)
+    given = read_fields(Config, document.root(content))
+    config = Config(**given, source=path.absolute())
+    if "folders" not in document.lines:
+        document.report("folders", "is missing: name at least one folder")
+    if "collection.secret_key" in document.lines:
+        try:
+            secrets.refuse_if_exposed(path, mode)
+        except SecretError as error:
+            document.report("collection.secret_key", str(error))
+    if not config.collection.embedded:
+        secret = _find_secret(config.collection, document, environ)
+        config = replace(config, collection=replace(config.collection, secret_key=secret))
+    document.raise_problems()
+    return config
+
+
+def _read(document: Document, path: Path) -> tuple[bytes, int]:
+    """The file's content and mode."""
+    try:
+        with path.open("rb") as file:
+            content, mode = file.read(_MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        document.fail(f"can't be read: {error.strerror}")
+    if len(content) > _MAX_BYTES:
+        document.fail("is more than a MiB long, which no configuration is")
+    return content, mode
+
+
+def _find_secret(
+    collection: CollectionConfig, document: Document, environ: Mapping[str, str]
+) -> Secret | None:
+    for name, find in _secret_sources(collection, environ):
+        try:
+            if (secret := find()) is not None:
+                return secret
+        except SecretError as error:
+            document.report(name, str(error))
+            return None
+    if not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
+        message = (
+            f"is missing: set collection.secret_key_file, ${secrets.SECRET_VARIABLE} or the "
+            f'systemd credential "{secrets.CREDENTIAL}"'
+        )
+        document.report("collection.secret_key", message, document.lines["collection.endpoint"])
+    return None
+
+
+def _secret_sources(
+    collection: CollectionConfig, environ: Mapping[str, str]
+) -> Iterator[tuple[str, Callable[[], Secret | None]]]:
+    """Where a secret key may be, the one that decides first."""
+    yield f"${secrets.SECRET_VARIABLE}", partial(secrets.secret_from_environment, environ)
+    yield "collection.secret_key", lambda: collection.secret_key
+    if collection.secret_key_file is not None:
+        file = collection.secret_key_file
+        yield "collection.secret_key_file", partial(secrets.secret_from_file, file)
+    yield "systemd credential", partial(secrets.secret_from_credentials, environ)
+
+
+def render_config(
+    folders: Sequence[Path],
+    endpoint: str = EMBEDDED,
+    public_key: str | None = None,
+    owner: str | None = None,
+) -> str:
+    """A commented configuration for these folders, one or more, with every key at its
+    default.
+
+    The owner is written down, so that a new name of the host does not change it. Raises
+    ``ConfigError`` for folders that can't be mirrored together.
+    """
+    first, *others = name_folders(folders)
+    more = [f"  - path: {_yaml(str(each.path))}\n    name: {_yaml(each.name)}\n" for each in others]
+    key = f"public_key: {_yaml(public_key)}" if public_key else "#public_key: 24d337fe0ed9427cb512"
+    return _TEMPLATE.substitute(
+        endpoint=_yaml(endpoint),
+        public_key=key,
+        owner=_yaml(owner or default_owner()),
+        path=_yaml(str(first.path)),
+        name=_yaml(first.name),
+        other_folders="".join(more),
+    )
+
+
+def _yaml(text: str) -> str:
+    """The text as a YAML scalar on one line, in quotes only where it needs them."""
+    style = None if text.isprintable() else '"'
+    dumped = yaml.safe_dump(text, default_style=style, allow_unicode=True, width=float("inf"))
+    return dumped.removesuffix("...\n").removesuffix("\n")
+
+
+_TEMPLATE = Template(
+    """\
+# The configuration of snoopsync, each key with its default. A key with a "#" right before it has
+# none, or one that depends on the system: take the "#" away to set it.
+# A duration is 500ms, 5s, 15m, 2h, 1d or a number of seconds. A relative path starts at the folder
+# of this file, and ~ is the home directory.
+
+collection:
+  # "embedded", or the address of a service: https://host/api/v1
+  endpoint: $endpoint
+  # A service's keys. The secret one is better not kept here, but in a file that only you can read,
+  # in $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
+  $public_key
+  #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
+  #secret_key_file: ~/.config/snoopsync/secret-key
+  # What the ID of each image begins with: 1 to 32 of a-z, 0-9 and -. Only these images are touched.
+  owner: $owner
+  # How long to wait for an answer.
+  timeout: 30s
+
+folders:
+  - path: $path
+    # A part of the ID of each image; by default the last part of the path.
+    name: $name
+    # Which files are mirrored, as in a .gitignore. By default: all images of a supported format.
+    #include: ["*.jpg", "*.JPG"]
+    # Which of these are left out.
+    exclude: [".thumbnails/", "@eaDir/"]
+    # How changes are noticed: auto, events or poll.
+    watch: auto
+    # How often to look, when polling.
+    poll_interval: 30s
+$other_folders
+sync:
+  # A file is sent when it has been quiet for this long.
+  settle: 500ms
+  # An image is deleted when its file has been gone for this long.
+  delete_after: 5s
+  # How often everything is looked at again, whatever was noticed.
+  rescan_interval: 15m
+  # How many uploads are under way at once.
+  workers: 4
+  # Deletions wait for `snoopsync approve` when there are more than this many, and more than this
+  # part of the folder, in 10 minutes. "never" holds none.
+  hold_deletes_over: {count: 50, percent: 10}
+
+duplicates:
+  # Say when a picture is there twice.
+  alert: true
+  # How different it may be: 0 is identical, 31 strict, 60 loose; above 75 strangers match.
+  max_rank: 50
+  # A file that gets each alert as a line of JSON.
+  #log: ~/.local/state/snoopsync/duplicates.jsonl
+
+# Where snoopsync keeps what it knows. By default in the user's state directory.
+#state: ~/.local/state/snoopsync/state.sqlite3
+
+log:
+  # debug, info, warning or error.
+  level: info
+  # auto, text, json or journal.
+  format: auto
+  # A file to log to.
+  #file: ~/.local/state/snoopsync/snoopsync.log
+"""
+)

@@ -1,0 +1,122 @@
+"""The socket beside the state file: how a command asks a running service.
+
+One JSON object a line. The asker sends one line and reads lines until the service closes; the last
+one has the key ``result`` or ``error``. Only the owner of the state file may connect.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from snoopsync.errors import ServiceUnavailable
+
+log = logging.getLogger("snoopsync.control")
+
+#: How long the service waits for a question, and a command for the service to take it.
+_TIMEOUT_SECONDS = 5.0
+
+Message = dict[str, Any]
+
+#: Answers a question: yields any number of messages.
+Answer = Callable[[Message], Iterator[Message]]
+
+
+def socket_path(state: Path) -> Path:
+    """Where the socket of this state file is."""
+    return state.with_name(state.name + ".sock")
+
+
+class ControlServer:
+    """Answers questions, each on a thread of its own, until it is closed."""
+
+    def __init__(self, state: Path, answer: Answer) -> None:
+        self._answer = answer
+        self._path = socket_path(state)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        with _short(self._path) as address:
+            # Nobody can connect before listen(), by when the mode is right.
+            self._socket.bind(address)
+        self._path.chmod(0o600)
+        self._socket.listen(8)
+        self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more questions."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        self._thread.join(_TIMEOUT_SECONDS)
+
+    def __enter__(self) -> ControlServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(
+                target=self._serve, args=(connection,), name="control-answer", daemon=True
+            ).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError, ValueError):
+            connection.settimeout(_TIMEOUT_SECONDS)
+            with connection.makefile("rwb") as lines:
+                question = json.loads(lines.readline(1 << 20))
+                for message in self._answer(question):
+                    lines.write(json.dumps(message).encode() + b"\n")
+                    lines.flush()
+
+
+def ask(state: Path, question: Message, timeout_seconds: float | None = None) -> Iterator[Message]:
+    """Ask the service that holds this state file; what it answers, message by message.
+
+    ``timeout_seconds``: how long to wait for each message. Raises ``ServiceUnavailable`` if no
+    service answers.
+    """
+    path = socket_path(state)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.settimeout(_TIMEOUT_SECONDS)
+            with _short(path) as address:
+                connection.connect(address)
+            connection.settimeout(timeout_seconds)
+            with connection.makefile("rwb") as lines:
+                lines.write(json.dumps(question).encode() + b"\n")
+                lines.flush()
+                for line in lines:
+                    yield json.loads(line)
+        except (OSError, ValueError) as error:
+            raise ServiceUnavailable(f"the service does not answer on {path}: {error}") from None
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The path of a socket may have 107 bytes. A longer one is named through its directory's
+    descriptor, which Linux allows."""
+    if len(os.fsencode(path)) <= 100:
+        yield str(path)
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)

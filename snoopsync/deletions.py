@@ -1,0 +1,93 @@
+"""Which deletions may be sent, which wait for a person, and which for the whole picture."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from snoopsync.config import HoldPolicy
+from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
+from snoopsync.model import Place, printable
+from snoopsync.planner import Delete
+from snoopsync.state import State
+
+log = logging.getLogger("snoopsync.deletions")
+
+_SAMPLE_PATHS = 3
+
+
+@dataclass
+class Verdict:
+    """What becomes of some deletions. ``unsettled`` are to be asked about again: whether they are
+    too many is only known when more files, seen to be gone, are gone for long enough."""
+
+    send: list[Delete] = field(default_factory=list)
+    hold: list[Delete] = field(default_factory=list)
+    unsettled: list[Delete] = field(default_factory=list)
+
+
+class DeletionGuard:
+    """Counts deletions by folder. ``policy`` is ``None`` if nothing is ever held."""
+
+    def __init__(self, policy: HoldPolicy | None, state: State) -> None:
+        self._policy = policy
+        self._state = state
+
+    def judge(
+        self,
+        deletes: Sequence[Delete],
+        vanishing: Callable[[str], frozenset[Place]],
+        now: float,
+    ) -> Verdict:
+        """Decide about the deletions of one plan. ``vanishing`` gives the places of a folder that
+        are seen to be gone, but not for long enough; ``now`` is Unix time."""
+        verdict = Verdict()
+        approved: set[str] = set()
+        by_folder: dict[str, list[Delete]] = defaultdict(list)
+        for folder in {delete.place.folder for delete in deletes if delete.place}:
+            approved |= {record.image_id for record in self._state.approved(folder)}
+        for delete in deletes:
+            if delete.place is None or self._policy is None or delete.image_id in approved:
+                verdict.send.append(delete)
+            else:
+                by_folder[delete.place.folder].append(delete)
+        for folder, asked in by_folder.items():
+            others = len(vanishing(folder) - {delete.place for delete in asked})
+            self._judge_folder(folder, asked, others, now, verdict)
+        return verdict
+
+    def _judge_folder(
+        self, folder: str, asked: list[Delete], others: int, now: float, verdict: Verdict
+    ) -> None:
+        assert self._policy is not None
+        held = {record.image_id for record in self._state.held(folder)}
+        images = self._state.count_confirmed(folder)
+        sent = self._state.deletions_since(folder, now - WINDOW_SECONDS)
+        known = len(held | {delete.image_id for delete in asked})
+        losses = Losses(images, sent, known)
+        count, percent = self._policy.count, self._policy.percent
+        if must_hold(losses, count, percent):
+            verdict.hold += asked
+            self._tell(folder, asked, losses)
+        elif others and must_hold(Losses(images, sent, known + others), count, percent):
+            verdict.unsettled += asked
+        else:
+            verdict.send += asked
+
+    def _tell(self, folder: str, asked: Sequence[Delete], losses: Losses) -> None:
+        paths = [printable(delete.place.path) for delete in asked if delete.place]
+        more = ", ..." if len(paths) > _SAMPLE_PATHS else ""
+        log.warning(
+            "folder %s: %d deletions (%.0f %% of it) are held, none is sent: %s%s;"
+            " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
+            " --discard %s",
+            folder,
+            losses.coming,
+            losses.percent,
+            ", ".join(paths[:_SAMPLE_PATHS]),
+            more,
+            folder,
+            folder,
+        )

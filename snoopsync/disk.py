@@ -1,0 +1,86 @@
+"""The one place where the disk of the folders is read.
+
+Paths are absolute ``bytes``. A path longer than the kernel takes in one call (4,096 bytes) is
+reached through its directories, a piece at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+#: Below Linux's PATH_MAX of 4,096, with room for the last name.
+_PIECE_BYTES = 3500
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Disk:
+    """Reads directories and files. A test's disk that fails is a subclass of this one."""
+
+    def lstat(self, path: bytes) -> os.stat_result:
+        """``os.lstat``, for a path of any length."""
+        try:
+            return os.lstat(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with _anchored(path) as (anchor, name):
+            return os.stat(name, dir_fd=anchor, follow_symlinks=False)
+
+    def stat(self, path: bytes) -> os.stat_result:
+        """``os.stat``: a folder's own path may be a symbolic link."""
+        return os.stat(path)  # noqa: PTH116 - the path is bytes
+
+    @contextmanager
+    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
+        """The entries of a directory, to be looked at inside the ``with``. Where the path is too
+        long for one call, their names are ``str``, as ``os.scandir`` has it for descriptors."""
+        try:
+            listing = os.scandir(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        else:
+            with listing:
+                yield listing
+            return
+        with _anchored(path) as (anchor, name):
+            descriptor = os.open(name, _DIRECTORY, dir_fd=anchor)
+            try:
+                with os.scandir(descriptor) as deep_listing:
+                    yield deep_listing
+            finally:
+                os.close(descriptor)
+
+    def open(self, path: bytes) -> BinaryIO:
+        """Open a regular file for reading, never through a symbolic link, and never waiting: a
+        FIFO that has taken the file's place would block an ordinary open."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            return os.fdopen(os.open(path, flags), "rb")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with _anchored(path) as (anchor, name):
+            return os.fdopen(os.open(name, flags, dir_fd=anchor), "rb")
+
+
+@contextmanager
+def _anchored(path: bytes) -> Iterator[tuple[int, bytes]]:
+    """A descriptor of a directory on the way, and the rest of the path, short enough to use."""
+    anchor = os.open(b"/", _DIRECTORY)
+    try:
+        rest = path.lstrip(b"/")
+        while len(rest) > _PIECE_BYTES:
+            piece, _, _ = rest[:_PIECE_BYTES].rpartition(b"/")
+            deeper = os.open(piece, _DIRECTORY, dir_fd=anchor)
+            os.close(anchor)
+            anchor = deeper
+            rest = rest[len(piece) + 1 :]
+        yield anchor, rest
+    finally:
+        os.close(anchor)

@@ -1,0 +1,254 @@
+"""The operations of a collection, on a database of one's own."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snoopsync.embedded.source import read_body
+from snoopsync.embedded.store import Store, StoredImage, already_there, not_there
+from snoopsync.errors import Refused, SnoopsyncError
+from snoopsync.protocol import (
+    ImageAnswer,
+    ImageSource,
+    ListAnswer,
+    ListedImage,
+    Match,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
+
+if TYPE_CHECKING:
+    from snoopsync.embedded.features import Features
+    from snoopsync.embedded.likeness import Likeness
+
+MAX_ID_CHARACTERS = 100
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: Half of a character: no text that could be stored or sent.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _random_id() -> str:
+    return secrets.token_hex(16)
+
+
+class EmbeddedCollection:
+    """A collection of images in this process: an ``ImageCollection`` on an SQLite file.
+
+    What it answers to a change is on disk. Several threads, and several processes on one file, may
+    use it at once. It keeps what pictures look like, and never their bytes.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        *,
+        name: str = "embedded",
+        now: Callable[[], datetime] = _utc_now,
+        new_id: Callable[[], str] = _random_id,
+    ) -> None:
+        """Opens the collection in the file ``database``, or makes it, for its owner only.
+
+        ``now`` is the clock (any time zone, but with one), ``new_id`` makes the collection's ID
+        and those of images that are added without one. Raises ``Unavailable`` if the file can't be
+        used.
+        """
+        self._name = name
+        self._now = now
+        self._new_id = new_id
+        self._store = Store(database, new_id)
+        self._starting = threading.Lock()
+        self._likeness: Likeness | None = None
+
+    @property
+    def id(self) -> str:
+        """The collection's ID: made once, with the file."""
+        return self._store.collection_id
+
+    @property
+    def name(self) -> str:
+        """The name it was opened under."""
+        return self._name
+
+    @property
+    def user(self) -> str:
+        """The login name, or ``local`` where there is none."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError, ImportError):
+            return "local"
+
+    def add_image(
+        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+    ) -> ImageAnswer:
+        """Add an image, or replace one; without ``image_id``, under 32 random hexadecimal digits.
+
+        Raises ``Conflict`` if the ID is there already; with ``update_existing``, ``NotFound`` if
+        it is not. Raises ``Refused`` for a picture that can't be decoded, with the reason.
+        """
+        if image_id is None:
+            image_id = self._new_id()
+        _check_id(image_id)
+        # Asked before the work, and again where the answer can't change any more.
+        known = self._store.find(image_id) is not None
+        if update_existing and not known:
+            raise not_there(image_id)
+        if known and not update_existing:
+            raise already_there(image_id)
+        features = self._look_at(image)
+        now = (self._now() - _EPOCH) // _MICROSECOND
+        if not update_existing:
+            return self._about(self._store.add(image_id, features, now), "Added", 201)
+        before, stored = self._store.replace(image_id, features, now)
+        self._forget(before)
+        return self._about(stored, "Updated")
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        """Is it there? Raises ``NotFound`` if not."""
+        return self._about(self._find(image_id), "OK")
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        """Remove it. Raises ``NotFound`` if it is not there."""
+        _check_id(image_id)
+        stored = self._store.remove(image_id)
+        self._forget(stored)
+        return self._about(stored, "Deleted")
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        """One page of the listing, newest first, from the image ``start`` on.
+
+        ``count`` is 100 by default, and 1 to 1000: what is outside is taken for the nearest.
+        Raises ``NotFound`` if there is no image ``start``.
+        """
+        count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
+        first = None if start is None else self._find(start)
+        page = self._store.page(first, count + 1)
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "images": [
+                {"id": stored.image_id, "image_time": image_time(stored.moment)}
+                for stored in page[:count]
+            ],
+            "next_image_id": page[count].image_id if len(page) > count else None,
+        }
+
+    def images(self) -> Iterator[ListedImage]:
+        """Every image that there is at the first step, newest first, whatever changes after it."""
+        for block in self._store.walk():
+            for moment, image_id in block:
+                yield {"id": image_id, "image_time": image_time(moment)}
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        """Images like one of the collection, itself left out. Raises ``NotFound``."""
+        stored = self._find(image_id)
+        features = self._store.features(image_id)
+        if features is None:
+            raise not_there(image_id)
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": image_time(stored.moment),
+            "results": [match for match in self._matches(features) if match["id"] != image_id],
+        }
+
+    def search_images(self, image: ImageSource) -> SearchAnswer:
+        """Images like this one. Raises ``Refused`` if it can't be decoded, with the reason."""
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "results": self._matches(self._look_at(image)),
+        }
+
+    def close(self) -> None:
+        """Close the file; again does nothing. Any other call after it raises ``Unavailable``."""
+        self._store.close()
+
+    def _about(self, stored: StoredImage, message: str, status: int = 200) -> ImageAnswer:
+        return {
+            "status": status,
+            "message": message,
+            "collection_id": self.id,
+            "image_id": stored.image_id,
+            "image_time": image_time(stored.moment),
+        }
+
+    def _find(self, image_id: str) -> StoredImage:
+        _check_id(image_id)
+        stored = self._store.find(image_id)
+        if stored is None:
+            raise not_there(image_id)
+        return stored
+
+    def _look_at(self, image: ImageSource) -> Features:
+        return self._started_likeness().look_at(read_body(image))
+
+    def _matches(self, features: Features) -> list[Match]:
+        return [
+            {"id": stored.image_id, "rank": rank, "sha256": stored.sha256.hex()}
+            for stored, rank in self._started_likeness().matches(features)
+        ]
+
+    def _forget(self, stored: StoredImage) -> None:
+        if self._likeness is not None:
+            self._likeness.forget(stored.moment)
+
+    def _started_likeness(self) -> Likeness:
+        with self._starting:
+            if self._likeness is None:
+                self._likeness = _start_likeness(self._store)
+            return self._likeness
+
+
+def _start_likeness(store: Store) -> Likeness:
+    try:
+        # Late, because numpy and Pillow take 0.2 s and 22 MiB: a resync that finds nothing new,
+        # and everything that only lists, does without. They are optional, too.
+        from snoopsync.embedded.likeness import Likeness
+    except ImportError as error:
+        raise SnoopsyncError(
+            f"the embedded collection needs {error.name}: pip install 'snoopsync[embedded]'"
+        ) from error
+    return Likeness(store)
+
+
+def image_time(moment: int) -> str:
+    """Microseconds of Unix time as ISO 8601 in UTC, always with its microseconds."""
+    seconds, microseconds = divmod(moment, 1_000_000)
+    return f"{_whole_second(seconds)}.{microseconds:06d}+00:00"
+
+
+@lru_cache(maxsize=16)  # images that come together are listed together: half of a listing's time
+def _whole_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _check_id(image_id: str) -> None:
+    if (
+        not isinstance(image_id, str)
+        or not 1 <= len(image_id) <= MAX_ID_CHARACTERS
+        or _SURROGATE.search(image_id)
+    ):
+        raise Refused(
+            f"an image's ID is a string of 1 to {MAX_ID_CHARACTERS} characters", status=400
+        )

@@ -1,0 +1,116 @@
+"""Opening the embedded collection's database: connections, schema, permissions, errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snoopsync.errors import Unavailable
+
+_SCHEMA_VERSION = 1
+
+_SCHEMA = (
+    "CREATE TABLE collection (id TEXT NOT NULL, moment INTEGER NOT NULL)",
+    """
+    CREATE TABLE image (
+        moment     INTEGER PRIMARY KEY,
+        id         TEXT NOT NULL UNIQUE,
+        sha256     BLOB NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        kind       TEXT NOT NULL,
+        width      INTEGER NOT NULL,
+        height     INTEGER NOT NULL,
+        feed       INTEGER NOT NULL,
+        thumbnail  BLOB NOT NULL,
+        quality    INTEGER NOT NULL,
+        codes      BLOB NOT NULL,
+        trimmed    BLOB NOT NULL
+    )
+    """,
+    # All that a listing needs, in a tenth of the table's pages.
+    "CREATE INDEX image_listing ON image (moment, id)",
+    "CREATE INDEX image_by_sha256 ON image (sha256)",
+    "CREATE INDEX image_by_thumbnail ON image (thumbnail)",
+)
+
+#: How long to wait for another process that is writing.
+_BUSY_SECONDS = 30.0
+
+
+def make_private(database: Path) -> None:
+    """Make the file, and the directory around it, for the owner only, if they are not there.
+
+    SQLite gives its files beside it the same permissions.
+    """
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def connect(database: Path) -> sqlite3.Connection:
+    """A connection that any thread may use (one at a time), without implicit transactions."""
+    connection = sqlite3.connect(
+        database, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def set_up(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
+    """Make the tables, if this database is new, of a collection with an ID from ``new_id``.
+
+    Returns the collection's ID. Raises ``Unavailable`` if a newer snoopsync made the tables.
+    """
+    # In a transaction, as another process may be about to do the same.
+    with transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > _SCHEMA_VERSION:
+            raise Unavailable(
+                f"the embedded collection was written by a newer snoopsync (version {version}, this"
+                f" one knows {_SCHEMA_VERSION}): update snoopsync"
+            )
+        if version == 0:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT INTO collection (id, moment) VALUES (?, 0)", (new_id(),))
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        (collection_id,) = connection.execute("SELECT id FROM collection").fetchone()
+    return str(collection_id)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing: on disk when it ends, undone when it raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk may have ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def naming(database: Path) -> Iterator[None]:
+    """Errors of SQLite and of the disk become ``Unavailable``, with the file's name."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            hint = "; move it away, and `snoopsync resync` will add every image again"
+        else:
+            hint = ""
+        raise Unavailable(f"the embedded collection {database}: {error}{hint}") from error
+    except OSError as error:
+        raise Unavailable(f"the embedded collection {database}: {error.strerror}") from error

@@ -1,0 +1,236 @@
+"""What the embedded collection keeps, in SQLite.
+
+An image's ``moment`` is when its bytes last changed, in microseconds of Unix time, and never given
+twice nor smaller than one before it, whatever the clock does. So it is at once the image's time,
+its place in the listing, and the mark by which an index sees what is new: an image whose bytes
+change gets a new one. ``collection.moment`` is the last one given.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from snoopsync.embedded import database
+from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.errors import Conflict, NotFound
+
+_WALK_ROWS = 5_000
+
+#: Larger than any moment.
+_END_OF_TIME = 2**63 - 1
+
+_IMAGE = "moment, id, sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One image of the listing."""
+
+    moment: int
+    image_id: str
+    sha256: bytes
+
+
+class StoredCodes(NamedTuple):
+    """The code of a stored picture as it is, and without its borders (empty if it has none)."""
+
+    moment: int
+    code: bytes
+    trimmed: bytes
+
+
+class Store:
+    """The images of one collection, for any number of threads and processes.
+
+    Every change is on disk on return. Methods raise ``Unavailable`` when the database can't be
+    read or written.
+    """
+
+    def __init__(self, path: Path, new_id: Callable[[], str]) -> None:
+        """Opens the database, or makes it (for its owner only) with an ID from ``new_id``."""
+        self._path = path
+        # Apart from each other, so that no search waits for the disk while an image is added.
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        with database.naming(path):
+            database.make_private(path)
+            self._writer = database.connect(path)
+            try:
+                #: Made with the database.
+                self.collection_id = database.set_up(self._writer, new_id)
+                self._reader = database.connect(path)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def close(self) -> None:
+        """Close the database; again does nothing."""
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
+
+    def add(self, image_id: str, features: Features, now: int) -> StoredImage:
+        """Store a new image at ``now`` (microseconds). Raises ``Conflict`` if the ID is known."""
+        with self._changing() as writer:
+            if _find(writer, image_id) is not None:
+                raise already_there(image_id)
+            return _insert(writer, image_id, features, now)
+
+    def replace(
+        self, image_id: str, features: Features, now: int
+    ) -> tuple[StoredImage, StoredImage]:
+        """Store other features for this image: what it was, what it is. Raises ``NotFound``."""
+        with self._changing() as writer:
+            return _delete(writer, image_id), _insert(writer, image_id, features, now)
+
+    def remove(self, image_id: str) -> StoredImage:
+        """Remove this image; it is returned as it was. Raises ``NotFound``."""
+        with self._changing() as writer:
+            return _delete(writer, image_id)
+
+    def find(self, image_id: str) -> StoredImage | None:
+        """The image with this ID."""
+        with self._looking() as reader:
+            return _find(reader, image_id)
+
+    def features(self, image_id: str) -> Features | None:
+        """What is kept of this image. What an older feed made of its pixels is left out: it can't
+        be compared."""
+        with self._looking() as reader:
+            row = reader.execute(
+                "SELECT sha256, size_bytes, kind, width, height, iif(feed = :feed, thumbnail, x''),"
+                " quality, iif(feed = :feed, codes, x''), iif(feed = :feed, trimmed, x'')"
+                " FROM image WHERE id = :id",
+                {"id": image_id, "feed": FEED_VERSION},
+            ).fetchone()
+        return None if row is None else Features(*row)
+
+    def page(self, start: StoredImage | None, count: int) -> list[StoredImage]:
+        """Up to ``count`` images of the listing (newest first), from the image ``start`` on."""
+        newest = _END_OF_TIME if start is None else start.moment
+        with self._looking() as reader:
+            rows = reader.execute(
+                f"SELECT {_IMAGE} FROM image WHERE moment <= ? ORDER BY moment DESC LIMIT ?",
+                (newest, count),
+            )
+            return [StoredImage(*row) for row in rows]
+
+    def walk(self) -> Iterator[list[tuple[int, str]]]:
+        """Moment and ID of every image that there is at the first step, newest first, in blocks.
+
+        On a connection of its own, whose one read transaction keeps out what changes meanwhile.
+        """
+        with database.naming(self._path), closing(database.connect(self._path)) as connection:
+            rows = connection.execute("SELECT moment, id FROM image ORDER BY moment DESC")
+            while block := rows.fetchmany(_WALK_ROWS):
+                yield block
+
+    def same_as(self, features: Features) -> list[int]:
+        """The moments of the images that are the same picture: the same bytes, or the same size
+        and thumbnail."""
+        with self._looking() as reader:
+            rows = reader.execute(
+                "SELECT moment FROM image WHERE sha256 = :sha256 UNION SELECT moment FROM image"
+                " WHERE thumbnail = :thumbnail AND feed = :feed"
+                " AND width = :width AND height = :height",
+                {
+                    "sha256": features.sha256,
+                    "thumbnail": features.thumbnail,
+                    "feed": FEED_VERSION,
+                    "width": features.width,
+                    "height": features.height,
+                },
+            )
+            return [moment for (moment,) in rows]
+
+    def at(self, moments: Sequence[int]) -> list[StoredImage]:
+        """Of the images with these moments, those that are still there."""
+        found = []
+        with self._looking() as reader:
+            for moment in moments:
+                row = reader.execute(
+                    f"SELECT {_IMAGE} FROM image WHERE moment = ?", (moment,)
+                ).fetchone()
+                if row is not None:
+                    found.append(StoredImage(*row))
+        return found
+
+    def codes_after(self, moment: int, count: int) -> list[StoredCodes]:
+        """The codes of up to ``count`` images after this moment, oldest first: of those that have
+        any, made by today's feed."""
+        with self._looking() as reader:
+            rows = reader.execute(
+                "SELECT moment, substr(codes, 1, :bytes), substr(trimmed, 1, :bytes) FROM image"
+                " WHERE moment > :moment AND feed = :feed AND codes != x''"
+                " ORDER BY moment LIMIT :count",
+                {"bytes": CODE_BYTES, "moment": moment, "feed": FEED_VERSION, "count": count},
+            )
+            return [StoredCodes(*row) for row in rows]
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with (
+            self._writing,
+            database.naming(self._path),
+            database.transaction(self._writer),
+        ):
+            yield self._writer
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        with self._reading, database.naming(self._path):
+            yield self._reader
+
+
+def already_there(image_id: str) -> Conflict:
+    """The refusal of an ID that is taken."""
+    return Conflict(f"there is an image {image_id!r} already", status=409)
+
+
+def not_there(image_id: str) -> NotFound:
+    """The answer about an ID that is unknown."""
+    return NotFound(f"there is no image {image_id!r}", status=404)
+
+
+def _find(connection: sqlite3.Connection, image_id: str) -> StoredImage | None:
+    row = connection.execute(f"SELECT {_IMAGE} FROM image WHERE id = ?", (image_id,)).fetchone()
+    return None if row is None else StoredImage(*row)
+
+
+def _insert(
+    connection: sqlite3.Connection, image_id: str, features: Features, now: int
+) -> StoredImage:
+    connection.execute("UPDATE collection SET moment = max(moment + 1, ?)", (now,))
+    (moment,) = connection.execute("SELECT moment FROM collection").fetchone()
+    connection.execute(
+        "INSERT INTO image (moment, id, sha256, size_bytes, kind, width, height, feed,"
+        " thumbnail, quality, codes, trimmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            moment,
+            image_id,
+            features.sha256,
+            features.size_bytes,
+            features.kind,
+            features.width,
+            features.height,
+            FEED_VERSION,
+            features.thumbnail,
+            features.quality,
+            features.codes,
+            features.trimmed,
+        ),
+    )
+    return StoredImage(moment, image_id, features.sha256)
+
+
+def _delete(connection: sqlite3.Connection, image_id: str) -> StoredImage:
+    stored = _find(connection, image_id)
+    if stored is None:
+        raise not_there(image_id)
+    connection.execute("DELETE FROM image WHERE moment = ?", (stored.moment,))
+    return stored

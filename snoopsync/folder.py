@@ -1,0 +1,216 @@
+"""One configured folder: is it still the same one, what is in it, and is a file really gone?
+
+A missing file means that its image is deleted, so everything here that says "gone" says it only
+with proof. Whatever stands in the way of a proof (an unmounted disk, a directory that can't be
+listed, an I/O error) becomes ``Unclear``, from which nobody may conclude anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from stat import S_ISDIR, S_ISREG
+from typing import NamedTuple
+
+from snoopsync.disk import Disk
+from snoopsync.errors import FolderMissing
+from snoopsync.model import (
+    File,
+    Fingerprint,
+    FingerprintKey,
+    Gone,
+    Place,
+    Sight,
+    Unclear,
+    fingerprint_key,
+    printable,
+)
+from snoopsync.selection import Selection
+from snoopsync.steady import SteadyFile
+
+
+class Identity(NamedTuple):
+    """Which directory this is, for as long as its file system is mounted."""
+
+    device: int
+    inode: int
+
+
+class Listing(NamedTuple):
+    """What is directly in a directory: the wanted files, and the directories worth entering."""
+
+    files: dict[bytes, FingerprintKey]
+    directories: list[bytes]
+    submount: bool
+
+
+class Folder:
+    """One folder on the disk. ``identity`` is the directory that it is known to be; while it is
+    ``None`` (not armed), or while the disk shows another one, nothing in it is gone."""
+
+    def __init__(
+        self, name: str, path: bytes, selection: Selection, disk: Disk | None = None
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.selection = selection
+        self.identity: Identity | None = None
+        self._disk = disk or Disk()
+
+    def identify(self) -> Identity:
+        """Which directory is there now? Raises ``FolderMissing`` if none that can be read is."""
+        try:
+            stat = self._disk.stat(self.path)
+            if not S_ISDIR(stat.st_mode):
+                raise FolderMissing(f"{printable(self.path)} is not a directory")
+            with self._disk.entries(self.path):
+                return Identity(stat.st_dev, stat.st_ino)
+        except OSError as error:
+            raise FolderMissing(
+                f"{printable(self.path)}: {os.strerror(error.errno or 0)}"
+            ) from None
+
+    def is_present(self) -> bool:
+        """Is the directory that is there now the one this folder is known to be?"""
+        try:
+            return self.identify() == self.identity
+        except FolderMissing:
+            return False
+
+    def absolute(self, path: bytes) -> bytes:
+        """The absolute path of a path below this folder."""
+        return self.path.rstrip(b"/") + b"/" + path if path else self.path
+
+    def place(self, path: bytes) -> Place:
+        """The place that this path below the folder is."""
+        return Place(self.name, path)
+
+    def list_directory(self, directory: bytes) -> Listing:
+        """List one directory, symbolic links not followed. Raises ``OSError``: then nothing is
+        known of what is in it."""
+        wants = self.selection.chooser(directory)
+        enters = self.selection.enters
+        prefix = directory + b"/" if directory else b""
+        files: dict[bytes, FingerprintKey] = {}
+        directories = []
+        with self._disk.entries(self.absolute(directory)) as entries:
+            for entry in entries:
+                name = entry.name if isinstance(entry.name, bytes) else os.fsencode(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    if enters(prefix + name):
+                        directories.append(prefix + name)
+                elif wants(name) and entry.is_file(follow_symlinks=False):
+                    try:
+                        stat = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    files[name] = fingerprint_key(stat)
+        return Listing(files, directories, self._is_submount(directory))
+
+    def look(self, path: bytes, directories: DirectoryCache | None = None) -> Sight:
+        """What is at this path now? ``directories`` remembers, for a batch of looks, which
+        directories were there."""
+        parent, _, _ = path.rpartition(b"/")
+        cache = directories if directories is not None else {}
+        above = self._look_directory(parent, cache)
+        if not isinstance(above, _Directory):
+            return above
+        try:
+            stat = self._disk.lstat(self.absolute(path))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return Gone()
+            return Unclear(f"{printable(self.absolute(path))}: {error.strerror}")
+        if S_ISREG(stat.st_mode):
+            return File(Fingerprint.of(stat), above.submount)
+        return Gone()
+
+    def is_directory(self, path: bytes) -> bool:
+        """Is there a directory at this path (and not a symbolic link to one)?"""
+        try:
+            return S_ISDIR(self._disk.lstat(self.absolute(path)).st_mode)
+        except OSError:
+            return False
+
+    def prove_gone(self, path: bytes, submount: bool) -> Sight:
+        """``Gone`` only if the folder is the same one before and after the look, the nearest
+        directory that still is there can be listed, and it is on the device that the file was on:
+        a file of an unmounted disk below the folder is not gone, nor one that a mount hides."""
+        if not self.is_present():
+            return Unclear(f"{printable(self.path)} is missing or not the same directory")
+        sight = self.look(path)
+        if isinstance(sight, Gone):
+            sight = self._nearest_directory(path, submount)
+        if not self.is_present():
+            return Unclear(f"{printable(self.path)} is missing or not the same directory")
+        return sight
+
+    def open(self, path: bytes) -> SteadyFile:
+        """Open a file to be sent. Raises ``OSError``."""
+        return SteadyFile(self._disk, self.absolute(path))
+
+    def _nearest_directory(self, path: bytes, submount: bool) -> Sight:
+        cache: DirectoryCache = {}
+        directory = path
+        while directory:
+            directory = directory.rpartition(b"/")[0]
+            sight = self._look_directory(directory, cache)
+            if isinstance(sight, Unclear):
+                return sight
+            if isinstance(sight, _Directory):
+                break
+        absolute = self.absolute(directory)
+        try:
+            with self._disk.entries(absolute) as entries:
+                next(iter(entries), None)
+            now_submount = self._is_submount(directory)
+        except OSError as error:
+            return Unclear(f"{printable(absolute)} can't be listed: {error.strerror}")
+        if now_submount != submount:
+            return Unclear(f"a disk was mounted or unmounted at or below {printable(absolute)}")
+        return Gone()
+
+    def _look_directory(
+        self, directory: bytes, cache: DirectoryCache
+    ) -> _Directory | Gone | Unclear:
+        known = cache.get(directory)
+        if known is None:
+            known = cache[directory] = self._look_directory_anew(directory, cache)
+        return known
+
+    def _look_directory_anew(
+        self, directory: bytes, cache: DirectoryCache
+    ) -> _Directory | Gone | Unclear:
+        if directory:
+            above = self._look_directory(directory.rpartition(b"/")[0], cache)
+            if not isinstance(above, _Directory):
+                return above
+        absolute = self.absolute(directory)
+        try:
+            stat = self._disk.lstat(absolute) if directory else self._disk.stat(absolute)
+        except OSError as error:
+            # The folder itself is never gone, it is missing.
+            if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return Gone()
+            return Unclear(f"{printable(absolute)}: {error.strerror}")
+        if S_ISDIR(stat.st_mode):
+            return _Directory(self._is_other_device(stat.st_dev))
+        return Gone()
+
+    def _is_submount(self, directory: bytes) -> bool:
+        if not directory:
+            return False
+        return self._is_other_device(self._disk.lstat(self.absolute(directory)).st_dev)
+
+    def _is_other_device(self, device: int) -> bool:
+        return self.identity is not None and device != self.identity.device
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    submount: bool
+
+
+#: Which directories were there, within one batch of looks.
+DirectoryCache = dict[bytes, "_Directory | Gone | Unclear"]

@@ -1,0 +1,212 @@
+"""Gathers what the planner has to know about some places: records, other places, contents.
+
+A file that is new at one place may be the one that has left another, so the places that its
+record may have come from are looked at too, whatever order the news arrived in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from snoopsync.errors import FileChanged, Refused
+from snoopsync.folder import DirectoryCache, Folder
+from snoopsync.model import File, Place, Record, Sight, Unclear
+from snoopsync.planner import Remote, World
+from snoopsync.protocol import ImageCollection
+from snoopsync.state import State
+from snoopsync.workers import Workers
+
+#: How many images with the same bytes are asked whether their file has left its place.
+_MOST_TWINS = 64
+
+
+@dataclass
+class _Scene:
+    """A world in the making."""
+
+    sights: dict[Place, Sight]
+    records: dict[Place, Record] = field(default_factory=dict)
+    hashes: dict[Place, bytes] = field(default_factory=dict)
+    caches: dict[str, DirectoryCache] = field(default_factory=dict)
+
+
+class Gatherer:
+    """Reads the state file and the disk around the places that are to be decided on."""
+
+    def __init__(
+        self, owner: str, folders: Mapping[str, Folder], state: State, readers: Workers
+    ) -> None:
+        self._owner = owner
+        self._folders = folders
+        self._state = state
+        self._readers = readers
+
+    def gather(
+        self,
+        sights: Mapping[Place, Sight],
+        gone_for_good: frozenset[Place],
+        arriving: Callable[[], Mapping[int, tuple[Place, File]]],
+    ) -> World:
+        """The world around the places in ``sights``. ``arriving`` gives, by inode, files that were
+        seen but have not come to rest: a record whose file was replaced may be one of them.
+        Places whose folder went missing meanwhile, and files that changed, are not in it."""
+        scene = _Scene(dict(sights))
+        for place in sights:
+            record = self._state.record_at(place)
+            if record is not None:
+                scene.records[place] = record
+        self._follow_replaced(scene, arriving)
+        self._follow_files(scene)
+        asked = frozenset(sights)
+        changed = self._hash(scene, self._undecided(scene))
+        self._follow_contents(scene)
+        present = {name for name, folder in self._folders.items() if folder.is_present()}
+        kept = {
+            place: sight if place.folder in present else Unclear("the folder is missing")
+            for place, sight in scene.sights.items()
+            if place not in changed
+        }
+        return World(
+            owner=self._owner,
+            asked=asked - changed,
+            sights=kept,
+            records={place: record for place, record in scene.records.items() if place in kept},
+            taken=self._state.is_taken,
+            hashes=scene.hashes,
+            gone_for_good=gone_for_good,
+        )
+
+    def with_remote(self, world: World, remote: Remote, collection: ImageCollection) -> World:
+        """The same world with what the collection holds: for files without a record, which of its
+        unclaimed images they are, found by searching with their bytes. Raises
+        ``CollectionError``."""
+        new = [
+            place
+            for place in world.asked
+            if isinstance(world.sights[place], File) and place not in world.records
+        ]
+        if not new or not remote.unclaimed:
+            return replace(world, remote=remote)
+        scene = _Scene(dict(world.sights), hashes=dict(world.hashes))
+        changed = self._hash(scene, new)
+
+        def search(place: Place) -> list[str]:
+            return self._search(place, scene.hashes[place], remote.unclaimed, collection)
+
+        there = [place for place in new if place not in changed]
+        matches = dict(zip(there, self._readers.map(search, there), strict=True))
+        return replace(
+            world,
+            asked=world.asked - changed,
+            hashes=scene.hashes,
+            remote=replace(remote, matches=matches),
+        )
+
+    def _search(
+        self, place: Place, sha256: bytes, unclaimed: frozenset[str], collection: ImageCollection
+    ) -> list[str]:
+        try:
+            with self._folders[place.folder].open(place.path) as file:
+                results = collection.search_images(file)["results"]
+        except (OSError, FileChanged, Refused):
+            return []
+        # Rank 0 is the same picture. Where the service also tells the content, the same bytes.
+        return [
+            match["id"]
+            for match in results
+            if match["rank"] == 0
+            and match["id"] in unclaimed
+            and match.get("sha256", sha256.hex()) == sha256.hex()
+        ]
+
+    def _look(self, scene: _Scene, place: Place) -> Sight:
+        folder = self._folders.get(place.folder)
+        if folder is None or folder.identity is None:
+            return Unclear("the folder is not there")
+        return folder.look(place.path, scene.caches.setdefault(place.folder, {}))
+
+    def _follow_replaced(
+        self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[Place, File]]]
+    ) -> None:
+        replaced = [
+            record
+            for place, record in scene.records.items()
+            if isinstance(sight := scene.sights[place], File)
+            and sight.fingerprint.inode != record.seen.inode
+        ]
+        if not replaced:
+            return
+        by_inode = arriving()
+        for record in replaced:
+            found = by_inode.get(record.seen.inode)
+            if found is not None and found[0] not in scene.sights:
+                self._add(scene, found[0], found[1])
+
+    def _follow_files(self, scene: _Scene) -> None:
+        """For every file that is not its record's own: the records that had its inode, and so on
+        from the files at their places, until a chain or a ring of renames is complete."""
+        waiting = [place for place in scene.sights if self._is_open(scene, place)]
+        while waiting:
+            sight = scene.sights[waiting.pop()]
+            assert isinstance(sight, File)
+            for record in self._state.records_with_inode(sight.fingerprint.inode):
+                if record.place not in scene.sights:
+                    self._add(scene, record.place, self._look(scene, record.place), record)
+                    if self._is_open(scene, record.place):
+                        waiting.append(record.place)
+
+    def _follow_contents(self, scene: _Scene) -> None:
+        for sha256 in set(scene.hashes.values()):
+            for record in self._state.records_with_content(sha256, _MOST_TWINS):
+                if record.place not in scene.sights:
+                    self._add(scene, record.place, self._look(scene, record.place), record)
+
+    def _add(self, scene: _Scene, place: Place, sight: Sight, record: Record | None = None) -> None:
+        scene.sights[place] = sight
+        record = record or self._state.record_at(place)
+        if record is not None:
+            scene.records[place] = record
+
+    def _is_open(self, scene: _Scene, place: Place) -> bool:
+        sight, record = scene.sights[place], scene.records.get(place)
+        if not isinstance(sight, File):
+            return False
+        return record is None or sight.fingerprint.inode != record.seen.inode
+
+    def _undecided(self, scene: _Scene) -> list[Place]:
+        """The files whose content has to be known: those that differ from their record, or have
+        none, unless their identity already says which record is theirs, or their size is new."""
+        left = {
+            record.seen
+            for place, record in scene.records.items()
+            if not isinstance(scene.sights[place], Unclear)
+        }
+        undecided = []
+        for place, sight in scene.sights.items():
+            if not isinstance(sight, File) or sight.fingerprint in left:
+                continue
+            if sight.fingerprint.size and self._state.knows_size(sight.fingerprint.size):
+                undecided.append(place)
+        return undecided
+
+    def _hash(self, scene: _Scene, places: Iterable[Place]) -> set[Place]:
+        """Read the files; the places of those that were not the same before and after."""
+
+        def hash_one(place: Place) -> bytes | None:
+            sight = scene.sights[place]
+            assert isinstance(sight, File)
+            try:
+                with self._folders[place.folder].open(place.path) as file:
+                    same = file.fingerprint == sight.fingerprint
+                    return file.hash_all() if same else None
+            except FileChanged:
+                return None
+            except OSError:
+                # It can't be read: sending it will say so, and why.
+                return b""
+
+        wanted = [place for place in places if place not in scene.hashes]
+        digests = dict(zip(wanted, self._readers.map(hash_one, wanted), strict=True))
+        scene.hashes.update({place: digest for place, digest in digests.items() if digest})
+        return {place for place, digest in digests.items() if digest is None}

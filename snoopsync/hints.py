@@ -1,0 +1,146 @@
+"""Hints: where something may have changed. A hint never says what; a look at the disk does.
+
+An engine's thread puts hints into a ``HintBox`` while it reads events, the mirror takes them out
+as one ``Hints``. They collapse on the way: a thousand events for one file are one name, too many
+names are their directory, too many directories are everything. So the box stays small however
+long nobody takes from it, and a hint that is coarser than the event is never wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+
+#: More names than this in one directory, and listing it is cheaper than asking for each.
+MOST_NAMES = 64
+
+#: More directories than this, and a scan of the whole folder is cheaper, and memory stays flat.
+MOST_DIRECTORIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What may have changed below one folder. Paths are below it, ``b""`` is the folder itself.
+
+    ``directories``: look at these names in this directory; ``None`` means list all of it. A name
+    that isn't there is gone, and its directory need not be listed for that.
+    ``trees``: a directory came or went here: look at it with all that is below. If it isn't there,
+    nothing that was known below it is.
+    ``everything``: events were lost: look at the whole folder. The other two are empty then.
+    ``root_gone``: the folder was deleted, moved or unmounted: is it still the same one?
+    """
+
+    directories: Mapping[bytes, frozenset[bytes] | None] = field(default_factory=dict)
+    trees: frozenset[bytes] = frozenset()
+    everything: bool = False
+    root_gone: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.directories or self.trees or self.everything or self.root_gone)
+
+
+class HintBox:
+    """Gathers hints from one thread until another takes them. Every method is thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._empty()
+
+    def _empty(self) -> None:
+        # A directory's names, each with whether it is doubtful; None once all are meant.
+        self._directories: dict[bytes, dict[bytes, bool] | None] = {}
+        self._trees: set[bytes] = set()
+        self._everything = False
+        self._root_gone = False
+
+    @property
+    def waiting(self) -> bool:
+        """Is there anything to take?"""
+        return bool(self._directories or self._trees or self._everything or self._root_gone)
+
+    def name(self, directory: bytes, name: bytes, *, doubtful: bool = False) -> None:
+        """Something happened to this name in this directory.
+
+        ``doubtful`` is for an event that came through an open file: the name is the one that the
+        file was opened under, which need not be in the directory any more, or ever. An event
+        about the entry itself (it came, it went) settles that.
+        """
+        with self._lock:
+            names = self._directories.setdefault(directory, {})
+            if names is not None:
+                names[name] = doubtful and names.get(name, True)
+                if len(names) > MOST_NAMES:
+                    self._directories[directory] = None
+            self._collapse()
+
+    def directory(self, directory: bytes) -> None:
+        """Anything in this directory may have changed."""
+        with self._lock:
+            self._directories[directory] = None
+            self._collapse()
+
+    def tree(self, directory: bytes) -> None:
+        """Anything in this directory and below it may have changed."""
+        with self._lock:
+            self._trees.add(directory)
+            self._collapse()
+
+    def everything(self) -> None:
+        """Events were lost, nobody knows which."""
+        with self._lock:
+            self._everything = True
+            self._collapse()
+
+    def root_gone(self) -> None:
+        """The folder itself was deleted, moved or unmounted."""
+        with self._lock:
+            self._root_gone = True
+
+    def _collapse(self) -> None:
+        if len(self._directories) + len(self._trees) > MOST_DIRECTORIES or b"" in self._trees:
+            self._everything = True
+        if self._everything:
+            self._directories.clear()
+            self._trees.clear()
+
+    def take(self, is_gone: Callable[[bytes, bytes], bool]) -> Hints:
+        """Empty the box.
+
+        ``is_gone(directory, name)`` is asked for doubtful names: the directory of one that isn't
+        there is to be listed, since the file that was written has another name. It must not raise.
+        """
+        with self._lock:
+            directories, trees = self._directories, self._trees
+            everything, root_gone = self._everything, self._root_gone
+            self._empty()
+
+        def names_in(directory: bytes) -> frozenset[bytes] | None:
+            names = directories[directory]
+            if names is None:
+                return None
+            if any(doubtful and is_gone(directory, name) for name, doubtful in names.items()):
+                return None
+            return frozenset(names)
+
+        return Hints(
+            {path: names_in(path) for path in directories if not _inside(path, trees)},
+            frozenset(path for path in trees if not _inside(_parent(path), trees)),
+            everything,
+            root_gone,
+        )
+
+
+def _parent(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
+
+
+def _upwards(path: bytes) -> Iterator[bytes]:
+    """The path and every directory above it, but not the folder itself."""
+    while path:
+        yield path
+        path = _parent(path)
+
+
+def _inside(path: bytes, trees: Container[bytes]) -> bool:
+    return any(above in trees for above in _upwards(path))

@@ -1,0 +1,70 @@
+"""One snoopsync a state file: a lock that the kernel takes back when its process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from snoopsync.errors import StateError, StateLocked
+
+_TRIES = 5
+_TRY_AGAIN_SECONDS = 0.02
+
+
+def lock_path(state: Path) -> Path:
+    """Where the lock of this state file is. The file stays; only the lock on it counts."""
+    return state.with_name(state.name + ".lock")
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Hold the state file's lock. Raises ``StateLocked`` if another process does."""
+    path = lock_path(state)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from None
+    try:
+        if not _take(descriptor):
+            who = holder(state)
+            raise StateLocked(
+                f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    # More than once, since someone who only asks who the holder is has the lock for a moment.
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_TRY_AGAIN_SECONDS)
+        else:
+            return True
+    return False
+
+
+def holder(state: Path) -> int | None:
+    """The process that holds the state file's lock, or ``None``."""
+    try:
+        descriptor = os.open(lock_path(state), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 20, 0).strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,194 @@
+"""What file system a path is on, and whether its changes raise events here.
+
+inotify sees what goes through this machine's kernel, by the same mount. What another machine does
+to a network share, or what is done to an overlay's layers behind or through it, raises nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+_MOUNTINFO = Path("/proc/self/mountinfo")
+
+#: Others write to these too, and their writes raise no events here.
+_SHARED_KINDS = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "fuse",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "prl_fs",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "vmhgfs",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of ``mountinfo``, see proc_pid_mountinfo(5).
+
+    ``point`` is where it is mounted, ``kind`` the type of the file system, ``device`` its
+    ``major:minor``, ``options`` both the mount's and the file system's.
+    """
+
+    number: int
+    parent: int
+    device: str
+    point: bytes
+    kind: str
+    options: tuple[bytes, ...]
+
+    def covers(self, path: bytes) -> bool:
+        """Is the path at the mount point or below it?"""
+        return _is_at_or_below(path, self.point)
+
+
+class Choice(NamedTuple):
+    """How to watch a folder, ``events`` or ``poll``, and why, for a person."""
+
+    mode: str
+    reason: str
+
+
+def choose_watch(wanted: str, path: bytes, mountinfo: Path = _MOUNTINFO) -> Choice:
+    """How to watch the folder at ``path``; ``wanted`` is ``auto``, ``events`` or ``poll``.
+
+    ``auto`` polls where a change could raise no event.
+    """
+    if wanted != "auto":
+        return Choice(wanted, "as configured")
+    try:
+        mounts = parse_mounts(mountinfo.read_bytes())
+    except OSError:
+        return Choice("events", "this system has no table of mounts")
+    return _choose(os.path.realpath(path), mounts)
+
+
+def mount_of(path: bytes, mountinfo: Path = _MOUNTINFO) -> Mount:
+    """The mount that ``path`` is on; it must be absolute and without symlinks.
+
+    Raises ``OSError`` if the table can't be read, ``LookupError`` if no mount covers the path.
+    """
+    mount = _find(path, parse_mounts(mountinfo.read_bytes()))
+    if mount is None:
+        raise LookupError(f"no mount covers {os.fsdecode(path)}")
+    return mount
+
+
+def events_reach(kind: str) -> bool:
+    """Does every change on a file system of this type raise an event here?
+
+    ``fuseblk`` is a local disk (NTFS, exFAT) and everything written to it passes the kernel; with
+    any other FUSE nobody knows what is behind. An overlay's own writes do raise events, which is
+    all there is in a container: see ``choose_watch`` for its layers.
+    """
+    return kind not in _SHARED_KINDS and not kind.startswith("fuse.")
+
+
+def parse_mounts(table: bytes) -> list[Mount]:
+    """The mounts in the text of a ``mountinfo`` file."""
+    return [_parse(line) for line in table.splitlines() if line]
+
+
+def _parse(line: bytes) -> Mount:
+    # Between the mount's own fields and the file system's there may be any number of tags.
+    own, _, rest = line.partition(b" - ")
+    number, parent, device, _root, point, options, *_tags = own.split(b" ")
+    kind, _source, super_options = [*rest.split(b" "), b""][:3]
+    return Mount(
+        int(number),
+        int(parent),
+        device.decode(),
+        _unescape(point),
+        kind.decode(),
+        tuple(_split_options(options) + _split_options(super_options)),
+    )
+
+
+def _split_options(options: bytes) -> list[bytes]:
+    return [_unescape(option) for option in options.split(b",")]
+
+
+def _unescape(text: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), text)
+
+
+def _find(path: bytes, mounts: list[Mount]) -> Mount | None:
+    """Walk down the path as the kernel does: the longest mount point may be hidden under a later
+    mount that was made above it."""
+    covering = [mount for mount in mounts if mount.covers(path)]
+    numbers = {mount.number for mount in covering}
+    here = [mount for mount in covering if mount.parent not in numbers - {mount.number}]
+    current = None
+    while here:
+        current = min(here, key=lambda mount: len(mount.point))
+        number = current.number
+        here = [mount for mount in covering if mount.parent == number != mount.number]
+    return current
+
+
+def _choose(path: bytes, mounts: list[Mount]) -> Choice:
+    mount = _find(path, mounts)
+    if mount is None:
+        return Choice("events", "the file system is not known")
+    if not events_reach(mount.kind):
+        return Choice("poll", f"{mount.kind}: changes made elsewhere raise no events here")
+    if mount.kind == "overlay" and _has_open_layer(mount, mounts):
+        return Choice("poll", "overlay: changes on its lower side raise no events here")
+    for other in mounts:
+        if any(_is_at_or_below(path, layer) for layer in _layers(other)):
+            where = os.fsdecode(other.point)
+            return Choice(
+                "poll", f"a layer of the overlay at {where}: writes there raise no events"
+            )
+    return Choice("events", f"{mount.kind}: changes raise events")
+
+
+def _layers(mount: Mount) -> Iterator[bytes]:
+    """The directories that an overlay is made of, as far as they are named by absolute paths
+    (Docker's are not)."""
+    if mount.kind != "overlay":
+        return
+    for option in mount.options:
+        key, _, value = option.partition(b"=")
+        if key in (b"lowerdir", b"lowerdir+", b"upperdir"):
+            # An escaped colon belongs to a name, an empty part comes from a double colon.
+            for layer in re.split(rb"(?<!\\):", value):
+                if layer.startswith(b"/"):
+                    yield layer.replace(b"\\:", b":")
+
+
+def _has_open_layer(overlay: Mount, mounts: list[Mount]) -> bool:
+    """Can one write to the overlay's layers from here? Not in a container, whose layers are out
+    of reach, and not on a live system, whose lower layer is read-only."""
+    for layer in _layers(overlay):
+        mount = _find(layer, mounts)
+        reachable = os.path.isdir(layer)  # noqa: PTH112 - bytes
+        if reachable and mount is not None and b"ro" not in mount.options:
+            return True
+    return False
+
+
+def _is_at_or_below(path: bytes, directory: bytes) -> bool:
+    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")

@@ -1,0 +1,151 @@
+"""The duplicates that were found: one row an unordered pair of images. The only SQL about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from snoopsync.alerts import Pair
+from snoopsync.database import Database
+from snoopsync.model import Place
+
+_LISTED = """
+    SELECT pair.a, image_a.folder, image_a.directory, image_a.name,
+           pair.b, image_b.folder, image_b.directory, image_b.name,
+           rank, found_at, finder, dismissed, gone
+    FROM pair
+    LEFT JOIN image AS image_a ON image_a.image_id = pair.a
+    LEFT JOIN image AS image_b ON image_b.image_id = pair.b
+"""
+
+
+class PairState(StrEnum):
+    """What became of a pair."""
+
+    OPEN = "open"
+    DISMISSED = "dismissed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One image of a pair; ``place`` is ``None`` if no folder of ours holds it."""
+
+    image_id: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A pair as it is listed. ``found_at``: Unix time. ``finder``: the image whose search found the
+    other one."""
+
+    a: Side
+    b: Side
+    rank: int
+    found_at: float
+    finder: str
+    state: PairState
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An image that has to be searched for: with the bytes that the collection confirmed."""
+
+    image_id: str
+    sha256: bytes
+
+
+class Pairs:
+    """The state file's duplicates, and which images have to be searched for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, limit: int) -> list[Due]:
+        """Images whose bytes are new to the collection since they were last searched for."""
+        rows = self._database.query(
+            "SELECT image_id, sha256 FROM image WHERE search_due ORDER BY synced_at LIMIT ?",
+            (limit,),
+        )
+        return [Due(*row) for row in rows]
+
+    def current(self, image_id: str) -> set[Pair]:
+        """The pairs that this image is in, as of the last look."""
+        rows = self._database.query(
+            "SELECT a, b FROM pair WHERE ? IN (a, b) AND NOT gone", (image_id,)
+        )
+        return {Pair(*row) for row in rows}
+
+    def record(
+        self, due: Due, found: Iterable[tuple[Pair, int]], gone: Iterable[Pair], now: float
+    ) -> None:
+        """Write down what a search found, in one transaction: new pairs (still to be alerted, so
+        that no alert is lost), pairs that are none any more, and that the search is done."""
+        with self._database.transaction():
+            self._database.change_many(
+                "INSERT INTO pair (a, b, finder, rank, found_at, alerted) VALUES (?, ?, ?, ?, ?, 0)"
+                " ON CONFLICT (a, b) DO UPDATE SET rank = excluded.rank, gone = 0,"
+                " alerted = alerted AND NOT gone,"
+                " found_at = CASE WHEN gone THEN excluded.found_at ELSE found_at END",
+                [(*pair, due.image_id, rank, now) for pair, rank in found],
+            )
+            self._database.change_many(
+                "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in gone]
+            )
+            # An image that was sent again during the search is still due.
+            self._database.change(
+                "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
+                (due.image_id, due.sha256),
+            )
+
+    def untold(self) -> list[Duplicate]:
+        """Open pairs whose alert was not given yet."""
+        return self._listed("WHERE NOT alerted AND NOT dismissed AND NOT gone")
+
+    def told(self, duplicates: Iterable[Duplicate]) -> None:
+        """Their alerts were given."""
+        self._database.change_many(
+            "UPDATE pair SET alerted = 1 WHERE a = ? AND b = ?",
+            [(item.a.image_id, item.b.image_id) for item in duplicates],
+        )
+
+    def listed(self, *, everything: bool = False) -> list[Duplicate]:
+        """The open pairs, or all of them, the newest first."""
+        where = "" if everything else "WHERE NOT dismissed AND NOT gone"
+        return self._listed(f"{where} ORDER BY found_at DESC, pair.a, pair.b")
+
+    def count_open(self) -> int:
+        """How many pairs are open."""
+        count: int = self._database.one(
+            "SELECT count(*) FROM pair WHERE NOT dismissed AND NOT gone"
+        )
+        return count
+
+    def knows(self, image_id: str) -> bool:
+        """Is this image in any pair?"""
+        return bool(self._database.one("SELECT 1 FROM pair WHERE ? IN (a, b)", (image_id,)))
+
+    def dismiss(self, pair: Pair) -> bool:
+        """Never alert about this pair again. False if no such pair was found yet."""
+        changed = self._database.change(
+            "UPDATE pair SET dismissed = 1 WHERE a = ? AND b = ?", tuple(pair)
+        )
+        return changed == 1
+
+    def _listed(self, condition: str) -> list[Duplicate]:
+        return [_duplicate(row) for row in self._database.query(f"{_LISTED} {condition}")]
+
+
+def _duplicate(row: Sequence[Any]) -> Duplicate:
+    rank, found_at, finder, dismissed, gone = row[8:]
+    state = PairState.DISMISSED if dismissed else PairState.GONE if gone else PairState.OPEN
+    return Duplicate(_side(*row[0:4]), _side(*row[4:8]), rank, found_at, finder, state)
+
+
+def _side(image_id: str, folder: str | None, directory: bytes | None, name: bytes | None) -> Side:
+    if folder is None or directory is None or name is None:
+        return Side(image_id, None)
+    return Side(image_id, Place(folder, directory + b"/" + name if directory else name))

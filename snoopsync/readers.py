@@ -1,0 +1,204 @@
+"""The kinds of values a configuration has: each function takes a ``Value`` and returns what it
+means, or raises ``SettingError`` with what it should have been."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import yaml
+
+from snoopsync.document import (
+    BOOLEAN,
+    LIST,
+    MAPPING,
+    NOTHING,
+    TEXT,
+    WHOLE,
+    SettingError,
+    Value,
+    read_fields,
+)
+from snoopsync.durations import parse_duration
+from snoopsync.model import OWNER_PATTERN
+from snoopsync.secrets import Secret
+from snoopsync.selection import check_pattern
+
+Choice = TypeVar("Choice", bound=StrEnum)
+Section = TypeVar("Section")
+
+#: The endpoint that is no address: the collection that comes with snoopsync.
+EMBEDDED = "embedded"
+
+# Not all that YAML 1.1 takes for a whole number: 1:30 would be 90, and 010 would be 8.
+_PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+
+# Far more than anybody waits, and far less than what a system's timers can't count.
+_MAX_DURATION = "365d"
+
+
+def text(value: Value) -> str:
+    """A text that is not empty."""
+    if value.kind in (LIST, MAPPING, NOTHING):
+        raise SettingError(f"must be text, not {value.kind}")
+    if value.kind != TEXT:
+        raise SettingError(f"must be text, and YAML reads it as {value.kind}: put it in quotes")
+    if not value.raw:
+        raise SettingError("is empty")
+    return value.raw
+
+
+def boolean(value: Value) -> bool:
+    """True or false, without quotes, in any of YAML's spellings."""
+    if value.kind != BOOLEAN or value.raw.lower() not in yaml.SafeLoader.bool_values:
+        raise SettingError("must be true or false, without quotes")
+    return yaml.SafeLoader.bool_values[value.raw.lower()]
+
+
+def whole(low: int, high: int) -> Callable[[Value], int]:
+    """A reader of whole numbers in this range, its ends included."""
+
+    def read(value: Value) -> int:
+        if value.kind == WHOLE and _PLAIN_NUMBER.fullmatch(value.raw):
+            number = int(value.raw)
+            if low <= number <= high:
+                return number
+        raise SettingError(f"must be a whole number from {low} to {high}")
+
+    return read
+
+
+def duration(at_least: str) -> Callable[[Value], float]:
+    """A reader of durations, in seconds, from this one on up to a year."""
+    low, high = parse_duration(at_least), parse_duration(_MAX_DURATION)
+
+    def read(value: Value) -> float:
+        try:
+            seconds = parse_duration(value.raw)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+        if not low <= seconds <= high:
+            raise SettingError(f"must be from {at_least} to {_MAX_DURATION}")
+        return seconds
+
+    return read
+
+
+def choice(enum: type[Choice]) -> Callable[[Value], Choice]:
+    """A reader of the values of an enumeration."""
+
+    def read(value: Value) -> Choice:
+        if value.kind != TEXT or value.raw not in list(enum):
+            raise SettingError(f"must be one of {', '.join(enum)}")
+        return enum(value.raw)
+
+    return read
+
+
+def path(value: Value) -> Path:
+    """An absolute path. ``~`` is the home directory, and a relative path starts at the folder of
+    the configuration."""
+    given = text(value)
+    try:
+        usable = b"\0" not in os.fsencode(given)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise SettingError("has a character that no path can have")
+    try:
+        return tidy(value.document.folder / Path(given).expanduser())
+    except RuntimeError:
+        raise SettingError("begins with ~, and there is no such home directory") from None
+
+
+def tidy(given: Path) -> Path:
+    """The path, absolute and without ``..``; symbolic links stay unless there is a ``..``."""
+    return given.resolve() if ".." in given.parts else given.absolute()
+
+
+def section(cls: type[Section]) -> Callable[[Value], Section]:
+    """A reader of mappings that are a dataclass with a default for each field."""
+    return lambda value: cls(**read_fields(cls, value))
+
+
+def is_name(given: str) -> bool:
+    """Can a folder have this name?"""
+    odd = any(unicodedata.category(char) in ("Cc", "Cs") for char in given)
+    return 1 <= len(given) <= 255 and "/" not in given and not odd
+
+
+def name(value: Value) -> str:
+    """A folder's name."""
+    given = text(value)
+    if not is_name(given):
+        raise SettingError("must have 1 to 255 characters, without slashes and control characters")
+    return given
+
+
+def owner(value: Value) -> str:
+    """What the ID of each image begins with."""
+    given = text(value)
+    if not OWNER_PATTERN.fullmatch(given):
+        raise SettingError("must be 1 to 32 of a-z, 0-9 and -")
+    return given
+
+
+def endpoint(value: Value) -> str:
+    """``embedded``, or the address of a service, without a slash at its end."""
+    given = text(value)
+    if given != EMBEDDED and not _is_address(given):
+        raise SettingError(
+            f'must be "{EMBEDDED}" or an address such as https://host/api/v1, without user, '
+            "password, query and fragment"
+        )
+    return given.rstrip("/")
+
+
+def _is_address(given: str) -> bool:
+    try:
+        url = urlsplit(given)
+        has_usable_port = url.port != 0
+    except ValueError:
+        return False
+    odd = any(char in "?#@\\" or char.isspace() or not char.isprintable() for char in given)
+    return url.scheme in ("http", "https") and bool(url.hostname) and has_usable_port and not odd
+
+
+def public_key(value: Value) -> str:
+    """A public key: it is sent in a header, with a colon after it."""
+    given = text(value)
+    if not re.fullmatch(r"[!-9;-~]+", given):
+        raise SettingError("must be one word of ASCII characters, without a colon")
+    return given
+
+
+def secret(value: Value) -> Secret:
+    """A secret key, in the file itself."""
+    return Secret(text(value))
+
+
+def patterns(value: Value) -> tuple[str, ...]:
+    """A list of gitignore patterns."""
+    usable = []
+    for item in value.items():
+        with item.blamed():
+            pattern = text(item)
+            try:
+                check_pattern(pattern)
+            except ValueError as error:
+                raise SettingError(str(error)) from None
+            usable.append(pattern)
+    return tuple(usable)
+
+
+def some_patterns(value: Value) -> tuple[str, ...]:
+    """A list of gitignore patterns with at least one in it."""
+    if not value.items():
+        raise SettingError("is empty, so that nothing is mirrored: leave it out for all images")
+    return patterns(value)

@@ -1,0 +1,225 @@
+"""The full resync: disk, state and the collection's listing are compared and made equal, once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
+from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
+from snoopsync.survey import Survey
+
+
+_SCANNING = "scanning"
+
+
+class Exit(IntEnum):
+    """What a command's exit code means."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    IMAGES_FAILED = 3
+    HELD_OR_MISSING = 4
+    UNREACHABLE = 5
+    UNAUTHORIZED = 6
+    LOCKED = 7
+    CONFIG = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a resync did, in images; ``failed`` and ``held`` are all there are after it."""
+
+    scanned: int
+    added: int
+    updated: int
+    deleted: int
+    renamed: int
+    adopted: int
+    unchanged: int
+    failed: int
+    held: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: what it does now, images done and images that are known to be left."""
+
+    phase: str
+    scanned: int
+    done: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
+    it could not be ended, if so."""
+
+    summary: Summary
+    exit_code: Exit
+    missing: tuple[str, ...]
+    orphans: int
+    trouble: str | None
+
+    def as_message(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return asdict(self)
+
+    def summary_message(self) -> dict[str, Any]:
+        """The summary as ``--json`` has it."""
+        return asdict(self.summary)
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> Report:
+        """The report that ``as_message`` wrote."""
+        return cls(
+            Summary(**message["summary"]),
+            Exit(message["exit_code"]),
+            tuple(message["missing"]),
+            message["orphans"],
+            message["trouble"],
+        )
+
+
+def resync(
+    assembly: Assembly,
+    *,
+    folders: Collection[str],
+    prune: bool = False,
+    stop: threading.Event,
+    tend: Callable[[], None] = lambda: None,
+    show: Callable[[Progress], None] = lambda progress: None,
+) -> Report:
+    """Compare everything in these folders and make it equal; in a rehearsal, only plan that.
+    ``tend`` is called with every step, for what the service has to do beside it."""
+    started = time.monotonic()
+    mirror = assembly.mirror
+    surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
+    phases = _phases(assembly, surveys, prune=prune)
+    trouble: CollectionError | None = None
+    try:
+        for phase in phases:
+            mirror.step()
+            tend()
+            if stop.is_set():
+                break
+            trouble = mirror.trouble or _outage(assembly)
+            if trouble is not None:
+                break
+            show(_progress(assembly, surveys, phase))
+            if phase == _SCANNING or not mirror.is_idle:
+                mirror.wait()
+    except CollectionError as error:
+        trouble = error
+    except Stopped:
+        pass
+    orphans = mirror.end_comparison()
+    return _report(assembly, surveys, len(orphans), trouble, time.monotonic() - started)
+
+
+def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> Iterator[str]:
+    """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
+    Raises ``CollectionError``."""
+    mirror, state = assembly.mirror, assembly.state
+    mirror.begin_tally()
+    mirror.await_remote()
+    state.retry_now()
+    for survey in surveys:
+        survey.scan()
+    listing = read_listing(assembly)
+    yield _SCANNING
+    while mirror.is_looking or not listing.done():
+        yield _SCANNING
+    mirror.compare(listing.result())
+    if mirror.is_rehearsal:
+        mirror.look_again(
+            place for survey in surveys for place in state.dirty_places(survey.folder.name)
+        )
+    yield "sending"
+    while not mirror.is_idle:
+        yield "sending"
+    if prune:
+        mirror.prune()
+        while not mirror.is_idle:
+            yield "pruning"
+    state.set_fact(COLLECTION_FACT, assembly.collection.id)
+
+
+def _outage(assembly: Assembly) -> CollectionError | None:
+    """The service waits for a collection that is away for ever, a command does not."""
+    outage = assembly.collection.outage
+    if outage is None or time.time() - outage.since < COMMAND_PATIENCE_SECONDS:
+        return None
+    return Unreachable(outage.last_error)
+
+
+def _progress(assembly: Assembly, surveys: Sequence[Survey], phase: str) -> Progress:
+    tally = assembly.mirror.tally
+    done = tally.added + tally.updated + tally.deleted
+    waiting = sum(counts.pending for counts in assembly.state.counts().values())
+    return Progress(
+        phase, sum(survey.scanned for survey in surveys), done, waiting + assembly.mirror.unsettled
+    )
+
+
+def _report(
+    assembly: Assembly,
+    surveys: Sequence[Survey],
+    orphans: int,
+    trouble: CollectionError | None,
+    seconds: float,
+) -> Report:
+    tally = assembly.mirror.tally
+    names = {survey.folder.name for survey in surveys}
+    counts = [count for name, count in assembly.state.counts().items() if name in names]
+    failed = sum(count.failed for count in counts)
+    held = sum(count.held for count in counts)
+    scanned = sum(survey.scanned for survey in surveys)
+    changed = tally.added + tally.updated + tally.renamed + tally.adopted + failed
+    missing = tuple(survey.row.reason or "" for survey in surveys if survey.is_missing)
+    summary = Summary(
+        scanned=scanned,
+        added=tally.added,
+        updated=tally.updated,
+        deleted=tally.deleted,
+        renamed=tally.renamed,
+        adopted=tally.adopted,
+        unchanged=max(0, scanned - changed),
+        failed=failed,
+        held=held,
+        seconds=round(seconds, 3),
+    )
+    if isinstance(trouble, Unauthorized):
+        code = Exit.UNAUTHORIZED
+    elif trouble is not None:
+        code = Exit.UNREACHABLE
+    elif held or missing:
+        code = Exit.HELD_OR_MISSING
+    elif failed or any(survey.unreadable for survey in surveys):
+        code = Exit.IMAGES_FAILED
+    else:
+        code = Exit.OK
+    return Report(summary, code, missing, orphans, str(trouble) if trouble else None)
+
+
+def read_listing(assembly: Assembly) -> Future[frozenset[str]]:
+    """Read the collection's listing on a thread of its own, which nobody has to wait for."""
+    future: Future[frozenset[str]] = Future()
+
+    def read() -> None:
+        try:
+            future.set_result(assembly.mirror.read_listing())
+        except BaseException as error:  # it belongs to whoever asks for the result
+            future.set_exception(error)
+        assembly.mirror.wake()
+
+    threading.Thread(target=read, name="listing", daemon=True).start()
+    return future

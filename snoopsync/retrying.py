@@ -1,0 +1,266 @@
+"""The coat around a collection that tries again, so that whoever wears it meets fewer errors.
+
+It asks an error one question, ``permanent``, and owns all the waiting. It may send a request again
+because a second time does no harm: the IDs are made here, and what an earlier attempt may have
+done already is taken for done.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import tenacity
+
+from snoopsync.errors import (
+    CollectionError,
+    Conflict,
+    NotConnected,
+    NotFound,
+    Unavailable,
+    Unreachable,
+)
+from snoopsync.outage import Clock, Gate, Outage, OutOfPatience, RetryPolicy
+from snoopsync.paging import PAGE_IMAGES, listed
+from snoopsync.protocol import (
+    ImageAnswer,
+    ImageCollection,
+    ImageSource,
+    ListAnswer,
+    ListedImage,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
+from snoopsync.sources import repeatable
+
+T = TypeVar("T")
+
+#: Statuses that a service, or the gateway before it, has when it is down as a whole.
+_DOWN = frozenset({429, 502, 503, 504})
+
+
+class RetryingCollection:
+    """An ``ImageCollection`` around another one. Its threads share one gate (see ``outage``).
+
+    When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``clock``,
+    ``random`` (0 to 1) and ``new_id`` are for tests.
+    """
+
+    def __init__(
+        self,
+        inner: ImageCollection,
+        *,
+        stop: threading.Event | None = None,
+        policy: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = random.random,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._inner = inner
+        self._policy = policy or RetryPolicy()
+        self._random = random
+        self._new_id = new_id
+        self._gate = Gate(self._policy, stop or threading.Event(), clock or Clock(), random)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the collection inside."""
+        self._inner.close()
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage that calls are waiting for, while there is one."""
+        return self._gate.outage
+
+    @property
+    def id(self) -> str:
+        """The collection's ID."""
+        return self._persist(lambda _again: self._inner.id)
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._persist(lambda _again: self._inner.name)
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self._persist(lambda _again: self._inner.user)
+
+    def add_image(
+        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+    ) -> ImageAnswer:
+        """Add or update an image, as ``ImageCollection`` says.
+
+        Without an ID one is made here, so that an attempt whose answer was lost leaves no second
+        image behind. A conflict after such an attempt is with ourselves: the image is updated with
+        the same bytes. A path is opened anew for every attempt, a file rewound to where it stood.
+        """
+        if image_id is None and not update_existing:
+            image_id = self._new_id()
+        with repeatable(image) as source:
+
+            def send(again: bool) -> ImageAnswer:
+                try:
+                    return self._inner.add_image(source(), image_id, update_existing)
+                except Conflict:
+                    if not again:
+                        raise
+                return self._inner.add_image(source(), image_id, update_existing=True)
+
+            return self._persist(send)
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        """Is it there? Raises ``NotFound`` if not."""
+        return self._persist(lambda _again: self._inner.get_image(image_id))
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        """Remove it. Raises ``NotFound`` if it was not there before the first attempt."""
+
+        def send(again: bool) -> ImageAnswer:
+            try:
+                return self._inner.delete_image(image_id)
+            except NotFound:
+                if not again:
+                    raise
+            return {
+                "status": 200,
+                "message": "Deleted",
+                "collection_id": self._inner.id,
+                "image_id": image_id,
+                "image_time": "",
+            }
+
+        return self._persist(send)
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        """One page of the listing, from the image ``start`` on, newest first."""
+        return self._persist(lambda _again: self._inner.get_images(start, count))
+
+    def images(self) -> Iterator[ListedImage]:
+        """Every image of the collection; each page is tried on its own."""
+        return listed(lambda start: self.get_images(start, PAGE_IMAGES))
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        """Images like one of the collection, itself left out. Raises ``NotFound``."""
+        return self._persist(lambda _again: self._inner.search_images_by_id(image_id))
+
+    def search_images(self, image: ImageSource) -> SearchAnswer:
+        """Images like this one."""
+        with repeatable(image) as source:
+            return self._persist(lambda _again: self._inner.search_images(source()))
+
+    def _persist(self, send: Callable[[bool], T]) -> T:
+        """What ``send`` returns, in the end. It is told whether an earlier attempt may have been
+        carried out. Raises the last error, and ``Stopped``."""
+        call = _Call(send)
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            stop=lambda _state: call.failures >= self._policy.attempts,
+            wait=lambda state: self._pause(call, state),
+            sleep=self._gate.pause,
+            reraise=True,
+        )
+        try:
+            result: T = tries(self._attempt, call)
+            return result
+        except OutOfPatience as out:
+            error = out.error
+        raise error
+
+    def _attempt(self, call: _Call[T]) -> T:
+        with self._gate.passage() as sent:
+            try:
+                # A call that brings the service down looks like an outage to itself. So its last
+                # attempt is kept until something else was answered.
+                if sent.probe and call.failures == self._policy.attempts - 1:
+                    self._ask_something_light()
+                result = call.send()
+            except CollectionError as error:
+                if _is_down(error):
+                    self._gate.failed(error, sent)
+                else:
+                    self._gate.answered()
+                raise
+            self._gate.answered()
+            return result
+
+    def _ask_something_light(self) -> None:
+        """Raises what a service raises that is down."""
+        try:
+            self._inner.get_images(count=1)
+        except CollectionError as error:
+            if _is_down(error):
+                raise
+
+    def _pause(self, call: _Call[T], state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, CollectionError) and not _is_down(error):
+            return self._policy.pause(call.failures, self._random())
+        return 0.0  # the gate has its own
+
+
+class _Call(Generic[T]):
+    """One call through all of its attempts."""
+
+    def __init__(self, send: Callable[[bool], T]) -> None:
+        self._send = send
+        self._again = False
+        self.failures = 0
+
+    def send(self) -> T:
+        try:
+            return self._send(self._again)
+        except CollectionError as error:
+            self.failures += 1
+            # Any answer can come after the deed; only without a connection there was none.
+            self._again = self._again or not isinstance(error, NotConnected)
+            raise
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, CollectionError) and not error.permanent
+
+
+def _is_down(error: CollectionError) -> bool:
+    """Is it the service that has failed, and not only this request?"""
+    if isinstance(error, Unavailable):
+        return error.status in _DOWN or error.retry_after is not None
+    return isinstance(error, Unreachable)
+
+
+def put_image(
+    collection: ImageCollection, image_id: str, image: ImageSource, *, expected: bool
+) -> ImageAnswer:
+    """Make the collection hold these bytes under this ID, whether it has the ID or not.
+
+    ``expected`` says whether it should have: the guess only decides what is tried first.
+    """
+    with repeatable(image) as source:
+        with suppress(NotFound if expected else Conflict):
+            return collection.add_image(source(), image_id, update_existing=expected)
+        return collection.add_image(source(), image_id, update_existing=not expected)
+
+
+def remove_image(collection: ImageCollection, image_id: str) -> bool:
+    """Make the collection not hold this ID. Returns whether it did."""
+    try:
+        collection.delete_image(image_id)
+    except NotFound:
+        return False
+    return True

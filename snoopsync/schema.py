@@ -1,0 +1,74 @@
+"""The state file's tables, a version at a time. A step, once released, is never edited."""
+
+from __future__ import annotations
+
+#: ``STEPS[n]`` takes a file from version n to n + 1.
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE folder (
+        name TEXT PRIMARY KEY,
+        path BLOB NOT NULL,
+        device INTEGER,
+        inode INTEGER,
+        configured INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        watch TEXT NOT NULL,
+        reason TEXT,
+        last_scan REAL
+    ) STRICT;
+
+    -- One row an image, from before its first byte is sent until after its deletion is confirmed.
+    -- inode to ctime_ns: the file as it was last planned for. sha256: the bytes that the collection
+    -- confirmed. dirty: planned, and not confirmed yet; mark: which plan a confirmation answers.
+    CREATE TABLE image (
+        image_id TEXT PRIMARY KEY,
+        folder TEXT NOT NULL,
+        directory BLOB NOT NULL,
+        name BLOB NOT NULL,
+        inode INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        submount INTEGER NOT NULL,
+        sha256 BLOB,
+        synced_at REAL,
+        image_time TEXT,
+        dirty INTEGER NOT NULL,
+        mark INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        retry_at REAL,
+        error TEXT,
+        held INTEGER NOT NULL DEFAULT 0,
+        approved INTEGER NOT NULL DEFAULT 0,
+        search_due INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE UNIQUE INDEX image_place ON image (folder, directory, name);
+    CREATE INDEX image_inode ON image (inode);
+    CREATE INDEX image_size ON image (size);
+    CREATE INDEX image_sha256 ON image (sha256);
+    CREATE INDEX image_dirty ON image (mark) WHERE dirty;
+    CREATE INDEX image_held ON image (folder) WHERE held;
+    CREATE INDEX image_search_due ON image (synced_at) WHERE search_due;
+
+    -- Deletions that were sent: the bulk guard counts those of its window.
+    CREATE TABLE deletion (folder TEXT NOT NULL, at REAL NOT NULL) STRICT;
+    CREATE INDEX deletion_at ON deletion (folder, at);
+
+    -- Duplicates that were found, a < b. The rank is that of the last look; finder is the one of
+    -- the two whose search found the other.
+    CREATE TABLE pair (
+        a TEXT NOT NULL,
+        b TEXT NOT NULL,
+        finder TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        found_at REAL NOT NULL,
+        alerted INTEGER NOT NULL,
+        dismissed INTEGER NOT NULL DEFAULT 0,
+        gone INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX pair_b ON pair (b);
+
+    CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+)

@@ -1,0 +1,102 @@
+"""The secret key: a type that does not show it, and the places that it is read from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+#: A variable of the environment that holds the secret key.
+SECRET_VARIABLE = "SNOOPSYNC_SECRET_KEY"
+
+#: The name of the systemd credential (``LoadCredential=``) that holds the secret key.
+CREDENTIAL = "snoopsync-secret-key"
+
+_MAX_BYTES = 4096
+
+
+class SecretError(Exception):
+    """A secret that can't be used. The message says why, without a character of it."""
+
+
+class Secret:
+    """A text that shows as ``***`` wherever it is printed, formatted, logged or dumped. Only
+    ``reveal`` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Raises ``SecretError`` unless the text, white space around it aside, is one word."""
+        self._text = text.strip()
+        if not self._text:
+            raise SecretError("is empty")
+        if len(self._text.split()) > 1 or not self._text.isprintable():
+            raise SecretError("must be one word, on one line")
+
+    def reveal(self) -> str:
+        """The text itself, without white space around it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret can't be pickled or copied")
+
+
+def secret_from_environment(environ: Mapping[str, str]) -> Secret | None:
+    """The secret in ``$SNOOPSYNC_SECRET_KEY``; ``None`` if that is unset or empty."""
+    text = environ.get(SECRET_VARIABLE, "")
+    return Secret(text) if text.strip() else None
+
+
+def secret_from_file(path: Path) -> Secret:
+    """The secret in a file that only its owner can read. Raises ``SecretError``."""
+    content, mode = _read(path)
+    refuse_if_exposed(path, mode)
+    return _decode(content, path)
+
+
+def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
+    """The secret that systemd hands to the service; ``None`` if it does not.
+
+    The file's mode does not matter: systemd guards its directory, and lets the service's user in
+    by an access list, which looks like a group's permission.
+    """
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(directory or "/", CREDENTIAL)
+    if not directory or not os.path.lexists(path):
+        return None
+    return _decode(_read(path)[0], path)
+
+
+def refuse_if_exposed(path: Path, mode: int) -> None:
+    """Raise ``SecretError`` if a file of this mode can be read or written by its group or by
+    everybody."""
+    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SecretError(f"others can read {path}: chmod 600 {shlex.quote(str(path))}")
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise SecretError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _decode(content: bytes, path: Path) -> Secret:
+    if len(content) > _MAX_BYTES:
+        raise SecretError(f"{path} is too long to be a secret key")
+    try:
+        return Secret(content.decode())
+    except UnicodeDecodeError:
+        raise SecretError(f"{path} is not UTF-8 text") from None
+    except SecretError as error:
+        raise SecretError(f"{path} {error}") from None

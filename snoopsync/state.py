@@ -1,0 +1,485 @@
+"""What is remembered: the folders, and one row an image. The only SQL about them.
+
+A row never says what to do. It says what was seen (``inode`` to ``ctime_ns``), what the collection
+has confirmed (``sha256``), and whether the two may differ (``dirty``). What to do is planned when
+it is done, so a stale command can't exist and a crash loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from snoopsync.database import Database
+from snoopsync.model import (
+    Fingerprint,
+    FingerprintKey,
+    FolderState,
+    ImageState,
+    Place,
+    Record,
+)
+from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
+
+#: The least byte string greater than every path below a directory: "0" comes after "/".
+_AFTER_SLASH = b"0"
+
+_RECORD = (
+    "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
+    " held OR approved"
+)
+
+_IMAGE_STATE = """
+    CASE WHEN held THEN 'held' WHEN error IS NOT NULL THEN 'failed'
+         WHEN dirty THEN 'pending' ELSE 'synced' END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRow:
+    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan."""
+
+    name: str
+    path: bytes
+    device: int | None
+    inode: int | None
+    configured: bool = True
+    state: FolderState = FolderState.SCANNING
+    watch: str = ""
+    reason: str | None = None
+    last_scan: float | None = None
+
+    @property
+    def path_text(self) -> str:
+        """The path as Python has it in a ``str``."""
+        return os.fsdecode(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Images of one folder, by state."""
+
+    images: int = 0
+    pending: int = 0
+    failed: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image as it is listed. ``synced_at`` is Unix time."""
+
+    image_id: str
+    place: Place
+    state: ImageState
+    size: int
+    synced_at: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """A dirty row that may be sent now. ``mark`` names the plan that a confirmation answers."""
+
+    record: Record
+    mark: int
+    attempts: int
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The collection has answered for one image: it holds these bytes."""
+
+    image_id: str
+    mark: int
+    sha256: bytes
+    image_time: str | None
+
+
+class State:
+    """The state file's folders and images, over a ``Database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.transaction = database.transaction
+
+    # Facts: single values that outlive the process.
+
+    def fact(self, name: str) -> str | None:
+        """A remembered value, or ``None``."""
+        value: str | None = self._database.one("SELECT value FROM fact WHERE name = ?", (name,))
+        return value
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a value."""
+        self._database.change("REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    # Folders.
+
+    def folders(self) -> list[FolderRow]:
+        """Every folder that was ever configured, by name."""
+        rows = self._database.query(
+            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan"
+            " FROM folder ORDER BY name"
+        )
+        return [
+            FolderRow(name, path, device, inode, bool(configured), FolderState(state), *rest)
+            for name, path, device, inode, configured, state, *rest in rows
+        ]
+
+    def save_folder(self, row: FolderRow) -> None:
+        """Write a folder's row."""
+        self._database.change(
+            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.name,
+                row.path,
+                row.device,
+                row.inode,
+                row.configured,
+                row.state,
+                row.watch,
+                row.reason,
+                row.last_scan,
+            ),
+        )
+
+    def set_watch(self, row: FolderRow, watch: str) -> FolderRow:
+        """Remember how a folder is watched; its row as it is now."""
+        row = replace(row, watch=watch)
+        self.save_folder(row)
+        return row
+
+    def drop_folder(self, name: str) -> None:
+        """The folder is not configured any more. Its images stay as they are."""
+        self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
+
+    def reset_identity(self, name: str) -> None:
+        """Take whatever directory is there next for this folder."""
+        self._database.change(
+            "UPDATE folder SET device = NULL, inode = NULL WHERE name = ?", (name,)
+        )
+
+    def rename_folder(self, old: str, new: str) -> None:
+        """The same folder under a new name: its images keep their IDs."""
+        with self.transaction():
+            for table in ("image", "deletion"):
+                self._database.change(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))
+            self._database.change("UPDATE folder SET name = ? WHERE name = ?", (new, old))
+
+    # What is known of a directory, for the scan.
+
+    def known(self, folder: str, directory: bytes) -> dict[bytes, FingerprintKey]:
+        """The fingerprints of the files directly in this directory, by name. Not of those whose
+        deletion is held: they are known to be gone, and news if they are back."""
+        rows = self._database.query(
+            "SELECT name, inode, size, mtime_ns, ctime_ns FROM image"
+            " WHERE folder = ? AND directory = ? AND NOT held",
+            (folder, directory),
+        )
+        return {row[0]: row[1:] for row in rows}
+
+    def directories(self, folder: str) -> set[bytes]:
+        """Every directory of the folder that has images directly in it."""
+        rows = self._database.query(
+            "SELECT DISTINCT directory FROM image WHERE folder = ?", (folder,)
+        )
+        return {row[0] for row in rows}
+
+    def places_below(self, folder: str, directory: bytes) -> list[Place]:
+        """The places of every image in this directory and below."""
+        below = ""
+        limits: tuple[bytes, ...] = ()
+        if directory:
+            below = "AND (directory = ? OR (directory >= ? AND directory < ?))"
+            limits = (directory, directory + b"/", directory + _AFTER_SLASH)
+        rows = self._database.query(
+            f"SELECT directory, name FROM image WHERE folder = ? {below}", (folder, *limits)
+        )
+        return [_place(folder, directory, name) for directory, name in rows]
+
+    # Records, for the planner.
+
+    def record_at(self, place: Place) -> Record | None:
+        """The record of the image at this place."""
+        found = self._records(
+            "folder = ? AND directory = ? AND name = ?",
+            (place.folder, place.directory, place.name),
+        )
+        return found[0] if found else None
+
+    def record(self, image_id: str) -> Record | None:
+        """The record of this image."""
+        found = self._records("image_id = ?", (image_id,))
+        return found[0] if found else None
+
+    def records_with_inode(self, inode: int) -> list[Record]:
+        """Records whose file had this inode, on whatever device."""
+        return self._records("inode = ?", (inode,))
+
+    def records_with_content(self, sha256: bytes, limit: int) -> list[Record]:
+        """Records that were confirmed with these bytes."""
+        return self._records("sha256 = ? LIMIT ?", (sha256, limit))
+
+    def records_in(self, folder: str) -> list[Record]:
+        """Every record of a folder."""
+        return self._records("folder = ?", (folder,))
+
+    def sample(self, folder: str, count: int) -> list[Record]:
+        """A few records of a folder, spread over it."""
+        return self._records("folder = ? ORDER BY image_id LIMIT ?", (folder, count))
+
+    def knows_size(self, size: int) -> bool:
+        """Does any record's file have this size (bytes)?"""
+        return self._database.one("SELECT 1 FROM image WHERE size = ? LIMIT 1", (size,)) is not None
+
+    def is_taken(self, image_id: str) -> bool:
+        """Is this ID given out?"""
+        return self._database.one("SELECT 1 FROM image WHERE image_id = ?", (image_id,)) is not None
+
+    def confirmed_ids(self) -> Iterator[tuple[str, Place]]:
+        """The images that the collection has confirmed, with their places."""
+        rows = self._database.query(
+            "SELECT image_id, folder, directory, name FROM image WHERE sha256 IS NOT NULL"
+        )
+        return ((image_id, _place(*place)) for image_id, *place in rows)
+
+    def all_ids(self) -> set[str]:
+        """Every ID that is given out."""
+        return {row[0] for row in self._database.query("SELECT image_id FROM image")}
+
+    def _records(self, condition: str, parameters: Sequence[Any]) -> list[Record]:
+        rows = self._database.query(f"SELECT {_RECORD} FROM image WHERE {condition}", parameters)
+        return [_record(row) for row in rows]
+
+    # Plans become intents, intents become confirmations.
+
+    def apply(self, actions: Iterable[Action], now: float) -> None:
+        """Write down what was planned, before anything of it is sent. ``now``: Unix time."""
+        with self.transaction():
+            renames = []
+            for action in actions:
+                match action:
+                    case Add(place, image_id, file) | Update(place, image_id, file):
+                        self._intend(image_id, place, file.fingerprint, file.submount)
+                    case Refresh(_, image_id, file):
+                        self._see(image_id, file.fingerprint, file.submount)
+                    case Adopt(place, image_id, file, sha256):
+                        self._intend(image_id, place, file.fingerprint, file.submount)
+                        self._confirm_at(image_id, sha256, now)
+                    case Rename():
+                        renames.append(action)
+                    case Delete(_, image_id):
+                        self._database.change(
+                            "UPDATE image SET dirty = 1, mark = mark + 1 WHERE image_id = ?",
+                            (image_id,),
+                        )
+                    case Forget(_, image_id):
+                        self.forget(image_id)
+            self._rename(renames)
+
+    def _intend(self, image_id: str, place: Place, seen: Fingerprint, submount: bool) -> None:
+        self._database.change(
+            "INSERT INTO image (image_id, folder, directory, name, inode, size, mtime_ns,"
+            " ctime_ns, submount, dirty, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1)"
+            " ON CONFLICT (image_id) DO UPDATE SET inode = excluded.inode, size = excluded.size,"
+            " mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,"
+            " submount = excluded.submount, dirty = 1, mark = mark + 1, attempts = 0,"
+            " retry_at = NULL, error = NULL, held = 0, approved = 0",
+            (image_id, place.folder, place.directory, place.name, *seen, submount),
+        )
+
+    def _see(self, image_id: str, seen: Fingerprint, submount: bool) -> None:
+        self._database.change(
+            "UPDATE image SET inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, submount = ?,"
+            " held = 0, approved = 0 WHERE image_id = ?",
+            (*seen, submount, image_id),
+        )
+
+    def _confirm_at(self, image_id: str, sha256: bytes, now: float) -> None:
+        self._database.change(
+            "UPDATE image SET sha256 = ?, synced_at = ?, dirty = 0, search_due = 1"
+            " WHERE image_id = ?",
+            (sha256, now, image_id),
+        )
+
+    def _rename(self, renames: Sequence[Rename]) -> None:
+        # In two steps, so that places can be swapped: first all leave, then all arrive.
+        self._database.change_many(
+            "UPDATE image SET directory = CAST(image_id AS BLOB), name = x'' WHERE image_id = ?",
+            [(action.image_id,) for action in renames],
+        )
+        for action in renames:
+            place = action.place
+            self._database.change(
+                "UPDATE image SET folder = ?, directory = ?, name = ? WHERE image_id = ?",
+                (place.folder, place.directory, place.name, action.image_id),
+            )
+            self._see(action.image_id, action.file.fingerprint, action.file.submount)
+
+    def outstanding(
+        self, limit: int, now: float, folders: Sequence[str], skip: Sequence[str] = ()
+    ) -> list[Outstanding]:
+        """Dirty rows of these folders that may be sent now, but for the IDs in ``skip``."""
+        rows = self._database.query(
+            f"SELECT {_RECORD}, mark, attempts, approved FROM image"
+            " WHERE dirty AND NOT held AND (retry_at IS NULL OR retry_at <= ?)"
+            f" AND folder IN ({_marks(folders)}) AND image_id NOT IN ({_marks(skip)}) LIMIT ?",
+            (now, *folders, *skip, limit),
+        )
+        return [
+            Outstanding(_record(row), mark, attempts, bool(approved))
+            for *row, mark, attempts, approved in rows
+        ]
+
+    def dirty_places(self, folder: str) -> list[Place]:
+        """The places of a folder's dirty rows, parked ones too."""
+        rows = self._database.query(
+            "SELECT directory, name FROM image WHERE folder = ? AND dirty AND NOT held", (folder,)
+        )
+        return [_place(folder, directory, name) for directory, name in rows]
+
+    def retry_now(self) -> None:
+        """Parked images may be tried again at once."""
+        self._database.change("UPDATE image SET retry_at = NULL WHERE dirty AND NOT held")
+
+    def next_retry(self) -> float | None:
+        """When the next parked image may be tried again (Unix time)."""
+        at: float | None = self._database.one(
+            "SELECT min(retry_at) FROM image WHERE dirty AND NOT held"
+        )
+        return at
+
+    def confirm(self, sent: Sent, now: float) -> None:
+        """Write down what the collection confirmed. A row that was planned for again meanwhile
+        stays dirty: the confirmation is of the plan before."""
+        self._database.change(
+            "UPDATE image SET sha256 = ?1, synced_at = ?2, image_time = ?3, search_due = 1,"
+            " dirty = (mark <> ?4), attempts = 0, retry_at = NULL, error = NULL"
+            " WHERE image_id = ?5",
+            (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),
+        )
+
+    def park(self, image_id: str, mark: int, error: str, retry_at: float) -> None:
+        """The collection, or the disk, refused this one: leave it alone until ``retry_at``, or
+        until the file changes."""
+        self._database.change(
+            "UPDATE image SET error = ?, retry_at = ?, attempts = attempts + 1"
+            " WHERE image_id = ? AND mark = ?",
+            (error, retry_at, image_id, mark),
+        )
+
+    def postpone(self, image_id: str, until: float) -> None:
+        """Leave a dirty row alone until then (Unix time), without calling it failed."""
+        self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
+
+    def forget(self, image_id: str) -> None:
+        """The image is not in the collection any more, or not ours to mind."""
+        with self.transaction():
+            self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))
+            self._database.change("UPDATE pair SET gone = 1 WHERE ? IN (a, b)", (image_id,))
+
+    def count_deletion(self, folder: str, now: float) -> None:
+        """A deletion that nobody asked for by name was sent: the guard counts it."""
+        self._database.change("INSERT INTO deletion VALUES (?, ?)", (folder, now))
+
+    # Deletions in bulk.
+
+    def count_confirmed(self, folder: str) -> int:
+        """How many images of this folder the collection holds."""
+        count: int = self._database.one(
+            "SELECT count(*) FROM image WHERE folder = ? AND sha256 IS NOT NULL", (folder,)
+        )
+        return count
+
+    def deletions_since(self, folder: str, since: float) -> int:
+        """How many deletions were sent for this folder since then (Unix time)."""
+        self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
+        count: int = self._database.one("SELECT count(*) FROM deletion WHERE folder = ?", (folder,))
+        return count
+
+    def hold(self, image_ids: Iterable[str]) -> None:
+        """These deletions wait for a person."""
+        self._database.change_many(
+            "UPDATE image SET held = 1 WHERE image_id = ?",
+            [(image_id,) for image_id in image_ids],
+        )
+
+    def held(self, folder: str) -> list[Record]:
+        """The images whose deletion waits."""
+        return self._records("folder = ? AND held", (folder,))
+
+    def approve(self, folder: str) -> int:
+        """Let the held deletions go out, each once its file is proven to be gone still."""
+        return self._database.change(
+            "UPDATE image SET held = 0, approved = 1 WHERE folder = ? AND held", (folder,)
+        )
+
+    def approved(self, folder: str) -> list[Record]:
+        """The images whose deletion was approved, and is not done."""
+        return self._records("folder = ? AND approved", (folder,))
+
+    def discard(self, folder: str) -> int:
+        """Forget the images whose deletion is held: they stay in the collection."""
+        image_ids = [record.image_id for record in self.held(folder)]
+        with self.transaction():
+            for image_id in image_ids:
+                self.forget(image_id)
+        return len(image_ids)
+
+    # What is shown.
+
+    def counts(self) -> dict[str, Counts]:
+        """Images by folder and state, read in one moment."""
+        totals: dict[str, dict[str, int]] = {}
+        rows = self._database.query(
+            f"SELECT folder, {_IMAGE_STATE} AS state, count(*) FROM image GROUP BY folder, state"
+        )
+        for folder, state, count in rows:
+            totals.setdefault(folder, {})[state] = count
+        return {
+            folder: Counts(
+                sum(by_state.values()),
+                by_state.get(ImageState.PENDING, 0),
+                by_state.get(ImageState.FAILED, 0),
+                by_state.get(ImageState.HELD, 0),
+            )
+            for folder, by_state in totals.items()
+        }
+
+    def images(self, state: ImageState | None = None) -> Iterator[ImageRow]:
+        """Every image, in the order of folders and paths."""
+        rows = self._database.query(
+            f"SELECT image_id, folder, directory, name, {_IMAGE_STATE} AS state, size, synced_at,"
+            " error FROM image WHERE ?1 IS NULL OR state = ?1 ORDER BY folder, directory, name",
+            (state,),
+        )
+        return (
+            ImageRow(image_id, _place(folder, directory, name), ImageState(shown), *rest)
+            for image_id, folder, directory, name, shown, *rest in rows
+        )
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _place(folder: str, directory: bytes, name: bytes) -> Place:
+    return Place(folder, directory + b"/" + name if directory else name)
+
+
+def _record(row: Sequence[Any]) -> Record:
+    image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, *rest = row
+    submount, sha256, dirty, doomed = rest
+    return Record(
+        image_id,
+        _place(folder, directory, name),
+        Fingerprint(inode, size, mtime_ns, ctime_ns),
+        bool(submount),
+        sha256,
+        bool(dirty),
+        bool(doomed),
+    )

@@ -1,0 +1,252 @@
+"""Is everything mirrored, and if not, what and why? The answer counts as yes only when proven."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection, surveys_of
+from snoopsync.config import Config
+from snoopsync.control import Message, ask
+from snoopsync.database import Database
+from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
+from snoopsync.lock import holder
+from snoopsync.model import FolderState
+from snoopsync.pairs import Pairs
+from snoopsync.resync import Exit
+from snoopsync.state import Counts, FolderRow, State
+
+#: How old the service's own account of itself may be. It is renewed every second.
+_SERVICE_AGE_SECONDS = 15.0
+
+#: How late a scan may be, beyond its interval.
+_SCAN_GRACE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStatus:
+    """One folder, counted. ``last_scan`` is Unix time."""
+
+    row: FolderRow
+    counts: Counts
+    state: FolderState
+    scan_limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """The service. ``account`` is what it says of itself, ``None`` if it doesn't answer."""
+
+    pid: int | None
+    account: Message | None
+
+    @property
+    def is_running(self) -> bool:
+        """Is there a process that holds the state file?"""
+        return self.pid is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStatus:
+    """The collection, and whether it answered when it was last asked."""
+
+    endpoint: str
+    id: str | None
+    reachable: bool
+    last_error: str | None
+    unauthorized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it, as of ``now`` (Unix time)."""
+
+    service: ServiceStatus
+    collection: CollectionStatus
+    folders: tuple[FolderStatus, ...]
+    duplicates_open: int
+    now: float
+
+    def reasons(self) -> list[str]:
+        """Why it can't be said that everything is mirrored; empty if it can."""
+        return [*self._service_reasons(), *self._collection_reasons(), *self._folder_reasons()]
+
+    def _service_reasons(self) -> Iterator[str]:
+        account = self.service.account
+        if not self.service.is_running:
+            return
+        if account is None or account["age_seconds"] > _SERVICE_AGE_SECONDS:
+            yield f"the service (process {self.service.pid}) does not answer"
+            return
+        if not account["reconciled"]:
+            yield "the collection has not been compared with the folders since the service started"
+        if account["unsettled"]:
+            yield f"{account['unsettled']} files have changed just now"
+        if account["in_flight"]:
+            yield f"{account['in_flight']} images are being sent"
+        for name in account["unproven"]:
+            yield f"folder {name}: the watcher does not work"
+
+    def _collection_reasons(self) -> Iterator[str]:
+        if not self.collection.reachable:
+            yield f"the collection: {self.collection.last_error or 'it does not answer'}"
+
+    def _folder_reasons(self) -> Iterator[str]:
+        if not self.folders:
+            yield "no folder is mirrored yet"
+        for folder in self.folders:
+            name, counts = folder.row.name, folder.counts
+            if folder.state not in (FolderState.OK, FolderState.HELD):
+                yield f"folder {name} is {folder.state}" + (
+                    f": {folder.row.reason}" if folder.row.reason else ""
+                )
+            if counts.pending:
+                yield f"folder {name}: {counts.pending} images wait to be sent"
+            if counts.failed:
+                yield f"folder {name}: {counts.failed} failed (snoopsync list --state failed)"
+            if counts.held:
+                yield f"folder {name}: {counts.held} deletions are held (snoopsync approve {name})"
+            scanned = folder.row.last_scan
+            if scanned is None or self.now - scanned > folder.scan_limit_seconds:
+                yield f"folder {name}: the last whole scan is too long ago"
+
+    @property
+    def exit_code(self) -> Exit:
+        """The command's exit code."""
+        if self.collection.unauthorized:
+            return Exit.UNAUTHORIZED
+        if not self.collection.reachable:
+            return Exit.UNREACHABLE
+        if any(folder.state in (FolderState.MISSING, FolderState.HELD) for folder in self.folders):
+            return Exit.HELD_OR_MISSING
+        return Exit.IMAGES_FAILED if self.reasons() else Exit.OK
+
+    def as_message(self) -> dict[str, Any]:
+        """The status as ``--json`` has it."""
+        account = self.service.account or {}
+        return {
+            "in_sync": not self.reasons(),
+            "service": {
+                "running": self.service.is_running,
+                "pid": self.service.pid,
+                "version": account.get("version"),
+            },
+            "collection": {
+                "endpoint": self.collection.endpoint,
+                "id": self.collection.id,
+                "reachable": self.collection.reachable,
+                "last_error": self.collection.last_error,
+            },
+            "folders": [_folder_message(folder) for folder in self.folders],
+            "duplicates_open": self.duplicates_open,
+        }
+
+
+def iso(seconds: float | None) -> str | None:
+    """Unix time as ISO 8601, in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _folder_message(folder: FolderStatus) -> dict[str, Any]:
+    return {
+        "name": folder.row.name,
+        "path": folder.row.path_text,
+        "state": folder.state,
+        "watch": folder.row.watch or None,
+        "images": folder.counts.images,
+        "pending": folder.counts.pending,
+        "failed": folder.counts.failed,
+        "held_deletes": folder.counts.held,
+        "last_scan": iso(folder.row.last_scan),
+    }
+
+
+def read_status(config: Config) -> Status:
+    """Look at everything: the service, if one runs, else the folders and the collection
+    themselves. Nothing is changed. Raises ``StateError``."""
+    service = _ask_service(config)
+    with closing(Database.scratch(config.state)) as database:
+        state = State(database)
+        if service.is_running:
+            rows = {row.name: row for row in state.folders() if row.configured}
+            extra: dict[str, int] = {}
+        else:
+            rows, extra = _look(config, state)
+        counts = state.counts()
+        folders = tuple(
+            _folder_status(config, row, counts.get(row.name, Counts()), extra.get(row.name, 0))
+            for row in rows.values()
+        )
+        return Status(
+            service,
+            _collection_status(config, state, service),
+            folders,
+            Pairs(database).count_open(),
+            time.time(),
+        )
+
+
+def _ask_service(config: Config) -> ServiceStatus:
+    pid = holder(config.state)
+    if pid is None:
+        return ServiceStatus(None, None)
+    try:
+        answers = list(ask(config.state, {"command": "status"}, timeout_seconds=3.0))
+        return ServiceStatus(pid, answers[-1]["result"] if answers else None)
+    except ServiceUnavailable:
+        return ServiceStatus(pid, None)
+
+
+def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str, int]]:
+    """Nobody watches, so what is true now only a look at the folders can say: their rows, and how
+    many files differ from what is known."""
+    differing: dict[str, int] = {}
+    surveys = surveys_of(config, state)
+    for survey in surveys:
+        survey.tick(time.monotonic())
+        places = set()
+        while survey.is_busy:
+            places |= {place for place, _ in survey.work(time.monotonic() + 1.0, 0.0)}
+        survey.refresh_row()
+        pending = set(state.dirty_places(survey.folder.name))
+        differing[survey.folder.name] = len(places - pending)
+    return {survey.row.name: survey.row for survey in surveys}, differing
+
+
+def _folder_status(config: Config, row: FolderRow, counts: Counts, differing: int) -> FolderStatus:
+    counts = replace(counts, pending=counts.pending + differing)
+    state = row.state
+    if counts.held and state is not FolderState.MISSING:
+        state = FolderState.HELD
+    by_name = {folder.name: folder for folder in config.folders}
+    interval = config.sync.rescan_interval_seconds
+    if row.watch == "poll" and row.name in by_name:
+        interval = by_name[row.name].poll_interval_seconds
+    return FolderStatus(row, counts, state, 1.5 * interval + _SCAN_GRACE_SECONDS)
+
+
+def _collection_status(config: Config, state: State, service: ServiceStatus) -> CollectionStatus:
+    endpoint = config.collection.endpoint
+    known_id = state.fact(COLLECTION_FACT)
+    account = service.account
+    if account is not None:
+        return CollectionStatus(
+            endpoint,
+            known_id,
+            account["reachable"],
+            account["last_error"],
+            account["unauthorized"],
+        )
+    if config.collection.embedded and not embedded_path(config.state).exists():
+        return CollectionStatus(endpoint, known_id, False, "there is no embedded collection yet")
+    try:
+        with opened_collection(config, timeout_seconds=5.0) as collection:
+            return CollectionStatus(endpoint, collection.id, True, None)
+    except CollectionError as error:
+        return CollectionStatus(
+            endpoint, known_id, False, str(error), isinstance(error, Unauthorized)
+        )

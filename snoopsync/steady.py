@@ -1,0 +1,116 @@
+"""A file that is read to be sent, and that must be the same before and after."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from stat import S_ISREG
+from types import TracebackType
+from typing import BinaryIO
+
+from snoopsync.disk import Disk
+from snoopsync.errors import FileChanged
+from snoopsync.model import Fingerprint, printable
+
+_BLOCK_BYTES = 1 << 20
+
+
+class SteadyFile(io.BufferedIOBase, BinaryIO):
+    """A binary file that refuses to give its last bytes if it is not what it was when opened.
+
+    The check stands before the last bytes are given out, so the receiver of a file that changed
+    meanwhile never has a whole body. ``sha256`` is there once the file was read to its end.
+    """
+
+    def __init__(self, disk: Disk, path: bytes) -> None:
+        self._disk = disk
+        self._path = path
+        self._file = disk.open(path)
+        stat = os.fstat(self._file.fileno())
+        self.fingerprint = Fingerprint.of(stat)
+        self.sha256: bytes | None = None
+        self._hash = hashlib.sha256()
+        self._hashed_bytes = 0
+        if not S_ISREG(stat.st_mode):
+            self.close()
+            raise FileChanged(f"{printable(path)} is not a regular file any more")
+
+    @property
+    def size(self) -> int:
+        """Bytes, when it was opened."""
+        return self.fingerprint.size
+
+    def hash_all(self) -> bytes:
+        """Read from the start to the end and return the SHA-256. Raises ``FileChanged``."""
+        self.seek(0)
+        while self.sha256 is None:
+            self.read(_BLOCK_BYTES)
+        return self.sha256
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most ``size`` bytes. Raises ``FileChanged`` instead of giving the last ones of
+        a file that changed since it was opened."""
+        start = self._file.tell()
+        data = self._file.read(-1 if size is None else size)
+        end = start + len(data)
+        if start == self._hashed_bytes:
+            self._hash.update(data)
+            self._hashed_bytes = end
+        if end >= self.size or (not data and size != 0):
+            self._check(end)
+        return data
+
+    def _check(self, end: int) -> None:
+        try:
+            there = Fingerprint.of(self._disk.lstat(self._path))
+            opened = Fingerprint.of(os.fstat(self._file.fileno()))
+        except OSError as error:
+            raise FileChanged(
+                f"{printable(self._path)}: {error.strerror} while it was read"
+            ) from None
+        if end != self.size or not self.fingerprint == there == opened:
+            raise FileChanged(f"{printable(self._path)} changed while it was read")
+        if self._hashed_bytes == self.size:
+            self.sha256 = self._hash.digest()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move, as any file does. Reading all over again from the start hashes anew."""
+        position = self._file.seek(offset, whence)
+        if position == 0 and self._hashed_bytes:
+            self._hash = hashlib.sha256()
+            self._hashed_bytes = 0
+            self.sha256 = None
+        return position
+
+    def tell(self) -> int:
+        """Where the next byte comes from."""
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._file.fileno()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def close(self) -> None:
+        """Close the file beneath."""
+        self._file.close()
+        super().close()
+
+    def __enter__(self) -> SteadyFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

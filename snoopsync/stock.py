@@ -1,0 +1,124 @@
+"""Systems without inotify: watchdog's stock observer, recursive, as a source of hints.
+
+Of each event only the place is kept: its directory is to be listed. What the observer misses, the
+mirror's safety scan finds.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from watchdog.events import (
+    EVENT_TYPE_CLOSED_NO_WRITE,
+    EVENT_TYPE_DELETED,
+    EVENT_TYPE_MODIFIED,
+    EVENT_TYPE_MOVED,
+    EVENT_TYPE_OPENED,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from snoopsync.hints import HintBox
+
+#: Our own scan raises these.
+_READ_ONLY = frozenset({EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE})
+
+
+class StockEngine:
+    """Watches one folder. Raises ``OSError`` if the system does not let it.
+
+    It has the methods of ``InotifyEngine``. Directories need no covering one by one, and that its
+    threads are alive is all that can be known of its health.
+    """
+
+    failure: Exception | None = None
+
+    def __init__(
+        self,
+        root: bytes,
+        box: HintBox,
+        wake: Callable[[], None],
+        make_observer: Callable[[], BaseObserver] = Observer,
+    ) -> None:
+        self.echoes = 0
+        self._looks = 0
+        self._observer = make_observer()
+        self._observer.schedule(_Handler(root, box, wake), os.fsdecode(root), recursive=True)
+        try:
+            self._observer.start()
+        except RuntimeError as error:
+            raise OSError(f"no thread can be started: {error}") from error
+
+    @property
+    def alive(self) -> bool:
+        """Do its threads run?"""
+        emitters = self._observer.emitters
+        return self._observer.is_alive() and all(emitter.is_alive() for emitter in emitters)
+
+    @property
+    def beats(self) -> int:
+        """Always another number: the stock threads do not tell whether they go round."""
+        self._looks += 1
+        return self._looks
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        """Nothing that one could know of."""
+        return {}
+
+    def cover(self, directory: bytes) -> bool:
+        """All is watched from the start."""
+        return True
+
+    def forget(self, directory: bytes) -> None:
+        """There is nothing to let go of."""
+
+    def prove(self) -> None:
+        """The proof is weaker here: the threads are alive."""
+        if self.alive:
+            self.echoes += 1
+
+    def stop(self, patience: float) -> None:
+        """End the threads, waiting ``patience`` seconds for them."""
+        # Its stop() waits for its emitters without limit.
+        stopping = threading.Thread(target=self._observer.stop, daemon=True)
+        stopping.start()
+        stopping.join(patience)
+        self._observer.join(patience)
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(self, root: bytes, box: HintBox, wake: Callable[[], None]) -> None:
+        self._root = root
+        self._box = box
+        self._wake = wake
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        if event.event_type in _READ_ONLY:
+            return
+        for path in (event.src_path, event.dest_path):
+            if path:
+                self._hint(os.fsencode(path), event)
+        if self._box.waiting:
+            self._wake()
+
+    def _hint(self, path: bytes, event: FileSystemEvent) -> None:
+        if path == self._root:
+            if event.event_type in (EVENT_TYPE_DELETED, EVENT_TYPE_MOVED):
+                self._box.root_gone()
+            else:
+                self._box.directory(b"")
+            return
+        if not path.startswith(self._root + b"/"):
+            return
+        below = path[len(self._root) + 1 :]
+        if event.is_directory and event.event_type == EVENT_TYPE_MODIFIED:
+            self._box.directory(below)
+            return
+        self._box.directory(below.rpartition(b"/")[0])
+        if event.is_directory:
+            self._box.tree(below)

@@ -1,0 +1,236 @@
+"""Keeps one folder's engine working.
+
+An engine gathers hints: ``InotifyEngine`` on Linux, ``StockEngine`` elsewhere. A thread that died
+or hangs looks like a folder in which nothing happens, so none is trusted: we look whether the
+threads are alive, whether the reader goes round, and whether a canary, an event made on purpose,
+comes back through the same descriptor. An engine that fails is replaced by a new one, and its
+folder is to be scanned, since nobody knows what the old one missed. That is the only way in which
+an engine's errors are handled: there is one path of recovery.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from snoopsync.hints import HintBox, Hints
+
+#: A reader goes round once a second at least; so long without, and it hangs.
+_MOST_SECONDS_SILENT = 10.0
+
+#: The longest wait before a new engine replaces one that failed soon.
+_MOST_SECONDS_BETWEEN_RESTARTS = 60.0
+
+#: How long a thread may take to end when it is told to.
+_PATIENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A folder's engine was replaced; ``count`` says how many times by now."""
+
+    folder: str
+    reason: str
+    count: int
+
+
+class Engine(Protocol):
+    """What gathers the hints of one folder. It is replaced, never mended."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended its thread."""
+
+    @property
+    def alive(self) -> bool:
+        """Do its threads run?"""
+
+    @property
+    def beats(self) -> int:
+        """Changes at least every second while the reader goes round."""
+
+    @property
+    def echoes(self) -> int:
+        """Grows soon after ``prove`` if all is well."""
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        """As in ``FolderWatch``."""
+
+    def cover(self, directory: bytes) -> bool:
+        """As in ``FolderWatch``."""
+
+    def forget(self, directory: bytes) -> None:
+        """As in ``FolderWatch``."""
+
+    def prove(self) -> None:
+        """Do what makes ``echoes`` grow. Raises ``OSError``."""
+
+    def stop(self, patience: float) -> None:
+        """End its threads, waiting ``patience`` seconds for each."""
+
+
+#: Makes an engine from the folder's real path, the box to fill and what to call then. Raises
+#: ``OSError``.
+EngineMaker = Callable[[bytes, HintBox, Callable[[], None]], Engine]
+
+
+class _Silence:
+    """For how many seconds something has not moved.
+
+    A gap between two looks counts as two seconds at most: when we were not looking, because the
+    machine slept or a scan took long, the other side may not have had its turn either.
+    """
+
+    def __init__(self) -> None:
+        self._mark: int | None = None
+        self._looked = 0.0
+        self._seconds = 0.0
+
+    def look(self, mark: int, now: float) -> float:
+        still = mark == self._mark
+        self._seconds = self._seconds + min(now - self._looked, 2.0) if still else 0.0
+        self._mark, self._looked = mark, now
+        return self._seconds
+
+
+class _Health:
+    """What one engine has shown of itself so far."""
+
+    def __init__(self, engine: Engine, canary_interval: float) -> None:
+        self._engine = engine
+        self._canary_interval = canary_interval
+        self._beat = _Silence()
+        self._echo = _Silence()
+        self._asked_at = -math.inf
+        self._echoes_then: int | None = None  # while we wait for the canary
+        self.last_proof: float | None = None
+
+    def trouble(self, now: float) -> str | None:
+        """What is wrong with the engine; ``None`` if all is well. Sets the canary off in time."""
+        if self._engine.failure is not None:
+            return f"its thread ended: {self._engine.failure!r}"
+        if not self._engine.alive:
+            return "its thread ended"
+        if self._beat.look(self._engine.beats, now) > _MOST_SECONDS_SILENT:
+            return "its thread hangs"
+        try:
+            return self._canary_trouble(now)
+        except OSError as error:
+            return f"it can't be tested: {error.strerror}"
+
+    def _canary_trouble(self, now: float) -> str | None:
+        if self._echoes_then is not None:
+            if self._engine.echoes == self._echoes_then:
+                silent = self._echo.look(self._echoes_then, now) > _MOST_SECONDS_SILENT
+                return "a test event did not arrive" if silent else None
+            self.last_proof = now
+            self._echoes_then = None
+        if now - self._asked_at >= self._canary_interval:
+            self._asked_at = now
+            self._echoes_then = self._engine.echoes
+            self._echo = _Silence()
+            self._engine.prove()
+        return None
+
+
+class EngineWatch:
+    """A ``FolderWatch`` whose engine is replaced when it fails."""
+
+    def __init__(
+        self,
+        name: str,
+        root: bytes,
+        wake: Callable[[], None],
+        make_engine: EngineMaker,
+        canary_interval: float,
+    ) -> None:
+        self._name = name
+        self._root = root
+        self._wake = wake
+        self._make_engine = make_engine
+        self._canary_interval = canary_interval
+        self._box = HintBox()
+        self._engine: Engine | None = None
+        self._health: _Health | None = None
+        self._refusal = ""
+        self._last_proof: float | None = None
+        self._restart_not_before = -math.inf
+        self._restarts_unproven = 0
+        self.restarts = 0
+        self._arm()
+
+    def _arm(self) -> None:
+        self._real_root = os.path.realpath(self._root)
+        try:
+            self._engine = self._make_engine(self._real_root, self._box, self._wake)
+        except OSError as error:
+            self._refusal = f"can't be watched: {error.strerror or error}"
+        else:
+            self._health = _Health(self._engine, self._canary_interval)
+
+    @property
+    def alive(self) -> bool:
+        return self._engine is not None and self._engine.alive
+
+    @property
+    def last_proof(self) -> float | None:
+        return self._last_proof
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        if self._engine is None:
+            return {b"": self._refusal}
+        return self._engine.unwatched
+
+    def cover(self, directory: bytes) -> bool:
+        return self._engine is not None and self._engine.cover(directory)
+
+    def forget(self, directory: bytes) -> None:
+        if self._engine is not None:
+            self._engine.forget(directory)
+
+    def take(self) -> Hints:
+        return self._box.take(self._is_gone)
+
+    def _is_gone(self, directory: bytes, name: bytes) -> bool:
+        parts = [self._real_root, directory, name] if directory else [self._real_root, name]
+        try:
+            os.lstat(b"/".join(parts))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # the mirror will meet the same error, and can do more about it
+        return False
+
+    def check(self, now: float) -> Restart | None:
+        """Replace the engine if it does not work. ``now`` is in seconds, on a monotonic clock."""
+        reason = self._trouble(now)
+        if reason is None or now < self._restart_not_before:
+            return None
+        self.stop()
+        self._arm()
+        self._box.everything()
+        self.restarts += 1
+        self._restarts_unproven += 1
+        wait = min(2.0**self._restarts_unproven, _MOST_SECONDS_BETWEEN_RESTARTS)
+        self._restart_not_before = now + wait
+        return Restart(self._name, reason, self.restarts)
+
+    def _trouble(self, now: float) -> str | None:
+        if self._health is None:
+            return self._refusal
+        reason = self._health.trouble(now)
+        if self._health.last_proof is not None and self._health.last_proof != self._last_proof:
+            self._last_proof = self._health.last_proof
+            self._restarts_unproven = 0
+        return reason
+
+    def stop(self) -> None:
+        """End the engine's threads."""
+        if self._engine is not None:
+            self._engine.stop(_PATIENCE_SECONDS)
+        self._engine = self._health = None

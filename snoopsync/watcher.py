@@ -1,0 +1,145 @@
+"""Watches folders: the interface that the mirror uses.
+
+On Linux with inotify, elsewhere with what watchdog has; a folder whose file system raises no events
+that one could rely on has a ``PollWatch``. The mirror treats them all alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from snoopsync.hints import Hints
+from snoopsync.supervision import EngineMaker, EngineWatch, Restart
+
+if sys.platform == "linux":
+    from snoopsync.inotify import InotifyEngine as DefaultEngine
+else:
+    from snoopsync.stock import StockEngine as DefaultEngine
+
+log = logging.getLogger(__name__)
+
+
+class FolderWatch(Protocol):
+    """One folder's watching, for the one thread that mirrors it.
+
+    ``root_gone`` does not come for every way to lose a folder (a rename of a directory above it, a
+    mount over it): the mirror asks the disk for the folder's identity as well.
+    """
+
+    @property
+    def alive(self) -> bool:
+        """Is it working, as far as one sees?"""
+
+    @property
+    def last_proof(self) -> float | None:
+        """When it was last proven to work, on the clock given to ``check``; ``None`` if never."""
+
+    @property
+    def restarts(self) -> int:
+        """How many times its engine was replaced."""
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        """Directories that can't be watched, with the reason: to be scanned on a timer, and
+        covered again. ``b""`` is the folder itself."""
+
+    def cover(self, directory: bytes) -> bool:
+        """Watch this directory. It **must** be called each time before the directory is listed:
+        what changes before it is in the listing, what changes after it is in the hints.
+
+        Returns whether it is watched. One that can't be is in ``unwatched``; one that does not
+        exist is not.
+        """
+
+    def forget(self, directory: bytes) -> None:
+        """This directory vanished, as its listing or its parent's says: drop the watches of its
+        whole subtree. Best called when all hints of one ``take`` were followed: a directory that
+        was renamed is then covered under its new path already, and keeps its watches."""
+
+    def take(self) -> Hints:
+        """What has gathered since the last time."""
+
+
+class PollWatch:
+    """A folder that is scanned on a timer only: covers nothing and never hints."""
+
+    alive = True
+    last_proof: float | None = None
+    restarts = 0
+    unwatched: Mapping[bytes, str] = {}
+
+    def cover(self, directory: bytes) -> bool:
+        """There is nothing to cover."""
+        return True
+
+    def forget(self, directory: bytes) -> None:
+        """There is nothing to forget."""
+
+    def take(self) -> Hints:
+        """No hints."""
+        return Hints()
+
+
+class Watcher:
+    """Watches folders. Every method is for one and the same thread.
+
+    ``wake`` is called from any thread when hints are waiting; it must return at once. The canary
+    is set off every ``canary_interval`` seconds.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        *,
+        make_engine: EngineMaker = DefaultEngine,
+        canary_interval: float = 30.0,
+    ) -> None:
+        self._wake = wake
+        self._make_engine = make_engine
+        self._canary_interval = canary_interval
+        self._watches: dict[str, EngineWatch] = {}
+
+    def watch(self, name: str, root: bytes) -> FolderWatch:
+        """Start to watch this folder; a symlink is followed. Nothing is covered yet.
+
+        Does not raise: a folder that can't be watched says so in ``unwatched``, and is tried
+        again by ``check``.
+        """
+        self.unwatch(name)
+        watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
+        self._watches[name] = watch
+        return watch
+
+    def unwatch(self, name: str) -> None:
+        """Stop to watch the folder of this name, if it is watched."""
+        watch = self._watches.pop(name, None)
+        if watch is not None:
+            watch.stop()
+
+    def check(self, now: float) -> list[Restart]:
+        """Replace what does not work; to be called every second or so.
+
+        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is in
+        seconds, on a monotonic clock. The log has the 1st, 2nd, 4th, 8th... time of each folder.
+        """
+        restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
+        for restart in restarts:
+            if restart.count.bit_count() == 1:
+                log.warning(
+                    "watching %s failed: %s. It was started anew, and the folder will be scanned"
+                    " (time %d)",
+                    restart.folder,
+                    restart.reason,
+                    restart.count,
+                )
+        if restarts:
+            self._wake()
+        return restarts
+
+    def stop(self) -> None:
+        """End all threads."""
+        for name in list(self._watches):
+            self.unwatch(name)

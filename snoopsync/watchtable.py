@@ -1,0 +1,77 @@
+"""What an inotify watch stands for: a number on one side, a directory's path on the other.
+
+The kernel watches inodes and knows no paths, so a table entry is what a path *was* when it was
+covered. The newest wins.
+"""
+
+from __future__ import annotations
+
+
+class WatchTable:
+    """Which watch descriptor stands for which directory: one for one, the newest path wins."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, bytes] = {}
+        self._watches: dict[bytes, int] = {}
+        self._children: dict[bytes, set[bytes]] = {}
+
+    def path(self, watch: int) -> bytes | None:
+        """The directory that this watch is on."""
+        return self._paths.get(watch)
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._watches
+
+    def put(self, watch: int, path: bytes) -> list[int] | None:
+        """This watch is on ``path``.
+
+        Returns ``None``, unless another watch was known to be there: then another directory has
+        taken the place, and what was known at and below it is dropped and returned.
+        """
+        before = self._paths.get(watch)
+        if before == path:
+            return None
+        if before is not None:
+            self._remove(before)
+        stale = self.drop_tree(path) if path in self._watches else None
+        self._paths[watch] = path
+        self._watches[path] = watch
+        self._attach(path)
+        return stale
+
+    def drop(self, watch: int) -> None:
+        """This watch is no more."""
+        path = self._paths.get(watch)
+        if path is not None:
+            self._remove(path)
+
+    def drop_tree(self, path: bytes) -> list[int]:
+        """Forget the directory and all below it. Returns their watches."""
+        found = [path]
+        for each in found:  # grows as we go down
+            found.extend(self._children.get(each, ()))
+        watches = [self._watches[each] for each in found if each in self._watches]
+        for each in reversed(found):
+            self._remove(each)
+        return watches
+
+    def _attach(self, path: bytes) -> None:
+        while path:
+            parent = path.rpartition(b"/")[0]
+            siblings = self._children.setdefault(parent, set())
+            if path in siblings:
+                return
+            siblings.add(path)
+            path = parent
+
+    def _remove(self, path: bytes) -> None:
+        watch = self._watches.pop(path, None)
+        if watch is not None:
+            del self._paths[watch]
+        while path and path not in self._watches and path not in self._children:
+            parent = path.rpartition(b"/")[0]
+            siblings = self._children.get(parent, set())
+            siblings.discard(path)
+            if not siblings:
+                self._children.pop(parent, None)
+            path = parent

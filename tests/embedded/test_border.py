@@ -1,0 +1,64 @@
+"""Where the picture is without its uniform borders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from snoopsync.embedded.border import content_box
+from tests.pictures import photo
+
+
+def grey(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(picture.convert("L"))
+
+
+def busy(size: tuple[int, int] = (120, 90)) -> Image.Image:
+    """Noise: no line of it can be taken for a border."""
+    dots = np.random.default_rng(5).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    return Image.fromarray(dots).convert("RGB")
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "#c8b478"])
+def test_a_frame_is_trimmed(colour: str) -> None:
+    assert content_box(grey(ImageOps.expand(busy(), 10, colour))) == (10, 10, 130, 100)
+
+
+def test_a_letterbox_is_trimmed() -> None:
+    framed = ImageOps.expand(busy(), (0, 25, 0, 15), "black")
+    assert content_box(grey(framed)) == (0, 25, 120, 115)
+
+
+def test_bars_at_the_sides_are_trimmed() -> None:
+    framed = ImageOps.expand(busy(), (30, 0, 20, 0), "black")
+    assert content_box(grey(framed)) == (30, 0, 150, 90)
+
+
+def test_noise_in_the_border_is_not_taken_for_the_picture() -> None:
+    framed = grey(ImageOps.expand(busy(), 10, "#808080")).copy()
+    framed[3, 5] += 20
+    assert content_box(framed) == (10, 10, 130, 100)
+
+
+def test_a_picture_without_borders_has_nothing_to_trim() -> None:
+    assert content_box(grey(busy())) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (64, 64)])
+def test_an_even_shade_has_nothing_to_trim(size: tuple[int, int]) -> None:
+    assert content_box(grey(Image.new("RGB", size, "white"))) is None
+
+
+@pytest.mark.parametrize("side", [1, 8, 31])
+def test_hardly_anything_is_no_picture_that_remains(side: int) -> None:
+    page = Image.new("RGB", (100, 100), "white")
+    page.paste(busy((side, side)), (30, 30))
+    assert content_box(grey(page)) is None
+
+
+def test_less_than_a_quarter_of_a_side_is_no_picture_that_remains() -> None:
+    page = Image.new("RGB", (400, 400), "white")
+    page.paste(photo(1, (90, 390)), (100, 5))
+    assert content_box(grey(page)) is None

@@ -1,0 +1,388 @@
+"""The operations of the embedded collection, on its file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import database as database_module
+from snoopsync.errors import (
+    Conflict,
+    FileChanged,
+    NotFound,
+    Refused,
+    SnoopsyncError,
+    Unavailable,
+)
+from tests.embedded.conftest import Clock
+from tests.pictures import encode, photo
+
+SMALL = (96, 72)
+PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]
+
+
+def add(collection: EmbeddedCollection, image_id: str, picture: int = 0) -> None:
+    collection.add_image(io.BytesIO(PICTURES[picture]), image_id)
+
+
+def ids(collection: EmbeddedCollection) -> list[str]:
+    return [image["id"] for image in collection.images()]
+
+
+def found(collection: EmbeddedCollection, picture: int) -> list[str]:
+    answer = collection.search_images(io.BytesIO(PICTURES[picture]))
+    return [match["id"] for match in answer["results"]]
+
+
+def in_another_process(database: Path, statement: str) -> str:
+    """What this statement prints, with ``c`` the same collection opened by another process."""
+    script = (
+        "import io, sys; from pathlib import Path; from snoopsync.embedded import"
+        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
+    )
+    command = [sys.executable, "-c", script, str(database)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_answers_are_those_of_the_published_client(
+    collection: EmbeddedCollection, clock: Clock
+) -> None:
+    added = collection.add_image(io.BytesIO(PICTURES[0]), "myid12")
+    assert added == {
+        "status": 201,
+        "message": "Added",
+        "collection_id": collection.id,
+        "image_id": "myid12",
+        "image_time": "2015-01-25T20:43:05.690218+00:00",
+    }
+    assert collection.get_image("myid12") == {**added, "status": 200, "message": "OK"}
+    clock.advance(1)
+    updated = collection.add_image(io.BytesIO(PICTURES[1]), "myid12", update_existing=True)
+    assert updated == {
+        **added,
+        "status": 200,
+        "message": "Updated",
+        "image_time": "2015-01-25T20:43:06.690218+00:00",
+    }
+    assert collection.delete_image("myid12") == {**updated, "message": "Deleted"}
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_stored(collection: EmbeddedCollection) -> None:
+    class Changing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if data := super().read(size):
+                return data
+            raise FileChanged("it changed")
+
+    with pytest.raises(FileChanged, match="it changed"):
+        collection.add_image(Changing(PICTURES[0]), "a")
+    assert ids(collection) == []
+    add(collection, "a")
+    with pytest.raises(FileChanged):
+        collection.add_image(Changing(PICTURES[1]), "a", update_existing=True)
+    assert found(collection, 0) == ["a"]
+
+
+def test_ids_made_here_are_32_hexadecimal_digits(collection: EmbeddedCollection) -> None:
+    image_id = collection.add_image(io.BytesIO(PICTURES[0]))["image_id"]
+    assert len(image_id) == 32
+    assert int(image_id, 16) >= 0
+
+
+@pytest.mark.parametrize("image_id", ["", "x" * 101, "\ud800", 7])
+def test_what_is_no_id_is_refused_everywhere(collection: EmbeddedCollection, image_id: str) -> None:
+    calls = (
+        lambda: collection.add_image(io.BytesIO(PICTURES[0]), image_id),
+        lambda: collection.get_image(image_id),
+        lambda: collection.delete_image(image_id),
+        lambda: collection.search_images_by_id(image_id),
+        lambda: collection.get_images(start=image_id),
+    )
+    for call in calls:
+        with pytest.raises(Refused, match="string of 1 to 100 characters") as refused:
+            call()
+        assert refused.value.status == 400
+
+
+def test_image_times_only_grow_whatever_the_clock_does(
+    collection: EmbeddedCollection, clock: Clock
+) -> None:
+    times = []
+    for number, step in enumerate((0, 0, -3600, 7200, 0, -1)):
+        clock.advance(step)
+        answer = collection.add_image(io.BytesIO(PICTURES[0]), f"{number}")
+        times.append(answer["image_time"])
+        if number == 3:
+            collection.delete_image("3")  # the newest: its time is still not given again
+    assert times == sorted(set(times))
+
+
+def test_the_listing_begins_where_it_is_told(collection: EmbeddedCollection) -> None:
+    for number in range(5):
+        add(collection, f"{number}")
+    page = collection.get_images(start="3", count=2)
+    assert [image["id"] for image in page["images"]] == ["3", "2"]
+    assert page["next_image_id"] == "1"
+    assert collection.get_images(start="0")["next_image_id"] is None
+    with pytest.raises(NotFound):
+        collection.get_images(start="unknown")
+
+
+@pytest.mark.parametrize(
+    ("count", "listed"), [(None, 100), (-3, 1), (0, 1), (150, 150), (5000, 1000)]
+)
+def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
+    collection: EmbeddedCollection, database: Path, count: int | None, listed: int
+) -> None:
+    add(collection, "seed")
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
+            " INSERT INTO image SELECT i, 'n' || i, sha256, size_bytes, kind, width, height, feed,"
+            " thumbnail, quality, codes, trimmed FROM image, n"
+        )
+    connection.close()
+    assert len(collection.get_images(count=count)["images"]) == listed
+
+
+def test_images_are_those_of_the_first_step_whatever_changes_after_it(
+    collection: EmbeddedCollection,
+) -> None:
+    for number in range(4):
+        add(collection, f"{number}")
+    walk = collection.images()
+    first = next(walk)["id"]
+    collection.delete_image("1")
+    add(collection, "new")
+    collection.add_image(io.BytesIO(PICTURES[1]), "0", update_existing=True)
+    assert [first, *(image["id"] for image in walk)] == ["3", "2", "1", "0"]
+    assert ids(collection) == ["0", "new", "3", "2"]
+
+
+def test_results_carry_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
+    add(collection, "a")
+    (match,) = collection.search_images(io.BytesIO(PICTURES[0]))["results"]
+    assert match == {"id": "a", "rank": 0, "sha256": hashlib.sha256(PICTURES[0]).hexdigest()}
+
+
+def test_a_search_that_can_not_be_decoded_is_refused(collection: EmbeddedCollection) -> None:
+    with pytest.raises(Refused, match="not a picture that can be read") as refused:
+        collection.search_images(io.BytesIO(b"not a picture"))
+    assert refused.value.status == 415
+
+
+def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedCollection) -> None:
+    add(collection, "a", 0)
+    add(collection, "b", 1)
+    assert (found(collection, 0), found(collection, 1)) == (["a"], ["b"])
+    collection.add_image(io.BytesIO(PICTURES[2]), "a", update_existing=True)
+    collection.delete_image("b")
+    assert found(collection, 0) == []
+    assert found(collection, 1) == []
+    assert found(collection, 2) == ["a"]
+
+
+def test_everything_is_there_after_a_restart(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    add(collection, "a", 0)
+    add(collection, "b", 1)
+    collection.delete_image("a")
+    before = (collection.id, collection.get_images())
+    collection.close()
+    again = EmbeddedCollection(database)
+    try:
+        assert (again.id, again.get_images()) == before
+        assert found(again, 1) == ["b"]
+    finally:
+        again.close()
+
+
+def test_closing_twice_does_nothing_and_no_call_may_follow(collection: EmbeddedCollection) -> None:
+    collection.close()
+    collection.close()
+    with pytest.raises(Unavailable, match="closed"):
+        collection.get_image("a")
+
+
+def test_the_file_and_its_directory_are_for_the_owner_only(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    add(collection, "a")
+    assert stat.S_IMODE(database.parent.stat().st_mode) == 0o700
+    files = list(database.parent.iterdir())
+    assert database in files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_another_process_sees_and_makes_changes(
+    collection: EmbeddedCollection, database: Path, tmp_path: Path
+) -> None:
+    add(collection, "a", 0)
+    assert found(collection, 0) == ["a"]
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(PICTURES[1])
+    seen = in_another_process(
+        database,
+        f"print(c.id, [i['id'] for i in c.images()]); c.add_image({str(picture)!r}, 'b');"
+        f" c.add_image({str(picture)!r}, 'a', update_existing=True)",
+    )
+    assert seen == f"{collection.id} ['a']\n"
+    assert found(collection, 0) == []
+    assert found(collection, 1) == ["a", "b"]
+    in_another_process(database, "c.delete_image('b')")
+    assert found(collection, 1) == ["a"]
+
+
+def test_two_collections_on_one_file_follow_each_other(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    other = EmbeddedCollection(database)
+    try:
+        for picture in range(4):
+            add(collection, f"{picture}", picture)
+            assert found(other, picture) == [f"{picture}"]
+        other.delete_image("2")
+        assert found(collection, 2) == []
+        with pytest.raises(Conflict):
+            add(other, "1")
+    finally:
+        other.close()
+
+
+def test_threads_may_add_search_and_delete_at_once(collection: EmbeddedCollection) -> None:
+    def work(thread: int) -> None:
+        for turn in range(8):
+            image_id = f"{thread}.{turn}"
+            add(collection, image_id, turn % 4)
+            assert image_id in found(collection, turn % 4)
+            list(collection.images())
+            if turn % 2:
+                collection.delete_image(image_id)
+                assert image_id not in found(collection, turn % 4)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, thread) for thread in range(4)]:
+            done.result()
+    assert sorted(ids(collection)) == [f"{t}.{n}" for t in range(4) for n in (0, 2, 4, 6)]
+    assert found(collection, 1) == found(collection, 3) == []
+
+
+def test_of_many_that_add_one_id_one_succeeds(collection: EmbeddedCollection) -> None:
+    start = threading.Barrier(4)
+
+    def work() -> bool:
+        start.wait()
+        try:
+            add(collection, "a")
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [done.result() for done in [pool.submit(work) for _ in range(4)]]
+    assert sorted(outcomes) == [False, False, False, True]
+
+
+def test_pictures_of_an_older_feed_match_by_their_bytes_only(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    add(collection, "old")
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE image SET feed = 0")
+    connection.close()
+    assert found(collection, 0) == ["old"]
+    copy = io.BytesIO(encode(photo(0, SMALL), quality=60))
+    assert collection.search_images(copy)["results"] == []
+    copy.seek(0)
+    collection.add_image(copy, "copy")
+    assert collection.search_images_by_id("old")["results"] == []
+    assert collection.search_images_by_id("copy")["results"] == []
+
+
+def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("remember the milk" * 1000)
+    with pytest.raises(Unavailable, match=r"notes\.txt.*move it away"):
+        EmbeddedCollection(path)
+    assert path.read_text().startswith("remember")
+
+
+def test_a_database_of_a_newer_snoopsync_is_left_alone(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    collection.close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(Unavailable, match="newer snoopsync"):
+        EmbeddedCollection(database)
+
+
+def test_a_database_that_another_holds_too_long_is_unavailable_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
+    path = tmp_path / "c.sqlite3"
+    collection = EmbeddedCollection(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked") as raised:
+            add(collection, "a")
+        assert not raised.value.permanent
+        other.execute("ROLLBACK")
+        add(collection, "a")
+        assert ids(collection) == ["a"]
+    finally:
+        other.close()
+        collection.close()
+
+
+def test_a_change_that_fails_half_way_is_undone(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    add(collection, "a")
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "CREATE TRIGGER fault BEFORE INSERT ON image BEGIN SELECT raise(ABORT, 'fault'); END"
+        )
+    connection.close()
+    with pytest.raises(Unavailable, match="fault"):
+        collection.add_image(io.BytesIO(PICTURES[1]), "a", update_existing=True)
+    assert ids(collection) == ["a"]
+    assert found(collection, 0) == ["a"]
+
+
+def test_opening_and_listing_load_neither_numpy_nor_pillow(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    add(collection, "a")
+    loaded = in_another_process(
+        database,
+        "list(c.images()); c.get_images(); c.get_image('a'); c.delete_image('a');"
+        " print([m for m in ('numpy', 'PIL', 'faiss', 'pillow_heif') if m in sys.modules])",
+    )
+    assert loaded == "[]\n"
+
+
+@pytest.mark.parametrize("missing", ["numpy", "PIL"])
+def test_without_its_libraries_it_says_what_to_install(
+    collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("snoopsync.embedded.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SnoopsyncError, match=r"needs .*pip install 'snoopsync\[embedded\]'"):
+        add(collection, "a")
+    assert ids(collection) == []

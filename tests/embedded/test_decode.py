@@ -1,0 +1,339 @@
+"""Bytes to features: every format, upright, and nothing worse than a refusal."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from snoopsync.embedded.decode import MAX_PIXELS
+from snoopsync.errors import Refused
+from tests.embedded.helpers import distance, look
+from tests.pictures import encode, photo
+
+PICTURE = photo(1, (160, 120))
+
+#: Name, Pillow's name, options of ``save``.
+FORMATS: list[tuple[str, str, dict[str, Any]]] = [
+    ("JPEG", "JPEG", {"quality": 85}),
+    ("progressive JPEG", "JPEG", {"progressive": True}),
+    ("PNG", "PNG", {}),
+    ("WebP", "WEBP", {}),
+    ("lossless WebP", "WEBP", {"lossless": True}),
+    ("GIF", "GIF", {}),
+    ("TIFF", "TIFF", {}),
+    ("TIFF with LZW", "TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF with JPEG", "TIFF", {"compression": "jpeg"}),
+    ("BMP", "BMP", {}),
+    ("AVIF", "AVIF", {"speed": 10}),
+    ("HEIC", "HEIF", {}),
+]
+in_every_format = pytest.mark.parametrize(
+    ("kind", "options"), [entry[1:] for entry in FORMATS], ids=[entry[0] for entry in FORMATS]
+)
+
+
+def exif_with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def stored_as(picture: Image.Image, orientation: int) -> Image.Image:
+    """The pixels as a camera stores them that notes this orientation."""
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    return picture.transpose(undo[orientation]) if orientation in undo else picture
+
+
+@in_every_format
+def test_every_format_is_decoded_to_nearly_the_same_code(
+    kind: str, options: dict[str, Any]
+) -> None:
+    features = look(encode(PICTURE, kind, **options))
+    assert (features.kind, features.width, features.height) == (kind, 160, 120)
+    assert features.quality >= 50
+    assert distance(features, look(encode(PICTURE, "PNG"))) <= 12
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_a_lossless_copy_has_the_same_thumbnail(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert (
+        look(encode(PICTURE, kind, **options)).thumbnail == look(encode(PICTURE, "PNG")).thumbnail
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
+    exact = kind in ("PNG", "TIFF", "WEBP")
+    upright = look(encode(PICTURE, "PNG"))
+    exif = exif_with_orientation(orientation)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    turned = look(encode(stored_as(PICTURE, orientation), kind, exif=exif, **options))
+    assert (turned.width, turned.height) == (160, 120)
+    if exact:
+        assert turned.thumbnail == upright.thumbnail
+    first = slice(0, 32)
+    bits = int.from_bytes(turned.codes[first]) ^ int.from_bytes(upright.codes[first])
+    assert bits.bit_count() <= 12
+
+
+def test_exif_does_not_turn_a_heic_because_its_container_does() -> None:
+    features = look(encode(PICTURE, "HEIF", exif=exif_with_orientation(6)))
+    assert (features.width, features.height) == (160, 120)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "LA", "I;16", "I", "F", "RGBA", "YCbCr"])
+def test_every_kind_of_pixel_is_understood(mode: str) -> None:
+    if mode.startswith("I"):
+        wide = np.asarray(PICTURE.convert("L")).astype(np.uint16) * 257
+        picture = Image.fromarray(wide).convert(mode)
+    else:
+        picture = PICTURE.convert(mode)
+    kind = "PNG" if mode in ("L", "P", "LA", "I;16", "RGBA") else "TIFF"
+    assert distance(look(encode(picture, kind)), look(encode(PICTURE, "PNG"))) <= 12
+
+
+def test_grey_of_16_bits_is_the_same_picture_as_grey_of_8() -> None:
+    grey = PICTURE.convert("L")
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert look(encode(wide, "PNG")).thumbnail == look(encode(grey, "PNG")).thumbnail
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_what_is_transparent_is_white(kind: str) -> None:
+    clear = PICTURE.convert("RGBA")
+    clear.paste((9, 9, 9, 0), (0, 0, 80, 120))
+    white = PICTURE.copy()
+    white.paste("white", (0, 0, 80, 120))
+    assert look(encode(clear, kind)).thumbnail == look(encode(white, kind)).thumbnail
+
+
+def test_only_the_first_frame_counts() -> None:
+    other = photo(2, PICTURE.size)
+    moving = encode(PICTURE, "GIF", save_all=True, append_images=[other])
+    assert look(moving).thumbnail == look(encode(PICTURE, "GIF")).thumbnail
+
+
+def test_the_size_is_that_of_the_file_however_small_it_was_decoded() -> None:
+    features = look(encode(photo(1, (2400, 1600))))
+    assert (features.width, features.height) == (2400, 1600)
+    assert distance(features, look(encode(photo(1, (600, 400))))) <= 12
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (7, 5)])
+def test_tiny_and_narrow_pictures_are_decoded(size: tuple[int, int]) -> None:
+    features = look(encode(Image.new("RGB", size, "red"), "PNG"))
+    assert (features.width, features.height) == size
+    assert features.quality == 0 and not features.codes
+
+
+@in_every_format
+def test_a_file_cut_short_is_refused_wherever_it_is_cut(kind: str, options: dict[str, Any]) -> None:
+    data = encode(PICTURE, kind, **options)
+    for part in range(20):
+        with pytest.raises(Refused) as refused:
+            look(data[: max(1, len(data) * part // 20)])
+        assert refused.value.status == 415
+
+
+@in_every_format
+def test_a_file_that_lacks_a_few_bytes_is_refused_unless_every_pixel_is_there(
+    kind: str, options: dict[str, Any]
+) -> None:
+    data = encode(PICTURE, kind, **options)
+    whole = look(data).thumbnail
+    for missing in range(1, 60):
+        try:
+            features = look(data[:-missing])
+        except Refused as refusal:
+            assert refusal.status == 415
+        else:
+            assert kind in ("PNG", "GIF"), "only these end with bytes that are no pixels"
+            assert features.thumbnail == whole
+
+
+@pytest.mark.parametrize("cut", [2, 40, 1_000, 100_000])
+def test_a_large_jpeg_cut_short_is_refused_though_it_is_decoded_small(cut: int) -> None:
+    data = encode(photo(1, (3000, 2000)), quality=95)
+    with pytest.raises(Refused, match="truncated JPEG, the file ends too early"):
+        look(data[:-cut])
+
+
+@in_every_format
+def test_damage_anywhere_is_a_refusal_or_a_picture_and_never_a_crash(
+    kind: str, options: dict[str, Any]
+) -> None:
+    data = encode(photo(3, (64, 48)), kind, **options)
+    dice = random.Random(7)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for _ in range(dice.choice((1, 2, 8))):
+            # Mostly near the start, where the header is.
+            damaged[dice.randrange(min(len(data), dice.choice((32, 256, 10**6))))] = dice.choice(
+                (0, 255, dice.randrange(256))
+            )
+        try:
+            look(bytes(damaged))
+        except Refused as refusal:
+            assert refusal.status in (413, 415)
+
+
+@settings(max_examples=100, deadline=None)
+@example(start=b"\x89PNG\r\n\x1a\n", rest=b"")
+@example(start=b"GIF89a", rest=b"\xff" * 20)
+@given(
+    start=st.sampled_from(
+        [
+            b"",
+            b"\xff\xd8\xff\xe0",
+            b"\x89PNG\r\n\x1a\n",
+            b"GIF89a",
+            b"RIFF\x40\0\0\0WEBPVP8 ",
+            b"II*\0\x08\0\0\0",
+            b"MM\0*\0\0\0\x08",
+            b"BM",
+            b"\0\0\0\x18ftypavif",
+            b"\0\0\0\x18ftypheic",
+            b"\0\0\0\x18ftypmif1",
+        ]
+    ),
+    rest=st.binary(max_size=200),
+)
+def test_rubbish_is_refused(start: bytes, rest: bytes) -> None:
+    data = start + rest
+    try:
+        look(data)
+    except Refused as refusal:
+        assert refusal.status in ((413, 415) if data else (400,))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def bmp_that_claims(width: int, height: int) -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
+
+
+def gif_that_claims(width: int, height: int) -> bytes:
+    frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00;"
+    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + frame
+
+
+@pytest.mark.parametrize("claims", [png_that_claims, bmp_that_claims, gif_that_claims])
+@pytest.mark.parametrize(
+    "size", [(14_000, 14_000), (60_000, 60_000), (65_500, MAX_PIXELS // 65_500 + 1)]
+)
+def test_too_many_pixels_are_refused_by_the_header(claims: Any, size: tuple[int, int]) -> None:
+    with pytest.raises(Refused, match="more than 178 million pixels") as refused:
+        look(claims(*size))
+    assert refused.value.status == 413
+
+
+def test_a_size_that_pillow_would_warn_of_is_no_warning() -> None:
+    with pytest.raises(Refused, match="truncated") as refused:
+        look(png_that_claims(10_000, 10_000))
+    assert refused.value.status == 415
+
+
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "DDS", "EPS", "PDF"])
+def test_formats_that_are_not_asked_for_are_refused(kind: str) -> None:
+    with pytest.raises(Refused, match="not a picture that can be read"):
+        look(encode(PICTURE, kind))
+
+
+def test_heic_without_its_library_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encode(PICTURE, "HEIF")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(Refused, match=r"pip install 'snoopsync\[embedded\]'") as refused:
+        look(data)
+    assert refused.value.status == 415
+
+
+def test_damaged_metadata_is_neither_a_refusal_nor_a_warning() -> None:
+    exif = exif_with_orientation(1).tobytes()
+    for cut in range(6, len(exif)):
+        assert look(encode(PICTURE, exif=exif[:cut])).width == 160
+
+
+def test_pictures_decoded_in_several_threads_leave_the_warning_filters_as_they_were() -> None:
+    data = encode(PICTURE)
+    before = list(warnings.filters)
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(10):
+            look(data)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
+
+
+def test_a_flat_picture_has_no_codes_to_compare() -> None:
+    gentle = Image.linear_gradient("L").resize((300, 300))
+    features = look(encode(gentle, "PNG"))
+    assert features.quality < 50 and not features.codes and not features.trimmed
+
+
+def test_borders_give_a_second_set_of_codes() -> None:
+    framed = Image.new("RGB", (200, 160), "white")
+    framed.paste(PICTURE, (20, 20))
+    plain, bordered = look(encode(PICTURE, "PNG")), look(encode(framed, "PNG"))
+    assert bordered.codes != bordered.trimmed
+    bits = int.from_bytes(bordered.trimmed[:32]) ^ int.from_bytes(plain.codes[:32])
+    assert bits.bit_count() <= 12
+
+
+def test_a_flat_picture_in_a_strong_frame_is_not_compared_by_what_is_in_it() -> None:
+    framed = Image.new("RGB", (300, 300), "black")
+    framed.paste(Image.new("RGB", (260, 260), "#777777"), (20, 20))
+    features = look(encode(framed, "PNG"))
+    assert features.quality < 50 and not features.codes and not features.trimmed
+
+
+def test_a_broken_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "reduce", no_memory)
+    with pytest.raises(Refused, match="a JPEG that takes more memory than there is"):
+        look(encode(PICTURE))
+
+
+def test_bytes_after_the_picture_are_no_damage() -> None:
+    data = encode(PICTURE)
+    assert look(data + b"\0" * 100).thumbnail == look(data).thumbnail

@@ -1,0 +1,155 @@
+"""What is found as a copy, and what is not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from snoopsync.embedded import EmbeddedCollection
+from tests.pictures import encode, photo
+
+SIZE = (480, 360)
+SEEDS = range(6)
+
+#: What a duplicate is by default: a rank of at most this.
+DUPLICATE = 50
+
+COPIES: dict[str, Callable[[Image.Image], bytes]] = {
+    "JPEG of quality 50": lambda picture: encode(picture, quality=50),
+    "JPEG of quality 10": lambda picture: encode(picture, quality=10),
+    "half the size": lambda picture: encode(picture.resize((240, 180))),
+    "a quarter of the size": lambda picture: encode(picture.resize((120, 90))),
+    "stretched": lambda picture: encode(picture.resize((480, 300))),
+    "PNG": lambda picture: encode(picture, "PNG", compress_level=1),
+    "WebP": lambda picture: encode(picture, "WEBP", quality=60, method=0),
+    "GIF": lambda picture: encode(picture, "GIF"),
+    "TIFF": lambda picture: encode(picture, "TIFF"),
+    "BMP": lambda picture: encode(picture, "BMP"),
+    "AVIF": lambda picture: encode(picture, "AVIF", quality=50, speed=10),
+    "HEIC": lambda picture: encode(picture, "HEIF", quality=50),
+    "grey": lambda picture: encode(picture.convert("L")),
+    "turned 90": lambda picture: encode(picture.rotate(90, expand=True)),
+    "turned 180": lambda picture: encode(picture.rotate(180)),
+    "turned 270": lambda picture: encode(picture.rotate(270, expand=True)),
+    "mirrored": lambda picture: encode(ImageOps.mirror(picture)),
+    "upside down": lambda picture: encode(ImageOps.flip(picture)),
+    "white frame": lambda picture: encode(ImageOps.expand(picture, 24, "white"), quality=50),
+    "black frame": lambda picture: encode(ImageOps.expand(picture, 48, "black")),
+    "letterbox": lambda picture: encode(ImageOps.expand(picture, (0, 80), "black")),
+    "frame, turned, half the size": lambda picture: encode(
+        ImageOps.expand(picture, 24, "white").rotate(90, expand=True).resize((204, 264))
+    ),
+}
+
+
+@pytest.mark.parametrize("altered", COPIES.values(), ids=list(COPIES))
+def test_a_copy_is_found_and_nothing_else(
+    collection: EmbeddedCollection, altered: Callable[[Image.Image], bytes]
+) -> None:
+    for seed in SEEDS:
+        collection.add_image(io.BytesIO(encode(photo(seed, SIZE))), f"{seed}")
+    for seed in SEEDS:
+        copy = altered(photo(seed, SIZE))
+        (match,) = collection.search_images(io.BytesIO(copy))["results"]
+        assert match["id"] == f"{seed}"
+        assert match["rank"] <= DUPLICATE
+
+
+@pytest.mark.parametrize("altered", COPIES.values(), ids=list(COPIES))
+def test_the_original_is_found_by_the_id_of_its_copy(
+    collection: EmbeddedCollection, altered: Callable[[Image.Image], bytes]
+) -> None:
+    collection.add_image(io.BytesIO(altered(photo(1, SIZE))), "copy")
+    for seed in SEEDS:
+        collection.add_image(io.BytesIO(encode(photo(seed, SIZE))), f"{seed}")
+    (match,) = collection.search_images_by_id("copy")["results"]
+    assert match["id"] == "1"
+    assert match["rank"] <= DUPLICATE
+
+
+def test_a_search_by_id_and_one_by_the_same_bytes_agree(collection: EmbeddedCollection) -> None:
+    turned = encode(ImageOps.expand(photo(1, SIZE), 24, "white").rotate(90, expand=True))
+    collection.add_image(io.BytesIO(encode(photo(1, SIZE), quality=30)), "rough")
+    collection.add_image(io.BytesIO(encode(photo(1, SIZE).resize((160, 120)))), "small")
+    collection.add_image(io.BytesIO(turned), "turned")
+    by_bytes = collection.search_images(io.BytesIO(turned))["results"]
+    assert by_bytes[0]["id"] == "turned"
+    assert collection.search_images_by_id("turned")["results"] == by_bytes[1:]
+
+
+def test_results_are_sorted_by_rank_and_then_by_id(collection: EmbeddedCollection) -> None:
+    picture = photo(1, SIZE)
+    for image_id in ("c", "b"):
+        collection.add_image(io.BytesIO(encode(picture, "PNG")), image_id)
+    collection.add_image(io.BytesIO(encode(picture.resize((100, 80)), quality=20)), "a")
+    results = collection.search_images(io.BytesIO(encode(picture, "PNG")))["results"]
+    assert [match["id"] for match in results] == ["b", "c", "a"]
+    assert [match["rank"] for match in results][:2] == [0, 0]
+    assert results[2]["rank"] >= 1
+
+
+def test_the_same_pixels_in_other_bytes_are_the_same_picture(
+    collection: EmbeddedCollection,
+) -> None:
+    collection.add_image(io.BytesIO(encode(photo(1), "PNG")), "png")
+    (match,) = collection.search_images(io.BytesIO(encode(photo(1), "BMP")))["results"]
+    assert (match["id"], match["rank"]) == ("png", 0)
+
+
+def test_another_size_is_never_the_same_picture(collection: EmbeddedCollection) -> None:
+    collection.add_image(io.BytesIO(encode(photo(1, (256, 256)), "PNG")), "large")
+    doubled = photo(1, (256, 256)).resize((512, 512), Image.Resampling.NEAREST)
+    (match,) = collection.search_images(io.BytesIO(encode(doubled, "PNG")))["results"]
+    assert match["rank"] >= 1
+
+
+def flat(shade: int) -> Image.Image:
+    return Image.new("RGB", (300, 200), (shade, shade, shade))
+
+
+def slide(text: str) -> Image.Image:
+    page = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(page)
+    for line in range(4):
+        draw.text((60, 60 + 40 * line), f"{text} {line}", fill="black")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        (flat(255), flat(250)),
+        (flat(255), flat(0)),
+        (slide("apples"), slide("pears")),
+        (slide("apples"), flat(255)),
+        (Image.linear_gradient("L"), ImageOps.invert(Image.linear_gradient("L"))),
+    ],
+    ids=["whites", "black and white", "slides", "slide and blank", "gradients"],
+)
+def test_flat_pictures_that_are_not_the_same_are_not_found(
+    collection: EmbeddedCollection, stored: Image.Image, asked: Image.Image
+) -> None:
+    collection.add_image(io.BytesIO(encode(stored, "PNG")), "flat")
+    assert collection.search_images(io.BytesIO(encode(asked, "PNG")))["results"] == []
+
+
+@pytest.mark.parametrize("picture", [flat(255), slide("apples")], ids=["blank", "slide"])
+def test_flat_pictures_are_found_when_they_are_the_same(
+    collection: EmbeddedCollection, picture: Image.Image
+) -> None:
+    collection.add_image(io.BytesIO(encode(picture, "PNG")), "flat")
+    for kind in ("PNG", "BMP"):
+        (match,) = collection.search_images(io.BytesIO(encode(picture, kind)))["results"]
+        assert match["rank"] == 0
+
+
+def test_what_borders_hide_is_not_compared_when_it_is_flat(
+    collection: EmbeddedCollection,
+) -> None:
+    for number, colour in enumerate(("red", "#777777")):
+        framed = ImageOps.expand(Image.new("RGB", (260, 260), colour), 20, "black")
+        collection.add_image(io.BytesIO(encode(framed, "PNG")), f"{number}")
+    assert collection.search_images_by_id("0")["results"] == []

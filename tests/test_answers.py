@@ -1,0 +1,203 @@
+"""What answers mean, and that no answer whatever raises anything but a typed error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snoopsync import answers
+from snoopsync.answers import Answer
+from snoopsync.errors import (
+    BadAnswer,
+    CollectionError,
+    Conflict,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+
+NOW = 1422218585.0
+
+
+def answer(status: int = 200, body: bytes = b"", reason: str = "Reason", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, reason, named, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "permanent"),
+    [
+        (304, BadAnswer, False),
+        (400, Refused, True),
+        (401, Unauthorized, True),
+        (403, Unauthorized, True),
+        (404, NotFound, True),
+        (408, Unavailable, False),
+        (409, Conflict, True),
+        (410, Refused, True),
+        (413, Refused, True),
+        (415, Refused, True),
+        (425, Unavailable, False),
+        (429, Unavailable, False),
+        (500, Unavailable, False),
+        (503, Unavailable, False),
+        (599, Unavailable, False),
+    ],
+)
+def test_the_status_decides_what_a_refusal_is(
+    status: int, kind: type[CollectionError], permanent: bool
+) -> None:
+    error = answers.refusal(answer(status, b'{"status": 200, "message": "all is well"}'), NOW)
+    assert type(error) is kind
+    assert (error.status, error.permanent) == (status, permanent)
+    assert str(error) == f"{status} all is well"
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_no_2xx_is_a_refusal(status: int) -> None:
+    assert answers.refusal(answer(status, b'{"status": 500}'), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("9" * 400, answers.LONGEST_RETRY_AFTER_SECONDS),
+        (formatdate(NOW + 90, usegmt=True), 90.0),
+        (formatdate(NOW - 90, usegmt=True), 0.0),
+        ("Sun, 25 Jan 2015 21:43:15 +0100", 10.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", answers.LONGEST_RETRY_AFTER_SECONDS),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("inf", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    error = answers.refusal(answer(503, Retry_After=header), NOW)
+    assert error is not None
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"message": "no such\\r\\nimage"}', "no such"),
+        (b'{"message": "\\u001b[31mred\\u0007"}', "[31mred"),
+        (b'{"message": ""}', "Reason"),
+        (b'{"message": 3}', "Reason"),
+        (b'["message"]', "Reason"),
+        (b"<html>", "Reason"),
+        (b"[" * 100_000, "Reason"),
+        (b"\xff\xfe", "Reason"),
+        (json.dumps({"message": "x" * 1000}).encode(), "x" * 200 + "…"),
+    ],
+)
+def test_the_message_is_one_printable_line(body: bytes, message: str) -> None:
+    assert answers.said(answer(400, body)) == message
+
+
+def test_the_text_speaks_where_there_is_no_reason() -> None:
+    assert answers.said(answer(400, b"\n\n go away \nfor good", reason="")) == "go away"
+    assert answers.said(answer(400, b"", reason="")) == "no reason"
+
+
+def test_a_clock_that_is_off_is_named_with_the_refused_keys() -> None:
+    error = answers.refusal(answer(401, Date=formatdate(NOW - 3600, usegmt=True)), NOW)
+    assert str(error) == "401 Reason (this clock is 3600 s ahead of the service's)"
+    error = answers.refusal(answer(401, Date=formatdate(NOW - 5, usegmt=True)), NOW)
+    assert str(error) == "401 Reason"
+
+
+IMAGE = {"collection_id": "c", "image_id": "i", "image_time": "t"}
+READERS: list[tuple[Callable[[Answer], Any], dict[str, Any]]] = [
+    (answers.session, {"collection_id": "c", "collection_name": "n", "user": "u"}),
+    (answers.image, IMAGE),
+    (lambda given: answers.changed_image(given, "i", "c"), IMAGE),
+    (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": 0}]}),
+    (answers.search_by_id, {**IMAGE, "results": [{"id": "i", "rank": 0}]}),
+    (answers.listing, {"collection_id": "c", "images": [{"id": "i", "image_time": "t"}]}),
+]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(("read", "good"), READERS)
+def test_a_whole_answer_is_read(read: Callable[[Answer], Any], good: dict[str, Any]) -> None:
+    read(answer(body=json.dumps(good).encode()))
+
+
+@pytest.mark.parametrize(("read", "good"), READERS)
+@given(data=st.data())
+def test_any_json_in_any_place_is_an_answer_or_a_bad_answer(
+    read: Callable[[Answer], Any], good: dict[str, Any], data: st.DataObject
+) -> None:
+    key = data.draw(st.sampled_from([*good, "next_image_id", "message", "status"]))
+    value = data.draw(JSON)
+    for found in ({**good, key: value}, {k: v for k, v in good.items() if k != key}, value):
+        try:
+            read(answer(body=json.dumps(found).encode()))
+        except BadAnswer as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("read", "good"), READERS)
+@pytest.mark.parametrize(
+    "body", [b"<html>hello</html>", b'{"collection_id": "c"', b"[]", b"null", b"\xff", b"[" * 10**5]
+)
+def test_what_is_no_json_object_is_a_bad_answer(
+    read: Callable[[Answer], Any], good: dict[str, Any], body: bytes
+) -> None:
+    with pytest.raises(BadAnswer, match="not the collection's JSON"):
+        read(answer(body=body))
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (answers.listing, {"collection_id": "c", "images": None}),
+        (answers.listing, {"collection_id": "c", "images": [{"id": 3, "image_time": "t"}]}),
+        (answers.listing, {"collection_id": "c", "images": ["i"]}),
+        (answers.listing, {"collection_id": "c", "images": [], "next_image_id": 3}),
+        (answers.search, {"collection_id": "c", "results": [{"id": 3}]}),
+        (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": True}]}),
+        (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": "0"}]}),
+        (answers.search, {"results": []}),
+        (answers.image, {"collection_id": "c", "image_id": "i"}),
+        (answers.session, {"collection_id": "c", "collection_name": "n", "user": None}),
+    ],
+)
+def test_a_key_that_is_missing_or_of_another_type_is_a_bad_answer(
+    read: Callable[[Answer], Any], found: object
+) -> None:
+    with pytest.raises(BadAnswer, match="no usable"):
+        read(answer(body=json.dumps(found).encode()))
+
+
+def test_an_empty_body_after_a_change_is_filled_with_what_is_known() -> None:
+    assert answers.changed_image(answer(201, reason="Created"), "i", "c") == {
+        "status": 201,
+        "message": "Created",
+        "collection_id": "c",
+        "image_id": "i",
+        "image_time": "",
+    }
+
+
+def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:
+    with pytest.raises(BadAnswer, match="image_id"):
+        answers.changed_image(answer(201), None, "c")

@@ -1,0 +1,104 @@
+"""Hints collapse on the way, and never become finer or fewer than what happened."""
+
+from __future__ import annotations
+
+from snoopsync.hints import MOST_DIRECTORIES, MOST_NAMES, HintBox, Hints
+
+
+def never(directory: bytes, name: bytes) -> bool:
+    raise AssertionError(f"nobody needs to know whether {name!r} is gone")
+
+
+def gone(directory: bytes, name: bytes) -> bool:
+    return True
+
+
+def there(directory: bytes, name: bytes) -> bool:
+    return False
+
+
+def test_an_empty_box_has_no_hints() -> None:
+    box = HintBox()
+    assert not box.waiting
+    assert not box.take(never)
+
+
+def test_taking_empties_the_box() -> None:
+    box = HintBox()
+    box.name(b"a", b"x")
+    box.tree(b"t")
+    box.root_gone()
+    assert box.waiting
+    assert box.take(never) == Hints({b"a": frozenset({b"x"})}, frozenset({b"t"}), root_gone=True)
+    assert not box.waiting
+    box.everything()
+    assert box.take(never) == Hints(everything=True)
+    assert not box.take(never)
+
+
+def test_many_names_become_their_directory() -> None:
+    box = HintBox()
+    for number in range(MOST_NAMES):
+        box.name(b"a", b"%d" % number)
+    assert len(box.take(never).directories[b"a"] or ()) == MOST_NAMES
+    for number in range(MOST_NAMES + 1):
+        box.name(b"a", b"%d" % number)
+    box.name(b"a", b"one more")
+    assert box.take(never).directories == {b"a": None}
+
+
+def test_a_whole_directory_stays_whole() -> None:
+    box = HintBox()
+    box.directory(b"a")
+    box.name(b"a", b"x")
+    assert box.take(never).directories == {b"a": None}
+    box.name(b"a", b"x")
+    box.directory(b"a")
+    assert box.take(never).directories == {b"a": None}
+
+
+def test_too_many_directories_become_everything() -> None:
+    box = HintBox()
+    for number in range(MOST_DIRECTORIES):
+        box.tree(b"%d" % number)
+    assert not box.take(never).everything
+    for number in range(MOST_DIRECTORIES):
+        box.tree(b"%d" % number)
+    box.directory(b"one more")
+    box.name(b"and", b"another")
+    assert box.take(never) == Hints(everything=True)
+
+
+def test_the_tree_of_the_folder_itself_is_everything() -> None:
+    box = HintBox()
+    box.tree(b"")
+    assert box.take(never) == Hints(everything=True)
+
+
+def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
+    box = HintBox()
+    for path in (b"a/b", b"a/b/c", b"a/b/c/d", b"a/bc"):
+        box.tree(path)
+    for path in (b"a", b"a/b", b"a/b/x", b"a/bb"):
+        box.directory(path)
+    hints = box.take(never)
+    assert hints.trees == {b"a/b", b"a/bc"}
+    assert set(hints.directories) == {b"a", b"a/bb"}
+
+
+def test_a_written_file_that_has_another_name_by_now_means_its_directory() -> None:
+    box = HintBox()
+    box.name(b"a", b"#123", doubtful=True)
+    box.name(b"a", b"x")
+    assert box.take(gone).directories == {b"a": None}
+    box.name(b"a", b"x", doubtful=True)
+    assert box.take(there).directories == {b"a": frozenset({b"x"})}
+
+
+def test_an_event_about_the_entry_settles_the_doubt() -> None:
+    box = HintBox()
+    box.name(b"a", b"x", doubtful=True)
+    box.name(b"a", b"x")
+    box.name(b"a", b"y")
+    box.name(b"a", b"y", doubtful=True)
+    assert box.take(never).directories == {b"a": frozenset({b"x", b"y"})}

@@ -1,0 +1,104 @@
+"""The walk through a listing, with services that page in odd ways."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from snoopsync.errors import BadAnswer, NotFound
+from snoopsync.paging import listed
+from snoopsync.protocol import ListAnswer
+
+
+def page(ids: str, next_image_id: str | None = None) -> ListAnswer:
+    """A page with an image for every letter."""
+    return {
+        "status": 200,
+        "message": "OK",
+        "collection_id": "c",
+        "images": [{"id": letter, "image_time": "t"} for letter in ids],
+        "next_image_id": next_image_id,
+    }
+
+
+def walk(get_page: Callable[[str | None], ListAnswer]) -> str:
+    return "".join(image["id"] for image in listed(get_page))
+
+
+def test_every_page_is_read() -> None:
+    pages = {None: page("ab", "c"), "c": page("cd", "e"), "e": page("e")}
+    assert walk(pages.__getitem__) == "abcde"
+
+
+def test_an_image_on_two_pages_is_given_once() -> None:
+    pages = {None: page("ab", "c"), "c": page("bc")}
+    assert walk(pages.__getitem__) == "abc"
+
+
+def test_pages_without_images_are_passed_over() -> None:
+    pages = {None: page("ab", "c"), "c": page("", "d"), "d": page("e")}
+    assert walk(pages.__getitem__) == "abe"
+
+
+def test_a_page_that_leads_to_itself_is_a_bad_answer() -> None:
+    pages = {None: page("ab", "c"), "c": page("cd", "c")}
+    with pytest.raises(BadAnswer, match="no end"):
+        walk(pages.__getitem__)
+
+
+def test_pages_in_a_circle_are_a_bad_answer() -> None:
+    pages = {None: page("ab", "c"), "c": page("cd", "e"), "e": page("ef", "c")}
+    with pytest.raises(BadAnswer, match="no end"):
+        walk(pages.__getitem__)
+
+
+def test_ever_new_pages_without_new_images_are_a_bad_answer() -> None:
+    numbers = itertools.count()
+    with pytest.raises(BadAnswer, match="no end"):
+        walk(lambda _start: page("ab", f"next {next(numbers)}"))
+
+
+def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again() -> None:
+    asked: list[str | None] = []
+
+    def get_page(start: str | None) -> ListAnswer:
+        asked.append(start)
+        match start, len(asked):
+            case None, 1:
+                return page("ab", "c")
+            case None, _:
+                return page("nab", "d")
+            case "d", _:
+                return page("de")
+        raise NotFound("gone", status=404)
+
+    assert walk(get_page) == "abnde"
+    assert asked == [None, "c", None, "d"]
+
+
+def test_a_place_that_is_never_there_is_not_asked_for_without_end() -> None:
+    asked: list[str | None] = []
+
+    def get_page(start: str | None) -> ListAnswer:
+        asked.append(start)
+        if start is None:
+            return page("ab", "c")
+        raise NotFound("gone", status=404)
+
+    with pytest.raises(NotFound):
+        walk(get_page)
+    assert len(asked) < 50
+
+
+def test_a_listing_that_is_not_found_at_all_is_not_asked_for_again() -> None:
+    asked: list[str | None] = []
+
+    def get_page(start: str | None) -> ListAnswer:
+        asked.append(start)
+        raise NotFound("no such call", status=404)
+
+    with pytest.raises(NotFound):
+        walk(get_page)
+    assert asked == [None]

@@ -1,0 +1,159 @@
+"""Which files a folder's include and exclude leave."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from snoopsync.selection import SUPPORTED_SUFFIXES, Selection, check_pattern
+
+DEFAULT_EXCLUDE = (".thumbnails/", "@eaDir/")
+
+
+@pytest.mark.parametrize("suffix", [suffix.decode() for suffix in SUPPORTED_SUFFIXES])
+def test_without_include_every_supported_suffix_is_wanted_in_any_case(suffix: str) -> None:
+    selection = Selection(None, ())
+    for name in (f"a{suffix}", f"a{suffix.upper()}", f"a.b{suffix.title()}"):
+        assert selection.wants(os.fsencode(name))
+
+
+@pytest.mark.parametrize("name", [b"a.txt", b"jpg", b"a.jpg.part", b"a.jpgx", b"a", b"a."])
+def test_without_include_other_files_are_not_wanted(name: bytes) -> None:
+    assert not Selection(None, ()).wants(name)
+
+
+@pytest.mark.parametrize(
+    ("include", "path", "wanted"),
+    [
+        (["*.jpg"], b"a.jpg", True),
+        (["*.jpg"], b"deep/down/a.jpg", True),
+        (["*.jpg"], b"a.JPG", False),
+        (["*.jpg"], b"a.png", False),
+        (["*.tar.gz"], b"a.tar.gz", True),
+        (["/a.jpg"], b"b/a.jpg", False),
+        (["2024/"], b"2024/any", True),
+        (["2024/"], b"2024", False),
+        (["2024/", "*.gif"], b"b/a.gif", True),
+        (["*.jpg"], b"album.jpg/notes.txt", True),
+        (["2024/", "!*.gif"], b"2024/a.gif", False),
+        (["2024/", "!*.gif"], b"2024/a.png", True),
+        (["*", "!draft-*"], b"b/draft-1.jpg", False),
+        (["?.jpg"], "é.jpg".encode(), True),
+        (["\\#*.jpg"], b"#1.jpg", True),
+    ],
+)
+def test_include_is_gitignore_syntax(include: list[str], path: bytes, wanted: bool) -> None:
+    assert Selection(include, ()).wants(path) is wanted
+
+
+@pytest.mark.parametrize("directory", [b".thumbnails", b"a/@eaDir", b"a/@eaDir/b/c"])
+def test_an_excluded_directory_is_not_entered_nor_what_is_in_it(directory: bytes) -> None:
+    selection = Selection(None, DEFAULT_EXCLUDE)
+    assert not selection.enters(directory)
+    assert not selection.wants(directory + b"/a.jpg")
+
+
+def test_a_file_named_like_an_excluded_directory_is_wanted() -> None:
+    assert Selection(["*"], DEFAULT_EXCLUDE).wants(b"a/@eaDir")
+
+
+def test_the_folder_itself_is_always_entered() -> None:
+    assert Selection(None, ["*"]).enters(b"")
+
+
+def test_nothing_in_an_excluded_directory_comes_back() -> None:
+    selection = Selection(None, ["private/", "!*.jpg"])
+    assert selection.wants(b"a.jpg")
+    assert not selection.wants(b"private/a.jpg")
+
+
+def test_a_list_that_lets_only_some_files_through() -> None:
+    selection = Selection(None, ["*", "!*/", "!*.jpg"])
+    assert selection.enters(b"a/b")
+    assert selection.wants(b"a/b/c.jpg")
+    assert not selection.wants(b"a/b/c.png")
+
+
+@pytest.mark.parametrize("exclude", [["*.tmp.jpg"], ["draft-*", "*.tmp.jpg"]])
+def test_an_excluded_file_is_not_wanted(exclude: list[str]) -> None:
+    selection = Selection(None, exclude)
+    assert not selection.wants(b"a/b.tmp.jpg")
+    assert selection.wants(b"a/b.jpg")
+
+
+@pytest.mark.parametrize("include", [None, ["*.jpg"], ["**/*.jpg"], ["[a-z]*.jpg"]])
+@pytest.mark.parametrize("directory", [b"", b"caf\xe9", b"new\nline/\n", b"\xff\xfe"])
+def test_any_name_can_be_asked_about(include: list[str] | None, directory: bytes) -> None:
+    selection = Selection(include, ["*.bad.jpg", "no-*"])
+    for name in (b"b.jpg", b"b\n\xe9.jpg"):
+        path = os.path.join(directory, name)  # noqa: PTH118 (a path below the folder, in bytes)
+        assert selection.enters(directory)
+        assert selection.chooser(directory)(name)
+        assert selection.wants(path)
+        assert not selection.wants(path + b".bad.jpg")
+        assert not selection.wants(path + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("", "matches nothing"),
+        ("  ", "matches nothing"),
+        ("/", "matches nothing"),
+        ("[", "matches nothing"),
+        ("!", "no gitignore pattern"),
+        ("a\\", "no gitignore pattern"),
+        ("[z-a]", "no gitignore pattern"),
+        ("[[:alpha:]]", "no gitignore pattern"),
+        ("# comment", "comment"),
+        ("a\nb", "more than one line"),
+    ],
+)
+def test_a_pattern_without_a_meaning_is_refused_with_the_reason(pattern: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_pattern(pattern)
+    with pytest.raises(ValueError, match=reason):
+        Selection(None, ["*.png", pattern])
+
+
+NAMES = ["a", "b", "c.jpg", "d.gif", "é", "x y", "new\nline"]
+PATTERNS = [
+    "a", "a/", "b/", "*.jpg", "*.gif", "!*.jpg", "!a/", "!a", "/a", "/a/", "a/b", "a/*", "!a/b",
+    "!a/b/", "*", "!*/", "**/b", "a/**", "!a/**", "a/**/c.jpg", "b/c.jpg", "!b/", "/*", "!/b",
+    "[a-b]", "c.*", "x y", "*e", "new*", "**", "!**/b", "*/", "**/",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git, to ask it")
+@pytest.mark.parametrize("seed", range(5))
+def test_exclude_says_what_git_says(tmp_path: Path, seed: int) -> None:
+    choose = random.Random(seed)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    for _ in range(40):
+        path = tmp_path.joinpath(*choose.choices(NAMES, k=choose.randint(1, 4)))
+        if not any(above.is_file() for above in path.parents) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    files = {
+        os.fsencode(path.relative_to(tmp_path))
+        for path in tmp_path.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
+    for _ in range(20):
+        exclude = choose.choices(PATTERNS, k=choose.randint(1, 5))
+        selection = Selection(["*"], exclude)
+        wanted = {path for path in files if selection.wants(path)}
+        assert wanted == _not_ignored_by_git(tmp_path, exclude), exclude
+
+
+def _not_ignored_by_git(repository: Path, exclude: list[str]) -> set[bytes]:
+    rules = repository / ".git/rules"
+    rules.write_text("\n".join(exclude))
+    command = ["git", "ls-files", "-z", "--others", f"--exclude-from={rules}"]
+    output = subprocess.run(command, cwd=repository, check=True, capture_output=True).stdout
+    return set(output.split(b"\0")) - {b""}

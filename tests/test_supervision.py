@@ -1,0 +1,275 @@
+"""A watcher that does not work is noticed and replaced, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from watchdog.observers.polling import PollingObserver
+
+from snoopsync.stock import StockEngine
+from snoopsync.watcher import Watcher
+from tests.watching import DEADLINE_SECONDS, Alarm, Follower
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    alarm = Alarm()
+    yield alarm
+    alarm.open.set()
+
+
+@pytest.fixture
+def watcher(alarm: Alarm) -> Iterator[Watcher]:
+    watcher = Watcher(alarm)
+    yield watcher
+    watcher.stop()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    return outside
+
+
+@pytest.fixture
+def follower(watcher: Watcher, root: Path) -> Follower:
+    return Follower(watcher.watch("photos", os.fsencode(root)), root)
+
+
+def test_a_healthy_watch_is_proven_and_its_canary_is_no_hint(
+    alarm: Alarm, watcher: Watcher, root: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    assert watch.last_proof is None
+
+    def proven() -> bool:
+        assert watcher.check(1000.0) == []
+        return watch.last_proof == 1000.0
+
+    alarm.until(proven)
+    assert watcher.check(1029.0) == []
+    assert watch.last_proof == 1000.0
+
+    def proven_again() -> bool:
+        assert watcher.check(1031.0) == []
+        return watch.last_proof == 1031.0
+
+    alarm.until(proven_again)
+    assert not watch.take()
+
+
+def test_a_canary_that_was_cleaned_away_is_replaced(
+    alarm: Alarm, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nest = tmp_path / "nest"
+    nest.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(nest))
+    watcher = Watcher(alarm)
+    watch = watcher.watch("photos", os.fsencode(root))
+    (canary,) = nest.iterdir()
+    canary.rmdir()
+
+    def proven() -> bool:
+        assert watcher.check(0.0) == []
+        return watch.last_proof is not None
+
+    alarm.until(proven)
+    watcher.stop()
+    assert list(nest.iterdir()) == []
+
+
+def test_a_dead_reader_is_replaced_and_everything_is_looked_at(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = follower.watch
+    alarm.error = ZeroDivisionError("planted")
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(lambda: not watch.alive)
+    (root / "b.jpg").write_bytes(b"x")
+    with caplog.at_level(logging.WARNING):
+        (restart,) = watcher.check(0.0)
+    assert (restart.folder, restart.count) == ("photos", 1)
+    assert "planted" in restart.reason
+    assert len(caplog.records) == 1
+    assert watch.alive
+    assert watcher.check(0.0) == []
+    alarm.until(lambda: follower.saw(lambda hints: hints.everything))
+    alarm.until(follower.is_right)
+    (root / "c.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_a_stuck_reader_is_replaced(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
+) -> None:
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    restarts = [restart for now in range(20) for restart in watcher.check(float(now))]
+    assert [restart.reason for restart in restarts[:1]] == ["its thread hangs"]
+    alarm.open.set()
+    (root / "b.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_the_time_that_nobody_looked_does_not_count_as_silence(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
+) -> None:
+    """The machine slept, or a scan took minutes: the reader may not have had its turn."""
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    assert watcher.check(0.0) == []
+    assert watcher.check(3600.0) == []
+
+
+def test_a_reader_that_is_deaf_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
+    """It lives, it goes round, and no event reaches it."""
+    engine = partial(DeafEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    watch = watcher.watch("photos", os.fsencode(root))
+    restarts = [restart for now in range(14) for restart in watcher.check(float(now))]
+    assert [restart.reason for restart in restarts] == ["a test event did not arrive"]
+    assert watch.last_proof is None
+    watcher.stop()
+
+
+class DeafEngine(StockEngine):
+    """Its canary never comes back."""
+
+    def prove(self) -> None:
+        pass
+
+
+def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
+    alarm: Alarm, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def refuse(root: bytes, *_: object) -> StockEngine:
+        tries.append(root)
+        raise OSError(24, "Too many open files")
+
+    with caplog.at_level(logging.WARNING):
+        watcher = Watcher(alarm, make_engine=refuse)
+        watch = watcher.watch("photos", os.fsencode(root))
+        assert not watch.alive
+        assert not watch.cover(b"")
+        assert watch.unwatched == {b"": "can't be watched: Too many open files"}
+        for now in range(1200):
+            watcher.check(float(now))
+    assert 15 < len(tries) < 30
+    assert len(caplog.records) == 5
+    watcher.stop()
+
+
+def test_trouble_in_one_folder_is_no_others(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, outside: Path
+) -> None:
+    other = Follower(watcher.watch("other", os.fsencode(outside)), outside)
+    alarm.error = ZeroDivisionError("planted")
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(lambda: not follower.watch.alive)
+    (outside / "b.jpg").write_bytes(b"x")
+    alarm.until(other.is_right)
+    assert [restart.folder for restart in watcher.check(0.0)] == ["photos"]
+    assert not other.saw(lambda hints: hints.everything)
+
+
+def test_stopping_does_not_wait_for_a_stuck_reader_and_leaves_nothing_open(
+    alarm: Alarm, root: Path
+) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    threads = set(threading.enumerate())
+    watcher = Watcher(alarm)
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    started = time.monotonic()
+    watcher.stop()
+    assert time.monotonic() - started < 5.0
+    assert not watch.alive
+    alarm.open.set()
+    alarm.until(lambda: set(threading.enumerate()) <= threads)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_unwatching_ends_the_threads(watcher: Watcher, root: Path) -> None:
+    threads = set(threading.enumerate())
+    watch = watcher.watch("photos", os.fsencode(root))
+    assert set(threading.enumerate()) > threads
+    watcher.unwatch("photos")
+    watcher.unwatch("photos")
+    assert set(threading.enumerate()) <= threads
+    assert not watch.alive
+    assert not watch.cover(b"")
+    assert not watch.take()
+
+
+# Systems without inotify.
+
+
+@pytest.fixture
+def stock(alarm: Alarm, root: Path) -> Iterator[Follower]:
+    engine = partial(StockEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    yield Follower(watcher.watch("photos", os.fsencode(root)), root)
+    watcher.stop()
+
+
+def test_the_stock_observer_hints_at_files_and_trees(
+    alarm: Alarm, stock: Follower, root: Path, outside: Path
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(stock.is_right)
+    (root / "album" / "sub").mkdir(parents=True)
+    (root / "album" / "sub" / "b.jpg").write_bytes(b"x")
+    alarm.until(stock.is_right)
+    (root / "album").rename(root / "renamed")
+    alarm.until(stock.is_right)
+    (root / "renamed").rename(outside / "renamed")
+    alarm.until(stock.is_right)
+
+
+def test_the_stock_observer_is_proven_while_its_threads_live(alarm: Alarm, stock: Follower) -> None:
+    watcher = Watcher(alarm, make_engine=StockEngine)
+    assert watcher.check(0.0) == []
+    watch = watcher.watch("photos", stock.root)
+    for now in range(20):
+        assert watcher.check(float(now)) == []
+    assert watch.last_proof == 1.0
+    watcher.stop()
+
+
+def test_a_dead_stock_observer_is_replaced(alarm: Alarm, root: Path, outside: Path) -> None:
+    engine = partial(StockEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    follower = Follower(watcher.watch("photos", os.fsencode(root)), root)
+    root.rename(outside / "photos")
+    alarm.until(lambda: not follower.watch.alive)
+    (outside / "photos").rename(root)
+    (root / "a.jpg").write_bytes(b"x")
+    assert len(watcher.check(0.0)) == 1
+    alarm.until(follower.is_right)
+    watcher.stop()

@@ -1,7 +1,7 @@
 """snoopsync keeps an image collection mirrored from folders, and says when a picture is there
 twice."""
 
-from snoopsync.collection import Collection
+from snoopsync.client.collection import Collection
 from snoopsync.version import __version__
 
 __all__ = ["Collection", "__version__"]

@@ -16,8 +16,8 @@ from typing import Any
 from snoopsync.alerts import judge
 from snoopsync.errors import NotFound
 from snoopsync.model import Place
-from snoopsync.pairs import Due, Duplicate, Pairs, Side
 from snoopsync.protocol import ImageCollection
+from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
 log = logging.getLogger("snoopsync.duplicates")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.alerter import Alerter, announce_to_file, announce_to_log
-from snoopsync.collection import Collection, insecure
-from snoopsync.config import Config, FolderConfig
-from snoopsync.database import Database, move_aside
+from snoopsync.client.collection import Collection, insecure
+from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.deletions import DeletionGuard
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
@@ -24,12 +25,11 @@ from snoopsync.folder import Folder
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.model import printable
 from snoopsync.mounts import choose_watch
-from snoopsync.outage import RetryPolicy
-from snoopsync.pairs import Pairs
 from snoopsync.protocol import ImageCollection
-from snoopsync.retrying import RetryingCollection
 from snoopsync.selection import Selection
-from snoopsync.state import FolderRow, State
+from snoopsync.state.database import Database, move_aside
+from snoopsync.state.images import FolderRow, State
+from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey, Watch
 from snoopsync.watcher import PollWatch, Watcher
 

@@ -24,10 +24,11 @@ from snoopsync.assembly import (
     open_state,
     opened_collection,
 )
-from snoopsync.config import Config, FolderConfig, LogFormat, default_config, name_folders
-from snoopsync.configfile import find_config, load_config, render_config, user_directory
+from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.config.file import find_config, load_config, render_config, user_directory
+from snoopsync.config.settings import Config, FolderConfig, LogFormat, default_config, name_folders
 from snoopsync.control import Message, ask
-from snoopsync.database import Database
 from snoopsync.errors import (
     CollectionError,
     ConfigError,
@@ -37,16 +38,15 @@ from snoopsync.errors import (
     StateLocked,
     Unauthorized,
 )
-from snoopsync.lock import holder, locked
 from snoopsync.model import ImageState, Place
-from snoopsync.outage import RetryPolicy
-from snoopsync.pairs import Pairs
 from snoopsync.planner import Action, Verb
 from snoopsync.protocol import Match
 from snoopsync.resync import Exit, Progress, Report, resync
-from snoopsync.retrying import RetryingCollection
 from snoopsync.service import run_service
-from snoopsync.state import State
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.lock import holder, locked
+from snoopsync.state.pairs import Pairs
 from snoopsync.status import read_status
 from snoopsync.version import __version__
 

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from snoopsync.config import HoldPolicy
+from snoopsync.config.settings import HoldPolicy
 from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
 from snoopsync.model import Place, printable
 from snoopsync.planner import Delete
-from snoopsync.state import State
+from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync.deletions")
 

@@ -14,7 +14,7 @@ from snoopsync.folder import DirectoryCache, Folder
 from snoopsync.model import File, Place, Record, Sight, Unclear
 from snoopsync.planner import Remote, World
 from snoopsync.protocol import ImageCollection
-from snoopsync.state import State
+from snoopsync.state.images import State
 from snoopsync.workers import Workers
 
 #: How many images with the same bytes are asked whether their file has left its place.

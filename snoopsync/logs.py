@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from snoopsync.config import LogConfig, LogFormat
+from snoopsync.config.settings import LogConfig, LogFormat
 
 #: The journal's priorities (syslog's), by the level of ``logging``.
 _PRIORITIES = {

@@ -26,7 +26,7 @@ from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear, owns
 from snoopsync.planner import Action, Add, Adopt, Delete, Remote, Rename, Update, plan, prune
 from snoopsync.protocol import ImageCollection
 from snoopsync.settle import Settler
-from snoopsync.state import Outstanding, State
+from snoopsync.state.images import Outstanding, State
 from snoopsync.survey import Survey
 from snoopsync.transfer import (
     Deleted,

@@ -14,7 +14,6 @@ from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assemb
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
 from snoopsync.survey import Survey
 
-
 _SCANNING = "scanning"
 
 

@@ -27,11 +27,11 @@ from snoopsync.assembly import (
     open_state,
     opened_collection,
 )
-from snoopsync.config import Config
+from snoopsync.config.settings import Config
 from snoopsync.control import ControlServer, Message
 from snoopsync.errors import CollectionError, FolderMissing, SnoopsyncError, Stopped, Unauthorized
-from snoopsync.lock import locked
 from snoopsync.resync import Progress, resync
+from snoopsync.state.lock import locked
 from snoopsync.version import __version__
 from snoopsync.watcher import Watcher
 

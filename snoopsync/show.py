@@ -26,9 +26,9 @@ from rich.table import Table
 from rich.text import Text
 
 from snoopsync.model import Place, printable
-from snoopsync.pairs import Duplicate, Side
 from snoopsync.resync import Progress, Report
-from snoopsync.state import ImageRow
+from snoopsync.state.images import ImageRow
+from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.status import Status, iso
 
 log = logging.getLogger("snoopsync.progress")

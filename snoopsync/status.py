@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection, surveys_of
-from snoopsync.config import Config
+from snoopsync.config.settings import Config
 from snoopsync.control import Message, ask
-from snoopsync.database import Database
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
-from snoopsync.lock import holder
 from snoopsync.model import FolderState
-from snoopsync.pairs import Pairs
 from snoopsync.resync import Exit
-from snoopsync.state import Counts, FolderRow, State
+from snoopsync.state.database import Database
+from snoopsync.state.images import Counts, FolderRow, State
+from snoopsync.state.lock import holder
+from snoopsync.state.pairs import Pairs
 
 #: How old the service's own account of itself may be. It is renewed every second.
 _SERVICE_AGE_SECONDS = 15.0

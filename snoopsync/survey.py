@@ -29,7 +29,7 @@ from snoopsync.model import (
     Record,
     printable,
 )
-from snoopsync.state import FolderRow, State
+from snoopsync.state.images import FolderRow, State
 
 log = logging.getLogger("snoopsync.folder")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snoopsync.client.retrying import put_image, remove_image
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,
@@ -15,8 +16,7 @@ from snoopsync.errors import (
 from snoopsync.folder import Folder
 from snoopsync.model import Gone, Place
 from snoopsync.protocol import ImageCollection
-from snoopsync.retrying import put_image, remove_image
-from snoopsync.state import Outstanding, Sent
+from snoopsync.state.images import Outstanding, Sent
 
 
 @dataclass(frozen=True, slots=True)

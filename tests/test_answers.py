@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync import answers
-from snoopsync.answers import Answer
+from snoopsync.client import answers
+from snoopsync.client.answers import Answer
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,

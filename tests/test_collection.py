@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.collection import Collection, insecure
+from snoopsync.client.collection import Collection, insecure
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
     CollectionError,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.collection import Collection
+from snoopsync.client.collection import Collection
+from snoopsync.client.retrying import RetryingCollection
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import Conflict, NotFound, Refused
 from snoopsync.protocol import ImageCollection
-from snoopsync.retrying import RetryingCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.pictures import encode, photo
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from snoopsync.collection import Collection
-from snoopsync.connections import OpenSockets
+from snoopsync.client.collection import Collection
+from snoopsync.client.connections import OpenSockets
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
     BadAnswer,

@@ -15,7 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.config import (
+from snoopsync.config.durations import parse_duration
+from snoopsync.config.file import find_config, load_config, render_config
+from snoopsync.config.settings import (
     CollectionConfig,
     Config,
     DuplicatesConfig,
@@ -30,8 +32,6 @@ from snoopsync.config import (
     default_name,
     default_owner,
 )
-from snoopsync.configfile import find_config, load_config, render_config
-from snoopsync.durations import parse_duration
 from snoopsync.errors import ConfigError, Problem
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"

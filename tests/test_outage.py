@@ -12,6 +12,8 @@ from typing import cast
 
 import pytest
 
+from snoopsync.client.outage import Clock, Outage, RetryPolicy
+from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import (
     BadAnswer,
     Conflict,
@@ -24,9 +26,7 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.outage import Clock, Outage, RetryPolicy
 from snoopsync.protocol import ImageAnswer, ImageCollection, ListAnswer
-from snoopsync.retrying import RetryingCollection
 
 FOUND = cast(ImageAnswer, {"status": 200})
 PAGE = cast(ListAnswer, {"status": 200})

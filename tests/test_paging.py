@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from snoopsync.client.paging import listed
 from snoopsync.errors import BadAnswer, NotFound
-from snoopsync.paging import listed
 from snoopsync.protocol import ListAnswer
 
 

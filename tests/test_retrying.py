@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.collection import Collection
+from snoopsync.client.collection import Collection
+from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
     CollectionError,
@@ -20,9 +22,7 @@ from snoopsync.errors import (
     NotFound,
     Refused,
 )
-from snoopsync.outage import RetryPolicy
 from snoopsync.protocol import ImageCollection
-from snoopsync.retrying import RetryingCollection, put_image, remove_image
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, answers, reset_after, reset_before, rewritten
 from tests.pictures import encode, photo

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.configfile import load_config
-from snoopsync.errors import ConfigError
-from snoopsync.secrets import (
+from snoopsync.config.file import load_config
+from snoopsync.config.secrets import (
     Secret,
     SecretError,
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
 )
+from snoopsync.errors import ConfigError
 
 SECRET = "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
 

@@ -12,12 +12,12 @@ from string import Template
 import platformdirs
 import yaml
 
-from snoopsync import secrets
-from snoopsync.config import CollectionConfig, Config, default_owner, name_folders
-from snoopsync.document import Document, read_fields
+from snoopsync.config import secrets
+from snoopsync.config.document import Document, read_fields
+from snoopsync.config.readers import EMBEDDED
+from snoopsync.config.secrets import Secret, SecretError
+from snoopsync.config.settings import CollectionConfig, Config, default_owner, name_folders
 from snoopsync.errors import ConfigError, Problem
-from snoopsync.readers import EMBEDDED
-from snoopsync.secrets import Secret, SecretError
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")

@@ -19,11 +19,13 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from snoopsync import answers
-from snoopsync.answers import Answer
-from snoopsync.connections import OpenSockets, pool_classes, trouble
+from snoopsync.client import answers
+from snoopsync.client.answers import Answer
+from snoopsync.client.connections import OpenSockets, pool_classes, trouble
+from snoopsync.client.paging import PAGE_IMAGES, listed
+from snoopsync.client.signing import Signer, quoted_id
+from snoopsync.client.sources import Body, SourceFailed, opened
 from snoopsync.errors import BadAnswer, NotConnected, NotFound
-from snoopsync.paging import PAGE_IMAGES, listed
 from snoopsync.protocol import (
     ImageAnswer,
     ImageSource,
@@ -32,8 +34,6 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.signing import Signer, quoted_id
-from snoopsync.sources import Body, SourceFailed, opened
 from snoopsync.version import __version__
 
 DEFAULT_ENDPOINT = "http://visualsnoop.com/api/v1"

@@ -17,6 +17,9 @@ from typing import Generic, Self, TypeVar
 
 import tenacity
 
+from snoopsync.client.outage import Clock, Gate, Outage, OutOfPatience, RetryPolicy
+from snoopsync.client.paging import PAGE_IMAGES, listed
+from snoopsync.client.sources import repeatable
 from snoopsync.errors import (
     CollectionError,
     Conflict,
@@ -25,8 +28,6 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.outage import Clock, Gate, Outage, OutOfPatience, RetryPolicy
-from snoopsync.paging import PAGE_IMAGES, listed
 from snoopsync.protocol import (
     ImageAnswer,
     ImageCollection,
@@ -36,7 +37,6 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.sources import repeatable
 
 T = TypeVar("T")
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snoopsync.database import Database
 from snoopsync.model import (
     Fingerprint,
     FingerprintKey,
@@ -22,6 +21,7 @@ from snoopsync.model import (
     Record,
 )
 from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
+from snoopsync.state.database import Database
 
 #: The least byte string greater than every path below a directory: "0" comes after "/".
 _AFTER_SLASH = b"0"

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import platformdirs
 
-from snoopsync import readers
-from snoopsync.document import MAPPING, TEXT, SettingError, Value, key, read_fields
+from snoopsync.config import readers
+from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
+from snoopsync.config.readers import EMBEDDED, choice, duration, section, whole
+from snoopsync.config.secrets import Secret
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.model import printable
-from snoopsync.readers import EMBEDDED, choice, duration, section, whole
-from snoopsync.secrets import Secret
 
 _SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from snoopsync.alerts import Pair
-from snoopsync.database import Database
 from snoopsync.model import Place
+from snoopsync.state.database import Database
 
 _LISTED = """
     SELECT pair.a, image_a.folder, image_a.directory, image_a.name,

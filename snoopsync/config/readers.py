@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from snoopsync.document import (
+from snoopsync.config.document import (
     BOOLEAN,
     LIST,
     MAPPING,
@@ -25,9 +25,9 @@ from snoopsync.document import (
     Value,
     read_fields,
 )
-from snoopsync.durations import parse_duration
+from snoopsync.config.durations import parse_duration
+from snoopsync.config.secrets import Secret
 from snoopsync.model import OWNER_PATTERN
-from snoopsync.secrets import Secret
 from snoopsync.selection import check_pattern
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.errors import StateDamaged, StateError, StateTooNew
-from snoopsync.schema import STEPS
+from snoopsync.state.schema import STEPS
 
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0

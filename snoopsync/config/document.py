@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from snoopsync.config.secrets import SecretError
 from snoopsync.errors import ConfigError, Problem
-from snoopsync.secrets import SecretError
 
 # What YAML takes a value for, in words for a message.
 NOTHING, TEXT, BOOLEAN, WHOLE = "nothing", "text", "true or false", "a whole number"

@@ -24,14 +24,14 @@ from snoopsync.errors import FolderMissing, StateDamaged
 from snoopsync.folder import Folder
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.model import printable
-from snoopsync.mounts import choose_watch
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.images import FolderRow, State
 from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey, Watch
-from snoopsync.watcher import PollWatch, Watcher
+from snoopsync.watching.mounts import choose_watch
+from snoopsync.watching.watcher import PollWatch, Watcher
 
 log = logging.getLogger("snoopsync")
 

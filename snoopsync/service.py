@@ -33,7 +33,7 @@ from snoopsync.errors import CollectionError, FolderMissing, SnoopsyncError, Sto
 from snoopsync.resync import Progress, resync
 from snoopsync.state.lock import locked
 from snoopsync.version import __version__
-from snoopsync.watcher import Watcher
+from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
 

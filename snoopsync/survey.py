@@ -18,7 +18,6 @@ from typing import NamedTuple, Protocol
 
 from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder, Identity
-from snoopsync.hints import Hints
 from snoopsync.model import (
     File,
     Fingerprint,
@@ -30,6 +29,7 @@ from snoopsync.model import (
     printable,
 )
 from snoopsync.state.images import FolderRow, State
+from snoopsync.watching.hints import Hints
 
 log = logging.getLogger("snoopsync.folder")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snoopsync.hints import MOST_DIRECTORIES, MOST_NAMES, HintBox, Hints
+from snoopsync.watching.hints import MOST_DIRECTORIES, MOST_NAMES, HintBox, Hints
 
 
 def never(directory: bytes, name: bytes) -> bool:

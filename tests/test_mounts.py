@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.mounts import Choice, choose_watch, events_reach, mount_of
+from snoopsync.watching.mounts import Choice, choose_watch, events_reach, mount_of
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="there is no mountinfo")
 

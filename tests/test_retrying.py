@@ -180,7 +180,7 @@ def test_a_path_is_opened_anew_for_every_attempt(
 def test_a_listing_goes_on_where_a_page_failed(
     server: CollectionServer, collection: RetryingCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snoopsync.retrying.PAGE_IMAGES", 2)
+    monkeypatch.setattr("snoopsync.client.retrying.PAGE_IMAGES", 2)
     for number in range(5):
         server.collection.add_image(io.BytesIO(PICTURE), f"{number}")
     server.faults.extend([None, reset_before(), None, answers(503)])

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from watchdog.observers.polling import PollingObserver
 
-from snoopsync.stock import StockEngine
-from snoopsync.watcher import Watcher
+from snoopsync.watching.stock import StockEngine
+from snoopsync.watching.watcher import Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Follower
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")

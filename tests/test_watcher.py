@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.hints import Hints
-from snoopsync.watcher import FolderWatch, PollWatch, Watcher
+from snoopsync.watching.hints import Hints
+from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
@@ -391,7 +391,7 @@ def test_an_overflow_of_the_kernels_queue_asks_for_everything(
 IN_A_SMALL_WORLD = """
 import json, os, sys
 from pathlib import Path
-from snoopsync.watcher import Watcher
+from snoopsync.watching.watcher import Watcher
 
 limit = Path("/proc/sys/user/max_inotify_watches")
 try:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from stat import S_ISDIR
 
-from snoopsync.hints import Hints
-from snoopsync.watcher import FolderWatch
+from snoopsync.watching.hints import Hints
+from snoopsync.watching.watcher import FolderWatch
 
 DEADLINE_SECONDS = 20.0
 

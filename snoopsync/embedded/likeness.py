@@ -35,6 +35,11 @@ class Likeness:
         self._index = CodeIndex()
         self._seen = 0
 
+    def __len__(self) -> int:
+        """How many codes are in memory."""
+        with self._lock:
+            return len(self._index)
+
     def look_at(self, body: Body) -> Features:
         """What this picture looks like. Raises ``Refused`` if it can't be decoded."""
         return features_of(body)

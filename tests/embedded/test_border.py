@@ -36,6 +36,11 @@ def test_bars_at_the_sides_are_trimmed() -> None:
     assert content_box(grey(framed)) == (30, 0, 150, 90)
 
 
+def test_bars_inside_a_letterbox_of_another_shade_are_trimmed_too() -> None:
+    framed = ImageOps.expand(ImageOps.expand(busy(), (30, 0), "white"), (0, 25), "black")
+    assert content_box(grey(framed)) == (30, 25, 150, 115)
+
+
 def test_noise_in_the_border_is_not_taken_for_the_picture() -> None:
     framed = grey(ImageOps.expand(busy(), 10, "#808080")).copy()
     framed[3, 5] += 20

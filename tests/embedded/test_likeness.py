@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded.likeness import Likeness
+from snoopsync.embedded.store import Store
+from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 
 SIZE = (480, 360)
@@ -68,6 +72,37 @@ def test_the_original_is_found_by_the_id_of_its_copy(
     (match,) = collection.search_images_by_id("copy")["results"]
     assert match["id"] == "1"
     assert match["rank"] <= DUPLICATE
+
+
+@pytest.mark.parametrize("colour", ["white", "black"])
+def test_a_framed_original_is_found_by_its_copy_without_the_frame(
+    collection: EmbeddedCollection, colour: str
+) -> None:
+    framed = ImageOps.expand(photo(1, SIZE), 48, colour)
+    collection.add_image(io.BytesIO(encode(framed)), "framed")
+    copy = encode(photo(1, SIZE).rotate(90, expand=True), quality=60)
+    (match,) = collection.search_images(io.BytesIO(copy))["results"]
+    assert match["rank"] <= DUPLICATE
+
+
+def test_codes_of_images_that_are_gone_do_not_stay_in_memory(database: Path) -> None:
+    store, other = (Store(database, lambda: "collection") for _ in range(2))
+    likeness = Likeness(store)
+    old, new = (look(encode(photo(seed))) for seed in (1, 2))
+    try:
+        for number in range(4):
+            store.add(f"{number}", old, number)
+        assert len(likeness.matches(old)) == len(likeness) == 4
+        likeness.forget(store.remove("0").moment)
+        assert len(likeness) == 3
+        # Nobody says when another process changes something: the next search comes upon it.
+        other.remove("1")
+        other.replace("2", new, 0)
+        assert [stored.image_id for stored, _ in likeness.matches(old)] == ["3"]
+        assert len(likeness) == 2
+    finally:
+        store.close()
+        other.close()
 
 
 def test_a_search_by_id_and_one_by_the_same_bytes_agree(collection: EmbeddedCollection) -> None:

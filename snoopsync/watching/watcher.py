@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from snoopsync.hints import Hints
-from snoopsync.supervision import EngineMaker, EngineWatch, Restart
+from snoopsync.watching.hints import Hints
+from snoopsync.watching.supervision import EngineMaker, EngineWatch, Restart
 
 if sys.platform == "linux":
-    from snoopsync.inotify import InotifyEngine as DefaultEngine
+    from snoopsync.watching.inotify import InotifyEngine as DefaultEngine
 else:
-    from snoopsync.stock import StockEngine as DefaultEngine
+    from snoopsync.watching.stock import StockEngine as DefaultEngine
 
 log = logging.getLogger(__name__)
 

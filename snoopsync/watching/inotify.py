@@ -34,8 +34,8 @@ from inotify_simple import Event, INotify, flags
 from watchdog.events import FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from snoopsync.hints import HintBox
-from snoopsync.watchtable import WatchTable
+from snoopsync.watching.hints import HintBox
+from snoopsync.watching.watchtable import WatchTable
 
 _ENTERED = flags.CREATE | flags.MOVED_TO
 _LEFT = flags.DELETE | flags.MOVED_FROM

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from snoopsync.hints import HintBox, Hints
+from snoopsync.watching.hints import HintBox, Hints
 
 #: A reader goes round once a second at least; so long without, and it hangs.
 _MOST_SECONDS_SILENT = 10.0

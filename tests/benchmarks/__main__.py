@@ -1,0 +1,43 @@
+"""``python -m tests.benchmarks [NAME...]``."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from tests.benchmarks import idle, latency, noop, rename, uploads
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    names = ("noop", "idle", "latency", "uploads", "rename")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--files", type=int, default=100_000, help="of noop and idle")
+    parser.add_argument(
+        "--dir", type=Path, help="where to work; what was prepared there is used again"
+    )
+    given = parser.parse_args()
+    unknown = set(given.names) - set(names)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    measures: dict[str, Callable[[Path], None]] = {
+        "noop": partial(noop.measure, files=given.files, rounds=given.rounds),
+        "idle": partial(idle.measure, files=given.files),
+        "latency": latency.measure,
+        "uploads": partial(uploads.measure, rounds=given.rounds),
+        "rename": partial(rename.measure, rounds=given.rounds),
+    }
+    with ExitStack() as stack:
+        root = given.dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for name in given.names or names:
+            measures[name](root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The tests' HTTP server in a process of its own, which tells when each request arrived."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.errors import Conflict, NotFound
+from snoopsync.protocol import (
+    ImageAnswer,
+    ImageCollection,
+    ImageSource,
+    ListAnswer,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
+from tests.collection_server import CollectionServer, Seen
+
+_TIME = "2015-01-25T20:43:05.690218+00:00"
+
+
+class MemoryCollection:
+    """The least that a collection can be: a set of IDs. Nothing is like anything."""
+
+    id = "6b7c9142"
+    name = "in memory"
+    user = "benchmark"
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def add_image(
+        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+    ) -> ImageAnswer:
+        """Add an image, as ``ImageCollection`` says."""
+        assert image_id is not None, "snoopsync makes the IDs"
+        with self._lock:
+            if (image_id in self._ids) is not update_existing:
+                raise NotFound("unknown") if update_existing else Conflict("known")
+            self._ids[image_id] = None
+        return self._answer(image_id, 200 if update_existing else 201)
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        """Is it there?"""
+        if image_id not in self._ids:
+            raise NotFound("unknown")
+        return self._answer(image_id, 200)
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        """Remove it."""
+        with self._lock:
+            if image_id not in self._ids:
+                raise NotFound("unknown")
+            del self._ids[image_id]
+        return self._answer(image_id, 200)
+
+    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+        """All of them on one page."""
+        with self._lock:
+            ids = list(reversed(self._ids))
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "images": [{"id": image_id, "image_time": _TIME} for image_id in ids],
+            "next_image_id": None,
+        }
+
+    def images(self) -> Iterator[Any]:
+        """All of them."""
+        yield from self.get_images()["images"]
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        """Nothing is like it."""
+        return {**self._answer(image_id, 200), "results": []}
+
+    def search_images(self, image: ImageSource) -> SearchAnswer:
+        """Nothing is like it."""
+        return {"status": 200, "message": "OK", "collection_id": self.id, "results": []}
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def _answer(self, image_id: str, status: int) -> ImageAnswer:
+        return {
+            "status": status,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": _TIME,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request that has arrived whole, at ``at`` of the machine's monotonic clock."""
+
+    at: float
+    method: str
+    path: str
+    length: int
+
+
+class Served:
+    """The server's process, seen from here."""
+
+    def __init__(self, pipe: Connection, endpoint: str) -> None:
+        self._pipe = pipe
+        self.endpoint = endpoint
+
+    def arrivals(self) -> list[Arrival]:
+        """The requests since this was last asked."""
+        self._pipe.send("arrivals")
+        found: list[Arrival] = self._pipe.recv()
+        return found
+
+    def uploads(self) -> list[Arrival]:
+        """Of the requests since this was last asked, those that brought an image."""
+        return [seen for seen in self.arrivals() if seen.method in ("POST", "PUT") and seen.length]
+
+
+@contextmanager
+def serving(database: Path | None = None) -> Iterator[Served]:
+    """Serve the embedded collection in the file ``database``, or one in memory."""
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=_serve, args=(theirs, database), daemon=True)
+    process.start()
+    try:
+        yield Served(ours, ours.recv())
+    finally:
+        ours.send("stop")
+        process.join()
+
+
+def _serve(pipe: Connection, database: Path | None) -> None:
+    collection: ImageCollection = MemoryCollection()
+    if database is not None:
+        collection = EmbeddedCollection(database)
+    arrivals: list[Arrival] = []
+
+    def arrived(seen: Seen) -> None:
+        arrivals.append(Arrival(time.monotonic(), seen.method, seen.path, seen.length))
+
+    with closing(collection), CollectionServer(collection) as server:
+        server.fault_for = arrived
+        pipe.send(server.endpoint)
+        while pipe.recv() != "stop":
+            count = len(arrivals)  # more may be arriving
+            pipe.send(arrivals[:count])
+            del arrivals[:count]

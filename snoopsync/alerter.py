@@ -5,16 +5,16 @@ It comes after the mirror and never holds it up: an image that could not be sear
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snoopsync.alerts import judge
-from snoopsync.errors import NotFound
+from snoopsync.errors import BadAnswer, CollectionError, NotFound, Refused, Unavailable
+from snoopsync.logs import JsonFormatter
 from snoopsync.model import Place
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
@@ -77,23 +77,40 @@ class Alerter:
         self._quiet = quiet
 
     def work_off(self, is_stopped: Callable[[], bool]) -> None:
-        """Search for every image that is due, and tell of what was found. Raises
-        ``CollectionError``; what is left then is still due."""
+        """Search for every image that is due, and tell of what was found. An image whose search
+        fails does not keep the others waiting, and is still due after this.
+
+        Raises ``CollectionError``: the first one that was met, if not all could be searched for.
+        """
         self._tell()
-        while batch := self._pairs.due(_BATCH):
+        failed: set[str] = set()
+        trouble: CollectionError | None = None
+        while batch := self._due(failed):
             for due in batch:
                 if is_stopped():
                     return
-                self._search(due)
-                self._tell()
+                try:
+                    self._search(due)
+                except (Refused, Unavailable, BadAnswer) as error:
+                    trouble = trouble or error
+                    failed.add(due.image_id)
+        if trouble is not None:
+            raise trouble
+
+    def _due(self, failed: Collection[str]) -> list[Due]:
+        batch = self._pairs.due(_BATCH + len(failed))
+        return [due for due in batch if due.image_id not in failed]
 
     def _search(self, due: Due) -> None:
         try:
             matches = self._collection.search_images_by_id(due.image_id)["results"]
         except NotFound:
             matches = []
-        findings = judge(due.image_id, matches, self._pairs.current(due.image_id), self._max_rank)
+        current = self._pairs.current(due.image_id)
+        findings = judge(due.image_id, matches, current, self._max_rank)
         self._pairs.record(due, findings.pairs, findings.gone, time.time())
+        if any(pair not in current for pair, _ in findings.pairs):
+            self._tell()
 
     def _tell(self) -> None:
         # Told first, marked after: should the machine stop in between, the alert comes twice. The
@@ -112,13 +129,20 @@ def announce_to_log(alert: Alert) -> None:
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
-    """One JSON line a pair, appended to a file that may be rotated away at any time."""
+    """One warning a pair, and the same as a JSON line, appended to a file that may be rotated away
+    at any time."""
+    formatter = JsonFormatter()
 
     def announce(alert: Alert) -> None:
         announce_to_log(alert)
-        line = json.dumps({"time": time.time()} | alert.fields())
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        extra = {"fields": alert.fields()}
+        record = log.makeRecord(log.name, logging.WARNING, "", 0, "", (), None, extra=extra)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(formatter.format(record) + "\n")
+        except OSError as error:
+            log.error("%s can't be written, so this alert is only here: %s", path, error.strerror)
 
     return announce
 

@@ -1,7 +1,9 @@
 """The socket beside the state file: how a command asks a running service.
 
 One JSON object a line. The asker sends one line and reads lines until the service closes; the last
-one has the key ``result`` or ``error``. Only the owner of the state file may connect.
+one has the key ``result`` or ``error``. While there is nothing to say the service says that it is
+alive, so that the asker need not wait for one that is not. Only the owner of the state file may
+connect.
 """
 
 from __future__ import annotations
@@ -20,13 +22,18 @@ from snoopsync.errors import ServiceUnavailable
 
 log = logging.getLogger("snoopsync.control")
 
-#: How long the service waits for a question, and a command for the service to take it.
-_TIMEOUT_SECONDS = 5.0
+#: How long the service waits for a question, and a command for the service's next message.
+_TIMEOUT_SECONDS = 10.0
+
+_LONGEST_QUESTION_BYTES = 1 << 20
 
 Message = dict[str, Any]
 
 #: Answers a question: yields any number of messages.
 Answer = Callable[[Message], Iterator[Message]]
+
+#: What a service says that is at work and has nothing to tell.
+ALIVE: Message = {"alive": True}
 
 
 def socket_path(state: Path) -> Path:
@@ -38,25 +45,34 @@ class ControlServer:
     """Answers questions, each on a thread of its own, until it is closed."""
 
     def __init__(self, state: Path, answer: Answer) -> None:
+        """``answer`` is called on many threads. Raises ``OSError`` if there can't be a socket
+        beside the state file, on a network's file system for example."""
         self._answer = answer
         self._path = socket_path(state)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        with _short(self._path) as address:
-            # Nobody can connect before listen(), by when the mode is right.
-            self._socket.bind(address)
-        self._path.chmod(0o600)
-        self._socket.listen(8)
+        try:
+            self._listen()
+        except OSError:
+            self._socket.close()
+            raise
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
+
+    def _listen(self) -> None:
+        # One that is there was left behind: its service was killed, or the lock would be held.
+        self._path.unlink(missing_ok=True)
+        with _short(self._path) as address:
+            self._socket.bind(address)
+        # Nobody can connect before listen(), by when the mode is right.
+        self._path.chmod(0o600)
+        self._socket.listen(8)
 
     def close(self) -> None:
         """Take no more questions."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             self._path.unlink()
         self._thread.join(_TIMEOUT_SECONDS)
 
@@ -77,16 +93,28 @@ class ControlServer:
             ).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError, ValueError):
+        # An asker that goes away, or does not read on, has had its answer.
+        with connection, suppress(OSError):
             connection.settimeout(_TIMEOUT_SECONDS)
             with connection.makefile("rwb") as lines:
-                question = json.loads(lines.readline(1 << 20))
-                for message in self._answer(question):
+                for message in self._answers(lines.readline(_LONGEST_QUESTION_BYTES)):
                     lines.write(json.dumps(message).encode() + b"\n")
                     lines.flush()
 
+    def _answers(self, line: bytes) -> Iterator[Message]:
+        try:
+            question = json.loads(line)
+        except (ValueError, RecursionError):
+            question = None
+        if isinstance(question, dict):
+            yield from self._answer(question)
+        else:
+            yield {"error": "that is no question"}
 
-def ask(state: Path, question: Message, timeout_seconds: float | None = None) -> Iterator[Message]:
+
+def ask(
+    state: Path, question: Message, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> Iterator[Message]:
     """Ask the service that holds this state file; what it answers, message by message.
 
     ``timeout_seconds``: how long to wait for each message. Raises ``ServiceUnavailable`` if no
@@ -95,15 +123,16 @@ def ask(state: Path, question: Message, timeout_seconds: float | None = None) ->
     path = socket_path(state)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.settimeout(_TIMEOUT_SECONDS)
+            connection.settimeout(timeout_seconds)
             with _short(path) as address:
                 connection.connect(address)
-            connection.settimeout(timeout_seconds)
             with connection.makefile("rwb") as lines:
                 lines.write(json.dumps(question).encode() + b"\n")
                 lines.flush()
                 for line in lines:
-                    yield json.loads(line)
+                    message = json.loads(line)
+                    if message != ALIVE:
+                        yield message
         except (OSError, ValueError) as error:
             raise ServiceUnavailable(f"the service does not answer on {path}: {error}") from None
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection, surveys_of
 from snoopsync.config.settings import Config
-from snoopsync.control import Message, ask
+from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
+from snoopsync.exits import Exit
 from snoopsync.model import FolderState
-from snoopsync.resync import Exit
 from snoopsync.state.database import Database
 from snoopsync.state.images import Counts, FolderRow, State
 from snoopsync.state.lock import holder
@@ -22,6 +22,12 @@ from snoopsync.state.pairs import Pairs
 
 #: How old the service's own account of itself may be. It is renewed every second.
 _SERVICE_AGE_SECONDS = 15.0
+
+#: How long to wait for its answer.
+_SERVICE_PATIENCE_SECONDS = 3.0
+
+#: How long to wait for the collection's.
+_COLLECTION_TIMEOUT_SECONDS = 5.0
 
 #: How late a scan may be, beyond its interval.
 _SCAN_GRACE_SECONDS = 120.0
@@ -39,26 +45,30 @@ class FolderStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """The service. ``account`` is what it says of itself, ``None`` if it doesn't answer."""
+    """The service. ``account`` is what it says of itself, ``None`` if it doesn't answer.
+    ``command_pid``: a command that holds the state file instead of a service."""
 
-    pid: int | None
-    account: Message | None
+    pid: int | None = None
+    account: Message | None = None
+    command_pid: int | None = None
 
     @property
     def is_running(self) -> bool:
-        """Is there a process that holds the state file?"""
+        """Is there a service that holds the state file?"""
         return self.pid is not None
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
-    """The collection, and whether it answered when it was last asked."""
+    """The collection, and whether it answered when it was last asked. ``is_another``: it is not
+    the one that the state file is about."""
 
     endpoint: str
     id: str | None
     reachable: bool
     last_error: str | None
     unauthorized: bool = False
+    is_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,8 @@ class Status:
 
     def _service_reasons(self) -> Iterator[str]:
         account = self.service.account
+        if self.service.command_pid is not None:
+            yield f"a resync is under way (process {self.service.command_pid})"
         if not self.service.is_running:
             return
         if account is None or account["age_seconds"] > _SERVICE_AGE_SECONDS:
@@ -84,16 +96,20 @@ class Status:
             return
         if not account["reconciled"]:
             yield "the collection has not been compared with the folders since the service started"
+        if account["looking"]:
+            yield "the service is looking at the folders"
         if account["unsettled"]:
-            yield f"{account['unsettled']} files have changed just now"
+            yield f"{images(account['unsettled'])} changed just now"
         if account["in_flight"]:
-            yield f"{account['in_flight']} images are being sent"
+            yield f"{images(account['in_flight'])} on the way to the collection"
         for name in account["unproven"]:
             yield f"folder {name}: the watcher does not work"
 
     def _collection_reasons(self) -> Iterator[str]:
-        if not self.collection.reachable:
+        if not self.collection.reachable or self.collection.unauthorized:
             yield f"the collection: {self.collection.last_error or 'it does not answer'}"
+        if self.collection.is_another:
+            yield "this is another collection than before, and has not been compared yet"
 
     def _folder_reasons(self) -> Iterator[str]:
         if not self.folders:
@@ -105,11 +121,16 @@ class Status:
                     f": {folder.row.reason}" if folder.row.reason else ""
                 )
             if counts.pending:
-                yield f"folder {name}: {counts.pending} images wait to be sent"
+                yield f"folder {name}: {images(counts.pending)} not mirrored yet"
             if counts.failed:
-                yield f"folder {name}: {counts.failed} failed (snoopsync list --state failed)"
+                yield (
+                    f"folder {name}: {images(counts.failed)} failed (snoopsync list --state failed)"
+                )
             if counts.held:
-                yield f"folder {name}: {counts.held} deletions are held (snoopsync approve {name})"
+                yield (
+                    f"folder {name}: {images(counts.held)} gone, and held back from deletion"
+                    f" (snoopsync list --state held, snoopsync approve {name})"
+                )
             scanned = folder.row.last_scan
             if scanned is None or self.now - scanned > folder.scan_limit_seconds:
                 yield f"folder {name}: the last whole scan is too long ago"
@@ -144,6 +165,11 @@ class Status:
             "folders": [_folder_message(folder) for folder in self.folders],
             "duplicates_open": self.duplicates_open,
         }
+
+
+def images(count: int) -> str:
+    """That many images."""
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def iso(seconds: float | None) -> str | None:
@@ -193,12 +219,14 @@ def read_status(config: Config) -> Status:
 def _ask_service(config: Config) -> ServiceStatus:
     pid = holder(config.state)
     if pid is None:
-        return ServiceStatus(None, None)
+        return ServiceStatus()
     try:
-        answers = list(ask(config.state, {"command": "status"}, timeout_seconds=3.0))
-        return ServiceStatus(pid, answers[-1]["result"] if answers else None)
+        answers = list(ask(config.state, {"command": "status"}, _SERVICE_PATIENCE_SECONDS))
     except ServiceUnavailable:
-        return ServiceStatus(pid, None)
+        answers = []
+        if not socket_path(config.state).exists():
+            return ServiceStatus(command_pid=pid)
+    return ServiceStatus(pid, answers[-1].get("result") if answers else None)
 
 
 def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str, int]]:
@@ -242,11 +270,15 @@ def _collection_status(config: Config, state: State, service: ServiceStatus) -> 
             account["unauthorized"],
         )
     if config.collection.embedded and not embedded_path(config.state).exists():
-        return CollectionStatus(endpoint, known_id, False, "there is no embedded collection yet")
+        if known_id is None:
+            return CollectionStatus(endpoint, None, True, None)  # made when it is needed
+        error = f"{embedded_path(config.state)} is gone (snoopsync resync makes it anew)"
+        return CollectionStatus(endpoint, known_id, False, error)
     try:
-        with opened_collection(config, timeout_seconds=5.0) as collection:
-            return CollectionStatus(endpoint, collection.id, True, None)
-    except CollectionError as error:
-        return CollectionStatus(
-            endpoint, known_id, False, str(error), isinstance(error, Unauthorized)
-        )
+        with opened_collection(config, timeout_seconds=_COLLECTION_TIMEOUT_SECONDS) as collection:
+            is_another = known_id not in (None, collection.id)
+            return CollectionStatus(endpoint, collection.id, True, None, is_another=is_another)
+    except Unauthorized as refusal:
+        return CollectionStatus(endpoint, known_id, True, str(refusal), unauthorized=True)
+    except CollectionError as failure:
+        return CollectionStatus(endpoint, known_id, False, str(failure))

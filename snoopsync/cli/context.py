@@ -1,0 +1,130 @@
+"""What all commands share: the options before the command, the configuration, folders by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from snoopsync import logs
+from snoopsync.config.file import find_config, load_config
+from snoopsync.config.settings import (
+    Config,
+    FolderConfig,
+    LogFormat,
+    default_config,
+    name_folders,
+)
+from snoopsync.control import Message, ask
+from snoopsync.errors import FolderMissing, ServiceFailed
+from snoopsync.exits import Exit
+from snoopsync.model import printable
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+
+folders_argument = click.argument(
+    "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the options before the command say."""
+
+    config_path: Path | None
+    verbosity: int
+    log_format: LogFormat | None
+    out: Console
+    err: Console
+
+    def configuration(self) -> Config | None:
+        """The configuration file's, if there is a file. Raises ``ConfigError``."""
+        path = find_config(self.config_path, os.environ)
+        return None if path is None else self.ready(load_config(path, os.environ))
+
+    def ready(self, config: Config) -> Config:
+        """Apply the options, and begin to log."""
+        if self.log_format is not None:
+            config = replace(config, log=replace(config.log, format=self.log_format))
+        logs.configure(config.log, verbosity=self.verbosity, environ=os.environ)
+        return config
+
+    def installation(self) -> Config:
+        """The configuration, or what an earlier ``run FOLDER`` has left in the state file."""
+        config = self.configuration()
+        return config or self.ready(_remembered(default_config(())))
+
+
+def _remembered(config: Config) -> Config:
+    with reading(config) as database:
+        folders = tuple(
+            FolderConfig(row.name, Path(row.path_text))
+            for row in State(database).folders()
+            if row.configured
+        )
+    return replace(config, folders=folders)
+
+
+@contextmanager
+def reading(config: Config) -> Iterator[Database]:
+    """The state file to be read, whoever else uses it: a copy in memory."""
+    with closing(Database.scratch(config.state)) as database:
+        yield database
+
+
+def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:
+    """Those of the given folders that are not known, named. Raises ``FolderMissing`` for one that
+    is not there: a typing mistake must not be remembered as a folder that is missing."""
+    there = {os.path.realpath(folder.path) for folder in known}
+    new = name_folders([path for path in given if os.path.realpath(path) not in there])
+    for folder in new:
+        if not folder.path.is_dir():
+            raise FolderMissing(f"{printable(str(folder.path))}: there is no such folder")
+        for other in known:
+            # If that one is not there any more, this may be it, at another place.
+            if other.name == folder.name and other.path.is_dir():
+                raise click.UsageError(
+                    f"{printable(str(other.path))} has the name {folder.name} already: give each"
+                    " a name of its own, in a configuration (snoopsync init)"
+                )
+    return new
+
+
+def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
+    """The names of configured folders, given by path or by name; of all, if none is given."""
+    if not given:
+        return {folder.name for folder in config.folders}
+    names = set()
+    for each in given:
+        found = {
+            folder.name
+            for folder in config.folders
+            if folder.name == str(each) or os.path.realpath(folder.path) == os.path.realpath(each)
+        }
+        if not found:
+            raise click.UsageError(f"{printable(str(each))} is not a folder of the configuration")
+        names |= found
+    return names
+
+
+def answers(config: Config, question: Message) -> Iterator[Message]:
+    """What the running service answers. Raises ``ServiceUnavailable`` and ``ServiceFailed``."""
+    for message in ask(config.state, question):
+        if "error" in message:
+            raise ServiceFailed(message["error"], message.get("exit_code", Exit.BUG))
+        yield message
+
+
+def answer(config: Config, question: Message) -> Message:
+    """The result of what the running service was asked. Raises as ``answers``."""
+    for message in answers(config, question):
+        if "result" in message:
+            result: Message = message["result"]
+            return result
+    raise ServiceFailed("the service ended before it had an answer", Exit.LOCKED)

@@ -1,0 +1,276 @@
+"""The commands that mirror: ``run``, ``resync``, ``approve``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from snoopsync.assembly import (
+    COMMAND_PATIENCE_SECONDS,
+    Assembly,
+    assembled,
+    open_state,
+    opened_collection,
+)
+from snoopsync.cli import results
+from snoopsync.cli.context import (
+    Context,
+    answer,
+    answers,
+    folders_argument,
+    json_option,
+    names_of,
+    new_folders,
+    reading,
+)
+from snoopsync.cli.progress import progress
+from snoopsync.config.durations import parse_duration
+from snoopsync.config.settings import Config
+from snoopsync.errors import CollectionError, ServiceFailed, ServiceUnavailable, StateLocked
+from snoopsync.exits import Exit
+from snoopsync.planner import Action
+from snoopsync.protocol import ImageCollection
+from snoopsync.resync import Progress, Report, Show, resync
+from snoopsync.service import run_service
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.lock import holder, locked
+
+log = logging.getLogger("snoopsync")
+
+
+@click.command()
+@folders_argument
+@click.pass_obj
+def run(context: Context, folders: tuple[Path, ...]) -> Exit:
+    """Mirror the folders, and go on with it until stopped.
+
+    Without a configuration, mirrors the FOLDERs into the embedded collection.
+    """
+    config = context.configuration()
+    if config is not None:
+        names = names_of(config, folders)
+        config = replace(config, folders=tuple(f for f in config.folders if f.name in names))
+    elif folders:
+        config = context.installation()
+        paths = {os.path.realpath(path) for path in folders}
+        known = [each for each in config.folders if os.path.realpath(each.path) in paths]
+        config = replace(config, folders=(*known, *new_folders(config.folders, folders)))
+    else:
+        raise click.UsageError(
+            "there is no configuration: name a folder (snoopsync run ~/Pictures), or write a"
+            " configuration (snoopsync init ~/Pictures)"
+        )
+    run_service(config, partial(progress, context.err, wanted=context.verbosity >= 0))
+    return Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Resync:
+    """What to resync. ``names``: of folders."""
+
+    config: Config
+    names: frozenset[str]
+    prune: bool
+    patience_seconds: float
+
+    @contextmanager
+    def assembled(
+        self, database: Database, collection: ImageCollection, *, rehearsal: bool = False
+    ) -> Iterator[Assembly]:
+        """The parts for it."""
+        with assembled(
+            self.config,
+            database,
+            collection,
+            stop=threading.Event(),
+            patience_seconds=self.patience_seconds,
+            only=self.names,
+            rehearsal=rehearsal,
+        ) as assembly:
+            yield assembly
+
+    def run(self, assembly: Assembly, show: Show = lambda progress: None) -> Report:
+        """Do it."""
+        return resync(
+            assembly,
+            folders=self.names,
+            prune=self.prune,
+            stop=threading.Event(),
+            patience_seconds=self.patience_seconds,
+            show=show,
+        )
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(name="resync")
+@folders_argument
+@click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Also delete the images of files that the configuration does not name any more.",
+)
+@click.option(
+    "--wait",
+    "patience_seconds",
+    default=f"{COMMAND_PATIENCE_SECONDS:.0f}s",
+    show_default=True,
+    callback=_seconds,
+    metavar="DURATION",
+    help="How long to wait for a collection that does not answer.",
+)
+@json_option
+@click.pass_obj
+def resync_command(
+    context: Context,
+    folders: tuple[Path, ...],
+    dry_run: bool,
+    prune: bool,
+    patience_seconds: float,
+    as_json: bool,
+) -> Exit:
+    """Compare folders, state and collection, and make them equal.
+
+    Works beside a running service, which then does it. Without a configuration, for the FOLDERs and
+    the embedded collection.
+    """
+    config = _config_with(context, folders)
+    wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
+    planned: list[Action] = []
+    with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
+        report = _rehearse(wanted, planned) if dry_run else _resync(wanted, show)
+    if dry_run:
+        results.plan(context.out, planned, as_json=as_json)
+    if as_json:
+        results.json_lines([report.summary_message()])
+        if report.trouble is not None:
+            log.error("%s", report.trouble)
+        return report.exit_code
+    failed = []
+    if report.summary.failed and not dry_run:
+        with reading(config) as database:
+            failed = results.some_failed(State(database), wanted.names)
+    results.report(context.out, report, failed, dry_run=dry_run)
+    return report.exit_code
+
+
+def _config_with(context: Context, folders: Sequence[Path]) -> Config:
+    config = context.configuration()
+    if config is None:
+        config = context.installation()
+        new = new_folders(config.folders, folders)
+        names = {folder.name for folder in new}
+        known = tuple(folder for folder in config.folders if folder.name not in names)
+        config = replace(config, folders=known + new)
+    if not config.folders:
+        raise click.UsageError("there is no configuration: name a folder")
+    return config
+
+
+def _resync(wanted: _Resync, show: Show) -> Report:
+    config = wanted.config
+    try:
+        with (
+            locked(config.state),
+            closing(open_state(config.state)) as database,
+            opened_collection(config) as collection,
+            wanted.assembled(database, collection) as assembly,
+        ):
+            report = wanted.run(assembly, show)
+            assembly.mirror.close(wanted.patience_seconds)
+            if report.trouble is None:
+                _search_for_duplicates(assembly)
+            return report
+    except StateLocked as error:
+        return _ask_for_resync(wanted, show, error)
+
+
+def _search_for_duplicates(assembly: Assembly) -> None:
+    try:
+        assembly.alerter.work_off(lambda: False)
+    except CollectionError as error:
+        log.warning("the search for duplicates goes on with the next run: %s", error)
+
+
+def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:
+    question = {
+        "command": "resync",
+        "folders": sorted(wanted.names),
+        "prune": wanted.prune,
+        "patience_seconds": wanted.patience_seconds,
+    }
+    begun = False
+    try:
+        for message in answers(wanted.config, question):
+            begun = True
+            if "progress" in message:
+                show(Progress(**message["progress"]))
+            else:
+                return Report.from_message(message["result"])
+    except ServiceUnavailable as error:
+        raise error if begun else lock_error from None
+    raise ServiceFailed("the service ended before the resync did", Exit.LOCKED)
+
+
+def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
+    with (
+        reading(wanted.config) as database,
+        opened_collection(wanted.config, make=False) as collection,
+        wanted.assembled(database, collection, rehearsal=True) as assembly,
+    ):
+        assembly.mirror.on_done = planned.extend
+        report = wanted.run(assembly)
+        assembly.mirror.close(1.0)
+    return report
+
+
+@click.command()
+@click.argument("folder", required=False)
+@click.option("--discard", is_flag=True, help="Forget these images instead; they stay remote.")
+@click.pass_obj
+def approve(context: Context, folder: str | None, discard: bool) -> Exit:
+    """Let held deletions go out, of one FOLDER or of all.
+
+    For a folder that is missing because another directory is in its place: take that directory.
+    """
+    config = context.installation()
+    name = next(iter(names_of(config, [folder]))) if folder is not None else None
+    if holder(config.state) is not None:
+        question = {"command": "approve", "folder": name, "discard": discard}
+        count, when = answer(config, question)["images"], "now"
+    else:
+        with locked(config.state), closing(open_state(config.state)) as database:
+            count, when = _approve(State(database), config, name, discard), "by the next run"
+    images = "1 image" if count == 1 else f"{count} images"
+    if not count:
+        context.out.print("no deletion is held")
+    elif discard:
+        context.out.print(f"{images} forgotten; in the collection they stay", highlight=False)
+    else:
+        context.out.print(f"{images} to be deleted {when}", highlight=False)
+    return Exit.OK
+
+
+def _approve(state: State, config: Config, name: str | None, discard: bool) -> int:
+    names = [name] if name is not None else [folder.name for folder in config.folders]
+    with state.transaction():
+        if discard:
+            return sum(state.discard(each) for each in names)
+        if name is not None:
+            state.reset_identity(name)
+        return sum(state.approve(each) for each in names)

@@ -1,0 +1,167 @@
+"""What commands ask of a running service, and how it answers.
+
+A question comes in on a thread of the socket's, and is handed to the engine's, which owns the
+mirror. Only how the service is, is answered at once: from its account of itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from snoopsync.alerts import Pair
+from snoopsync.assembly import Assembly
+from snoopsync.control import ALIVE, Message
+from snoopsync.errors import FolderMissing, SnoopsyncError
+from snoopsync.exits import Exit, exit_code
+from snoopsync.resync import Progress, resync
+from snoopsync.survey import Survey
+
+#: How long to wait for the account to be renewed. An engine that works needs milliseconds.
+_FRESH_SECONDS = 2.0
+
+_ALIVE_SECONDS = 1.0
+
+
+class Account:
+    """What the service says of itself, renewed by every turn of the engine."""
+
+    def __init__(self) -> None:
+        self._said: Message = {}
+        self._at = time.monotonic()
+        self._turns = 0
+        self._renewed = threading.Condition()
+
+    def renew(self, said: Message) -> None:
+        """A turn has ended, and this is how things are."""
+        with self._renewed:
+            self._said = said
+            self._at = time.monotonic()
+            self._turns += 1
+            self._renewed.notify_all()
+
+    def fresh(self, wake: Callable[[], None]) -> Message:
+        """The account after a whole turn from now; with ``age_seconds``, since an engine that is
+        held up can't renew it."""
+        deadline = time.monotonic() + _FRESH_SECONDS
+        with self._renewed:
+            # The first turn to end may have begun, and looked around, before.
+            for _ in range(2):
+                turns = self._turns
+                wake()
+                while self._turns == turns and time.monotonic() < deadline:
+                    self._renewed.wait(deadline - time.monotonic())
+            return self._said | {"age_seconds": time.monotonic() - self._at}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question for the engine, and where its messages go; ``None`` is the end of them."""
+
+    question: Message
+    messages: queue.SimpleQueue[Message | None]
+
+
+class Questions:
+    """Answers questions. ``answer`` may be called on any thread, ``serve`` is the engine's."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        account: Account,
+        stop: threading.Event,
+        tend: Callable[[], None],
+    ) -> None:
+        """``tend`` is called with every step of a resync."""
+        self._assembly = assembly
+        self._account = account
+        self._stop = stop
+        self._tend = tend
+        self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+
+    def answer(self, question: Message) -> Iterator[Message]:
+        """The messages that answer a command; the last has ``result`` or ``error``."""
+        if question.get("command") == "status":
+            yield {"result": self._account.fresh(self._assembly.mirror.wake)}
+            return
+        asked = _Asked(question, queue.SimpleQueue())
+        self._asked.put(asked)
+        self._assembly.mirror.wake()
+        while not self._stop.is_set():
+            try:
+                message = asked.messages.get(timeout=_ALIVE_SECONDS)
+            except queue.Empty:
+                message = ALIVE
+            if message is None:
+                return
+            yield message
+        yield {"error": "the service is stopping", "exit_code": Exit.LOCKED}
+
+    def serve(self) -> None:
+        """Do what was asked for."""
+        while True:
+            try:
+                asked = self._asked.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                asked.messages.put({"result": self._carry_out(asked)})
+            except SnoopsyncError as error:
+                asked.messages.put({"error": str(error), "exit_code": exit_code(error)})
+            asked.messages.put(None)
+
+    def _carry_out(self, asked: _Asked) -> Message:
+        question = asked.question
+        match question.get("command"):
+            case "resync":
+                return self._resync(asked)
+            case "approve":
+                return {"images": self._approve(question)}
+            case "dismiss":
+                pair = Pair.of(str(question.get("a")), str(question.get("b")))
+                return {"known": self._assembly.pairs.dismiss(pair)}
+        raise SnoopsyncError("the service is of another version, and does not know this command")
+
+    def _resync(self, asked: _Asked) -> Message:
+        def show(progress: Progress) -> None:
+            asked.messages.put({"progress": asdict(progress)})
+
+        assembly, question = self._assembly, asked.question
+        wanted = question.get("folders") or ()
+        patience = question.get("patience_seconds")
+        report = resync(
+            assembly,
+            folders=[each.folder.name for each in assembly.surveys if each.folder.name in wanted],
+            prune=question.get("prune") is True,
+            stop=self._stop,
+            patience_seconds=patience if isinstance(patience, int | float) else 0.0,
+            tend=self._tend,
+            show=show,
+        )
+        return report.as_message()
+
+    def _approve(self, question: Message) -> int:
+        """How many held deletions were let go, or dropped."""
+        state, wanted = self._assembly.state, question.get("folder")
+        images = 0
+        for survey in self._assembly.surveys:
+            name = survey.folder.name
+            if wanted not in (None, name):
+                continue
+            if question.get("discard") is True:
+                images += state.discard(name)
+                continue
+            if survey.is_missing and wanted == name:
+                self._accept(survey)
+            images += state.approve(name)
+            self._assembly.mirror.look_again(record.place for record in state.approved(name))
+        return images
+
+    def _accept(self, survey: Survey) -> None:
+        try:
+            survey.accept()
+        except FolderMissing as error:
+            raise FolderMissing(f"folder {survey.folder.name} is missing: {error}") from None

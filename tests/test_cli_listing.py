@@ -1,0 +1,208 @@
+"""``list``, ``duplicates``, ``search``, ``approve`` and ``init``: beside a service and alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.pictures import encode, photo
+from tests.process import QUICK_SYNC, Installation, until
+
+HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for seed in range(3):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure()
+    return home
+
+
+def add_copy(home: Installation, name: str = "copy.png") -> None:
+    small = photo(0).resize((200, 150), Image.Resampling.LANCZOS)
+    (home.pictures / name).write_bytes(encode(small, "PNG"))
+
+
+def test_every_image_is_listed_with_the_keys_that_were_agreed_on(home: Installation) -> None:
+    (home.pictures / "empty.jpg").write_bytes(b"")
+    home.run("resync")
+    rows = home.json("list", "--json")
+    assert [row["path"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg", "empty.jpg"]
+    for row in rows:
+        assert list(row) == [
+            *("folder", "path", "image_id", "state"),
+            *("size", "synced_at", "error"),
+        ]
+    assert [row["state"] for row in rows] == ["synced"] * 3 + ["failed"]
+    assert (rows[3]["error"], rows[3]["synced_at"]) == ("the file is empty", None)
+    assert home.json("list", "--json", "--state", "failed") == rows[3:]
+    assert home.json("list", "--json", "--state", "pending") == []
+    synced, *_, failed = home.ok("list").splitlines()
+    assert synced.split("\t") == ["synced", "6977", rows[0]["image_id"], "pictures/0.jpg"]
+    assert failed.endswith("pictures/empty.jpg: the file is empty")
+
+
+def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> None:
+    add_copy(home)
+    home.ok("resync")
+    [pair] = home.json("duplicates", "--json")
+    assert list(pair) == ["a", "b", "rank", "found_at", "state"]
+    assert list(pair["a"]) == list(pair["b"]) == ["folder", "path", "image_id"]
+    assert {pair["a"]["path"], pair["b"]["path"]} == {"0.jpg", "copy.png"}
+    assert pair["state"] == "open"
+    assert home.status()["duplicates_open"] == 1
+    assert "pictures/copy.png" in home.ok("duplicates")
+    names = [
+        (pair["a"]["image_id"], pair["b"]["image_id"]),
+        ("pictures/copy.png", "pictures/0.jpg"),
+        (str(home.pictures / "0.jpg"), str(home.pictures / "copy.png")),
+    ]
+    for a, b in names:
+        assert home.ok("duplicates", "dismiss", a, b) == "dismissed\n"
+    assert home.json("duplicates", "--json") == []
+    [dismissed] = home.json("duplicates", "--json", "--all")
+    assert dismissed == pair | {"state": "dismissed"}
+    (home.pictures / "copy.png").unlink()
+    home.run("resync")
+    assert home.status()["duplicates_open"] == 0
+
+
+def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
+    home: Installation,
+) -> None:
+    with home.running() as service:
+        add_copy(home)
+        service.line_with("duplicate:")
+        home.ok("duplicates", "dismiss", "pictures/0.jpg", "pictures/copy.png")
+        assert home.json("duplicates", "--json") == []
+        before = len(service.lines)
+        (home.pictures / "copy.png").touch()
+        add_copy(home, "other.png")
+        told = service.line_with("duplicate:", after=before)
+        assert "other.png" in told
+
+
+@pytest.mark.parametrize("other", ["pictures/1.jpg", "pictures/no.jpg", "nonsense"])
+def test_what_is_no_pair_is_not_dismissed(home: Installation, other: str) -> None:
+    home.ok("resync")
+    done = home.run("duplicates", "dismiss", "pictures/0.jpg", other)
+    assert done.code == 2
+    assert "duplicates" in done.err or "mirrored file" in done.err
+
+
+@pytest.mark.parametrize("is_service_running", [False, True])
+def test_a_search_names_what_is_like_a_file(home: Installation, is_service_running: bool) -> None:
+    query = home.home / "query.webp"
+    query.write_bytes(encode(photo(1), "WEBP", quality=60))
+    if is_service_running:
+        with home.running():
+            [answer] = home.json("search", query, "--json")
+    else:
+        home.ok("resync")
+        [answer] = home.json("search", query, "--json")
+        assert home.ok("search", query).endswith("pictures/1.jpg\n")
+    [match] = answer["results"]
+    assert list(match) == ["image_id", "rank", "folder", "path"]
+    assert (match["folder"], match["path"]) == ("pictures", "1.jpg")
+    assert 0 <= match["rank"] <= 20
+
+
+@pytest.mark.parametrize("name", ["not-there.jpg", "notes.txt"])
+def test_a_search_with_what_is_no_picture_says_so(home: Installation, name: str) -> None:
+    (home.home / "notes.txt").write_text("no picture")
+    done = home.run("search", name)
+    assert done.code == 2
+    assert name in done.err
+
+
+@pytest.mark.parametrize("is_service_running", [False, True])
+@pytest.mark.parametrize("discard", [False, True])
+def test_held_deletions_go_out_or_are_dropped(
+    home: Installation, is_service_running: bool, discard: bool
+) -> None:
+    home.configure(HOLD_ALL)
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    options = ["--discard"] if discard else []
+    if is_service_running:
+        with home.running():
+            until(lambda: home.json("list", "--json", "--state", "held"))
+            said = home.ok("approve", *options)
+            until(lambda: len(home.json("list", "--json")) == 2)
+    else:
+        assert home.json("resync", "--json", code=4)[-1]["held"] == 1
+        assert [row["path"] for row in home.json("list", "--json", "--state", "held")] == ["0.jpg"]
+        said = home.ok("approve", *options, "pictures")
+        assert home.json("resync", "--json")[-1]["deleted"] == (0 if discard else 1)
+    assert said.startswith("1 image ")
+    assert home.ok("approve") == "no deletion is held\n"
+    # A dropped one is in the collection still, and is nobody's.
+    [found] = home.json("search", home.pictures / "1.jpg", "--json")
+    assert len(found["results"]) == 1
+    copy = home.home / "0.jpg"
+    copy.write_bytes(encode(photo(0)))
+    [found] = home.json("search", copy, "--json")
+    assert [match["path"] for match in found["results"]] == ([None] if discard else [])
+
+
+def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "old")
+    home.pictures.mkdir()
+    (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
+    with home.service() as service:
+        service.line_with("is missing")
+        assert home.run("status").code == 4
+        home.ok("approve", "pictures")
+        service.line_with("is back")
+        until(lambda: len(home.json("list", "--json")) == 1)
+
+
+def test_approve_knows_only_folders(home: Installation) -> None:
+    done = home.run("approve", "elsewhere")
+    assert done.code == 2
+    assert "elsewhere is not a folder" in done.err
+
+
+def test_init_writes_what_run_can_use_and_never_overwrites(home: Installation) -> None:
+    path = home.configure(QUICK_SYNC)
+    path.unlink()
+    before = os.umask(0)
+    try:
+        said = home.ok("init", home.pictures)
+    finally:
+        os.umask(before)
+    assert f"wrote {path}" in said
+    assert said.endswith("snoopsync run\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = path.read_text()
+    assert home.run("init", home.home).code == 2
+    assert path.read_text() == written
+    with home.running():
+        until(home.is_in_sync)
+
+
+def test_init_says_what_a_service_still_needs(home: Installation) -> None:
+    path = home.home / "a b.yaml"
+    said = home.ok(
+        "--config", path, "init", "--endpoint", "https://example.org/api/v1", home.pictures
+    )
+    assert "still to do: " in said
+    assert "collection.secret_key" in said
+    assert f"snoopsync --config '{path}' run" in said
+
+
+def test_what_was_run_without_a_configuration_is_known_to_the_other_commands(
+    home: Installation,
+) -> None:
+    home.configure().unlink()
+    home.ok("resync", home.pictures)
+    assert home.is_in_sync()
+    assert len(home.json("list", "--json")) == 3
+    assert home.ok("approve", "pictures") == "no deletion is held\n"

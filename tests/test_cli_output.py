@@ -1,0 +1,224 @@
+"""What people see: on a terminal, and where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import click
+import pytest
+
+from snoopsync.cli.looking import dismiss
+from snoopsync.cli.progress import LINE_SECONDS, lines
+from snoopsync.cli.root import program
+from snoopsync.resync import Progress
+from snoopsync.version import __version__
+from tests.pictures import encode, photo
+from tests.process import DEADLINE_SECONDS, Installation, command, until
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for seed in range(3):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure()
+    return home
+
+
+class Terminal:
+    """A command on a terminal of 100 columns; ``text`` is all that it wrote so far."""
+
+    def __init__(self, home: Installation, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.process = subprocess.Popen(
+            command(*arguments),
+            env=home.environment | {"TERM": "xterm-256color"},
+            cwd=home.home,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self._data = b""
+
+    @property
+    def text(self) -> str:
+        while select.select([self._ours], [], [], 0)[0]:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # how a terminal says that nobody writes to it any more
+                break
+            if not data:
+                break
+            self._data += data
+        return self._data.decode(errors="replace")
+
+    def end(self) -> str:
+        """What it wrote, once it has ended by itself."""
+        until(lambda: (self.text, self.process.poll() is not None)[1])
+        text = self.text
+        self.close()
+        return text
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+def commands() -> list[list[str]]:
+    names = [[name] for name in program.commands]
+    return [*names, ["duplicates", "dismiss"], []]
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_every_command_explains_itself(home: Installation, arguments: list[str]) -> None:
+    done = home.run(*arguments, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: snoopsync {' '.join(arguments)}".rstrip())
+
+
+def test_every_option_is_explained() -> None:
+    for each in (program, dismiss, *program.commands.values()):
+        assert each.help
+        for option in each.params:
+            assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
+
+
+def test_the_version_is_told_by_the_module_too(home: Installation) -> None:
+    assert home.run_process("--version").out == f"snoopsync, version {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["list", "list --json", "status", "status --json", "--help"])
+def test_a_reader_that_leaves_early_is_no_failure(home: Installation, arguments: str) -> None:
+    home.ok("resync")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as pipe:
+        done = subprocess.run(
+            command(*arguments.split()),
+            env=home.environment,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_where_there_is_no_terminal_nothing_is_painted(home: Installation) -> None:
+    outputs = [home.run_process("resync"), home.run_process("status"), home.run_process("list")]
+    for done in outputs:
+        assert done.code == 0
+        assert not ANSI.search(done.out + done.err)
+        assert "\r" not in done.out + done.err
+    assert outputs[2].out.splitlines()[0].split("\t")[-1] == "pictures/0.jpg"
+
+
+def test_an_encoding_that_lacks_a_character_ends_no_listing(home: Installation) -> None:
+    (home.pictures / "été.jpg").write_bytes(encode(photo(5)))
+    home.ok("resync")
+    home.environment["PYTHONIOENCODING"] = "ascii"
+    done = home.run_process("list")
+    assert done.code == 0
+    assert "\\xe9t\\xe9.jpg" in done.out
+
+
+def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
+    home.ok("resync")
+    terminal = Terminal(home, "list")
+    text = terminal.end()
+    assert ANSI.search(text)
+    title, *rows = ANSI.sub("", text).splitlines()
+    assert title.split() == ["state", "bytes", "ID", "image"]
+    assert {row.index("pictures/") for row in rows} == {title.index("image")}
+    home.environment["NO_COLOR"] = "1"
+    assert not ANSI.search(Terminal(home, "list").end())
+
+
+def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Installation) -> None:
+    for seed in range(40):
+        (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
+    home.environment["COLUMNS"] = "100"
+    terminal = Terminal(home, "-v", "run")
+    with contextlib.closing(terminal):
+        until(lambda: "in order:" in terminal.text)
+        bar = ANSI.sub("", terminal.text)
+        assert re.search(r"sending .*\d+/43 +\d+/s +\d+:\d\d:\d\d", bar)
+        # Each line of the log begins a line of the terminal, which was wiped before.
+        written = re.split(r"[\r\n]", terminal.text)
+        logged = [ANSI.sub("", line) for line in written if re.search(r"info  |debug  ", line)]
+        assert len(logged) > 40
+        for line in logged:
+            assert re.match(r"\d{4}-\d\d-\d\d ", line), line
+        # It goes away when the comparison is done.
+        after = terminal.text.partition("in order:")[2]
+        assert "sending" not in after
+        assert "\x1b[?25h" in terminal.text
+
+
+def test_the_plan_of_a_dry_run_goes_where_standard_output_goes(home: Installation) -> None:
+    """And not to the terminal that shows the progress."""
+    ours, theirs = pty.openpty()
+    plan = home.home / "plan"
+    with plan.open("wb") as file:
+        done = subprocess.run(
+            command("resync", "--dry-run"),
+            env=home.environment,
+            stdout=file,
+            stderr=theirs,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    assert [line.split("\t")[-1] for line in plan.read_text().splitlines()[:3]] == [
+        f"pictures/{seed}.jpg" for seed in range(3)
+    ]
+
+
+def test_elsewhere_progress_is_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    show = lines(lambda: now)
+    with caplog.at_level(logging.INFO, "snoopsync.progress"):
+        for step in range(21):
+            now = step * LINE_SECONDS / 2
+            if step <= 4:
+                show(Progress("scanning", 1000 * step, 0, 0))
+            else:
+                show(Progress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:3] == [
+        "scanning: 2000 files looked at",
+        "scanning: 4000 files looked at",
+        "sending: 20 of 1600 images, 2/s, 13 min left",
+    ]
+    assert len(said) == 10
+
+
+def test_what_only_reads_loads_nothing_heavy(home: Installation) -> None:
+    """Pictures are not looked into, so their libraries are not needed."""
+    home.ok("resync")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "snoopsync", "list"],
+        env=home.environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert not re.search(r"\| +(numpy|PIL|faiss)$", done.stderr, re.MULTILINE)

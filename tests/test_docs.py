@@ -1,0 +1,89 @@
+"""The documentation names everything that there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from snoopsync.cli.root import program
+from snoopsync.config import settings
+from snoopsync.config.settings import Config
+from snoopsync.exits import Exit
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+EXAMPLE = (ROOT / "config.example.yaml").read_text()
+
+
+def commands(group: click.Group, prefix: str = "snoopsync") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{prefix} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+
+
+def options() -> set[tuple[str, ...]]:
+    """Every option, with its short form."""
+    every = [program, *(command for _, command in commands(program))]
+    return {
+        tuple(parameter.opts)
+        for command in every
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name != "version"
+    }
+
+
+def keys() -> set[str]:
+    """The last part of every key of the configuration."""
+    sections = [each for each in vars(settings).values() if is_dataclass(each)]
+    return {
+        field.metadata["key"]
+        for section in sections
+        for field in fields(section)
+        if "key" in field.metadata
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands(program)])
+def test_the_readme_has_every_command(name: str) -> None:
+    assert name in README
+
+
+@pytest.mark.parametrize("forms", sorted(options()), ids="/".join)
+def test_the_readme_has_every_option(forms: tuple[str, ...]) -> None:
+    assert any(re.search(rf"(?<![\w-]){re.escape(form)}(?![\w-])", README) for form in forms)
+
+
+@pytest.mark.parametrize("code", list(Exit))
+def test_the_readme_has_every_exit_code_in_a_table(code: Exit) -> None:
+    assert re.search(rf"^\| *`?{code.value}`? *\|", README, re.MULTILINE)
+
+
+def test_no_exit_code_is_made_up() -> None:
+    table = re.findall(r"^\| *`?(\d+)`? *\|", README, re.MULTILINE)
+    assert {int(code) for code in table} == {code.value for code in Exit}
+
+
+@pytest.mark.parametrize("key", sorted(keys()))
+def test_the_example_and_the_readme_have_every_key(key: str) -> None:
+    assert re.search(rf"(?<!\w){key}(?!\w)", README)
+    assert re.search(rf"(^|[ #{{]){key}:", EXAMPLE, re.MULTILINE)
+
+
+def test_the_readme_names_no_command_that_is_not_there() -> None:
+    known = {name.split()[1] for name, _ in commands(program)}
+    blocks = "\n".join(re.findall(r"^```.*?^```", README, re.MULTILINE | re.DOTALL))
+    named = set(re.findall(r"^(?:\$ )?snoopsync (?:-\S+ )*([a-z]+)", blocks, re.MULTILINE))
+    assert named
+    assert named <= known
+
+
+def test_the_keys_of_the_example_are_those_of_the_configuration() -> None:
+    top = {field.metadata["key"] for field in fields(Config) if "key" in field.metadata}
+    assert set(yaml.safe_load(EXAMPLE)) <= top

@@ -1,0 +1,136 @@
+"""``status``: it says that all is in sync only when that is proven."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import encode, photo
+from tests.process import Installation, until
+
+ANSWER_SECONDS = 8.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for seed in range(3):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure()
+    return home
+
+
+def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
+    home.ok("resync")
+    [status] = home.json("status", "--json")
+    assert list(status) == ["in_sync", "service", "collection", "folders", "duplicates_open"]
+    assert status["service"] == {"running": False, "pid": None, "version": None}
+    assert list(status["collection"]) == ["endpoint", "id", "reachable", "last_error"]
+    [folder] = status["folders"]
+    assert list(folder) == [
+        *("name", "path", "state", "watch", "images"),
+        *("pending", "failed", "held_deletes", "last_scan"),
+    ]
+    assert (folder["name"], folder["path"]) == ("pictures", str(home.pictures))
+    assert (folder["state"], folder["images"]) == ("ok", 3)
+    assert status["in_sync"] is True
+
+
+def test_nothing_is_in_sync_before_the_first_run(home: Installation) -> None:
+    status = home.status()
+    assert status["in_sync"] is False
+    assert status["folders"][0]["pending"] == 3
+    assert status["collection"]["reachable"] is True
+
+
+def test_true_under_a_quiet_service_and_false_once_it_is_killed_and_a_file_changed(
+    home: Installation,
+) -> None:
+    with home.running() as service:
+        [status] = home.json("status", "--json")
+        assert status["in_sync"] is True
+        assert status["service"]["running"] is True
+        assert status["service"]["pid"] == service.pid
+        assert status["service"]["version"]
+        assert status["folders"][0]["watch"] in ("events", "poll")
+        service.kill()
+    (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
+    status = home.status()
+    assert status["in_sync"] is False
+    assert status["service"] == {"running": False, "pid": None, "version": None}
+    assert status["folders"][0]["pending"] == 1
+
+
+def test_a_service_that_hangs_proves_nothing(home: Installation) -> None:
+    with home.running() as service:
+        service.send(signal.SIGSTOP)
+        begun = time.monotonic()
+        done = home.run("status")
+        assert time.monotonic() - begun < ANSWER_SECONDS
+        assert "not in sync" in done.out
+        assert f"the service (process {service.pid}) does not answer" in done.out
+        service.send(signal.SIGCONT)
+        until(home.is_in_sync)
+
+
+@pytest.mark.parametrize("change", ["write", "touch twice", "delete", "rename"])
+def test_a_change_that_nobody_saw_is_seen_by_status(home: Installation, change: str) -> None:
+    home.ok("resync")
+    picture = home.pictures / "0.jpg"
+    match change:
+        case "write":
+            picture.write_bytes(encode(photo(8)))
+        case "touch twice":
+            picture.touch()
+        case "delete":
+            picture.unlink()
+        case "rename":
+            picture.rename(home.pictures / "moved.jpg")
+    assert home.status()["in_sync"] is False
+    home.run("resync")
+    assert home.is_in_sync()
+
+
+def test_a_folder_that_is_missing_is_not_in_sync(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "elsewhere")
+    done = home.run("status")
+    assert done.code == 4
+    assert "missing" in done.out
+    status = home.status()
+    assert status["in_sync"] is False
+    assert status["folders"][0]["state"] == "missing"
+
+
+def test_failed_images_are_not_in_sync(home: Installation) -> None:
+    (home.pictures / "empty.jpg").write_bytes(b"")
+    home.run("resync")
+    [status] = home.json("status", "--json", code=3)
+    assert status["in_sync"] is False
+    assert status["folders"][0]["failed"] == 1
+
+
+def test_held_deletions_are_not_in_sync(home: Installation) -> None:
+    home.configure("sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n")
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    home.json("resync", "--json", code=4)
+    [status] = home.json("status", "--json", code=4)
+    assert status["in_sync"] is False
+    assert (status["folders"][0]["state"], status["folders"][0]["held_deletes"]) == ("held", 1)
+
+
+def test_another_collection_is_not_the_one_that_was_mirrored_to(home: Installation) -> None:
+    home.ok("resync")
+    collection = home.state.parent / "collection"
+    collection.rename(home.home / "taken away")
+    [status] = home.json("status", "--json", code=5)
+    assert status["in_sync"] is False
+    other = Installation(home.pictures)
+    other.ok("resync", other.pictures)
+    (other.state.parent / "collection").rename(collection)
+    status = home.status()
+    assert (status["in_sync"], status["collection"]["reachable"]) == (False, True)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable, Iterator
 from collections.abc import Collection as Container
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.alerter import Alerter, announce_to_file, announce_to_log
-from snoopsync.client.collection import Collection, insecure
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.clock import Clock
+from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
 from snoopsync.deletions import DeletionGuard
+from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
 from snoopsync.folder import Folder
@@ -32,6 +33,7 @@ from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey, Watch
 from snoopsync.watching.mounts import choose_watch
 from snoopsync.watching.watcher import PollWatch, Watcher
+from snoopsync.workers import Workers
 
 log = logging.getLogger("snoopsync")
 
@@ -39,7 +41,7 @@ log = logging.getLogger("snoopsync")
 COLLECTION_FACT = "collection_id"
 
 #: How long a command waits for a collection that is away.
-COMMAND_PATIENCE_SECONDS = 60.0
+COMMAND_PATIENCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,21 @@ class Assembly:
     state: State
     pairs: Pairs
     collection: RetryingCollection
+    clock: Clock
     surveys: tuple[Survey, ...]
     mirror: Mirror
     alerter: Alerter
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
+    first pause is before a request is tried again."""
+
+    clock: Clock = field(default_factory=Clock)
+    disk: Disk = field(default_factory=Disk)
+    make_workers: Callable[[int, str], Workers] = Workers
+    retry_seconds: float = RetryPolicy().base_seconds
 
 
 def embedded_path(state: Path) -> Path:
@@ -67,27 +81,32 @@ def opened_collection(
     """The configured collection, without its coat. ``timeout_seconds`` instead of the configured
     timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
     one takes its place."""
-    settings = config.collection
-    if not settings.embedded:
-        if insecure(settings.endpoint):
-            log.warning(
-                "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
-                " on the way can read and change them. Use https://",
-                settings.endpoint,
-            )
-        with Collection(
-            public_key=settings.public_key or "",
-            secret_key=settings.secret_key.reveal() if settings.secret_key else "",
-            endpoint=settings.endpoint,
-            timeout=timeout_seconds or settings.timeout_seconds,
-        ) as service:
-            yield service
-        return
     with ExitStack() as stack:
+        if not config.collection.embedded:
+            yield stack.enter_context(closing(_client(config.collection, timeout_seconds)))
+            return
         path = embedded_path(config.state)
         if not make and not path.exists():
             path = Path(stack.enter_context(TemporaryDirectory())) / path.name
         yield stack.enter_context(closing(EmbeddedCollection(path)))
+
+
+def _client(settings: CollectionConfig, timeout_seconds: float | None) -> ImageCollection:
+    # Late, because requests takes 0.1 s: what has the embedded collection does without it.
+    from snoopsync.client.collection import Collection, insecure
+
+    if insecure(settings.endpoint):
+        log.warning(
+            "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
+            " on the way can read and change them. Use https://",
+            settings.endpoint,
+        )
+    return Collection(
+        public_key=settings.public_key or "",
+        secret_key=settings.secret_key.reveal() if settings.secret_key else "",
+        endpoint=settings.endpoint,
+        timeout=timeout_seconds or settings.timeout_seconds,
+    )
 
 
 def open_state(path: Path) -> Database:
@@ -112,15 +131,16 @@ def assembled(
     watcher: Watcher | None = None,
     only: Container[str] | None = None,
     rehearsal: bool = False,
+    edges: Edges | None = None,
 ) -> Iterator[Assembly]:
     """Put the parts together. Without a ``watcher`` the folders are only scanned, ``only`` those
     named there. What is given here stays the caller's to close."""
     sync = config.sync
+    edges = edges or Edges()
     state = State(database)
-    coat = RetryingCollection(
-        collection, stop=stop, policy=RetryPolicy(patience_seconds=patience_seconds)
-    )
-    surveys = surveys_of(config, state, watcher, only)
+    policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
+    coat = RetryingCollection(collection, stop=stop, policy=policy)
+    surveys = surveys_of(config, state, watcher, only, edges.disk)
     settings = Settings(
         owner=config.collection.owner,
         settle_seconds=0.0 if rehearsal else sync.settle_seconds,
@@ -128,7 +148,15 @@ def assembled(
         workers=sync.workers,
         rehearsal=rehearsal,
     )
-    mirror = Mirror(settings, surveys, state, DeletionGuard(sync.hold_deletes_over, state), coat)
+    mirror = Mirror(
+        settings,
+        surveys,
+        state,
+        DeletionGuard(sync.hold_deletes_over, state),
+        coat,
+        clock=edges.clock,
+        make_workers=edges.make_workers,
+    )
     pairs = Pairs(database)
     announce = (
         announce_to_log
@@ -138,7 +166,7 @@ def assembled(
     alerter = Alerter(
         coat, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
     )
-    yield Assembly(config, state, pairs, coat, surveys, mirror, alerter)
+    yield Assembly(config, state, pairs, coat, edges.clock, surveys, mirror, alerter)
 
 
 def surveys_of(
@@ -146,6 +174,7 @@ def surveys_of(
     state: State,
     watcher: Watcher | None = None,
     only: Container[str] | None = None,
+    disk: Disk | None = None,
 ) -> tuple[Survey, ...]:
     """The configured folders, written into the state file, each with its survey."""
     register_folders(config, state)
@@ -155,6 +184,7 @@ def surveys_of(
             folder,
             rows[folder.name],
             state,
+            disk or Disk(),
             config.sync.rescan_interval_seconds,
             watcher,
             dormant=only is not None and folder.name not in only,
@@ -202,13 +232,14 @@ def _survey(
     config: FolderConfig,
     row: FolderRow,
     state: State,
+    disk: Disk,
     rescan_seconds: float,
     watcher: Watcher | None,
     *,
     dormant: bool,
 ) -> Survey:
     path = os.fsencode(config.path)
-    folder = Folder(config.name, path, Selection(config.include, config.exclude))
+    folder = Folder(config.name, path, Selection(config.include, config.exclude), disk)
     watch: Watch = PollWatch()
     poll_seconds = None
     if watcher is not None:

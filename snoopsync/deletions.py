@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
-from snoopsync.model import Place, printable
+from snoopsync.model import Fingerprint, Place, printable
 from snoopsync.planner import Delete
 from snoopsync.state.images import State
 
@@ -28,12 +28,21 @@ class Verdict:
     unsettled: list[Delete] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _LetGo:
+    """A deletion that may be sent, and the file as it was last seen."""
+
+    delete: Delete
+    seen: Fingerprint
+
+
 class DeletionGuard:
     """Counts deletions by folder. ``policy`` is ``None`` if nothing is ever held."""
 
     def __init__(self, policy: HoldPolicy | None, state: State) -> None:
         self._policy = policy
         self._state = state
+        self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
 
     def judge(
         self,
@@ -63,18 +72,39 @@ class DeletionGuard:
     ) -> None:
         assert self._policy is not None
         held = {record.image_id for record in self._state.held(folder)}
-        images = self._state.count_confirmed(folder)
+        images = self._state.count_images(folder)
         sent = self._state.deletions_since(folder, now - WINDOW_SECONDS)
-        known = len(held | {delete.image_id for delete in asked})
+        unsent = self._unsent(folder)
+        coming = list(({delete.image_id: delete for delete in asked} | unsent).values())
+        known = len(held | {delete.image_id for delete in coming})
         losses = Losses(images, sent, known)
         count, percent = self._policy.count, self._policy.percent
         if must_hold(losses, count, percent):
-            verdict.hold += asked
-            self._tell(folder, asked, losses)
+            verdict.hold += coming
+            self._let_go.pop(folder, None)
+            self._tell(folder, coming, losses)
         elif others and must_hold(Losses(images, sent, known + others), count, percent):
             verdict.unsettled += asked
         else:
             verdict.send += asked
+            for delete in asked:
+                record = self._state.record(delete.image_id)
+                if record is not None:
+                    self._let_go[folder][delete.image_id] = _LetGo(delete, record.seen)
+
+    def _unsent(self, folder: str) -> dict[str, Delete]:
+        """The deletions that were let go, and are not done: in an outage they gather."""
+        let_go = self._let_go.pop(folder, None)
+        if let_go is None:
+            return {}
+        dirty = {record.image_id: record for record in self._state.dirty_records(folder)}
+        self._let_go[folder] = {
+            image_id: item
+            for image_id, item in let_go.items()
+            # Planned for anew since, if something else was seen at its place.
+            if image_id in dirty and dirty[image_id].seen == item.seen
+        }
+        return {image_id: item.delete for image_id, item in self._let_go[folder].items()}
 
     def _tell(self, folder: str, asked: Sequence[Delete], losses: Losses) -> None:
         paths = [printable(delete.place.path) for delete in asked if delete.place]

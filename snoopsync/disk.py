@@ -61,12 +61,21 @@ class Disk:
         FIFO that has taken the file's place would block an ordinary open."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            return os.fdopen(os.open(path, flags), "rb")
+            return _file(os.open(path, flags))
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
         with _anchored(path) as (anchor, name):
-            return os.fdopen(os.open(name, flags, dir_fd=anchor), "rb")
+            return _file(os.open(name, flags, dir_fd=anchor))
+
+
+def _file(descriptor: int) -> BinaryIO:
+    try:
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        # A directory: the descriptor stays ours to close.
+        os.close(descriptor)
+        raise
 
 
 @contextmanager

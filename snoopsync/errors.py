@@ -11,6 +11,7 @@
     ├── FolderMissing             the folder is not there, or not the one it was
     ├── FileChanged               a file was not the same before and after it was read
     ├── ServiceUnavailable        the running service did not answer on its socket
+    ├── ServiceFailed             the running service answered that it could not
     ├── Stopped                   snoopsync is shutting down: the call was not made, or given up
     └── CollectionError           the collection did not do what it was asked
         ├── Unreachable           no answer at all: reset, timed out
@@ -86,6 +87,15 @@ class FileChanged(SnoopsyncError):
 
 class ServiceUnavailable(SnoopsyncError):
     """The running service did not answer on its socket."""
+
+
+class ServiceFailed(SnoopsyncError):
+    """The running service answered that it could not do what it was asked. ``exit_code`` is the
+    one for the command that asked."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 class Stopped(SnoopsyncError):

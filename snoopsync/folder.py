@@ -42,7 +42,6 @@ class Listing(NamedTuple):
 
     files: dict[bytes, FingerprintKey]
     directories: list[bytes]
-    submount: bool
 
 
 class Folder:
@@ -96,17 +95,18 @@ class Folder:
         directories = []
         with self._disk.entries(self.absolute(directory)) as entries:
             for entry in entries:
-                name = entry.name if isinstance(entry.name, bytes) else os.fsencode(entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    if enters(prefix + name):
-                        directories.append(prefix + name)
-                elif wants(name) and entry.is_file(follow_symlinks=False):
+                name = entry.name
+                if not isinstance(name, bytes):
+                    name = os.fsencode(name)
+                if wants(name) and entry.is_file(follow_symlinks=False):
                     try:
                         stat = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
                     files[name] = fingerprint_key(stat)
-        return Listing(files, directories, self._is_submount(directory))
+                elif entry.is_dir(follow_symlinks=False) and enters(prefix + name):
+                    directories.append(prefix + name)
+        return Listing(files, directories)
 
     def look(self, path: bytes, directories: DirectoryCache | None = None) -> Sight:
         """What is at this path now? ``directories`` remembers, for a batch of looks, which

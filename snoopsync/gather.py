@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from snoopsync.errors import FileChanged, Refused
 from snoopsync.folder import DirectoryCache, Folder
-from snoopsync.model import File, Place, Record, Sight, Unclear
+from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
 from snoopsync.planner import Remote, World
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.images import State
@@ -49,18 +49,21 @@ class Gatherer:
         arriving: Callable[[], Mapping[int, tuple[Place, File]]],
     ) -> World:
         """The world around the places in ``sights``. ``arriving`` gives, by inode, files that were
-        seen but have not come to rest: a record whose file was replaced may be one of them.
+        seen but have not come to rest: a record whose file is not at its place may be there.
         Places whose folder went missing meanwhile, and files that changed, are not in it."""
         scene = _Scene(dict(sights))
         for place in sights:
             record = self._state.record_at(place)
             if record is not None:
                 scene.records[place] = record
-        self._follow_replaced(scene, arriving)
+        self._follow_homeless(scene, arriving)
         self._follow_files(scene)
         asked = frozenset(sights)
         changed = self._hash(scene, self._undecided(scene))
         self._follow_contents(scene)
+        self._follow_homeless(scene, arriving)
+        changed |= self._hash(scene, self._undecided(scene))
+        self._prove_gone(scene, gone_for_good)
         present = {name for name, folder in self._folders.items() if folder.is_present()}
         kept = {
             place: sight if place.folder in present else Unclear("the folder is missing")
@@ -78,14 +81,10 @@ class Gatherer:
         )
 
     def with_remote(self, world: World, remote: Remote, collection: ImageCollection) -> World:
-        """The same world with what the collection holds: for files without a record, which of its
+        """The same world with what the collection holds: for files that may be new, which of its
         unclaimed images they are, found by searching with their bytes. Raises
         ``CollectionError``."""
-        new = [
-            place
-            for place in world.asked
-            if isinstance(world.sights[place], File) and place not in world.records
-        ]
+        new = [place for place in sorted(world.asked) if _is_open(world, place)]
         if not new or not remote.unclaimed:
             return replace(world, remote=remote)
         scene = _Scene(dict(world.sights), hashes=dict(world.hashes))
@@ -126,19 +125,20 @@ class Gatherer:
             return Unclear("the folder is not there")
         return folder.look(place.path, scene.caches.setdefault(place.folder, {}))
 
-    def _follow_replaced(
+    def _follow_homeless(
         self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[Place, File]]]
     ) -> None:
-        replaced = [
+        """For every record whose file is not at its place: the file with its inode, if one is on
+        its way to rest elsewhere. It has a better claim than one with the same content."""
+        homeless = [
             record
             for place, record in scene.records.items()
-            if isinstance(sight := scene.sights[place], File)
-            and sight.fingerprint.inode != record.seen.inode
+            if isinstance(scene.sights[place], Gone) or _is_open(scene, place)
         ]
-        if not replaced:
+        if not homeless:
             return
         by_inode = arriving()
-        for record in replaced:
+        for record in homeless:
             found = by_inode.get(record.seen.inode)
             if found is not None and found[0] not in scene.sights:
                 self._add(scene, found[0], found[1])
@@ -146,15 +146,21 @@ class Gatherer:
     def _follow_files(self, scene: _Scene) -> None:
         """For every file that is not its record's own: the records that had its inode, and so on
         from the files at their places, until a chain or a ring of renames is complete."""
-        waiting = [place for place in scene.sights if self._is_open(scene, place)]
+        waiting = [place for place in scene.sights if _is_open(scene, place)]
         while waiting:
             sight = scene.sights[waiting.pop()]
             assert isinstance(sight, File)
             for record in self._state.records_with_inode(sight.fingerprint.inode):
                 if record.place not in scene.sights:
                     self._add(scene, record.place, self._look(scene, record.place), record)
-                    if self._is_open(scene, record.place):
+                    if _is_open(scene, record.place):
                         waiting.append(record.place)
+
+    def _prove_gone(self, scene: _Scene, places: Iterable[Place]) -> None:
+        for place in places:
+            record, folder = scene.records.get(place), self._folders.get(place.folder)
+            if record is not None and folder is not None:
+                scene.sights[place] = folder.prove_gone(place.path, record.submount)
 
     def _follow_contents(self, scene: _Scene) -> None:
         for sha256 in set(scene.hashes.values()):
@@ -167,12 +173,6 @@ class Gatherer:
         record = record or self._state.record_at(place)
         if record is not None:
             scene.records[place] = record
-
-    def _is_open(self, scene: _Scene, place: Place) -> bool:
-        sight, record = scene.sights[place], scene.records.get(place)
-        if not isinstance(sight, File):
-            return False
-        return record is None or sight.fingerprint.inode != record.seen.inode
 
     def _undecided(self, scene: _Scene) -> list[Place]:
         """The files whose content has to be known: those that differ from their record, or have
@@ -210,3 +210,11 @@ class Gatherer:
         digests = dict(zip(wanted, self._readers.map(hash_one, wanted), strict=True))
         scene.hashes.update({place: digest for place, digest in digests.items() if digest})
         return {place for place, digest in digests.items() if digest is None}
+
+
+def _is_open(scene: _Scene | World, place: Place) -> bool:
+    """Is a file there that is not the one of the place's own record?"""
+    sight, record = scene.sights[place], scene.records.get(place)
+    if not isinstance(sight, File):
+        return False
+    return record is None or sight.fingerprint.inode != record.seen.inode

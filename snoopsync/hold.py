@@ -20,9 +20,10 @@ SMALLEST_FULL_FOLDER = 10
 class Losses:
     """The deletions of one folder, counted.
 
-    ``images`` are in the collection now; ``sent`` were deleted inside the window; ``coming`` are
-    images whose files are gone: those about to be deleted, those held, and those that are not gone
-    for long enough yet.
+    ``images`` are in the collection now, or on their way to it, so that it makes no difference how
+    far the uploads are; ``sent`` were deleted inside the window; ``coming`` are images whose files
+    are gone: those about to be deleted, those held, and those that are not gone for long enough
+    yet.
     """
 
     images: int

@@ -46,8 +46,8 @@ class Place(NamedTuple):
         return f"{self.folder}/{printable(self.path)}"
 
 
-def printable(path: bytes) -> str:
-    """The path for a person or a log: on one line, whatever bytes are in it."""
+def printable(path: bytes | str) -> str:
+    """The path, or another text, for a person or a log: on one line, whatever is in it."""
     text = os.fsdecode(path)
     if text.isprintable():
         return text
@@ -88,13 +88,19 @@ class Fingerprint(NamedTuple):
 
 def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
     """The numbers of a fingerprint, each wrapped into 64 bits where it is larger."""
-    key = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    if max(key) < _INT64_END:
-        return key
-    inode, size, mtime_ns, ctime_ns = (
-        (part + _INT64_END) % (2 * _INT64_END) - _INT64_END for part in key
+    key = inode, size, mtime_ns, ctime_ns = (
+        stat.st_ino,
+        stat.st_size,
+        stat.st_mtime_ns,
+        stat.st_ctime_ns,
     )
-    return inode, size, mtime_ns, ctime_ns
+    if inode < _INT64_END and mtime_ns < _INT64_END and ctime_ns < _INT64_END:
+        return key
+    return _wrapped(inode), size, _wrapped(mtime_ns), _wrapped(ctime_ns)
+
+
+def _wrapped(number: int) -> int:
+    return (number + _INT64_END) % (2 * _INT64_END) - _INT64_END
 
 
 def image_ids(owner: str, place: Place) -> Iterator[str]:
@@ -163,9 +169,10 @@ class Record:
     """What the state file knows of one image.
 
     ``seen`` is the file as it was when it was last planned for, whether or not it has been sent
-    yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` until it did. ``dirty``
-    says that something was planned and has not been confirmed: until it is, nobody knows what the
-    collection holds. ``submount``: the file was on another device than the folder itself.
+    yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` while it does not hold
+    the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
+    planned and has not been confirmed: until it is, nobody knows what the collection holds.
+    ``submount``: the file was on another device than the folder itself.
     ``doomed``: its deletion is held, or was approved and is not done.
     """
 

@@ -5,8 +5,10 @@ The order of the rules, each relying on those before it:
 
 1. A record stays at its place while the file there is the same one (by inode).
 2. A record whose file is not at its place any more moves to where that file is found, by the
-   file's identity first, then by the content's hash. It never moves onto the place of a record
-   that finds no new place itself: that would leave an image without a file to prove gone.
+   file's identity first, then, unless its own place has the same bytes again, by the content's
+   hash. It never moves onto the place of a record that finds no new place itself: that would
+   leave an image without a file to prove gone. One that is dirty, or that the collection has
+   lost, moves all the same, and is sent from its new place.
 3. A record that did not move, with another file at its place, was atomically replaced: an update.
 4. A record that did not move, with no file at its place, is deleted, once that is certain.
 5. A file that no record has come to is new: adopted if the collection holds it already, else added.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from typing import ClassVar
@@ -158,6 +160,8 @@ def plan(world: World) -> list[Action]:
         Rename(place, record.image_id, _file(world, place), record.place)
         for place, record in sorted(moved_to.items())
     ]
+    for place, moved in sorted(moved_to.items()):
+        actions += _keep_moved(world, moved, place)
     new_places = []
     deletions: list[Action] = []
     for place in sorted(world.asked):
@@ -202,6 +206,13 @@ def _keep(world: World, record: Record, file: File) -> list[Action]:
     return [Update(record.place, record.image_id, file)]
 
 
+def _keep_moved(world: World, record: Record, place: Place) -> list[Action]:
+    """The record's own file, at its new place: what has to be sent of it, if anything."""
+    file = _file(world, place)
+    moved = replace(record, place=place, seen=file.fingerprint, doomed=False)
+    return _keep(world, moved, file)
+
+
 def _remove(world: World, record: Record) -> Action:
     if world.remote is not None and record.image_id in world.remote.missing:
         return Forget(record.place, record.image_id)
@@ -223,8 +234,9 @@ def _find_moves(world: World) -> dict[Record, Place]:
     by_content: dict[bytes, list[Record]] = defaultdict(list)
     for record in homeless:
         by_inode[record.seen.inode].append(record)
-        if record.sha256 is not None and not record.dirty:
-            by_content[record.sha256].append(record)
+        sha256 = _known_content(record)
+        if sha256 is not None and world.hashes.get(record.place) != sha256:
+            by_content[sha256].append(record)
 
     def same_file(place: Place) -> list[Record]:
         inode = _file(world, place).fingerprint.inode
@@ -247,14 +259,22 @@ def _has_left(world: World, record: Record) -> bool:
     return isinstance(sight, Gone)
 
 
+def _known_content(record: Record) -> bytes | None:
+    """The hash of what the collection holds, if that is sure."""
+    return None if record.dirty else record.sha256
+
+
 def _is_same_file(world: World, record: Record, place: Place) -> bool:
     """Alike in all four numbers, or, since renaming a file changes its ctime, in three of them and
-    in content: a file system gives a freed inode to the next new file."""
+    in content: a file system gives a freed inode to the next new file. Content that nobody knows,
+    and that is sent again wherever the record goes, needs no proof."""
     fingerprint = _file(world, place).fingerprint
     if fingerprint == record.seen:
         return True
-    same_content = not record.dirty and world.hashes.get(place) == record.sha256
-    return fingerprint.same_file(record.seen) and same_content
+    if not fingerprint.same_file(record.seen):
+        return False
+    sha256 = _known_content(record)
+    return sha256 is None or world.hashes.get(place) == sha256
 
 
 def _match(

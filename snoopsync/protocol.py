@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import BinaryIO, NotRequired, Protocol, TypedDict
+from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
 
 #: An image to send: a path, or a binary file that is read from where it stands to its end.
 ImageSource = str | bytes | os.PathLike[str] | BinaryIO
@@ -117,3 +117,19 @@ class ImageCollection(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. A call under way may fail; none may be made after."""
+
+
+@runtime_checkable
+class NamesAll(Protocol):
+    """A collection that can name all of its images at once, without the pages of a listing."""
+
+    def image_ids(self) -> set[str]:
+        """The IDs of all images that there are."""
+
+
+def all_ids(collection: ImageCollection) -> set[str]:
+    """The IDs of all images in the collection, in the quickest way that it has. Raises
+    ``CollectionError``."""
+    if isinstance(collection, NamesAll):
+        return collection.image_ids()
+    return {image["id"] for image in collection.images()}

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from enum import IntEnum
 from typing import Any
 
 from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
+from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
+from snoopsync.exits import Exit
+from snoopsync.sender import Tally
 from snoopsync.survey import Survey
+
+log = logging.getLogger("snoopsync.resync")
 
 _SCANNING = "scanning"
 
+#: How long a resync waits for files that are written to all the time.
+_RESTLESS_SECONDS = 60.0
 
-class Exit(IntEnum):
-    """What a command's exit code means."""
-
-    OK = 0
-    BUG = 1
-    USAGE = 2
-    IMAGES_FAILED = 3
-    HELD_OR_MISSING = 4
-    UNREACHABLE = 5
-    UNAUTHORIZED = 6
-    LOCKED = 7
-    CONFIG = 78
+#: How often progress is shown.
+_SHOW_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,10 @@ class Progress:
     scanned: int
     done: int
     left: int
+
+
+#: Is told how far something is.
+Show = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +94,53 @@ def resync(
     folders: Collection[str],
     prune: bool = False,
     stop: threading.Event,
+    patience_seconds: float = COMMAND_PATIENCE_SECONDS,
     tend: Callable[[], None] = lambda: None,
-    show: Callable[[Progress], None] = lambda progress: None,
+    show: Show = lambda progress: None,
 ) -> Report:
     """Compare everything in these folders and make it equal; in a rehearsal, only plan that.
-    ``tend`` is called with every step, for what the service has to do beside it."""
-    started = time.monotonic()
+
+    ``patience_seconds``: for how long the collection may be away. ``tend`` is called with every
+    step, for what the service has to do beside it; ``show`` now and then.
+    """
+    started = assembly.clock.monotonic()
+    show_at = 0.0
     mirror = assembly.mirror
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
     phases = _phases(assembly, surveys, prune=prune)
     trouble: CollectionError | None = None
     try:
-        for phase in phases:
-            mirror.step()
-            tend()
-            if stop.is_set():
-                break
-            trouble = mirror.trouble or _outage(assembly)
-            if trouble is not None:
-                break
-            show(_progress(assembly, surveys, phase))
-            if phase == _SCANNING or not mirror.is_idle:
-                mirror.wait()
+        with mirror.quietly():
+            for phase in phases:
+                mirror.step()
+                tend()
+                if stop.is_set():
+                    break
+                trouble = mirror.trouble or _outage(assembly, patience_seconds)
+                if trouble is not None:
+                    break
+                if assembly.clock.monotonic() >= show_at:
+                    show(_progress(assembly, surveys, phase))
+                    show_at = assembly.clock.monotonic() + _SHOW_SECONDS
+                if phase == _SCANNING or not mirror.is_idle:
+                    mirror.wait()
     except CollectionError as error:
         trouble = error
     except Stopped:
         pass
-    orphans = mirror.end_comparison()
-    return _report(assembly, surveys, len(orphans), trouble, time.monotonic() - started)
+    # Once everything was compared, the state file knows what the collection holds.
+    was_compared = assembly.state.fact(COLLECTION_FACT) is not None
+    orphans = mirror.comparison.end(trust_state=was_compared)
+    return _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
 
 
 def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> Iterator[str]:
     """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
     Raises ``CollectionError``."""
     mirror, state = assembly.mirror, assembly.state
-    mirror.begin_tally()
-    mirror.await_remote()
+    mirror.sender.tally = Tally()
+    mirror.sender.trouble = None
+    mirror.comparison.begin()
     state.retry_now()
     for survey in surveys:
         survey.scan()
@@ -137,36 +148,34 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
     yield _SCANNING
     while mirror.is_looking or not listing.done():
         yield _SCANNING
-    mirror.compare(listing.result())
-    if mirror.is_rehearsal:
-        mirror.look_again(
-            place for survey in surveys for place in state.dirty_places(survey.folder.name)
-        )
+    mirror.look_again(mirror.comparison.compare(listing.result()))
     yield "sending"
+    patient_until = assembly.clock.monotonic() + _RESTLESS_SECONDS
     while not mirror.is_idle:
+        if mirror.is_at_rest and assembly.clock.monotonic() > patient_until:
+            log.warning("%d files don't come to rest: not waiting for them", mirror.unsettled)
+            break
         yield "sending"
     if prune:
         mirror.prune()
-        while not mirror.is_idle:
+        while not mirror.is_at_rest:
             yield "pruning"
     state.set_fact(COLLECTION_FACT, assembly.collection.id)
 
 
-def _outage(assembly: Assembly) -> CollectionError | None:
+def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | None:
     """The service waits for a collection that is away for ever, a command does not."""
     outage = assembly.collection.outage
-    if outage is None or time.time() - outage.since < COMMAND_PATIENCE_SECONDS:
+    if outage is None or assembly.clock.now() - outage.since < patience_seconds:
         return None
     return Unreachable(outage.last_error)
 
 
 def _progress(assembly: Assembly, surveys: Sequence[Survey], phase: str) -> Progress:
-    tally = assembly.mirror.tally
+    tally = assembly.mirror.sender.tally
     done = tally.added + tally.updated + tally.deleted
-    waiting = sum(counts.pending for counts in assembly.state.counts().values())
-    return Progress(
-        phase, sum(survey.scanned for survey in surveys), done, waiting + assembly.mirror.unsettled
-    )
+    left = assembly.state.count_dirty() + assembly.mirror.unsettled
+    return Progress(phase, sum(survey.scanned for survey in surveys), done, left)
 
 
 def _report(
@@ -176,7 +185,7 @@ def _report(
     trouble: CollectionError | None,
     seconds: float,
 ) -> Report:
-    tally = assembly.mirror.tally
+    tally = assembly.mirror.sender.tally
     names = {survey.folder.name for survey in surveys}
     counts = [count for name, count in assembly.state.counts().items() if name in names]
     failed = sum(count.failed for count in counts)
@@ -209,13 +218,13 @@ def _report(
     return Report(summary, code, missing, orphans, str(trouble) if trouble else None)
 
 
-def read_listing(assembly: Assembly) -> Future[frozenset[str]]:
+def read_listing(assembly: Assembly) -> Future[Listing]:
     """Read the collection's listing on a thread of its own, which nobody has to wait for."""
-    future: Future[frozenset[str]] = Future()
+    future: Future[Listing] = Future()
 
     def read() -> None:
         try:
-            future.set_result(assembly.mirror.read_listing())
+            future.set_result(assembly.mirror.comparison.read_listing())
         except BaseException as error:  # it belongs to whoever asks for the result
             future.set_exception(error)
         assembly.mirror.wake()

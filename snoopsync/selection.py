@@ -20,6 +20,7 @@ SUPPORTED_SUFFIXES = tuple(
 )
 
 _SUPPORTED = frozenset(SUPPORTED_SUFFIXES)
+_AS_USUAL = (*SUPPORTED_SUFFIXES, *(suffix.upper() for suffix in SUPPORTED_SUFFIXES))
 _ANY_NAME_ENDING_SO = re.compile(r"\*(\.[\w.-]+)")
 
 
@@ -94,7 +95,8 @@ def check_pattern(pattern: str) -> None:
 
 
 def _is_supported(name: bytes) -> bool:
-    return name[name.rfind(b".") :].lower() in _SUPPORTED
+    # Most end so as they are, and this is asked for every file of a scan.
+    return name.endswith(_AS_USUAL) or name[name.rfind(b".") :].lower() in _SUPPORTED
 
 
 def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:

@@ -8,6 +8,7 @@ No clock of the file system takes part, so a server's clock that is off does no 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from snoopsync.model import Fingerprint, Place
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     seen: Fingerprint | None
-    since: float
+    rests_at: float
 
 
 class Settler:
@@ -30,7 +31,10 @@ class Settler:
         self._settle_seconds = settle_seconds
         self._delete_after_seconds = delete_after_seconds
         self._waiting: dict[Place, _Waiting] = {}
+        # An entry counts if ``_alarms`` has its time; the others are left over. A place that has
+        # an alarm gets another one only if that is earlier, so one that never rests adds none.
         self._due: list[tuple[float, Place]] = []
+        self._alarms: dict[Place, float] = {}
         self._gone: dict[str, set[Place]] = {}
 
     def __len__(self) -> int:
@@ -44,16 +48,17 @@ class Settler:
         it is forgotten here, and the caller's to deal with."""
         waiting = self._waiting.get(place)
         if waiting is None or waiting.seen != seen:
-            waiting = _Waiting(seen, now)
+            waiting = _Waiting(seen, now + self._patience(seen))
             self._forget_gone(place)
             self._waiting[place] = waiting
             if seen is None:
                 self._gone.setdefault(place.folder, set()).add(place)
-            heapq.heappush(self._due, (now + self._patience(seen), place))
-        if now - waiting.since < self._patience(seen):
-            return False
-        self.drop(place)
-        return True
+        if now >= waiting.rests_at:
+            self.drop(place)
+            return True
+        if waiting.rests_at < self._alarms.get(place, math.inf):
+            self._set_alarm(place, waiting.rests_at)
+        return False
 
     def drop(self, place: Place) -> None:
         """Forget a place: it is as it should be, or nothing can be known of it now."""
@@ -70,14 +75,21 @@ class Settler:
         ``drop``: it is not named a second time."""
         places = []
         while self._due and self._due[0][0] <= now:
-            _, place = heapq.heappop(self._due)
+            at, place = heapq.heappop(self._due)
+            if at != self._alarms.get(place):
+                continue
+            del self._alarms[place]
             waiting = self._waiting.get(place)
-            if waiting is not None and now - waiting.since >= self._patience(waiting.seen):
+            if waiting is None:
+                continue
+            if waiting.rests_at <= now:
                 places.append(place)
+            else:
+                self._set_alarm(place, waiting.rests_at)
         return places
 
     def next_due(self) -> float | None:
-        """When ``due`` will next have something, or ``None``."""
+        """When to ask ``due`` next, or ``None``."""
         return self._due[0][0] if self._due else None
 
     def waiting(self) -> Iterator[tuple[Place, Fingerprint | None]]:
@@ -90,6 +102,10 @@ class Settler:
 
     def _patience(self, seen: Fingerprint | None) -> float:
         return self._delete_after_seconds if seen is None else self._settle_seconds
+
+    def _set_alarm(self, place: Place, at: float) -> None:
+        self._alarms[place] = at
+        heapq.heappush(self._due, (at, place))
 
     def _forget_gone(self, place: Place) -> None:
         places = self._gone.get(place.folder)

@@ -51,13 +51,15 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at most ``size`` bytes. Raises ``FileChanged`` instead of giving the last ones of
         a file that changed since it was opened."""
+        wanted = -1 if size is None else size
         start = self._file.tell()
-        data = self._file.read(-1 if size is None else size)
+        data = self._file.read(wanted)
         end = start + len(data)
         if start == self._hashed_bytes:
             self._hash.update(data)
             self._hashed_bytes = end
-        if end >= self.size or (not data and size != 0):
+        is_at_end = wanted < 0 or len(data) < wanted
+        if is_at_end or end >= self.size:
             self._check(end)
         return data
 

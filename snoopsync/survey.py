@@ -111,6 +111,7 @@ class Survey:
         self.scanned = 0
         self._state = state
         self._pace = pace
+        self._listings = state.listings(row.name)
         self._ways: deque[tuple[bytes, bool]] = deque()
         self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
         self._children: dict[bytes, frozenset[bytes]] = {}
@@ -177,12 +178,20 @@ class Survey:
             self.scan()
         if self._troubled and now >= self._next_retry:
             self._next_retry = now + (self._pace.poll_seconds or RETRY_SECONDS)
-            self._ways.extend(
-                (directory, True) for directory in (*self.watch.unwatched, *self._unreadable)
-            )
+            self._ways.extend((directory, False) for directory in self.watch.unwatched)
+            self._ways.extend((directory, True) for directory in self._unreadable)
 
     def work(self, until: float, now: float) -> Iterator[Sighting]:
-        """Look at directories until the clock (``time.monotonic``) says ``until``."""
+        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
+        written to the state file before the last one was given out."""
+        if self.is_scanning:
+            self._listings.begin()
+        yield from self._work(until, now)
+        self._listings.save()
+        if not self.is_scanning:
+            self._listings.release()
+
+    def _work(self, until: float, now: float) -> Iterator[Sighting]:
         while not self.is_missing and time.monotonic() < until:
             if self._names:
                 directory, names = self._names.popleft()
@@ -284,7 +293,8 @@ class Survey:
         wants = self.folder.selection.chooser(directory)
         for name in names:
             path = directory + b"/" + name if directory else name
-            if path in self._children.get(directory, ()) or self.folder.is_directory(path):
+            was_directory = path in self._children.get(directory, ())
+            if self._enters(path) and (was_directory or self.folder.is_directory(path)):
                 self._ways.append((path, True))
             if not wants(name):
                 continue
@@ -306,7 +316,9 @@ class Survey:
         except OSError as error:
             yield from self._not_listed(directory, error)
             return
-        self._unreadable.pop(directory, None)
+        if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
+            # What happened below it meanwhile, nobody has seen.
+            self._next_scan = 0.0
         if self._walked is not None and deep:
             self._walked.add(directory)
             self.scanned += len(listing.files)
@@ -326,8 +338,12 @@ class Survey:
     def _compare(
         self, directory: bytes, files: Mapping[bytes, FingerprintKey]
     ) -> Iterator[Sighting]:
+        if self._listings.is_known(directory, files):
+            return
         known = self._state.known(self.row.name, directory)
         if known == files:
+            if self.is_scanning:
+                self._listings.learn(directory, files)
             return
         prefix = directory + b"/" if directory else b""
         for name, key in files.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from snoopsync.client.retrying import put_image, remove_image
+from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,
@@ -14,31 +15,32 @@ from snoopsync.errors import (
     Unavailable,
 )
 from snoopsync.folder import Folder
-from snoopsync.model import Gone, Place
+from snoopsync.model import File, Gone, Place, Record, Unclear
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.images import Outstanding, Sent
+from snoopsync.steady import SteadyFile
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An image to remove. ``place`` is ``None`` for one that no record knows. ``by_request``: its
-    user approved it, or pruned it by name, so it is not counted as one of many."""
+    """An image to remove. ``place`` is ``None`` for one that no record knows, ``mark`` for one that
+    no plan of the state file's is about. ``by_request``: its user approved it, or pruned it, so it
+    is not counted as one of many."""
 
     image_id: str
     place: Place | None
+    mark: int | None = None
     submount: bool = False
-    mark: int = 0
     attempts: int = 0
     by_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The collection holds these bytes."""
+    """The collection holds these bytes. ``record`` is what they were sent for."""
 
     sent: Sent
-    place: Place
-    was_known: bool
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Rejected:
 
     image_id: str
     place: Place | None
-    mark: int
+    mark: int | None
     attempts: int
     reason: str
 
@@ -71,60 +73,106 @@ class Rejected:
 class Trouble:
     """The collection can't be used at all: it is away, or doesn't take the keys."""
 
-    image_id: str
     error: CollectionError
 
 
 Outcome = Uploaded | Deleted | LookAgain | Rejected | Trouble
 
 
-def upload(folder: Folder, item: Outstanding, collection: ImageCollection) -> Outcome | None:
-    """Send a file, if it still is the one that was planned for. ``None`` if stopped before."""
-    record = item.record
+class _Unproven(Exception):
+    """A file is not proven to be gone."""
 
-    def rejected(reason: str) -> Rejected:
-        return Rejected(record.image_id, record.place, item.mark, item.attempts, reason)
+    def __init__(self, sight: File | Unclear) -> None:
+        super().__init__()
+        self.sight = sight
 
-    if record.seen.size == 0:
-        return rejected("the file is empty")
-    try:
-        with folder.open(record.place.path) as file:
-            if file.fingerprint != record.seen:
-                return LookAgain(record.image_id, record.place)
-            answer = put_image(
-                collection, record.image_id, file, expected=record.sha256 is not None
+
+class Transfer:
+    """Sends and removes, one image a call. Its methods may be called from several threads, and
+    return ``None`` if they were stopped before."""
+
+    def __init__(self, collection: RetryingCollection) -> None:
+        self._collection = collection
+
+    def upload(self, folder: Folder, item: Outstanding) -> Outcome | None:
+        """Send a file, if it still is the one that was planned for."""
+        record = item.record
+
+        def rejected(reason: str) -> Rejected:
+            return Rejected(record.image_id, record.place, item.mark, item.attempts, reason)
+
+        if record.seen.size == 0:
+            return rejected("the file is empty")
+        try:
+            with folder.open(record.place.path) as file:
+                if file.fingerprint != record.seen:
+                    return LookAgain(record.image_id, record.place)
+                return Uploaded(self._send(item, file), record)
+        except (FileChanged, FileNotFoundError, NotADirectoryError):
+            return LookAgain(record.image_id, record.place)
+        except OSError as error:
+            return rejected(f"can't be read: {error.strerror}")
+        except (Refused, Unavailable, BadAnswer) as error:
+            return rejected(str(error))
+        except CollectionError as error:
+            return Trouble(error)
+        except Stopped:
+            return None
+
+    def delete(self, folder: Folder, removal: Removal, place: Place) -> Outcome | None:
+        """Remove the image of this place, if its file is proven, now, to be gone."""
+
+        def prove() -> None:
+            sight = folder.prove_gone(place.path, removal.submount)
+            if not isinstance(sight, Gone):
+                raise _Unproven(sight)
+
+        try:
+            return self.remove(removal, prove)
+        except _Unproven as unproven:
+            if isinstance(unproven.sight, Unclear):
+                reason = unproven.sight.reason
+                return Rejected(removal.image_id, place, removal.mark, removal.attempts, reason)
+            return LookAgain(removal.image_id, place)
+
+    def remove(self, removal: Removal, prove: Callable[[], None] = lambda: None) -> Outcome | None:
+        """Remove an image without a look at the disk, since its user has asked for it by name.
+        What ``prove`` raises, right before the request is sent, is raised from here."""
+        try:
+            self._remove(removal.image_id, prove)
+        except (Refused, Unavailable, BadAnswer) as error:
+            return Rejected(
+                removal.image_id, removal.place, removal.mark, removal.attempts, str(error)
             )
-            sha256 = file.sha256 or file.hash_all()
-    except (FileChanged, FileNotFoundError, NotADirectoryError):
-        return LookAgain(record.image_id, record.place)
-    except OSError as error:
-        return rejected(f"can't be read: {error.strerror}")
-    except (Refused, Unavailable, BadAnswer) as error:
-        return rejected(str(error))
-    except CollectionError as error:
-        return Trouble(record.image_id, error)
-    except Stopped:
-        return None
-    sent = Sent(record.image_id, item.mark, sha256, answer["image_time"])
-    return Uploaded(sent, record.place, record.sha256 is not None)
+        except CollectionError as error:
+            return Trouble(error)
+        except Stopped:
+            return None
+        return Deleted(removal)
+
+    def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
+        image_id = item.record.image_id
+        expected = item.record.sha256 is not None
+        answer = put_image(self._collection, image_id, file, expected=expected)
+        return Sent(image_id, item.mark, file.sha256 or file.hash_all(), answer["image_time"])
+
+    def _remove(self, image_id: str, prove: Callable[[], None]) -> None:
+        def attempt(collection: ImageCollection) -> None:
+            # The request may have waited for hours, while the collection was away.
+            prove()
+            remove_image(collection, image_id)
+
+        self._collection.insist(attempt)
 
 
-def delete(folder: Folder, removal: Removal, collection: ImageCollection) -> Outcome | None:
-    """Remove an image, if its file is proven, now, to be gone. ``None`` if stopped before."""
-    place = removal.place
-    if place is not None and not isinstance(folder.prove_gone(place.path, removal.submount), Gone):
-        return LookAgain(removal.image_id, place)
-    return remove(removal, collection)
+class Rehearsal(Transfer):
+    """Does everything but the requests: all of them succeed."""
 
+    #: Stands for the digest of a file that nobody has read.
+    UNREAD = b"unread"
 
-def remove(removal: Removal, collection: ImageCollection) -> Outcome | None:
-    """Remove an image without a look at the disk: its user has asked for it by name."""
-    try:
-        remove_image(collection, removal.image_id)
-    except (Refused, Unavailable, BadAnswer) as error:
-        return Rejected(removal.image_id, removal.place, removal.mark, removal.attempts, str(error))
-    except CollectionError as error:
-        return Trouble(removal.image_id, error)
-    except Stopped:
-        return None
-    return Deleted(removal)
+    def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
+        return Sent(item.record.image_id, item.mark, self.UNREAD, None)
+
+    def _remove(self, image_id: str, prove: Callable[[], None]) -> None:
+        prove()

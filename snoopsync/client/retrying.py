@@ -34,6 +34,7 @@ from snoopsync.protocol import (
     ImageSource,
     ListAnswer,
     ListedImage,
+    NamesAll,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -156,6 +157,13 @@ class RetryingCollection:
         """Every image of the collection; each page is tried on its own."""
         return listed(lambda start: self.get_images(start, PAGE_IMAGES))
 
+    def image_ids(self) -> set[str]:
+        """The IDs of all images: at once where the collection can, else page by page."""
+        inner = self._inner
+        if isinstance(inner, NamesAll):
+            return self._persist(lambda _again: inner.image_ids())
+        return {image["id"] for image in self.images()}
+
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
         return self._persist(lambda _again: self._inner.search_images_by_id(image_id))
@@ -164,6 +172,11 @@ class RetryingCollection:
         """Images like this one."""
         with repeatable(image) as source:
             return self._persist(lambda _again: self._inner.search_images(source()))
+
+    def insist(self, request: Callable[[ImageCollection], T]) -> T:
+        """Send a request of the caller's making as patiently as any other. It is called for every
+        attempt, after all waiting, with the collection inside; what else it raises ends it."""
+        return self._persist(lambda _again: request(self._inner))
 
     def _persist(self, send: Callable[[bool], T]) -> T:
         """What ``send`` returns, in the end. It is told whether an earlier attempt may have been

@@ -156,6 +156,10 @@ class EmbeddedCollection:
             for moment, image_id in block:
                 yield {"id": image_id, "image_time": image_time(moment)}
 
+    def image_ids(self) -> set[str]:
+        """The IDs of all images at one moment: what comparing needs, in a tenth of the time."""
+        return self._store.ids()
+
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
         stored = self._find(image_id)

@@ -22,8 +22,20 @@ _BUSY_SECONDS = 10.0
 #: SQLite's name for a database without a file.
 _MEMORY = ":memory:"
 
-#: The first bytes of SQLite's extended family of "this is no sound database".
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+#: What SQLite says of a file that is no sound database: the families of these codes, and the one
+#: code for a file that could be opened for writing and can't be written.
+_DAMAGED_FAMILIES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
+
+#: What it says while opening one whose header is damaged, since our statements are right.
+_DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
+
+#: Every column of every table, and every index with its definition.
+_LAYOUT = """
+    SELECT schema.type, schema.name, part.name, CASE schema.type WHEN 'index' THEN schema.sql END
+    FROM sqlite_schema AS schema LEFT JOIN pragma_table_info(schema.name) AS part
+    WHERE schema.name NOT LIKE 'sqlite%'
+"""
 
 
 class Database:
@@ -32,7 +44,7 @@ class Database:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
-        with self._translated():
+        with self._translated(_DAMAGED_HEADER):
             self._connection = self._connect(readonly)
             try:
                 self._prepare(readonly)
@@ -71,6 +83,12 @@ class Database:
         with self._lock, self._translated():
             self._connection.executemany(sql, rows)
 
+    @property
+    def changes(self) -> int:
+        """How many rows were ever changed on this connection: while it stays, so do they."""
+        with self._lock:
+            return self._connection.total_changes
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and on the disk when the ``with`` ends. Nested ones join the outer."""
@@ -82,12 +100,12 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                with self._translated():
+                    self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            with self._translated():
-                self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
@@ -117,6 +135,7 @@ class Database:
                 f"{self.path} was written by a newer snoopsync (format {version}, this one knows "
                 f"{len(STEPS)}): upgrade snoopsync, or set `state:` to another file"
             )
+        self._check_layout(version)
         if readonly:
             if version < len(STEPS):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
@@ -130,19 +149,41 @@ class Database:
             step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             self._connection.executescript(step)
 
+    def _check_layout(self, version: int) -> None:
+        """Are the tables of this version all there?"""
+        layout = set(self._connection.execute(_LAYOUT))
+        if version == 0 and layout:
+            raise StateError(
+                f"{self.path} is a database of another program: set `state:` to another file"
+            )
+        with closing(sqlite3.connect(_MEMORY)) as model:
+            model.executescript("".join(STEPS[: max(version, 0)]))
+            expected = set(model.execute(_LAYOUT))
+        if version < 0 or not expected <= layout:
+            raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")
+
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, damaged: frozenset[int] = frozenset()) -> Iterator[None]:
+        """SQLite's errors as ours. ``damaged``: further codes that only damage explains here."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code is not None and code & 0xFF in _DAMAGED:
+        except sqlite3.ProgrammingError:
+            raise  # a bug: the statement, or using what is closed
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if _is_damage(error, _DAMAGED | damaged):
                 raise StateDamaged(f"{self.path} is damaged: {error}") from None
-            if isinstance(error, sqlite3.OperationalError):
-                raise StateError(f"{self.path}: {error}") from None
-            raise
+            raise StateError(f"{self.path}: {error}") from None
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}") from None
+
+
+def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
+    """Does this error mean that the file is not as it was written? So does a rule that was broken
+    (in an index that is not of its table), and a text that is no UTF-8: that has no code."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
 
 
 def move_aside(path: Path, suffix: str) -> Path:

@@ -75,7 +75,7 @@ class Pairs:
     def current(self, image_id: str) -> set[Pair]:
         """The pairs that this image is in, as of the last look."""
         rows = self._database.query(
-            "SELECT a, b FROM pair WHERE ? IN (a, b) AND NOT gone", (image_id,)
+            "SELECT a, b FROM pair WHERE (a = ?1 OR b = ?1) AND NOT gone", (image_id,)
         )
         return {Pair(*row) for row in rows}
 
@@ -83,7 +83,9 @@ class Pairs:
         self, due: Due, found: Iterable[tuple[Pair, int]], gone: Iterable[Pair], now: float
     ) -> None:
         """Write down what a search found, in one transaction: new pairs (still to be alerted, so
-        that no alert is lost), pairs that are none any more, and that the search is done."""
+        that no alert is lost), pairs that are none any more, and that the search is done.
+
+        A pair whose other image is being sent just now is not judged: its own search will be."""
         with self._database.transaction():
             self._database.change_many(
                 "INSERT INTO pair (a, b, finder, rank, found_at, alerted) VALUES (?, ?, ?, ?, ?, 0)"
@@ -93,7 +95,9 @@ class Pairs:
                 [(*pair, due.image_id, rank, now) for pair, rank in found],
             )
             self._database.change_many(
-                "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in gone]
+                "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
+                " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)",
+                [(*pair, due.image_id) for pair in gone],
             )
             # An image that was sent again during the search is still due.
             self._database.change(
@@ -126,7 +130,7 @@ class Pairs:
 
     def knows(self, image_id: str) -> bool:
         """Is this image in any pair?"""
-        return bool(self._database.one("SELECT 1 FROM pair WHERE ? IN (a, b)", (image_id,)))
+        return bool(self._database.one("SELECT 1 FROM pair WHERE a = ?1 OR b = ?1", (image_id,)))
 
     def dismiss(self, pair: Pair) -> bool:
         """Never alert about this pair again. False if no such pair was found yet."""

@@ -43,12 +43,36 @@ STEPS: tuple[str, ...] = (
         search_due INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE UNIQUE INDEX image_place ON image (folder, directory, name);
+    -- All that a scan compares: it reads this one alone.
+    CREATE INDEX image_seen
+        ON image (folder, directory, name, inode, size, mtime_ns, ctime_ns, held);
     CREATE INDEX image_inode ON image (inode);
     CREATE INDEX image_size ON image (size);
     CREATE INDEX image_sha256 ON image (sha256);
-    CREATE INDEX image_dirty ON image (mark) WHERE dirty;
+    -- What is to be sent, in the order of when it may be.
+    CREATE INDEX image_due ON image (coalesce(retry_at, 0)) WHERE dirty AND NOT held;
     CREATE INDEX image_held ON image (folder) WHERE held;
     CREATE INDEX image_search_due ON image (synced_at) WHERE search_due;
+
+    -- A digest of each directory's listing that was found to be what its rows say. It goes with the
+    -- first change to what was compared.
+    CREATE TABLE listing (
+        folder TEXT NOT NULL,
+        directory BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (folder, directory)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER image_added AFTER INSERT ON image BEGIN
+        DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
+    END;
+    CREATE TRIGGER image_removed AFTER DELETE ON image BEGIN
+        DELETE FROM listing WHERE folder = old.folder AND directory = old.directory;
+    END;
+    CREATE TRIGGER image_changed
+    AFTER UPDATE OF folder, directory, name, inode, size, mtime_ns, ctime_ns, held ON image BEGIN
+        DELETE FROM listing WHERE folder = old.folder AND directory = old.directory;
+        DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
+    END;
 
     -- Deletions that were sent: the bulk guard counts those of its window.
     CREATE TABLE deletion (folder TEXT NOT NULL, at REAL NOT NULL) STRICT;
@@ -68,6 +92,7 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pair_b ON pair (b);
+    CREATE INDEX pair_untold ON pair (a) WHERE NOT alerted;
 
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,

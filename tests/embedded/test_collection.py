@@ -194,6 +194,16 @@ def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedC
     assert found(collection, 2) == ["a"]
 
 
+def test_what_is_deleted_or_replaced_frees_its_memory(collection: EmbeddedCollection) -> None:
+    for picture in range(3):
+        add(collection, f"{picture}", picture)
+        assert found(collection, picture) == [f"{picture}"]
+    collection.delete_image("0")
+    collection.add_image(io.BytesIO(PICTURES[3]), "1", update_existing=True)
+    # Not to be seen from outside: a search would drop by itself what it comes upon.
+    assert len(collection._started_likeness()) == 1
+
+
 def test_everything_is_there_after_a_restart(
     collection: EmbeddedCollection, database: Path
 ) -> None:

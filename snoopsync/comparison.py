@@ -1,0 +1,120 @@
+"""What the collection's listing says beside the state file, while it takes part in the planning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from snoopsync.clock import Clock
+from snoopsync.errors import NotFound
+from snoopsync.model import Place, owns
+from snoopsync.planner import Action, Remote
+from snoopsync.protocol import ImageCollection, all_ids
+from snoopsync.state.images import State
+from snoopsync.workers import Workers
+
+
+class Listing(NamedTuple):
+    """The collection's images that are ours and not confirmed, and those that the state file takes
+    for confirmed and that are proven not to be there."""
+
+    unconfirmed: frozenset[str]
+    missing: frozenset[str]
+
+
+class Comparison:
+    """From ``begin`` on nothing new is planned; from ``compare`` to ``end`` the listing takes part.
+
+    Without a memory of its own, only the collection can say which of the files it has already.
+    ``gather_seconds``: for so long after ``compare`` files may come to rest that are planned
+    together, until ``gathers_until`` (monotonic): which file is which of the unclaimed images is
+    only clear from all of them. One that never rests is not waited for.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        state: State,
+        collection: ImageCollection,
+        workers: Workers,
+        clock: Clock,
+        gather_seconds: float,
+    ) -> None:
+        self.remote: Remote | None = None
+        self._owner = owner
+        self._state = state
+        self._collection = collection
+        self._workers = workers
+        self._clock = clock
+        self._gather_seconds = gather_seconds
+        self._awaits_listing = False
+        self.gathers_until = 0.0
+
+    def begin(self) -> None:
+        """Wait for ``compare``."""
+        self._awaits_listing = True
+
+    def read_listing(self) -> Listing:
+        """Read the collection's listing. Waits for the network, so it is not for the thread that
+        plans. Raises ``CollectionError``."""
+        listed = all_ids(self._collection)
+        confirmed = self._state.confirmed_ids()
+        unconfirmed = frozenset(
+            image_id for image_id in listed - confirmed if owns(self._owner, image_id)
+        )
+        # A listing in pages can miss an image that was there all the time. Each is asked for.
+        suspects = sorted(confirmed - listed)
+        there = self._workers.map(self._is_there, suspects)
+        missing = (
+            image_id for image_id, is_there in zip(suspects, there, strict=True) if not is_there
+        )
+        return Listing(unconfirmed, frozenset(missing))
+
+    def _is_there(self, image_id: str) -> bool:
+        try:
+            self._collection.get_image(image_id)
+        except NotFound:
+            return False
+        return True
+
+    def compare(self, listing: Listing) -> list[Place]:
+        """Let this listing take part. Returns the places of the images that it lacks."""
+        # The state is read after the listing: what was added in between is not taken for unknown.
+        unclaimed = listing.unconfirmed
+        if unclaimed:
+            unclaimed -= self._state.all_ids()
+        self.remote = Remote(unclaimed, listing.missing)
+        self._awaits_listing = False
+        self.gathers_until = self._clock.monotonic() + self._gather_seconds
+        records = map(self._state.record, listing.missing)
+        return [record.place for record in records if record is not None]
+
+    @property
+    def is_gathering(self) -> bool:
+        """Has what is new to wait?"""
+        if self._awaits_listing:
+            return True
+        return self.remote is not None and self._clock.monotonic() < self.gathers_until
+
+    @property
+    def wants_all(self) -> bool:
+        """Must all that is new be planned together?"""
+        return self.remote is not None and bool(self.remote.unclaimed)
+
+    def note(self, actions: Sequence[Action]) -> None:
+        """These were planned: their images are spoken for."""
+        if self.remote is not None:
+            spoken_for = {action.image_id for action in actions}
+            self.remote = replace(
+                self.remote,
+                unclaimed=self.remote.unclaimed - spoken_for,
+                missing=self.remote.missing - spoken_for,
+            )
+
+    def end(self, *, trust_state: bool) -> frozenset[str]:
+        """Plan without the listing from now on, if the state file knows what the collection holds.
+        Returns the images of ours that no file was found for."""
+        remote, self.remote = self.remote or Remote(), None
+        self._awaits_listing = not trust_state
+        return remote.unclaimed

@@ -1,0 +1,278 @@
+"""Sends what the state file says is outstanding, and writes down what the collection confirmed.
+
+What is sent is decided at the last moment, by one more look at the place: a plan may be old by the
+time its turn comes. An image is removed only if its deletion was planned by this process: after a
+restart a dirty row whose file is gone has to be gone for long enough once more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from snoopsync.clock import Clock
+from snoopsync.errors import CollectionError
+from snoopsync.folder import Folder
+from snoopsync.model import File, Gone, Place, Sight
+from snoopsync.planner import Action, Add, Delete, Update
+from snoopsync.protocol import ImageCollection
+from snoopsync.state.images import Outstanding, State
+from snoopsync.transfer import (
+    Deleted,
+    LookAgain,
+    Outcome,
+    Rejected,
+    Removal,
+    Transfer,
+    Trouble,
+    Uploaded,
+)
+from snoopsync.workers import Workers
+
+log = logging.getLogger("snoopsync.mirror")
+
+#: After these, in this order, an image that was refused is tried again; then the last one again.
+RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
+
+#: How often the collection is asked whether it takes the keys now.
+_CREDENTIALS_SECONDS = 60.0
+
+#: How long a row whose file is not the one that was planned for is left alone: it is being
+#: looked at again meanwhile.
+_SECOND_LOOK_SECONDS = 1.0
+
+#: How long a row is left alone whose file the configuration does not want any more.
+_UNWANTED_SECONDS = 3600.0
+
+
+@dataclass
+class Tally:
+    """What was done since it was last begun anew, in images."""
+
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+    renamed: int = 0
+    adopted: int = 0
+
+
+class Sender:
+    """Keeps the workers busy. Used by one thread. ``trouble`` is why nothing can be sent now, if
+    so; ``chatter`` is the level that single images are logged at. ``capacity`` is how many may be
+    on their way to the workers at once."""
+
+    def __init__(
+        self,
+        state: State,
+        folders: Mapping[str, Folder],
+        collection: ImageCollection,
+        transfer: Transfer,
+        workers: Workers,
+        capacity: int,
+        clock: Clock,
+    ) -> None:
+        self.trouble: CollectionError | None = None
+        self.tally = Tally()
+        self.chatter = logging.INFO
+        self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
+        self.on_landed: Callable[[], None] = lambda: None
+        self._state = state
+        self._folders = folders
+        self._collection = collection
+        self._transfer = transfer
+        self._workers = workers
+        self._capacity = capacity
+        self._clock = clock
+        self._condemned: set[str] = set()
+        self._removals: list[Removal] = []
+        self._flying: dict[str, Future[Outcome | None]] = {}
+        self._next_credentials = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """How many images are being sent or removed now."""
+        return len(self._flying)
+
+    def is_idle(self, present: Sequence[str]) -> bool:
+        """Is everything of these folders sent that can be sent now?"""
+        return not (self._flying or self._removals or self._outstanding(1, present))
+
+    def condemn(self, image_id: str) -> None:
+        """The image may be removed, once its row's turn has come."""
+        self._condemned.add(image_id)
+
+    def pardon(self, image_id: str) -> None:
+        """Something else was planned for it."""
+        self._condemned.discard(image_id)
+
+    def is_condemned(self, image_id: str) -> bool:
+        """Is its removal planned, and not done?"""
+        return image_id in self._condemned
+
+    def remove(self, removals: Iterable[Removal]) -> None:
+        """Remove these, whatever is on the disk."""
+        self._removals += removals
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Let the requests under way end, and write down what they did. False if some had not
+        ended by then: they are abandoned, and sent again after the next start."""
+        ended = self._workers.close(timeout_seconds)
+        self.collect()
+        return ended
+
+    # Sending.
+
+    def dispatch(self, present: Sequence[str], look: Callable[[Place], Sight]) -> list[Place]:
+        """Give the workers what these folders have to send. Returns the places that are not as
+        they were planned for, and that have to be looked at again."""
+        if self.trouble is not None and not self._is_over():
+            return []
+        # Few enough that none waits long in line.
+        room = self._capacity - len(self._flying)
+        while self._removals and room > 0:
+            removal = self._removals.pop()
+            self._fly(removal.image_id, partial(self._transfer.remove, removal))
+            room -= 1
+        if room <= 0:
+            return []
+        items = self._outstanding(room, present)
+        return [item.record.place for item in items if not self._send(item, look)]
+
+    def _outstanding(self, limit: int, present: Sequence[str]) -> list[Outstanding]:
+        return self._state.outstanding(limit, self._clock.now(), present, list(self._flying))
+
+    def _send(self, item: Outstanding, look: Callable[[Place], Sight]) -> bool:
+        record = item.record
+        folder = self._folders[record.place.folder]
+        if not folder.selection.wants(record.place.path):
+            self._pass_over(item)
+            return True
+        sight = look(record.place)
+        if isinstance(sight, File) and sight.fingerprint == record.seen:
+            self.pardon(record.image_id)
+            self._fly(record.image_id, partial(self._transfer.upload, folder, item))
+        elif isinstance(sight, Gone) and self.is_condemned(record.image_id):
+            removal = Removal(
+                record.image_id,
+                record.place,
+                item.mark,
+                record.submount,
+                item.attempts,
+                by_request=item.approved,
+            )
+            self._fly(
+                record.image_id, partial(self._transfer.delete, folder, removal, record.place)
+            )
+        elif isinstance(sight, File | Gone):
+            # Not what was planned for: it has to come to rest again first.
+            self._state.postpone(record.image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+            return False
+        else:
+            self._park(
+                Rejected(record.image_id, record.place, item.mark, item.attempts, sight.reason)
+            )
+        return True
+
+    def _pass_over(self, item: Outstanding) -> None:
+        """The configuration does not want this file any more, so nothing of it is sent. What was
+        sent once is remembered, for the day that it is wanted again."""
+        if item.record.sha256 is None:
+            self._state.forget(item.record.image_id)
+        else:
+            self._state.postpone(item.record.image_id, self._clock.now() + _UNWANTED_SECONDS)
+
+    def _fly(self, image_id: str, job: Callable[[], Outcome | None]) -> None:
+        future = self._workers.submit(job)
+        self._flying[image_id] = future
+        future.add_done_callback(lambda _: self.on_landed())
+
+    def _is_over(self) -> bool:
+        """Is the trouble over? Asked once in a while, by one small request."""
+        now = self._clock.monotonic()
+        if now < self._next_credentials:
+            return False
+        self._next_credentials = now + _CREDENTIALS_SECONDS
+        try:
+            self._collection.get_images(count=1)
+        except CollectionError as error:
+            self.trouble = error
+            return False
+        log.warning("the collection takes requests again")
+        self.trouble = None
+        return True
+
+    # Confirming.
+
+    def collect(self) -> list[Place]:
+        """Write down what the workers have brought back. Returns the places that have to be looked
+        at again."""
+        landed = [image_id for image_id, future in self._flying.items() if future.done()]
+        outcomes = [
+            future.result() for future in map(self._flying.pop, landed) if not future.cancelled()
+        ]
+        if not outcomes:
+            return []
+        done: list[Action] = []
+        doubtful: list[Place] = []
+        with self._state.transaction():
+            for outcome in outcomes:
+                match outcome:
+                    case Uploaded():
+                        done.append(self._confirm(outcome))
+                    case Deleted(removal):
+                        done.append(self._forget(removal))
+                    case LookAgain(image_id, place):
+                        doubtful += self._doubt(image_id, place)
+                    case Rejected():
+                        self._park(outcome)
+                    case Trouble(error):
+                        self.meet(error)
+        self.on_done(done)
+        return doubtful
+
+    def _confirm(self, uploaded: Uploaded) -> Action:
+        record = uploaded.record
+        self._state.confirm(uploaded.sent, self._clock.now())
+        file = File(record.seen, record.submount)
+        if record.sha256 is None:
+            self.tally.added += 1
+            log.log(self.chatter, "added %s", record.place)
+            return Add(record.place, record.image_id, file)
+        self.tally.updated += 1
+        log.log(self.chatter, "updated %s", record.place)
+        return Update(record.place, record.image_id, file)
+
+    def _forget(self, removal: Removal) -> Action:
+        self.pardon(removal.image_id)
+        if removal.mark is None:
+            self._state.forget(removal.image_id)
+        else:
+            self._state.removed(removal.image_id, removal.mark)
+        if removal.place is not None and not removal.by_request:
+            self._state.count_deletion(removal.place.folder, self._clock.now())
+        self.tally.deleted += 1
+        log.log(self.chatter, "deleted %s", removal.place or removal.image_id)
+        return Delete(removal.place, removal.image_id)
+
+    def _doubt(self, image_id: str, place: Place) -> list[Place]:
+        self._state.postpone(image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+        record = self._state.record(image_id)
+        # It may have been renamed while it was sent.
+        return [place] if record is None or record.place == place else [place, record.place]
+
+    def _park(self, rejected: Rejected) -> None:
+        delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
+        if rejected.mark is not None:
+            retry_at = self._clock.now() + delay
+            self._state.park(rejected.image_id, rejected.mark, rejected.reason, retry_at)
+        log.warning("%s: %s", rejected.place or rejected.image_id, rejected.reason)
+
+    def meet(self, error: CollectionError) -> None:
+        """Stop sending: the collection can't be used now."""
+        if self.trouble is None:
+            log.error("nothing can be sent now: %s", error)
+            self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
+        self.trouble = error

@@ -1,0 +1,272 @@
+"""The state file is lost, wholly or in part: disk and collection are enough to go on from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.protocol import ImageCollection
+from tests.faults import answers
+from tests.pictures import encode, photo
+from tests.world import ServedWorld, Shelf, World, fake_picture
+
+A, B, C, D = (fake_picture(number) for number in range(4))
+
+
+@pytest.fixture(params=[True, False], ids=["tells content", "tells no content"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """With a collection that gives a match's SHA-256, and with one that gives its rank alone."""
+    with ServedWorld(tmp_path, Shelf(tells_content=request.param)) as world:
+        yield world
+
+
+def mirror(world: World, files: dict[str, bytes]) -> dict[str, str]:
+    for path, data in files.items():
+        world.disk.write(path, data)
+    world.resync()
+    world.check_mirrored()
+    world.remote.forget_requests()
+    return {place.partition("/")[2]: image_id for place, image_id in world.ids().items()}
+
+
+def ids(world: World) -> dict[str, str]:
+    return {place.partition("/")[2]: image_id for place, image_id in world.ids().items()}
+
+
+def test_without_its_state_a_resync_finds_every_image_again(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "deep/er/b.jpg": B, "c.jpg": C})
+    world.lose_state()
+    report = world.resync()
+    assert (report.summary.adopted, report.summary.added, report.orphans) == (3, 0, 0)
+    assert ids(world) == before
+    assert world.remote.changes() == []
+    world.check_mirrored()
+
+
+def test_without_its_state_a_running_service_finds_every_image_again(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    with world.running() as live:
+        live.rest()
+    assert ids(world) == before
+    assert world.remote.changes() == []
+
+
+def test_a_damaged_state_is_as_good_as_a_lost_one(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.state_path.write_bytes(b"no database" * 1000)
+    world.resync()
+    assert ids(world) == before
+    assert world.remote.changes() == []
+
+
+def test_what_was_renamed_before_the_loss_keeps_its_id(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B, "album/c.jpg": C})
+    world.disk.rename("a.jpg", "z.jpg")
+    world.disk.rename("album", "moved")
+    world.resync()
+    world.remote.forget_requests()
+    world.lose_state()
+    world.resync()
+    assert ids(world) == {
+        "z.jpg": before["a.jpg"],
+        "b.jpg": before["b.jpg"],
+        "moved/c.jpg": before["album/c.jpg"],
+    }
+    assert world.remote.changes() == []
+
+
+def test_what_is_renamed_while_there_is_no_state_keeps_its_id(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    world.disk.rename("a.jpg", "z.jpg")
+    world.resync()
+    assert ids(world) == {"z.jpg": before["a.jpg"], "b.jpg": before["b.jpg"]}
+    assert world.remote.changes() == []
+
+
+def test_what_changed_while_there_is_no_state_is_sent_under_its_id(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    world.disk.write("a.jpg", C)
+    world.resync()
+    world.check_mirrored()
+    assert ids(world) == before
+    assert [(seen.method, seen.image_id) for seen in world.remote.changes()] == [
+        ("PUT", before["a.jpg"])
+    ]
+
+
+def test_a_new_picture_where_a_renamed_one_was_is_told_from_it(world: World) -> None:
+    mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.disk.rename("a.jpg", "z.jpg")
+    world.disk.write("a.jpg", C)
+    world.resync()
+    before = ids(world)
+    world.remote.forget_requests()
+    world.lose_state()
+    world.resync()
+    assert ids(world) == before
+    assert world.remote.changes() == []
+
+
+def test_each_of_several_copies_gets_its_own_image_back(world: World) -> None:
+    before = mirror(world, {f"{number}/copy.jpg": A for number in range(6)})
+    world.lose_state()
+    world.resync()
+    assert ids(world) == before
+    assert world.remote.changes() == []
+
+
+def test_what_was_removed_while_there_is_no_state_is_left_for_prune(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    world.disk.remove("a.jpg")
+    assert world.resync().orphans == 1
+    assert world.remote.changes() == []
+
+    report = world.resync(prune=True)
+    assert (report.summary.deleted, report.orphans) == (1, 0)
+    assert world.remote.ids() == {before["b.jpg"]}
+
+
+def test_an_old_copy_of_the_state_is_brought_up_to_date(world: World, tmp_path: Path) -> None:
+    mirror(world, {"kept.jpg": A, "renamed.jpg": B, "removed.jpg": C, "edited.jpg": D})
+    shutil.copytree(world.state_path.parent, tmp_path / "backup")
+    world.disk.rename("renamed.jpg", "z.jpg")
+    world.disk.remove("removed.jpg")
+    world.disk.write("edited.jpg", fake_picture(10))
+    world.disk.write("new.jpg", fake_picture(11))
+    world.disk.write("renamed.jpg", fake_picture(12))
+    world.resync()
+    world.check_mirrored()
+    before = ids(world)
+    world.remote.forget_requests()
+
+    world.lose_state()
+    shutil.copytree(tmp_path / "backup", world.state_path.parent)
+    world.resync()
+    world.check_mirrored()
+    assert ids(world) == before
+    assert {seen.image_id for seen in world.remote.changes()} <= {before["edited.jpg"]}
+
+
+def test_records_that_were_lost_are_adopted_beside_those_that_were_not(
+    world: World, tmp_path: Path
+) -> None:
+    mirror(world, {"a.jpg": A})
+    shutil.copytree(world.state_path.parent, tmp_path / "backup")
+    before = mirror(world, {"b.jpg": B, "c.jpg": A})
+    world.lose_state()
+    shutil.copytree(tmp_path / "backup", world.state_path.parent)
+    world.resync()
+    assert ids(world) == before
+    assert world.remote.changes() == []
+
+
+def test_a_rename_and_a_lost_record_at_once_are_both_understood(
+    world: World, tmp_path: Path
+) -> None:
+    mirror(world, {"a.jpg": A, "x.jpg": D})
+    shutil.copytree(world.state_path.parent, tmp_path / "backup")
+    before = mirror(world, {"b.jpg": B})
+    world.lose_state()
+    shutil.copytree(tmp_path / "backup", world.state_path.parent)
+    world.disk.rename("a.jpg", "z.jpg")
+    world.resync()
+    assert ids(world) == {
+        "z.jpg": before["a.jpg"],
+        "b.jpg": before["b.jpg"],
+        "x.jpg": before["x.jpg"],
+    }
+    assert world.remote.changes() == []
+
+
+def test_into_another_collection_behind_the_same_endpoint_everything_is_sent(
+    world: World,
+) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.remote.server.collection = Shelf()
+    world.remote.server.contents.clear()
+    report = world.resync()
+    assert report.summary.added == 2
+    world.check_mirrored()
+    assert ids(world) == before
+
+
+def test_an_image_that_was_deleted_behind_our_back_is_sent_again(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.remote.remove(before["a.jpg"])
+    report = world.resync()
+    assert report.summary.added == 1
+    world.check_mirrored()
+    assert ids(world) == before
+
+
+def test_an_image_that_is_gone_from_both_sides_is_forgotten(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.remote.remove(before["a.jpg"])
+    world.disk.remove("a.jpg")
+    world.resync()
+    assert world.remote.changes() == []
+    world.check_mirrored()
+
+
+def test_a_listing_that_misses_an_image_that_is_there_sends_nothing(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    shelf = world.remote.server.collection
+    assert isinstance(shelf, Shelf)
+    shelf.hidden.add(before["a.jpg"])
+    report = world.resync()
+    assert report.exit_code == 0
+    assert world.remote.changes() == []
+    assert ids(world) == before
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[bytes]:
+    return [encode(photo(seed, (160, 120))) for seed in range(4)]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[ImageCollection]:
+    collection = EmbeddedCollection(tmp_path / "collection" / "collection.sqlite3")
+    yield collection
+    collection.close()
+
+
+def test_real_pictures_are_found_again_by_searching(
+    tmp_path: Path, embedded: ImageCollection, photos: list[bytes]
+) -> None:
+    with ServedWorld(tmp_path, embedded) as world:
+        before = mirror(world, {f"{number}.jpg": data for number, data in enumerate(photos)})
+        smaller = encode(photo(0, (80, 60)))
+        before = mirror(world, {"smaller.jpg": smaller}) | before
+        world.disk.rename("1.jpg", "album/renamed.jpg")
+        world.lose_state()
+        report = world.resync()
+        assert report.summary.adopted == 5
+        assert world.remote.changes() == []
+        before["album/renamed.jpg"] = before.pop("1.jpg")
+        assert ids(world) == before
+
+
+def test_a_collection_that_fails_in_the_midst_of_it_loses_no_id(world: World) -> None:
+    """Without a whole comparison nothing new may be sent: it may be there under another ID."""
+    before = mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.disk.rename("a.jpg", "z.jpg")
+    world.lose_state()
+    world.remote.server.fault_for = lambda seen: answers(500) if "/search" in seen.path else None
+    with world.running() as live:
+        for _ in range(20):
+            live.step()
+        assert world.remote.changes() == []
+        world.remote.server.fault_for = lambda seen: None
+        live.reconcile()
+        live.rest()
+    assert ids(world) == {"z.jpg": before["a.jpg"], "b.jpg": before["b.jpg"]}
+    assert world.remote.changes() == []

@@ -1,0 +1,323 @@
+"""The state file survives what happens to files: being killed, being damaged, being upgraded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.model import File, Fingerprint, Place, image_ids
+from snoopsync.planner import Add
+from snoopsync.state.database import Database, move_aside
+from snoopsync.state.images import FolderRow, Sent, State
+from snoopsync.state.pairs import Pairs
+from snoopsync.state.schema import STEPS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with closing(Database(path)) as database:
+        yield database
+
+
+def test_it_is_its_owners_alone_and_so_is_its_directory(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "state.sqlite3"
+    Database(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_every_commit_is_on_the_disk_before_it_returns(database: Database) -> None:
+    assert database.one("PRAGMA journal_mode") == "wal"
+    full = 2
+    assert database.one("PRAGMA synchronous") == full
+
+
+@pytest.mark.parametrize("name", ["a?mode=ro#b%20c", "caf\u00e9 \u732b", os.fsdecode(b"\xff.db")])
+def test_its_path_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with closing(Database(tmp_path / name)) as database:
+        State(database).set_fact("collection", "1")
+    with closing(Database(tmp_path / name, readonly=True)) as database:
+        assert State(database).fact("collection") == "1"
+
+
+def test_a_transaction_is_all_or_nothing_with_those_inside_it(database: Database) -> None:
+    state = State(database)
+    with pytest.raises(KeyError), database.transaction():
+        state.set_fact("outer", "1")
+        with database.transaction():
+            state.set_fact("inner", "1")
+        raise KeyError
+    assert state.fact("outer") is None
+    assert state.fact("inner") is None
+    with database.transaction():
+        state.set_fact("outer", "2")
+    assert state.fact("outer") == "2"
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(database: Database) -> None:
+    """Else all that comes after would join it, and never be written."""
+    database.change("PRAGMA foreign_keys = ON")
+    database.change("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    database.change(
+        "CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
+    )
+    with pytest.raises(StateError), database.transaction():
+        database.change("INSERT INTO child VALUES (1)")
+    with database.transaction():
+        State(database).set_fact("after", "1")
+    with closing(Database(database.path, readonly=True)) as reader:
+        assert State(reader).fact("after") == "1"
+        assert reader.one("SELECT count(*) FROM child") == 0
+
+
+def test_threads_take_turns(database: Database) -> None:
+    """No statement of one thread falls into another's transaction."""
+    state = State(database)
+
+    def count(name: str) -> None:
+        for _ in range(50):
+            with database.transaction():
+                state.set_fact(name, str(int(state.fact(name) or 0) + 1))
+
+    threads = [threading.Thread(target=count, args=("all",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state.fact("all") == "200"
+
+
+# Who else uses the file.
+
+
+def test_it_can_be_read_beside_its_writer_who_is_not_held_up(path: Path) -> None:
+    with closing(Database(path)) as writer, closing(Database(path, readonly=True)) as reader:
+        State(writer).set_fact("a", "1")
+        assert State(reader).fact("a") == "1"
+        with writer.transaction():
+            State(writer).set_fact("a", "2")
+            assert State(reader).fact("a") == "1"
+        assert State(reader).fact("a") == "2"
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    Database(path).close()
+    with closing(Database(path, readonly=True)) as reader, pytest.raises(StateError):
+        State(reader).set_fact("a", "1")
+
+
+def test_a_reader_makes_no_file(path: Path) -> None:
+    with pytest.raises(StateError, match=r"state\.sqlite3"):
+        Database(path, readonly=True)
+    assert not path.exists()
+
+
+def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+        with closing(Database.scratch(path)) as copy:
+            State(copy).set_fact("a", "2")
+            assert State(copy).fact("a") == "2"
+        assert State(database).fact("a") == "1"
+
+
+def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
+    with closing(Database.scratch(path)) as copy:
+        assert State(copy).folders() == []
+    assert not path.exists()
+
+
+# Versions.
+
+
+def test_a_new_file_has_the_newest_version(database: Database) -> None:
+    assert database.one("PRAGMA user_version") == len(STEPS)
+
+
+def test_an_older_file_is_upgraded_step_by_step(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    step = "ALTER TABLE fact ADD COLUMN since REAL; CREATE TABLE extra (a INTEGER) STRICT;"
+    monkeypatch.setattr("snoopsync.state.database.STEPS", (*STEPS, step))
+    with pytest.raises(StateError, match="older format"):
+        Database(path, readonly=True)
+    with closing(Database(path)) as database:
+        assert database.one("PRAGMA user_version") == len(STEPS) + 1
+        assert database.query("SELECT name, value, since FROM fact") == [("kept", "1", None)]
+        assert database.query("SELECT * FROM extra") == []
+    Database(path).close()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    bad = "CREATE TABLE extra (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"
+    with monkeypatch.context() as patched:
+        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, bad))
+        with pytest.raises(StateError):
+            Database(path)
+    with closing(Database(path)) as database:
+        assert State(database).fact("kept") == "1"
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+    with closing(Database(path)) as database:
+        database.change(f"PRAGMA user_version = {len(STEPS) + 1}")
+    before = path.read_bytes()
+    for readonly in (False, True):
+        with pytest.raises(StateTooNew, match="upgrade snoopsync"):
+            Database(path, readonly=readonly)
+    assert path.read_bytes() == before
+
+
+def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE bookmark (url TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="another program") as raised:
+        Database(path)
+    assert not isinstance(raised.value, StateDamaged)
+    assert path.read_bytes() == before
+
+
+# Damage.
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a state file with some of everything in it."""
+    path = tmp_path_factory.mktemp("sound") / "state.sqlite3"
+    with closing(Database(path)) as database:
+        fill(database)
+    return path.read_bytes()
+
+
+def fill(database: Database) -> None:
+    state = State(database)
+    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2))
+    places = [Place("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
+    state.apply(
+        [
+            Add(place, next(image_ids("nas", place)), File(Fingerprint(i, 2, 3, 4)))
+            for i, place in enumerate(places)
+        ],
+        now=1.0,
+    )
+    for item in state.outstanding(100, 1.0, ["photos"]):
+        state.confirm(Sent(item.record.image_id, item.mark, b"x" * 32, None), now=2.0)
+
+
+def use(database: Database) -> None:
+    state, pairs = State(database), Pairs(database)
+    state.folders()
+    state.counts()
+    list(state.images())
+    state.known("photos", b"1")
+    state.places_below("photos", b"3")
+    state.outstanding(100, 3.0, ["photos"])
+    place = Place("photos", b"new.jpg")
+    state.apply([Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0)
+    for record in state.records_in("photos")[:20]:
+        state.forget(record.image_id)
+    pairs.listed(everything=True)
+    pairs.due(50)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_damaged_file_is_called_damaged_or_works(path: Path, sound: bytes, seed: int) -> None:
+    """Whatever byte it is, no other error comes out. That of a version that is too new is one: it
+    can't be told from the truth."""
+    dice = random.Random(seed)
+    damaged = bytearray(sound)
+    where = dice.choice([100, 4096, len(sound)])  # the header, the tables' definitions, anywhere
+    for _ in range(dice.choice([1, 1, 8, 64])):
+        damaged[dice.randrange(where)] = dice.randrange(256)
+    if seed % 7 == 0:
+        del damaged[dice.randrange(len(damaged)) :]
+    path.write_bytes(damaged)
+    with contextlib.suppress(StateDamaged, StateTooNew), closing(Database(path)) as database:
+        use(database)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to look like one" * 20, b"\0" * 8192]
+)
+def test_what_is_no_database_is_damaged(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(StateDamaged, match="is damaged"):
+        Database(path)
+
+
+def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
+    journal = path.with_name("state.sqlite3-wal")
+    path.write_bytes(b"damaged")
+    journal.write_bytes(b"journal")
+    aside = move_aside(path, "damaged-1")
+    assert aside.read_bytes() == b"damaged"
+    assert aside.with_name(aside.name + "-wal").read_bytes() == b"journal"
+    assert not path.exists()
+    assert not journal.exists()
+    Database(path).close()
+
+
+@pytest.mark.parametrize("name", ["directory", "file/state.sqlite3"])
+def test_a_path_that_cannot_be_used_is_an_error_for_people(tmp_path: Path, name: str) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match=name):
+        Database(tmp_path / name)
+
+
+# Being killed.
+
+WRITER = """
+import sys
+from pathlib import Path
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+
+state = State(Database(Path(sys.argv[1])))
+for number in range(1_000_000):
+    with state.transaction():
+        state.set_fact("first", str(number))
+        state.set_fact("second", str(number))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("commits", [1, 17])
+def test_what_was_committed_is_there_after_a_kill(path: Path, commits: int) -> None:
+    """kill -9 at any moment: all that the writer said it had committed, and no half of anything."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        said = [int(next(writer.stdout)) for _ in range(commits)][-1]
+        writer.send_signal(signal.SIGKILL)
+        said = max([said, *(int(line) for line in writer.stdout if line.endswith("\n"))])
+    with closing(Database(path)) as database:
+        state = State(database)
+        assert state.fact("first") == state.fact("second")
+        assert int(state.fact("first") or -1) >= said

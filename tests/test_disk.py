@@ -1,0 +1,120 @@
+"""The disk is read whatever the names are: longer than a call takes, and no text at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snoopsync.disk import Disk
+
+ODD_NAMES = [
+    b"\xff\xfe.jpg",
+    b"a\nb.jpg",
+    "\u00e9.jpg".encode(),
+    "e\u0301.jpg".encode(),
+    b"x" * 255,
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> bytes:
+    return os.fsencode(tmp_path)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[bytes]:
+    """A directory whose path is longer than the 4,096 bytes that a call takes."""
+    name = b"d" * 250
+    top = tmp_path / "deep"
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    path = os.fsencode(top)
+    while len(path) < 5000:
+        os.mkdir(name, dir_fd=descriptor)
+        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor, path = below, path + b"/" + name
+    file = os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
+    os.write(file, b"deep down")
+    os.close(file)
+    os.close(descriptor)
+    yield path
+    shutil.rmtree(top)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+
+
+def test_a_path_that_is_too_long_for_a_call_is_looked_at(deep: bytes) -> None:
+    with pytest.raises(OSError, match="name too long"):
+        os.lstat(deep)
+    disk = Disk()
+    assert disk.lstat(deep + b"/a.jpg").st_size == len(b"deep down")
+    with pytest.raises(FileNotFoundError):
+        disk.lstat(deep + b"/b.jpg")
+
+
+def test_a_directory_that_is_too_deep_for_a_call_is_listed(deep: bytes) -> None:
+    with Disk().entries(deep) as entries:
+        sizes = {os.fsencode(entry.name): entry.stat().st_size for entry in entries}
+    assert sizes == {b"a.jpg": len(b"deep down")}
+
+
+def test_a_file_that_is_too_deep_for_a_call_is_read(deep: bytes) -> None:
+    with Disk().open(deep + b"/a.jpg") as file:
+        assert file.read() == b"deep down"
+
+
+def test_deep_paths_leave_no_descriptor_open(deep: bytes) -> None:
+    disk = Disk()
+    before = open_descriptors()
+    disk.lstat(deep + b"/a.jpg")
+    with disk.entries(deep):
+        pass
+    disk.open(deep + b"/a.jpg").close()
+    for missing in (deep + b"/b.jpg", deep + b"/" + b"e" * 250 + b"/b.jpg"):
+        with pytest.raises(FileNotFoundError):
+            disk.open(missing)
+    assert open_descriptors() == before
+
+
+def test_a_name_that_is_too_long_for_the_file_system_is_an_error_like_any(root: bytes) -> None:
+    with pytest.raises(OSError, match="name too long"):
+        Disk().lstat(root + b"/" + b"x" * 256)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_name_is_found_looked_at_and_opened(root: bytes, name: bytes) -> None:
+    path = root + b"/" + name
+    Path(os.fsdecode(path)).write_bytes(b"picture")
+    disk = Disk()
+    with disk.entries(root) as entries:
+        assert [entry.name for entry in entries] == [name]
+    assert disk.lstat(path).st_size == 7
+    with disk.open(path) as file:
+        assert file.read() == b"picture"
+
+
+def test_a_symbolic_link_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"not in the folder")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        Disk().open(os.fsencode(tmp_path / "a.jpg"))
+
+
+def test_a_fifo_is_opened_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with Disk().open(os.fsencode(tmp_path / "a.jpg")) as file:
+        assert file.read() == b""
+
+
+def test_a_directory_in_a_files_place_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    before = open_descriptors()
+    with pytest.raises(IsADirectoryError):
+        Disk().open(os.fsencode(tmp_path))
+    assert open_descriptors() == before

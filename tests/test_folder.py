@@ -1,0 +1,407 @@
+"""What is in a folder, and that nothing in it is called gone without proof."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from snoopsync.disk import Disk
+from snoopsync.errors import FolderMissing
+from snoopsync.folder import Folder
+from snoopsync.model import File, Fingerprint, Gone, Unclear
+from snoopsync.selection import Selection
+
+ERRORS = [errno.EACCES, errno.EIO, errno.ESTALE]
+
+
+class FailingDisk(Disk):
+    """A disk on which one call fails: the ``nth`` from when it is armed."""
+
+    def __init__(self, error: int = errno.EIO) -> None:
+        self.error = error
+        self.calls = 0
+        self.nth = 0
+        self.before_call: Callable[[int], None] = lambda call: None
+
+    def arm(self, nth: int) -> None:
+        self.calls, self.nth = 0, nth
+
+    def _call(self, path: bytes) -> None:
+        self.calls += 1
+        self.before_call(self.calls)
+        if self.calls == self.nth:
+            raise OSError(self.error, os.strerror(self.error), path)
+
+    def lstat(self, path: bytes) -> os.stat_result:
+        self._call(path)
+        return super().lstat(path)
+
+    def stat(self, path: bytes) -> os.stat_result:
+        self._call(path)
+        return super().stat(path)
+
+    @contextmanager
+    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
+        self._call(path)
+        with super().entries(path) as entries:
+            yield entries
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    (root / "2024" / "june").mkdir(parents=True)
+    (root / "2024" / "june" / "a.jpg").write_bytes(b"picture")
+    (root / "top.jpg").write_bytes(b"top")
+    return root
+
+
+def armed(root: Path, disk: Disk | None = None) -> Folder:
+    folder = Folder("photos", os.fsencode(root), Selection(None, ()), disk)
+    folder.identity = folder.identify()
+    return folder
+
+
+FILE = b"2024/june/a.jpg"
+
+
+# What is there.
+
+
+def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_enter(
+    root: Path,
+) -> None:
+    (root / "notes.txt").touch()
+    (root / "link.jpg").symlink_to(root / "top.jpg")
+    (root / "links").symlink_to(root / "2024")
+    os.mkfifo(root / "fifo.jpg")
+    (root / "directory.jpg").mkdir()
+    listing = armed(root).list_directory(b"")
+    assert listing.files == {b"top.jpg": tuple(Fingerprint.of((root / "top.jpg").lstat()))}
+    assert sorted(listing.directories) == [b"2024", b"directory.jpg"]
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"a\nb.jpg", b"x" * 251 + b".jpg"])
+def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> None:
+    path = os.fsencode(root) + b"/2024/" + name
+    Path(os.fsdecode(path)).write_bytes(b"odd")
+    folder = armed(root)
+    assert name in folder.list_directory(b"2024").files
+    assert isinstance(folder.look(b"2024/" + name), File)
+    with folder.open(b"2024/" + name) as file:
+        assert file.read() == b"odd"
+    Path(os.fsdecode(path)).unlink()
+    assert folder.prove_gone(b"2024/" + name, submount=False) == Gone()
+
+
+def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    folder = armed(root)
+    name, path = b"d" * 250, b""
+    descriptor = os.open(root, os.O_RDONLY)
+    while len(path) < 5000:
+        os.mkdir(name, dir_fd=descriptor)
+        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor, path = below, path + b"/" + name if path else name
+    os.close(os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+
+    fingerprint = folder.look(path + b"/a.jpg")
+    assert isinstance(fingerprint, File)
+    assert folder.list_directory(path).files == {b"a.jpg": tuple(fingerprint.fingerprint)}
+    with folder.open(path + b"/a.jpg") as file:
+        assert file.read() == b""
+    assert folder.prove_gone(path + b"/a.jpg", submount=False) == fingerprint
+    os.unlink(b"a.jpg", dir_fd=descriptor)
+    os.close(descriptor)
+    assert folder.prove_gone(path + b"/a.jpg", submount=False) == Gone()
+    shutil.rmtree(root)
+
+
+def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    folder = armed(tmp_path / "link")
+    assert isinstance(folder.look(FILE), File)
+    (root / "linked").symlink_to(root / "2024")
+    assert folder.look(b"linked/june/a.jpg") == Gone()
+
+
+def test_the_fingerprint_is_what_lstat_says(root: Path) -> None:
+    stat = (root / os.fsdecode(FILE)).lstat()
+    assert armed(root).look(FILE) == File(
+        Fingerprint(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    )
+
+
+def test_a_batch_of_looks_sees_each_directory_once(root: Path) -> None:
+    disk = FailingDisk()
+    folder = armed(root, disk)
+    cache: dict[bytes, object] = {}
+    folder.look(b"2024/june/a.jpg", cache)  # type: ignore[arg-type]  # only passed on
+    disk.arm(0)
+    folder.look(b"2024/june/b.jpg", cache)  # type: ignore[arg-type]  # only passed on
+    assert disk.calls == 1
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: None])
+def test_a_folder_that_is_no_directory_is_missing(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "photos"
+    make(path)
+    folder = Folder("photos", os.fsencode(path), Selection(None, ()))
+    with pytest.raises(FolderMissing, match="photos"):
+        folder.identify()
+    assert not folder.is_present()
+
+
+# What is gone: the situations in which it is proven.
+
+
+def unlink(root: Path) -> None:
+    (root / os.fsdecode(FILE)).unlink()
+
+
+def remove_its_directories(root: Path) -> None:
+    shutil.rmtree(root / "2024")
+
+
+def become_a_symlink(root: Path) -> None:
+    (root / os.fsdecode(FILE)).unlink()
+    (root / os.fsdecode(FILE)).symlink_to(root / "top.jpg")
+
+
+def become_a_directory(root: Path) -> None:
+    (root / os.fsdecode(FILE)).unlink()
+    (root / os.fsdecode(FILE)).mkdir()
+
+
+def become_a_fifo(root: Path) -> None:
+    (root / os.fsdecode(FILE)).unlink()
+    os.mkfifo(root / os.fsdecode(FILE))
+
+
+def parent_becomes_a_symlink(root: Path) -> None:
+    (root / "2024").rename(root.parent / "elsewhere")
+    (root / "2024").symlink_to(root.parent / "elsewhere")
+
+
+def parent_becomes_a_file(root: Path) -> None:
+    shutil.rmtree(root / "2024")
+    (root / "2024").write_bytes(b"a file now")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        unlink,
+        remove_its_directories,
+        become_a_symlink,
+        become_a_directory,
+        become_a_fifo,
+        parent_becomes_a_symlink,
+        parent_becomes_a_file,
+    ],
+)
+def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there(
+    root: Path, change: Callable[[Path], None]
+) -> None:
+    folder = armed(root)
+    change(root)
+    assert folder.prove_gone(FILE, submount=False) == Gone()
+
+
+def test_a_file_that_is_there_is_not_gone(root: Path) -> None:
+    folder = armed(root)
+    assert folder.prove_gone(FILE, submount=False) == folder.look(FILE)
+    assert isinstance(folder.look(FILE), File)
+
+
+# What is gone: the situations in which it is not.
+
+
+def folder_renamed_away(root: Path) -> None:
+    root.rename(root.with_name("away"))
+
+
+def folder_replaced(root: Path) -> None:
+    root.rename(root.with_name("away"))
+    root.mkdir()
+
+
+def folder_becomes_a_file(root: Path) -> None:
+    shutil.rmtree(root)
+    root.touch()
+
+
+def folder_becomes_a_link_to_nothing(root: Path) -> None:
+    shutil.rmtree(root)
+    root.symlink_to("nothing")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [folder_renamed_away, folder_replaced, folder_becomes_a_file, folder_becomes_a_link_to_nothing],
+)
+def test_nothing_is_gone_from_a_folder_that_is_not_the_one_it_was(
+    root: Path, change: Callable[[Path], None]
+) -> None:
+    folder = armed(root)
+    change(root)
+    assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+
+
+def test_nothing_is_gone_from_a_folder_that_was_never_known(root: Path) -> None:
+    folder = Folder("photos", os.fsencode(root), Selection(None, ()))
+    unlink(root)
+    assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+
+
+def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(root: Path) -> None:
+    """At whichever call it happens, and whether or not the old one comes back."""
+    disk = FailingDisk()
+    folder = armed(root, disk)
+    away = root.with_name("away")
+    other = root.with_name("other")
+    other.mkdir()
+    disk.arm(0)
+    folder.prove_gone(FILE, submount=False)
+    for nth in range(1, disk.calls + 1):
+
+        def swap(call: int, at: int = nth) -> None:
+            if call == at:
+                root.rename(away)
+                other.rename(root)
+
+        disk.before_call = swap
+        disk.arm(0)
+        sight = folder.prove_gone(FILE, submount=False)
+        disk.before_call = lambda call: None
+        assert not isinstance(sight, Gone), f"swapped before call {nth}"
+        root.rename(other)
+        away.rename(root)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("change", [unlink, remove_its_directories])
+def test_an_error_at_any_call_of_the_proof_proves_nothing(
+    root: Path, change: Callable[[Path], None], error: int
+) -> None:
+    disk = FailingDisk(error)
+    folder = armed(root, disk)
+    change(root)
+    disk.arm(0)
+    assert folder.prove_gone(FILE, submount=False) == Gone()
+    calls = disk.calls
+    assert calls >= 8
+    for nth in range(1, calls + 1):
+        disk.arm(nth)
+        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear), f"call {nth}"
+
+
+class SecretiveDisk(Disk):
+    """A disk on which everything can be looked at, and one directory can't be listed."""
+
+    def __init__(self, directory: bytes, *, opens: bool) -> None:
+        self.directory = directory
+        self.opens = opens
+
+    @contextmanager
+    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
+        if not path.endswith(self.directory):
+            with super().entries(path) as entries:
+                yield entries
+        elif self.opens:
+            yield self._failing(path)
+        else:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    def _failing(self, path: bytes) -> Iterator[os.DirEntry[bytes]]:
+        raise OSError(errno.EIO, "Input/output error", path)
+        yield  # a generator: it fails when it is asked for the first entry
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_nothing_is_gone_from_a_directory_that_cannot_be_listed(root: Path, opens: bool) -> None:
+    folder = armed(root, SecretiveDisk(b"/june", opens=opens))
+    unlink(root)
+    assert folder.look(FILE) == Gone()
+    sight = folder.prove_gone(FILE, submount=False)
+    assert isinstance(sight, Unclear)
+    assert "can't be listed" in sight.reason
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_at_any_call_of_a_look_is_unclear(root: Path, error: int) -> None:
+    disk = FailingDisk(error)
+    folder = armed(root, disk)
+    disk.arm(0)
+    folder.look(FILE)
+    for nth in range(1, disk.calls + 1):
+        disk.arm(nth)
+        sight = folder.look(FILE)
+        assert isinstance(sight, Unclear)
+        assert os.strerror(error) in sight.reason
+
+
+def test_a_directory_that_cannot_be_listed_is_an_error_and_not_empty(root: Path) -> None:
+    disk = FailingDisk(errno.EACCES)
+    folder = armed(root, disk)
+    disk.arm(1)
+    with pytest.raises(PermissionError):
+        folder.list_directory(b"2024/june")
+
+
+@contextmanager
+def mounted(path: Path) -> Iterator[None]:
+    """An empty file system of its own is mounted here."""
+    command = ["mount", "-t", "tmpfs", "tmpfs", str(path)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting takes root, and a machine that lets it")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_file_that_a_mount_hides_is_not_gone(root: Path) -> None:
+    folder = armed(root)
+    with mounted(root / "2024"):
+        assert folder.look(FILE) == Gone()
+        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+    assert isinstance(folder.prove_gone(FILE, submount=False), File)
+
+
+def test_a_file_of_a_disk_that_was_unmounted_is_not_gone(root: Path) -> None:
+    folder = armed(root)
+    (root / "disk").mkdir()
+    with mounted(root / "disk"):
+        (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
+        sight = folder.look(b"disk/a.jpg")
+        assert isinstance(sight, File)
+        assert sight.submount
+        (root / "disk" / "a.jpg").unlink()
+        assert folder.prove_gone(b"disk/a.jpg", submount=True) == Gone()
+        (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
+    assert folder.look(b"disk/a.jpg") == Gone()
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", submount=True), Unclear)
+    (root / "disk").rmdir()
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", submount=True), Unclear)
+
+
+def test_a_folder_that_is_mounted_over_is_another_one(root: Path) -> None:
+    folder = armed(root)
+    with mounted(root):
+        assert not folder.is_present()
+        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+    assert folder.is_present()

@@ -1,0 +1,225 @@
+"""What is gathered for the planner: all that may matter, and not a byte more than it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from snoopsync.disk import Disk
+from snoopsync.folder import Folder
+from snoopsync.gather import Gatherer
+from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
+from snoopsync.planner import Add, Remote, World
+from snoopsync.selection import Selection
+from snoopsync.state.database import Database
+from snoopsync.state.images import Sent, State
+from tests.world import DiskFolder, InlineWorkers, Shelf, fake_picture
+
+A, B, C = (fake_picture(number) for number in range(3))
+
+
+class CountingDisk(Disk):
+    """Remembers which files were opened, and does something then."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    def open(self, path: bytes) -> BinaryIO:
+        self.opened.append(os.fsdecode(path.rpartition(b"/")[2]))
+        return super().open(path)
+
+
+class Scene:
+    """Two folders, and what is known of them."""
+
+    def __init__(self, base: Path, database: Database) -> None:
+        self.edge = CountingDisk()
+        self.state = State(database)
+        self.disks, self.folders = {}, {}
+        for name in ("photos", "scans"):
+            self.disks[name] = DiskFolder(base / name)
+            self.disks[name].root.mkdir()
+            path = os.fsencode(base / name)
+            self.folders[name] = Folder(name, path, Selection(None, ()), self.edge)
+            self.folders[name].identity = self.folders[name].identify()
+        self.disk = self.disks["photos"]
+        self.gatherer = Gatherer("tester", self.folders, self.state, InlineWorkers(1, "read"))
+
+    def know(self, path: str) -> None:
+        """This file is mirrored."""
+        place, data = at(path), self.disk.read(path)
+        image_id = f"tester.{path}"
+        file = self.sight(path)
+        assert isinstance(file, File)
+        self.state.apply([Add(place, image_id, file)], 0.0)
+        self.state.confirm(Sent(image_id, 1, hashlib.sha256(data).digest(), None), 0.0)
+
+    def sight(self, path: str) -> Sight:
+        return self.folders["photos"].look(os.fsencode(path))
+
+    def gather(
+        self, *paths: str, arriving: Mapping[int, tuple[Place, File]] | None = None
+    ) -> World:
+        sights = {at(path): self.sight(path) for path in paths}
+        gone = frozenset(place for place, sight in sights.items() if isinstance(sight, Gone))
+        return self.gatherer.gather(sights, gone, lambda: arriving or {})
+
+
+def at(path: str, folder: str = "photos") -> Place:
+    return Place(folder, os.fsencode(path))
+
+
+def digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with closing(Database(tmp_path / "state.sqlite3")) as database:
+        yield Scene(tmp_path, database)
+
+
+def test_a_ring_of_renames_is_gathered_from_any_of_its_places(scene: Scene) -> None:
+    for name, data in (("a.jpg", A), ("b.jpg", B), ("c.jpg", C)):
+        scene.disk.write(name, data)
+        scene.know(name)
+    scene.disk.swap("a.jpg", "b.jpg")
+    scene.disk.swap("b.jpg", "c.jpg")
+    world = scene.gather("b.jpg")
+    assert world.asked == {at("b.jpg")}
+    assert set(world.records) == {at("a.jpg"), at("b.jpg"), at("c.jpg")}
+
+
+def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.rename("a.jpg", "z.jpg")
+    world = scene.gather("z.jpg")
+    assert world.sights[at("a.jpg")] == Gone()
+
+
+def test_the_place_of_the_same_content_is_looked_at(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.copy("a.jpg", "z.jpg")
+    scene.disk.remove("a.jpg")
+    world = scene.gather("z.jpg")
+    assert world.sights[at("a.jpg")] == Gone()
+    assert world.hashes[at("z.jpg")] == digest(A)
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_file_that_has_not_come_to_rest_is_where_its_record_went(
+    scene: Scene, replaced: bool
+) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.rename("a.jpg", "z.jpg")
+    if replaced:
+        scene.disk.write("a.jpg", B)
+    file = scene.sight("z.jpg")
+    assert isinstance(file, File)
+    world = scene.gather("a.jpg", arriving={file.fingerprint.inode: (at("z.jpg"), file)})
+    assert world.sights[at("z.jpg")] == file
+    assert world.asked == {at("a.jpg")}
+
+
+def test_a_directory_that_was_renamed_is_not_read(scene: Scene) -> None:
+    for number in range(5):
+        scene.disk.write(f"x/{number}.jpg", fake_picture(number))
+        scene.know(f"x/{number}.jpg")
+    scene.disk.rename("x", "y")
+    scene.gather(*[f"y/{number}.jpg" for number in range(5)])
+    assert scene.edge.opened == []
+
+
+def test_a_new_file_is_read_only_if_its_size_is_known(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.write("longer.jpg", A + b"longer")
+    scene.disk.write("as-long.jpg", B)
+    scene.gather("longer.jpg", "as-long.jpg")
+    assert scene.edge.opened == ["as-long.jpg"]
+
+
+def test_a_touched_file_is_read(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.touch("a.jpg")
+    assert scene.gather("a.jpg").hashes == {at("a.jpg"): digest(A)}
+
+
+def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.write("b.jpg", B)
+    sights = {at("b.jpg"): scene.sight("b.jpg")}
+    scene.disk.write("b.jpg", C)
+    world = scene.gatherer.gather(sights, frozenset(), dict)
+    assert world.asked == frozenset()
+    assert at("b.jpg") not in world.sights
+
+
+def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> None:
+    scene.disk.write("a.jpg", A)
+    scene.know("a.jpg")
+    scene.disk.remove("a.jpg")
+    sights = {at("a.jpg"): scene.sight("a.jpg")}
+    scene.disk.root.rename(scene.disk.root.with_name("away"))
+    world = scene.gatherer.gather(sights, frozenset(sights), dict)
+    assert isinstance(world.sights[at("a.jpg")], Unclear)
+
+
+def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
+    """Here the file was on a disk below the folder, that is not mounted now."""
+    scene.disk.write("disk/a.jpg", A)
+    seen = Fingerprint.of((scene.disk.root / "disk/a.jpg").lstat())
+    scene.state.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=True))], 0.0)
+    scene.disk.remove("disk/a.jpg")
+    assert isinstance(scene.sight("disk/a.jpg"), Gone)
+    assert isinstance(scene.gather("disk/a.jpg").sights[at("disk/a.jpg")], Unclear)
+
+
+# With the collection's listing.
+
+
+def test_files_that_may_be_new_are_searched_for(scene: Scene) -> None:
+    shelf = Shelf()
+    for name, data in (("known.jpg", A), ("replaced.jpg", B)):
+        scene.disk.write(name, data)
+        scene.know(name)
+    scene.disk.replace("replaced.jpg", C)
+    scene.disk.write("new.jpg", C)
+    for image_id in ("tester.one", "tester.two", "somebody.else"):
+        with (scene.disk.root / "new.jpg").open("rb") as file:
+            shelf.add_image(file, image_id)
+    remote = Remote(unclaimed=frozenset(["tester.one", "tester.two"]))
+    world = scene.gather("known.jpg", "replaced.jpg", "new.jpg")
+    world = scene.gatherer.with_remote(world, remote, shelf)
+    assert world.remote is not None
+    assert world.remote.matches == {
+        at("new.jpg"): ["tester.one", "tester.two"],
+        at("replaced.jpg"): ["tester.one", "tester.two"],
+    }
+
+
+def test_without_unclaimed_images_nothing_is_searched_for(scene: Scene) -> None:
+    scene.disk.write("new.jpg", A)
+    world = scene.gatherer.with_remote(scene.gather("new.jpg"), Remote(), Shelf())
+    assert world.remote is not None
+    assert world.remote.matches == {}
+    assert scene.edge.opened == []
+
+
+def test_a_search_that_is_refused_matches_nothing(scene: Scene) -> None:
+    scene.disk.write("new.jpg", b"no picture")
+    remote = Remote(unclaimed=frozenset(["tester.one"]))
+    world = scene.gatherer.with_remote(scene.gather("new.jpg"), remote, Shelf())
+    assert world.remote is not None
+    assert world.remote.matches == {at("new.jpg"): []}

@@ -1,0 +1,41 @@
+"""Which deletions are too many to be sent unasked."""
+
+from __future__ import annotations
+
+import pytest
+
+from snoopsync.hold import Losses, must_hold
+
+
+@pytest.mark.parametrize(
+    ("images", "sent", "coming", "held"),
+    [
+        (1000, 0, 100, False),  # as many as the percentage allows
+        (1000, 0, 101, True),
+        (100, 0, 50, False),  # as many as the count allows
+        (100, 0, 51, True),
+        (100, 0, 90, True),
+        (60, 40, 10, False),  # what was sent counts, and so does the folder as it was
+        (60, 40, 11, True),
+        (10, 0, 10, True),  # nothing would be left
+        (9, 0, 9, False),  # of a folder that is small
+        (4, 6, 4, True),  # emptied bit by bit
+        (5, 5, 4, False),
+        (0, 0, 0, False),
+    ],
+)
+def test_held_are_more_than_both_limits_and_whatever_empties_a_folder(
+    images: int, sent: int, coming: int, held: bool
+) -> None:
+    assert must_hold(Losses(images, sent, coming), count=50, percent=10) == held
+
+
+def test_the_share_is_of_what_the_folder_had_when_the_window_began() -> None:
+    assert Losses(images=60, sent=40, coming=10).percent == 50.0
+    assert Losses(images=0, sent=0, coming=0).percent == 0.0
+
+
+def test_with_a_count_of_nothing_only_the_percentage_decides() -> None:
+    assert not must_hold(Losses(1000, 0, 100), count=0, percent=10)
+    assert must_hold(Losses(1000, 0, 101), count=0, percent=10)
+    assert must_hold(Losses(5, 0, 1), count=0, percent=0)

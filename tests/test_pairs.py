@@ -1,0 +1,167 @@
+"""Duplicates are remembered as pairs, and each is told of once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.alerts import Pair
+from snoopsync.model import File, Fingerprint, Place
+from snoopsync.planner import Add, Update
+from snoopsync.state.database import Database
+from snoopsync.state.images import Sent, State
+from snoopsync.state.pairs import Due, Pairs, PairState, Side
+
+AB = Pair("nas.a", "nas.b")
+SHA256 = b"1" * 32
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with closing(Database(path)) as database:
+        yield database
+
+
+@pytest.fixture
+def state(database: Database) -> State:
+    return State(database)
+
+
+@pytest.fixture
+def pairs(database: Database, state: State) -> Pairs:
+    for number, name in enumerate("abc"):
+        sync(state, name, number)
+    pairs = Pairs(database)
+    for due in pairs.due(9):
+        pairs.record(due, [], [], now=0.0)
+    return pairs
+
+
+def place(name: str) -> Place:
+    return Place("photos", f"{name}.jpg".encode())
+
+
+def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> None:
+    file = File(Fingerprint(ord(name), 1, version, version))
+    state.apply([Add(place(name), f"nas.{name}", file)], now=1.0)
+    for item in state.outstanding(9, 1.0, ["photos"]):
+        state.confirm(Sent(item.record.image_id, item.mark, sha256, None), now=1.0)
+
+
+def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
+    pairs.record(Due(pair.b, SHA256), [(pair, rank)], [], now)
+
+
+def tell(pairs: Pairs) -> list[Pair]:
+    untold = pairs.untold()
+    pairs.told(untold)
+    return [Pair(item.a.image_id, item.b.image_id) for item in untold]
+
+
+def test_what_is_confirmed_is_searched_for_once(state: State, pairs: Pairs) -> None:
+    sync(state, "a", version=2)
+    assert pairs.due(9) == [Due("nas.a", SHA256)]
+    pairs.record(Due("nas.a", SHA256), [], [], now=1.0)
+    assert pairs.due(9) == []
+
+
+def test_an_image_that_was_sent_again_during_its_search_is_still_due(
+    state: State, pairs: Pairs
+) -> None:
+    sync(state, "a", version=2)
+    [due] = pairs.due(9)
+    sync(state, "a", version=3, sha256=b"2" * 32)
+    pairs.record(due, [], [], now=1.0)
+    assert pairs.due(9) == [Due("nas.a", b"2" * 32)]
+
+
+def test_a_pair_is_told_once_also_after_opening_again(path: Path, pairs: Pairs) -> None:
+    find(pairs, AB)
+    assert tell(pairs) == [AB]
+    find(pairs, AB, rank=7)
+    with closing(Database(path)) as again:
+        assert tell(Pairs(again)) == []
+        [duplicate] = Pairs(again).listed()
+    assert (duplicate.rank, duplicate.found_at, duplicate.finder) == (7, 1.0, "nas.b")
+    assert (duplicate.a, duplicate.b) == (Side("nas.a", place("a")), Side("nas.b", place("b")))
+
+
+def test_an_alert_that_was_not_given_is_not_lost(path: Path, pairs: Pairs) -> None:
+    find(pairs, AB)
+    with closing(Database(path)) as again:
+        assert tell(Pairs(again)) == [AB]
+
+
+def test_a_dismissed_pair_is_never_told_of_again(pairs: Pairs) -> None:
+    find(pairs, AB)
+    assert pairs.dismiss(AB)
+    find(pairs, AB)
+    assert tell(pairs) == []
+    assert pairs.listed() == []
+    assert [item.state for item in pairs.listed(everything=True)] == [PairState.DISMISSED]
+    assert not pairs.dismiss(Pair("nas.a", "nas.z"))
+
+
+def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs: Pairs) -> None:
+    find(pairs, AB)
+    tell(pairs)
+    assert pairs.current("nas.a") == {AB}
+    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    assert pairs.current("nas.a") == set()
+    assert pairs.count_open() == 0
+    assert [item.state for item in pairs.listed(everything=True)] == [PairState.GONE]
+    find(pairs, AB, now=3.0)
+    assert tell(pairs) == [AB]
+    assert [item.found_at for item in pairs.listed()] == [3.0]
+
+
+def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pairs) -> None:
+    find(pairs, AB)
+    pairs.dismiss(AB)
+    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    find(pairs, AB)
+    assert tell(pairs) == []
+
+
+def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
+    state: State, pairs: Pairs
+) -> None:
+    """A collection that has lost both gets them back one by one: that is no news of a pair."""
+    find(pairs, AB)
+    tell(pairs)
+    file = File(Fingerprint(ord("b"), 1, 9, 9))
+    state.apply([Update(place("b"), "nas.b", file)], now=2.0)
+    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    assert pairs.current("nas.a") == {AB}
+    find(pairs, AB)
+    assert tell(pairs) == []
+
+
+def test_the_pairs_of_a_forgotten_image_are_gone(state: State, pairs: Pairs) -> None:
+    find(pairs, AB)
+    find(pairs, Pair("nas.b", "nas.c"))
+    state.forget("nas.a")
+    assert [(item.a.image_id, item.b.image_id) for item in pairs.listed()] == [("nas.b", "nas.c")]
+    assert pairs.knows("nas.a")
+    assert not pairs.knows("nas.z")
+
+
+def test_a_match_that_no_folder_holds_has_no_place(pairs: Pairs) -> None:
+    find(pairs, Pair("nas.b", "other.1"))
+    [duplicate] = pairs.listed()
+    assert duplicate.b == Side("other.1", None)
+
+
+def test_the_newest_pairs_are_listed_first(pairs: Pairs) -> None:
+    find(pairs, AB, now=1.0)
+    find(pairs, Pair("nas.a", "nas.c"), now=2.0)
+    assert [item.found_at for item in pairs.listed()] == [2.0, 1.0]
+    assert pairs.count_open() == 2

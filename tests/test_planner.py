@@ -1,0 +1,537 @@
+"""The planner's rules, one example each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from snoopsync.model import File, Fingerprint, Gone, Place, Record, Sight, Unclear, image_ids
+from snoopsync.planner import (
+    Action,
+    Add,
+    Adopt,
+    Delete,
+    Forget,
+    Refresh,
+    Remote,
+    Rename,
+    Update,
+    World,
+    plan,
+    prune,
+)
+
+OWNER = "nas"
+ALBUM = b"one"  # bytes of a picture
+CHURCH = b"two"  # another, of the same size
+
+
+def at(path: str, folder: str = "photos") -> Place:
+    return Place(folder, path.encode())
+
+
+def own_id(place: Place, number: int = 0) -> str:
+    ids = image_ids(OWNER, place)
+    return [next(ids) for _ in range(number + 1)][number]
+
+
+def a_file(inode: int, content: bytes, *, mtime: int = 1, ctime: int = 1) -> File:
+    return File(Fingerprint(inode, len(content), mtime, ctime))
+
+
+def sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+@dataclass
+class Scene:
+    """A world in the making."""
+
+    sights: dict[Place, Sight] = field(default_factory=dict)
+    hashes: dict[Place, bytes] = field(default_factory=dict)
+    records: dict[Place, Record] = field(default_factory=dict)
+    not_for_long: set[Place] = field(default_factory=set)
+    remote: Remote | None = None
+
+    def known(self, place: Place, inode: int, content: bytes = ALBUM) -> Record:
+        """An image that is in sync: its file is there, and the collection has confirmed it."""
+        self.there(place, inode, content)
+        seen = a_file(inode, content).fingerprint
+        record = Record(own_id(place), place, seen, sha256=sha256(content))
+        self.records[place] = record
+        return record
+
+    def change(self, record: Record, **changes: object) -> Record:
+        changed = replace(record, **changes)  # type: ignore[arg-type]  # any of its fields
+        self.records[record.place] = changed
+        return changed
+
+    def there(self, place: Place, inode: int, content: bytes = ALBUM, **times: int) -> File:
+        """A file is there now. One that was renamed has another ctime."""
+        file = a_file(inode, content, **times)
+        self.sights[place] = file
+        self.hashes[place] = sha256(content)
+        return file
+
+    def gone(self, place: Place, *, for_good: bool = True) -> None:
+        self.sights[place] = Gone()
+        self.hashes.pop(place, None)
+        if not for_good:
+            self.not_for_long.add(place)
+
+    def unclear(self, place: Place) -> None:
+        self.sights[place] = Unclear("an I/O error")
+        self.hashes.pop(place, None)
+
+    def plan(self) -> list[Action]:
+        taken = {record.image_id for record in self.records.values()}
+        return plan(
+            World(
+                owner=OWNER,
+                asked=frozenset(self.sights),
+                sights=self.sights,
+                records=self.records,
+                taken=taken.__contains__,
+                hashes=self.hashes,
+                gone_for_good=frozenset(self.sights) - self.not_for_long,
+                remote=self.remote,
+            )
+        )
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+A, B, C, NEW = at("a.jpg"), at("b.jpg"), at("c.jpg"), at("new.jpg")
+
+
+# Rule 1: a record stays at its place while the file there is the same one.
+
+
+def test_what_is_as_it_was_needs_nothing(scene: Scene) -> None:
+    scene.known(A, 1)
+    assert scene.plan() == []
+
+
+def test_a_file_that_was_written_to_is_an_update(scene: Scene) -> None:
+    record = scene.known(A, 1, ALBUM)
+    file = scene.there(A, 1, CHURCH, mtime=2, ctime=2)
+    assert scene.plan() == [Update(A, record.image_id, file)]
+
+
+def test_a_file_that_was_only_touched_is_not_sent(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    file = scene.there(A, 1, mtime=2, ctime=2)
+    assert scene.plan() == [Refresh(A, record.image_id, file)]
+
+
+def test_a_changed_file_of_unknown_content_is_sent(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    file = scene.there(A, 1, mtime=2, ctime=2)
+    scene.hashes.clear()
+    assert scene.plan() == [Update(A, record.image_id, file)]
+
+
+def test_an_image_that_was_never_confirmed_is_added_again(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), sha256=None, dirty=True)
+    assert scene.plan() == [Add(A, record.image_id, a_file(1, ALBUM))]
+
+
+def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) -> None:
+    """An upload whose answer was lost may have replaced the bytes that were confirmed."""
+    record = scene.change(scene.known(A, 1), dirty=True)
+    assert scene.plan() == [Update(A, record.image_id, a_file(1, ALBUM))]
+
+
+def test_a_held_deletion_is_off_when_the_file_is_back(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), doomed=True)
+    assert scene.plan() == [Refresh(A, record.image_id, a_file(1, ALBUM))]
+
+
+def test_a_held_deletion_is_off_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), doomed=True)
+    file = scene.there(A, 2, CHURCH)
+    assert scene.plan() == [Update(A, record.image_id, file)]
+
+
+# Rule 2: a record whose file has left moves to where it is found.
+
+
+def test_a_rename_keeps_the_id_and_sends_nothing(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    file = scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
+
+
+def test_a_rename_is_found_before_the_old_place_is_gone_for_good(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A, for_good=False)
+    file = scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
+
+
+def test_a_move_to_another_folder_is_a_rename(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    target = at("2024/a.jpg", "scans")
+    file = scene.there(target, 1, ctime=2)
+    assert scene.plan() == [Rename(target, record.image_id, file, A)]
+
+
+def test_a_move_to_another_disk_is_found_by_content(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    file = scene.there(at("a.jpg", "scans"), 77, mtime=5, ctime=9)
+    assert scene.plan() == [Rename(at("a.jpg", "scans"), record.image_id, file, A)]
+
+
+def test_two_files_that_swap_their_names_swap_their_records(scene: Scene) -> None:
+    first, second = scene.known(A, 1, ALBUM), scene.known(B, 2, CHURCH)
+    file_a, file_b = scene.there(A, 2, CHURCH, ctime=3), scene.there(B, 1, ALBUM, ctime=3)
+    assert scene.plan() == [
+        Rename(A, second.image_id, file_a, B),
+        Rename(B, first.image_id, file_b, A),
+    ]
+
+
+def test_a_ring_of_three_is_three_renames(scene: Scene) -> None:
+    records = [scene.known(place, inode) for inode, place in enumerate((A, B, C))]
+    for inode, place in enumerate((B, C, A)):
+        scene.there(place, inode, ctime=2)
+    assert {(action.image_id, action.place) for action in scene.plan()} == {
+        (records[0].image_id, B),
+        (records[1].image_id, C),
+        (records[2].image_id, A),
+    }
+    assert {type(action) for action in scene.plan()} == {Rename}
+
+
+def test_a_chain_of_renames_sends_nothing(scene: Scene) -> None:
+    first, second = scene.known(A, 1, ALBUM), scene.known(B, 2, CHURCH)
+    scene.gone(A)
+    file_b, file_c = scene.there(B, 1, ALBUM, ctime=2), scene.there(C, 2, CHURCH, ctime=2)
+    assert scene.plan() == [
+        Rename(B, first.image_id, file_b, A),
+        Rename(C, second.image_id, file_c, B),
+    ]
+
+
+def test_a_backup_save_moves_the_picture_and_gives_the_new_one_an_id_of_its_own(
+    scene: Scene,
+) -> None:
+    """``mv a a.orig``, then a new ``a``: its own first ID is still the old picture's."""
+    record = scene.known(A, 1, ALBUM)
+    backup = at("a.jpg.orig")
+    old, new = scene.there(backup, 1, ALBUM, ctime=2), scene.there(A, 2, CHURCH, ctime=2)
+    assert scene.plan() == [Rename(backup, record.image_id, old, A), Add(A, own_id(A, 1), new)]
+
+
+def test_a_rename_over_a_known_file_updates_that_one(scene: Scene) -> None:
+    """No record moves onto one that has no new place: each deletion has a file to prove gone."""
+    first, second = scene.known(A, 1, ALBUM), scene.known(B, 2, CHURCH)
+    scene.gone(A)
+    file = scene.there(B, 1, ALBUM, ctime=2)
+    assert scene.plan() == [Update(B, second.image_id, file), Delete(A, first.image_id)]
+
+
+def test_a_chain_that_ends_on_a_known_file_stays_where_it_is(scene: Scene) -> None:
+    """c to b and b to a, where a's picture is lost: no one can move, so all are updates."""
+    records = [
+        scene.known(place, inode, content)
+        for inode, (place, content) in enumerate([(A, b"xxx"), (B, ALBUM), (C, CHURCH)])
+    ]
+    file_a, file_b = scene.there(A, 1, ALBUM, ctime=2), scene.there(B, 2, CHURCH, ctime=2)
+    scene.gone(C)
+    assert scene.plan() == [
+        Update(A, records[0].image_id, file_a),
+        Update(B, records[1].image_id, file_b),
+        Delete(C, records[2].image_id),
+    ]
+
+
+def test_an_inode_that_was_used_again_is_no_rename(scene: Scene) -> None:
+    """Same inode, same size, same mtime: only the content tells."""
+    record = scene.known(A, 1, ALBUM)
+    scene.gone(A)
+    file = scene.there(NEW, 1, CHURCH, ctime=2)
+    assert scene.plan() == [Add(NEW, own_id(NEW), file), Delete(A, record.image_id)]
+
+
+def test_an_inode_that_was_used_again_proves_nothing_without_the_content(scene: Scene) -> None:
+    record = scene.known(A, 1, ALBUM)
+    scene.gone(A)
+    file = scene.there(NEW, 1, ALBUM, ctime=2)
+    scene.hashes.clear()
+    assert scene.plan() == [Add(NEW, own_id(NEW), file), Delete(A, record.image_id)]
+
+
+def test_a_renamed_file_that_was_also_written_to_is_another_picture(scene: Scene) -> None:
+    record = scene.known(A, 1, ALBUM)
+    scene.gone(A)
+    file = scene.there(NEW, 1, CHURCH, mtime=2, ctime=2)
+    assert scene.plan() == [Add(NEW, own_id(NEW), file), Delete(A, record.image_id)]
+
+
+def test_a_dirty_image_that_is_renamed_keeps_its_id_and_is_sent(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), dirty=True)
+    scene.gone(A)
+    file = scene.there(NEW, 1, CHURCH, ctime=2)
+    assert scene.plan() == [
+        Rename(NEW, record.image_id, file, A),
+        Update(NEW, record.image_id, file),
+    ]
+
+
+def test_an_unconfirmed_image_that_is_renamed_keeps_its_id_and_is_added(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), sha256=None, dirty=True)
+    scene.gone(A)
+    file = scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A), Add(NEW, record.image_id, file)]
+
+
+def test_a_dirty_image_is_not_found_by_the_content_it_had(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), dirty=True)
+    scene.gone(A)
+    file = scene.there(NEW, 2)
+    assert scene.plan() == [Add(NEW, own_id(NEW), file), Delete(A, record.image_id)]
+
+
+def test_a_held_image_that_is_found_elsewhere_is_renamed(scene: Scene) -> None:
+    record = scene.change(scene.known(A, 1), doomed=True)
+    scene.gone(A)
+    file = scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
+
+
+def test_of_two_pictures_that_are_alike_the_one_with_the_same_name_moves(scene: Scene) -> None:
+    first = scene.known(at("2023/a.jpg"), 1)
+    second = scene.known(at("2023/b.jpg"), 2)
+    for place in (first.place, second.place):
+        scene.gone(place)
+    file = scene.there(at("b.jpg", "scans"), 77)
+    assert scene.plan() == [
+        Rename(at("b.jpg", "scans"), second.image_id, file, second.place),
+        Delete(first.place, first.image_id),
+    ]
+
+
+def test_a_place_that_one_record_has_moved_to_is_taken(scene: Scene) -> None:
+    """By its file; that another picture had the same bytes does not matter then."""
+    first, second = scene.known(A, 1), scene.known(B, 2)
+    scene.gone(A)
+    scene.gone(B)
+    file = scene.there(NEW, 2, ctime=2)
+    assert scene.plan() == [Rename(NEW, second.image_id, file, B), Delete(A, first.image_id)]
+
+
+# Copies.
+
+
+def test_a_copy_is_added_under_an_id_of_its_own(scene: Scene) -> None:
+    scene.known(A, 1)
+    file = scene.there(NEW, 2)
+    assert scene.plan() == [Add(NEW, own_id(NEW), file)]
+
+
+def test_a_hard_link_is_added_under_an_id_of_its_own(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    file = scene.there(A, 1, ctime=2)
+    scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Refresh(A, record.image_id, file), Add(NEW, own_id(NEW), file)]
+
+
+def test_a_file_that_became_its_hard_links_is_renamed_to_the_first(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    file = a_file(1, ALBUM, ctime=3)
+    for place in (B, C, NEW):
+        scene.there(place, 1, ctime=3)
+    assert scene.plan() == [
+        Rename(B, record.image_id, file, A),
+        Add(C, own_id(C), file),
+        Add(NEW, own_id(NEW), file),
+    ]
+
+
+# Rule 3: another file at the record's place.
+
+
+def test_an_atomic_replace_is_an_update_under_the_same_id(scene: Scene) -> None:
+    record = scene.known(A, 1, ALBUM)
+    file = scene.there(A, 2, CHURCH)
+    assert scene.plan() == [Update(A, record.image_id, file)]
+
+
+def test_a_file_that_was_replaced_by_its_like_is_not_sent(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    file = scene.there(A, 2)
+    assert scene.plan() == [Refresh(A, record.image_id, file)]
+
+
+def test_files_that_were_restored_from_a_backup_keep_their_ids_and_copies_stay_copies(
+    scene: Scene,
+) -> None:
+    """New inodes, the same bytes, and the same picture twice, with a third copy beside them."""
+    first, second = scene.known(A, 1), scene.known(B, 2)
+    file_a, file_b, file_c = scene.there(A, 11), scene.there(B, 12), scene.there(C, 13)
+    assert scene.plan() == [
+        Refresh(A, first.image_id, file_a),
+        Refresh(B, second.image_id, file_b),
+        Add(C, own_id(C), file_c),
+    ]
+
+
+# Rule 4: no file.
+
+
+def test_a_file_that_is_gone_for_good_is_deleted(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    assert scene.plan() == [Delete(A, record.image_id)]
+
+
+def test_a_file_that_is_not_gone_for_long_is_waited_for(scene: Scene) -> None:
+    scene.known(A, 1)
+    scene.gone(A, for_good=False)
+    assert scene.plan() == []
+
+
+def test_nothing_is_concluded_from_what_is_unclear(scene: Scene) -> None:
+    """Not even that a file which looks like it elsewhere is the one that was here."""
+    scene.known(A, 1)
+    scene.unclear(A)
+    file = scene.there(NEW, 1, ctime=2)
+    assert scene.plan() == [Add(NEW, own_id(NEW), file)]
+
+
+def test_a_place_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
+    scene.known(A, 1)
+    scene.gone(A)
+    world = World(OWNER, frozenset(), scene.sights, scene.records, lambda _: False)
+    assert plan(world) == []
+
+
+# Rule 5: new files, and what the collection holds already.
+
+
+def test_a_place_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
+    """The one before was renamed away from here, long ago."""
+    moved = scene.known(B, 1, CHURCH)
+    scene.change(moved, image_id=own_id(A))
+    file = scene.there(A, 2)
+    assert scene.plan() == [Add(A, own_id(A, 1), file)]
+
+
+def test_a_picture_that_the_collection_holds_is_adopted(scene: Scene) -> None:
+    file = scene.there(A, 1)
+    scene.remote = Remote(frozenset({own_id(A)}), matches={A: [own_id(A)]})
+    assert scene.plan() == [Adopt(A, own_id(A), file, sha256(ALBUM))]
+
+
+def test_a_picture_that_was_renamed_before_the_state_was_lost_is_adopted(scene: Scene) -> None:
+    file = scene.there(B, 1)
+    scene.remote = Remote(frozenset({own_id(A)}), matches={B: [own_id(A)]})
+    assert scene.plan() == [Adopt(B, own_id(A), file, sha256(ALBUM))]
+
+
+def test_of_several_copies_each_adopts_its_own_image(scene: Scene) -> None:
+    """In whatever order the search names them."""
+    all_ids = [own_id(C), own_id(B), own_id(A)]
+    for inode, place in enumerate((A, B, C)):
+        scene.there(place, inode)
+    scene.remote = Remote(frozenset(all_ids), matches=dict.fromkeys((A, B, C), all_ids))
+    assert {action.place: action.image_id for action in scene.plan()} == {
+        place: own_id(place) for place in (A, B, C)
+    }
+
+
+def test_a_renamed_copy_does_not_adopt_what_is_anothers_own(scene: Scene) -> None:
+    """First all that are at their own place, then the others: A comes first, B is B's."""
+    scene.there(A, 1)
+    scene.there(B, 2)
+    lost = own_id(at("old.jpg"))
+    found = [own_id(B), lost]
+    scene.remote = Remote(frozenset(found), matches={A: found, B: found})
+    assert {action.place: action.image_id for action in scene.plan()} == {A: lost, B: own_id(B)}
+
+
+def test_an_image_under_the_places_id_that_is_another_picture_is_updated(scene: Scene) -> None:
+    file = scene.there(A, 1)
+    scene.remote = Remote(frozenset({own_id(A)}))
+    assert scene.plan() == [Update(A, own_id(A), file)]
+
+
+def test_no_image_is_adopted_twice(scene: Scene) -> None:
+    scene.there(A, 1)
+    file = scene.there(B, 2)
+    scene.remote = Remote(frozenset({own_id(A)}), matches={A: [own_id(A)], B: [own_id(A)]})
+    assert scene.plan()[1:] == [Add(B, own_id(B), file)]
+
+
+def test_an_id_that_another_file_adopts_is_not_given_out(scene: Scene) -> None:
+    """The picture of A was renamed to B and the state lost: a new file is at A now."""
+    new, old = scene.there(A, 2, CHURCH), scene.there(B, 1)
+    scene.remote = Remote(frozenset({own_id(A)}), matches={B: [own_id(A)]})
+    assert scene.plan() == [
+        Add(A, own_id(A, 1), new),
+        Adopt(B, own_id(A), old, sha256(ALBUM)),
+    ]
+
+
+def test_an_image_that_the_collection_has_lost_is_added_again(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.remote = Remote(missing=frozenset({record.image_id}))
+    assert scene.plan() == [Add(A, record.image_id, a_file(1, ALBUM))]
+
+
+def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_place(
+    scene: Scene,
+) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    file = scene.there(NEW, 1, ctime=2)
+    scene.remote = Remote(missing=frozenset({record.image_id}))
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A), Add(NEW, record.image_id, file)]
+
+
+def test_an_image_that_is_nowhere_any_more_is_forgotten(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.gone(A)
+    scene.remote = Remote(missing=frozenset({record.image_id}))
+    assert scene.plan() == [Forget(A, record.image_id)]
+
+
+def test_an_image_that_is_missing_with_its_file_unclear_is_left_alone(scene: Scene) -> None:
+    record = scene.known(A, 1)
+    scene.unclear(A)
+    scene.remote = Remote(missing=frozenset({record.image_id}))
+    assert scene.plan() == []
+
+
+def test_images_of_ours_that_no_record_knows_are_only_deleted_by_pruning(scene: Scene) -> None:
+    unwanted = scene.known(A, 1)
+    remote = Remote(frozenset({"nas.2", "nas.1"}))
+    scene.remote = remote
+    assert scene.plan() == []
+    assert prune([unwanted], remote) == [
+        Delete(A, unwanted.image_id),
+        Delete(None, "nas.1"),
+        Delete(None, "nas.2"),
+    ]
+
+
+def test_renames_come_first_and_deletions_last(scene: Scene) -> None:
+    scene.known(A, 1)
+    scene.gone(A)
+    scene.known(B, 2, CHURCH)
+    scene.gone(B)
+    scene.known(C, 3, b"other")
+    scene.there(C, 3, b"changed", mtime=2, ctime=2)
+    scene.there(at("0.jpg"), 9, b"something new")
+    scene.there(at("z.jpg"), 2, CHURCH, ctime=2)
+    assert [type(action) for action in scene.plan()] == [Rename, Update, Add, Delete]

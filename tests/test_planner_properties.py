@@ -1,0 +1,539 @@
+"""Random worlds: whatever happened on the disk, and however sending went, the plans lead to a
+collection that is equal to the disk, and to nothing that can't be taken back on the way.
+
+The disk and the collection are models here; the state file between them is the real one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear, image_ids, owns
+from snoopsync.planner import (
+    Action,
+    Add,
+    Adopt,
+    Delete,
+    Forget,
+    Refresh,
+    Remote,
+    Rename,
+    Update,
+    World,
+    plan,
+)
+from snoopsync.state.database import Database
+from snoopsync.state.images import Outstanding, Sent, State
+
+OWNER = "nas"
+FOREIGN = {"other.1": b"one", "nasty.2": b"two", "nas": b"one"}
+PLACES = [
+    Place(folder, path)
+    for folder, path in [
+        ("photos", b"a.jpg"),
+        ("photos", b"b.jpg"),
+        ("photos", b"2024/a.jpg"),
+        ("scans", b"a.jpg"),
+        ("scans", b"\xff.jpg"),
+    ]
+]
+NOWHERE = Path("/nowhere/state.sqlite3")
+
+places = st.sampled_from(PLACES)
+some_places = st.frozensets(places, max_size=3)
+# Few, and two of one size: so that copies, and inodes used again with the same size, are common.
+contents = st.sampled_from([b"one", b"two", b"three"])
+
+
+@dataclass(frozen=True)
+class Node:
+    """A file, whatever its names."""
+
+    inode: int
+    content: bytes
+    mtime: int
+    ctime: int
+
+    @property
+    def file(self) -> File:
+        return File(Fingerprint(self.inode, len(self.content), self.mtime, self.ctime))
+
+
+@dataclass
+class Disk:
+    """Names and files. A freed inode is the next new file's, as on ext4."""
+
+    names: dict[Place, int] = field(default_factory=dict)
+    nodes: dict[int, Node] = field(default_factory=dict)
+    clock: int = 0
+
+    def at(self, place: Place) -> Node | None:
+        number = self.names.get(place)
+        return None if number is None else self.nodes[number]
+
+    def sight(self, place: Place) -> Sight:
+        node = self.at(place)
+        return Gone() if node is None else node.file
+
+    def files(self) -> dict[Place, bytes]:
+        return {place: self.nodes[number].content for place, number in self.names.items()}
+
+    def create(self, place: Place, content: bytes, mtime: int | None = None) -> None:
+        """A new file under this name; what was there before loses it."""
+        self.clock += 1
+        number = next(n for n in range(1, 100) if n not in self.nodes)
+        self.nodes[number] = Node(number, content, mtime or self.clock, self.clock)
+        self._name(place, number)
+
+    def write(self, place: Place, content: bytes) -> None:
+        """Write into the file that is there."""
+        self.clock += 1
+        number = self.names[place]
+        self.nodes[number] = Node(number, content, self.clock, self.clock)
+
+    def move(self, source: Place, target: Place) -> None:
+        number = self.names.pop(source)
+        self._name(target, number)
+        self._change(number)
+
+    def swap(self, one: Place, other: Place) -> None:
+        self.names[one], self.names[other] = self.names[other], self.names[one]
+        self._change(self.names[one])
+        self._change(self.names[other])
+
+    def link(self, source: Place, target: Place) -> None:
+        self._name(target, self.names[source])
+        self._change(self.names[target])
+
+    def remove(self, place: Place) -> None:
+        number = self.names.pop(place)
+        self._collect()
+        if number in self.nodes:
+            self._change(number)
+
+    def _change(self, number: int) -> None:
+        self.clock += 1
+        self.nodes[number] = replace(self.nodes[number], ctime=self.clock)
+
+    def _name(self, place: Place, number: int) -> None:
+        self.names[place] = number
+        self._collect()
+
+    def _collect(self) -> None:
+        named = set(self.names.values())
+        self.nodes = {number: node for number, node in self.nodes.items() if number in named}
+
+
+class Mirror:
+    """The disk, the collection, and what carries plans out."""
+
+    def __init__(self, database: Database) -> None:
+        self.disk = Disk()
+        self.remote = dict(FOREIGN)
+        self.state = State(database)
+        self.sent: list[str] = []
+
+    def world(
+        self,
+        *,
+        listing: bool,
+        unclear: frozenset[Place] = frozenset(),
+        vanishing: frozenset[Place] = frozenset(),
+        unread: frozenset[Place] = frozenset(),
+    ) -> World:
+        """All there is to know, but for what is unclear, gone only just now, or not read."""
+        sights = {place: self.disk.sight(place) for place in PLACES}
+        sights |= dict.fromkeys(unclear, Unclear("an I/O error"))
+        records = {
+            record.place: record
+            for folder in ("photos", "scans")
+            for record in self.state.records_in(folder)
+        }
+        hashes = {
+            place: digest(content)
+            for place, content in self.disk.files().items()
+            if place not in unclear | unread
+        }
+        world = World(
+            owner=OWNER,
+            asked=frozenset(PLACES),
+            sights=sights,
+            records=records,
+            taken=self.state.is_taken,
+            hashes=hashes,
+            gone_for_good=frozenset(PLACES) - vanishing,
+        )
+        return replace(world, remote=self.listing(world)) if listing else world
+
+    def listing(self, world: World) -> Remote:
+        ours = {image_id for image_id in self.remote if owns(OWNER, image_id)}
+        confirmed = {record.image_id for record in world.records.values() if record.sha256}
+        unclaimed = ours - {record.image_id for record in world.records.values()}
+        matches = {
+            place: [
+                image_id
+                for image_id in sorted(unclaimed)
+                if digest(self.remote[image_id]) == sha256
+            ]
+            for place, sha256 in world.hashes.items()
+            if place not in world.records
+        }
+        return Remote(frozenset(unclaimed), frozenset(confirmed - ours), matches)
+
+    def write_down(self, world: World) -> list[Action]:
+        actions = plan(world)
+        check(world, actions)
+        self.state.apply(actions, now=1.0)
+        return actions
+
+    def sync(self, world: World) -> list[Action]:
+        """Plan and carry out, without trouble."""
+        actions = self.write_down(world)
+        condemned = condemned_by(actions)
+        for item in self.outstanding():
+            sent = self.send(item, condemned)
+            if sent is not None:
+                self.state.confirm(sent, now=2.0)
+        return actions
+
+    def outstanding(self) -> list[Outstanding]:
+        return self.state.outstanding(100, 3.0, ["photos", "scans"])
+
+    def send(self, item: Outstanding, condemned: frozenset[str]) -> Sent | None:
+        """Send or remove one image; the collection's answer, if it was sent."""
+        record = item.record
+        node = self.disk.at(record.place)
+        if node is None:
+            if record.image_id in condemned:
+                self.remote.pop(record.image_id, None)
+                self.state.removed(record.image_id, item.mark)
+            return None
+        if node.file.fingerprint != record.seen:
+            return None
+        self.remote[record.image_id] = node.content
+        self.sent.append(record.image_id)
+        return Sent(record.image_id, item.mark, digest(node.content), None)
+
+    def ids(self) -> dict[Place, str]:
+        return {row.place: row.image_id for row in self.state.images()}
+
+    def check_equal(self) -> None:
+        """The collection is what is on the disk, one ID each, and others' images are as ever."""
+        ours = {key: value for key, value in self.remote.items() if owns(OWNER, key)}
+        ids = self.ids()
+        assert {place: ours.get(image_id) for place, image_id in ids.items()} == self.disk.files()
+        assert len(ours) == len(ids)
+        foreign = {key: value for key, value in self.remote.items() if key not in ours}
+        assert foreign == FOREIGN
+
+
+def digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def condemned_by(actions: Sequence[Action]) -> frozenset[str]:
+    return frozenset(action.image_id for action in actions if isinstance(action, Delete))
+
+
+def check(world: World, actions: Sequence[Action]) -> None:
+    """What holds of every plan."""
+    known = {record.image_id for record in world.records.values()}
+    new = [
+        action.image_id
+        for action in actions
+        if action.image_id not in known and isinstance(action, Add | Update | Adopt)
+    ]
+    assert all(count == 1 for count in Counter(new).values()), "an ID was given twice"
+    touched = Counter(action.place for action in actions if not isinstance(action, Rename))
+    assert all(count == 1 for count in touched.values()), "two things to do with one image"
+    for action in actions:
+        assert owns(OWNER, action.image_id)
+        assert action.place is not None
+        sight = world.sights[action.place]
+        assert not isinstance(sight, Unclear)
+        match action:
+            case Delete(place) | Forget(place):
+                assert isinstance(sight, Gone)
+                assert place in world.gone_for_good
+            case Rename(_, _, file, source):
+                assert sight == file
+                assert not isinstance(world.sights[source], Unclear)
+            case Add() | Update() | Adopt() | Refresh():
+                assert sight == action.file
+    order = [isinstance(action, Delete | Forget) for action in actions]
+    assert order == sorted(order), "deletions come last"
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Whatever is done to the disk, and however much of each plan is carried out."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.mirror = Mirror(Database.scratch(NOWHERE))
+        self.disk = self.mirror.disk
+        self.late: list[Sent] = []
+        self.has_state = True
+
+    @rule(place=places, content=contents)
+    def create(self, place: Place, content: bytes) -> None:
+        self.disk.create(place, content)
+
+    @rule(place=places, content=contents)
+    def write(self, place: Place, content: bytes) -> None:
+        with suppress(KeyError):
+            self.disk.write(place, content)
+
+    @rule(source=places, goal=places)
+    def move(self, source: Place, goal: Place) -> None:
+        if source in self.disk.names and self.disk.names[source] != self.disk.names.get(goal):
+            self.disk.move(source, goal)
+
+    @rule(one=places, other=places)
+    def swap(self, one: Place, other: Place) -> None:
+        if {one, other} <= set(self.disk.names):
+            self.disk.swap(one, other)
+
+    @rule(source=places, goal=places, keeps_time=st.booleans())
+    def copy(self, source: Place, goal: Place, keeps_time: bool) -> None:
+        node = self.disk.at(source)
+        if node is not None and source != goal:
+            self.disk.create(goal, node.content, node.mtime if keeps_time else None)
+
+    @rule(source=places, goal=places)
+    def link(self, source: Place, goal: Place) -> None:
+        if source in self.disk.names:
+            self.disk.link(source, goal)
+
+    @rule(place=places)
+    def remove(self, place: Place) -> None:
+        with suppress(KeyError):
+            self.disk.remove(place)
+
+    @precondition(lambda self: self.has_state)
+    @rule(
+        listing=st.booleans(),
+        unclear=some_places,
+        vanishing=some_places,
+        unread=some_places,
+        answers=st.lists(st.sampled_from(["ok", "lost", "late", "never sent"]), max_size=8),
+    )
+    def sync_with_trouble(
+        self,
+        listing: bool,
+        unclear: frozenset[Place],
+        vanishing: frozenset[Place],
+        unread: frozenset[Place],
+        answers: list[str],
+    ) -> None:
+        world = self.mirror.world(
+            listing=listing, unclear=unclear, vanishing=vanishing, unread=unread
+        )
+        condemned = condemned_by(self.mirror.write_down(world))
+        late, self.late = self.late, []
+        for sent in late:
+            self.mirror.state.confirm(sent, now=2.0)
+        for item, answer in zip(self.mirror.outstanding(), answers, strict=False):
+            if answer == "never sent":
+                continue
+            outcome = self.mirror.send(item, condemned)
+            if outcome is not None and answer == "ok":
+                self.mirror.state.confirm(outcome, now=2.0)
+            elif outcome is not None and answer == "late":
+                self.late.append(outcome)
+
+    @rule(old=places, new=places, content=contents)
+    def use_an_inode_again(self, old: Place, new: Place, content: bytes) -> None:
+        """With the time of the file that had it before."""
+        node = self.disk.at(old)
+        if node is not None and new not in self.disk.names:
+            self.disk.remove(old)
+            self.disk.create(new, content, node.mtime)
+
+    @precondition(lambda self: self.has_state)
+    @rule(place=places, before=contents, after=contents)
+    def edit_during_the_upload(self, place: Place, before: bytes, after: bytes) -> None:
+        """The answer comes when the edit has been planned for."""
+        self.disk.create(place, before)
+        self.mirror.write_down(self.mirror.world(listing=False))
+        sent = [self.mirror.send(item, frozenset()) for item in self.mirror.outstanding()]
+        self.disk.write(place, after)
+        self.mirror.write_down(self.mirror.world(listing=False))
+        for answer in sent:
+            if answer is not None:
+                self.mirror.state.confirm(answer, now=2.0)
+
+    @rule(place=places)
+    def lose_an_image(self, place: Place) -> None:
+        self.mirror.remote.pop(self.mirror.ids().get(place, ""), None)
+
+    @rule()
+    def lose_the_state(self) -> None:
+        self.mirror.state = State(Database.scratch(NOWHERE))
+        self.late.clear()
+        self.has_state = False
+
+    @rule()
+    def come_to_rest(self) -> None:
+        for sent in self.late:
+            self.mirror.state.confirm(sent, now=2.0)
+        self.late.clear()
+        if not self.has_state:
+            self.drop_orphans()
+        self.has_state = True
+        self.mirror.sync(self.mirror.world(listing=True))
+        self.drop_orphans()
+        self.mirror.check_equal()
+        assert plan(self.mirror.world(listing=True)) == []
+        assert plan(self.mirror.world(listing=False)) == []
+
+    def drop_orphans(self) -> None:
+        """Without its state, what was deleted meanwhile can't be known: pruning is for that."""
+        world = self.mirror.world(listing=True)
+        matched = {
+            image_id
+            for found in (world.remote.matches if world.remote else {}).values()
+            for image_id in found
+        }
+        for image_id in world.remote.unclaimed - matched if world.remote else ():
+            del self.mirror.remote[image_id]
+
+    def teardown(self) -> None:
+        if hasattr(self, "mirror"):
+            self.come_to_rest()
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(
+    max_examples=100,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+trees = st.dictionaries(places, contents, min_size=1)
+
+
+@settings(deadline=None, max_examples=100)
+@given(trees, st.permutations(PLACES), st.booleans())
+def test_renames_send_nothing_and_keep_the_ids(
+    tree: dict[Place, bytes], order: list[Place], listing: bool
+) -> None:
+    """Any renames, in rings and chains too, as long as nothing is overwritten."""
+    mirror = synced(tree)
+    before = {mirror.disk.names[place]: image_id for place, image_id in mirror.ids().items()}
+    target = dict(zip(PLACES, order, strict=True))
+    mirror.disk.names = {target[place]: node for place, node in mirror.disk.names.items()}
+    for number, node in mirror.disk.nodes.items():
+        mirror.disk.nodes[number] = replace(node, ctime=node.ctime + 1000)
+    mirror.sent.clear()
+
+    actions = mirror.sync(mirror.world(listing=listing))
+
+    assert mirror.sent == []
+    assert {type(action) for action in actions} <= {Rename, Refresh}
+    assert {
+        mirror.disk.names[place]: image_id for place, image_id in mirror.ids().items()
+    } == before
+    mirror.check_equal()
+
+
+@settings(deadline=None, max_examples=100)
+@given(trees, st.permutations(PLACES))
+def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
+    tree: dict[Place, bytes], order: list[Place]
+) -> None:
+    """Also of pictures that were renamed before it was lost. A place's own image comes first."""
+    mirror = synced(tree)
+    target = dict(zip(PLACES, order, strict=True))
+    mirror.disk.names = {target[place]: node for place, node in mirror.disk.names.items()}
+    mirror.sync(mirror.world(listing=False))
+    remote = dict(mirror.remote)
+    mirror.sent.clear()
+    mirror.state = State(Database.scratch(NOWHERE))
+
+    actions = mirror.sync(mirror.world(listing=True))
+
+    assert {type(action) for action in actions} == {Adopt}
+    assert mirror.sent == []
+    assert mirror.remote == remote
+    mirror.check_equal()
+
+
+@settings(deadline=None, max_examples=50)
+@given(trees)
+def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
+    tree: dict[Place, bytes],
+) -> None:
+    """However many copies there are."""
+    mirror = synced(tree)
+    before = mirror.ids()
+    mirror.state = State(Database.scratch(NOWHERE))
+    mirror.sync(mirror.world(listing=True))
+    assert mirror.ids() == before
+    assert before == {place: next(image_ids(OWNER, place)) for place in tree}
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(trees, trees)
+def test_plans_are_applied_to_a_state_file_on_the_disk(
+    before: dict[Place, bytes], after: dict[Place, bytes]
+) -> None:
+    """What was planned is there after the file was closed and opened again."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "state.sqlite3"
+        database = Database(path)
+        mirror = synced(before, database)
+        for place in before.keys() - after.keys():
+            mirror.disk.remove(place)
+        for place, content in after.items():
+            mirror.disk.create(place, content)
+        actions = mirror.write_down(mirror.world(listing=False))
+        database.close()
+
+        database = Database(path)
+        mirror.state = State(database)
+        condemned = condemned_by(actions)
+        for item in mirror.outstanding():
+            sent = mirror.send(item, condemned)
+            if sent is not None:
+                mirror.state.confirm(sent, now=2.0)
+        mirror.check_equal()
+        assert plan(mirror.world(listing=True)) == []
+        database.close()
+
+
+def synced(tree: dict[Place, bytes], database: Database | None = None) -> Mirror:
+    """A mirror that holds these files."""
+    mirror = Mirror(database or Database.scratch(NOWHERE))
+    for place, content in tree.items():
+        mirror.disk.create(place, content)
+    mirror.sync(mirror.world(listing=False))
+    mirror.check_equal()
+    return mirror
+
+
+@pytest.mark.parametrize("listing", [False, True])
+def test_a_plan_does_not_depend_on_the_order_of_what_it_is_made_from(listing: bool) -> None:
+    mirror = synced(dict.fromkeys(PLACES[:4], b"one"))
+    mirror.disk.swap(PLACES[0], PLACES[1])
+    mirror.disk.remove(PLACES[2])
+    mirror.disk.create(PLACES[4], b"two")
+    world = mirror.world(listing=listing)
+    backwards = replace(
+        world,
+        sights=dict(reversed(list(world.sights.items()))),
+        records=dict(reversed(list(world.records.items()))),
+        hashes=dict(reversed(list(world.hashes.items()))),
+    )
+    assert plan(world) == plan(backwards)

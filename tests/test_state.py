@@ -1,0 +1,455 @@
+"""What the state file remembers of folders and images: intents, confirmations, places."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.model import (
+    File,
+    Fingerprint,
+    FolderState,
+    ImageState,
+    Place,
+    Record,
+    fingerprint_key,
+    image_ids,
+)
+from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
+from snoopsync.state.database import Database
+from snoopsync.state.images import Counts, FolderRow, Outstanding, Sent, State
+
+A, B, C = (Place("photos", name) for name in (b"a.jpg", b"b.jpg", b"c.jpg"))
+ONE, TWO = b"1" * 32, b"2" * 32
+NOW = 1000.0
+
+
+def version(number: int, inode: int = 1) -> File:
+    return File(Fingerprint(inode, 100, number, number))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with closing(Database(path)) as database:
+        yield database
+
+
+@pytest.fixture
+def state(database: Database) -> State:
+    return State(database)
+
+
+def apply(state: State, *actions: Action) -> None:
+    state.apply(actions, NOW)
+
+
+def due(state: State, now: float = NOW) -> list[Outstanding]:
+    return state.outstanding(100, now, ["photos", "scans"])
+
+
+def the_only_due(state: State, now: float = NOW) -> Outstanding:
+    [item] = due(state, now)
+    return item
+
+
+def confirm(state: State, item: Outstanding, sha256: bytes = ONE) -> None:
+    state.confirm(Sent(item.record.image_id, item.mark, sha256, "2024-01-01T00:00:00Z"), NOW)
+
+
+def synced(state: State, place: Place, image_id: str, inode: int = 1, sha256: bytes = ONE) -> None:
+    apply(state, Add(place, image_id, version(1, inode)))
+    [item] = [item for item in due(state) if item.record.image_id == image_id]
+    confirm(state, item, sha256)
+
+
+def record_of(state: State, image_id: str) -> Record:
+    record = state.record(image_id)
+    assert record is not None
+    return record
+
+
+# Intents and confirmations.
+
+
+def test_an_intent_is_dirty_until_it_is_confirmed(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    assert state.record_at(A) == Record("nas.1", A, version(1).fingerprint, dirty=True)
+    confirm(state, the_only_due(state))
+    assert state.record_at(A) == Record("nas.1", A, version(1).fingerprint, sha256=ONE)
+    assert due(state) == []
+
+
+def test_an_edit_during_the_upload_stays_dirty(state: State) -> None:
+    """The confirmation that comes then is of the bytes before."""
+    apply(state, Add(A, "nas.1", version(1)))
+    before = the_only_due(state)
+    apply(state, Update(A, "nas.1", version(2)))
+    confirm(state, before, ONE)
+    record = record_of(state, "nas.1")
+    assert record.dirty
+    assert record.sha256 == ONE
+    confirm(state, the_only_due(state), TWO)
+    record = record_of(state, "nas.1")
+    assert (record.dirty, record.sha256, record.seen) == (False, TWO, version(2).fingerprint)
+
+
+def test_an_image_that_the_collection_has_lost_is_not_expected_there(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Update(A, "nas.1", version(2)))
+    assert the_only_due(state).record.sha256 == ONE
+    apply(state, Add(A, "nas.1", version(2)))
+    assert the_only_due(state).record.sha256 is None
+
+
+def test_an_image_of_unknown_bytes_is_expected_there(state: State) -> None:
+    apply(state, Update(A, "nas.1", version(1)))
+    assert the_only_due(state).record.sha256 == b""
+
+
+def test_images_on_their_way_count_and_those_that_were_refused_do_not(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    assert state.count_images("photos") == 1
+    state.park("nas.1", the_only_due(state).mark, "not a picture", NOW + 25)
+    assert state.count_images("photos") == 0
+
+
+def test_a_deletion_that_is_planned_during_the_upload_stays_dirty(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    before = the_only_due(state)
+    apply(state, Delete(A, "nas.1"))
+    confirm(state, before)
+    assert the_only_due(state).record.image_id == "nas.1"
+
+
+def test_a_refresh_is_no_intent(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Refresh(A, "nas.1", version(2)))
+    assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, sha256=ONE)
+
+
+def test_what_is_adopted_is_confirmed_and_searched_for(state: State, database: Database) -> None:
+    apply(state, Adopt(A, "nas.1", version(1), ONE))
+    assert state.record_at(A) == Record("nas.1", A, version(1).fingerprint, sha256=ONE)
+    assert database.one("SELECT search_due FROM image") == 1
+
+
+def test_a_removed_image_is_forgotten(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Delete(A, "nas.1"))
+    state.removed("nas.1", the_only_due(state).mark)
+    assert state.record("nas.1") is None
+
+
+def test_a_file_that_came_back_while_its_image_was_removed_is_added_again(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Delete(A, "nas.1"))
+    removal = the_only_due(state)
+    apply(state, Update(A, "nas.1", version(2)))
+    state.removed("nas.1", removal.mark)
+    assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, dirty=True)
+    assert the_only_due(state).record.image_id == "nas.1"
+
+
+def test_what_is_forgotten_leaves_its_place_and_its_id(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Forget(A, "nas.1"))
+    assert not state.is_taken("nas.1")
+    apply(state, Add(A, "nas.2", version(1)))
+    assert state.is_taken("nas.2")
+
+
+# Renames.
+
+
+def test_places_are_swapped_at_once(state: State) -> None:
+    synced(state, A, "nas.1", inode=1)
+    synced(state, B, "nas.2", inode=2)
+    apply(
+        state,
+        Rename(A, "nas.2", version(3, 2), B),
+        Rename(B, "nas.1", version(3, 1), A),
+    )
+    assert state.record_at(A) == Record("nas.2", A, version(3, 2).fingerprint, sha256=ONE)
+    assert state.record_at(B) == Record("nas.1", B, version(3, 1).fingerprint, sha256=ONE)
+
+
+def test_a_ring_of_renames_across_folders_goes_through(state: State) -> None:
+    places = [A, B, Place("scans", b"2024/c.jpg")]
+    for number, place in enumerate(places):
+        synced(state, place, f"nas.{number}", inode=number)
+    goals = [*places[1:], places[0]]
+    apply(
+        state,
+        *(
+            Rename(goal, f"nas.{number}", version(2, number), places[number])
+            for number, goal in enumerate(goals)
+        ),
+    )
+    assert [record_of(state, f"nas.{number}").place for number in range(3)] == goals
+
+
+def test_a_new_file_may_be_where_a_renamed_one_was(state: State) -> None:
+    """A backup save: ``mv a b``, then a new ``a``, in one plan."""
+    synced(state, A, "nas.1")
+    apply(state, Rename(B, "nas.1", version(2), A), Add(A, "nas.2", version(3, inode=2)))
+    assert record_of(state, "nas.1").place == B
+    assert record_of(state, "nas.2").place == A
+
+
+def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    before = the_only_due(state)
+    apply(state, Rename(B, "nas.1", version(2), A), Add(B, "nas.1", version(2)))
+    confirm(state, before, ONE)
+    assert record_of(state, "nas.1").dirty
+    assert the_only_due(state).record.place == B
+
+
+def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
+    synced(state, A, "nas.1")
+    state.hold(["nas.1"])
+    apply(state, Rename(B, "nas.1", version(2), A))
+    assert not record_of(state, "nas.1").doomed
+
+
+# Waiting.
+
+
+def test_what_was_refused_waits_until_its_time_or_until_the_file_changes(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    item = the_only_due(state)
+    state.park("nas.1", item.mark, "not a picture", NOW + 25)
+    assert due(state) == []
+    assert state.next_retry() == NOW + 25
+    assert the_only_due(state, NOW + 25).attempts == 1
+    apply(state, Update(A, "nas.1", version(2)))
+    assert the_only_due(state).attempts == 0
+
+
+def test_a_refusal_of_what_is_not_wanted_any_more_parks_nothing(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    before = the_only_due(state)
+    apply(state, Update(A, "nas.1", version(2)))
+    state.park("nas.1", before.mark, "not a picture", NOW + 25)
+    assert the_only_due(state).attempts == 0
+
+
+def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    state.postpone("nas.1", NOW + 1)
+    assert due(state) == []
+    [row] = state.images()
+    assert row.state is ImageState.PENDING
+    assert the_only_due(state, NOW + 1).attempts == 0
+
+
+def test_everything_parked_can_be_tried_at_once(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    state.park("nas.1", the_only_due(state).mark, "refused", NOW + 25)
+    state.retry_now()
+    assert the_only_due(state).attempts == 1
+
+
+def test_a_confirmation_ends_the_trouble(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)))
+    state.park("nas.1", the_only_due(state).mark, "refused", NOW)
+    confirm(state, the_only_due(state))
+    [row] = state.images()
+    assert (row.state, row.error, row.synced_at) == (ImageState.SYNCED, None, NOW)
+
+
+def test_only_what_is_asked_for_is_outstanding(state: State) -> None:
+    apply(state, Add(A, "nas.1", version(1)), Add(B, "nas.2", version(1)))
+    apply(state, Add(Place("scans", b"a.jpg"), "nas.3", version(1)))
+    assert len(state.outstanding(2, NOW, ["photos", "scans"])) == 2
+    ids = {item.record.image_id for item in state.outstanding(9, NOW, ["photos"], ["nas.1"])}
+    assert ids == {"nas.2"}
+    assert state.outstanding(9, NOW, []) == []
+    assert {record.image_id for record in state.dirty_records("photos")} == {"nas.1", "nas.2"}
+    assert set(state.dirty_places("photos")) == {A, B}
+
+
+# Held deletions.
+
+
+def test_a_held_deletion_is_kept_and_not_sent_and_not_known_to_a_scan(
+    path: Path, state: State
+) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Delete(A, "nas.1"))
+    state.hold(["nas.1"])
+    assert due(state) == []
+    assert state.known("photos", b"") == {}
+    with closing(Database(path)) as again:
+        assert [record.place for record in State(again).held("photos")] == [A]
+        assert State(again).counts() == {"photos": Counts(images=1, held=1)}
+
+
+def test_an_approved_deletion_goes_out(state: State) -> None:
+    synced(state, A, "nas.1")
+    apply(state, Delete(A, "nas.1"))
+    state.hold(["nas.1"])
+    assert state.approve("scans") == 0
+    assert state.approve("photos") == 1
+    assert state.held("photos") == []
+    assert [record.image_id for record in state.approved("photos")] == ["nas.1"]
+    assert the_only_due(state).approved
+
+
+def test_discarded_deletions_are_forgotten(state: State) -> None:
+    synced(state, A, "nas.1")
+    synced(state, B, "nas.2", inode=2)
+    state.hold(["nas.1"])
+    assert state.discard("photos") == 1
+    assert [row.image_id for row in state.images()] == ["nas.2"]
+
+
+def test_deletions_are_counted_in_their_window(state: State) -> None:
+    for at in (0.0, 500.0, 600.0):
+        state.count_deletion("photos", at)
+    state.count_deletion("scans", 600.0)
+    assert state.deletions_since("photos", 500.0) == 2
+    assert state.deletions_since("photos", 501.0) == 1
+    assert state.deletions_since("scans", 0.0) == 1
+
+
+# Places and names.
+
+ODD_NAMES = [b"\xff\xfe.jpg", b"a\nb.jpg", "\u00e9".encode(), "e\u0301".encode(), b"x" * 255, b"'"]
+
+
+def test_any_name_comes_back_as_it_was(state: State) -> None:
+    places = [Place("photos", b"d/" + name) for name in ODD_NAMES]
+    apply(
+        state,
+        *(Add(place, next(image_ids("nas", place)), version(1)) for place in places),
+    )
+    assert {row.place for row in state.images()} == set(places)
+    assert set(state.known("photos", b"d")) == set(ODD_NAMES)
+    for place in places:
+        record = state.record_at(place)
+        assert record is not None
+        assert record.place == place
+
+
+def test_the_places_below_a_directory_are_not_those_of_its_neighbours(state: State) -> None:
+    paths = [
+        b"top.jpg",
+        b"a/1.jpg",
+        b"a/b/2.jpg",
+        b"a/b/c/3.jpg",
+        b"a/\xff\xff/4.jpg",
+        b"a-2/5.jpg",
+        b"a0/6.jpg",
+        b"a/b0/7.jpg",
+        b"a.b/8.jpg",
+        b"A/9.jpg",
+    ]
+    for number, path in enumerate(paths):
+        apply(state, Add(Place("photos", path), f"nas.{number}", version(1)))
+    apply(state, Add(Place("scans", b"a/1.jpg"), "nas.other", version(1)))
+
+    def below(directory: bytes) -> set[bytes]:
+        return {place.path for place in state.places_below("photos", directory)}
+
+    assert below(b"a") == {path for path in paths if path.startswith(b"a/")}
+    assert below(b"a/b") == {b"a/b/2.jpg", b"a/b/c/3.jpg"}
+    assert below(b"") == set(paths)
+    assert below(b"nothing") == set()
+    assert state.directories("photos") == {path.rpartition(b"/")[0] for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("inode", "mtime_ns"), [(2**64 - 1, 0), (2**63, 2**63), (1, 10**22), (1, -(10**18))]
+)
+def test_huge_inodes_and_far_times_are_known_again(state: State, inode: int, mtime_ns: int) -> None:
+    key = fingerprint_key(stat_result(inode, mtime_ns))
+    apply(state, Add(A, "nas.1", File(Fingerprint(*key))))
+    assert state.known("photos", b"") == {b"a.jpg": key}
+    assert [record.place for record in state.records_with_inode(key[0])] == [A]
+
+
+def stat_result(inode: int, mtime_ns: int) -> os.stat_result:
+    class Stat:
+        st_ino, st_size, st_mtime_ns, st_ctime_ns = inode, 100, mtime_ns, mtime_ns
+
+    return Stat()  # type: ignore[return-value]  # no file system here has such numbers
+
+
+def test_records_are_found_by_content_size_and_folder(state: State) -> None:
+    synced(state, A, "nas.1", inode=1, sha256=ONE)
+    synced(state, B, "nas.2", inode=2, sha256=TWO)
+    assert [record.place for record in state.records_with_content(TWO, 9)] == [B]
+    assert state.knows_size(100)
+    assert not state.knows_size(101)
+    assert state.count_images("photos") == 2
+    assert len(state.sample("photos", 1)) == 1
+
+
+# Folders.
+
+
+def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
+    row = FolderRow(
+        "photos", b"/srv/\xff", 2**40, 3, True, FolderState.OK, "events", "why", last_scan=5.0
+    )
+    state.save_folder(row)
+    with closing(Database(path)) as again:
+        assert State(again).folders() == [row]
+    state.reset_identity("photos")
+    [known] = state.folders()
+    assert (known.device, known.inode) == (None, None)
+    state.drop_folder("photos")
+    [known] = state.folders()
+    assert not known.configured
+
+
+def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: State) -> None:
+    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2))
+    synced(state, A, "nas.1")
+    state.count_deletion("photos", NOW)
+    state.rename_folder("photos", "pictures")
+    assert [row.name for row in state.folders()] == ["pictures"]
+    assert record_of(state, "nas.1").place == Place("pictures", b"a.jpg")
+    assert state.deletions_since("pictures", 0.0) == 1
+
+
+def test_a_folders_state_that_no_one_knows_is_found_out_again(
+    state: State, database: Database
+) -> None:
+    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2, state=FolderState.OK))
+    database.change("UPDATE folder SET state = 'oj'")
+    assert state.folders()[0].state is FolderState.SCANNING
+
+
+# What is shown.
+
+
+def test_images_are_counted_and_listed_by_state(state: State) -> None:
+    synced(state, A, "nas.1", inode=1)
+    apply(state, Add(B, "nas.2", version(1, 2)))
+    apply(state, Add(C, "nas.3", version(1, 3)))
+    [failing] = [item for item in due(state) if item.record.place == C]
+    state.park("nas.3", failing.mark, "not a picture", NOW + 25)
+    synced(state, Place("photos", b"d.jpg"), "nas.4", inode=4)
+    state.hold(["nas.4"])
+    assert state.counts() == {"photos": Counts(images=4, pending=1, failed=1, held=1)}
+    shown = {row.image_id: row.state.value for row in state.images()}
+    assert shown == {"nas.1": "synced", "nas.2": "pending", "nas.3": "failed", "nas.4": "held"}
+    assert [row.error for row in state.images(ImageState.FAILED)] == ["not a picture"]
+
+
+def test_facts_are_remembered(state: State) -> None:
+    assert state.fact("collection_id") is None
+    state.set_fact("collection_id", "1")
+    state.set_fact("collection_id", "2")
+    assert state.fact("collection_id") == "2"

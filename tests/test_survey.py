@@ -1,0 +1,349 @@
+"""The looking at one folder: hints say where, the scan is the truth, and both end in sightings."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snoopsync.disk import Disk
+from snoopsync.folder import Folder
+from snoopsync.model import File, Fingerprint, FolderState, Place
+from snoopsync.planner import Add
+from snoopsync.selection import Selection
+from snoopsync.state.database import Database
+from snoopsync.state.images import FolderRow, State
+from snoopsync.survey import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
+from snoopsync.watching.hints import Hints
+from tests.world import DiskFolder
+
+FOREVER = float("inf")
+
+
+class ScriptedWatch:
+    """Gives the hints that it was given, and remembers what was asked of it."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        self.unwatched: Mapping[bytes, str] = {}
+        self.hints = Hints()
+        self.covered: list[bytes] = []
+        self.forgotten: list[bytes] = []
+
+    def cover(self, directory: bytes) -> bool:
+        self.covered.append(directory)
+        return True
+
+    def forget(self, directory: bytes) -> None:
+        self.forgotten.append(directory)
+
+    def take(self) -> Hints:
+        hints, self.hints = self.hints, Hints()
+        return hints
+
+
+class PartlyDeadDisk(Disk):
+    """Some directories can't be listed."""
+
+    def __init__(self) -> None:
+        self.dead: set[bytes] = set()
+        self.code = errno.EACCES
+
+    @contextmanager
+    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
+        if path in self.dead:
+            raise OSError(self.code, os.strerror(self.code))
+        with super().entries(path) as entries:
+            yield entries
+
+
+class Scene:
+    """A folder, what is known of it, and somebody who looks at it."""
+
+    def __init__(self, base: Path, database: Database) -> None:
+        self.disk = DiskFolder(base / "photos")
+        self.disk.root.mkdir()
+        self.edge = PartlyDeadDisk()
+        self.state = State(database)
+        self.state.save_folder(FolderRow("photos", os.fsencode(self.disk.root), None, None))
+        self.watch = ScriptedWatch()
+        self.now = 1000.0
+        self.survey = self.begin()
+
+    def begin(
+        self,
+        *,
+        exclude: tuple[str, ...] = (),
+        poll_seconds: float | None = None,
+        dormant: bool = False,
+    ) -> Survey:
+        """A new start."""
+        folder = Folder("photos", os.fsencode(self.disk.root), Selection(None, exclude), self.edge)
+        [row] = self.state.folders()
+        pace = Pace(900.0, poll_seconds)
+        self.survey = Survey(folder, self.watch, self.state, row, pace, dormant=dormant)
+        return self.survey
+
+    def know(self, *paths: str) -> None:
+        """The state file knows these files as they are."""
+        for path in paths:
+            fingerprint = Fingerprint.of((self.disk.root / path).lstat())
+            place = Place("photos", os.fsencode(path))
+            self.state.apply([Add(place, f"tester.{path}", File(fingerprint))], 0.0)
+
+    def look(self) -> dict[str, bool]:
+        """Look at everything there is to look at: the paths that are not as they are known, and
+        whether there is a file."""
+        self.survey.tick(self.now)
+        sightings = list(self.survey.work(FOREVER, self.now))
+        return {sighting.place.text: sighting.seen is not None for sighting in sightings}
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with closing(Database(tmp_path / "state.sqlite3")) as database:
+        yield Scene(tmp_path, database)
+
+
+def names(directory: str, *names: str) -> Hints:
+    return Hints({os.fsencode(directory): frozenset(map(os.fsencode, names))})
+
+
+# The scan.
+
+
+def test_the_first_look_scans_everything(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.disk.write("x/y/b.jpg", b"b")
+    scene.disk.write("x/readme.txt", b"no picture")
+    assert scene.look() == {"a.jpg": True, "x/y/b.jpg": True}
+    assert scene.survey.row.state is FolderState.OK
+    assert scene.survey.scanned == 2
+
+
+def test_what_is_as_it_is_known_is_no_news(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.disk.write("x/b.jpg", b"b")
+    scene.know("a.jpg", "x/b.jpg")
+    assert scene.look() == {}
+
+
+def test_what_changed_or_went_is_news(scene: Scene) -> None:
+    for path in ("same.jpg", "changed.jpg", "gone.jpg", "x/gone.jpg"):
+        scene.disk.write(path, b"bytes")
+    scene.know("same.jpg", "changed.jpg", "gone.jpg", "x/gone.jpg")
+    scene.disk.write("changed.jpg", b"others")
+    scene.disk.remove("gone.jpg")
+    scene.disk.remove("x")
+    assert scene.look() == {"changed.jpg": True, "gone.jpg": False, "x/gone.jpg": False}
+
+
+def test_a_directory_is_watched_before_it_is_listed(scene: Scene) -> None:
+    class Racing(ScriptedWatch):
+        """Somebody writes right after the watch was put on."""
+
+        def cover(self, directory: bytes) -> bool:
+            if directory == b"x":
+                scene.disk.write("x/late.jpg", b"late")
+            return super().cover(directory)
+
+    scene.disk.write("x/a.jpg", b"a")
+    scene.watch = Racing()
+    scene.begin()
+    assert "x/late.jpg" in scene.look()
+
+
+def test_what_is_not_wanted_any_more_is_no_news(scene: Scene) -> None:
+    for path in ("a.jpg", "x/b.jpg", "x/c.jpg"):
+        scene.disk.write(path, b"bytes")
+    scene.know("a.jpg", "x/b.jpg", "x/c.jpg")
+    scene.begin(exclude=("a.jpg", "x/"))
+    assert scene.look() == {}
+    scene.disk.remove("x")
+    scene.disk.remove("a.jpg")
+    scene.survey.scan()
+    assert scene.look() == {}
+
+
+def test_scans_are_repeated_a_little_at_random(scene: Scene) -> None:
+    scene.look()
+    scene.disk.write("a.jpg", b"a")
+    scene.wait(800.0)
+    assert scene.look() == {}
+    scene.wait(200.0)
+    assert scene.look() == {"a.jpg": True}
+
+
+def test_a_folder_that_is_polled_is_scanned_at_its_interval(scene: Scene) -> None:
+    scene.begin(poll_seconds=30.0)
+    scene.look()
+    scene.disk.write("a.jpg", b"a")
+    scene.wait(29.0)
+    assert scene.look() == {}
+    scene.wait(1.0)
+    assert scene.look() == {"a.jpg": True}
+
+
+def test_a_dormant_folder_is_known_and_never_scanned(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.begin(dormant=True)
+    assert scene.look() == {}
+    scene.wait(10_000.0)
+    assert scene.look() == {}
+    assert scene.survey.folder.identity is not None
+
+
+# Hints.
+
+
+def test_a_hint_at_a_name_is_a_look_at_it(scene: Scene) -> None:
+    for path in ("x/gone.jpg", "x/same.jpg"):
+        scene.disk.write(path, b"bytes")
+    scene.know("x/gone.jpg", "x/same.jpg")
+    scene.look()
+    scene.disk.write("x/new.jpg", b"new")
+    scene.disk.remove("x/gone.jpg")
+    scene.watch.hints = names("x", "new.jpg", "gone.jpg", "same.jpg", "never.jpg")
+    assert scene.look() == {"x/new.jpg": True, "x/gone.jpg": False}
+
+
+def test_a_hint_at_a_directory_that_came_is_a_look_at_all_below(scene: Scene) -> None:
+    scene.look()
+    scene.disk.write("x/y/a.jpg", b"a")
+    scene.watch.hints = names("", "x")
+    assert scene.look() == {"x/y/a.jpg": True}
+    assert b"x/y" in scene.watch.covered
+
+
+@pytest.mark.parametrize(
+    "hints", [names("", "x"), Hints(trees=frozenset([b"x"])), Hints({b"": None})]
+)
+def test_a_hint_at_a_directory_that_went_is_news_of_all_below(scene: Scene, hints: Hints) -> None:
+    scene.disk.write("x/y/a.jpg", b"a")
+    scene.disk.write("x/b.jpg", b"b")
+    scene.disk.write("xx/c.jpg", b"c")
+    scene.know("x/y/a.jpg", "x/b.jpg", "xx/c.jpg")
+    scene.look()
+    scene.disk.remove("x")
+    scene.watch.hints = hints
+    assert scene.look() == {"x/y/a.jpg": False, "x/b.jpg": False}
+    assert scene.watch.forgotten == [b"x"]
+
+
+def test_lost_events_mean_a_scan(scene: Scene) -> None:
+    scene.look()
+    scene.disk.write("x/a.jpg", b"a")
+    scene.watch.hints = Hints(everything=True)
+    assert scene.look() == {"x/a.jpg": True}
+
+
+def test_hints_below_an_excluded_directory_are_not_followed(scene: Scene) -> None:
+    scene.begin(exclude=("x/",))
+    scene.look()
+    scene.disk.write("x/y/a.jpg", b"a")
+    scene.watch.hints = Hints({b"x": None, b"": frozenset([b"x"])}, trees=frozenset([b"x/y"]))
+    assert scene.look() == {}
+    assert b"x" not in scene.watch.covered
+
+
+def test_a_held_image_whose_file_is_back_is_news(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.know("a.jpg")
+    scene.state.hold(["tester.a.jpg"])
+    scene.look()
+    scene.watch.hints = names("", "a.jpg")
+    assert scene.look() == {"a.jpg": True}
+
+
+# Trouble.
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_of_a_directory_that_can_not_be_listed_nothing_is_said(scene: Scene, code: int) -> None:
+    scene.disk.write("x/y/a.jpg", b"a")
+    scene.know("x/y/a.jpg")
+    scene.edge.code = code
+    scene.edge.dead = {os.fsencode(scene.disk.root / "x")}
+    scene.disk.remove("x/y")
+    assert scene.look() == {}
+    scene.survey.refresh_row()
+    assert scene.survey.row.state == "unwatched"
+    assert os.strerror(code) in (scene.survey.row.reason or "")
+
+    scene.edge.dead = set()
+    scene.wait(RETRY_SECONDS)
+    assert scene.look() | scene.look() == {"x/y/a.jpg": False}
+    scene.survey.refresh_row()
+    assert scene.survey.row.state == "ok"
+
+
+def test_a_folder_that_is_gone_is_missing_and_back_by_itself(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.know("a.jpg")
+    scene.look()
+    away = scene.disk.root.with_name("away")
+    scene.disk.root.rename(away)
+    scene.wait(GUARD_SECONDS)
+    assert scene.look() == {}
+    assert scene.survey.is_missing
+    away.rename(scene.disk.root)
+    scene.disk.write("b.jpg", b"b")
+    scene.wait(GUARD_SECONDS)
+    assert scene.look() == {"b.jpg": True}
+    assert not scene.survey.is_missing
+
+
+def test_a_hint_that_the_folder_is_gone_is_followed_at_once(scene: Scene) -> None:
+    scene.look()
+    scene.disk.remove("")
+    scene.watch.hints = Hints(root_gone=True)
+    scene.look()
+    assert scene.survey.is_missing
+
+
+def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.know("a.jpg")
+    scene.look()
+    scene.disk.root.rename(scene.disk.root.with_name("away"))
+    scene.disk.root.mkdir()
+    for start in (scene.begin, lambda: None):
+        start()
+        scene.wait(GUARD_SECONDS)
+        assert scene.look() == {}
+        assert "another directory" in (scene.survey.row.reason or "")
+
+    scene.survey.accept()
+    assert scene.look() == {"a.jpg": False}
+
+
+def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> None:
+    """Device numbers are given out anew at every boot."""
+    for name in "abcd":
+        scene.disk.write(f"{name}.jpg", name.encode())
+    scene.know("a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    scene.look()
+    scene.disk.remove("d.jpg")
+    row = scene.survey.row
+    scene.state.save_folder(replace(row, device=(row.device or 0) + 1))
+    scene.begin()
+    assert scene.look() == {"d.jpg": False}
+    assert scene.survey.row.device == row.device
+
+
+def test_a_folder_that_nothing_is_known_of_may_be_any_directory(scene: Scene) -> None:
+    scene.look()
+    scene.disk.root.rename(scene.disk.root.with_name("away"))
+    scene.disk.root.mkdir()
+    scene.disk.write("a.jpg", b"a")
+    scene.begin()
+    assert scene.look() == {"a.jpg": True}

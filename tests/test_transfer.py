@@ -1,0 +1,93 @@
+"""One image at a time: what is looked at right before its request is sent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.errors import Unavailable, Unreachable
+from snoopsync.folder import Folder
+from snoopsync.model import Place
+from snoopsync.protocol import ImageAnswer
+from snoopsync.selection import Selection
+from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
+from tests.world import Shelf
+
+PLACE = Place("photos", b"a.jpg")
+REMOVAL = Removal("tester.a", PLACE)
+
+
+class FailingOnce(Shelf):
+    """The first deletion fails, and meanwhile something happens on the disk."""
+
+    def __init__(self, error: Exception, path: Path) -> None:
+        super().__init__()
+        self.error: Exception | None = error
+        self.path = path
+        self.deletions = 0
+
+    def delete_image(self, image_id: str) -> ImageAnswer:
+        self.deletions += 1
+        if self.error is not None:
+            error, self.error = self.error, None
+            self.meanwhile()
+            raise error
+        return super().delete_image(image_id)
+
+    def meanwhile(self) -> None:
+        self.path.write_bytes(b"it is back")
+
+
+class LosingTheFolder(FailingOnce):
+    def meanwhile(self) -> None:
+        self.path.parent.rename(self.path.parent.with_name("elsewhere"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    root = tmp_path / "photos"
+    root.mkdir()
+    folder = Folder("photos", bytes(root), Selection(None, ()))
+    folder.identity = folder.identify()
+    return folder
+
+
+def transfer_to(shelf: Shelf) -> Transfer:
+    policy = RetryPolicy(base_seconds=0.0)
+    return Transfer(RetryingCollection(shelf, stop=threading.Event(), policy=policy))
+
+
+@pytest.mark.parametrize("error", [Unavailable("later", status=503), Unreachable("no answer")])
+def test_a_deletion_is_proven_anew_before_every_attempt(
+    folder: Folder, tmp_path: Path, error: Exception
+) -> None:
+    shelf = FailingOnce(error, tmp_path / "photos" / "a.jpg")
+
+    outcome = transfer_to(shelf).delete(folder, REMOVAL, PLACE)
+
+    assert outcome == LookAgain("tester.a", PLACE)
+    assert shelf.deletions == 1
+
+
+def test_a_folder_that_went_missing_while_a_deletion_waited_stops_it(
+    folder: Folder, tmp_path: Path
+) -> None:
+    shelf = LosingTheFolder(Unavailable("later", status=503), tmp_path / "photos" / "a.jpg")
+
+    outcome = transfer_to(shelf).delete(folder, REMOVAL, PLACE)
+
+    assert isinstance(outcome, Rejected)
+    assert "missing" in outcome.reason
+    assert shelf.deletions == 1
+
+
+def test_an_image_whose_file_stays_gone_is_removed_at_the_next_attempt(folder: Folder) -> None:
+    shelf = FailingOnce(Unavailable("later", status=503), Path())
+    shelf.meanwhile = lambda: None  # type: ignore[method-assign]
+
+    assert transfer_to(shelf).delete(folder, REMOVAL, PLACE) == Deleted(REMOVAL)
+    assert shelf.deletions == 2

@@ -54,7 +54,9 @@ def status(console: Console, status: Status) -> None:
     service = f"service running (process {status.service.pid})"
     if not status.service.is_running:
         service = "service not running"
-    console.print(f"{headline} · {service} · {status.collection.endpoint} collection")
+    console.print(
+        f"{headline} · {service} · {status.collection.endpoint} collection", highlight=False
+    )
     if console.is_terminal:
         titles = ("folder", "state", ">images", ">waiting", ">failed", ">held", "scanned", "path")
         _table(console, titles, [_folder_cells(folder, status.now) for folder in status.folders])
@@ -66,7 +68,8 @@ def status(console: Console, status: Status) -> None:
     for reason in reasons:
         _print(console, f"- {printable(reason)}")
     if status.duplicates_open:
-        _print(console, f"{status.duplicates_open} open duplicates (snoopsync duplicates)")
+        plural = "" if status.duplicates_open == 1 else "s"
+        _print(console, f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)")
 
 
 def _folder_cells(folder: FolderStatus, now: float) -> tuple[str, ...]:

@@ -194,13 +194,16 @@ def _file(world: World, place: Place) -> File:
 def _keep(world: World, record: Record, file: File) -> list[Action]:
     """The record's own file is at its place, or one that has replaced it."""
     lost = world.remote is not None and record.image_id in world.remote.missing
-    if lost or record.sha256 is None:
+    if lost:
+        return [Add(record.place, record.image_id, file)]
+    if file.fingerprint == record.seen:
+        # Confirmed, or planned for already: then its row will have its turn.
+        return [Refresh(record.place, record.image_id, file)] if record.doomed else []
+    if record.sha256 is None:
         return [Add(record.place, record.image_id, file)]
     if record.dirty:
         # A request may have been answered by now without our knowing: only sending settles it.
         return [Update(record.place, record.image_id, file)]
-    if file.fingerprint == record.seen:
-        return [Refresh(record.place, record.image_id, file)] if record.doomed else []
     if world.hashes.get(record.place) == record.sha256:
         return [Refresh(record.place, record.image_id, file)]
     return [Update(record.place, record.image_id, file)]
@@ -214,8 +217,11 @@ def _keep_moved(world: World, record: Record, place: Place) -> list[Action]:
 
 
 def _remove(world: World, record: Record) -> Action:
-    if world.remote is not None and record.image_id in world.remote.missing:
+    lost = world.remote is not None and record.image_id in world.remote.missing
+    if lost and not record.dirty:
         return Forget(record.place, record.image_id)
+    # One that is lost and dirty may be a deletion of ours that ended before it was written down.
+    # It is sent again, and finds nothing; so it is counted, as every other.
     return Delete(record.place, record.image_id)
 
 

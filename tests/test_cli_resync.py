@@ -72,6 +72,20 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(home: Installation) -> No
     assert "it would be" not in home.ok("resync", "--dry-run")
 
 
+def test_a_dry_run_names_a_new_picture_at_a_renamed_ones_place_once(home: Installation) -> None:
+    home.configure()
+    home.ok("resync")
+    (home.pictures / "0.jpg").rename(home.pictures / "renamed.jpg")
+    (home.pictures / "0.jpg").write_bytes(encode(photo(7)))
+    *plan, summary = home.json("resync", "--dry-run", "--json")
+    assert sorted((action["action"], action["path"]) for action in plan) == [
+        ("add", "0.jpg"),
+        ("rename", "renamed.jpg"),
+    ]
+    done = home.json("resync", "--json")[-1]
+    assert {**summary, "seconds": 0} == {**done, "seconds": 0}
+
+
 def test_a_dry_run_shows_what_a_prune_would_delete_and_the_prune_deletes_it(
     home: Installation,
 ) -> None:

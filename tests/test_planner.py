@@ -136,15 +136,26 @@ def test_a_changed_file_of_unknown_content_is_sent(scene: Scene) -> None:
     assert scene.plan() == [Update(A, record.image_id, file)]
 
 
-def test_an_image_that_was_never_confirmed_is_added_again(scene: Scene) -> None:
+@pytest.mark.parametrize("confirmed", [None, sha256(ALBUM)])
+def test_what_is_planned_for_already_is_not_planned_again(
+    scene: Scene, confirmed: bytes | None
+) -> None:
+    """It may be on its way: planned once more, it would be sent once more."""
+    scene.change(scene.known(A, 1), sha256=confirmed, dirty=True)
+    assert scene.plan() == []
+
+
+def test_an_image_that_was_never_confirmed_is_added_when_it_changes(scene: Scene) -> None:
     record = scene.change(scene.known(A, 1), sha256=None, dirty=True)
-    assert scene.plan() == [Add(A, record.image_id, a_file(1, ALBUM))]
+    file = scene.there(A, 1, CHURCH, ctime=2)
+    assert scene.plan() == [Add(A, record.image_id, file)]
 
 
 def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) -> None:
     """An upload whose answer was lost may have replaced the bytes that were confirmed."""
     record = scene.change(scene.known(A, 1), dirty=True)
-    assert scene.plan() == [Update(A, record.image_id, a_file(1, ALBUM))]
+    file = scene.there(A, 1, ctime=2)
+    assert scene.plan() == [Update(A, record.image_id, file)]
 
 
 def test_a_held_deletion_is_off_when_the_file_is_back(scene: Scene) -> None:
@@ -277,21 +288,15 @@ def test_a_renamed_file_that_was_also_written_to_is_another_picture(scene: Scene
     assert scene.plan() == [Add(NEW, own_id(NEW), file), Delete(A, record.image_id)]
 
 
-def test_a_dirty_image_that_is_renamed_keeps_its_id_and_is_sent(scene: Scene) -> None:
-    record = scene.change(scene.known(A, 1), dirty=True)
+@pytest.mark.parametrize("confirmed", [None, sha256(ALBUM)])
+def test_an_image_that_is_renamed_before_it_is_sent_keeps_its_id(
+    scene: Scene, confirmed: bytes | None
+) -> None:
+    """It stays dirty, and is sent from where it is when its turn comes."""
+    record = scene.change(scene.known(A, 1), sha256=confirmed, dirty=True)
     scene.gone(A)
     file = scene.there(NEW, 1, CHURCH, ctime=2)
-    assert scene.plan() == [
-        Rename(NEW, record.image_id, file, A),
-        Update(NEW, record.image_id, file),
-    ]
-
-
-def test_an_unconfirmed_image_that_is_renamed_keeps_its_id_and_is_added(scene: Scene) -> None:
-    record = scene.change(scene.known(A, 1), sha256=None, dirty=True)
-    scene.gone(A)
-    file = scene.there(NEW, 1, ctime=2)
-    assert scene.plan() == [Rename(NEW, record.image_id, file, A), Add(NEW, record.image_id, file)]
+    assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
 
 
 def test_a_dirty_image_is_not_found_by_the_content_it_had(scene: Scene) -> None:

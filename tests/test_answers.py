@@ -119,14 +119,25 @@ def test_a_clock_that_is_off_is_named_with_the_refused_keys() -> None:
     assert str(error) == "401 Reason"
 
 
+def search(given: Answer) -> Any:
+    return answers.search(given, "c")
+
+
+def listing(given: Answer) -> Any:
+    return answers.listing(given, "c")
+
+
 IMAGE = {"collection_id": "c", "image_id": "i", "image_time": "t"}
 READERS: list[tuple[Callable[[Answer], Any], dict[str, Any]]] = [
     (answers.session, {"collection_id": "c", "collection_name": "n", "user": "u"}),
-    (answers.image, IMAGE),
+    (lambda given: answers.image(given, "i", "c"), IMAGE),
     (lambda given: answers.changed_image(given, "i", "c"), IMAGE),
-    (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": 0}]}),
-    (answers.search_by_id, {**IMAGE, "results": [{"id": "i", "rank": 0}]}),
-    (answers.listing, {"collection_id": "c", "images": [{"id": "i", "image_time": "t"}]}),
+    (search, {"collection_id": "c", "results": [{"id": "i", "rank": 0}]}),
+    (
+        lambda given: answers.search_by_id(given, "i", "c"),
+        {**IMAGE, "results": [{"id": "i", "rank": 0}]},
+    ),
+    (listing, {"collection_id": "c", "images": [{"id": "i", "image_time": "t"}]}),
 ]
 
 JSON = st.recursive(
@@ -169,15 +180,17 @@ def test_what_is_no_json_object_is_a_bad_answer(
 @pytest.mark.parametrize(
     ("read", "found"),
     [
-        (answers.listing, {"collection_id": "c", "images": None}),
-        (answers.listing, {"collection_id": "c", "images": [{"id": 3, "image_time": "t"}]}),
-        (answers.listing, {"collection_id": "c", "images": ["i"]}),
-        (answers.listing, {"collection_id": "c", "images": [], "next_image_id": 3}),
-        (answers.search, {"collection_id": "c", "results": [{"id": 3}]}),
-        (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": True}]}),
-        (answers.search, {"collection_id": "c", "results": [{"id": "i", "rank": "0"}]}),
-        (answers.search, {"results": []}),
-        (answers.image, {"collection_id": "c", "image_id": "i"}),
+        (listing, {"collection_id": "c", "images": None}),
+        (listing, {"collection_id": "c", "images": [{"id": 3, "image_time": "t"}]}),
+        (listing, {"collection_id": "c", "images": ["i"]}),
+        (listing, {"collection_id": "c", "images": [], "next_image_id": 3}),
+        (search, {"collection_id": "c", "results": [{"id": 3}]}),
+        (search, {"collection_id": "c", "results": [{"id": "i", "rank": True}]}),
+        (search, {"collection_id": "c", "results": [{"id": "i", "rank": "0"}]}),
+        (lambda given: answers.image(given, "i", "c"), {"collection_id": "c", "image_id": "i"}),
+        (search, {"collection_id": "c"}),
+        (listing, {"collection_id": "c"}),
+        (listing, {"collection_id": 3, "images": []}),
         (answers.session, {"collection_id": "c", "collection_name": "n", "user": None}),
     ],
 )
@@ -186,6 +199,24 @@ def test_a_key_that_is_missing_or_of_another_type_is_a_bad_answer(
 ) -> None:
     with pytest.raises(BadAnswer, match="no usable"):
         read(answer(body=json.dumps(found).encode()))
+
+
+@pytest.mark.parametrize(
+    ("read", "needed"),
+    [
+        (search, {"results": [{"id": "i", "rank": 0}]}),
+        (lambda given: answers.search_by_id(given, "i", "c"), {"results": []}),
+        (listing, {"images": [{"id": "i", "image_time": "t"}], "next_image_id": None}),
+        (lambda given: answers.image(given, "i", "c"), {"image_time": "t"}),
+    ],
+)
+def test_what_an_answer_repeats_of_its_question_may_be_left_out(
+    read: Callable[[Answer], Any], needed: dict[str, Any]
+) -> None:
+    found = read(answer(body=json.dumps(needed).encode()))
+    assert found.items() >= needed.items()
+    assert found["collection_id"] == "c"
+    assert found.get("image_id", "i") == "i"
 
 
 def test_an_empty_body_after_a_change_is_filled_with_what_is_known() -> None:

@@ -38,6 +38,23 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
+def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation) -> None:
+    home.ok("resync")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command("status", "--json"),
+            env=home.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=DEADLINE_SECONDS,
+        )
+    assert done.returncode != 0
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 class Terminal:
     """A command on a terminal of 100 columns; ``text`` is all that it wrote so far."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -135,6 +136,7 @@ def test_a_collection_that_is_away_is_waited_for_as_long_as_asked(home: Installa
     assert done.code == 5
     assert "refused" in done.err
     assert "Traceback" not in done.err
+    assert json.loads(done.out)["unchanged"] == 0, "nothing was compared to the end"
 
 
 def test_keys_that_are_refused_have_an_exit_code_of_their_own(

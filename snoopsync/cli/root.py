@@ -118,6 +118,10 @@ def run_program(arguments: Sequence[str] | None) -> int:
     except SnoopsyncError as error:
         click.echo(f"snoopsync: {error}", err=True)
         return exit_code(error)
+    except OSError as error:
+        # The system's own refusal, such as a full disk behind standard output.
+        click.echo(f"snoopsync: {error}", err=True)
+        return Exit.BUG
     except Exception:
         traceback.print_exc()
         click.echo("snoopsync: this is a bug in snoopsync, please report it", err=True)

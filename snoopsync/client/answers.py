@@ -158,9 +158,9 @@ def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> I
     return _image(answer, found)
 
 
-def image(answer: Answer) -> ImageAnswer:
-    """The answer about an image."""
-    return _image(answer, _object(answer))
+def image(answer: Answer, image_id: str, collection_id: str) -> ImageAnswer:
+    """The answer about an image. The IDs are filled in if it leaves them out."""
+    return _image(answer, {"image_id": image_id, **_filled(answer, collection_id)})
 
 
 def _image(answer: Answer, found: dict[str, Any]) -> ImageAnswer:
@@ -168,31 +168,37 @@ def _image(answer: Answer, found: dict[str, Any]) -> ImageAnswer:
     return cast(ImageAnswer, found)
 
 
-def search(answer: Answer) -> SearchAnswer:
-    """The answer to a search by an image's bytes."""
-    found = _object(answer)
+def search(answer: Answer, collection_id: str) -> SearchAnswer:
+    """The answer to a search by an image's bytes. ``collection_id`` is filled in if it has none."""
+    found = _filled(answer, collection_id)
     _require(answer, found, collection_id=str, results=list)
     for match in found["results"]:
         _require(answer, match, id=str, rank=int)
     return cast(SearchAnswer, found)
 
 
-def search_by_id(answer: Answer) -> SearchByIdAnswer:
-    """The answer to a search by an image's ID."""
-    found = search(answer)
+def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:
+    """The answer to a search by an image's ID. What it leaves out beside the results is filled
+    in, as by ``changed_image``."""
+    found = {"image_id": image_id, "image_time": "", **search(answer, collection_id)}
     _require(answer, found, image_id=str, image_time=str)
     return cast(SearchByIdAnswer, found)
 
 
-def listing(answer: Answer) -> ListAnswer:
-    """One page of the listing."""
-    found = _object(answer)
+def listing(answer: Answer, collection_id: str) -> ListAnswer:
+    """One page of the listing. ``collection_id`` is filled in if it has none."""
+    found = _filled(answer, collection_id)
     _require(answer, found, collection_id=str, images=list)
     for listed in found["images"]:
         _require(answer, listed, id=str, image_time=str)
     if found.setdefault("next_image_id", None) is not None:
         _require(answer, found, next_image_id=str)
     return cast(ListAnswer, found)
+
+
+def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
+    """The JSON object in the body, with the collection's ID, which is known without it."""
+    return {"collection_id": collection_id, **_object(answer)}
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -130,7 +130,8 @@ class Collection:
 
     def get_image(self, image_id: str) -> ImageAnswer:
         """Is it there? Raises ``NotFound`` if not."""
-        return answers.image(self._ask("GET", _image_path(image_id)))
+        answer = self._ask("GET", _image_path(image_id))
+        return answers.image(answer, image_id, self._known_id())
 
     def delete_image(self, image_id: str) -> ImageAnswer:
         """Remove it. Raises ``NotFound`` if it is not there."""
@@ -140,7 +141,7 @@ class Collection:
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
         """One page of the listing, from the image ``start`` on, newest first."""
         query = {"start": start, "count": None if count is None else str(count)}
-        return answers.listing(self._ask("GET", "/images", **query))
+        return answers.listing(self._ask("GET", "/images", **query), self._known_id())
 
     def images(self) -> Iterator[ListedImage]:
         """Every image of the collection, each once, while pages are read as needed."""
@@ -148,11 +149,12 @@ class Collection:
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
-        return answers.search_by_id(self._ask("GET", f"/search/{quoted_id(image_id)}"))
+        answer = self._ask("GET", f"/search/{quoted_id(image_id)}")
+        return answers.search_by_id(answer, image_id, self._known_id())
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
         """Images like this one."""
-        return answers.search(self._ask("POST", "/search", image))
+        return answers.search(self._ask("POST", "/search", image), self._known_id())
 
     def _known_id(self) -> str:
         """The collection's ID if it was asked for already: it is not worth a request."""

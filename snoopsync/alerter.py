@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.alerts import judge
-from snoopsync.errors import BadAnswer, CollectionError, NotFound, Refused, Unavailable
+from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.logs import JsonFormatter
 from snoopsync.model import Place
 from snoopsync.protocol import ImageCollection
@@ -22,6 +22,9 @@ from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 log = logging.getLogger("snoopsync.duplicates")
 
 _BATCH = 50
+
+#: After so many searches that the service had no answer for, one after the other, it needs a rest.
+_MOST_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +78,35 @@ class Alerter:
         self._max_rank = max_rank
         self._announce = announce
         self._quiet = quiet
+        self._failed: set[str] = set()
+        self._trouble: CollectionError | None = None
 
     def work_off(self, is_stopped: Callable[[], bool]) -> None:
         """Search for every image that is due, and tell of what was found. An image whose search
-        fails does not keep the others waiting, and is still due after this.
+        fails does not keep the others waiting, and is still due after this. If the
+        service has no answer for many, the others wait for the next time.
 
         Raises ``CollectionError``: the first one that was met, if not all could be searched for.
         """
         self._tell()
-        failed: set[str] = set()
-        trouble: CollectionError | None = None
-        while batch := self._due(failed):
+        failed_in_a_row = 0
+        while batch := self._due(self._failed):
             for due in batch:
                 if is_stopped():
                     return
                 try:
                     self._search(due)
-                except (Refused, Unavailable, BadAnswer) as error:
-                    trouble = trouble or error
-                    failed.add(due.image_id)
+                    failed_in_a_row = 0
+                except CollectionError as error:
+                    if error.concerns_all:
+                        raise
+                    self._trouble = self._trouble or error
+                    self._failed.add(due.image_id)
+                    failed_in_a_row += isinstance(error, Unavailable | Unreachable)
+                    if failed_in_a_row == _MOST_FAILURES:
+                        raise  # the next time goes on with the others
+        trouble, self._trouble = self._trouble, None
+        self._failed.clear()
         if trouble is not None:
             raise trouble
 
@@ -132,8 +145,10 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
     """One warning a pair, and the same as a JSON line, appended to a file that may be rotated away
     at any time."""
     formatter = JsonFormatter()
+    is_failing = False
 
     def announce(alert: Alert) -> None:
+        nonlocal is_failing
         announce_to_log(alert)
         extra = {"fields": alert.fields()}
         record = log.makeRecord(log.name, logging.WARNING, "", 0, "", (), None, extra=extra)
@@ -141,8 +156,11 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.write(formatter.format(record) + "\n")
+            is_failing = False
         except OSError as error:
-            log.error("%s can't be written, so this alert is only here: %s", path, error.strerror)
+            if not is_failing:
+                log.error("%s can't be written, alerts are only here: %s", path, error.strerror)
+            is_failing = True
 
     return announce
 

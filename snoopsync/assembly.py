@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.alerter import Alerter, announce_to_file, announce_to_log
+from snoopsync.client import outage
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.clock import Clock
@@ -61,12 +62,13 @@ class Assembly:
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
-    first pause is before a request is tried again."""
+    first pause is before a request is tried again; ``outage_clock``: whose time that is."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
     make_workers: Callable[[int, str], Workers] = Workers
     retry_seconds: float = RetryPolicy().base_seconds
+    outage_clock: outage.Clock = field(default_factory=outage.Clock)
 
 
 def embedded_path(state: Path) -> Path:
@@ -139,7 +141,7 @@ def assembled(
     edges = edges or Edges()
     state = State(database)
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
-    coat = RetryingCollection(collection, stop=stop, policy=policy)
+    coat = RetryingCollection(collection, stop=stop, policy=policy, clock=edges.outage_clock)
     surveys = surveys_of(config, state, watcher, only, edges.disk)
     settings = Settings(
         owner=config.collection.owner,
@@ -178,6 +180,16 @@ def surveys_of(
 ) -> tuple[Survey, ...]:
     """The configured folders, written into the state file, each with its survey."""
     register_folders(config, state)
+    owner = config.collection.owner
+    others = state.forget_others(owner)
+    if others:
+        log.warning(
+            "%d images have another owner than %s: they stay in the collection, and their files are"
+            " added as images of %s",
+            others,
+            owner,
+            owner,
+        )
     rows = {row.name: row for row in state.folders()}
     return tuple(
         _survey(

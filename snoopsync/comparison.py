@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from snoopsync.client.retrying import RetryingCollection
 from snoopsync.clock import Clock
 from snoopsync.errors import NotFound
 from snoopsync.model import Place, owns
 from snoopsync.planner import Action, Remote
-from snoopsync.protocol import ImageCollection, all_ids
 from snoopsync.state.images import State
 from snoopsync.workers import Workers
+
+log = logging.getLogger("snoopsync.mirror")
+
+#: How many images are named that somebody else has changed.
+_SAMPLE = 5
 
 
 class Listing(NamedTuple):
     """The collection's images that are ours and not confirmed, and those that the state file takes
-    for confirmed and that are proven not to be there."""
+    for confirmed and that are proven not to be there. ``foreign``: those that were changed since
+    they were confirmed, with the time of that confirmation."""
 
     unconfirmed: frozenset[str]
     missing: frozenset[str]
+    foreign: Mapping[str, str]
 
 
 class Comparison:
@@ -36,7 +44,7 @@ class Comparison:
         self,
         owner: str,
         state: State,
-        collection: ImageCollection,
+        collection: RetryingCollection,
         workers: Workers,
         clock: Clock,
         gather_seconds: float,
@@ -58,7 +66,10 @@ class Comparison:
     def read_listing(self) -> Listing:
         """Read the collection's listing. Waits for the network, so it is not for the thread that
         plans. Raises ``CollectionError``."""
-        listed = all_ids(self._collection)
+        # Read first: what is confirmed meanwhile may have a time that the listing does not know.
+        times = self._state.confirmed_times() if self._collection.lists_times else {}
+        listed_times = self._collection.image_times()
+        listed = listed_times.keys()
         confirmed = self._state.confirmed_ids()
         unconfirmed = frozenset(
             image_id for image_id in listed - confirmed if owns(self._owner, image_id)
@@ -69,7 +80,7 @@ class Comparison:
         missing = (
             image_id for image_id, is_there in zip(suspects, there, strict=True) if not is_there
         )
-        return Listing(unconfirmed, frozenset(missing))
+        return Listing(unconfirmed, frozenset(missing), _foreign(times, listed_times))
 
     def _is_there(self, image_id: str) -> bool:
         try:
@@ -87,8 +98,26 @@ class Comparison:
         self.remote = Remote(unclaimed, listing.missing)
         self._awaits_listing = False
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
+        self._doubt(listing.foreign)
         records = map(self._state.record, listing.missing)
         return [record.place for record in records if record is not None]
+
+    def _doubt(self, foreign: Mapping[str, str]) -> None:
+        """Send again what somebody else has changed, and say so."""
+        with self._state.transaction():
+            doubtful = [
+                image_id for image_id in foreign if self._state.doubt(image_id, foreign[image_id])
+            ]
+        if doubtful:
+            records = (self._state.record(image_id) for image_id in doubtful[:_SAMPLE])
+            log.warning(
+                "%d images of ours were changed in the collection by somebody else, and are sent"
+                " again: %s%s. Does another installation have the owner %s too?",
+                len(doubtful),
+                ", ".join(str(record.place) for record in records if record is not None),
+                ", ..." if len(doubtful) > _SAMPLE else "",
+                self._owner,
+            )
 
     @property
     def is_gathering(self) -> bool:
@@ -118,3 +147,11 @@ class Comparison:
         remote, self.remote = self.remote or Remote(), None
         self._awaits_listing = not trust_state
         return remote.unclaimed
+
+
+def _foreign(confirmed: Mapping[str, str], listed: Mapping[str, str]) -> dict[str, str]:
+    """The images, with their times, that the listing has another time for."""
+    told = [image_id for image_id in confirmed if listed.get(image_id)]
+    foreign = {each: confirmed[each] for each in told if listed[each] != confirmed[each]}
+    # A listing that writes the same times otherwise than the answers do would say so of all.
+    return foreign if len(foreign) < len(told) else {}

@@ -23,7 +23,8 @@
             ├── NotFound          404
             └── Conflict          409
 
-A ``CollectionError`` answers the one question a retry has to ask, in ``permanent``.
+A ``CollectionError`` answers the one question a retry has to ask, in ``permanent``, and the one
+its caller has to, in ``concerns_all``.
 """
 
 from __future__ import annotations
@@ -112,6 +113,14 @@ class CollectionError(SnoopsyncError):
     #: Would the same request fail again, however often it is sent?
     permanent: bool = False
 
+    #: Was the whole service away for longer than the caller waits? If not, this request has failed.
+    outage: bool = False
+
+    @property
+    def concerns_all(self) -> bool:
+        """Would every other request fail too?"""
+        return self.outage
+
     def __init__(
         self, message: str, *, status: int | None = None, retry_after: float | None = None
     ) -> None:
@@ -143,6 +152,11 @@ class Unauthorized(CollectionError):
     """401 or 403: the service does not take the keys (or the clock is off)."""
 
     permanent = True
+
+    @property
+    def concerns_all(self) -> bool:
+        """Yes."""
+        return True
 
 
 class Refused(CollectionError):

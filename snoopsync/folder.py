@@ -38,10 +38,12 @@ class Identity(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What is directly in a directory: the wanted files, and the directories worth entering."""
+    """What is directly in a directory: the wanted files, and the directories worth entering (as
+    paths). ``unclear`` are names that may be either, and can't be looked at, with the reason."""
 
     files: dict[bytes, FingerprintKey]
     directories: list[bytes]
+    unclear: dict[bytes, str]
 
 
 class Folder:
@@ -93,20 +95,23 @@ class Folder:
         prefix = directory + b"/" if directory else b""
         files: dict[bytes, FingerprintKey] = {}
         directories = []
+        unclear: dict[bytes, str] = {}
         with self._disk.entries(self.absolute(directory)) as entries:
             for entry in entries:
                 name = entry.name
                 if not isinstance(name, bytes):
                     name = os.fsencode(name)
-                if wants(name) and entry.is_file(follow_symlinks=False):
-                    try:
-                        stat = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    files[name] = fingerprint_key(stat)
-                elif entry.is_dir(follow_symlinks=False) and enters(prefix + name):
-                    directories.append(prefix + name)
-        return Listing(files, directories)
+                try:
+                    if wants(name) and entry.is_file(follow_symlinks=False):
+                        files[name] = fingerprint_key(entry.stat(follow_symlinks=False))
+                    elif entry.is_dir(follow_symlinks=False) and enters(prefix + name):
+                        directories.append(prefix + name)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    if wants(name) or enters(prefix + name):
+                        unclear[name] = error.strerror or str(error)
+        return Listing(files, directories, unclear)
 
     def look(self, path: bytes, directories: DirectoryCache | None = None) -> Sight:
         """What is at this path now? ``directories`` remembers, for a batch of looks, which

@@ -130,11 +130,7 @@ class Gatherer:
     ) -> None:
         """For every record whose file is not at its place: the file with its inode, if one is on
         its way to rest elsewhere. It has a better claim than one with the same content."""
-        homeless = [
-            record
-            for place, record in scene.records.items()
-            if isinstance(scene.sights[place], Gone) or _is_open(scene, place)
-        ]
+        homeless = _homeless(scene)
         if not homeless:
             return
         by_inode = arriving()
@@ -177,14 +173,13 @@ class Gatherer:
     def _undecided(self, scene: _Scene) -> list[Place]:
         """The files whose content has to be known: those that differ from their record, or have
         none, unless their identity already says which record is theirs, or their size is new."""
-        left = {
-            record.seen
-            for place, record in scene.records.items()
-            if not isinstance(scene.sights[place], Unclear)
-        }
+        left = {record.seen for record in _homeless(scene)}
         undecided = []
         for place, sight in scene.sights.items():
             if not isinstance(sight, File) or sight.fingerprint in left:
+                continue
+            record = scene.records.get(place)
+            if record is not None and record.seen == sight.fingerprint:
                 continue
             if sight.fingerprint.size and self._state.knows_size(sight.fingerprint.size):
                 undecided.append(place)
@@ -210,6 +205,16 @@ class Gatherer:
         digests = dict(zip(wanted, self._readers.map(hash_one, wanted), strict=True))
         scene.hashes.update({place: digest for place, digest in digests.items() if digest})
         return {place for place, digest in digests.items() if digest is None}
+
+
+def _homeless(scene: _Scene) -> list[Record]:
+    """The records whose file is not at their place. A hard link's record is none of them, though
+    its file can be seen at a place that another record's file has come to."""
+    return [
+        record
+        for place, record in scene.records.items()
+        if isinstance(scene.sights[place], Gone) or _is_open(scene, place)
+    ]
 
 
 def _is_open(scene: _Scene | World, place: Place) -> bool:

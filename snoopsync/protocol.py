@@ -125,11 +125,3 @@ class NamesAll(Protocol):
 
     def image_ids(self) -> set[str]:
         """The IDs of all images that there are."""
-
-
-def all_ids(collection: ImageCollection) -> set[str]:
-    """The IDs of all images in the collection, in the quickest way that it has. Raises
-    ``CollectionError``."""
-    if isinstance(collection, NamesAll):
-        return collection.image_ids()
-    return {image["id"] for image in collection.images()}

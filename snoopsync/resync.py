@@ -93,6 +93,7 @@ def resync(
     *,
     folders: Collection[str],
     prune: bool = False,
+    retry_refused: bool = True,
     stop: threading.Event,
     patience_seconds: float = COMMAND_PATIENCE_SECONDS,
     tend: Callable[[], None] = lambda: None,
@@ -100,6 +101,7 @@ def resync(
 ) -> Report:
     """Compare everything in these folders and make it equal; in a rehearsal, only plan that.
 
+    ``retry_refused``: images that were refused are tried now, whenever their time is.
     ``patience_seconds``: for how long the collection may be away. ``tend`` is called with every
     step, for what the service has to do beside it; ``show`` now and then.
     """
@@ -107,6 +109,7 @@ def resync(
     show_at = 0.0
     mirror = assembly.mirror
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
+    assembly.state.retry_now(refused=retry_refused)
     phases = _phases(assembly, surveys, prune=prune)
     trouble: CollectionError | None = None
     try:
@@ -126,6 +129,8 @@ def resync(
                     mirror.wait()
     except CollectionError as error:
         trouble = error
+        if isinstance(error, Unauthorized):
+            mirror.sender.meet(error)
     except Stopped:
         pass
     # Once everything was compared, the state file knows what the collection holds.
@@ -141,7 +146,6 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
     mirror.sender.tally = Tally()
     mirror.sender.trouble = None
     mirror.comparison.begin()
-    state.retry_now()
     for survey in surveys:
         survey.scan()
     listing = read_listing(assembly)
@@ -200,7 +204,8 @@ def _report(
         deleted=tally.deleted,
         renamed=tally.renamed,
         adopted=tally.adopted,
-        unchanged=max(0, scanned - changed),
+        # What could not be compared to the end is not known to be as it should be.
+        unchanged=max(0, scanned - changed) if trouble is None else 0,
         failed=failed,
         held=held,
         seconds=round(seconds, 3),

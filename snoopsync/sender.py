@@ -19,6 +19,7 @@ from snoopsync.folder import Folder
 from snoopsync.model import File, Gone, Place, Sight
 from snoopsync.planner import Action, Add, Delete, Update
 from snoopsync.protocol import ImageCollection
+from snoopsync.repeats import TerseLog
 from snoopsync.state.images import Outstanding, State
 from snoopsync.transfer import (
     Deleted,
@@ -46,6 +47,9 @@ _SECOND_LOOK_SECONDS = 1.0
 
 #: How long a row is left alone whose file the configuration does not want any more.
 _UNWANTED_SECONDS = 3600.0
+
+#: What is said of keys that are taken and refused again and again.
+_IN_TURNS = "the collection takes requests, and refuses them, in turns"
 
 
 @dataclass
@@ -90,6 +94,7 @@ class Sender:
         self._removals: list[Removal] = []
         self._flying: dict[str, Future[Outcome | None]] = {}
         self._next_credentials = 0.0
+        self._terse = TerseLog(log)
 
     @property
     def in_flight(self) -> int:
@@ -121,6 +126,7 @@ class Sender:
         ended by then: they are abandoned, and sent again after the next start."""
         ended = self._workers.close(timeout_seconds)
         self.collect()
+        self._terse.close()
         return ended
 
     # Sending.
@@ -128,7 +134,8 @@ class Sender:
     def dispatch(self, present: Sequence[str], look: Callable[[Place], Sight]) -> list[Place]:
         """Give the workers what these folders have to send. Returns the places that are not as
         they were planned for, and that have to be looked at again."""
-        if self.trouble is not None and not self._is_over():
+        self._terse.tell_counts(self._clock.monotonic())
+        if not self.is_welcome():
             return []
         # Few enough that none waits long in line.
         room = self._capacity - len(self._flying)
@@ -189,8 +196,11 @@ class Sender:
         self._flying[image_id] = future
         future.add_done_callback(lambda _: self.on_landed())
 
-    def _is_over(self) -> bool:
-        """Is the trouble over? Asked once in a while, by one small request."""
+    def is_welcome(self) -> bool:
+        """Can anything be sent? While there is trouble, the collection is asked once in a while,
+        by one small request: it is the only one."""
+        if self.trouble is None:
+            return True
         now = self._clock.monotonic()
         if now < self._next_credentials:
             return False
@@ -200,7 +210,7 @@ class Sender:
         except CollectionError as error:
             self.trouble = error
             return False
-        log.warning("the collection takes requests again")
+        self._say(_IN_TURNS, "the collection takes requests again")
         self.trouble = None
         return True
 
@@ -265,14 +275,20 @@ class Sender:
 
     def _park(self, rejected: Rejected) -> None:
         delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
+        is_news = True
         if rejected.mark is not None:
             retry_at = self._clock.now() + delay
-            self._state.park(rejected.image_id, rejected.mark, rejected.reason, retry_at)
-        log.warning("%s: %s", rejected.place or rejected.image_id, rejected.reason)
+            is_news = self._state.park(rejected.image_id, rejected.mark, rejected.reason, retry_at)
+        if is_news:
+            name = rejected.place or rejected.image_id
+            self._say(rejected.reason, "%s: %s", name, rejected.reason)
 
     def meet(self, error: CollectionError) -> None:
         """Stop sending: the collection can't be used now."""
         if self.trouble is None:
-            log.error("nothing can be sent now: %s", error)
+            self._say(_IN_TURNS, "nothing can be sent now: %s", error, level=logging.ERROR)
             self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
         self.trouble = error
+
+    def _say(self, topic: str, message: str, *args: object, level: int = logging.WARNING) -> None:
+        self._terse.say(self._clock.monotonic(), topic, level, message, *args)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import random
 import signal
 import threading
 import time
@@ -40,8 +41,10 @@ log = logging.getLogger("snoopsync.service")
 #: How long the requests under way may take to end when the service stops.
 _SHUTDOWN_SECONDS = 4.0
 
-#: How long to wait until the collection is compared again, after that could not be done.
+#: How long to wait until the collection is compared again, after that could not be done, and at
+#: most after many times.
 _RECONCILE_AGAIN_SECONDS = 30.0
+_RECONCILE_AGAIN_AT_MOST_SECONDS = 1800.0
 
 #: How long the search for duplicates waits after a failure, and at most after many.
 _SEARCH_AGAIN_SECONDS = 15.0
@@ -70,12 +73,14 @@ class Service:
         self._stop = stop
         self._ends = ends
         self._search_due = threading.Event()
-        self._search_error: str | None = None
+        self._search_error: CollectionError | None = None
         self._failure: BaseException | None = None
         self._account = Account()
         self._questions = Questions(assembly, self._account, stop, self._tend)
         self._next_check = 0.0
         self._next_reconcile = 0.0
+        self._reconcile_pause = _RECONCILE_AGAIN_SECONDS
+        self._reconcile_trouble: str | None = None
         self._reconciled = False
         assembly.mirror.on_done = lambda _actions: self._search_due.set()
 
@@ -138,8 +143,11 @@ class Service:
     def _reconcile_is_due(self) -> bool:
         if self._reconciled or time.monotonic() < self._next_reconcile:
             return False
+        if self._next_reconcile == 0.0:
+            return True
         # The first one after the outage began is waiting for its end.
-        return self._next_reconcile == 0.0 or self._assembly.collection.outage is None
+        assembly = self._assembly
+        return assembly.collection.outage is None and assembly.mirror.sender.is_welcome()
 
     def _reconcile(self, showing: Showing) -> None:
         """Compare disk, state and collection, as at every start."""
@@ -148,6 +156,7 @@ class Service:
             report = resync(
                 assembly,
                 folders={survey.folder.name for survey in assembly.surveys},
+                retry_refused=False,
                 stop=self._stop,
                 tend=self._tend,
                 show=show,
@@ -164,8 +173,14 @@ class Service:
                     report.orphans,
                 )
         else:
-            log.warning("the collection could not be compared: %s", report.trouble)
-            self._next_reconcile = time.monotonic() + _RECONCILE_AGAIN_SECONDS
+            was_said = assembly.mirror.trouble is not None
+            if not was_said and report.trouble != self._reconcile_trouble:
+                log.warning(
+                    "the collection could not be compared, and is tried again: %s", report.trouble
+                )
+            self._next_reconcile = time.monotonic() + random.uniform(0.5, 1) * self._reconcile_pause
+            self._reconcile_pause = min(2 * self._reconcile_pause, _RECONCILE_AGAIN_AT_MOST_SECONDS)
+        self._reconcile_trouble = report.trouble
 
     def _tend(self) -> None:
         """What has to be done all the time, whatever else is done."""
@@ -174,8 +189,14 @@ class Service:
             self._next_check = now + _WATCHER_CHECK_SECONDS
             self._watcher.check(now)
         mirror, outage = self._assembly.mirror, self._assembly.collection.outage
+        search_error = self._search_error
+        if isinstance(search_error, Unauthorized):
+            if mirror.trouble is None:
+                mirror.sender.meet(search_error)
+            self._search_error = search_error = None
         refused = isinstance(mirror.trouble, Unauthorized)
         trouble = str(mirror.trouble) if mirror.trouble else None
+        searched = f"search for duplicates: {search_error}" if search_error else None
         self._account.renew(
             {
                 "pid": os.getpid(),
@@ -186,7 +207,7 @@ class Service:
                 "in_flight": mirror.in_flight,
                 "reachable": outage is None and (mirror.trouble is None or refused),
                 "unauthorized": refused,
-                "last_error": trouble or (outage.last_error if outage else self._search_error),
+                "last_error": trouble or (outage.last_error if outage else searched),
                 "unproven": [
                     survey.row.name for survey in self._assembly.surveys if not survey.watch.alive
                 ],
@@ -200,14 +221,19 @@ class Service:
         while not self._stop.is_set():
             self._search_due.wait()
             self._search_due.clear()
+            if self._assembly.mirror.trouble is not None:
+                # The engine asks whether the collection can be used again: one who asks is enough.
+                self._stop.wait(_SEARCH_AGAIN_SECONDS)
+                self._search_due.set()
+                continue
             try:
                 self._assembly.alerter.work_off(self._stop.is_set)
                 self._search_error = None
                 pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
-                if self._search_error is None:
+                if self._search_error is None and not error.concerns_all:
                     log.warning("the search for duplicates failed, and is tried again: %s", error)
-                self._search_error = f"search for duplicates: {error}"
+                self._search_error = error
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
                 self._search_due.set()

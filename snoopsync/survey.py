@@ -11,23 +11,23 @@ import errno
 import logging
 import random
 import time
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from snoopsync.errors import FolderMissing
-from snoopsync.folder import Folder, Identity
+from snoopsync.folder import Folder, Identity, Listing
 from snoopsync.model import (
     File,
     Fingerprint,
-    FingerprintKey,
     FolderState,
     Gone,
     Place,
     Record,
     printable,
 )
+from snoopsync.repeats import TerseLog
 from snoopsync.state.images import FolderRow, State
 from snoopsync.watching.hints import Hints
 
@@ -45,6 +45,10 @@ SAME_FOLDER_SHARE = 0.5
 
 #: How many known images are looked for to decide that.
 SAME_FOLDER_SAMPLE = 200
+
+#: Each kind of trouble with a folder is logged so many times, and then counted.
+_MOST_SAID = 10
+_COMES_AND_GOES = "it is missing, and back, in turns"
 
 
 class Watch(Protocol):
@@ -117,6 +121,9 @@ class Survey:
         self._children: dict[bytes, frozenset[bytes]] = {}
         self._walked: set[bytes] | None = None
         self._unreadable: dict[bytes, str] = {}
+        self._unclear: dict[bytes, dict[bytes, str]] = {}
+        self._terse = TerseLog(log, _MOST_SAID)
+        self._now = 0.0
         self._next_guard = 0.0
         self._next_scan = 0.0
         self._next_retry = 0.0
@@ -130,8 +137,8 @@ class Survey:
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed, and why."""
-        return self._unreadable
+        """Directories that can't be listed, files that can't be looked at, and why."""
+        return ChainMap(self._unreadable, *self._unclear.values())
 
     @property
     def is_scanning(self) -> bool:
@@ -166,6 +173,8 @@ class Survey:
 
     def tick(self, now: float) -> None:
         """Look at the folder itself, take the hints, and see what is due."""
+        self._now = now
+        self._terse.tell_counts(now)
         hints = self.watch.take()
         if now >= self._next_guard or hints.root_gone:
             self._next_guard = now + GUARD_SECONDS
@@ -180,6 +189,7 @@ class Survey:
             self._next_retry = now + (self._pace.poll_seconds or RETRY_SECONDS)
             self._ways.extend((directory, False) for directory in self.watch.unwatched)
             self._ways.extend((directory, True) for directory in self._unreadable)
+            self._ways.extend((directory, False) for directory in self._unclear)
 
     def work(self, until: float, now: float) -> Iterator[Sighting]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
@@ -233,7 +243,7 @@ class Survey:
 
     def _take_identity(self, identity: Identity) -> None:
         if self.is_missing:
-            log.warning("folder %s is back", self.row.name)
+            self._say(_COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
         self._save(
             replace(
@@ -246,6 +256,7 @@ class Survey:
         )
         self._children.clear()
         self._unreadable.clear()
+        self._unclear.clear()
         self.scan()
 
     def _is_same_inside(self, identity: Identity) -> bool:
@@ -264,7 +275,12 @@ class Survey:
 
     def _lose(self, reason: str) -> None:
         if not self.is_missing or self.row.reason != reason:
-            log.warning("folder %s is missing, nothing of it is deleted: %s", self.row.name, reason)
+            self._say(
+                _COMES_AND_GOES,
+                "folder %s is missing, nothing of it is deleted: %s",
+                self.row.name,
+                reason,
+            )
         self.folder.identity = None
         self._walked = None
         self._ways.clear()
@@ -323,10 +339,14 @@ class Survey:
             self._walked.add(directory)
             self.scanned += len(listing.files)
 
-        yield from self._compare(directory, listing.files)
+        self._note_unclear(directory, listing.unclear)
+        yield from self._compare(directory, listing)
 
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
+        if listing.unclear:
+            # One that can't be looked at has not vanished.
+            children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
         if children:
             self._children[directory] = children
         else:
@@ -335,9 +355,8 @@ class Survey:
             yield from self._vanished(child)
         self._ways.extendleft((child, True) for child in (children if deep else children - before))
 
-    def _compare(
-        self, directory: bytes, files: Mapping[bytes, FingerprintKey]
-    ) -> Iterator[Sighting]:
+    def _compare(self, directory: bytes, listing: Listing) -> Iterator[Sighting]:
+        files = listing.files
         if self._listings.is_known(directory, files):
             return
         known = self._state.known(self.row.name, directory)
@@ -351,29 +370,45 @@ class Survey:
                 yield Sighting(self.folder.place(prefix + name), Fingerprint(*key))
         wants = self.folder.selection.chooser(directory)
         for name in known:
-            # A name that is not wanted any more was not listed: that says nothing of the file.
-            if wants(name):
+            # A name that is not wanted any more was not listed: that says nothing of the file. Nor
+            # does one that can't be looked at.
+            if wants(name) and name not in listing.unclear:
                 yield Sighting(self.folder.place(prefix + name), None)
+
+    def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
+        before = self._unclear.pop(directory, {})
+        prefix = directory + b"/" if directory else b""
+        now = {prefix + name: reason for name, reason in unclear.items()}
+        if now:
+            self._unclear[directory] = now
+        for path, reason in now.items():
+            if path not in before:
+                path_text = printable(self.folder.absolute(path))
+                message = "%s can't be looked at, and stays as it is in the collection: %s"
+                self._say(f"files can't be looked at: {reason}", message, path_text, reason)
 
     def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
             yield from self._vanished(directory)
             return
+        reason = error.strerror or str(error)
         if directory not in self._unreadable:
-            log.warning(
+            self._say(
+                f"directories can't be listed: {reason}",
                 "%s can't be listed, nothing below it is deleted: %s",
                 printable(self.folder.absolute(directory)),
-                error.strerror,
+                reason,
             )
-        self._unreadable[directory] = error.strerror or str(error)
+        self._unreadable[directory] = reason
 
     def _vanished(self, directory: bytes) -> Iterator[Sighting]:
         """A directory is not where it was. Whether it really is gone, each file's own look says."""
         self.watch.forget(directory)
         for path in [path for path in self._children if _is_in(path, directory)]:
             del self._children[path]
-        for path in [path for path in self._unreadable if _is_in(path, directory)]:
-            del self._unreadable[path]
+        for known in (self._unreadable, self._unclear):
+            for path in [path for path in known if _is_in(path, directory)]:
+                del known[path]
         for place in self._state.places_below(self.row.name, directory):
             if self.folder.selection.wants(place.path):
                 yield Sighting(place, None)
@@ -401,7 +436,7 @@ class Survey:
 
     @property
     def _troubled(self) -> bool:
-        return bool(self._unreadable or self.watch.unwatched)
+        return bool(self._unreadable or self._unclear or self.watch.unwatched)
 
     def _resting_state(self) -> FolderState:
         return FolderState.UNWATCHED if self._troubled else FolderState.OK
@@ -410,13 +445,17 @@ class Survey:
         """Bring the folder's row in the state file up to date with how it is being looked at."""
         if self.is_missing or self.is_scanning:
             return
-        trouble = self._unreadable or self.watch.unwatched
+        trouble = self.unreadable or self.watch.unwatched
         reason = None
         if trouble:
             path, why = next(iter(trouble.items()))
             more = f", and {len(trouble) - 1} more" if len(trouble) > 1 else ""
             reason = f"{printable(self.folder.absolute(path))}: {why}{more}"
         self._save(replace(self.row, state=self._resting_state(), reason=reason))
+
+    def _say(self, topic: str, message: str, *args: object) -> None:
+        topic = f"folder {self.row.name}: {topic}"
+        self._terse.say(self._now, topic, logging.WARNING, message, *args)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:

@@ -6,14 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
-from snoopsync.errors import (
-    BadAnswer,
-    CollectionError,
-    FileChanged,
-    Refused,
-    Stopped,
-    Unavailable,
-)
+from snoopsync.errors import CollectionError, FileChanged, Stopped
 from snoopsync.folder import Folder
 from snoopsync.model import File, Gone, Place, Record, Unclear
 from snoopsync.protocol import ImageCollection
@@ -112,10 +105,8 @@ class Transfer:
             return LookAgain(record.image_id, record.place)
         except OSError as error:
             return rejected(f"can't be read: {error.strerror}")
-        except (Refused, Unavailable, BadAnswer) as error:
-            return rejected(str(error))
         except CollectionError as error:
-            return Trouble(error)
+            return Trouble(error) if error.concerns_all else rejected(str(error))
         except Stopped:
             return None
 
@@ -140,12 +131,12 @@ class Transfer:
         What ``prove`` raises, right before the request is sent, is raised from here."""
         try:
             self._remove(removal.image_id, prove)
-        except (Refused, Unavailable, BadAnswer) as error:
+        except CollectionError as error:
+            if error.concerns_all:
+                return Trouble(error)
             return Rejected(
                 removal.image_id, removal.place, removal.mark, removal.attempts, str(error)
             )
-        except CollectionError as error:
-            return Trouble(error)
         except Stopped:
             return None
         return Deleted(removal)

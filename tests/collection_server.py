@@ -114,6 +114,11 @@ class CollectionServer:
         self.faults.append(hang)
         return hang
 
+    @property
+    def is_busy(self) -> bool:
+        """Is there a client still, or a request that is not carried out?"""
+        return self._http.is_busy
+
     def drop_connections(self) -> None:
         """End every connection, in the middle of whatever it does."""
         self._http.drop_connections()
@@ -211,6 +216,11 @@ class _Http(ThreadingHTTPServer):
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
+
+    @property
+    def is_busy(self) -> bool:
+        with self._lock:
+            return bool(self._open)
 
     def drop_connections(self) -> None:
         with self._lock:

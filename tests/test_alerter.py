@@ -161,7 +161,14 @@ def test_one_bad_image_does_not_keep_the_others_waiting(
     assert world.pairs.due(999) == []
 
 
-@pytest.mark.parametrize("error", [Unreachable("gone"), Unauthorized("who?")])
+def away() -> Unreachable:
+    """What a call raises that has waited long enough for a service that is down."""
+    error = Unreachable("gone")
+    error.outage = True
+    return error
+
+
+@pytest.mark.parametrize("error", [away(), Unauthorized("who?")])
 def test_a_collection_that_answers_nobody_is_asked_once(
     world: World, error: CollectionError
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.protocol import ImageCollection, all_ids
+from snoopsync.protocol import ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.pictures import encode, photo
 
@@ -47,12 +47,13 @@ def collection(
 
 
 def test_all_ids_are_those_of_the_listing(collection: ImageCollection) -> None:
-    assert all_ids(collection) == IDS == {image["id"] for image in collection.images()}
+    named = RetryingCollection(collection).image_times()
+    assert set(named) == IDS == {image["id"] for image in collection.images()}
 
 
 def test_an_empty_collection_has_no_ids(tmp_path: Path) -> None:
     with closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection:
-        assert all_ids(RetryingCollection(collection)) == set()
+        assert RetryingCollection(collection).image_times() == {}
 
 
 def test_the_commands_start_without_requests() -> None:

@@ -14,7 +14,9 @@ import pytest
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
+from snoopsync.model import Place
 from snoopsync.planner import Verb
+from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.world import Live, ToldWatcher, World, fake_picture
 
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
@@ -237,33 +239,22 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
         assert filled.remote.deletes() == []
 
 
-def test_a_file_that_is_back_at_the_last_moment_is_not_deleted(filled: World) -> None:
-    """Between the plan and the request there is one more look."""
-
-    class LateDisk(Disk):
-        """The file is back as soon as its folder has been looked at often enough."""
-
-        looks = 0
-
-        def stat(self, path: bytes) -> os.stat_result:
-            if armed:
-                self.looks += 1
-                if self.looks == 3:
-                    filled.disk.write("0/0.jpg", fake_picture(0))
-            return super().stat(path)
-
-    armed: list[bool] = []
-    filled.disk_edge = LateDisk()
+@pytest.mark.parametrize("what", ["file is back", "folder is away", "file is gone"])
+def test_right_before_the_request_there_is_one_more_look(filled: World, what: str) -> None:
     with filled.running() as live:
-        filled.disk.remove("0/0.jpg")
-        live.scan()
-        live.assembly.mirror.step()
-        filled.clock.advance(filled.sync.delete_after_seconds)
-        armed.append(True)
-        live.assembly.mirror.step()
-        live.settle()
-    assert filled.remote.deletes() == []
-    filled.check_mirrored()
+        folder = live.assembly.surveys[0].folder
+        transfer = Transfer(live.assembly.collection)
+        root = filled.disk.root
+        if what != "file is back":
+            filled.disk.remove("0/0.jpg")
+        if what == "folder is away":
+            root.rename(root.with_name("away"))
+        place = Place("photos", b"0/0.jpg")
+        removal = Removal(filled.id_of("0/0.jpg"), place, mark=7)
+        outcome = transfer.delete(folder, removal, place)
+    expected = {"file is back": LookAgain, "folder is away": Rejected, "file is gone": Deleted}
+    assert isinstance(outcome, expected[what])
+    assert len(filled.remote.deletes()) == (what == "file is gone")
 
 
 # Mounts.

@@ -85,15 +85,18 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(tmp_path, database)
 
 
-def test_a_ring_of_renames_is_gathered_from_any_of_its_places(scene: Scene) -> None:
-    for name, data in (("a.jpg", A), ("b.jpg", B), ("c.jpg", C)):
-        scene.disk.write(name, data)
-        scene.know(name)
-    scene.disk.swap("a.jpg", "b.jpg")
-    scene.disk.swap("b.jpg", "c.jpg")
-    world = scene.gather("b.jpg")
-    assert world.asked == {at("b.jpg")}
-    assert set(world.records) == {at("a.jpg"), at("b.jpg"), at("c.jpg")}
+@pytest.mark.parametrize("name", ["x", "y", "z"])
+def test_a_ring_of_renames_is_gathered_from_any_of_its_places(scene: Scene, name: str) -> None:
+    places = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
+    for place, data in zip(places, (A, B, C), strict=True):
+        scene.disk.write(place, data)
+        scene.know(place)
+    scene.disk.swap("x", "y")
+    scene.disk.swap("y", "z")
+    world = scene.gather(f"{name}/a.jpg")
+    assert world.asked == {at(f"{name}/a.jpg")}
+    assert set(world.records) == set(map(at, places))
+    assert scene.edge.opened == []
 
 
 def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:

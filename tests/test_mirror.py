@@ -14,7 +14,7 @@ from snoopsync.disk import Disk
 from snoopsync.planner import Verb
 from snoopsync.watching.watcher import Watcher
 from tests.faults import answers, reset_after
-from tests.world import DiskFolder, World, fake_picture, while_running, while_stopped
+from tests.world import DiskFolder, ToldWatcher, World, fake_picture, while_running, while_stopped
 
 Meanwhile = Callable[[World], AbstractContextManager[None]]
 
@@ -167,6 +167,23 @@ def test_a_chain_of_renames_keeps_every_id(world: World, meanwhile: Meanwhile) -
     assert world.remote.changes() == []
 
 
+def test_under_a_new_owner_everything_is_added_and_the_old_images_are_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = mirror(world, a=A, b=B)
+    for owner in ("zoe", "another"):  # one after the old one in the alphabet, and one before it
+        monkeypatch.setattr("tests.world.OWNER", owner)
+        world.disk.remove("b.jpg")
+        world.disk.write("b.jpg", C if owner == "zoe" else D)
+        world.resync()
+        world.check_mirrored()
+        assert world.id_of("a.jpg").startswith(f"{owner}.")
+    world.disk.remove("a.jpg")
+    world.resync()
+    world.check_mirrored()
+    assert world.remote.ids() >= set(old.values())
+
+
 @pytest.mark.parametrize("ring", [["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]])
 def test_a_swap_or_ring_keeps_every_id(world: World, meanwhile: Meanwhile, ring: list[str]) -> None:
     ids = mirror(world, a=A, b=B, c=C, d=D)
@@ -179,6 +196,21 @@ def test_a_swap_or_ring_keeps_every_id(world: World, meanwhile: Meanwhile, ring:
     for name, after in zip(ring[1:], ring, strict=False):
         assert world.id_of(f"{after}.jpg") == ids[f"{name}.jpg"]
     assert world.id_of(f"{ring[-1]}.jpg") == ids[f"{ring[0]}.jpg"]
+    assert world.remote.changes() == []
+
+
+def test_a_ring_keeps_every_id_though_one_of_its_files_has_a_second_link(
+    world: World, meanwhile: Meanwhile
+) -> None:
+    world.disk.write("a.jpg", A)
+    (world.disk.root / "link.jpg").hardlink_to(world.disk.root / "a.jpg")
+    ids = mirror(world, b=B, c=C) | {name: world.id_of(name) for name in ("a.jpg", "link.jpg")}
+    with meanwhile(world):
+        world.disk.swap("a.jpg", "b.jpg")
+        world.disk.swap("b.jpg", "c.jpg")
+    world.check_mirrored()
+    moved = {"a.jpg": "b.jpg", "b.jpg": "c.jpg", "c.jpg": "a.jpg", "link.jpg": "link.jpg"}
+    assert {new: world.id_of(new) for new in moved} == {new: ids[old] for new, old in moved.items()}
     assert world.remote.changes() == []
 
 
@@ -330,6 +362,28 @@ def test_a_new_file_that_is_seen_before_the_rename_of_the_old_one_is_not_lost(
         live.until(lambda: world.mirrored() == world.on_disk())
     world.check_mirrored()
     assert world.id_of("z.jpg") == ids["a.jpg"]
+
+
+def test_a_new_file_that_comes_to_rest_after_the_rename_of_the_old_one_is_not_lost(
+    world: World,
+) -> None:
+    """The picture that was renamed away takes nothing with it that is at its old place now."""
+    ids = mirror(world, a=A, b=B)
+    watcher = ToldWatcher()
+    with world.running(watcher) as live:
+        tell, step = watcher.told["photos"].tell, live.assembly.mirror.step
+        world.disk.rename("a.jpg", "z.jpg")
+        tell("z.jpg")
+        step()
+        world.clock.advance(world.sync.settle_seconds * 0.6)
+        world.disk.write("a.jpg", C)
+        tell("a.jpg")
+        step()
+        world.clock.advance(world.sync.settle_seconds * 0.6)
+        step()
+        assert world.id_of("z.jpg") == ids["a.jpg"]
+        live.rest()
+    world.check_mirrored()
 
 
 def test_a_rename_is_found_however_short_delete_after_is(world: World) -> None:

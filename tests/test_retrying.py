@@ -24,7 +24,7 @@ from snoopsync.errors import (
 )
 from snoopsync.protocol import ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
-from tests.faults import Fault, answers, reset_after, reset_before, rewritten
+from tests.faults import Fault, answers, as_json, reset_after, reset_before, rewritten
 from tests.pictures import encode, photo
 
 PICTURE = encode(photo(1))
@@ -201,6 +201,16 @@ def test_put_image_makes_it_so_whatever_was_expected(
     assert ids(server.collection) == ["a"]
     assert {seen.length for seen in server.requests} == {len(PICTURE)}
     assert len(server.requests) == (1 if there == expected else 2)
+    assert server.collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
+
+
+def test_put_image_overwrites_what_a_service_keeps_that_says_200_to_adding_it_again(
+    server: CollectionServer, collection: RetryingCollection
+) -> None:
+    server.collection.add_image(io.BytesIO(encode(photo(2))), "a")
+    server.faults.append(as_json({"message": "OK", "image_id": "a"}))
+    put_image(collection, "a", io.BytesIO(PICTURE), expected=False)
+    assert [seen.method for seen in server.requests] == ["POST", "PUT"]
     assert server.collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
 
 

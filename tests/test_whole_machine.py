@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -27,10 +27,19 @@ from snoopsync.planner import Action
 from snoopsync.state.database import Database
 from tests.collection_server import Seen
 from tests.faults import Fault, answers, reset_after, reset_before
-from tests.world import DiskFolder, Live, ServedWorld, ToldWatcher, World, fake_picture, lines
+from tests.world import (
+    DiskFolder,
+    InlineWorkers,
+    Live,
+    ServedWorld,
+    ToldWatcher,
+    World,
+    fake_picture,
+    lines,
+)
 
 FOLDERS = ("photos", "scans")
-DIRECTORIES = ("", "x/", "y/", "x/y/")
+DIRECTORIES = ("", "x/", "x/y/")
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 FOREIGN = {"somebody.else": fake_picture(1_000_000), "tester-too.1": fake_picture(1_000_001)}
 FAULTS: tuple[Callable[[], Fault], ...] = (
@@ -114,25 +123,31 @@ class Round:
         if self.was_observed:
             return {}
         places = {origin: spot for spot, origin in self.origin.items()}
-        doubtful = {spot for spot, digest in self.before.items() if digest in self.seen_twice}
         if self.state_was_lost:
+            doubtful = {spot for spot, digest in self.before.items() if digest in self.seen_twice}
             return {
                 spot: self.ids[origin]
                 for origin, spot in places.items()
                 if origin not in self.edited | doubtful
             }
-        if doubtful:
-            # One picture that may be taken for another may shift all that came after it.
-            return {
-                spot: self.ids[spot]
-                for spot in places
-                if self.origin.get(spot) == spot and spot not in self.edited | doubtful
-            }
+        doubtful = self._near_doubt(places)
         return {
             spot: self.ids[spot if self._is_kept_by_its_place(spot, places, set()) else origin]
             for origin, spot in places.items()
-            if spot == origin or origin not in self.edited
+            if spot not in doubtful and (spot == origin or origin not in self.edited)
         }
+
+    def _near_doubt(self, places: dict[Spot, Spot]) -> set[Spot]:
+        """The places of pictures that may be taken for one another, and all that pictures were
+        moved to from there or from where they were moved to there, and so on."""
+        near = {spot for spot, digest in self.before.items() if digest in self.seen_twice}
+        grows = True
+        while grows:
+            links = [{origin, spot} for origin, spot in places.items()]
+            more = {spot for link in links if link & near for spot in link} - near
+            near |= more
+            grows = bool(more)
+        return near
 
     def _is_kept_by_its_place(self, spot: Spot, places: dict[Spot, Spot], asked: set[Spot]) -> bool:
         """Does the image of this place stay here, whatever file came? It does if its own file went
@@ -160,6 +175,7 @@ class WholeMachine(RuleBasedStateMachine):
         self.world.add_folder("scans")
         self.world.duplicates = DuplicatesConfig(alert=False)
         self.world.open_database = FusedDatabase
+        self.world.make_workers = self._make_workers
         self.disks = {name: DiskFolder(base / name) for name in FOLDERS}
         for image_id, data in FOREIGN.items():
             self.world.remote.add(image_id, data)
@@ -182,6 +198,18 @@ class WholeMachine(RuleBasedStateMachine):
         self.run = ExitStack()
         self.watcher = ToldWatcher()
         self.live: Live = self.run.enter_context(self.world.running_until_it_crashes(self.watcher))
+
+    def _make_workers(self, count: int, name: str) -> InlineWorkers:
+        workers = InlineWorkers(count, name)
+        if name == "send":
+            self.senders = workers
+        return workers
+
+    def _calm_down(self) -> None:
+        """From now on requests are answered, and answers are heard."""
+        self.world.remote.server.faults.clear()
+        self.senders.keeps_back = False
+        self.senders.release()
 
     def _crash(self) -> None:
         self.world.remote.server.faults.clear()
@@ -284,6 +312,14 @@ class WholeMachine(RuleBasedStateMachine):
             self.round.moved(spot, to)
             self._hint(is_told, spot, to)
 
+    @rule(pick=picks, to=spots, is_told=told)
+    def make_room(self, pick: int, to: Spot, is_told: bool) -> None:
+        """Rename a file, and put a new one where it was."""
+        spot = self._pick(pick)
+        self.rename(pick, to, is_told)
+        if spot and spot != to:
+            self.write(spot, is_told)
+
     @rule(pick=picks, other=picks, is_told=told)
     def swap(self, pick: int, other: int, is_told: bool) -> None:
         first, second = self._pick(pick), self._pick(other)
@@ -338,6 +374,27 @@ class WholeMachine(RuleBasedStateMachine):
         self.round.was_observed = True
         for _ in range(steps):
             self.live.step()
+
+    @rule()
+    def answer_late(self) -> None:
+        """What is sent arrives, and its answer comes only when it is quiet."""
+        self.senders.keeps_back = True
+
+    @rule(pick=picks, goes_first=st.booleans())
+    def change_twice(self, pick: int, goes_first: bool) -> None:
+        """A file changes again while the answer to what was sent of it is on its way."""
+        spot = self._pick(pick)
+        if spot is None:
+            return
+        self.answer_late()
+        if goes_first:
+            self.delete(pick, True)
+        else:
+            self.edit(pick, True)
+        self.work(9)
+        self.write(spot, True)
+        self.work(3)
+        self.senders.release()
 
     @rule(fault=st.sampled_from(FAULTS), after=st.integers(0, 4))
     def go_wrong(self, fault: Callable[[], Fault], after: int) -> None:
@@ -401,7 +458,7 @@ class WholeMachine(RuleBasedStateMachine):
     @rule()
     def come_to_rest(self) -> None:
         """It gets quiet under the eyes of the running service."""
-        self.world.remote.server.faults.clear()
+        self._calm_down()
         self.live.settle()
         self.live.settle()
         self._check_order()
@@ -453,11 +510,14 @@ COMMON = settings(
     deadline=None,
     database=None,
     stateful_step_count=30,
+    # Without an explanation, which takes as long again.
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-TestWholeMachine = WholeMachine.TestCase
-TestWholeMachine.settings = settings(COMMON, max_examples=30, derandomize=True)
+# Shrinking a failure takes minutes.
+TestWholeMachine = pytest.mark.timeout(600)(WholeMachine.TestCase)
+TestWholeMachine.settings = settings(COMMON, max_examples=40, derandomize=True)
 
 
 class LongMachine(WholeMachine):

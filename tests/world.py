@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -62,10 +62,14 @@ DELETE_AFTER_SECONDS = 5.0
 #: How long something that must happen may take, in real seconds.
 DEADLINE_SECONDS = 30.0
 
+#: More steps than these, and a small world will never come to rest.
+MOST_STEPS = 400
+
 #: How long the clock lets threads that are not ours go first, before it jumps.
 _YIELD_SECONDS = 0.003
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class JumpingClock(Clock):
@@ -89,18 +93,32 @@ class JumpingClock(Clock):
 
 
 class InlineWorkers(Workers):
-    """No threads: a job is done when it is given."""
+    """No threads: a job is done when it is given. Its end may be kept back: while ``keeps_back`` is
+    true, nobody hears of it until ``release``."""
 
     def __init__(self, count: int, name: str) -> None:
-        pass
+        self.keeps_back = False
+        self._kept: list[Callable[[], None]] = []
 
     def submit(self, job: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()
         try:
-            future.set_result(job())
+            result = job()
         except BaseException as error:  # as in a thread: it belongs to whoever asks
             future.set_exception(error)
+        else:
+            self._kept.append(lambda: future.set_result(result))
+        if not self.keeps_back:
+            self.release()
         return future
+
+    def map(self, job: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return [job(item) for item in items]
+
+    def release(self) -> None:
+        kept, self._kept = self._kept, []
+        for tell in kept:
+            tell()
 
     def close(self, timeout_seconds: float) -> bool:
         return True
@@ -399,7 +417,7 @@ class Live:
     def reconcile(self) -> Report:
         """What the service does first."""
         names = [survey.folder.name for survey in self.assembly.surveys]
-        return resync(self.assembly, folders=names, stop=self.stop)
+        return resync(self.assembly, folders=names, retry_refused=False, stop=self.stop)
 
     def scan(self) -> None:
         """Look at everything, from the next step on."""
@@ -421,7 +439,11 @@ class Live:
     def rest(self) -> None:
         """Step until there is nothing left to do."""
         self.assembly.mirror.step()
-        self.until(lambda: self.assembly.mirror.is_idle)
+        for _ in range(MOST_STEPS):
+            if self.assembly.mirror.is_idle:
+                return
+            self.step()
+        raise AssertionError("it does not come to rest")
 
     def settle(self) -> None:
         """Look at everything, and step until there is nothing left to do."""

@@ -18,11 +18,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from snoopsync.errors import CollectionError, Stopped
+from snoopsync.repeats import TerseLog
 
 logger = logging.getLogger("snoopsync.collection")
 
 #: How late a waiting thread may notice that everything is to stop.
 _STOP_LATENCY_SECONDS = 0.1
+
+#: A service that comes and goes is logged so many times, and then counted.
+_MOST_OUTAGES_SAID = 5
+_TOPIC = "the collection was down, and came back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class OutOfPatience(Exception):
     def __init__(self, error: CollectionError) -> None:
         # Several threads raise it, each needs its own traceback.
         self.error = copy.copy(error)
+        self.error.outage = True
         super().__init__(str(error))
 
 
@@ -97,6 +103,7 @@ class _Trouble:
     attempts: int
     error: CollectionError
     probe_at: float
+    was_said: bool
 
 
 class Gate:
@@ -117,6 +124,7 @@ class Gate:
         self._trouble: _Trouble | None = None
         self._outages = 0
         self._queue: deque[object] = deque()
+        self._terse = TerseLog(logger, _MOST_OUTAGES_SAID)
 
     @property
     def outage(self) -> Outage | None:
@@ -154,9 +162,11 @@ class Gate:
     def answered(self) -> None:
         """The service has answered: the gate opens."""
         with self._changed:
+            self._terse.tell_counts(self._clock.monotonic())
             if self._trouble is not None:
                 lasted = self._clock.now() - self._trouble.since
-                logger.info("the collection answers again after %.0f s", lasted)
+                if self._trouble.was_said:
+                    logger.info("the collection answers again after %.0f s", lasted)
                 self._trouble = None
                 self._outages += 1
                 self._changed.notify_all()
@@ -171,9 +181,10 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                trouble = _Trouble(self._clock.now(), deadline, 0, error, now)
+                message = "the collection is down, calls wait: %s"
+                said = self._terse.say(now, _TOPIC, logging.WARNING, message, error)
+                trouble = _Trouble(self._clock.now(), deadline, 0, error, now, said)
                 self._trouble = trouble
-                logger.warning("the collection is down, calls wait: %s", error)
             elif not sent.probe:
                 # Sent before the gate closed: it says nothing new, but may ask for more time.
                 trouble.probe_at = max(trouble.probe_at, now + (error.retry_after or 0.0))

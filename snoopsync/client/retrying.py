@@ -45,6 +45,10 @@ T = TypeVar("T")
 _DOWN = frozenset({429, 502, 503, 504})
 
 
+#: The status of an image that was not there before.
+_CREATED = 201
+
+
 class RetryingCollection:
     """An ``ImageCollection`` around another one. Its threads share one gate (see ``outage``).
 
@@ -157,12 +161,18 @@ class RetryingCollection:
         """Every image of the collection; each page is tried on its own."""
         return listed(lambda start: self.get_images(start, PAGE_IMAGES))
 
-    def image_ids(self) -> set[str]:
-        """The IDs of all images: at once where the collection can, else page by page."""
+    @property
+    def lists_times(self) -> bool:
+        """Does naming all images tell when their bytes last changed?"""
+        return not isinstance(self._inner, NamesAll)
+
+    def image_times(self) -> dict[str, str]:
+        """The IDs of all images, at once where the collection can, else page by page; then with
+        the time when their bytes last changed, else with an empty text."""
         inner = self._inner
         if isinstance(inner, NamesAll):
-            return self._persist(lambda _again: inner.image_ids())
-        return {image["id"] for image in self.images()}
+            return dict.fromkeys(self._persist(lambda _again: inner.image_ids()), "")
+        return {image["id"]: image["image_time"] for image in self.images()}
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
@@ -198,15 +208,20 @@ class RetryingCollection:
 
     def _attempt(self, call: _Call[T]) -> T:
         with self._gate.passage() as sent:
+            others_pass = False
             try:
                 # A call that brings the service down looks like an outage to itself. So its last
-                # attempt is kept until something else was answered.
-                if sent.probe and call.failures == self._policy.attempts - 1:
+                # attempt is kept until something else was answered; its failure is its own then.
+                if call.was_down and call.failures == self._policy.attempts - 1:
                     self._ask_something_light()
+                    self._gate.answered()
+                    others_pass = True
                 result = call.send()
             except CollectionError as error:
-                if _is_down(error):
-                    self._gate.failed(error, sent)
+                call.was_down = _is_down(error)
+                if call.was_down:
+                    if not others_pass:
+                        self._gate.failed(error, sent)
                 else:
                     self._gate.answered()
                 raise
@@ -235,6 +250,7 @@ class _Call(Generic[T]):
         self._send = send
         self._again = False
         self.failures = 0
+        self.was_down = False
 
     def send(self) -> T:
         try:
@@ -266,7 +282,10 @@ def put_image(
     """
     with repeatable(image) as source:
         with suppress(NotFound if expected else Conflict):
-            return collection.add_image(source(), image_id, update_existing=expected)
+            answer = collection.add_image(source(), image_id, update_existing=expected)
+            # Adding never overwrites: who has the ID may say 200 as well, and keep the old bytes.
+            if expected or answer["status"] == _CREATED:
+                return answer
         return collection.add_image(source(), image_id, update_existing=not expected)
 
 

@@ -29,6 +29,9 @@ from snoopsync.state.listings import Listings
 #: The least byte string greater than every path below a directory: "0" comes after "/".
 _AFTER_SLASH = b"0"
 
+#: The same for all IDs of an owner: "/" comes after ".".
+_AFTER_DOT = "/"
+
 _RECORD = (
     "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
     " held OR approved"
@@ -251,6 +254,26 @@ class State:
         """The IDs of the images that the collection has confirmed."""
         return self._ids("sha256 IS NOT NULL")
 
+    def confirmed_times(self) -> dict[str, str]:
+        """When the collection said that its bytes changed, for each image that is confirmed, and
+        for which nothing else was planned since."""
+        times = self._database.one(
+            "SELECT json_group_object(image_id, image_time) FROM image"
+            " WHERE sha256 IS NOT NULL AND NOT dirty AND image_time <> ''"
+        )
+        return dict(json.loads(times))
+
+    def doubt(self, image_id: str, image_time: str) -> bool:
+        """The collection may hold other bytes than those that it confirmed at this time: they have
+        to be sent again. False if that is so already, or the image is being dealt with."""
+        changed = self._database.change(
+            "UPDATE image SET sha256 = x'', dirty = 1, mark = mark + 1, attempts = 0,"
+            " retry_at = NULL, error = NULL"
+            " WHERE image_id = ? AND image_time = ? AND NOT dirty AND NOT held",
+            (image_id, image_time),
+        )
+        return changed > 0
+
     def all_ids(self) -> set[str]:
         """Every ID that is given out."""
         return self._ids("true")
@@ -318,7 +341,8 @@ class State:
 
     def _confirm_at(self, image_id: str, sha256: bytes, now: float) -> None:
         self._database.change(
-            "UPDATE image SET sha256 = ?, synced_at = ?, dirty = 0, search_due = 1"
+            "UPDATE image SET sha256 = ?, synced_at = ?, image_time = NULL, dirty = 0,"
+            " search_due = 1"
             " WHERE image_id = ?",
             (sha256, now, image_id),
         )
@@ -372,11 +396,13 @@ class State:
         count: int = self._database.one("SELECT count(*) FROM image WHERE dirty AND NOT held")
         return count
 
-    def retry_now(self) -> None:
-        """Parked images may be tried again at once."""
+    def retry_now(self, *, refused: bool = True) -> None:
+        """What was left alone may be tried again at once; images that were ``refused`` only if
+        that is wanted."""
         self._database.change(
             "UPDATE image SET retry_at = NULL"
-            " WHERE dirty AND NOT held AND coalesce(retry_at, 0) > 0"
+            " WHERE dirty AND NOT held AND coalesce(retry_at, 0) > 0 AND (? OR error IS NULL)",
+            (refused,),
         )
 
     def next_retry(self) -> float | None:
@@ -396,14 +422,18 @@ class State:
             (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),
         )
 
-    def park(self, image_id: str, mark: int, error: str, retry_at: float) -> None:
+    def park(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
         """The collection, or the disk, refused this one: leave it alone until ``retry_at``, or
-        until the file changes."""
-        self._database.change(
-            "UPDATE image SET error = ?, retry_at = ?, attempts = attempts + 1"
-            " WHERE image_id = ? AND mark = ?",
-            (error, retry_at, image_id, mark),
-        )
+        until the file changes. Is that news, or was it refused before with the same words?"""
+        with self.transaction():
+            known = "SELECT 1 FROM image WHERE image_id = ? AND error = ?"
+            is_news = self._database.one(known, (image_id, error)) is None
+            self._database.change(
+                "UPDATE image SET error = ?, retry_at = ?, attempts = attempts + 1"
+                " WHERE image_id = ? AND mark = ?",
+                (error, retry_at, image_id, mark),
+            )
+        return is_news
 
     def postpone(self, image_id: str, until: float) -> None:
         """Leave a dirty row alone until then (Unix time), without calling it failed."""
@@ -426,6 +456,19 @@ class State:
         with self.transaction():
             self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))
             self._database.change("UPDATE pair SET gone = 1 WHERE a = ?1 OR b = ?1", (image_id,))
+
+    def forget_others(self, owner: str) -> int:
+        """Forget the images that have another owner: they are not ours to change. Returns how many
+        there were."""
+        others = self._database.query(
+            "SELECT image_id FROM image WHERE image_id < ? OR image_id >= ?",
+            (f"{owner}.", owner + _AFTER_DOT),
+        )
+        image_ids = [image_id for (image_id,) in others]
+        with self.transaction():
+            for image_id in image_ids:
+                self.forget(image_id)
+        return len(image_ids)
 
     def count_deletion(self, folder: str, now: float) -> None:
         """A deletion that nobody asked for by name was sent: the guard counts it."""

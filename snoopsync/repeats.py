@@ -1,0 +1,102 @@
+"""The same trouble is said to the log a few times, and then only counted.
+
+A topic is what lines have in common: ten thousand files that are refused for one reason are one
+topic. It is over when nothing was heard of it for a whole window of time; a count is told when it
+is, and while it goes on from time to time, less and less often.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: How often a topic is said before it is only counted.
+MOST_SAID = 20
+
+#: The length of the first window. Each next one is twice as long, up to an hour.
+WINDOW_SECONDS = 60.0
+_LONGEST_WINDOW_SECONDS = 3600.0
+
+#: More topics than these at a time have nothing in common but that they are many (a service that
+#: writes the image's ID into its refusal, say): they are one.
+MOST_TOPICS = 50
+OTHERS = "other troubles"
+
+
+@dataclass(slots=True)
+class _Topic:
+    ends: float
+    seconds: float
+    may_be_said: int
+    was_heard: bool = True
+    counted: int = 0
+
+
+class Repeats:
+    """Tells what is news from what has been said often enough. Times are seconds of one clock that
+    never goes back. Memory stays flat, whatever comes."""
+
+    def __init__(self, most: int = MOST_SAID) -> None:
+        self._most = most
+        self._topics: dict[str, _Topic] = {}
+
+    def is_news(self, topic: str, now: float) -> bool:
+        """Should this be said? If not, it is counted."""
+        if topic not in self._topics and len(self._topics) >= MOST_TOPICS:
+            topic = OTHERS
+        known = self._topics.get(topic)
+        if known is None:
+            known = _Topic(now + WINDOW_SECONDS, WINDOW_SECONDS, self._most)
+            self._topics[topic] = known
+        known.was_heard = True
+        if known.may_be_said:
+            known.may_be_said -= 1
+            return True
+        known.counted += 1
+        return False
+
+    def counts(self, now: float) -> Iterator[tuple[str, int]]:
+        """Topics whose windows have ended, and how often each was not said in them, if it was."""
+        ended = [(name, topic) for name, topic in self._topics.items() if topic.ends <= now]
+        for name, topic in ended:
+            if not topic.was_heard:
+                del self._topics[name]
+                continue
+            if topic.counted:
+                yield name, topic.counted
+                topic.seconds = min(2 * topic.seconds, _LONGEST_WINDOW_SECONDS)
+            topic.ends, topic.counted, topic.was_heard = now + topic.seconds, 0, False
+
+    def all_counts(self) -> Iterator[tuple[str, int]]:
+        """What was not said until now, by topic. All are forgotten."""
+        topics, self._topics = self._topics, {}
+        return ((name, topic.counted) for name, topic in topics.items() if topic.counted)
+
+
+class TerseLog:
+    """A logger that says each topic a few times, and then counts. For one thread at a time."""
+
+    def __init__(self, log: logging.Logger, most: int = MOST_SAID) -> None:
+        self._log = log
+        self._repeats = Repeats(most)
+
+    def say(self, now: float, topic: str, level: int, message: str, *args: object) -> bool:
+        """Log it, unless its topic has been said often enough. Was it logged?"""
+        news = self._repeats.is_news(topic, now)
+        if news:
+            self._log.log(level, message, *args)
+        return news
+
+    def tell_counts(self, now: float) -> None:
+        """Log how often was not said what has ended, or goes on for long. To be called often."""
+        for topic, count in self._repeats.counts(now):
+            self._tell(topic, count)
+
+    def close(self) -> None:
+        """Log every count that is left."""
+        for topic, count in self._repeats.all_counts():
+            self._tell(topic, count)
+
+    def _tell(self, topic: str, count: int) -> None:
+        self._log.warning("%s (%d more)", topic, count)

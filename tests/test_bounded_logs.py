@@ -1,0 +1,274 @@
+"""The same trouble is logged once, and then counted."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from snoopsync.alerter import Alert, announce_to_file
+from snoopsync.disk import Disk
+from snoopsync.model import Place
+from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Repeats
+from snoopsync.state.pairs import Side
+from tests.faults import answers
+from tests.world import Live, World, fake_picture
+
+DAY_SECONDS = 86_400.0
+
+
+@pytest.fixture(autouse=True)
+def all_levels(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+
+
+def lines(caplog: pytest.LogCaptureFixture, least: int = logging.WARNING) -> list[str]:
+    """What was logged that is at least a warning."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= least]
+
+
+def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> None:
+    """Let time pass, and do what is due meanwhile."""
+    for _ in range(steps):
+        world.clock.advance(seconds / steps)
+        live.rest()
+
+
+# The counting.
+
+
+class TestRepeats:
+    def test_the_first_ones_are_said_and_the_rest_is_counted(self) -> None:
+        repeats = Repeats(3)
+        assert [repeats.is_news("a", float(now)) for now in range(10)] == [True] * 3 + [False] * 7
+        assert list(repeats.counts(59.0)) == []
+        assert list(repeats.counts(60.0)) == [("a", 7)]
+
+    def test_topics_have_nothing_to_do_with_each_other(self) -> None:
+        repeats = Repeats(1)
+        assert repeats.is_news("a", 0.0)
+        assert repeats.is_news("b", 0.0)
+        assert not repeats.is_news("a", 0.0)
+
+    def test_what_goes_on_is_told_ever_less_often(self) -> None:
+        repeats = Repeats(1)
+        told = []
+        for second in range(24 * 3600):
+            repeats.is_news("a", float(second))
+            told += [(second, count) for _, count in repeats.counts(float(second))]
+        assert [second for second, _ in told[:4]] == [60, 180, 420, 900]
+        assert 25 < len(told) < 32
+        assert sum(count for _, count in told) > 80_000
+
+    def test_what_was_quiet_for_a_while_is_news_again(self) -> None:
+        repeats = Repeats(1)
+        for now in (0.0, 1.0):
+            repeats.is_news("a", now)
+        assert list(repeats.counts(60.0)) == [("a", 1)]
+        assert not repeats.is_news("a", 100.0)
+        assert list(repeats.counts(181.0)) == [("a", 1)]
+        assert list(repeats.counts(1000.0)) == []
+        assert repeats.is_news("a", 1000.0)
+
+    def test_a_trickle_is_no_news_for_ever(self) -> None:
+        """One a minute: each is said at first, and then they are counted."""
+        repeats = Repeats(5)
+        said = 0
+        for minute in range(1000):
+            said += repeats.is_news("a", 60.0 * minute)
+            list(repeats.counts(60.0 * minute))
+        assert said < 20
+
+    def test_thousands_of_topics_are_one(self) -> None:
+        repeats = Repeats(2)
+        news = [repeats.is_news(f"{number} refused", 0.0) for number in range(5000)]
+        assert sum(news) == MOST_TOPICS + 2
+        assert list(repeats.counts(60.0)) == [(OTHERS, 5000 - MOST_TOPICS - 2)]
+
+    def test_what_is_left_is_told_at_the_end(self) -> None:
+        repeats = Repeats(1)
+        for topic in "aab":
+            repeats.is_news(topic, 0.0)
+        assert list(repeats.all_counts()) == [("a", 1)]
+        assert list(repeats.all_counts()) == []
+
+
+# Files that are refused.
+
+
+def refuse_all(world: World, status: int = 415) -> None:
+    world.remote.server.fault_for = lambda seen: answers(status) if seen.length else None
+
+
+def test_five_thousand_files_that_are_refused_are_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5000):
+        (world.disk.root / f"{number}.jpg").write_bytes(b"")
+    with world.running():
+        pass
+    said = lines(caplog)
+    assert len(said) == MOST_SAID + 1
+    assert said[-1] == f"the file is empty ({5000 - MOST_SAID} more)"
+
+
+def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(200):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    refuse_all(world)
+    with world.running() as live:
+        live_through(world, live, 1000.0, steps=10)
+        assert len(world.remote.uploads()) == 4 * 200
+    said = lines(caplog)
+    assert len(said) == MOST_SAID + 1
+    assert said[0] == "photos/0.jpg: 415 Unsupported Media Type"
+    assert said[-1] == "415 Unsupported Media Type (180 more)"
+
+
+def test_a_refusal_is_logged_once_until_its_reason_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when it is refused again after a restart."""
+    for number in range(3):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    refuse_all(world)
+    for _ in range(3):
+        with world.running() as live:
+            live_through(world, live, 3 * DAY_SECONDS)
+    assert len(world.remote.uploads()) > 3 * 10
+    assert len(lines(caplog)) == 3
+    refuse_all(world, 422)
+    with world.running() as live:
+        live_through(world, live, 3 * DAY_SECONDS)
+    assert len(lines(caplog)) == 6
+    assert all(": 422 " in line for line in lines(caplog)[3:])
+
+
+def test_a_file_that_has_changed_and_is_refused_again_is_news(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    refuse_all(world)
+    with world.running() as live:
+        for number in range(3):
+            world.disk.write("a.jpg", fake_picture(number))
+            live.settle()
+    assert len(lines(caplog)) == 3
+
+
+# An outage.
+
+
+def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = 0
+
+    def flap(seen: object) -> object:
+        nonlocal asked
+        asked += 1
+        return answers(503) if asked % 2 else None
+
+    world.remote.server.fault_for = flap  # type: ignore[assignment]  # a fault, or none
+    with world.running() as live:
+        for number in range(100):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+            live.settle()
+    assert asked > 200
+    world.check_mirrored()
+    assert 2 <= len(lines(caplog, logging.INFO)) - 100 - 2 < 20
+
+
+def test_keys_that_are_refused_for_long_are_one_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with world.running() as live:
+        world.remote.server.fault_for = lambda seen: answers(401)
+        for number in range(50):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+        live.scan()
+        for _ in range(100):
+            world.clock.advance(600.0)
+            live.step()
+        assert len(lines(caplog)) == 1
+        assert "nothing can be sent now: 401" in lines(caplog)[0]
+
+
+# Folders.
+
+
+def test_a_folder_that_is_away_for_long_is_one_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    with world.running() as live:
+        aside = world.disk.root.rename(world.base / "aside")
+        live_through(world, live, 3600.0)
+        assert len(lines(caplog)) == 1
+        aside.rename(world.disk.root)
+        live_through(world, live, 60.0)
+    assert len(lines(caplog)) == 2
+
+
+def test_a_folder_that_comes_and_goes_is_counted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    root, aside = world.disk.root, world.base / "aside"
+    with world.running() as live:
+        for _ in range(200):
+            for source, target in ((root, aside), (aside, root)):
+                source.rename(target)
+                world.clock.advance(5.0)
+                live.assembly.mirror.step()
+    assert len(lines(caplog)) < 20
+    counts = [line for line in lines(caplog) if "in turns" in line]
+    assert "folder photos: it is missing, and back, in turns (" in counts[0]
+    assert len(counts) == 5
+
+
+class UnreadableDisk(Disk):
+    """Directories whose names begin with ``bad`` can't be listed."""
+
+    @contextmanager
+    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
+        if path.rpartition(b"/")[2].startswith(b"bad"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with super().entries(path) as entries:
+            yield entries
+
+
+def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(200):
+        (world.disk.root / f"bad{number}").mkdir()
+    world.disk.write("a.jpg", fake_picture(1))
+    world.disk_edge = UnreadableDisk()
+    with world.running() as live:
+        for _ in range(30):
+            live.settle()
+            live_through(world, live, 1000.0, steps=5)
+    said = lines(caplog)
+    assert len(said) == 11
+    assert said[-1] == "folder photos: directories can't be listed: Permission denied (190 more)"
+
+
+# Alerts.
+
+
+def test_an_alert_log_that_can_not_be_written_is_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    announce = announce_to_file(tmp_path)
+    for number in range(50):
+        sides = (Side(f"{number}", Place("f", b"a")), Side("b", Place("f", b"b")))
+        announce(Alert(*sides, rank=0))
+    assert len(lines(caplog)) == 51
+    assert len(lines(caplog, logging.ERROR)) == 1

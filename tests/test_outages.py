@@ -1,0 +1,371 @@
+"""An outage costs little: one probe at a time, ever less often, nothing lost, and all of it caught
+up afterwards. Keys that are refused end all sending until they are taken again."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+import pytest
+
+from snoopsync import service
+from snoopsync.assembly import Edges, assembled, open_state, opened_collection
+from snoopsync.client.collection import Collection
+from snoopsync.client.outage import Clock, RetryPolicy
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.errors import CollectionError, Stopped, Unreachable
+from snoopsync.exits import Exit
+from snoopsync.resync import Show
+from snoopsync.service import Service
+from snoopsync.state.lock import locked
+from snoopsync.status import read_status
+from snoopsync.workers import Workers
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
+from tests.faults import Fault, Lost, Reply, answers, reset_before
+from tests.process import until
+from tests.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
+
+#: So much faster than real time the time of an outage goes by here.
+SPEED = 200.0
+
+WORKERS = 4
+
+
+class FastClock(Clock):
+    """The coat's time, in a hurry."""
+
+    def monotonic(self) -> float:
+        return SPEED * super().monotonic()
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        condition.wait(min(seconds / SPEED, 0.05))
+
+
+@dataclass
+class Down:
+    """A service that is down as long as ``reply`` has something to say. ``times`` are those of the
+    requests (on the fast clock); ``overlaps`` counts those that came while another was there."""
+
+    reply: Callable[[], Reply] | None = None
+    times: list[float] = field(default_factory=list)
+    overlaps: int = 0
+    _here: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault_for(self, seen: Seen) -> Fault | None:
+        reply = self.reply
+        if reply is None:
+            return None
+
+        def fault(_do: Callable[[], Reply]) -> Reply:
+            with self._lock:
+                self.times.append(FastClock().monotonic())
+                self._here += 1
+                self.overlaps += self._here > 1
+            try:
+                threading.Event().wait(0.002)  # long enough for another to come in, if it could
+                return reply()
+            finally:
+                with self._lock:
+                    self._here -= 1
+
+        return fault
+
+
+def lost() -> Reply:
+    raise Lost
+
+
+OUTAGES: dict[str, Callable[[], Reply]] = {
+    "reset": lost,
+    "503": lambda: Reply(503, b"<html>back soon</html>"),
+    "502": lambda: Reply(502),
+}
+
+
+@contextmanager
+def as_service(world: World) -> Iterator[Live]:
+    """A mirror that is as patient as the service is, with real threads, reconciled."""
+    world.sync = type(world.sync)(settle_seconds=0.5, delete_after_seconds=5.0, workers=WORKERS)
+    stop = threading.Event()
+    edges = Edges(world.clock, make_workers=Workers, outage_clock=FastClock())
+    with (
+        closing(open_state(world.state_path)) as database,
+        opened_collection(world.config) as collection,
+        assembled(
+            world.config,
+            database,
+            collection,
+            stop=stop,
+            patience_seconds=None,
+            watcher=ToldWatcher(),
+            edges=edges,
+        ) as assembly,
+    ):
+        live = Live(assembly, stop)
+        live.reconcile()
+        yield live
+        stop.set()
+        assembly.mirror.close(DEADLINE_SECONDS)
+
+
+def step_for(live: Live, seconds: float) -> None:
+    """Let the mirror work while so much of the outage's time goes by."""
+    end = FastClock().monotonic() + seconds
+    while FastClock().monotonic() < end:
+        live.step()
+
+
+@contextmanager
+def searching(live: Live) -> Iterator[None]:
+    """The thread that looks for duplicates is at work too."""
+
+    def search() -> None:
+        while not live.stop.is_set():
+            with suppress(CollectionError, Stopped):
+                live.assembly.alerter.work_off(live.stop.is_set)
+            live.stop.wait(0.01)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    try:
+        yield
+    finally:
+        live.stop.set()
+        thread.join()
+
+
+# The whole.
+
+
+@pytest.mark.parametrize(("kind", "files"), [("reset", 200), ("502", 200), ("503", 2000)])
+def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
+    world: World, kind: str, files: int
+) -> None:
+    down = Down()
+    world.remote.server.fault_for = down.fault_for
+    for number in range(20):
+        world.disk.write(f"old/{number}.jpg", fake_picture(number))
+    with as_service(world) as live, searching(live):
+        down.reply = OUTAGES[kind]
+        for number in range(files):
+            world.disk.write(f"{number % 20}/{number}.jpg", fake_picture(1000 + number))
+        live.scan()
+        live.until(lambda: live.assembly.state.count_dirty() == files)
+        until(lambda: live.assembly.collection.outage is not None)
+        # The requests that were under way when it began may have come together.
+        overlaps_at_first = down.overlaps
+        assert overlaps_at_first <= WORKERS
+
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        step_for(live, 150.0)
+        world.disk.remove("0/0.jpg")
+        world.disk.write("1/1.jpg", fake_picture(9999))
+        live.scan()
+        step_for(live, 150.0)
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert down.overlaps == overlaps_at_first
+        # 0.5 s doubled up to a minute, by full jitter: some 20 probes in five minutes.
+        assert 5 <= len(down.times) <= 80
+        assert after - before < 1_000_000
+        assert live.assembly.mirror.in_flight <= 2 * WORKERS
+
+        down.reply = None
+        live.until(lambda: live.assembly.state.count_dirty() == 0)
+        live.rest()
+        assert live.assembly.collection.outage is None
+    world.check_mirrored()
+
+
+# Retry-After.
+
+
+def in_seconds() -> str:
+    return "120"
+
+
+def at_a_date() -> str:
+    return formatdate(time.time() + 120.5, usegmt=True)
+
+
+@pytest.mark.parametrize("retry_after", [in_seconds, at_a_date])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(
+    retry_after: Callable[[], str], status: int
+) -> None:
+    times: list[float] = []
+
+    def fault_for(_seen: Seen) -> Fault | None:
+        times.append(FastClock().monotonic())
+        return None if len(times) > 1 else answers(status, Retry_After=retry_after())
+
+    with CollectionServer(Shelf()) as server:
+        server.fault_for = fault_for
+        client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
+        policy = RetryPolicy(patience_seconds=None)
+        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+            first = threading.Thread(target=collection.get_images)
+            first.start()
+            until(lambda: collection.outage is not None)
+            # Whoever else comes has to wait as well.
+            collection.get_images()
+            first.join()
+    assert 118.0 < times[1] - times[0] < 250.0
+
+
+def test_a_request_that_fails_for_itself_alone_leaves_no_outage_behind() -> None:
+    """Else nobody would send any more, and nobody would probe."""
+    with CollectionServer(Shelf()) as server:
+        server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
+        client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
+        policy = RetryPolicy(attempts=3, patience_seconds=None)
+        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+            with pytest.raises(Unreachable) as raised:
+                collection.get_images(count=7)
+            assert collection.outage is None
+            assert not raised.value.concerns_all
+    counts = [seen.query["count"] for seen in server.requests]
+    assert counts == ["7", "7", "1", "7"]
+
+
+def test_a_request_that_fails_for_itself_beside_others_leaves_no_outage_behind() -> None:
+    """The others have opened the gate in between, so that its last attempt is no probe."""
+
+    class Releasing(FastClock):
+        """Once somebody waits for the outage to end, a request from before it is answered."""
+
+        def wait(self, condition: threading.Condition, seconds: float) -> None:
+            hang.release()
+            super().wait(condition, seconds)
+
+    with CollectionServer(Shelf()) as server:
+        hang = server.hang_next()
+        server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
+        client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
+        policy = RetryPolicy(attempts=2, base_seconds=1000.0, cap_seconds=1000.0)
+        with RetryingCollection(
+            client, policy=policy, clock=Releasing(), random=lambda: 1.0
+        ) as collection:
+            before = threading.Thread(target=collection.get_images)
+            before.start()
+            assert hang.reached.wait(DEADLINE_SECONDS)
+            with pytest.raises(Unreachable):
+                collection.get_images(count=7)
+            before.join()
+            assert collection.outage is None
+
+
+def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
+    with CollectionServer(Shelf()) as server:
+        server.fault_for = lambda _seen: reset_before()
+        client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
+        policy = RetryPolicy(patience_seconds=20.0, attempts=100)
+        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+            with pytest.raises(Unreachable) as raised:
+                collection.get_images()
+            assert collection.outage is not None
+    assert raised.value.concerns_all
+
+
+# Keys that are refused.
+
+
+@contextmanager
+def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatcher]:
+    """The real service, in a thread, on the clock that jumps; its own pauses are short."""
+    for name in ("_RECONCILE_AGAIN_SECONDS", "_SEARCH_AGAIN_SECONDS"):
+        monkeypatch.setattr(service, name, 0.05)
+    stop, ends = threading.Event(), queue.SimpleQueue[None]()
+    watcher = ToldWatcher()
+
+    @contextmanager
+    def showing() -> Iterator[Show]:
+        yield lambda progress: None
+
+    with (
+        locked(world.state_path),
+        closing(open_state(world.state_path)) as database,
+        opened_collection(world.config) as collection,
+        assembled(
+            world.config,
+            database,
+            collection,
+            stop=stop,
+            patience_seconds=None,
+            watcher=watcher,
+            edges=Edges(world.clock, make_workers=Workers),
+        ) as assembly,
+    ):
+        running = Service(assembly, watcher, stop, ends)
+        thread = threading.Thread(target=running.run, args=(showing,))
+        thread.start()
+        try:
+            yield watcher
+        finally:
+            ends.put(None)
+            thread.join(DEADLINE_SECONDS)
+
+
+def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """From the moment that the keys are refused until all is in order again."""
+    server = world.remote.server
+    until(lambda: read_status(world.config).exit_code == Exit.UNAUTHORIZED)
+    status = read_status(world.config)
+    assert "401" in (status.collection.last_error or "")
+    assert not status.as_message()["in_sync"]
+
+    server.requests.clear()
+    begun = world.clock.monotonic()
+    until(lambda: world.clock.monotonic() > begun + 600.0)
+    asked = list(server.requests)
+    seconds = world.clock.monotonic() - begun
+    assert 1 <= len(asked) <= seconds / 60.0 + 2
+    assert {seen.query.get("count") for seen in asked} == {"1"}
+
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len([record for record in said if "401" in record.getMessage()]) == 1
+    server.keys[PUBLIC_KEY] = SECRET_KEY
+    until(lambda: read_status(world.config).exit_code == Exit.OK)
+
+
+@pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
+def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselves(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+    server = world.remote.server
+    for number in range(30):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+
+    def revoke_at(call: str, after: int) -> None:
+        """The keys are refused from the next such call on, after so many requests."""
+
+        def revoke(seen: Seen) -> None:
+            if call in seen.path and len(server.requests) > after:
+                server.fault_for = lambda _seen: None
+                server.keys.clear()
+
+        server.fault_for = revoke
+
+    if when == "at the start":
+        server.keys.clear()
+    elif when == "while files are sent":
+        revoke_at("/image/", after=10)
+    with serving(world, monkeypatch) as watcher:
+        if when == "while it searches":
+            until(lambda: read_status(world.config).exit_code == Exit.OK)
+            revoke_at("/search/", after=0)
+            world.disk.write("0.jpg", fake_picture(100))
+            watcher.told["photos"].tell("0.jpg")
+        refused_and_taken_again(world, caplog)
+    world.check_mirrored()

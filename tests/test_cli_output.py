@@ -175,7 +175,8 @@ def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Insta
     with contextlib.closing(terminal):
         until(lambda: "in order:" in terminal.text)
         bar = ANSI.sub("", terminal.text)
-        assert re.search(r"sending .*\d+/43 +\d+/s +\d+:\d\d:\d\d", bar)
+        # On a quick machine all is sent before there is a rate, and a time that is left.
+        assert re.search(r"sending .*\d+/43 +(\d+/s +\d+:\d\d:\d\d|-:--:--)", bar)
         # Each line of the log begins a line of the terminal, which was wiped before.
         written = re.split(r"[\r\n]", terminal.text)
         logged = [ANSI.sub("", line) for line in written if re.search(r"info  |debug  ", line)]

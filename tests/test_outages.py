@@ -24,7 +24,9 @@ from snoopsync.errors import CollectionError, Stopped, Unreachable
 from snoopsync.exits import Exit
 from snoopsync.resync import Show
 from snoopsync.service import Service
+from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
+from snoopsync.state.pairs import Pairs
 from snoopsync.status import read_status
 from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
@@ -316,10 +318,22 @@ def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatch
             thread.join(DEADLINE_SECONDS)
 
 
+def the_service_says(world: World, code: Exit) -> bool:
+    """Does ``status`` have this exit code, by the service's own account?"""
+    status = read_status(world.config)
+    return status.service.account is not None and status.exit_code == code
+
+
+def searches_due(world: World) -> int:
+    """How many images are still to be searched for."""
+    with closing(Database(world.state_path, readonly=True)) as database:
+        return len(Pairs(database).due(1))
+
+
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """From the moment that the keys are refused until all is in order again."""
     server = world.remote.server
-    until(lambda: read_status(world.config).exit_code == Exit.UNAUTHORIZED)
+    until(lambda: the_service_says(world, Exit.UNAUTHORIZED))
     status = read_status(world.config)
     assert "401" in (status.collection.last_error or "")
     assert not status.as_message()["in_sync"]
@@ -335,7 +349,7 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([record for record in said if "401" in record.getMessage()]) == 1
     server.keys[PUBLIC_KEY] = SECRET_KEY
-    until(lambda: read_status(world.config).exit_code == Exit.OK)
+    until(lambda: the_service_says(world, Exit.OK))
 
 
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
@@ -363,7 +377,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
         revoke_at("/image/", after=10)
     with serving(world, monkeypatch) as watcher:
         if when == "while it searches":
-            until(lambda: read_status(world.config).exit_code == Exit.OK)
+            until(lambda: the_service_says(world, Exit.OK) and not searches_due(world))
             revoke_at("/search/", after=0)
             world.disk.write("0.jpg", fake_picture(100))
             watcher.told["photos"].tell("0.jpg")

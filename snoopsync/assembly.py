@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,9 +29,11 @@ from snoopsync.model import printable
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
-from snoopsync.state.images import FolderRow, State
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
-from snoopsync.survey import Pace, Survey, Watch
+from snoopsync.survey import Pace, Survey
+from snoopsync.walk import Watch
 from snoopsync.watching.mounts import choose_watch
 from snoopsync.watching.watcher import PollWatch, Watcher
 from snoopsync.workers import Workers
@@ -190,7 +192,7 @@ def surveys_of(
             owner,
             owner,
         )
-    rows = {row.name: row for row in state.folders()}
+    rows = {row.name: row for row in state.folders.rows()}
     return tuple(
         _survey(
             folder,
@@ -208,7 +210,7 @@ def surveys_of(
 def register_folders(config: Config, state: State) -> None:
     """Write the configured folders into the state file. A folder that was renamed, and is in the
     configuration under its new name, stays the same folder."""
-    rows = {row.name: row for row in state.folders()}
+    rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = {
         (row.device or 0, row.inode): row
@@ -222,15 +224,15 @@ def register_folders(config: Config, state: State) -> None:
                 before = dropped.get(_identity(folder) or (0, 0))
                 if before is not None:
                     log.info("folder %s is now called %s", before.name, folder.name)
-                    state.rename_folder(before.name, folder.name)
+                    state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]
             path = os.fsencode(folder.path)
             device, inode = (row.device, row.inode) if row else (None, None)
             last_scan = row.last_scan if row else None
-            state.save_folder(FolderRow(folder.name, path, device, inode, last_scan=last_scan))
+            state.folders.save(FolderRow(folder.name, path, device, inode, last_scan=last_scan))
         for name in rows.keys() - configured:
-            state.drop_folder(name)
+            state.folders.drop(name)
 
 
 def _identity(folder: FolderConfig) -> tuple[int, int] | None:
@@ -259,7 +261,8 @@ def _survey(
         log.info(
             "folder %s: %s, by %s (%s)", config.name, printable(path), choice.mode, choice.reason
         )
-        row = state.set_watch(row, choice.mode)
+        row = replace(row, watch=choice.mode)
+        state.folders.save(row)
         if choice.mode == "poll":
             poll_seconds = config.poll_interval_seconds
         else:

@@ -187,7 +187,7 @@ class Mirror:
         no file was found for. While the listing takes part."""
         unwanted = [
             record
-            for row in self._state.folders()
+            for row in self._state.folders.rows()
             for record in self._state.records_in(row.name)
             if not self._is_wanted(record.place)
         ]

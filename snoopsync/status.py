@@ -16,7 +16,8 @@ from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
 from snoopsync.state.database import Database
-from snoopsync.state.images import Counts, FolderRow, State
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 
@@ -198,7 +199,7 @@ def read_status(config: Config) -> Status:
     with closing(Database.scratch(config.state)) as database:
         state = State(database)
         if service.is_running:
-            rows = {row.name: row for row in state.folders() if row.configured}
+            rows = {row.name: row for row in state.folders.rows() if row.configured}
             extra: dict[str, int] = {}
         else:
             rows, extra = _look(config, state)

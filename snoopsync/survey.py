@@ -1,35 +1,24 @@
-"""Looks through one folder and tells where the disk differs from what is known of it.
+"""Minds one folder: is it still the same directory, and when is it looked through?
 
-The watcher's hints say where to look, the scan of the whole folder is the truth. Both end in the
-same step: put the watch on a directory first, then list it, then compare. A change before the
-watch is in the listing, one after it is a hint; none falls between.
+The watcher's hints say where to look, the scan of the whole folder is the truth. The looking itself
+is a ``Walk``'s.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import random
 import time
-from collections import ChainMap, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
 
 from snoopsync.errors import FolderMissing
-from snoopsync.folder import Folder, Identity, Listing
-from snoopsync.model import (
-    File,
-    Fingerprint,
-    FolderState,
-    Gone,
-    Place,
-    Record,
-    printable,
-)
+from snoopsync.folder import Folder, Identity
+from snoopsync.model import File, FolderState, Record, printable
 from snoopsync.repeats import TerseLog
-from snoopsync.state.images import FolderRow, State
-from snoopsync.watching.hints import Hints
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
+from snoopsync.walk import Sighting, Walk, Watch
 
 log = logging.getLogger("snoopsync.folder")
 
@@ -49,34 +38,6 @@ SAME_FOLDER_SAMPLE = 200
 #: Each kind of trouble with a folder is logged so many times, and then counted.
 _MOST_SAID = 10
 _COMES_AND_GOES = "it is missing, and back, in turns"
-
-
-class Watch(Protocol):
-    """What the survey needs of a watcher."""
-
-    @property
-    def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, and why."""
-
-    @property
-    def alive(self) -> bool:
-        """Does it work?"""
-
-    def cover(self, directory: bytes) -> bool:
-        """Watch this directory from now on."""
-
-    def forget(self, directory: bytes) -> None:
-        """It is gone, with all that was below it."""
-
-    def take(self) -> Hints:
-        """The hints that have gathered."""
-
-
-class Sighting(NamedTuple):
-    """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
-
-    place: Place
-    seen: Fingerprint | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +70,12 @@ class Survey:
         dormant: bool = False,
     ) -> None:
         self.folder = folder
-        self._dormant = dormant
         self.watch = watch
         self.row = row
-        self.scanned = 0
+        self._walk = Walk(folder, watch, state, self._warn)
         self._state = state
         self._pace = pace
-        self._listings = state.listings(row.name)
-        self._ways: deque[tuple[bytes, bool]] = deque()
-        self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
-        self._children: dict[bytes, frozenset[bytes]] = {}
-        self._walked: set[bytes] | None = None
-        self._unreadable: dict[bytes, str] = {}
-        self._unclear: dict[bytes, dict[bytes, str]] = {}
+        self._dormant = dormant
         self._terse = TerseLog(log, _MOST_SAID)
         self._now = 0.0
         self._next_guard = 0.0
@@ -138,17 +92,22 @@ class Survey:
     @property
     def unreadable(self) -> Mapping[bytes, str]:
         """Directories that can't be listed, files that can't be looked at, and why."""
-        return ChainMap(self._unreadable, *self._unclear.values())
+        return self._walk.unreadable
 
     @property
     def is_scanning(self) -> bool:
         """Is a scan of the whole folder under way?"""
-        return self._walked is not None
+        return self._walk.is_scanning
 
     @property
     def is_busy(self) -> bool:
         """Is there anything left to look at now?"""
-        return bool(self._ways or self._names) or self.is_scanning
+        return self._walk.is_busy
+
+    @property
+    def scanned(self) -> int:
+        """How many files the last scan of the whole folder has found, or this one so far."""
+        return self._walk.scanned
 
     @property
     def next_due(self) -> float:
@@ -156,18 +115,16 @@ class Survey:
         due = self._next_guard
         if not self.is_missing:
             due = min(due, self._next_scan)
-            if self._troubled:
+            if self._walk.is_troubled:
                 due = min(due, self._next_retry)
         return due
 
     def scan(self) -> None:
         """Look at everything, from the top."""
-        self._ways.clear()
-        self._names.clear()
-        if not self.is_missing and not self._dormant:
-            self._walked = set()
-            self.scanned = 0
-            self._ways.append((b"", True))
+        if self.is_missing or self._dormant:
+            self._walk.stop()
+        else:
+            self._walk.scan()
 
     # The clockwork.
 
@@ -181,38 +138,29 @@ class Survey:
             self._guard()
         if self.is_missing:
             return
-        self._follow(hints)
+        self._walk.follow(hints)
         if now >= self._next_scan and not self.is_scanning:
             self._next_scan = float("inf")
             self.scan()
-        if self._troubled and now >= self._next_retry:
-            self._next_retry = now + (self._pace.poll_seconds or RETRY_SECONDS)
-            self._ways.extend((directory, False) for directory in self.watch.unwatched)
-            self._ways.extend((directory, True) for directory in self._unreadable)
-            self._ways.extend((directory, False) for directory in self._unclear)
+        if self._walk.is_troubled and now >= self._next_retry:
+            self._next_retry = now + self._retry_seconds
+            self._walk.retry()
+
+    @property
+    def _retry_seconds(self) -> float:
+        return self._pace.poll_seconds or RETRY_SECONDS
 
     def work(self, until: float, now: float) -> Iterator[Sighting]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
-        written to the state file before the last one was given out."""
-        if self.is_scanning:
-            self._listings.begin()
-        yield from self._work(until, now)
-        self._listings.save()
-        if not self.is_scanning:
-            self._listings.release()
-
-    def _work(self, until: float, now: float) -> Iterator[Sighting]:
-        while not self.is_missing and time.monotonic() < until:
-            if self._names:
-                directory, names = self._names.popleft()
-                yield from self._look_at_names(directory, names)
-            elif self._ways:
-                directory, deep = self._ways.popleft()
-                yield from self._look_at_directory(directory, deep)
-            elif self._walked is not None:
-                yield from self._end_scan(now)
-            else:
-                return
+        written to the state file before the last sighting was given out."""
+        was_scanning = self.is_scanning
+        yield from self._walk.work(until)
+        if self._walk.missed:
+            self._next_scan = 0.0
+        if was_scanning and not self.is_scanning and not self.is_missing:
+            self._next_scan = self._pace.next_scan(now)
+            self._next_retry = now + self._retry_seconds
+            self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
 
     # The folder itself.
 
@@ -243,7 +191,7 @@ class Survey:
 
     def _take_identity(self, identity: Identity) -> None:
         if self.is_missing:
-            self._say(_COMES_AND_GOES, "folder %s is back", self.row.name)
+            self._warn(_COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
         self._save(
             replace(
@@ -254,9 +202,7 @@ class Survey:
                 reason=None,
             )
         )
-        self._children.clear()
-        self._unreadable.clear()
-        self._unclear.clear()
+        self._walk.forget()
         self.scan()
 
     def _is_same_inside(self, identity: Identity) -> bool:
@@ -275,171 +221,20 @@ class Survey:
 
     def _lose(self, reason: str) -> None:
         if not self.is_missing or self.row.reason != reason:
-            self._say(
+            self._warn(
                 _COMES_AND_GOES,
                 "folder %s is missing, nothing of it is deleted: %s",
                 self.row.name,
                 reason,
             )
         self.folder.identity = None
-        self._walked = None
-        self._ways.clear()
-        self._names.clear()
+        self._walk.stop()
         self._save(replace(self.row, state=FolderState.MISSING, reason=reason))
-
-    # Hints.
-
-    def _follow(self, hints: Hints) -> None:
-        if hints.everything:
-            self.scan()
-            return
-        for directory, names in hints.directories.items():
-            if not self._enters(directory):
-                continue
-            if names is None:
-                self._ways.append((directory, False))
-            else:
-                self._names.append((directory, names))
-        self._ways.extend((tree, True) for tree in hints.trees if self._enters(tree))
-
-    def _enters(self, directory: bytes) -> bool:
-        return not directory or self.folder.selection.enters(directory)
-
-    def _look_at_names(self, directory: bytes, names: Iterable[bytes]) -> Iterator[Sighting]:
-        wants = self.folder.selection.chooser(directory)
-        for name in names:
-            path = directory + b"/" + name if directory else name
-            was_directory = path in self._children.get(directory, ())
-            if self._enters(path) and (was_directory or self.folder.is_directory(path)):
-                self._ways.append((path, True))
-            if not wants(name):
-                continue
-            place = self.folder.place(path)
-            sight = self.folder.look(path)
-            record = self._state.record_at(place)
-            if isinstance(sight, File):
-                if record is None or record.doomed or sight.fingerprint != record.seen:
-                    yield Sighting(place, sight.fingerprint)
-            elif isinstance(sight, Gone) and record is not None:
-                yield Sighting(place, None)
-
-    # Directories.
-
-    def _look_at_directory(self, directory: bytes, deep: bool) -> Iterator[Sighting]:
-        self.watch.cover(directory)
-        try:
-            listing = self.folder.list_directory(directory)
-        except OSError as error:
-            yield from self._not_listed(directory, error)
-            return
-        if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
-            # What happened below it meanwhile, nobody has seen.
-            self._next_scan = 0.0
-        if self._walked is not None and deep:
-            self._walked.add(directory)
-            self.scanned += len(listing.files)
-
-        self._note_unclear(directory, listing.unclear)
-        yield from self._compare(directory, listing)
-
-        before = self._children.get(directory, frozenset())
-        children = frozenset(listing.directories)
-        if listing.unclear:
-            # One that can't be looked at has not vanished.
-            children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
-        if children:
-            self._children[directory] = children
-        else:
-            self._children.pop(directory, None)
-        for child in before - children:
-            yield from self._vanished(child)
-        self._ways.extendleft((child, True) for child in (children if deep else children - before))
-
-    def _compare(self, directory: bytes, listing: Listing) -> Iterator[Sighting]:
-        files = listing.files
-        if self._listings.is_known(directory, files):
-            return
-        known = self._state.known(self.row.name, directory)
-        if known == files:
-            if self.is_scanning:
-                self._listings.learn(directory, files)
-            return
-        prefix = directory + b"/" if directory else b""
-        for name, key in files.items():
-            if known.pop(name, None) != key:
-                yield Sighting(self.folder.place(prefix + name), Fingerprint(*key))
-        wants = self.folder.selection.chooser(directory)
-        for name in known:
-            # A name that is not wanted any more was not listed: that says nothing of the file. Nor
-            # does one that can't be looked at.
-            if wants(name) and name not in listing.unclear:
-                yield Sighting(self.folder.place(prefix + name), None)
-
-    def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
-        before = self._unclear.pop(directory, {})
-        prefix = directory + b"/" if directory else b""
-        now = {prefix + name: reason for name, reason in unclear.items()}
-        if now:
-            self._unclear[directory] = now
-        for path, reason in now.items():
-            if path not in before:
-                path_text = printable(self.folder.absolute(path))
-                message = "%s can't be looked at, and stays as it is in the collection: %s"
-                self._say(f"files can't be looked at: {reason}", message, path_text, reason)
-
-    def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
-        if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
-            yield from self._vanished(directory)
-            return
-        reason = error.strerror or str(error)
-        if directory not in self._unreadable:
-            self._say(
-                f"directories can't be listed: {reason}",
-                "%s can't be listed, nothing below it is deleted: %s",
-                printable(self.folder.absolute(directory)),
-                reason,
-            )
-        self._unreadable[directory] = reason
-
-    def _vanished(self, directory: bytes) -> Iterator[Sighting]:
-        """A directory is not where it was. Whether it really is gone, each file's own look says."""
-        self.watch.forget(directory)
-        for path in [path for path in self._children if _is_in(path, directory)]:
-            del self._children[path]
-        for known in (self._unreadable, self._unclear):
-            for path in [path for path in known if _is_in(path, directory)]:
-                del known[path]
-        for place in self._state.places_below(self.row.name, directory):
-            if self.folder.selection.wants(place.path):
-                yield Sighting(place, None)
-
-    def _end_scan(self, now: float) -> Iterator[Sighting]:
-        walked, self._walked = self._walked or set(), None
-        for directory in sorted(self._state.directories(self.row.name) - walked):
-            if self._enters(directory) and not self._is_below_unreadable(directory):
-                yield from self._vanished_files(directory)
-        self._next_scan = self._pace.next_scan(now)
-        self._next_retry = now + (self._pace.poll_seconds or RETRY_SECONDS)
-        self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
-
-    def _vanished_files(self, directory: bytes) -> Iterator[Sighting]:
-        wants = self.folder.selection.chooser(directory)
-        prefix = directory + b"/" if directory else b""
-        for name in self._state.known(self.row.name, directory):
-            if wants(name):
-                yield Sighting(self.folder.place(prefix + name), None)
-
-    def _is_below_unreadable(self, directory: bytes) -> bool:
-        return any(_is_in(directory, path) for path in self._unreadable)
 
     # What is shown.
 
-    @property
-    def _troubled(self) -> bool:
-        return bool(self._unreadable or self._unclear or self.watch.unwatched)
-
     def _resting_state(self) -> FolderState:
-        return FolderState.UNWATCHED if self._troubled else FolderState.OK
+        return FolderState.UNWATCHED if self._walk.is_troubled else FolderState.OK
 
     def refresh_row(self) -> None:
         """Bring the folder's row in the state file up to date with how it is being looked at."""
@@ -453,16 +248,11 @@ class Survey:
             reason = f"{printable(self.folder.absolute(path))}: {why}{more}"
         self._save(replace(self.row, state=self._resting_state(), reason=reason))
 
-    def _say(self, topic: str, message: str, *args: object) -> None:
+    def _warn(self, topic: str, message: str, *args: object) -> None:
         topic = f"folder {self.row.name}: {topic}"
         self._terse.say(self._now, topic, logging.WARNING, message, *args)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:
             self.row = row
-            self._state.save_folder(row)
-
-
-def _is_in(path: bytes, directory: bytes) -> bool:
-    """Is this the directory, or is it below it?"""
-    return path == directory or not directory or path.startswith(directory + b"/")
+            self._state.folders.save(row)

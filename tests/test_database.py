@@ -21,7 +21,8 @@ from snoopsync.errors import StateDamaged, StateError, StateTooNew
 from snoopsync.model import File, Fingerprint, Place, image_ids
 from snoopsync.planner import Add
 from snoopsync.state.database import Database, move_aside
-from snoopsync.state.images import FolderRow, Sent, State
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import Sent, State
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schema import STEPS
 
@@ -141,7 +142,7 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
 
 def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
     with closing(Database.scratch(path)) as copy:
-        assert State(copy).folders() == []
+        assert State(copy).folders.rows() == []
     assert not path.exists()
 
 
@@ -216,7 +217,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def fill(database: Database) -> None:
     state = State(database)
-    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2))
+    state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     places = [Place("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
     state.apply(
         [
@@ -231,7 +232,7 @@ def fill(database: Database) -> None:
 
 def use(database: Database) -> None:
     state, pairs = State(database), Pairs(database)
-    state.folders()
+    state.folders.rows()
     state.counts()
     list(state.images())
     state.known("photos", b"1")

@@ -105,7 +105,7 @@ def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None
     "change",
     [
         lambda state: state.hold(["a"]),
-        lambda state: state.rename_folder(FOLDER, "scans"),
+        lambda state: state.folders.rename(FOLDER, "scans"),
         lambda state: state.forget("a"),
     ],
     ids=["held", "folder renamed", "forgotten"],

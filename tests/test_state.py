@@ -21,7 +21,8 @@ from snoopsync.model import (
 )
 from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
-from snoopsync.state.images import Counts, FolderRow, Outstanding, Sent, State
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import Counts, Outstanding, Sent, State
 
 A, B, C = (Place("photos", name) for name in (b"a.jpg", b"b.jpg", b"c.jpg"))
 ONE, TWO = b"1" * 32, b"2" * 32
@@ -402,23 +403,23 @@ def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
     row = FolderRow(
         "photos", b"/srv/\xff", 2**40, 3, True, FolderState.OK, "events", "why", last_scan=5.0
     )
-    state.save_folder(row)
+    state.folders.save(row)
     with closing(Database(path)) as again:
-        assert State(again).folders() == [row]
-    state.reset_identity("photos")
-    [known] = state.folders()
+        assert State(again).folders.rows() == [row]
+    state.folders.reset_identity("photos")
+    [known] = state.folders.rows()
     assert (known.device, known.inode) == (None, None)
-    state.drop_folder("photos")
-    [known] = state.folders()
+    state.folders.drop("photos")
+    [known] = state.folders.rows()
     assert not known.configured
 
 
 def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: State) -> None:
-    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2))
+    state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     synced(state, A, "nas.1")
     state.count_deletion("photos", NOW)
-    state.rename_folder("photos", "pictures")
-    assert [row.name for row in state.folders()] == ["pictures"]
+    state.folders.rename("photos", "pictures")
+    assert [row.name for row in state.folders.rows()] == ["pictures"]
     assert record_of(state, "nas.1").place == Place("pictures", b"a.jpg")
     assert state.deletions_since("pictures", 0.0) == 1
 
@@ -426,9 +427,9 @@ def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: 
 def test_a_folders_state_that_no_one_knows_is_found_out_again(
     state: State, database: Database
 ) -> None:
-    state.save_folder(FolderRow("photos", b"/srv/photos", 1, 2, state=FolderState.OK))
+    state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2, state=FolderState.OK))
     database.change("UPDATE folder SET state = 'oj'")
-    assert state.folders()[0].state is FolderState.SCANNING
+    assert state.folders.rows()[0].state is FolderState.SCANNING
 
 
 # What is shown.

@@ -17,7 +17,8 @@ from snoopsync.model import File, Fingerprint, FolderState, Place
 from snoopsync.planner import Add
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database
-from snoopsync.state.images import FolderRow, State
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
 from snoopsync.survey import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
 from snoopsync.watching.hints import Hints
 from tests.world import DiskFolder
@@ -71,7 +72,7 @@ class Scene:
         self.disk.root.mkdir()
         self.edge = PartlyDeadDisk()
         self.state = State(database)
-        self.state.save_folder(FolderRow("photos", os.fsencode(self.disk.root), None, None))
+        self.state.folders.save(FolderRow("photos", os.fsencode(self.disk.root), None, None))
         self.watch = ScriptedWatch()
         self.now = 1000.0
         self.survey = self.begin()
@@ -85,7 +86,7 @@ class Scene:
     ) -> Survey:
         """A new start."""
         folder = Folder("photos", os.fsencode(self.disk.root), Selection(None, exclude), self.edge)
-        [row] = self.state.folders()
+        [row] = self.state.folders.rows()
         pace = Pace(900.0, poll_seconds)
         self.survey = Survey(folder, self.watch, self.state, row, pace, dormant=dormant)
         return self.survey
@@ -334,7 +335,7 @@ def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> N
     scene.look()
     scene.disk.remove("d.jpg")
     row = scene.survey.row
-    scene.state.save_folder(replace(row, device=(row.device or 0) + 1))
+    scene.state.folders.save(replace(row, device=(row.device or 0) + 1))
     scene.begin()
     assert scene.look() == {"d.jpg": False}
     assert scene.survey.row.device == row.device

@@ -645,7 +645,7 @@ class World:
         """Everything that the state file knows."""
         with self._state() as database:
             state = State(database)
-            return [record for row in state.folders() for record in state.records_in(row.name)]
+            return [record for row in state.folders.rows() for record in state.records_in(row.name)]
 
     def ids(self) -> dict[str, str]:
         """The image ID of every place, as ``folder/path``."""
@@ -658,7 +658,7 @@ class World:
     def folder_state(self, name: str | None = None) -> str:
         """How a folder is, as ``status`` has it."""
         with self._state() as database:
-            rows = {row.name: row for row in State(database).folders()}
+            rows = {row.name: row for row in State(database).folders.rows()}
         return rows[name or next(iter(self.folders))].state.value
 
     def held(self) -> int:

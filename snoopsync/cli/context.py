@@ -65,7 +65,7 @@ def _remembered(config: Config) -> Config:
     with reading(config) as database:
         folders = tuple(
             FolderConfig(row.name, Path(row.path_text))
-            for row in State(database).folders()
+            for row in State(database).folders.rows()
             if row.configured
         )
     return replace(config, folders=folders)

@@ -272,5 +272,5 @@ def _approve(state: State, config: Config, name: str | None, discard: bool) -> i
         if discard:
             return sum(state.discard(each) for each in names)
         if name is not None:
-            state.reset_identity(name)
+            state.folders.reset_identity(name)
         return sum(state.approve(each) for each in names)

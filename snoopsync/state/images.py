@@ -1,4 +1,4 @@
-"""What is remembered: the folders, and one row an image. The only SQL about them.
+"""What is remembered of the images, one row each. The only SQL about them.
 
 A row never says what to do. It says what was seen (``inode`` to ``ctime_ns``), what the collection
 has confirmed (``sha256``), and whether the two may differ (``dirty``). What to do is planned when
@@ -8,22 +8,21 @@ it is done, so a stale command can't exist and a crash loses nothing.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.model import (
     File,
     Fingerprint,
     FingerprintKey,
-    FolderState,
     ImageState,
     Place,
     Record,
 )
 from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
+from snoopsync.state.folders import Folders
 from snoopsync.state.listings import Listings
 
 #: The least byte string greater than every path below a directory: "0" comes after "/".
@@ -41,26 +40,6 @@ _IMAGE_STATE = """
     CASE WHEN held THEN 'held' WHEN error IS NOT NULL THEN 'failed'
          WHEN dirty THEN 'pending' ELSE 'synced' END
 """
-
-
-@dataclass(frozen=True, slots=True)
-class FolderRow:
-    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan."""
-
-    name: str
-    path: bytes
-    device: int | None
-    inode: int | None
-    configured: bool = True
-    state: FolderState = FolderState.SCANNING
-    watch: str = ""
-    reason: str | None = None
-    last_scan: float | None = None
-
-    @property
-    def path_text(self) -> str:
-        """The path as Python has it in a ``str``."""
-        return os.fsdecode(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +85,10 @@ class Sent:
 
 
 class State:
-    """The state file's folders and images, over a ``Database``."""
+    """The state file's images, and its ``folders``, over a ``Database``."""
 
     def __init__(self, database: Database) -> None:
+        self.folders = Folders(database)
         self._database = database
         self.transaction = database.transaction
 
@@ -122,59 +102,6 @@ class State:
     def set_fact(self, name: str, value: str) -> None:
         """Remember a value."""
         self._database.change("REPLACE INTO fact VALUES (?, ?)", (name, value))
-
-    # Folders.
-
-    def folders(self) -> list[FolderRow]:
-        """Every folder that was ever configured, by name."""
-        rows = self._database.query(
-            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan"
-            " FROM folder ORDER BY name"
-        )
-        return [
-            FolderRow(name, path, device, inode, bool(configured), _folder_state(state), *rest)
-            for name, path, device, inode, configured, state, *rest in rows
-        ]
-
-    def save_folder(self, row: FolderRow) -> None:
-        """Write a folder's row."""
-        self._database.change(
-            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                row.name,
-                row.path,
-                row.device,
-                row.inode,
-                row.configured,
-                row.state,
-                row.watch,
-                row.reason,
-                row.last_scan,
-            ),
-        )
-
-    def set_watch(self, row: FolderRow, watch: str) -> FolderRow:
-        """Remember how a folder is watched; its row as it is now."""
-        row = replace(row, watch=watch)
-        self.save_folder(row)
-        return row
-
-    def drop_folder(self, name: str) -> None:
-        """The folder is not configured any more. Its images stay as they are."""
-        self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
-
-    def reset_identity(self, name: str) -> None:
-        """Take whatever directory is there next for this folder."""
-        self._database.change(
-            "UPDATE folder SET device = NULL, inode = NULL WHERE name = ?", (name,)
-        )
-
-    def rename_folder(self, old: str, new: str) -> None:
-        """The same folder under a new name: its images keep their IDs."""
-        with self.transaction():
-            for table in ("image", "deletion"):
-                self._database.change(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))
-            self._database.change("UPDATE folder SET name = ? WHERE name = ?", (new, old))
 
     # What is known of a directory, for the scan.
 
@@ -547,14 +474,6 @@ class State:
             ImageRow(image_id, _place(folder, directory, name), ImageState(shown), *rest)
             for image_id, folder, directory, name, shown, *rest in rows
         )
-
-
-def _folder_state(text: str) -> FolderState:
-    try:
-        return FolderState(text)
-    except ValueError:
-        # Damaged, and no loss: it is found out anew at every start.
-        return FolderState.SCANNING
 
 
 def _marks(values: Sequence[str]) -> str:

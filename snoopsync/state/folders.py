@@ -1,0 +1,89 @@
+"""What is remembered of the folders: which directory each one is, and how it was last seen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from snoopsync.model import FolderState
+from snoopsync.state.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRow:
+    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan."""
+
+    name: str
+    path: bytes
+    device: int | None
+    inode: int | None
+    configured: bool = True
+    state: FolderState = FolderState.SCANNING
+    watch: str = ""
+    reason: str | None = None
+    last_scan: float | None = None
+
+    @property
+    def path_text(self) -> str:
+        """The path as Python has it in a ``str``."""
+        return os.fsdecode(self.path)
+
+
+class Folders:
+    """The state file's folders, over a ``Database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows(self) -> list[FolderRow]:
+        """Every folder that was ever configured, by name."""
+        rows = self._database.query(
+            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan"
+            " FROM folder ORDER BY name"
+        )
+        return [
+            FolderRow(name, path, device, inode, bool(configured), _folder_state(state), *rest)
+            for name, path, device, inode, configured, state, *rest in rows
+        ]
+
+    def save(self, row: FolderRow) -> None:
+        """Write a folder's row."""
+        self._database.change(
+            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.name,
+                row.path,
+                row.device,
+                row.inode,
+                row.configured,
+                row.state,
+                row.watch,
+                row.reason,
+                row.last_scan,
+            ),
+        )
+
+    def drop(self, name: str) -> None:
+        """The folder is not configured any more. Its images stay as they are."""
+        self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
+
+    def reset_identity(self, name: str) -> None:
+        """Take whatever directory is there next for this folder."""
+        self._database.change(
+            "UPDATE folder SET device = NULL, inode = NULL WHERE name = ?", (name,)
+        )
+
+    def rename(self, old: str, new: str) -> None:
+        """The same folder under a new name: its images keep their IDs."""
+        with self._database.transaction():
+            for table in ("image", "deletion"):
+                self._database.change(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))
+            self._database.change("UPDATE folder SET name = ? WHERE name = ?", (new, old))
+
+
+def _folder_state(text: str) -> FolderState:
+    try:
+        return FolderState(text)
+    except ValueError:
+        # Damaged, and no loss: it is found out anew at every start.
+        return FolderState.SCANNING

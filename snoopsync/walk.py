@@ -1,0 +1,290 @@
+"""Looks at directories, and tells where they differ from what is known of them.
+
+Whether it is a hint or a scan of everything that leads to a directory, the step is the same: put
+the watch on it first, then list it, then compare. A change before the watch is in the listing, one
+after it is a hint; none falls between.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import ChainMap, deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from snoopsync.folder import Folder, Listing
+from snoopsync.model import File, Fingerprint, Gone, Place, printable
+from snoopsync.state.images import State
+from snoopsync.watching.hints import Hints
+
+
+class Watch(Protocol):
+    """What the survey needs of a watcher."""
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        """Directories that can't be watched, and why."""
+
+    @property
+    def alive(self) -> bool:
+        """Does it work?"""
+
+    def cover(self, directory: bytes) -> bool:
+        """Watch this directory from now on."""
+
+    def forget(self, directory: bytes) -> None:
+        """It is gone, with all that was below it."""
+
+    def take(self) -> Hints:
+        """The hints that have gathered."""
+
+
+class Sighting(NamedTuple):
+    """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
+
+    place: Place
+    seen: Fingerprint | None
+
+
+class Warn(Protocol):
+    """Says what a person should know, and only counts it when it is said too often."""
+
+    def __call__(self, topic: str, message: str, *args: object) -> None: ...
+
+
+class Walk:
+    """The ways through one folder that are still to go. Used by one thread.
+
+    ``scanned``: how many files the last scan has found, or the one that is under way so far.
+    ``missed``: only a scan can say what has happened meanwhile.
+    """
+
+    def __init__(self, folder: Folder, watch: Watch, state: State, warn: Warn) -> None:
+        self.scanned = 0
+        self.missed = False
+        self._folder = folder
+        self._watch = watch
+        self._state = state
+        self._warn = warn
+        self._listings = state.listings(folder.name)
+        self._ways: deque[tuple[bytes, bool]] = deque()
+        self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
+        self._children: dict[bytes, frozenset[bytes]] = {}
+        self._walked: set[bytes] | None = None
+        self._unreadable: dict[bytes, str] = {}
+        self._unclear: dict[bytes, dict[bytes, str]] = {}
+
+    @property
+    def is_scanning(self) -> bool:
+        """Is a scan of the whole folder under way?"""
+        return self._walked is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there anything left to look at?"""
+        return bool(self._ways or self._names) or self.is_scanning
+
+    @property
+    def unreadable(self) -> Mapping[bytes, str]:
+        """Directories that can't be listed, files that can't be looked at, and why."""
+        return ChainMap(self._unreadable, *self._unclear.values())
+
+    @property
+    def is_troubled(self) -> bool:
+        """Is there anything that can't be watched, listed or looked at?"""
+        return bool(self._unreadable or self._unclear or self._watch.unwatched)
+
+    # Where to go.
+
+    def scan(self) -> None:
+        """Look at everything, from the top."""
+        self.stop()
+        self._walked = set()
+        self.missed = False
+        self.scanned = 0
+        self._ways.append((b"", True))
+
+    def stop(self) -> None:
+        """Go nowhere any more."""
+        self._walked = None
+        self._ways.clear()
+        self._names.clear()
+
+    def forget(self) -> None:
+        """Another directory may be there now: what was seen of it counts for nothing."""
+        self._children.clear()
+        self._unreadable.clear()
+        self._unclear.clear()
+
+    def follow(self, hints: Hints) -> None:
+        """Look where something may have happened."""
+        if hints.everything:
+            self.scan()
+            return
+        for directory, names in hints.directories.items():
+            if not self._enters(directory):
+                continue
+            if names is None:
+                self._ways.append((directory, False))
+            else:
+                self._names.append((directory, names))
+        self._ways.extend((tree, True) for tree in hints.trees if self._enters(tree))
+
+    def retry(self) -> None:
+        """Look again at what could not be watched, listed or looked at."""
+        self._ways.extend((directory, False) for directory in self._watch.unwatched)
+        self._ways.extend((directory, True) for directory in self._unreadable)
+        self._ways.extend((directory, False) for directory in self._unclear)
+
+    def _enters(self, directory: bytes) -> bool:
+        return not directory or self._folder.selection.enters(directory)
+
+    # Going.
+
+    def work(self, until: float) -> Iterator[Sighting]:
+        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
+        written to the state file before the last sighting was given out."""
+        if self.is_scanning:
+            self._listings.begin()
+        while time.monotonic() < until:
+            if self._names:
+                directory, names = self._names.popleft()
+                yield from self._look_at_names(directory, names)
+            elif self._ways:
+                directory, deep = self._ways.popleft()
+                yield from self._look_at_directory(directory, deep)
+            elif self._walked is not None:
+                yield from self._end_scan(self._walked)
+            else:
+                break
+        self._listings.save()
+        if not self.is_scanning:
+            self._listings.release()
+
+    def _look_at_names(self, directory: bytes, names: Iterable[bytes]) -> Iterator[Sighting]:
+        wants = self._folder.selection.chooser(directory)
+        for name in names:
+            path = directory + b"/" + name if directory else name
+            was_directory = path in self._children.get(directory, ())
+            if self._enters(path) and (was_directory or self._folder.is_directory(path)):
+                self._ways.append((path, True))
+            if not wants(name):
+                continue
+            place = self._folder.place(path)
+            sight = self._folder.look(path)
+            record = self._state.record_at(place)
+            if isinstance(sight, File):
+                if record is None or record.doomed or sight.fingerprint != record.seen:
+                    yield Sighting(place, sight.fingerprint)
+            elif isinstance(sight, Gone) and record is not None:
+                yield Sighting(place, None)
+
+    def _look_at_directory(self, directory: bytes, deep: bool) -> Iterator[Sighting]:
+        self._watch.cover(directory)
+        try:
+            listing = self._folder.list_directory(directory)
+        except OSError as error:
+            yield from self._not_listed(directory, error)
+            return
+        if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
+            # What happened below it meanwhile, nobody has seen.
+            self.missed = True
+        if self._walked is not None and deep:
+            self._walked.add(directory)
+            self.scanned += len(listing.files)
+
+        self._note_unclear(directory, listing.unclear)
+        yield from self._compare(directory, listing)
+
+        before = self._children.get(directory, frozenset())
+        children = frozenset(listing.directories)
+        if listing.unclear:
+            # One that can't be looked at has not vanished.
+            children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
+        if children:
+            self._children[directory] = children
+        else:
+            self._children.pop(directory, None)
+        for child in before - children:
+            yield from self._vanished(child)
+        self._ways.extendleft((child, True) for child in (children if deep else children - before))
+
+    def _compare(self, directory: bytes, listing: Listing) -> Iterator[Sighting]:
+        files = listing.files
+        if self._listings.is_known(directory, files):
+            return
+        known = self._state.known(self._folder.name, directory)
+        if known == files:
+            if self.is_scanning:
+                self._listings.learn(directory, files)
+            return
+        prefix = directory + b"/" if directory else b""
+        for name, key in files.items():
+            if known.pop(name, None) != key:
+                yield Sighting(self._folder.place(prefix + name), Fingerprint(*key))
+        wants = self._folder.selection.chooser(directory)
+        for name in known:
+            # A name that is not wanted any more was not listed: that says nothing of the file. Nor
+            # does one that can't be looked at.
+            if wants(name) and name not in listing.unclear:
+                yield Sighting(self._folder.place(prefix + name), None)
+
+    def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
+        before = self._unclear.pop(directory, {})
+        prefix = directory + b"/" if directory else b""
+        now = {prefix + name: reason for name, reason in unclear.items()}
+        if now:
+            self._unclear[directory] = now
+        for path, reason in now.items():
+            if path not in before:
+                path_text = printable(self._folder.absolute(path))
+                message = "%s can't be looked at, and stays as it is in the collection: %s"
+                self._warn(f"files can't be looked at: {reason}", message, path_text, reason)
+
+    def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
+        if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
+            yield from self._vanished(directory)
+            return
+        reason = error.strerror or str(error)
+        if directory not in self._unreadable:
+            self._warn(
+                f"directories can't be listed: {reason}",
+                "%s can't be listed, nothing below it is deleted: %s",
+                printable(self._folder.absolute(directory)),
+                reason,
+            )
+        self._unreadable[directory] = reason
+
+    def _vanished(self, directory: bytes) -> Iterator[Sighting]:
+        """A directory is not where it was. Whether it really is gone, each file's own look says."""
+        self._watch.forget(directory)
+        for path in [path for path in self._children if _is_in(path, directory)]:
+            del self._children[path]
+        for known in (self._unreadable, self._unclear):
+            for path in [path for path in known if _is_in(path, directory)]:
+                del known[path]
+        for place in self._state.places_below(self._folder.name, directory):
+            if self._folder.selection.wants(place.path):
+                yield Sighting(place, None)
+
+    def _end_scan(self, walked: set[bytes]) -> Iterator[Sighting]:
+        self._walked = None
+        for directory in sorted(self._state.directories(self._folder.name) - walked):
+            if self._enters(directory) and not self._is_below_unreadable(directory):
+                yield from self._vanished_files(directory)
+
+    def _vanished_files(self, directory: bytes) -> Iterator[Sighting]:
+        wants = self._folder.selection.chooser(directory)
+        prefix = directory + b"/" if directory else b""
+        for name in self._state.known(self._folder.name, directory):
+            if wants(name):
+                yield Sighting(self._folder.place(prefix + name), None)
+
+    def _is_below_unreadable(self, directory: bytes) -> bool:
+        return any(_is_in(directory, path) for path in self._unreadable)
+
+
+def _is_in(path: bytes, directory: bytes) -> bool:
+    """Is this the directory, or is it below it?"""
+    return path == directory or not directory or path.startswith(directory + b"/")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -66,7 +67,7 @@ class _Asked:
 
 
 class Questions:
-    """Answers questions. ``answer`` may be called on any thread, ``serve`` is the engine's."""
+    """Answers questions. ``answer`` may be called on any thread, the rest is the engine's."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Questions:
         self._stop = stop
         self._tend = tend
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self._resyncs: deque[_Asked] = deque()
 
     def answer(self, question: Message) -> Iterator[Message]:
         """The messages that answer a command; the last has ``result`` or ``error``."""
@@ -100,18 +102,31 @@ class Questions:
             yield message
         yield {"error": "the service is stopping", "exit_code": Exit.LOCKED}
 
-    def serve(self) -> None:
-        """Do what was asked for."""
+    def attend(self) -> None:
+        """Do what was asked for, but for resyncs: they are for ``serve``. May be called in the
+        middle of one."""
         while True:
             try:
                 asked = self._asked.get_nowait()
             except queue.Empty:
                 return
-            try:
-                asked.messages.put({"result": self._carry_out(asked)})
-            except SnoopsyncError as error:
-                asked.messages.put({"error": str(error), "exit_code": exit_code(error)})
-            asked.messages.put(None)
+            if asked.question.get("command") == "resync":
+                self._resyncs.append(asked)
+            else:
+                self._serve(asked)
+
+    def serve(self) -> None:
+        """Do whatever was asked for."""
+        self.attend()
+        while self._resyncs:
+            self._serve(self._resyncs.popleft())
+
+    def _serve(self, asked: _Asked) -> None:
+        try:
+            asked.messages.put({"result": self._carry_out(asked)})
+        except SnoopsyncError as error:
+            asked.messages.put({"error": str(error), "exit_code": exit_code(error)})
+        asked.messages.put(None)
 
     def _carry_out(self, asked: _Asked) -> Message:
         question = asked.question

@@ -188,6 +188,7 @@ class Service:
         if now >= self._next_check:
             self._next_check = now + _WATCHER_CHECK_SECONDS
             self._watcher.check(now)
+        self._questions.attend()
         mirror, outage = self._assembly.mirror, self._assembly.collection.outage
         search_error = self._search_error
         if isinstance(search_error, Unauthorized):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from snoopsync.embedded import EmbeddedCollection
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.faults import Hang
 from tests.pictures import encode, photo
-from tests.process import QUICK_SYNC, Installation, until
+from tests.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, until
 
 HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
 
@@ -149,6 +153,30 @@ def test_held_deletions_go_out_or_are_dropped(
     copy.write_bytes(encode(photo(0)))
     [found] = home.json("search", copy, "--json")
     assert [match["path"] for match in found["results"]] == ([None] if discard else [])
+
+
+def test_deletions_are_approved_while_a_comparison_is_under_way(
+    home: Installation, tmp_path: Path
+) -> None:
+    """Whoever approves does not wait for a collection that takes its time."""
+    with (
+        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        CollectionServer(inner) as server,
+    ):
+        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+        home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
+        home.ok("resync")
+        (home.pictures / "0.jpg").unlink()
+        home.run("resync")
+        hang = Hang()
+        server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+        with home.service():
+            assert hang.reached.wait(DEADLINE_SECONDS)
+            server.requests.clear()
+            assert home.ok("approve").startswith("1 image ")
+            assert not [seen for seen in server.requests if seen.path.endswith("/images")]
+            hang.release()
+            until(lambda: len(home.json("list", "--json")) == 2)
 
 
 def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Installation) -> None:

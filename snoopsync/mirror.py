@@ -180,6 +180,9 @@ class Mirror:
         ended after ``timeout_seconds``: they are abandoned, and sent again after the next start."""
         ended = self.sender.close(timeout_seconds)
         self._readers.close(timeout_seconds=0.1)
+        for survey in self.surveys:
+            survey.close()
+        self._collection.tell_counts()
         return ended
 
     def prune(self) -> None:

@@ -162,6 +162,10 @@ class Survey:
             self._next_retry = now + self._retry_seconds
             self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
 
+    def close(self) -> None:
+        """Log what was only counted."""
+        self._terse.close()
+
     # The folder itself.
 
     def _guard(self) -> None:

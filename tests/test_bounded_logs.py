@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,13 @@ def all_levels(caplog: pytest.LogCaptureFixture) -> None:
 def lines(caplog: pytest.LogCaptureFixture, least: int = logging.WARNING) -> list[str]:
     """What was logged that is at least a warning."""
     return [record.getMessage() for record in caplog.records if record.levelno >= least]
+
+
+def how_many(count: str) -> int:
+    """What a line says that counts."""
+    found = re.search(r"\((\d+) more\)", count)
+    assert found is not None
+    return int(found[1])
 
 
 def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> None:
@@ -168,11 +176,12 @@ def test_a_file_that_has_changed_and_is_refused_again_is_news(
 def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = 0
+    asked = refused = 0
 
     def flap(seen: object) -> object:
-        nonlocal asked
+        nonlocal asked, refused
         asked += 1
+        refused += asked % 2
         return answers(503) if asked % 2 else None
 
     world.remote.server.fault_for = flap  # type: ignore[assignment]  # a fault, or none
@@ -183,6 +192,8 @@ def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
     assert asked > 200
     world.check_mirrored()
     assert 2 <= len(lines(caplog, logging.INFO)) - 100 - 2 < 20
+    said = [line for line in lines(caplog) if "calls wait" in line]
+    assert how_many(lines(caplog)[-1]) == refused - len(said)
 
 
 def test_keys_that_are_refused_for_long_are_one_line(
@@ -227,10 +238,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
                 source.rename(target)
                 world.clock.advance(5.0)
                 live.assembly.mirror.step()
-    assert len(lines(caplog)) < 20
+    said = [line for line in lines(caplog) if "in turns" not in line]
     counts = [line for line in lines(caplog) if "in turns" in line]
+    assert len(said) + len(counts) < 20
     assert "folder photos: it is missing, and back, in turns (" in counts[0]
-    assert len(counts) == 5
+    assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
 
 
 class UnreadableDisk(Disk):

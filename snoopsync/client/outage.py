@@ -171,6 +171,11 @@ class Gate:
                 self._outages += 1
                 self._changed.notify_all()
 
+    def tell_counts(self) -> None:
+        """Log how many outages were only counted."""
+        with self._changed:
+            self._terse.close()
+
     def failed(self, error: CollectionError, sent: Pass) -> None:
         """The service is down: the gate closes, or the next probe is put off."""
         now = self._clock.monotonic()

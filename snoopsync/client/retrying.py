@@ -87,6 +87,10 @@ class RetryingCollection:
         """Close the collection inside."""
         self._inner.close()
 
+    def tell_counts(self) -> None:
+        """Log how many outages were only counted."""
+        self._gate.tell_counts()
+
     @property
     def outage(self) -> Outage | None:
         """The outage that calls are waiting for, while there is one."""

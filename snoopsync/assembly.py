@@ -25,7 +25,6 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
 from snoopsync.folder import Folder
 from snoopsync.mirror import Mirror, Settings
-from snoopsync.model import printable
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
@@ -33,9 +32,8 @@ from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey
-from snoopsync.walk import Watch
-from snoopsync.watching.mounts import choose_watch
-from snoopsync.watching.watcher import PollWatch, Watcher
+from snoopsync.watching.lookout import Lookout
+from snoopsync.watching.watcher import Watcher
 from snoopsync.workers import Workers
 
 log = logging.getLogger("snoopsync")
@@ -254,17 +252,9 @@ def _survey(
 ) -> Survey:
     path = os.fsencode(config.path)
     folder = Folder(config.name, path, Selection(config.include, config.exclude), disk)
-    watch: Watch = PollWatch()
-    poll_seconds = None
-    if watcher is not None:
-        choice = choose_watch(config.watch, path)
-        log.info(
-            "folder %s: %s, by %s (%s)", config.name, printable(path), choice.mode, choice.reason
-        )
-        row = replace(row, watch=choice.mode)
+    watch = Lookout(config.name, path, config.watch, watcher)
+    if watch.mode:
+        row = replace(row, watch=watch.mode)
         state.folders.save(row)
-        if choice.mode == "poll":
-            poll_seconds = config.poll_interval_seconds
-        else:
-            watch = watcher.watch(config.name, path)
-    return Survey(folder, watch, state, row, Pace(rescan_seconds, poll_seconds), dormant=dormant)
+    pace = Pace(rescan_seconds, config.poll_interval_seconds)
+    return Survey(folder, watch, state, row, pace, dormant=dormant)

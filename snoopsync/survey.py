@@ -18,7 +18,8 @@ from snoopsync.model import File, FolderState, Record, printable
 from snoopsync.repeats import TerseLog
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.walk import Sighting, Walk, Watch
+from snoopsync.walk import Sighting, Walk
+from snoopsync.watching.lookout import Lookout
 
 log = logging.getLogger("snoopsync.folder")
 
@@ -42,17 +43,21 @@ _COMES_AND_GOES = "it is missing, and back, in turns"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a folder is looked at. ``poll_seconds`` is ``None`` where events are watched."""
+    """How often a folder is looked at, where events are watched and where it is polled."""
 
     rescan_seconds: float
-    poll_seconds: float | None
+    poll_seconds: float
 
-    def next_scan(self, now: float) -> float:
+    def next_scan(self, now: float, mode: str) -> float:
         """When to scan after a scan that ended now: a little at random, so that many folders, or
         many machines with one server, don't all scan at once."""
-        if self.poll_seconds is not None:
+        if mode == "poll":
             return now + self.poll_seconds
         return now + self.rescan_seconds * random.uniform(0.9, 1.1)
+
+    def next_retry(self, now: float, mode: str) -> float:
+        """When to try again what could not be watched or read."""
+        return now + (self.poll_seconds if mode == "poll" else RETRY_SECONDS)
 
 
 class Survey:
@@ -62,7 +67,7 @@ class Survey:
     def __init__(
         self,
         folder: Folder,
-        watch: Watch,
+        watch: Lookout,
         state: State,
         row: FolderRow,
         pace: Pace,
@@ -143,12 +148,8 @@ class Survey:
             self._next_scan = float("inf")
             self.scan()
         if self._walk.is_troubled and now >= self._next_retry:
-            self._next_retry = now + self._retry_seconds
+            self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._walk.retry()
-
-    @property
-    def _retry_seconds(self) -> float:
-        return self._pace.poll_seconds or RETRY_SECONDS
 
     def work(self, until: float, now: float) -> Iterator[Sighting]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
@@ -158,8 +159,8 @@ class Survey:
         if self._walk.missed:
             self._next_scan = 0.0
         if was_scanning and not self.is_scanning and not self.is_missing:
-            self._next_scan = self._pace.next_scan(now)
-            self._next_retry = now + self._retry_seconds
+            self._next_scan = self._pace.next_scan(now, self.watch.mode)
+            self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
 
     def close(self) -> None:
@@ -197,9 +198,11 @@ class Survey:
         if self.is_missing:
             self._warn(_COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
+        self.watch.choose()
         self._save(
             replace(
                 self.row,
+                watch=self.watch.mode,
                 device=identity.device,
                 inode=identity.inode,
                 state=FolderState.SCANNING,

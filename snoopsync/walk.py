@@ -17,27 +17,7 @@ from snoopsync.folder import Folder, Listing
 from snoopsync.model import File, Fingerprint, Gone, Place, printable
 from snoopsync.state.images import State
 from snoopsync.watching.hints import Hints
-
-
-class Watch(Protocol):
-    """What the survey needs of a watcher."""
-
-    @property
-    def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, and why."""
-
-    @property
-    def alive(self) -> bool:
-        """Does it work?"""
-
-    def cover(self, directory: bytes) -> bool:
-        """Watch this directory from now on."""
-
-    def forget(self, directory: bytes) -> None:
-        """It is gone, with all that was below it."""
-
-    def take(self) -> Hints:
-        """The hints that have gathered."""
+from snoopsync.watching.lookout import Lookout
 
 
 class Sighting(NamedTuple):
@@ -60,7 +40,7 @@ class Walk:
     ``missed``: only a scan can say what has happened meanwhile.
     """
 
-    def __init__(self, folder: Folder, watch: Watch, state: State, warn: Warn) -> None:
+    def __init__(self, folder: Folder, watch: Lookout, state: State, warn: Warn) -> None:
         self.scanned = 0
         self.missed = False
         self._folder = folder

@@ -21,6 +21,9 @@ from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.survey import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
 from snoopsync.watching.hints import Hints
+from snoopsync.watching.lookout import Lookout
+from snoopsync.watching.mounts import MOUNTINFO
+from snoopsync.watching.watcher import FolderWatch, Watcher
 from tests.world import DiskFolder
 
 FOREVER = float("inf")
@@ -30,6 +33,8 @@ class ScriptedWatch:
     """Gives the hints that it was given, and remembers what was asked of it."""
 
     alive = True
+    last_proof: float | None = None
+    restarts = 0
 
     def __init__(self) -> None:
         self.unwatched: Mapping[bytes, str] = {}
@@ -47,6 +52,17 @@ class ScriptedWatch:
     def take(self) -> Hints:
         hints, self.hints = self.hints, Hints()
         return hints
+
+
+class ScriptedWatcher(Watcher):
+    """Gives the folder this watch."""
+
+    def __init__(self, scripted: ScriptedWatch) -> None:
+        super().__init__(lambda: None)
+        self.scripted = scripted
+
+    def watch(self, name: str, root: bytes) -> FolderWatch:
+        return self.scripted
 
 
 class PartlyDeadDisk(Disk):
@@ -81,14 +97,17 @@ class Scene:
         self,
         *,
         exclude: tuple[str, ...] = (),
-        poll_seconds: float | None = None,
+        wanted: str = "events",
+        mountinfo: Path = MOUNTINFO,
         dormant: bool = False,
     ) -> Survey:
         """A new start."""
-        folder = Folder("photos", os.fsencode(self.disk.root), Selection(None, exclude), self.edge)
+        path = os.fsencode(self.disk.root)
+        folder = Folder("photos", path, Selection(None, exclude), self.edge)
+        lookout = Lookout("photos", path, wanted, ScriptedWatcher(self.watch), mountinfo)
         [row] = self.state.folders.rows()
-        pace = Pace(900.0, poll_seconds)
-        self.survey = Survey(folder, self.watch, self.state, row, pace, dormant=dormant)
+        pace = Pace(900.0, 30.0)
+        self.survey = Survey(folder, lookout, self.state, row, pace, dormant=dormant)
         return self.survey
 
     def know(self, *paths: str) -> None:
@@ -185,7 +204,7 @@ def test_scans_are_repeated_a_little_at_random(scene: Scene) -> None:
 
 
 def test_a_folder_that_is_polled_is_scanned_at_its_interval(scene: Scene) -> None:
-    scene.begin(poll_seconds=30.0)
+    scene.begin(wanted="poll")
     scene.look()
     scene.disk.write("a.jpg", b"a")
     scene.wait(29.0)
@@ -301,6 +320,29 @@ def test_a_folder_that_is_gone_is_missing_and_back_by_itself(scene: Scene) -> No
     scene.wait(GUARD_SECONDS)
     assert scene.look() == {"b.jpg": True}
     assert not scene.survey.is_missing
+
+
+def test_a_network_disk_that_is_mounted_late_is_polled_from_then_on(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """At the start there was only the directory that it is mounted on."""
+    root, table = os.fsencode(scene.disk.root), tmp_path / "mountinfo"
+    local = b"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+    table.write_bytes(local)
+    away = scene.disk.root.rename(scene.disk.root.with_name("away"))
+    scene.begin(wanted="auto", mountinfo=table)
+    scene.look()
+    assert scene.survey.row.state == "missing"
+    away.rename(scene.disk.root)
+    table.write_bytes(local + b"21 20 0:41 / " + root + b" rw - nfs4 nas:/photos rw\n")
+    scene.wait(GUARD_SECONDS)
+    scene.look()
+    assert (scene.survey.row.state, scene.survey.row.watch) == ("ok", "poll")
+    covered = len(scene.watch.covered)
+    scene.disk.write("a.jpg", b"a")
+    scene.wait(30.0)
+    assert scene.look() == {"a.jpg": True}
+    assert len(scene.watch.covered) == covered
 
 
 def test_a_hint_that_the_folder_is_gone_is_followed_at_once(scene: Scene) -> None:

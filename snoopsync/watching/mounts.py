@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-_MOUNTINFO = Path("/proc/self/mountinfo")
+#: The kernel's table of what is mounted where, as this process sees it.
+MOUNTINFO = Path("/proc/self/mountinfo")
 
 #: Others write to these too, and their writes raise no events here.
 _SHARED_KINDS = frozenset(
@@ -71,7 +72,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose_watch(wanted: str, path: bytes, mountinfo: Path = _MOUNTINFO) -> Choice:
+def choose_watch(wanted: str, path: bytes, mountinfo: Path = MOUNTINFO) -> Choice:
     """How to watch the folder at ``path``; ``wanted`` is ``auto``, ``events`` or ``poll``.
 
     ``auto`` polls where a change could raise no event.
@@ -85,7 +86,7 @@ def choose_watch(wanted: str, path: bytes, mountinfo: Path = _MOUNTINFO) -> Choi
     return _choose(os.path.realpath(path), mounts)
 
 
-def mount_of(path: bytes, mountinfo: Path = _MOUNTINFO) -> Mount:
+def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
     """The mount that ``path`` is on; it must be absolute and without symlinks.
 
     Raises ``OSError`` if the table can't be read, ``LookupError`` if no mount covers the path.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from snoopsync.deletions import DeletionGuard
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
-from snoopsync.folder import Folder
+from snoopsync.folder import Folder, Identity
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
@@ -211,15 +211,15 @@ def register_folders(config: Config, state: State) -> None:
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = {
-        (row.device or 0, row.inode): row
+        Identity(row.device, row.inode): row
         for name, row in rows.items()
-        if name not in configured and row.inode is not None
+        if name not in configured and row.device is not None and row.inode is not None
     }
     with state.transaction():
         for folder in config.folders:
             row = rows.get(folder.name)
             if row is None:
-                before = dropped.get(_identity(folder) or (0, 0))
+                before = _known_before(folder, dropped)
                 if before is not None:
                     log.info("folder %s is now called %s", before.name, folder.name)
                     state.folders.rename(before.name, folder.name)
@@ -233,9 +233,15 @@ def register_folders(config: Config, state: State) -> None:
             state.folders.drop(name)
 
 
-def _identity(folder: FolderConfig) -> tuple[int, int] | None:
+def identity_of(folder: FolderConfig) -> Identity:
+    """Which directory is there now? Raises ``FolderMissing``."""
+    return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
+
+
+def _known_before(folder: FolderConfig, rows: Mapping[Identity, FolderRow]) -> FolderRow | None:
+    """The row of this folder under another name."""
     try:
-        return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
+        return rows.get(identity_of(folder))
     except FolderMissing:
         return None
 

@@ -134,7 +134,7 @@ class Questions:
             case "resync":
                 return self._resync(asked)
             case "approve":
-                return {"images": self._approve(question)}
+                return self._approve(question)
             case "dismiss":
                 pair = Pair.of(str(question.get("a")), str(question.get("b")))
                 return {"known": self._assembly.pairs.dismiss(pair)}
@@ -158,10 +158,11 @@ class Questions:
         )
         return report.as_message()
 
-    def _approve(self, question: Message) -> int:
-        """How many held deletions were let go, or dropped."""
+    def _approve(self, question: Message) -> Message:
+        """``images``: how many held deletions were let go, or dropped. ``taken``: was a directory
+        taken for a folder in whose place it is?"""
         state, wanted = self._assembly.state, question.get("folder")
-        images = 0
+        images, taken = 0, False
         for survey in self._assembly.surveys:
             name = survey.folder.name
             if wanted not in (None, name):
@@ -171,9 +172,10 @@ class Questions:
                 continue
             if survey.is_missing and wanted == name:
                 self._accept(survey)
+                taken = True
             images += state.approve(name)
             self._assembly.mirror.look_again(record.place for record in state.approved(name))
-        return images
+        return {"images": images, "taken": taken}
 
     def _accept(self, survey: Survey) -> None:
         try:

@@ -187,9 +187,37 @@ def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Insta
     with home.service() as service:
         service.line_with("is missing")
         assert home.run("status").code == 4
-        home.ok("approve", "pictures")
+        said = home.ok("approve", "pictures")
+        assert said == "folder pictures is the directory that is there now\n"
         service.line_with("is back")
         until(lambda: len(home.json("list", "--json")) == 1)
+
+
+def test_another_directory_is_taken_once_approved_without_a_service(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "old")
+    home.pictures.mkdir()
+    (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
+    assert home.run("resync").code == 4
+    said = home.ok("approve", "pictures")
+    assert said == "folder pictures is the directory that is there now\n"
+    home.ok("resync")
+    assert [row["path"] for row in home.json("list", "--json")] == ["new.jpg"]
+
+
+def test_a_folder_that_is_not_there_can_not_be_approved(home: Installation) -> None:
+    """Or the empty directory that is there next would be taken for it."""
+    home.ok("resync")
+    away = home.pictures.rename(home.home / "away")
+    done = home.run("approve", "pictures")
+    assert done.code == 4
+    assert "folder pictures is missing" in done.err
+    home.pictures.mkdir()
+    assert home.run("resync").code == 4
+    assert len(home.json("list", "--json")) == 3
+    home.pictures.rmdir()
+    away.rename(home.pictures)
+    assert home.json("resync", "--json")[-1]["unchanged"] == 3
 
 
 def test_approve_knows_only_folders(home: Installation) -> None:

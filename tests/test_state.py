@@ -406,9 +406,6 @@ def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
     state.folders.save(row)
     with closing(Database(path)) as again:
         assert State(again).folders.rows() == [row]
-    state.folders.reset_identity("photos")
-    [known] = state.folders.rows()
-    assert (known.device, known.inode) == (None, None)
     state.folders.drop("photos")
     [known] = state.folders.rows()
     assert not known.configured

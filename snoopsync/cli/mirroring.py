@@ -17,6 +17,7 @@ from snoopsync.assembly import (
     COMMAND_PATIENCE_SECONDS,
     Assembly,
     assembled,
+    identity_of,
     open_state,
     opened_collection,
 )
@@ -33,9 +34,17 @@ from snoopsync.cli.context import (
 )
 from snoopsync.cli.progress import progress
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.settings import Config
-from snoopsync.errors import CollectionError, ServiceFailed, ServiceUnavailable, StateLocked
+from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.control import Message
+from snoopsync.errors import (
+    CollectionError,
+    FolderMissing,
+    ServiceFailed,
+    ServiceUnavailable,
+    StateLocked,
+)
 from snoopsync.exits import Exit
+from snoopsync.model import FolderState
 from snoopsync.planner import Action
 from snoopsync.protocol import ImageCollection
 from snoopsync.resync import Progress, Report, Show, resync
@@ -252,13 +261,17 @@ def approve(context: Context, folder: str | None, discard: bool) -> Exit:
     name = next(iter(names_of(config, [folder]))) if folder is not None else None
     if holder(config.state) is not None:
         question = {"command": "approve", "folder": name, "discard": discard}
-        count, when = answer(config, question)["images"], "now"
+        done, when = answer(config, question), "now"
     else:
         with locked(config.state), closing(open_state(config.state)) as database:
-            count, when = _approve(State(database), config, name, discard), "by the next run"
+            done, when = _approve(State(database), config, name, discard), "by the next run"
+    count, taken = done["images"], done["taken"]
     images = "1 image" if count == 1 else f"{count} images"
+    if taken:
+        context.out.print(f"folder {name} is the directory that is there now", highlight=False)
     if not count:
-        context.out.print("no deletion is held")
+        if not taken:
+            context.out.print("no deletion is held")
     elif discard:
         context.out.print(f"{images} forgotten; in the collection they stay", highlight=False)
     else:
@@ -266,11 +279,25 @@ def approve(context: Context, folder: str | None, discard: bool) -> Exit:
     return Exit.OK
 
 
-def _approve(state: State, config: Config, name: str | None, discard: bool) -> int:
-    names = [name] if name is not None else [folder.name for folder in config.folders]
+def _approve(state: State, config: Config, name: str | None, discard: bool) -> Message:
+    """What a service answers, without one. Raises ``FolderMissing``."""
+    folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
-            return sum(state.discard(each) for each in names)
-        if name is not None:
-            state.folders.reset_identity(name)
-        return sum(state.approve(each) for each in names)
+            images = sum(state.discard(folder.name) for folder in folders)
+            return {"images": images, "taken": False}
+        taken = name is not None and _take(state, folders[0])
+        return {"images": sum(state.approve(folder.name) for folder in folders), "taken": taken}
+
+
+def _take(state: State, folder: FolderConfig) -> bool:
+    """Take the directory that is there now for the folder. Was it another one?"""
+    try:
+        device, inode = identity_of(folder)
+    except FolderMissing as error:
+        raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
+    for row in state.folders.rows():
+        if row.name == folder.name and (row.device, row.inode) != (device, inode):
+            state.folders.save(replace(row, device=device, inode=inode))
+            return row.state is FolderState.MISSING
+    return False

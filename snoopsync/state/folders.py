@@ -67,12 +67,6 @@ class Folders:
         """The folder is not configured any more. Its images stay as they are."""
         self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
 
-    def reset_identity(self, name: str) -> None:
-        """Take whatever directory is there next for this folder."""
-        self._database.change(
-            "UPDATE folder SET device = NULL, inode = NULL WHERE name = ?", (name,)
-        )
-
     def rename(self, old: str, new: str) -> None:
         """The same folder under a new name: its images keep their IDs."""
         with self._database.transaction():

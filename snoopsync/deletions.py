@@ -56,6 +56,7 @@ class DeletionGuard:
         approved: set[str] = set()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for folder in {delete.place.folder for delete in deletes if delete.place}:
+            self._state.approve_refused(folder, (delete.image_id for delete in deletes))
             approved |= {record.image_id for record in self._state.approved(folder)}
         for delete in deletes:
             if delete.place is None or self._policy is None or delete.image_id in approved:

@@ -103,6 +103,21 @@ def test_too_many_at_once_are_held_all_of_them(folder_of: Callable[..., Folder])
     assert folder.carry_out() == 0
 
 
+def test_images_that_the_collection_never_took_are_no_loss(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(40)
+    refused = [Place("photos", b"bad-%d.jpg" % number) for number in range(20)]
+    folder.state.apply([Add(place, folder.id_of(place), file()) for place in refused], NOW)
+    for item in folder.state.outstanding(100, NOW, ["photos"]):
+        folder.state.park(item.record.image_id, item.mark, "not a picture", NOW + 25)
+    verdict = folder.delete([*refused, *folder.places[:3]])
+    assert len(verdict.send) == 23
+    assert folder.carry_out() == 23
+    assert len(folder.delete(folder.places[3:5]).send) == 2, "three were lost before, and no more"
+    assert len(folder.delete(folder.places[5:6]).hold) == 3
+
+
 def test_a_share_of_a_large_folder_is_sent(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(100)
     assert len(folder.delete(folder.places[:10]).send) == 10

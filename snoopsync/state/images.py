@@ -435,6 +435,15 @@ class State:
             "UPDATE image SET held = 0, approved = 1 WHERE folder = ? AND held", (folder,)
         )
 
+    def approve_refused(self, folder: str, image_ids: Iterable[str]) -> None:
+        """Let the deletions of these images go out where the collection has refused them: they are
+        no loss, and are not counted as one."""
+        self._database.change_many(
+            "UPDATE image SET approved = 1"
+            " WHERE image_id = ? AND folder = ? AND sha256 IS NULL AND error IS NOT NULL",
+            [(image_id, folder) for image_id in image_ids],
+        )
+
     def approved(self, folder: str) -> list[Record]:
         """The images whose deletion was approved, and is not done."""
         return self._records("folder = ? AND approved", (folder,))

@@ -8,51 +8,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from watchdog.observers.polling import PollingObserver
 
+from snoopsync.watching.hints import HintBox
 from snoopsync.watching.stock import StockEngine
 from snoopsync.watching.watcher import Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Follower
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-
-
-@pytest.fixture
-def alarm() -> Iterator[Alarm]:
-    alarm = Alarm()
-    yield alarm
-    alarm.open.set()
-
-
-@pytest.fixture
-def watcher(alarm: Alarm) -> Iterator[Watcher]:
-    watcher = Watcher(alarm)
-    yield watcher
-    watcher.stop()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    root.mkdir()
-    return root
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    return outside
-
-
-@pytest.fixture
-def follower(watcher: Watcher, root: Path) -> Follower:
-    return Follower(watcher.watch("photos", os.fsencode(root)), root)
 
 
 def test_a_healthy_watch_is_proven_and_its_canary_is_no_hint(
@@ -181,6 +149,53 @@ def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
     assert 15 < len(tries) < 30
     assert len(caplog.records) == 5
     watcher.stop()
+
+
+def test_a_link_that_leads_elsewhere_has_the_folder_watched_there(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    """But not one that leads nowhere: that is for the guard of the folder."""
+    link = root.with_name("link")
+    link.symlink_to(root)
+    follower = Follower(watcher.watch("photos", os.fsencode(link)), link)
+    assert watcher.check(0.0) == []
+    link.unlink()
+    assert watcher.check(1.0) == []
+    link.symlink_to(outside)
+    (restart,) = watcher.check(2.0)
+    assert restart.reason == "its path leads to another directory than before"
+    assert watcher.check(60.0) == []
+    alarm.until(follower.is_right)
+    (outside / "a.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+class Box(StockEngine):
+    """An engine whose box the test fills."""
+
+    box: HintBox
+
+    def __init__(self, root: bytes, box: HintBox, wake: Callable[[], None]) -> None:
+        Box.box = box
+        super().__init__(root, box, wake, partial(PollingObserver, timeout=60.0))
+
+
+def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watcher = Watcher(lambda: None, make_engine=Box)
+    watch = watcher.watch("photos", os.fsencode(root))
+    with caplog.at_level(logging.WARNING):
+        for now in range(600):
+            Box.box.overflow()
+            assert watch.take().everything
+            watcher.check(float(now))
+        said = [record.getMessage() for record in caplog.records]
+        assert said[0].startswith("folder photos: the system's queue of events was full and some")
+        assert said[1] == "folder photos: the system's queue of events was full (59 more)"
+        assert len(said) == 4
+        watcher.stop()
+    assert len(caplog.records) == 5
 
 
 def test_trouble_in_one_folder_is_no_others(

@@ -21,39 +21,6 @@ from tests.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
-@pytest.fixture
-def alarm() -> Iterator[Alarm]:
-    alarm = Alarm()
-    yield alarm
-    alarm.open.set()
-
-
-@pytest.fixture
-def watcher(alarm: Alarm) -> Iterator[Watcher]:
-    watcher = Watcher(alarm)
-    yield watcher
-    watcher.stop()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    root.mkdir()
-    return root
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    return outside
-
-
-@pytest.fixture
-def follower(watcher: Watcher, root: Path) -> Follower:
-    return Follower(watcher.watch("photos", os.fsencode(root)), root)
-
-
 # Which hint for what.
 
 
@@ -358,6 +325,38 @@ def test_a_folder_behind_a_symlink_is_watched(alarm: Alarm, watcher: Watcher, ro
     follower = Follower(watcher.watch("photos", os.fsencode(link)), link)
     (root / "a.jpg").write_bytes(b"x")
     alarm.until(follower.is_right)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_is_mounted_and_unmounted_is_hinted(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    assert watch.cover(b"")
+    (root / "a disk").mkdir()
+    hints_of(alarm, watch, bool)
+    with mounted(outside):
+        pass
+    with mounted(root / "a disk"):
+        assert hints_of(alarm, watch, bool) == Hints(trees=frozenset({b"a disk"}))
+    assert hints_of(alarm, watch, bool) == Hints(trees=frozenset({b"a disk"}))
+    for directory in (root, root.parent):
+        with mounted(directory):
+            assert hints_of(alarm, watch, bool) == Hints(root_gone=True)
+        assert hints_of(alarm, watch, bool) == Hints(root_gone=True)
+
+
+@contextlib.contextmanager
+def mounted(directory: Path) -> Iterator[None]:
+    """A fresh file system is there."""
+    command = ["mount", "-t", "tmpfs", "none", str(directory)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)
 
 
 def test_a_poll_watch_has_nothing_to_say(root: Path) -> None:

@@ -45,6 +45,7 @@ class HintBox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.overflows = 0  # how many times events were lost, because the system's queue was full
         self._empty()
 
     def _empty(self) -> None:
@@ -85,6 +86,11 @@ class HintBox:
         with self._lock:
             self._trees.add(directory)
             self._collapse()
+
+    def overflow(self) -> None:
+        """The system's queue was full, and nobody knows which events were lost."""
+        self.overflows += 1
+        self.everything()
 
     def everything(self) -> None:
         """Events were lost, nobody knows which."""

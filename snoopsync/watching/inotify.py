@@ -13,6 +13,8 @@ Why nothing is lost, as long as the mirror covers a directory *before* it lists 
 the watch is in the listing, one after it is in the queue. This also forgives a stale table: an
 event read before ``cover`` has written its path down happened before the listing.
 
+What is mounted on a directory raises no event: of that the system's table of mounts tells.
+
 Only the mirror's thread adds and removes watches. If the reader did so too, it could remove a
 watch that ``cover`` is just about to write down under its new path.
 """
@@ -35,6 +37,8 @@ from watchdog.events import FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from snoopsync.watching.hints import HintBox
+from snoopsync.watching.mounts import MountChanges
+from snoopsync.watching.supervision import NO_PERMISSION
 from snoopsync.watching.watchtable import WatchTable
 
 _ENTERED = flags.CREATE | flags.MOVED_TO
@@ -60,7 +64,7 @@ _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _REASONS = {
     errno.ENOSPC: "the limit of inotify watches is reached: raise fs.inotify.max_user_watches",
     errno.EMFILE: "too many inotify users or open files: raise fs.inotify.max_user_instances",
-    errno.EACCES: "no permission to read this directory",
+    errno.EACCES: NO_PERMISSION,
     errno.ENAMETOOLONG: "the path is too long for inotify",
 }
 
@@ -99,8 +103,19 @@ class InotifyEngine:
             self._poller = select.poll()
             self._poller.register(self._inotify, select.POLLIN)
             self._poller.register(self._stopping, select.POLLIN)
+            self._mounts = self._watch_mounts()
+            if self._mounts is not None:
+                undo.callback(self._mounts.close)
             self._observer, self._emitter = self._start()
             undo.pop_all()
+
+    def _watch_mounts(self) -> MountChanges | None:
+        try:
+            mounts = MountChanges(self._root)
+        except OSError:
+            return None  # there is no /proc: then only a scan finds what was mounted
+        self._poller.register(mounts, select.POLLPRI)
+        return mounts
 
     def _start(self) -> tuple[BaseObserver, EventEmitter]:
         emitter_class = functools.partial(_Emitter, engine=self)
@@ -216,19 +231,30 @@ class InotifyEngine:
             if self._users == 0:
                 self._inotify.close()
                 os.close(self._stopping)
+                if self._mounts is not None:
+                    self._mounts.close()
 
     def read(self, timeout: float) -> None:
         """One round of the reader: wait up to ``timeout`` seconds, take all events there are."""
         self.beats += 1
-        self._poller.poll(timeout * 1000)
+        ready = dict(self._poller.poll(timeout * 1000))
+        if self._mounts is not None and self._mounts.fileno() in ready:
+            self._gather_mounts(self._mounts)
         for event in self._inotify.read(timeout=0):
             self._gather(event)
         if self._box.waiting:
             self._wake()
 
+    def _gather_mounts(self, mounts: MountChanges) -> None:
+        for path in mounts.take():
+            if path:
+                self._box.tree(path)
+            else:
+                self._box.root_gone()
+
     def _gather(self, event: Event) -> None:
         if event.mask & flags.Q_OVERFLOW:
-            self._box.everything()
+            self._box.overflow()
             return
         if event.wd == self._canary_watch:
             self.echoes += 1

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 #: The kernel's table of what is mounted where, as this process sees it.
@@ -95,6 +96,54 @@ def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
     if mount is None:
         raise LookupError(f"no mount covers {os.fsdecode(path)}")
     return mount
+
+
+class MountChanges:
+    """What is mounted and unmounted on a path, above it and below it. inotify tells nothing of a
+    mount, and of an unmount only to watches on what was mounted.
+
+    ``fileno`` is for ``poll``: there is ``POLLPRI`` whenever the table of mounts has changed.
+    Raises ``OSError`` where there is no such table.
+    """
+
+    def __init__(self, path: bytes, mountinfo: Path = MOUNTINFO) -> None:
+        self._path = path
+        self._table = mountinfo.open("rb")
+        self._lines = self._read()
+
+    def __enter__(self) -> MountChanges:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the table."""
+        self._table.close()
+
+    def fileno(self) -> int:
+        """The table's descriptor."""
+        return self._table.fileno()
+
+    def take(self) -> set[bytes]:
+        """Where something was mounted or unmounted since the last time: paths below the path, and
+        ``b""`` for the path itself or anything above it."""
+        before, self._lines = self._lines, self._read()
+        changed = parse_mounts(b"\n".join(before ^ self._lines))
+        below = self._path.rstrip(b"/") + b"/"
+        points = {mount.point[len(below) :] for mount in changed if mount.point.startswith(below)}
+        if any(mount.covers(self._path) for mount in changed):
+            points.add(b"")
+        return points
+
+    def _read(self) -> frozenset[bytes]:
+        self._table.seek(0)
+        return frozenset(self._table.read().splitlines())
 
 
 def events_reach(kind: str) -> bool:

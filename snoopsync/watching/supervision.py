@@ -24,6 +24,9 @@ _MOST_SECONDS_SILENT = 10.0
 #: The longest wait before a new engine replaces one that failed soon.
 _MOST_SECONDS_BETWEEN_RESTARTS = 60.0
 
+#: Why a directory is not watched that can't be listed either: whoever lists it says so.
+NO_PERMISSION = "no permission to read this directory"
+
 #: How long a thread may take to end when it is told to.
 _PATIENCE_SECONDS = 1.0
 
@@ -181,6 +184,11 @@ class EngineWatch:
         return self._last_proof
 
     @property
+    def overflows(self) -> int:
+        """How many times events were lost, because the system's queue was full."""
+        return self._box.overflows
+
+    @property
     def unwatched(self) -> Mapping[bytes, str]:
         if self._engine is None:
             return {b"": self._refusal}
@@ -223,11 +231,19 @@ class EngineWatch:
     def _trouble(self, now: float) -> str | None:
         if self._health is None:
             return self._refusal
+        if self._leads_elsewhere():
+            return "its path leads to another directory than before"
         reason = self._health.trouble(now)
         if self._health.last_proof is not None and self._health.last_proof != self._last_proof:
             self._last_proof = self._health.last_proof
             self._restarts_unproven = 0
         return reason
+
+    def _leads_elsewhere(self) -> bool:
+        """Was a symbolic link on the way to the folder turned to another place? The engine would
+        go on to watch where it led before."""
+        real_root = os.path.realpath(self._root)
+        return real_root != self._real_root and os.path.isdir(real_root)  # noqa: PTH112 - bytes
 
     def stop(self) -> None:
         """End the engine's threads."""

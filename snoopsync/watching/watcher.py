@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from snoopsync.model import printable
+from snoopsync.repeats import TerseLog
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.supervision import EngineMaker, EngineWatch, Restart
+from snoopsync.watching.supervision import NO_PERMISSION, EngineMaker, EngineWatch, Restart
 
 if sys.platform == "linux":
     from snoopsync.watching.inotify import InotifyEngine as DefaultEngine
@@ -83,6 +85,53 @@ class PollWatch:
         return Hints()
 
 
+class _Losses:
+    """Says which events of a folder are lost, and what can't be watched: once, then it counts."""
+
+    def __init__(self, name: str, root: bytes, watch: EngineWatch) -> None:
+        self._name = name
+        self._root = root
+        self._watch = watch
+        self._terse = TerseLog(log, 1)
+        self._overflows = 0
+        self._reasons: frozenset[str] = frozenset()
+
+    def look(self, now: float) -> None:
+        """Say what is new."""
+        self._terse.tell_counts(now)
+        overflows = self._watch.overflows
+        if overflows != self._overflows:
+            self._overflows = overflows
+            self._say(
+                now,
+                "the system's queue of events was full",
+                "and some were lost; the folder is scanned (if it happens often, raise"
+                " fs.inotify.max_queued_events)",
+            )
+        if self._watch.alive:
+            self._look_at_unwatched(now)
+
+    def _look_at_unwatched(self, now: float) -> None:
+        unwatched = self._watch.unwatched.items()
+        reasons = {why: path for path, why in unwatched if why != NO_PERMISSION}
+        for reason in sorted(reasons.keys() - self._reasons):
+            where = printable(b"/".join(filter(None, (self._root, reasons[reason]))))
+            self._say(
+                now,
+                f"directories are not watched: {reason}",
+                f"({where} for one; they are looked at now and then instead)",
+            )
+        self._reasons = frozenset(reasons)
+
+    def _say(self, now: float, topic: str, more: str) -> None:
+        topic = f"folder {self._name}: {topic}"
+        self._terse.say(now, topic, logging.WARNING, "%s %s", topic, more)
+
+    def close(self) -> None:
+        """Say what was only counted."""
+        self._terse.close()
+
+
 class Watcher:
     """Watches folders. Every method is for one and the same thread.
 
@@ -101,6 +150,7 @@ class Watcher:
         self._make_engine = make_engine
         self._canary_interval = canary_interval
         self._watches: dict[str, EngineWatch] = {}
+        self._losses: dict[str, _Losses] = {}
 
     def watch(self, name: str, root: bytes) -> FolderWatch:
         """Start to watch this folder; a symlink is followed. Nothing is covered yet.
@@ -111,6 +161,7 @@ class Watcher:
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
         self._watches[name] = watch
+        self._losses[name] = _Losses(name, root, watch)
         return watch
 
     def unwatch(self, name: str) -> None:
@@ -118,9 +169,10 @@ class Watcher:
         watch = self._watches.pop(name, None)
         if watch is not None:
             watch.stop()
+            self._losses.pop(name).close()
 
     def check(self, now: float) -> list[Restart]:
-        """Replace what does not work; to be called every second or so.
+        """Replace what does not work, and say what is lost; to be called every second or so.
 
         Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is in
         seconds, on a monotonic clock. The log has the 1st, 2nd, 4th, 8th... time of each folder.
@@ -135,6 +187,8 @@ class Watcher:
                     restart.reason,
                     restart.count,
                 )
+        for losses in self._losses.values():
+            losses.look(now)
         if restarts:
             self._wake()
         return restarts

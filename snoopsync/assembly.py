@@ -211,7 +211,7 @@ def register_folders(config: Config, state: State) -> None:
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = {
-        Identity(row.device, row.inode): row
+        (row.device, row.inode): row
         for name, row in rows.items()
         if name not in configured and row.device is not None and row.inode is not None
     }
@@ -238,12 +238,15 @@ def identity_of(folder: FolderConfig) -> Identity:
     return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
 
 
-def _known_before(folder: FolderConfig, rows: Mapping[Identity, FolderRow]) -> FolderRow | None:
+def _known_before(
+    folder: FolderConfig, rows: Mapping[tuple[int, int], FolderRow]
+) -> FolderRow | None:
     """The row of this folder under another name."""
     try:
-        return rows.get(identity_of(folder))
+        identity = identity_of(folder)
     except FolderMissing:
         return None
+    return rows.get((identity.device, identity.inode))
 
 
 def _survey(

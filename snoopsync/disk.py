@@ -35,6 +35,10 @@ class Disk:
         """``os.stat``: a folder's own path may be a symbolic link."""
         return os.stat(path)  # noqa: PTH116 - the path is bytes
 
+    def file_system(self, path: bytes) -> int:
+        """The number that the file system has given itself, see statfs(2); 0 if it has none."""
+        return os.statvfs(path).f_fsid
+
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
         """The entries of a directory, to be looked at inside the ``with``. Where the path is too

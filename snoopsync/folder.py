@@ -31,10 +31,12 @@ from snoopsync.steady import SteadyFile
 
 
 class Identity(NamedTuple):
-    """Which directory this is, for as long as its file system is mounted."""
+    """Which directory this is, for as long as its file system is mounted. ``file_system`` tells
+    a disk from another one that got its device's number: their root directories have one inode."""
 
     device: int
     inode: int
+    file_system: int
 
 
 class Listing(NamedTuple):
@@ -66,7 +68,7 @@ class Folder:
             if not S_ISDIR(stat.st_mode):
                 raise FolderMissing(f"{printable(self.path)} is not a directory")
             with self._disk.entries(self.path):
-                return Identity(stat.st_dev, stat.st_ino)
+                return Identity(stat.st_dev, stat.st_ino, self._disk.file_system(self.path))
         except OSError as error:
             raise FolderMissing(
                 f"{printable(self.path)}: {os.strerror(error.errno or 0)}"
@@ -151,20 +153,21 @@ class Folder:
             return Unclear(f"{printable(self.path)} is missing or not the same directory")
         return sight
 
+    def is_hidden(self, path: bytes, submount: bool, directories: DirectoryCache) -> bool:
+        """May a file that is not at this path be there all the same? It may if the nearest
+        directory that is there is not on the device that the file was on: its disk is unmounted, or
+        another one is mounted over it."""
+        _, nearest = self._nearest(path, directories)
+        return not isinstance(nearest, _Directory) or nearest.submount != submount
+
     def open(self, path: bytes) -> SteadyFile:
         """Open a file to be sent. Raises ``OSError``."""
         return SteadyFile(self._disk, self.absolute(path))
 
     def _nearest_directory(self, path: bytes, submount: bool) -> Sight:
-        cache: DirectoryCache = {}
-        directory = path
-        while directory:
-            directory = directory.rpartition(b"/")[0]
-            sight = self._look_directory(directory, cache)
-            if isinstance(sight, Unclear):
-                return sight
-            if isinstance(sight, _Directory):
-                break
+        directory, sight = self._nearest(path, {})
+        if isinstance(sight, Unclear):
+            return sight
         absolute = self.absolute(directory)
         try:
             with self._disk.entries(absolute) as entries:
@@ -175,6 +178,17 @@ class Folder:
         if now_submount != submount:
             return Unclear(f"a disk was mounted or unmounted at or below {printable(absolute)}")
         return Gone()
+
+    def _nearest(
+        self, path: bytes, cache: DirectoryCache
+    ) -> tuple[bytes, _Directory | Gone | Unclear]:
+        """The nearest directory above this path that is there, or may be."""
+        directory = path
+        while True:
+            directory = directory.rpartition(b"/")[0]
+            sight = self._look_directory(directory, cache)
+            if not directory or not isinstance(sight, Gone):
+                return directory, sight
 
     def _look_directory(
         self, directory: bytes, cache: DirectoryCache

@@ -93,7 +93,8 @@ class Gatherer:
         def search(place: Place) -> list[str]:
             return self._search(place, scene.hashes[place], remote.unclaimed, collection)
 
-        there = [place for place in new if place not in changed]
+        # One that can't be read can't be found either: sending it will say so, and why.
+        there = [place for place in new if place in scene.hashes]
         matches = dict(zip(there, self._readers.map(search, there), strict=True))
         return replace(
             world,
@@ -119,11 +120,17 @@ class Gatherer:
             and match.get("sha256", sha256.hex()) == sha256.hex()
         ]
 
-    def _look(self, scene: _Scene, place: Place) -> Sight:
+    def _look(self, scene: _Scene, record: Record) -> Sight:
+        """Is the record's file still at its place? One that a mount hides has not left it."""
+        place = record.place
         folder = self._folders.get(place.folder)
         if folder is None or folder.identity is None:
             return Unclear("the folder is not there")
-        return folder.look(place.path, scene.caches.setdefault(place.folder, {}))
+        cache = scene.caches.setdefault(place.folder, {})
+        sight = folder.look(place.path, cache)
+        if isinstance(sight, Gone) and folder.is_hidden(place.path, record.submount, cache):
+            return Unclear("a disk was mounted or unmounted there")
+        return sight
 
     def _follow_homeless(
         self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[Place, File]]]
@@ -148,7 +155,7 @@ class Gatherer:
             assert isinstance(sight, File)
             for record in self._state.records_with_inode(sight.fingerprint.inode):
                 if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(scene, record.place), record)
+                    self._add(scene, record.place, self._look(scene, record), record)
                     if _is_open(scene, record.place):
                         waiting.append(record.place)
 
@@ -162,7 +169,7 @@ class Gatherer:
         for sha256 in set(scene.hashes.values()):
             for record in self._state.records_with_content(sha256, _MOST_TWINS):
                 if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(scene, record.place), record)
+                    self._add(scene, record.place, self._look(scene, record), record)
 
     def _add(self, scene: _Scene, place: Place, sight: Sight, record: Record | None = None) -> None:
         scene.sights[place] = sight

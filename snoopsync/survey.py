@@ -82,6 +82,8 @@ class Survey:
         self._pace = pace
         self._dormant = dormant
         self._terse = TerseLog(log, _MOST_SAID)
+        # Not in the state file: not every file system has the same number after a reboot.
+        self._file_system: int | None = None
         self._now = 0.0
         self._next_guard = 0.0
         self._next_scan = 0.0
@@ -185,8 +187,7 @@ class Survey:
         self._take_identity(identity)
 
     def _arm(self, identity: Identity) -> None:
-        known = (self.row.device, self.row.inode)
-        if known in ((None, None), tuple(identity)) or self._is_same_inside(identity):
+        if self._is_known(identity) or self._is_same_inside(identity):
             self._take_identity(identity)
         else:
             self._lose(
@@ -194,10 +195,17 @@ class Survey:
                 f" point?); if that is right: snoopsync approve {self.row.name}"
             )
 
+    def _is_known(self, identity: Identity) -> bool:
+        if self.row.device is None:
+            return True
+        is_same = (self.row.device, self.row.inode) == (identity.device, identity.inode)
+        return is_same and self._file_system in (None, identity.file_system)
+
     def _take_identity(self, identity: Identity) -> None:
         if self.is_missing:
             self._warn(_COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
+        self._file_system = identity.file_system
         self.watch.choose()
         self._save(
             replace(

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import ChainMap, deque
+from collections import ChainMap, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from snoopsync.folder import Folder, Listing
+from snoopsync.folder import DirectoryCache, Folder, Listing
 from snoopsync.model import File, Fingerprint, Gone, Place, printable
 from snoopsync.state.images import State
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.lookout import Lookout
+
+#: Why files that are not to be seen are not taken for gone.
+_HIDDEN = "a disk was mounted or unmounted here, what was in it is not deleted"
 
 
 class Sighting(NamedTuple):
@@ -54,6 +57,7 @@ class Walk:
         self._walked: set[bytes] | None = None
         self._unreadable: dict[bytes, str] = {}
         self._unclear: dict[bytes, dict[bytes, str]] = {}
+        self._hidden: set[bytes] = set()
 
     @property
     def is_scanning(self) -> bool:
@@ -67,13 +71,15 @@ class Walk:
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed, files that can't be looked at, and why."""
-        return ChainMap(self._unreadable, *self._unclear.values())
+        """Directories that can't be listed or are not all there, files that can't be looked at, and
+        why."""
+        hidden = dict.fromkeys(self._hidden, _HIDDEN)
+        return ChainMap(self._unreadable, hidden, *self._unclear.values())
 
     @property
     def is_troubled(self) -> bool:
         """Is there anything that can't be watched, listed or looked at?"""
-        return bool(self._unreadable or self._unclear or self._watch.unwatched)
+        return bool(self._unreadable or self._unclear or self._hidden or self._watch.unwatched)
 
     # Where to go.
 
@@ -96,6 +102,7 @@ class Walk:
         self._children.clear()
         self._unreadable.clear()
         self._unclear.clear()
+        self._hidden.clear()
 
     def follow(self, hints: Hints) -> None:
         """Look where something may have happened."""
@@ -116,6 +123,7 @@ class Walk:
         self._ways.extend((directory, False) for directory in self._watch.unwatched)
         self._ways.extend((directory, True) for directory in self._unreadable)
         self._ways.extend((directory, False) for directory in self._unclear)
+        self._ways.extend((directory, False) for directory in self._hidden)
 
     def _enters(self, directory: bytes) -> bool:
         return not directory or self._folder.selection.enters(directory)
@@ -193,22 +201,41 @@ class Walk:
     def _compare(self, directory: bytes, listing: Listing) -> Iterator[Sighting]:
         files = listing.files
         if self._listings.is_known(directory, files):
+            self._hidden.discard(directory)
             return
         known = self._state.known(self._folder.name, directory)
         if known == files:
             if self.is_scanning:
                 self._listings.learn(directory, files)
+            self._hidden.discard(directory)
             return
         prefix = directory + b"/" if directory else b""
         for name, key in files.items():
             if known.pop(name, None) != key:
                 yield Sighting(self._folder.place(prefix + name), Fingerprint(*key))
+        # One that can't be looked at is not missing.
+        yield from self._missing(directory, known.keys() - listing.unclear.keys())
+
+    def _missing(self, directory: bytes, names: Iterable[bytes]) -> Iterator[Sighting]:
+        """These files are known to have been in this directory, and are not to be seen there."""
         wants = self._folder.selection.chooser(directory)
-        for name in known:
-            # A name that is not wanted any more was not listed: that says nothing of the file. Nor
-            # does one that can't be looked at.
-            if wants(name) and name not in listing.unclear:
-                yield Sighting(self._folder.place(prefix + name), None)
+        prefix = directory + b"/" if directory else b""
+        on_submounts = self._state.on_submounts(self._folder.name, directory)
+        cache: DirectoryCache = {}
+        hides = False
+        for name in names:
+            # One that is not wanted any more is not listed, which says nothing of the file.
+            if not wants(name):
+                continue
+            path = prefix + name
+            if self._folder.is_hidden(path, name in on_submounts, cache):
+                hides = True
+            else:
+                yield Sighting(self._folder.place(path), None)
+        if hides and directory not in self._hidden:
+            path_text = printable(self._folder.absolute(directory))
+            self._warn(f"directories are not all there: {_HIDDEN}", "%s: %s", path_text, _HIDDEN)
+        (self._hidden.add if hides else self._hidden.discard)(directory)
 
     def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
         before = self._unclear.pop(directory, {})
@@ -244,22 +271,19 @@ class Walk:
         for known in (self._unreadable, self._unclear):
             for path in [path for path in known if _is_in(path, directory)]:
                 del known[path]
+        names: dict[bytes, list[bytes]] = defaultdict(
+            list, {path: [] for path in self._hidden if _is_in(path, directory)}
+        )
         for place in self._state.places_below(self._folder.name, directory):
-            if self._folder.selection.wants(place.path):
-                yield Sighting(place, None)
+            names[place.directory].append(place.name)
+        for path in names:
+            yield from self._missing(path, names[path])
 
     def _end_scan(self, walked: set[bytes]) -> Iterator[Sighting]:
         self._walked = None
         for directory in sorted(self._state.directories(self._folder.name) - walked):
             if self._enters(directory) and not self._is_below_unreadable(directory):
-                yield from self._vanished_files(directory)
-
-    def _vanished_files(self, directory: bytes) -> Iterator[Sighting]:
-        wants = self._folder.selection.chooser(directory)
-        prefix = directory + b"/" if directory else b""
-        for name in self._state.known(self._folder.name, directory):
-            if wants(name):
-                yield Sighting(self._folder.place(prefix + name), None)
+                yield from self._missing(directory, self._state.known(self._folder.name, directory))
 
     def _is_below_unreadable(self, directory: bytes) -> bool:
         return any(_is_in(directory, path) for path in self._unreadable)

@@ -190,9 +190,9 @@ def a_disk_in_the_folder_is_unmounted_and_mounted_again(playground: Playground) 
     playground.write("disk/late.jpg", "disk/b.jpg", "disk/album/late.jpg")
 
 
-def make_disk(playground: Playground) -> str:
+def make_disk(playground: Playground, name: str = "disk.img") -> str:
     """A file with a file system in it."""
-    image = playground.outside / "disk.img"
+    image = playground.outside / name
     with image.open("wb") as file:
         file.truncate(8 << 20)
     if shutil.which("mkfs.ext4") is None:
@@ -203,7 +203,10 @@ def make_disk(playground: Playground) -> str:
 
 MOUNTS = (
     Story(a_disk_is_mounted_over_a_directory),
-    Story(a_disk_in_the_folder_is_unmounted_and_mounted_again),
+    Story(
+        a_disk_in_the_folder_is_unmounted_and_mounted_again,
+        says=("disk: a disk was mounted or unmounted here, what was in it is not deleted",),
+    ),
 )
 
 
@@ -217,6 +220,29 @@ def test_what_is_mounted_is_watched(playground: Playground, story: Story) -> Non
 @pytest.mark.parametrize("story", MOUNTS, ids=str)
 def test_the_stock_observer_does_not_hear_of_mounts(playground: Playground, story: Story) -> None:
     assert is_lost_by_stock(playground, story)
+
+
+@needs_root
+def test_another_disk_in_the_place_of_the_folders_own_deletes_nothing(
+    playground: Playground,
+) -> None:
+    """The kernel gives a device's number away again, and every root directory has one inode."""
+    first = make_disk(playground, "first.img")
+    second = make_disk(playground, "second.img")
+    playground.mount(playground.root, "-o", "loop", first)
+    playground.write(*(f"{number}.jpg" for number in range(5)))
+    with playground.service():
+        playground.check()
+        before = playground.in_collection()
+        playground.unmount(playground.root)
+        until_state(playground, "missing")
+        playground.mount(playground.root, "-o", "loop", second)
+        until(lambda: "another directory" in playground.home.run("status").out)
+        assert playground.in_collection() == before
+        playground.unmount(playground.root)
+        playground.mount(playground.root, "-o", "loop", first)
+        playground.check()
+        assert playground.in_collection() == before
 
 
 # Directories that can't be watched.

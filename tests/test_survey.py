@@ -33,6 +33,7 @@ class ScriptedWatch:
     """Gives the hints that it was given, and remembers what was asked of it."""
 
     alive = True
+    behind = False
     last_proof: float | None = None
     restarts = 0
 

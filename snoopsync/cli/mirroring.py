@@ -293,11 +293,12 @@ def _approve(state: State, config: Config, name: str | None, discard: bool) -> M
 def _take(state: State, folder: FolderConfig) -> bool:
     """Take the directory that is there now for the folder. Was it another one?"""
     try:
-        device, inode = identity_of(folder)
+        identity = identity_of(folder)
     except FolderMissing as error:
         raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
     for row in state.folders.rows():
-        if row.name == folder.name and (row.device, row.inode) != (device, inode):
-            state.folders.save(replace(row, device=device, inode=inode))
+        is_it = (row.device, row.inode) == (identity.device, identity.inode)
+        if row.name == folder.name and not is_it:
+            state.folders.save(replace(row, device=identity.device, inode=identity.inode))
             return row.state is FolderState.MISSING
     return False

@@ -115,6 +115,15 @@ class State:
         )
         return {row[0]: row[1:] for row in rows}
 
+    def on_submounts(self, folder: str, directory: bytes) -> set[bytes]:
+        """The names of the files directly in this directory that were on another device than the
+        folder."""
+        rows = self._database.query(
+            "SELECT name FROM image WHERE folder = ? AND directory = ? AND submount",
+            (folder, directory),
+        )
+        return {name for (name,) in rows}
+
     def listings(self, folder: str) -> Listings:
         """The directories of the folder whose listing is what is known."""
         return Listings(self._database, folder)

@@ -327,7 +327,9 @@ class Mirror:
             self._state.hold(action.image_id for action in verdict.hold)
         for unsettled in verdict.unsettled:
             if unsettled.place is not None:
-                self._see(unsettled.place, None)
+                # It has been gone for long enough, and only waits for the others that it is counted
+                # with. Had it to be gone for as long again, they would wait for one another.
+                self._postponed[unsettled.place] = Gone()
         self.comparison.note(planned)
         left: list[Place] = []
         for action in planned:

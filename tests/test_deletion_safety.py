@@ -17,7 +17,7 @@ from snoopsync.disk import Disk
 from snoopsync.model import Place
 from snoopsync.planner import Verb
 from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
-from tests.world import Live, ToldWatcher, World, fake_picture
+from tests.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
 
@@ -317,6 +317,7 @@ def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
             unmount(mount_point)
             see()
             assert filled.remote.changes() == []
+            assert filled.folder_state() == "unwatched", "what is not there is not in order"
     with mounted(mount_point):
         for number in range(3):
             filled.disk.write(f"disk/deep/{number}.jpg", fake_picture(100 + number))
@@ -332,7 +333,25 @@ def test_a_disk_mounted_over_a_directory_with_images_deletes_nothing(
     with stage(filled) as see, mounted(filled.disk.root / "1"):
         see()
         assert filled.remote.changes() == []
+        assert filled.folder_state() == "unwatched", "what is not there is not in order"
     check_back_at_work(filled)
+
+
+@needs_mounts
+def test_a_copy_does_not_take_the_image_of_a_picture_that_a_mount_hides(world: World) -> None:
+    """Or that image would go with the copy."""
+    world.disk.write("album/a.jpg", fake_picture(1))
+    world.resync()
+    image_id = world.id_of("album/a.jpg")
+    with mounted(world.disk.root / "album"):
+        world.disk.write("copy.jpg", fake_picture(1))
+        world.resync()
+        assert world.id_of("album/a.jpg") == image_id != world.id_of("copy.jpg")
+        world.disk.remove("copy.jpg")
+        world.resync()
+        assert image_id in world.remote.ids()
+    world.resync()
+    world.check_mirrored()
 
 
 # Deletions in bulk.
@@ -386,6 +405,30 @@ def test_deletions_that_trickle_in_are_held(filled: World) -> None:
             filled.clock.advance(30.0)
     assert len(filled.remote.deletes()) == 3
     assert filled.held() == 3
+
+
+@pytest.mark.parametrize("one_comes_back", [False, True])
+def test_deletions_at_different_moments_do_not_wait_for_one_another(
+    filled: World, one_comes_back: bool
+) -> None:
+    """Together they are too many; those of the other moment are always about to be counted."""
+    filled.hold = HoldPolicy(count=5, percent=10)
+    with filled.running() as live:
+        remove_some(filled, 0, 1, 2)
+        live.scan()
+        live.step()
+        filled.clock.advance(DELETE_AFTER_SECONDS / 2)
+        remove_some(filled, 3, 4, 5)
+        live.scan()
+        live.step()
+        if one_comes_back:
+            filled.clock.advance(DELETE_AFTER_SECONDS / 2)
+            live.step()
+            filled.disk.write("1/5.jpg", fake_picture(5))
+            live.scan()
+        live.rest()
+    assert filled.held() == (0 if one_comes_back else 6)
+    assert len(filled.remote.deletes()) == (5 if one_comes_back else 0)
 
 
 def test_deletions_that_trickle_in_are_held_across_restarts(filled: World) -> None:

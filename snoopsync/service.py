@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from types import FrameType
 from typing import Any
@@ -33,6 +32,7 @@ from snoopsync.errors import CollectionError, Stopped, Unauthorized
 from snoopsync.questions import Account, Questions
 from snoopsync.resync import Show, resync
 from snoopsync.state.lock import locked
+from snoopsync.survey import Survey
 from snoopsync.version import __version__
 from snoopsync.watching.watcher import Watcher
 
@@ -56,6 +56,37 @@ _WATCHER_CHECK_SECONDS = 1.0
 Showing = Callable[[], AbstractContextManager[Show]]
 
 
+class Ends:
+    """Why the service has to end, as bytes in a pipe: any thread may note one, and so may a signal.
+
+    The kernel gives a signal to any of the threads (right after SIGCONT it does), which interrupts
+    no wait of the main one, and that alone runs handlers. What is written at once is the byte.
+    """
+
+    def __init__(self) -> None:
+        self._read, self.descriptor = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def note(self) -> None:
+        """There is a reason to end. A thread that was not waited for may come late."""
+        with self._lock, suppress(BlockingIOError):  # a full pipe has reasons enough
+            if not self._is_closed:
+                os.write(self.descriptor, b".")
+
+    def wait(self) -> None:
+        """Wait for a reason."""
+        os.read(self._read, 1)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        with self._lock:
+            self._is_closed = True
+            os.close(self._read)
+            os.close(self.descriptor)
+
+
 class Service:
     """A running service, over its assembled parts."""
 
@@ -64,10 +95,9 @@ class Service:
         assembly: Assembly,
         watcher: Watcher,
         stop: threading.Event,
-        ends: queue.SimpleQueue[None],
+        ends: Ends,
     ) -> None:
-        """It stops when something is put into ``ends``. ``stop`` is what all have that wait: it is
-        set then."""
+        """It stops at the first of ``ends``. ``stop`` is set then, which all have that wait."""
         self._assembly = assembly
         self._watcher = watcher
         self._stop = stop
@@ -82,6 +112,7 @@ class Service:
         self._reconcile_pause = _RECONCILE_AGAIN_SECONDS
         self._reconcile_trouble: str | None = None
         self._reconciled = False
+        self._uncompared: list[Survey] = []
         assembly.mirror.on_done = lambda _actions: self._search_due.set()
 
     def run(self, showing: Showing) -> None:
@@ -101,7 +132,7 @@ class Service:
                 )
             engine.start()
             searcher.start()
-            self._ends.get()
+            self._ends.wait()
             self._stop.set()
         self._assembly.mirror.wake()
         self._search_due.set()
@@ -120,7 +151,7 @@ class Service:
                 if not self._stop.is_set():
                     self._failure = error
             finally:
-                self._ends.put(None)
+                self._ends.note()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
@@ -141,6 +172,11 @@ class Service:
                 log.warning("some requests did not end in time: they are sent again at next start")
 
     def _reconcile_is_due(self) -> bool:
+        if any(not survey.is_missing for survey in self._uncompared):
+            # The collection may hold the files of a folder that is back only now.
+            self._uncompared = []
+            self._reconciled = False
+            return True
         if self._reconciled or time.monotonic() < self._next_reconcile:
             return False
         if self._next_reconcile == 0.0:
@@ -164,6 +200,7 @@ class Service:
         if self._stop.is_set():
             return
         self._reconciled = report.trouble is None
+        self._uncompared = [survey for survey in assembly.surveys if survey.is_missing]
         if report.trouble is None:
             log.info("in order: %s", _describe(asdict(report.summary)))
             if report.orphans:
@@ -186,8 +223,9 @@ class Service:
         """What has to be done all the time, whatever else is done."""
         now = time.monotonic()
         if now >= self._next_check:
-            self._next_check = now + _WATCHER_CHECK_SECONDS
             self._watcher.check(now)
+            is_proven = all(survey.watch.proven for survey in self._assembly.surveys)
+            self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
         self._questions.attend()
         mirror, outage = self._assembly.mirror, self._assembly.collection.outage
         search_error = self._search_error
@@ -203,14 +241,15 @@ class Service:
                 "pid": os.getpid(),
                 "version": __version__,
                 "reconciled": self._reconciled,
-                "looking": mirror.is_looking,
+                "looking": mirror.is_looking
+                or any(survey.watch.behind for survey in self._assembly.surveys),
                 "unsettled": mirror.unsettled,
                 "in_flight": mirror.in_flight,
                 "reachable": outage is None and (mirror.trouble is None or refused),
                 "unauthorized": refused,
                 "last_error": trouble or (outage.last_error if outage else searched),
                 "unproven": [
-                    survey.row.name for survey in self._assembly.surveys if not survey.watch.alive
+                    survey.row.name for survey in self._assembly.surveys if not survey.watch.proven
                 ],
             }
         )
@@ -271,21 +310,22 @@ def run_service(config: Config, showing: Showing) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[queue.SimpleQueue[None]]:
-    """A queue that gets an item for each SIGTERM and SIGINT."""
-    # A handler may put into this kind of queue at any moment. Setting an event there would wait
-    # for ever, should the main thread just hold the event's lock.
-    signals: queue.SimpleQueue[None] = queue.SimpleQueue()
+def _signals() -> Iterator[Ends]:
+    """Ends that a SIGTERM and a SIGINT are noted in. For the main thread."""
+    with closing(Ends()) as ends:
+        earlier_descriptor = signal.set_wakeup_fd(ends.descriptor, warn_on_full_buffer=False)
+        # The byte that Python writes says it all; but without a handler it writes none.
+        earlier = {each: signal.signal(each, _ignore) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield ends
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(earlier_descriptor)
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        signals.put(None)
 
-    before = {each: signal.signal(each, on_signal) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def collection_name(config: Config) -> str:

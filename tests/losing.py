@@ -192,9 +192,9 @@ class Playground:
         return True
 
     def check(self) -> None:
-        """In the end everything is in sync, and ``status`` says so."""
-        assert self.comes_right(DEADLINE_SECONDS)
+        """In the end ``status`` says that everything is in sync, and when it first does, it is."""
         until(self.home.is_in_sync, DEADLINE_SECONDS)
+        assert self.on_disk() == self.in_collection()
 
 
 @dataclass(frozen=True)

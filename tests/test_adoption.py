@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.protocol import ImageCollection
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers
 from tests.pictures import encode, photo
+from tests.process import Installation, until
 from tests.world import ServedWorld, Shelf, World, fake_picture
 
 A, B, C, D = (fake_picture(number) for number in range(4))
@@ -54,6 +60,47 @@ def test_without_its_state_a_running_service_finds_every_image_again(world: Worl
         live.rest()
     assert ids(world) == before
     assert world.remote.changes() == []
+
+
+class ForbiddingDisk(Disk):
+    """One file can't be read."""
+
+    def open(self, path: bytes) -> BinaryIO:
+        if path.endswith(b"/secret.jpg"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().open(path)
+
+
+def test_a_file_that_can_not_be_read_holds_up_no_others(world: World) -> None:
+    before = mirror(world, {"a.jpg": A, "secret.jpg": B})
+    world.lose_state()
+    world.disk_edge = ForbiddingDisk()
+    report = world.resync()
+    assert (report.summary.adopted, report.summary.failed) == (1, 1)
+    assert ids(world)["a.jpg"] == before["a.jpg"]
+
+
+def test_a_folder_that_is_back_after_its_state_was_lost_finds_its_images_again(
+    tmp_path: Path,
+) -> None:
+    home = Installation(tmp_path)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    with CollectionServer(Shelf()) as server:
+        home.configure_service(server.endpoint, PUBLIC_KEY)
+        for number in range(3):
+            (home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
+        home.ok("resync")
+        for number in range(3):  # so that their IDs are not those of their places
+            (home.pictures / f"{number}.jpg").rename(home.pictures / f"other-{number}.jpg")
+        home.ok("resync")
+        before = dict(server.contents)
+        shutil.rmtree(home.state.parent)
+        away = home.pictures.rename(tmp_path / "away")
+        with home.running() as service:
+            away.rename(home.pictures)
+            service.line_with("is back")
+            until(home.is_in_sync)
+        assert server.contents == before
 
 
 def test_a_damaged_state_is_as_good_as_a_lost_one(world: World) -> None:

@@ -550,7 +550,7 @@ def test_a_watched_folder_is_mirrored_while_it_is_filled(world: World, tmp_path:
 def test_watching_starts_and_ends(world: World) -> None:
     watcher = Watcher(lambda: None)
     with world.running(watcher) as live:
-        assert live.assembly.surveys[0].watch.alive
+        live.until(lambda: not watcher.check(0.0) and live.assembly.surveys[0].watch.proven)
     watcher.stop()
 
 

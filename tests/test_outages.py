@@ -4,7 +4,6 @@ up afterwards. Keys that are refused end all sending until they are taken again.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 import tracemalloc
@@ -23,7 +22,7 @@ from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import CollectionError, Stopped, Unreachable
 from snoopsync.exits import Exit
 from snoopsync.resync import Show
-from snoopsync.service import Service
+from snoopsync.service import Ends, Service
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
@@ -287,7 +286,7 @@ def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatch
     """The real service, in a thread, on the clock that jumps; its own pauses are short."""
     for name in ("_RECONCILE_AGAIN_SECONDS", "_SEARCH_AGAIN_SECONDS"):
         monkeypatch.setattr(service, name, 0.05)
-    stop, ends = threading.Event(), queue.SimpleQueue[None]()
+    stop = threading.Event()
     watcher = ToldWatcher()
 
     @contextmanager
@@ -295,6 +294,7 @@ def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatch
         yield lambda progress: None
 
     with (
+        closing(Ends()) as ends,
         locked(world.state_path),
         closing(open_state(world.state_path)) as database,
         opened_collection(world.config) as collection,
@@ -314,7 +314,7 @@ def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatch
         try:
             yield watcher
         finally:
-            ends.put(None)
+            ends.note()
             thread.join(DEADLINE_SECONDS)
 
 

@@ -75,6 +75,19 @@ def test_a_signal_ends_the_service_in_good_order(
     assert home.is_in_sync()
 
 
+@pytest.mark.parametrize("turn", range(6))
+def test_a_signal_right_after_the_process_was_stopped_ends_it(
+    home: Installation, turn: int
+) -> None:
+    """The kernel then gives it to any of the threads."""
+    fill(home)
+    home.configure()
+    with home.running() as service:
+        service.send(signal.SIGSTOP)
+        service.send(signal.SIGCONT)
+        assert service.end() == 0
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_hangs_does_not_hold_up_the_end(
     home: Installation, tmp_path: Path, method: str

@@ -392,6 +392,27 @@ def test_an_overflow_of_the_kernels_queue_asks_for_everything(
     alarm.until(follower.is_right)
 
 
+def test_events_that_are_no_hints_yet_are_known_to_be_there(
+    alarm: Alarm, watcher: Watcher, root: Path
+) -> None:
+    """However far the reader is behind: in the system's queue, being gathered, or not taken."""
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    assert not watch.behind
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    assert watch.behind
+    watch.take()
+    (root / "b.jpg").write_bytes(b"x")
+    assert watch.behind
+    alarm.open.set()
+    hints_of(alarm, watch, lambda hints: b"b.jpg" in (hints.directories.get(b"") or ()))
+    alarm.until(lambda: not watch.take() and not watch.behind)
+    watcher.stop()
+    assert not watch.behind
+
+
 IN_A_SMALL_WORLD = """
 import json, os, sys
 from pathlib import Path

@@ -367,7 +367,8 @@ class ToldWatch:
 
     unwatched: Mapping[bytes, str] = {}
     alive = True
-    last_proof: float | None = None
+    behind = False
+    last_proof: float | None = 0.0
     restarts = 0
 
     def __init__(self) -> None:

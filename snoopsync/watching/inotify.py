@@ -21,12 +21,15 @@ watch that ``cover`` is just about to write down under its new path.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
+import fcntl
 import functools
 import os
 import select
 import tempfile
+import termios
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,6 +94,7 @@ class InotifyEngine:
         self._unwatched: dict[bytes, str] = {}
         self._users = 2  # the mirror's thread and the reader's: the last one closes
         self.failure: Exception | None = None
+        self._gathering = False  # is the reader at it? Then what it has read is nowhere else
         self.beats = 0  # rounds of the reader
         self.echoes = 0  # events of the canary
         with contextlib.ExitStack() as undo:
@@ -136,6 +140,17 @@ class InotifyEngine:
     def alive(self) -> bool:
         """Do its threads run?"""
         return self._emitter.is_alive() and self._observer.is_alive()
+
+    @property
+    def behind(self) -> bool:
+        """Are there events that have not become hints yet?"""
+        with self._lock:
+            if self._users == 0:
+                return False
+            unread = array.array("i", [0])
+            fcntl.ioctl(self._inotify, termios.FIONREAD, unread)
+        # In this order: what is not to be read any more is being gathered by then.
+        return unread[0] > 0 or self._gathering
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
@@ -240,8 +255,10 @@ class InotifyEngine:
         ready = dict(self._poller.poll(timeout * 1000))
         if self._mounts is not None and self._mounts.fileno() in ready:
             self._gather_mounts(self._mounts)
+        self._gathering = True
         for event in self._inotify.read(timeout=0):
             self._gather(event)
+        self._gathering = False
         if self._box.waiting:
             self._wake()
 

@@ -63,9 +63,16 @@ class Lookout:
         return self._watch.unwatched
 
     @property
-    def alive(self) -> bool:
-        """Does it work?"""
-        return self._watch.alive
+    def proven(self) -> bool:
+        """Does it work, and was that shown by an event of its own?"""
+        if self.mode != "events":
+            return True
+        return self._watch.alive and self._watch.last_proof is not None
+
+    @property
+    def behind(self) -> bool:
+        """Have events come in that ``take`` does not know of yet?"""
+        return self._watch.behind
 
     def cover(self, directory: bytes) -> bool:
         """Watch this directory from now on: to be called before it is listed."""

@@ -66,6 +66,11 @@ class StockEngine:
         return self._looks
 
     @property
+    def behind(self) -> bool:
+        """That can't be known."""
+        return False
+
+    @property
     def unwatched(self) -> Mapping[bytes, str]:
         """Nothing that one could know of."""
         return {}

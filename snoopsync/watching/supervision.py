@@ -60,6 +60,10 @@ class Engine(Protocol):
         """Grows soon after ``prove`` if all is well."""
 
     @property
+    def behind(self) -> bool:
+        """As in ``FolderWatch``."""
+
+    @property
     def unwatched(self) -> Mapping[bytes, str]:
         """As in ``FolderWatch``."""
 
@@ -182,6 +186,11 @@ class EngineWatch:
     @property
     def last_proof(self) -> float | None:
         return self._last_proof
+
+    @property
+    def behind(self) -> bool:
+        # In this order: what the engine has gathered by now is in the box.
+        return (self._engine is not None and self._engine.behind) or self._box.waiting
 
     @property
     def overflows(self) -> int:

@@ -36,6 +36,10 @@ class FolderWatch(Protocol):
         """Is it working, as far as one sees?"""
 
     @property
+    def behind(self) -> bool:
+        """Have events come in that ``take`` does not know of yet?"""
+
+    @property
     def last_proof(self) -> float | None:
         """When it was last proven to work, on the clock given to ``check``; ``None`` if never."""
 
@@ -69,6 +73,7 @@ class PollWatch:
     """A folder that is scanned on a timer only: covers nothing and never hints."""
 
     alive = True
+    behind = False
     last_proof: float | None = None
     restarts = 0
     unwatched: Mapping[bytes, str] = {}

@@ -117,9 +117,15 @@ def open_state(path: Path) -> Database:
     try:
         return Database(path)
     except StateDamaged as error:
-        aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%SZ"))
-        log.warning("%s; it is now %s, and is rebuilt from disk and collection", error, aside)
+        set_aside(path, error)
         return Database(path)
+
+
+def set_aside(path: Path, error: StateDamaged) -> None:
+    """Move a damaged state file out of the way, and say so. Raises ``StateError``."""
+    # To the microsecond, so that no second one takes the first one's place.
+    aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
+    log.warning("%s; it is now %s, and is rebuilt from disk and collection", error, aside)
 
 
 @contextmanager

@@ -7,7 +7,9 @@
     ├── StateError                the state file can't be used
     │   ├── StateLocked           another snoopsync holds it
     │   ├── StateTooNew           a newer snoopsync wrote it
-    │   └── StateDamaged          it is no sound SQLite database
+    │   ├── StateDamaged          it is no sound SQLite database
+    │   ├── StateFull             its disk is full
+    │   └── StateReplaced         it was deleted or replaced while it was open
     ├── FolderMissing             the folder is not there, or not the one it was
     ├── FileChanged               a file was not the same before and after it was read
     ├── ServiceUnavailable        the running service did not answer on its socket
@@ -76,6 +78,14 @@ class StateTooNew(StateError):
 
 class StateDamaged(StateError):
     """The state file is not a sound SQLite database."""
+
+
+class StateFull(StateError):
+    """The state file can't be written: its disk is full."""
+
+
+class StateReplaced(StateError):
+    """The state file was deleted, or another one put into its place, while it was open."""
 
 
 class FolderMissing(SnoopsyncError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import select
 import signal
 import threading
 import time
@@ -25,12 +26,22 @@ from snoopsync.assembly import (
     assembled,
     open_state,
     opened_collection,
+    set_aside,
 )
 from snoopsync.config.settings import Config
-from snoopsync.control import ControlServer
-from snoopsync.errors import CollectionError, Stopped, Unauthorized
+from snoopsync.control import ControlServer, Message
+from snoopsync.errors import (
+    CollectionError,
+    StateDamaged,
+    StateFull,
+    StateReplaced,
+    Stopped,
+    Unauthorized,
+)
+from snoopsync.exits import Exit
 from snoopsync.questions import Account, Questions
 from snoopsync.resync import Show, resync
+from snoopsync.state.database import obstacle
 from snoopsync.state.lock import locked
 from snoopsync.survey import Survey
 from snoopsync.version import __version__
@@ -51,6 +62,15 @@ _SEARCH_AGAIN_SECONDS = 15.0
 _SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
 
 _WATCHER_CHECK_SECONDS = 1.0
+
+#: How long to wait, and at most after many times, until a state file whose disk was full is tried
+#: again; and how often to look for room after that.
+_FULL_AGAIN_SECONDS = 2.0
+_FULL_AGAIN_AT_MOST_SECONDS = 300.0
+_LOOK_FOR_ROOM_SECONDS = 1.0
+
+#: The numbers of the signals that came.
+Signals = list[int]
 
 #: Shows progress while its ``with`` lasts.
 Showing = Callable[[], AbstractContextManager[Show]]
@@ -75,9 +95,10 @@ class Ends:
             if not self._is_closed:
                 os.write(self.descriptor, b".")
 
-    def wait(self) -> None:
-        """Wait for a reason."""
-        os.read(self._read, 1)
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for a reason, for at most so long."""
+        if select.select([self._read], [], [], seconds)[0]:
+            os.read(self._read, 1)
 
     def close(self) -> None:
         """Close the pipe."""
@@ -96,12 +117,15 @@ class Service:
         watcher: Watcher,
         stop: threading.Event,
         ends: Ends,
+        require_state: Callable[[], None] = lambda: None,
     ) -> None:
-        """It stops at the first of ``ends``. ``stop`` is set then, which all have that wait."""
+        """It stops at the first of ``ends``. ``stop`` is set then, which all have that wait.
+        ``require_state`` raises ``StateReplaced`` when the state file is not the one in use."""
         self._assembly = assembly
         self._watcher = watcher
         self._stop = stop
         self._ends = ends
+        self._require_state = require_state
         self._search_due = threading.Event()
         self._search_error: CollectionError | None = None
         self._failure: BaseException | None = None
@@ -224,6 +248,7 @@ class Service:
         now = time.monotonic()
         if now >= self._next_check:
             self._watcher.check(now)
+            self._require_state()
             is_proven = all(survey.watch.proven for survey in self._assembly.surveys)
             self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
         self._questions.attend()
@@ -281,11 +306,37 @@ class Service:
 
 def run_service(config: Config, showing: Showing) -> None:
     """Run the service until SIGTERM or SIGINT. ``showing`` is for how the first comparison goes
-    on. Raises ``StateLocked`` if a service runs already."""
+    on. Raises ``StateLocked`` if a service runs already, ``StateError`` if the state file can't be
+    used.
+
+    When the state file turns out to be damaged, was replaced, or can't grow, all starts over with
+    what is there then: only what was written down is known for sure.
+    """
+    pause_seconds = _FULL_AGAIN_SECONDS
+    is_healed = False
+    with _signals() as signals:
+        while not signals:
+            with locked(config.state):
+                try:
+                    _serve(config, showing, signals)
+                    break
+                except StateReplaced as error:
+                    log.warning("%s: starting over", error)
+                except StateDamaged as error:
+                    if is_healed:
+                        raise  # the disk, or the memory; whoever starts services may try again
+                    is_healed = True
+                    set_aside(config.state, error)
+                except StateFull as error:
+                    _wait_for_room(config, error, pause_seconds, signals)
+                    pause_seconds = min(2 * pause_seconds, _FULL_AGAIN_AT_MOST_SECONDS)
+        log.info("stopped")
+
+
+def _serve(config: Config, showing: Showing, signals: Signals) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
-        ends = stack.enter_context(_signals())
-        stack.enter_context(locked(config.state))
+        ends = stack.enter_context(_ends(signals))
         database = stack.enter_context(closing(open_state(config.state)))
         collection = stack.enter_context(opened_collection(config))
         holder: list[Assembly] = []
@@ -305,27 +356,55 @@ def run_service(config: Config, showing: Showing) -> None:
         count = len(config.folders)
         folders = "1 folder" if count == 1 else f"{count} folders"
         log.info("snoopsync %s: %s into %s", __version__, folders, collection_name(config))
-        Service(assembly, watcher, stop, ends).run(showing)
-        log.info("stopped")
+        Service(assembly, watcher, stop, ends, database.require_in_place).run(showing)
+
+
+def _wait_for_room(
+    config: Config, error: StateFull, pause_seconds: float, signals: Signals
+) -> None:
+    """Wait until the state file can be written again, or for a signal. Commands are told why."""
+    log.error("%s; nothing is mirrored until then", error)
+    message: Message = {"error": str(error), "exit_code": Exit.BUG}
+    with ExitStack() as stack:
+        ends = stack.enter_context(_ends(signals))
+        with suppress(OSError):
+            stack.enter_context(ControlServer(config.state, lambda _question: iter([message])))
+        not_before = time.monotonic() + pause_seconds
+        while not signals:
+            ends.wait(_LOOK_FOR_ROOM_SECONDS)
+            if time.monotonic() >= not_before and obstacle(config.state) is None:
+                log.info("there is room for %s again: starting over", config.state)
+                return
 
 
 @contextmanager
-def _signals() -> Iterator[Ends]:
-    """Ends that a SIGTERM and a SIGINT are noted in. For the main thread."""
+def _signals() -> Iterator[Signals]:
+    """Each SIGTERM and SIGINT. For the main thread."""
+    signals: Signals = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+
+    earlier = {each: signal.signal(each, note) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield signals
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ends(signals: Signals) -> Iterator[Ends]:
+    """Ends that the signals are noted in, those of before too. For the main thread."""
     with closing(Ends()) as ends:
-        earlier_descriptor = signal.set_wakeup_fd(ends.descriptor, warn_on_full_buffer=False)
         # The byte that Python writes says it all; but without a handler it writes none.
-        earlier = {each: signal.signal(each, _ignore) for each in (signal.SIGTERM, signal.SIGINT)}
+        earlier = signal.set_wakeup_fd(ends.descriptor, warn_on_full_buffer=False)
+        if signals:
+            ends.note()
         try:
             yield ends
         finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(earlier_descriptor)
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    pass
+            signal.set_wakeup_fd(earlier)
 
 
 def collection_name(config: Config) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
-from snoopsync.state.database import Database
+from snoopsync.state.database import Database, obstacle
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
@@ -47,11 +47,13 @@ class FolderStatus:
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """The service. ``account`` is what it says of itself, ``None`` if it doesn't answer.
-    ``command_pid``: a command that holds the state file instead of a service."""
+    ``command_pid``: a command that holds the state file instead of a service. ``trouble``: what
+    keeps the service from its work."""
 
     pid: int | None = None
     account: Message | None = None
     command_pid: int | None = None
+    trouble: str | None = None
 
     @property
     def is_running(self) -> bool:
@@ -74,20 +76,28 @@ class CollectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it, as of ``now`` (Unix time)."""
+    """All of it, as of ``now`` (Unix time). ``obstacle``: what keeps the state file from being
+    written, so that what is missing can't be mirrored."""
 
     service: ServiceStatus
     collection: CollectionStatus
     folders: tuple[FolderStatus, ...]
     duplicates_open: int
     now: float
+    obstacle: str | None = None
 
     def reasons(self) -> list[str]:
         """Why it can't be said that everything is mirrored; empty if it can."""
-        return [*self._service_reasons(), *self._collection_reasons(), *self._folder_reasons()]
+        found = [*self._service_reasons(), *self._collection_reasons(), *self._folder_reasons()]
+        if found and self.obstacle is not None and self.service.trouble is None:
+            found.append(f"the state file can't be written: {self.obstacle}")
+        return found
 
     def _service_reasons(self) -> Iterator[str]:
         account = self.service.account
+        if self.service.trouble is not None:
+            yield f"the service does nothing now: {self.service.trouble}"
+            return
         if self.service.command_pid is not None:
             yield f"a resync is under way (process {self.service.command_pid})"
         if not self.service.is_running:
@@ -139,6 +149,8 @@ class Status:
     @property
     def exit_code(self) -> Exit:
         """The command's exit code."""
+        if self.service.trouble is not None:
+            return Exit.BUG
         if self.collection.unauthorized:
             return Exit.UNAUTHORIZED
         if not self.collection.reachable:
@@ -175,7 +187,11 @@ def images(count: int) -> str:
 
 def iso(seconds: float | None) -> str | None:
     """Unix time as ISO 8601, in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    if seconds is None:
+        return None
+    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return None
 
 
 def _folder_message(folder: FolderStatus) -> dict[str, Any]:
@@ -196,7 +212,9 @@ def read_status(config: Config) -> Status:
     """Look at everything: the service, if one runs, else the folders and the collection
     themselves. Nothing is changed. Raises ``StateError``."""
     service = _ask_service(config)
-    with closing(Database.scratch(config.state)) as database:
+    # What a service has open, it has checked.
+    proven = not service.is_running
+    with closing(Database.scratch(config.state, proven=proven)) as database:
         state = State(database)
         if service.is_running:
             rows = {row.name: row for row in state.folders.rows() if row.configured}
@@ -214,6 +232,7 @@ def read_status(config: Config) -> Status:
             folders,
             Pairs(database).count_open(),
             time.time(),
+            obstacle(config.state),
         )
 
 
@@ -227,7 +246,8 @@ def _ask_service(config: Config) -> ServiceStatus:
         answers = []
         if not socket_path(config.state).exists():
             return ServiceStatus(command_pid=pid)
-    return ServiceStatus(pid, answers[-1].get("result") if answers else None)
+    last = answers[-1] if answers else {}
+    return ServiceStatus(pid, last.get("result"), trouble=last.get("error"))
 
 
 def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str, int]]:

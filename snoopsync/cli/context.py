@@ -72,9 +72,9 @@ def _remembered(config: Config) -> Config:
 
 
 @contextmanager
-def reading(config: Config) -> Iterator[Database]:
-    """The state file to be read, whoever else uses it: a copy in memory."""
-    with closing(Database.scratch(config.state)) as database:
+def reading(config: Config, *, proven: bool = False) -> Iterator[Database]:
+    """The state file to be read, whoever else uses it: a copy in memory. ``proven``: checked."""
+    with closing(Database.scratch(config.state, proven=proven)) as database:
         yield database
 
 

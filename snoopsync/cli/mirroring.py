@@ -20,6 +20,7 @@ from snoopsync.assembly import (
     identity_of,
     open_state,
     opened_collection,
+    set_aside,
 )
 from snoopsync.cli import results
 from snoopsync.cli.context import (
@@ -41,6 +42,7 @@ from snoopsync.errors import (
     FolderMissing,
     ServiceFailed,
     ServiceUnavailable,
+    StateDamaged,
     StateLocked,
 )
 from snoopsync.exits import Exit
@@ -194,19 +196,31 @@ def _config_with(context: Context, folders: Sequence[Path]) -> Config:
 def _resync(wanted: _Resync, show: Show) -> Report:
     config = wanted.config
     try:
-        with (
-            locked(config.state),
-            closing(open_state(config.state)) as database,
-            opened_collection(config) as collection,
-            wanted.assembled(database, collection) as assembly,
-        ):
-            report = wanted.run(assembly, show)
-            assembly.mirror.close(wanted.patience_seconds)
-            if report.trouble is None:
-                _search_for_duplicates(assembly)
-            return report
+        with locked(config.state):
+            try:
+                return _resync_alone(wanted, show)
+            except StateDamaged as error:
+                # Damage that was not seen when it was opened. A second time it is not the file.
+                set_aside(config.state, error)
+                return _resync_alone(wanted, show)
     except StateLocked as error:
         return _ask_for_resync(wanted, show, error)
+
+
+def _resync_alone(wanted: _Resync, show: Show) -> Report:
+    with (
+        closing(open_state(wanted.config.state)) as database,
+        opened_collection(wanted.config) as collection,
+        wanted.assembled(database, collection) as assembly,
+    ):
+        try:
+            report = wanted.run(assembly, show)
+        finally:
+            assembly.mirror.close(wanted.patience_seconds)
+        if report.trouble is None:
+            _search_for_duplicates(assembly)
+        database.require_in_place()
+        return report
 
 
 def _search_for_duplicates(assembly: Assembly) -> None:
@@ -238,7 +252,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
 
 def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
     with (
-        reading(wanted.config) as database,
+        reading(wanted.config, proven=True) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -219,7 +220,9 @@ def ago(then: float | None, now: float) -> str:
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.0f} {name} ago"
-    return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
+    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
+        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "at no time"
 
 
 def _print(console: Console, line: str) -> None:

@@ -19,7 +19,7 @@ from snoopsync.cli.context import Context
 from snoopsync.cli.looking import duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
 from snoopsync.config.settings import LogFormat
-from snoopsync.errors import SnoopsyncError
+from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
 from snoopsync.version import __version__
 
@@ -115,6 +115,13 @@ def run_program(arguments: Sequence[str] | None) -> int:
         return Exit.USAGE
     except click.Abort:
         return _INTERRUPTED
+    except StateDamaged as error:
+        click.echo(
+            f"snoopsync: {error}; `snoopsync resync` moves it aside, and rebuilds it from the"
+            " folders and the collection",
+            err=True,
+        )
+        return exit_code(error)
     except SnoopsyncError as error:
         click.echo(f"snoopsync: {error}", err=True)
         return exit_code(error)

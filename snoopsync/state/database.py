@@ -5,15 +5,20 @@ One connection, guarded by a lock: any thread may call, one at a time.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from snoopsync.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.errors import StateDamaged, StateError, StateFull, StateReplaced, StateTooNew
 from snoopsync.state.schema import STEPS
 
 #: How long a writer waits for another process's transaction.
@@ -30,6 +35,32 @@ _DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
 #: What it says while opening one whose header is damaged, since our statements are right.
 _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 
+#: What it says when the disk took no more, or took nothing: the families of these codes.
+_UNWRITTEN_FAMILIES = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+)
+
+#: What the system says of a disk that is full, or of a quota that is used up.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+#: A disk with less room than this (bytes) is full.
+_LEAST_ROOM = 1 << 20
+
+#: A file that is, byte for byte, as it was left in order need not be checked, for so long. One that
+#: was open for longer than the second time is not left so: it may have been damaged meanwhile.
+_CHECK_SECONDS = 24 * 3600.0
+_SESSION_SECONDS = 600.0
+
+#: Where a SQLite file begins with its name, and where its version is.
+_MAGIC = b"SQLite format 3\0"
+_VERSION_AT = 60
+
+#: Texts that no index has, so that the check can't tell that they are none any more.
+_TEXTS = (
+    "SELECT error FROM image WHERE error IS NOT NULL",
+    "SELECT a, b, finder FROM pair",
+)
+
 #: Every column of every table, and every index with its definition.
 _LAYOUT = """
     SELECT schema.type, schema.name, part.name, CASE schema.type WHEN 'index' THEN schema.sql END
@@ -44,22 +75,36 @@ class Database:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._opened_at = time.monotonic()
+        self._checked_at = 0.0
         with self._translated(_DAMAGED_HEADER):
+            if not readonly:
+                self._refuse_newer()
             self._connection = self._connect(readonly)
             try:
+                self._identity = _identity(path)
                 self._prepare(readonly)
+                self._journal = None if readonly else _identity(_beside(path, "-wal"))
             except BaseException:
                 self._connection.close()
                 raise
 
     @classmethod
-    def scratch(cls, source: Path) -> Database:
+    def scratch(cls, source: Path, *, proven: bool = False) -> Database:
         """A copy in memory, to plan and count on without changing anything; empty if there is no
-        such file. The file may be in use."""
+        such file. The file may be in use. ``proven``: raise ``StateDamaged`` for what an ordinary
+        look at it does not show."""
         copy = cls(Path(_MEMORY))
-        if source.exists():
-            with closing(cls(source, readonly=True)) as original, copy._translated():
-                original._connection.backup(copy._connection)
+        try:
+            if _exists(source):
+                with _readable(cls, source) as original, original._translated():
+                    original._connection.backup(copy._connection)
+                if proven and not _left_in_order(source):
+                    with original._translated():
+                        copy._check_whole(source)
+        except BaseException:
+            copy.close()
+            raise
         return copy
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -107,10 +152,29 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def require_in_place(self) -> None:
+        """Raises ``StateReplaced`` if the file that is open is not the one at its path."""
+        if _identity(self.path) != self._identity:
+            raise StateReplaced(f"{self.path} was deleted or replaced while it was in use")
+
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
         with self._lock:
             self._connection.close()
+            if self._identity is not None and _identity(self.path) != self._identity:
+                self._take_journal_away()
+            elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
+                _leave_in_order(self.path, self._checked_at)
+            self._checked_at = 0.0
+            self._journal = None
+
+    def _take_journal_away(self) -> None:
+        """SQLite leaves it when the file was replaced, and would take it for the new one's."""
+        journal = _beside(self.path, "-wal")
+        if self._journal is not None and _identity(journal) == self._journal:
+            with suppress(OSError):
+                journal.unlink()
+                _beside(self.path, "-shm").unlink()
 
     def _connect(self, readonly: bool) -> sqlite3.Connection:
         name = str(self.path)
@@ -127,27 +191,57 @@ class Database:
             check_same_thread=False,
         )
 
-    def _prepare(self, readonly: bool) -> None:
-        execute = self._connection.execute
-        version = execute("PRAGMA user_version").fetchone()[0]
+    def _refuse_newer(self) -> None:
+        """Look at the version without SQLite, which would tidy up what is beside the file."""
+        with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            with self.path.open("rb") as file:
+                header = file.read(100)
+            if header.startswith(_MAGIC):
+                self._check_version(
+                    int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], signed=True)
+                )
+
+    def _check_version(self, version: int) -> None:
         if version > len(STEPS):
             raise StateTooNew(
                 f"{self.path} was written by a newer snoopsync (format {version}, this one knows "
                 f"{len(STEPS)}): upgrade snoopsync, or set `state:` to another file"
             )
+
+    def _prepare(self, readonly: bool) -> None:
+        execute = self._connection.execute
+        version = execute("PRAGMA user_version").fetchone()[0]
+        self._check_version(version)
         self._check_layout(version)
         if readonly:
             if version < len(STEPS):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
+        # Before anything is written.
+        checked_at = _left_in_order(self.path)
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
-        problem = execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise StateDamaged(f"{self.path} is damaged: {problem}")
+        if checked_at is None:
+            self._check_whole(self.path)
+            checked_at = time.time()
         for number in range(version, len(STEPS)):
             step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             self._connection.executescript(step)
+        self._checked_at = checked_at
+
+    def _check_whole(self, source: Path) -> None:
+        """Is all of it sound, and each index in step with its table?
+
+        Nothing sees whether the journal of another file was beside this one, and has brought half
+        of it up to another day. So what only holds together with other rows is learned anew."""
+        # The quick check takes a tenth of the time, and does not look at what indexes have.
+        problem = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise StateDamaged(f"{source} is damaged: {problem}")
+        if self._connection.execute("PRAGMA user_version").fetchone()[0]:
+            for sql in _TEXTS:
+                self._connection.execute(sql).fetchall()
+            self._connection.execute("DELETE FROM listing")
 
     def _check_layout(self, version: int) -> None:
         """Are the tables of this version all there?"""
@@ -170,11 +264,23 @@ class Database:
         except sqlite3.ProgrammingError:
             raise  # a bug: the statement, or using what is closed
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if _is_damage(error, _DAMAGED | damaged):
-                raise StateDamaged(f"{self.path} is damaged: {error}") from None
-            raise StateError(f"{self.path}: {error}") from None
+            raise self._explained(error, _DAMAGED | damaged) from None
         except OSError as error:
-            raise StateError(f"{self.path}: {error.strerror}") from None
+            kind = StateFull if error.errno in _FULL else StateError
+            raise kind(f"{self.path}: {_advised(error.strerror, obstacle(self.path))}") from None
+
+    def _explained(self, error: Exception, damaged: frozenset[int]) -> StateError:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code == sqlite3.SQLITE_READONLY_DBMOVED:
+            return StateReplaced(f"{self.path} was deleted or replaced while it was in use")
+        reason = obstacle(self.path) if code & 0xFF in _UNWRITTEN_FAMILIES else None
+        if code & 0xFF == sqlite3.SQLITE_FULL or reason == DISK_FULL:
+            return StateFull(f"{self.path}: {_advised(str(error), DISK_FULL)}")
+        if reason is None and _is_damage(error, damaged):
+            self._checked_at = 0.0  # so the next one to open it checks it whole
+            _forget_order(self.path)
+            return StateDamaged(f"{self.path} is damaged: {error}")
+        return StateError(f"{self.path}: {_advised(str(error), reason)}")
 
 
 def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
@@ -186,12 +292,133 @@ def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
     return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
 
 
+# Why a file can't be written.
+
+DISK_FULL = "its disk is full: make room there, or set `state:` to a file on another disk"
+_READ_ONLY = "its file system is read-only: make it writable, or set `state:` to another file"
+_FORBIDDEN = "this user may not write there: change its owner, or run snoopsync as its owner"
+
+
+def obstacle(path: Path) -> str | None:
+    """What keeps this file from being written, and what to do, if its file system tells."""
+    try:
+        there = os.statvfs(path.parent)
+    except OSError:
+        return None
+    if there.f_flag & os.ST_RDONLY:
+        return _READ_ONLY
+    blocks = there.f_bavail if os.geteuid() else there.f_bfree
+    if blocks * there.f_frsize < _LEAST_ROOM or (there.f_files and not there.f_favail):
+        return DISK_FULL
+    if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
+        return _FORBIDDEN
+    return None
+
+
+def _advised(said: str | None, reason: str | None) -> str:
+    return said or "can't be used" if reason is None else f"{said}; {reason}"
+
+
+# Reading where nothing may be written.
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _readable(kind: type[Database], source: Path) -> Iterator[Database]:
+    """The file, opened to be read. SQLite has to write beside it, so where it can't, a copy in
+    another directory is read; nobody else writes to the original then."""
+    with TemporaryDirectory() as directory:
+        try:
+            database = kind(source, readonly=True)
+        except (StateDamaged, StateTooNew):
+            raise
+        except StateError:
+            copy = Path(directory) / source.name
+            try:
+                for ending in ("", "-wal"):
+                    with suppress(FileNotFoundError):
+                        shutil.copyfile(_beside(source, ending), _beside(copy, ending))
+            except OSError:
+                copy = source
+            database = kind(copy, readonly=True)
+            database.path = source
+        with closing(database):
+            yield database
+
+
+# Was the file left in order, and is it as it was left? Then it need not be checked. To read all of
+# it takes a twentieth of the time.
+
+
+def _mark(path: Path) -> Path:
+    return _beside(path, ".checked")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _as_left(path: Path) -> str | None:
+    """A digest of the file; ``None`` while it has a journal. Raises ``OSError``."""
+    with suppress(FileNotFoundError):
+        if _beside(path, "-wal").stat().st_size:
+            return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
+
+
+def _left_in_order(path: Path) -> float | None:
+    """When it was last checked whole (Unix time), if it is as snoopsync left it then."""
+    try:
+        left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
+        age = time.time() - float(checked_at)
+        if left == _as_left(path) and 0 <= age < _CHECK_SECONDS:
+            return float(checked_at)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _leave_in_order(path: Path, checked_at: float) -> None:
+    with suppress(OSError):
+        left = _as_left(path)
+        if left is not None:
+            descriptor = os.open(_mark(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.truncate()
+                file.write(f"{left} {checked_at}\n")
+
+
+def _forget_order(path: Path) -> None:
+    with suppress(OSError):
+        _mark(path).unlink()
+
+
 def move_aside(path: Path, suffix: str) -> Path:
-    """Put a damaged state file, with its journal, out of the way; where it is now."""
+    """Put a damaged state file, with its journal, out of the way; where it is now. Raises
+    ``StateError``."""
     target = path.with_name(f"{path.name}.{suffix}")
-    for ending in ("-wal", "-shm"):
-        journal = path.with_name(path.name + ending)
-        if journal.exists():
-            journal.rename(target.with_name(target.name + ending))
-    path.rename(target)
+    try:
+        for ending in ("-wal", "-shm"):
+            journal = _beside(path, ending)
+            if journal.exists():
+                journal.rename(_beside(target, ending))
+        path.rename(target)
+    except OSError as error:
+        raise StateError(f"{path} is damaged, and can't be moved aside: {error.strerror}") from None
+    _forget_order(path)
     return target

@@ -35,11 +35,20 @@ def locked(state: Path) -> Iterator[None]:
             raise StateLocked(
                 f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        _sign(path, descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(path: Path, descriptor: int) -> None:
+    text = b"%d\n" % os.getpid()
+    try:
+        # Over what is there, and not after emptying it: that needs no room on a disk that is full.
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from None
 
 
 def _take(descriptor: int) -> bool:
@@ -57,7 +66,8 @@ def _take(descriptor: int) -> bool:
 def holder(state: Path) -> int | None:
     """The process that holds the state file's lock, or ``None``."""
     try:
-        descriptor = os.open(lock_path(state), os.O_RDWR | os.O_CLOEXEC)
+        # Not for writing: where nothing may be written, it can be held all the same.
+        descriptor = os.open(lock_path(state), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

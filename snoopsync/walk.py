@@ -254,7 +254,8 @@ class Walk:
             yield from self._vanished(directory)
             return
         reason = error.strerror or str(error)
-        if directory not in self._unreadable:
+        # What is wrong with the folder itself, its own guard says.
+        if directory and directory not in self._unreadable:
             self._warn(
                 f"directories can't be listed: {reason}",
                 "%s can't be listed, nothing below it is deleted: %s",

@@ -271,6 +271,59 @@ def test_what_is_no_database_is_damaged(path: Path, content: bytes) -> None:
         Database(path)
 
 
+def forget_in_index(path: Path, index: str, change: str) -> None:
+    """Make a change to the tables that this index has not heard of."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        where = "FROM sqlite_schema WHERE name = ?"
+        row = other.execute(f"SELECT * {where}", (index,)).fetchone()
+        other.execute(f"DELETE {where}", (index,))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(change)
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize(
+    ("index", "change"),
+    [
+        ("image_held", "UPDATE image SET held = 1"),  # no deletion would be held any more
+        ("image_due", "UPDATE image SET dirty = 1 - dirty"),  # nothing would be sent
+        ("image_seen", "UPDATE image SET size = size + 1"),  # a change would not be seen
+    ],
+)
+def test_an_index_that_is_out_of_step_with_its_table_is_damage(
+    path: Path, sound: bytes, index: str, change: str
+) -> None:
+    """Though no quick check sees it."""
+    path.write_bytes(sound)
+    forget_in_index(path, index, change)
+    with pytest.raises(StateDamaged, match="is damaged"):
+        Database(path)
+    with pytest.raises(StateDamaged, match="is damaged"):
+        Database.scratch(path, proven=True)
+
+
+def test_a_file_that_was_left_in_order_is_trusted_as_long_as_no_byte_of_it_changes(
+    path: Path,
+) -> None:
+    """Whatever its times say: a disk forgets without a word."""
+    with closing(Database(path)) as database:
+        fill(database)
+    stat = path.stat()
+    data = bytearray(path.read_bytes())
+    at = data.index(b"/srv/photos")
+    Database(path).close()
+    data[at] ^= 1
+    path.write_bytes(data)
+    forget_in_index(path, "image_held", "UPDATE image SET held = 1")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(StateDamaged):
+        Database(path)
+
+
 def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
     journal = path.with_name("state.sqlite3-wal")
     path.write_bytes(b"damaged")

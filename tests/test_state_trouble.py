@@ -287,6 +287,8 @@ def test_a_newer_state_file_is_refused_by_every_command_and_left_as_it_is(
         assert f"format {len(STEPS) + 1}, this one knows {len(STEPS)}" in done.err
         assert "upgrade snoopsync" in done.err
         assert home.state.read_bytes() == before
+        if journal:
+            assert wal.read_bytes() == b"something of the newer one"
     assert not list(home.state.parent.glob("*damaged*"))
 
 

@@ -7,6 +7,7 @@ that one could rely on has a ``PollWatch``. The mirror treats them all alike.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -118,7 +119,11 @@ class _Losses:
 
     def _look_at_unwatched(self, now: float) -> None:
         unwatched = self._watch.unwatched.items()
-        reasons = {why: path for path, why in unwatched if why != NO_PERMISSION}
+        # A folder that is not there is told of by whoever guards it.
+        is_there = os.path.isdir(self._root)  # noqa: PTH112 - bytes
+        reasons = {
+            why: path for path, why in unwatched if why != NO_PERMISSION and (path or is_there)
+        }
         for reason in sorted(reasons.keys() - self._reasons):
             where = printable(b"/".join(filter(None, (self._root, reasons[reason]))))
             self._say(

@@ -32,7 +32,9 @@ class Listing(NamedTuple):
 
 
 class Comparison:
-    """From ``begin`` on nothing new is planned; from ``compare`` to ``end`` the listing takes part.
+    """From ``begin`` on nothing new is planned; from ``compare`` on the listing takes part. After
+    ``end`` it does so as long as there are images of ours that no file was found for: it may be on
+    a disk, or in a directory, that was away.
 
     Without a memory of its own, only the collection can say which of the files it has already.
     ``gather_seconds``: for so long after ``compare`` files may come to rest that are planned
@@ -58,10 +60,12 @@ class Comparison:
         self._gather_seconds = gather_seconds
         self._awaits_listing = False
         self.gathers_until = 0.0
+        self.is_under_way = False
 
     def begin(self) -> None:
         """Wait for ``compare``."""
         self._awaits_listing = True
+        self.is_under_way = True
 
     def read_listing(self) -> Listing:
         """Read the collection's listing. Waits for the network, so it is not for the thread that
@@ -129,7 +133,7 @@ class Comparison:
     @property
     def wants_all(self) -> bool:
         """Must all that is new be planned together?"""
-        return self.remote is not None and bool(self.remote.unclaimed)
+        return self.is_under_way and self.remote is not None and bool(self.remote.unclaimed)
 
     def note(self, actions: Sequence[Action]) -> None:
         """These were planned: their images are spoken for."""
@@ -142,11 +146,13 @@ class Comparison:
             )
 
     def end(self, *, trust_state: bool) -> frozenset[str]:
-        """Plan without the listing from now on, if the state file knows what the collection holds.
-        Returns the images of ours that no file was found for."""
-        remote, self.remote = self.remote or Remote(), None
+        """The comparison is over, and what is new is planned as it comes, if the state file knows
+        what the collection holds. Returns the images of ours that no file was found for."""
+        unclaimed = self.remote.unclaimed if self.remote is not None else frozenset[str]()
+        self.remote = Remote(unclaimed) if unclaimed and trust_state else None
         self._awaits_listing = not trust_state
-        return remote.unclaimed
+        self.is_under_way = False
+        return unclaimed
 
 
 def _foreign(confirmed: Mapping[str, str], listed: Mapping[str, str]) -> dict[str, str]:

@@ -7,13 +7,12 @@ record may have come from are looked at too, whatever order the news arrived in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from snoopsync.errors import FileChanged, Refused
+from snoopsync.errors import FileChanged
 from snoopsync.folder import DirectoryCache, Folder
 from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
-from snoopsync.planner import Remote, World
-from snoopsync.protocol import ImageCollection
+from snoopsync.planner import World
 from snoopsync.state.images import State
 from snoopsync.workers import Workers
 
@@ -79,46 +78,6 @@ class Gatherer:
             hashes=scene.hashes,
             gone_for_good=gone_for_good,
         )
-
-    def with_remote(self, world: World, remote: Remote, collection: ImageCollection) -> World:
-        """The same world with what the collection holds: for files that may be new, which of its
-        unclaimed images they are, found by searching with their bytes. Raises
-        ``CollectionError``."""
-        new = [place for place in sorted(world.asked) if _is_open(world, place)]
-        if not new or not remote.unclaimed:
-            return replace(world, remote=remote)
-        scene = _Scene(dict(world.sights), hashes=dict(world.hashes))
-        changed = self._hash(scene, new)
-
-        def search(place: Place) -> list[str]:
-            return self._search(place, scene.hashes[place], remote.unclaimed, collection)
-
-        # One that can't be read can't be found either: sending it will say so, and why.
-        there = [place for place in new if place in scene.hashes]
-        matches = dict(zip(there, self._readers.map(search, there), strict=True))
-        return replace(
-            world,
-            asked=world.asked - changed,
-            hashes=scene.hashes,
-            remote=replace(remote, matches=matches),
-        )
-
-    def _search(
-        self, place: Place, sha256: bytes, unclaimed: frozenset[str], collection: ImageCollection
-    ) -> list[str]:
-        try:
-            with self._folders[place.folder].open(place.path) as file:
-                results = collection.search_images(file)["results"]
-        except (OSError, FileChanged, Refused):
-            return []
-        # Rank 0 is the same picture. Where the service also tells the content, the same bytes.
-        return [
-            match["id"]
-            for match in results
-            if match["rank"] == 0
-            and match["id"] in unclaimed
-            and match.get("sha256", sha256.hex()) == sha256.hex()
-        ]
 
     def _look(self, scene: _Scene, record: Record) -> Sight:
         """Is the record's file still at its place? One that a mount hides has not left it."""
@@ -224,7 +183,7 @@ def _homeless(scene: _Scene) -> list[Record]:
     ]
 
 
-def _is_open(scene: _Scene | World, place: Place) -> bool:
+def _is_open(scene: _Scene, place: Place) -> bool:
     """Is a file there that is not the one of the place's own record?"""
     sight, record = scene.sights[place], scene.records.get(place)
     if not isinstance(sight, File):

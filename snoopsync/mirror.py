@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from snoopsync.client.retrying import RetryingCollection
@@ -25,7 +25,19 @@ from snoopsync.errors import CollectionError
 from snoopsync.folder import DirectoryCache
 from snoopsync.gather import Gatherer
 from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
-from snoopsync.planner import Action, Adopt, Delete, Forget, Remote, Rename, plan, prune
+from snoopsync.planner import (
+    Action,
+    Adopt,
+    Delete,
+    Forget,
+    Remote,
+    Rename,
+    World,
+    newcomers,
+    plan,
+    prune,
+)
+from snoopsync.recognition import Recognizer
 from snoopsync.sender import Sender
 from snoopsync.settle import Settler
 from snoopsync.state.images import State
@@ -110,6 +122,7 @@ class Mirror:
             settings.owner, state, collection, senders, clock, 2 * settings.settle_seconds
         )
         self._wake = threading.Event()
+        self._recognizer = Recognizer(self._folders, collection, clock, make_workers, self.wake)
 
     # For what is around it.
 
@@ -180,6 +193,7 @@ class Mirror:
         ended after ``timeout_seconds``: they are abandoned, and sent again after the next start."""
         ended = self.sender.close(timeout_seconds)
         self._readers.close(timeout_seconds=0.1)
+        self._recognizer.close()
         for survey in self.surveys:
             survey.close()
         self._collection.tell_counts()
@@ -214,6 +228,7 @@ class Mirror:
         """Do what is due now."""
         self._look()
         self.look_again(self.sender.collect())
+        self._recognize()
         self._decide()
         self._send()
 
@@ -260,7 +275,7 @@ class Mirror:
 
     def _decide(self) -> None:
         at_rest, self._at_rest = self._at_rest, {}
-        if self._postponed and not (self.is_looking or self.comparison.is_gathering):
+        if self._postponed and not self._awaits_more:
             caches: dict[str, DirectoryCache] = {}
             at_rest |= {place: self._sight(place, caches) for place in self._postponed}
             self._postponed.clear()
@@ -276,7 +291,9 @@ class Mirror:
         # What is new may be what has gone from elsewhere, so the files come first.
         for batch in _batches(files, sys.maxsize if self.comparison.wants_all else _BATCH):
             self._plan(batch)
-        if gone:
+        if self._awaits_more:
+            self._postponed |= gone
+        elif gone:
             self._plan(gone)
 
     def _must_wait(self, place: Place, sight: Sight) -> bool:
@@ -286,23 +303,63 @@ class Mirror:
             return False
         record = self._state.record_at(place)
         if record is None:
-            return isinstance(sight, File) and self.comparison.is_gathering
+            return isinstance(sight, File) and not self._may_be_new
         if isinstance(sight, File) and sight.fingerprint.inode == record.seen.inode:
             return False
-        return self.is_looking or self.comparison.is_gathering
+        return self._awaits_more
+
+    @property
+    def _may_be_new(self) -> bool:
+        """Can it be said of a file that it is new?"""
+        return not self.comparison.is_gathering and self._recognizer.may_ask
+
+    @property
+    def _awaits_more(self) -> bool:
+        """Is there more to be known, of the disk or of the collection?"""
+        return self.is_looking or not self._may_be_new
 
     def _plan(self, sights: Mapping[Place, Sight]) -> None:
         gone = frozenset(place for place, sight in sights.items() if isinstance(sight, Gone))
         world = self._gatherer.gather(sights, gone, self._arriving)
-        if self.comparison.remote is not None:
-            try:
-                world = self._gatherer.with_remote(world, self.comparison.remote, self._collection)
-            except CollectionError as error:
-                self.sender.meet(error)
-                self._postponed.update(sights)
-                return
         self.look_again(frozenset(sights) - world.asked)
+        if self.comparison.remote is not None:
+            world = self._with_remote(world, self.comparison.remote)
         self._carry_out(plan(world))
+
+    def _with_remote(self, world: World, remote: Remote) -> World:
+        """The same world with what the collection holds. Files that may be images of it already,
+        and have not been searched for, are not decided on now."""
+        if not remote.unclaimed:
+            return replace(world, remote=remote)
+        found, unknown = {}, {}
+        for place in newcomers(world):
+            sight = world.sights[place]
+            assert isinstance(sight, File)
+            known = self._recognizer.known(place, sight)
+            if known is None:
+                unknown[place] = sight
+            else:
+                found[place] = known
+        if unknown:
+            self._postponed |= unknown
+            if self._recognizer.may_ask:
+                self._recognizer.ask(unknown)
+        hashes = {place: known.sha256 for place, known in found.items() if known.sha256}
+        matches = {place: known.image_ids for place, known in found.items()}
+        return replace(
+            world,
+            asked=world.asked - unknown.keys(),
+            hashes={**world.hashes, **hashes},
+            remote=replace(remote, matches=matches),
+        )
+
+    def _recognize(self) -> None:
+        """Take what the searches have brought that were asked for in planning."""
+        try:
+            self.look_again(self._recognizer.collect())
+        except CollectionError as error:
+            if error.concerns_all or self.comparison.is_under_way:
+                self.sender.meet(error)
 
     def _arriving(self) -> dict[int, tuple[Place, File]]:
         unsettled = ((place, seen) for place, seen in self._settler.waiting() if seen is not None)

@@ -162,20 +162,35 @@ def plan(world: World) -> list[Action]:
     ]
     for place, moved in sorted(moved_to.items()):
         actions += _keep_moved(world, moved, place)
-    new_places = []
     deletions: list[Action] = []
     for place in sorted(world.asked):
         sight = world.sights[place]
         record = None if place in moved_from else world.records.get(place)
-        if isinstance(sight, File):
-            if record is not None and place not in moved_to:
-                actions += _keep(world, record, sight)
-            elif place not in moved_to:
-                new_places.append(place)
-        elif isinstance(sight, Gone) and record is not None and place in world.gone_for_good:
+        if record is None:
+            continue
+        if isinstance(sight, File) and place not in moved_to:
+            actions += _keep(world, record, sight)
+        elif isinstance(sight, Gone) and place in world.gone_for_good:
             deletions.append(_remove(world, record))
-    actions += _settle_new(world, new_places)
+    actions += _settle_new(world, _new_places(world, moves))
     return actions + deletions
+
+
+def newcomers(world: World) -> list[Place]:
+    """The files that no record has come to: rule 5 is theirs, and ``matches`` decides it."""
+    return _new_places(world, _find_moves(world))
+
+
+def _new_places(world: World, moves: Mapping[Record, Place]) -> list[Place]:
+    moved_to = set(moves.values())
+    moved_from = {record.place for record in moves}
+    return [
+        place
+        for place in sorted(world.asked)
+        if isinstance(world.sights[place], File)
+        and place not in moved_to
+        and (place in moved_from or place not in world.records)
+    ]
 
 
 def prune(unwanted: Iterable[Record], remote: Remote) -> list[Delete]:

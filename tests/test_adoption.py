@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +15,9 @@ import pytest
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.protocol import ImageCollection
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.faults import answers
+from snoopsync.workers import Workers
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
+from tests.faults import Fault, Hang, answers
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 from tests.world import ServedWorld, Shelf, World, fake_picture
@@ -317,3 +319,103 @@ def test_a_collection_that_fails_in_the_midst_of_it_loses_no_id(world: World) ->
         live.rest()
     assert ids(world) == {"z.jpg": before["a.jpg"], "b.jpg": before["b.jpg"]}
     assert world.remote.changes() == []
+
+
+def search_for(data: bytes, fault: Fault) -> Callable[[Seen], Fault | None]:
+    """A service whose search for these bytes, and for nothing else, has this fault."""
+    digest = hashlib.sha256(data).hexdigest()
+    return lambda seen: fault if "/search" in seen.path and seen.sha256 == digest else None
+
+
+def test_a_directory_that_was_away_when_the_state_was_lost_finds_its_images_again(
+    world: World,
+) -> None:
+    before = mirror(world, {"a.jpg": A, "album/b.jpg": B, "album/c.jpg": C})
+    world.disk.rename("album/b.jpg", "album/z.jpg")  # its ID is not that of its place
+    world.resync()
+    world.remote.forget_requests()
+    world.lose_state()
+    away = world.base / "away"
+    (world.disk.root / "album").rename(away)
+    with world.running() as live:
+        live.rest()
+        away.rename(world.disk.root / "elsewhere")
+        live.settle()
+    assert ids(world) == {
+        "a.jpg": before["a.jpg"],
+        "elsewhere/z.jpg": before["album/b.jpg"],
+        "elsewhere/c.jpg": before["album/c.jpg"],
+    }
+    assert world.remote.changes() == []
+
+
+def test_what_is_new_is_added_beside_images_that_no_file_was_found_for(world: World) -> None:
+    mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    world.disk.remove("a.jpg")
+    with world.running() as live:
+        live.rest()
+        world.disk.write("new.jpg", C)
+        live.settle()
+        world.remote.forget_requests()
+        world.disk.rename("new.jpg", "renamed.jpg")
+        live.settle()
+    assert world.remote.server.requests == []  # a rename sends nothing, not even a search
+    assert world.mirrored() == world.on_disk()
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_picture_that_can_not_be_searched_for_holds_up_nothing(world: World, others: int) -> None:
+    before = mirror(
+        world, {"bad.jpg": A} | {f"{n}.jpg": fake_picture(10 + n) for n in range(others)}
+    )
+    world.lose_state()
+    world.remote.server.fault_for = search_for(A, answers(500))
+    report = world.resync()
+    assert (report.trouble, report.summary.adopted) == (None, others)
+    assert ids(world) == before  # at its place, it is its place's image
+    world.check_mirrored()
+
+
+def test_while_it_searches_it_goes_on(tmp_path: Path) -> None:
+    with ServedWorld(tmp_path) as world:
+        mirror(world, {"a.jpg": A, "b.jpg": B})
+        world.lose_state()
+        world.disk.remove("b.jpg")
+        world.make_workers = Workers
+        with world.running() as live:
+            live.rest()
+            hang = Hang()
+            world.remote.server.fault_for = search_for(C, hang)
+            world.disk.write("new.jpg", C)
+            live.scan()
+            live.until(hang.reached.is_set)
+            world.disk.write("a.jpg", D)
+            live.scan()
+            live.until(lambda: world.remote.holds(D))  # in the midst of the search
+            assert not world.remote.holds(C)
+            hang.release()
+            live.until(lambda: world.remote.holds(C))
+            live.rest()
+
+
+def test_a_service_that_can_not_search_any_more_keeps_new_files_waiting_and_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror(world, {"a.jpg": A, "b.jpg": B})
+    world.lose_state()
+    world.disk.remove("b.jpg")
+    with world.running() as live:
+        live.rest()
+        world.remote.server.fault_for = lambda seen: (
+            answers(500) if "/search" in seen.path else None
+        )
+        world.disk.write("new.jpg", C)
+        world.disk.write("a.jpg", D)
+        live.scan()
+        live.until(lambda: world.remote.holds(D))
+        assert not world.remote.holds(C)
+        live.until(lambda: "can't search" in caplog.text)
+        world.remote.server.fault_for = lambda seen: None
+        live.until(lambda: world.remote.holds(C))
+        live.rest()

@@ -15,11 +15,11 @@ from snoopsync.disk import Disk
 from snoopsync.folder import Folder
 from snoopsync.gather import Gatherer
 from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
-from snoopsync.planner import Add, Remote, World
+from snoopsync.planner import Add, World
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database
 from snoopsync.state.images import Sent, State
-from tests.world import DiskFolder, InlineWorkers, Shelf, fake_picture
+from tests.world import DiskFolder, InlineWorkers, fake_picture
 
 A, B, C = (fake_picture(number) for number in range(3))
 
@@ -187,42 +187,3 @@ def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
     scene.disk.remove("disk/a.jpg")
     assert isinstance(scene.sight("disk/a.jpg"), Gone)
     assert isinstance(scene.gather("disk/a.jpg").sights[at("disk/a.jpg")], Unclear)
-
-
-# With the collection's listing.
-
-
-def test_files_that_may_be_new_are_searched_for(scene: Scene) -> None:
-    shelf = Shelf()
-    for name, data in (("known.jpg", A), ("replaced.jpg", B)):
-        scene.disk.write(name, data)
-        scene.know(name)
-    scene.disk.replace("replaced.jpg", C)
-    scene.disk.write("new.jpg", C)
-    for image_id in ("tester.one", "tester.two", "somebody.else"):
-        with (scene.disk.root / "new.jpg").open("rb") as file:
-            shelf.add_image(file, image_id)
-    remote = Remote(unclaimed=frozenset(["tester.one", "tester.two"]))
-    world = scene.gather("known.jpg", "replaced.jpg", "new.jpg")
-    world = scene.gatherer.with_remote(world, remote, shelf)
-    assert world.remote is not None
-    assert world.remote.matches == {
-        at("new.jpg"): ["tester.one", "tester.two"],
-        at("replaced.jpg"): ["tester.one", "tester.two"],
-    }
-
-
-def test_without_unclaimed_images_nothing_is_searched_for(scene: Scene) -> None:
-    scene.disk.write("new.jpg", A)
-    world = scene.gatherer.with_remote(scene.gather("new.jpg"), Remote(), Shelf())
-    assert world.remote is not None
-    assert world.remote.matches == {}
-    assert scene.edge.opened == []
-
-
-def test_a_search_that_is_refused_matches_nothing(scene: Scene) -> None:
-    scene.disk.write("new.jpg", b"no picture")
-    remote = Remote(unclaimed=frozenset(["tester.one"]))
-    world = scene.gatherer.with_remote(scene.gather("new.jpg"), remote, Shelf())
-    assert world.remote is not None
-    assert world.remote.matches == {at("new.jpg"): []}

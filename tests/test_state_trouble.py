@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.control import ask
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.schema import STEPS
 from tests.pictures import encode, photo
@@ -248,6 +249,42 @@ def test_a_service_whose_state_file_is_damaged_under_it_starts_over(mirrored: Mi
         assert service.end() == 0
     assert not any("Traceback" in line for line in service.lines)
     mirrored.must_be_as_before()
+
+
+def test_damage_that_a_command_meets_is_told_to_it_and_healed_by_the_service(
+    mirrored: Mirrored,
+) -> None:
+    mirrored.restore()
+    home = mirrored.home
+    dismissal = {"command": "dismiss", "a": "tests.a", "b": "tests.b"}
+    with home.running() as service:
+        begun = len(service.lines)
+        # While nothing happens in the folder, only what a command asks for reads this table.
+        overwrite_table(home.state, "pair")
+        (answer,) = ask(home.state, dismissal)
+        assert f"{home.state} is damaged" in answer["error"]
+        assert answer["exit_code"] == 1
+        service.line_with("is damaged", after=begun)
+        service.line_with("in order:", after=begun)
+        until(home.is_in_sync)
+        assert list(ask(home.state, dismissal)) == [{"result": {"known": False}}]
+        assert service.end() == 0
+    assert not any("Traceback" in line for line in service.lines)
+    mirrored.must_be_as_before()
+
+
+def overwrite_table(state: Path, name: str) -> None:
+    """Damage the file where this table begins, while a service has it open."""
+    with closing(sqlite3.connect(state, isolation_level=None)) as database:
+        # After a change by somebody else, no page that was read before is taken for what it was.
+        database.execute("UPDATE fact SET value = value")
+        checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+        until(lambda: database.execute(checkpoint).fetchone()[0] == 0)
+        root = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (page,) = database.execute(root, (name,)).fetchone()
+    with state.open("r+b") as file:
+        file.seek(PAGE * (page - 1))
+        file.write(b"x" * PAGE)
 
 
 # A newer version.

@@ -24,6 +24,7 @@ from typing import Any
 from snoopsync.assembly import (
     Assembly,
     assembled,
+    embedded_path,
     open_state,
     opened_collection,
     set_aside,
@@ -34,14 +35,16 @@ from snoopsync.errors import (
     CollectionError,
     StateDamaged,
     StateFull,
+    StateReadOnly,
     StateReplaced,
     Stopped,
     Unauthorized,
+    Unwritable,
 )
-from snoopsync.exits import Exit
+from snoopsync.exits import exit_code
+from snoopsync.obstacles import obstacle
 from snoopsync.questions import Account, Questions
 from snoopsync.resync import Show, resync
-from snoopsync.state.database import obstacle
 from snoopsync.state.lock import locked
 from snoopsync.survey import Survey
 from snoopsync.version import __version__
@@ -63,11 +66,11 @@ _SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
 
 _WATCHER_CHECK_SECONDS = 1.0
 
-#: How long to wait, and at most after many times, until a state file whose disk was full is tried
-#: again; and how often to look for room after that.
-_FULL_AGAIN_SECONDS = 2.0
-_FULL_AGAIN_AT_MOST_SECONDS = 300.0
-_LOOK_FOR_ROOM_SECONDS = 1.0
+#: How long to wait, and at most after many times, until a file whose disk was full or read-only is
+#: tried again; and how often to look whether it can be, after that.
+_UNWRITABLE_AGAIN_SECONDS = 2.0
+_UNWRITABLE_AGAIN_AT_MOST_SECONDS = 300.0
+_LOOK_AGAIN_SECONDS = 1.0
 
 #: The numbers of the signals that came.
 Signals = list[int]
@@ -309,27 +312,34 @@ def run_service(config: Config, showing: Showing) -> None:
     on. Raises ``StateLocked`` if a service runs already, ``StateError`` if the state file can't be
     used.
 
-    When the state file turns out to be damaged, was replaced, or can't grow, all starts over with
-    what is there then: only what was written down is known for sure.
+    When the state file turns out to be damaged, was replaced, or can't be written, all starts over
+    with what is there then: only what was written down is known for sure.
     """
-    pause_seconds = _FULL_AGAIN_SECONDS
+    pause_seconds = _UNWRITABLE_AGAIN_SECONDS
     is_healed = False
     with _signals() as signals:
         while not signals:
-            with locked(config.state):
-                try:
-                    _serve(config, showing, signals)
-                    break
-                except StateReplaced as error:
-                    log.warning("%s: starting over", error)
-                except StateDamaged as error:
-                    if is_healed:
-                        raise  # the disk, or the memory; whoever starts services may try again
-                    is_healed = True
-                    set_aside(config.state, error)
-                except StateFull as error:
-                    _wait_for_room(config, error, pause_seconds, signals)
-                    pause_seconds = min(2 * pause_seconds, _FULL_AGAIN_AT_MOST_SECONDS)
+            try:
+                with locked(config.state):
+                    try:
+                        _serve(config, showing, signals)
+                        break
+                    except StateReplaced as error:
+                        log.warning("%s: starting over", error)
+                        continue
+                    except StateDamaged as error:
+                        if is_healed:
+                            raise  # the disk, or the memory; whoever starts services may try again
+                        is_healed = True
+                        set_aside(config.state, error)
+                        continue
+                    except (StateFull, Unwritable) as error:
+                        _wait_until_writable(config, error, pause_seconds, signals)
+            except StateReadOnly as error:
+                # Without the lock: no file may be open on a file system that has to be repaired,
+                # and there nobody else can take it.
+                _wait_until_writable(config, error, pause_seconds, signals)
+            pause_seconds = min(2 * pause_seconds, _UNWRITABLE_AGAIN_AT_MOST_SECONDS)
         log.info("stopped")
 
 
@@ -359,21 +369,28 @@ def _serve(config: Config, showing: Showing, signals: Signals) -> None:
         Service(assembly, watcher, stop, ends, database.require_in_place).run(showing)
 
 
-def _wait_for_room(
-    config: Config, error: StateFull, pause_seconds: float, signals: Signals
+def _wait_until_writable(
+    config: Config,
+    error: StateFull | StateReadOnly | Unwritable,
+    pause_seconds: float,
+    signals: Signals,
 ) -> None:
-    """Wait until the state file can be written again, or for a signal. Commands are told why."""
+    """Wait until the file can be written again that the error is about, or for a signal. Commands
+    are told why."""
     log.error("%s; nothing is mirrored until then", error)
-    message: Message = {"error": str(error), "exit_code": Exit.BUG}
+    path = embedded_path(config.state) if isinstance(error, Unwritable) else config.state
+    message: Message = {"error": str(error), "exit_code": exit_code(error)}
     with ExitStack() as stack:
         ends = stack.enter_context(_ends(signals))
         with suppress(OSError):
             stack.enter_context(ControlServer(config.state, lambda _question: iter([message])))
         not_before = time.monotonic() + pause_seconds
         while not signals:
-            ends.wait(_LOOK_FOR_ROOM_SECONDS)
-            if time.monotonic() >= not_before and obstacle(config.state) is None:
-                log.info("there is room for %s again: starting over", config.state)
+            ends.wait(_LOOK_AGAIN_SECONDS)
+            # A file system that has to be repaired is away for a while, and its mount point empty.
+            is_there = path.exists() or not isinstance(error, StateReadOnly)
+            if time.monotonic() >= not_before and is_there and obstacle(path, trying=True) is None:
+                log.info("%s can be written again: starting over", path)
                 return
 
 

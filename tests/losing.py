@@ -109,9 +109,9 @@ class Playground:
         until(lambda: self.folder_state() == "missing", DEADLINE_SECONDS)
         self.home.ok("approve", "pictures")
 
-    def mount(self, path: Path, *options: str) -> None:
+    def mount(self, path: Path, *options: str | Path) -> None:
         """Mount there, until ``unmount`` or the end. Skips the test if that isn't allowed."""
-        command = ["mount", *options, str(path)]
+        command = ["mount", *options, path]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")

@@ -222,8 +222,9 @@ class RetryingCollection:
                     others_pass = True
                 result = call.send()
             except CollectionError as error:
-                call.was_down = _is_down(error)
-                if call.was_down:
+                is_down = _is_down(error)
+                call.was_down = is_down and not error.concerns_all
+                if is_down:
                     if not others_pass:
                         self._gate.failed(error, sent)
                 else:
@@ -260,7 +261,9 @@ class _Call(Generic[T]):
         try:
             return self._send(self._again)
         except CollectionError as error:
-            self.failures += 1
+            # What would fail with every other call too is no failure of this one, however often.
+            if not error.concerns_all:
+                self.failures += 1
             # Any answer can come after the deed; only without a connection there was none.
             self._again = self._again or not isinstance(error, NotConnected)
             raise
@@ -273,7 +276,7 @@ def _may_pass(error: BaseException) -> bool:
 def _is_down(error: CollectionError) -> bool:
     """Is it the service that has failed, and not only this request?"""
     if isinstance(error, Unavailable):
-        return error.status in _DOWN or error.retry_after is not None
+        return error.status in _DOWN or error.retry_after is not None or error.concerns_all
     return isinstance(error, Unreachable)
 
 

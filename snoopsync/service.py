@@ -120,7 +120,7 @@ class Service:
         require_state: Callable[[], None] = lambda: None,
     ) -> None:
         """It stops at the first of ``ends``. ``stop`` is set then, which all have that wait.
-        ``require_state`` raises ``StateReplaced`` when the state file is not the one in use."""
+        ``require_state`` raises ``StateReplaced`` when state file or lock are not those in use."""
         self._assembly = assembly
         self._watcher = watcher
         self._stop = stop
@@ -316,9 +316,9 @@ def run_service(config: Config, showing: Showing) -> None:
     is_healed = False
     with _signals() as signals:
         while not signals:
-            with locked(config.state):
+            with locked(config.state) as require_lock:
                 try:
-                    _serve(config, showing, signals)
+                    _serve(config, showing, signals, require_lock)
                     break
                 except StateReplaced as error:
                     log.warning("%s: starting over", error)
@@ -333,7 +333,9 @@ def run_service(config: Config, showing: Showing) -> None:
         log.info("stopped")
 
 
-def _serve(config: Config, showing: Showing, signals: Signals) -> None:
+def _serve(
+    config: Config, showing: Showing, signals: Signals, require_lock: Callable[[], None]
+) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
         ends = stack.enter_context(_ends(signals))
@@ -356,7 +358,12 @@ def _serve(config: Config, showing: Showing, signals: Signals) -> None:
         count = len(config.folders)
         folders = "1 folder" if count == 1 else f"{count} folders"
         log.info("snoopsync %s: %s into %s", __version__, folders, collection_name(config))
-        Service(assembly, watcher, stop, ends, database.require_in_place).run(showing)
+
+        def require_state() -> None:
+            database.require_in_place()
+            require_lock()
+
+        Service(assembly, watcher, stop, ends, require_state).run(showing)
 
 
 def _wait_for_room(

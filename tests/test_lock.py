@@ -120,7 +120,9 @@ def test_a_path_that_cannot_be_used_is_an_error_for_people(tmp_path: Path) -> No
 
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(state: Path) -> None:
     with locked(state):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+        )
     try:
         assert holder(state) is None
     finally:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snoopsync.errors import StateError, StateLocked
+from snoopsync.errors import StateError, StateLocked, StateReplaced
 
 _TRIES = 5
 _TRY_AGAIN_SECONDS = 0.02
@@ -21,8 +21,11 @@ def lock_path(state: Path) -> Path:
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """Hold the state file's lock. Raises ``StateLocked`` if another process does."""
+def locked(state: Path) -> Iterator[Callable[[], None]]:
+    """Hold the state file's lock. Raises ``StateLocked`` if another process does.
+
+    Gives a function that raises ``StateReplaced`` once the lock's file was removed, by a person who
+    took it for left over: the next one to ask would get a lock of its own."""
     path = lock_path(state)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,7 +39,7 @@ def locked(state: Path) -> Iterator[None]:
                 f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
             )
         _sign(path, descriptor)
-        yield
+        yield lambda: _require_in_place(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -49,6 +52,15 @@ def _sign(path: Path, descriptor: int) -> None:
         os.ftruncate(descriptor, len(text))
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from None
+
+
+def _require_in_place(path: Path, descriptor: int) -> None:
+    try:
+        is_ours = os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        raise StateReplaced(f"{path} was deleted or replaced while it was in use")
 
 
 def _take(descriptor: int) -> bool:

@@ -47,12 +47,14 @@ COMMAND_PATIENCE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts, put together."""
+    """The parts, put together. ``searched`` is the collection as it is searched for duplicates,
+    whose failures are nobody else's."""
 
     config: Config
     state: State
     pairs: Pairs
     collection: RetryingCollection
+    searched: RetryingCollection
     clock: Clock
     surveys: tuple[Survey, ...]
     mirror: Mirror
@@ -148,6 +150,14 @@ def assembled(
     state = State(database)
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
     coat = RetryingCollection(collection, stop=stop, policy=policy, clock=edges.outage_clock)
+    searched = RetryingCollection(
+        collection,
+        stop=stop,
+        policy=policy,
+        clock=edges.outage_clock,
+        service="the collection's search",
+        behind=coat,
+    )
     surveys = surveys_of(config, state, watcher, only, edges.disk)
     settings = Settings(
         owner=config.collection.owner,
@@ -172,9 +182,10 @@ def assembled(
         else announce_to_file(config.duplicates.log)
     )
     alerter = Alerter(
-        coat, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
+        searched, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
     )
-    yield Assembly(config, state, pairs, coat, edges.clock, surveys, mirror, alerter)
+    yield Assembly(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter)
+    searched.tell_counts()
 
 
 def surveys_of(

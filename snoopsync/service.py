@@ -252,7 +252,8 @@ class Service:
             is_proven = all(survey.watch.proven for survey in self._assembly.surveys)
             self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
         self._questions.attend()
-        mirror, outage = self._assembly.mirror, self._assembly.collection.outage
+        mirror = self._assembly.mirror
+        outage = self._assembly.collection.outage or self._assembly.searched.outage
         search_error = self._search_error
         if isinstance(search_error, Unauthorized):
             if mirror.trouble is None:

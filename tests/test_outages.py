@@ -29,7 +29,7 @@ from snoopsync.state.pairs import Pairs
 from snoopsync.status import read_status
 from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
-from tests.faults import Fault, Lost, Reply, answers, reset_before
+from tests.faults import Fault, Hang, Lost, Reply, answers, reset_before
 from tests.process import until
 from tests.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
 
@@ -186,6 +186,63 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         live.rest()
         assert live.assembly.collection.outage is None
     world.check_mirrored()
+
+
+# Searches that fail.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [answers(503, Retry_After="600"), answers(429, Retry_After="600"), reset_before(), None],
+    ids=["later", "too many", "reset", "hangs"],
+)
+def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
+    world: World, caplog: pytest.LogCaptureFixture, fault: Fault | None
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+    hang = Hang()
+    begun = threading.Event()
+
+    def fails(seen: Seen) -> Fault | None:
+        if "/search/" not in seen.path:
+            return None
+        begun.set()
+        return fault or hang
+
+    world.remote.server.fault_for = fails
+    with as_service(world) as live, searching(live):
+        world.disk.write("0.jpg", fake_picture(0))
+        live.settle()
+        assert begun.wait(DEADLINE_SECONDS)
+        if fault is not None:
+            until(lambda: live.assembly.searched.outage is not None)
+        for number in range(1, 10):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+            live.settle()
+        world.check_mirrored()
+        assert not any("the collection is down" in message for message in caplog.messages)
+        world.remote.server.fault_for = lambda seen: None
+        hang.release()
+        until(lambda: not searches_due(world))
+
+
+def test_a_search_waits_while_the_collection_is_down_and_asks_nothing(world: World) -> None:
+    down = Down()
+    world.remote.server.fault_for = down.fault_for
+    with as_service(world) as live:
+        world.disk.write("a.jpg", fake_picture(1))
+        live.settle()
+        down.reply = OUTAGES["503"]
+        world.disk.write("b.jpg", fake_picture(2))
+        live.scan()
+        live.until(lambda: live.assembly.collection.outage is not None)
+        world.remote.forget_requests()
+        with searching(live):
+            step_for(live, 60.0)
+            assert not [seen for seen in world.remote.server.requests if "/search/" in seen.path]
+            down.reply = None
+            live.rest()
+            until(lambda: not searches_due(world))
 
 
 # Retry-After.

@@ -387,6 +387,30 @@ def searches_due(world: World) -> int:
         return len(Pairs(database).due(1))
 
 
+def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def in_turns(seen: Seen) -> Fault | None:
+        nonlocal asked
+        asked += "/search/" in seen.path
+        return answers(400) if "/search/" in seen.path and asked % 2 else None
+
+    with serving(world, monkeypatch) as watcher:
+        until(lambda: the_service_says(world, Exit.OK))
+        world.remote.server.fault_for = in_turns
+        for number in range(20):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+            watcher.told["photos"].tell(f"{number}.jpg")
+            wanted = 2 * (number + 1)
+            until(lambda: asked == wanted and not searches_due(world))  # noqa: B023 - at once
+    said = [message for message in caplog.messages if "search for duplicates" in message]
+    assert [message for message in said if "failed" in message] == said[:-1]
+    assert len(said) - 1 + int(said[-1].rpartition("(")[2].split()[0]) == 20
+    assert len(said) < 10
+
+
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """From the moment that the keys are refused until all is in order again."""
     server = world.remote.server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -47,12 +47,14 @@ COMMAND_PATIENCE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts, put together."""
+    """The parts, put together. ``searched`` is the collection as it is searched for duplicates,
+    whose failures are nobody else's."""
 
     config: Config
     state: State
     pairs: Pairs
     collection: RetryingCollection
+    searched: RetryingCollection
     clock: Clock
     surveys: tuple[Survey, ...]
     mirror: Mirror
@@ -150,6 +152,14 @@ def assembled(
     state = State(database) if before is None else before.state
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
     coat = RetryingCollection(collection, stop=stop, policy=policy, clock=edges.outage_clock)
+    searched = RetryingCollection(
+        collection,
+        stop=stop,
+        policy=policy,
+        clock=edges.outage_clock,
+        service="the collection's search",
+        behind=coat,
+    )
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
@@ -167,6 +177,7 @@ def assembled(
         state,
         DeletionGuard(sync.hold_deletes_over, state),
         coat,
+        searched,
         clock=edges.clock,
         make_workers=edges.make_workers,
     )
@@ -177,11 +188,12 @@ def assembled(
         else announce_to_file(config.duplicates.log)
     )
     alerter = Alerter(
-        coat, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
+        searched, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
     )
     if before is not None:
         mirror.take_over(before.mirror)
-    yield Assembly(config, state, pairs, coat, edges.clock, surveys, mirror, alerter)
+    yield Assembly(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter)
+    searched.tell_counts()
 
 
 def surveys_of(

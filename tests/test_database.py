@@ -140,6 +140,34 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
         assert State(database).fact("a") == "1"
 
 
+def test_a_copy_of_a_file_that_nobody_uses_makes_no_file_beside_it(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+    before = sorted(path.parent.iterdir())
+    with closing(Database.scratch(path, proven=True)) as copy:
+        assert State(copy).fact("a") == "1"
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+
+    class Disturbed(Database):
+        def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
+            connection = super()._connect(readonly, at_rest)
+            if at_rest:
+                others.append(Database(self.path))
+                State(others[-1]).set_fact("a", "2")
+            return connection
+
+    others: list[Database] = []
+    with closing(Disturbed.scratch(path)) as copy:
+        assert State(copy).fact("a") == "2"
+    [other] = others
+    other.close()
+
+
 def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
     with closing(Database.scratch(path)) as copy:
         assert State(copy).folders.rows() == []

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.file import find_config, load_config, render_config
+from snoopsync.config.file import find_config, load_config, render_config, service_state
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -443,6 +443,31 @@ def test_the_users_configuration_is_in_the_users_directory(
     path.parent.mkdir()
     path.touch()
     assert find_config(None, {}) == path
+
+
+# --- where the state is
+
+
+def test_the_state_of_a_service_is_in_the_directory_that_systemd_made(home: Home) -> None:
+    environ = {"STATE_DIRECTORY": f"{home.path}/first:{home.path}/second"}
+    home.config.write_text(FOLDERS)
+    assert load_config(home.config, environ).state == home.path / "first/state.sqlite3"
+    home.config.write_text(FOLDERS + "state: x.sqlite3\n")
+    assert load_config(home.config, environ).state == home.path / "x.sqlite3"
+
+
+def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
+    tmp_path: Path,
+) -> None:
+    system, own, directory = (tmp_path / name for name in ("system", "own", "lib"))
+
+    def state(source: Path) -> Path | None:
+        return service_state(source, {}, system_path=system, system_directory=directory)
+
+    assert state(system) is None
+    directory.symlink_to("private/of-its-own-user")  # as systemd has it, closed to others
+    assert state(system) == directory / "state.sqlite3"
+    assert state(own) is None
 
 
 # --- without a file

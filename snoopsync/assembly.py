@@ -141,15 +141,20 @@ def assembled(
     only: Container[str] | None = None,
     rehearsal: bool = False,
     edges: Edges | None = None,
+    before: Assembly | None = None,
 ) -> Iterator[Assembly]:
     """Put the parts together. Without a ``watcher`` the folders are only scanned, ``only`` those
-    named there. What is given here stays the caller's to close."""
+    named there. What is given here stays the caller's to close. ``before``: go on where these
+    parts, for the same collection and the same ``database`` and ``watcher``, have ended."""
     sync = config.sync
     edges = edges or Edges()
-    state = State(database)
+    state = State(database) if before is None else before.state
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
     coat = RetryingCollection(collection, stop=stop, policy=policy, clock=edges.outage_clock)
-    surveys = surveys_of(config, state, watcher, only, edges.disk)
+    kept = _kept(config, before)
+    if before is not None:
+        _let_go(before, kept, watcher)
+    surveys = surveys_of(config, state, watcher, only, edges.disk, kept)
     settings = Settings(
         owner=config.collection.owner,
         settle_seconds=0.0 if rehearsal else sync.settle_seconds,
@@ -175,6 +180,8 @@ def assembled(
     alerter = Alerter(
         coat, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
     )
+    if before is not None:
+        mirror.take_over(before.mirror)
     yield Assembly(config, state, pairs, coat, edges.clock, surveys, mirror, alerter)
 
 
@@ -184,8 +191,11 @@ def surveys_of(
     watcher: Watcher | None = None,
     only: Container[str] | None = None,
     disk: Disk | None = None,
+    kept: Mapping[str, Survey] | None = None,
 ) -> tuple[Survey, ...]:
-    """The configured folders, written into the state file, each with its survey."""
+    """The configured folders, written into the state file, each with its survey; ``kept`` are those
+    that there are already."""
+    kept = kept or {}
     register_folders(config, state)
     owner = config.collection.owner
     others = state.forget_others(owner)
@@ -198,18 +208,49 @@ def surveys_of(
             owner,
         )
     rows = {row.name: row for row in state.folders.rows()}
+    for folder in config.folders:
+        if folder.name in kept:
+            kept[folder.name].resume(_pace(config, folder))
     return tuple(
-        _survey(
+        kept.get(folder.name)
+        or _survey(
             folder,
             rows[folder.name],
             state,
             disk or Disk(),
-            config.sync.rescan_interval_seconds,
+            _pace(config, folder),
             watcher,
             dormant=only is not None and folder.name not in only,
         )
         for folder in config.folders
     )
+
+
+def _kept(config: Config, before: Assembly | None) -> dict[str, Survey]:
+    """The surveys of the folders that are configured as before, by name."""
+    if before is None:
+        return {}
+    earlier = {folder.name: folder for folder in before.config.folders}
+    kept = {
+        folder.name
+        for folder in config.folders
+        if folder.name in earlier and _is_same_folder(folder, earlier[folder.name])
+    }
+    return {each.folder.name: each for each in before.surveys if each.folder.name in kept}
+
+
+def _is_same_folder(folder: FolderConfig, other: FolderConfig) -> bool:
+    return folder == replace(other, poll_interval_seconds=folder.poll_interval_seconds)
+
+
+def _let_go(before: Assembly, kept: Container[str], watcher: Watcher | None) -> None:
+    for survey in before.surveys:
+        if survey.folder.name not in kept and watcher is not None:
+            watcher.unwatch(survey.folder.name)
+
+
+def _pace(config: Config, folder: FolderConfig) -> Pace:
+    return Pace(config.sync.rescan_interval_seconds, folder.poll_interval_seconds)
 
 
 def register_folders(config: Config, state: State) -> None:
@@ -261,7 +302,7 @@ def _survey(
     row: FolderRow,
     state: State,
     disk: Disk,
-    rescan_seconds: float,
+    pace: Pace,
     watcher: Watcher | None,
     *,
     dormant: bool,
@@ -272,5 +313,4 @@ def _survey(
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)
-    pace = Pace(rescan_seconds, config.poll_interval_seconds)
     return Survey(folder, watch, state, row, pace, dormant=dormant)

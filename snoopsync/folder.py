@@ -50,7 +50,8 @@ class Listing(NamedTuple):
 
 class Folder:
     """One folder on the disk. ``identity`` is the directory that it is known to be; while it is
-    ``None`` (not armed), or while the disk shows another one, nothing in it is gone."""
+    ``None`` (not armed), or while the disk shows another one, nothing in it is gone. ``bytes_read``
+    grows with every read of its files."""
 
     def __init__(
         self, name: str, path: bytes, selection: Selection, disk: Disk | None = None
@@ -59,6 +60,7 @@ class Folder:
         self.path = path
         self.selection = selection
         self.identity: Identity | None = None
+        self.bytes_read = 0
         self._disk = disk or Disk()
 
     def identify(self) -> Identity:
@@ -162,7 +164,11 @@ class Folder:
 
     def open(self, path: bytes) -> SteadyFile:
         """Open a file to be sent. Raises ``OSError``."""
-        return SteadyFile(self._disk, self.absolute(path))
+        return SteadyFile(self._disk, self.absolute(path), self._count)
+
+    def _count(self, size: int) -> None:
+        # Two threads at once may lose one of their counts: that it grows is what matters.
+        self.bytes_read += size
 
     def _nearest_directory(self, path: bytes, submount: bool) -> Sight:
         directory, sight = self._nearest(path, {})

@@ -116,15 +116,18 @@ def configure(config: LogConfig, *, verbosity: int, environ: Mapping[str, str]) 
     """
     levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
     level = levels.index(logging.getLevelNamesMapping()[config.level.upper()])
+    handlers: list[logging.Handler] = [_formatted(StderrHandler(), _stderr_format(config, environ))]
+    if config.file is not None:
+        handlers.append(_formatted(_opened(config.file), _file_format(config)))
+    # Only now, so that a file that can't be opened leaves everything as it was.
     logger = logging.getLogger("snoopsync")
     logger.setLevel(levels[max(0, min(len(levels) - 1, level - verbosity))])
     logger.propagate = False
     for old in list(logger.handlers):
         logger.removeHandler(old)
         old.close()
-    logger.addHandler(_formatted(StderrHandler(), _stderr_format(config, environ)))
-    if config.file is not None:
-        logger.addHandler(_formatted(_opened(config.file), _file_format(config)))
+    for handler in handlers:
+        logger.addHandler(handler)
 
 
 def _opened(path: Path) -> LogFileHandler:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.clock import Clock
@@ -122,6 +122,7 @@ class Mirror:
             settings.owner, state, collection, senders, clock, 2 * settings.settle_seconds
         )
         self._wake = threading.Event()
+        self._is_draining = False
         self._recognizer = Recognizer(self._folders, collection, clock, make_workers, self.wake)
 
     # For what is around it.
@@ -129,6 +130,23 @@ class Mirror:
     def wake(self) -> None:
         """There is something to do: don't wait any longer."""
         self._wake.set()
+
+    def drain(self) -> None:
+        """Begin nothing new, but write down what the requests under way bring."""
+        self._is_draining = True
+        self.wake()
+
+    def take_over(self, before: Mirror) -> None:
+        """Go on where another one has ended, that was for the same collection and state file."""
+        self.comparison.remote = before.comparison.remote
+        # What it wanted to delete has to be gone for long enough once more.
+        dirty = (self._state.dirty_places(survey.folder.name) for survey in self.surveys)
+        self.look_again({*before.unsettled_places(), *chain.from_iterable(dirty)})
+
+    def unsettled_places(self) -> set[Place]:
+        """The places that have changed and are not planned for yet."""
+        settling = (place for place, _ in self._settler.waiting())
+        return {*settling, *self._at_rest, *self._postponed}
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
@@ -226,6 +244,9 @@ class Mirror:
 
     def step(self) -> None:
         """Do what is due now."""
+        if self._is_draining:
+            self.sender.collect()  # a place in doubt is dirty still
+            return
         self._look()
         self.look_again(self.sender.collect())
         self._recognize()

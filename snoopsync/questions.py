@@ -36,6 +36,11 @@ class Account:
         self._turns = 0
         self._renewed = threading.Condition()
 
+    @property
+    def turns(self) -> int:
+        """How many turns of the engine have ended."""
+        return self._turns
+
     def renew(self, said: Message) -> None:
         """A turn has ended, and this is how things are."""
         with self._renewed:
@@ -56,6 +61,23 @@ class Account:
                 while self._turns == turns and time.monotonic() < deadline:
                     self._renewed.wait(deadline - time.monotonic())
             return self._said | {"age_seconds": time.monotonic() - self._at}
+
+
+def in_words(said: Message) -> str:
+    """What the service is doing, on one line."""
+    if said["unauthorized"]:
+        return f"nothing can be sent: {said['last_error']}"
+    if not said["reachable"]:
+        return f"waiting for the collection: {said['last_error']}"
+    progress = said["progress"]
+    doing = "mirroring" if said["reconciled"] else "comparing folders and collection"
+    if progress is not None:
+        return f"{doing}: {progress['done']} images done, {progress['left']} left"
+    if not said["reconciled"]:
+        return doing
+    if said["missing"]:
+        return f"watching; missing: {', '.join(said['missing'])}"
+    return "watching, everything is sent"
 
 
 @dataclass(frozen=True, slots=True)

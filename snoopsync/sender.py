@@ -94,6 +94,7 @@ class Sender:
         self._removals: list[Removal] = []
         self._flying: dict[str, Future[Outcome | None]] = {}
         self._next_credentials = 0.0
+        self.landed = 0
         self._terse = TerseLog(log)
 
     @property
@@ -223,6 +224,7 @@ class Sender:
         outcomes = [
             future.result() for future in map(self._flying.pop, landed) if not future.cancelled()
         ]
+        self.landed += len(landed)
         if not outcomes:
             return []
         done: list[Action] = []

@@ -113,6 +113,8 @@ class Status:
             yield f"{images(account['unsettled'])} changed just now"
         if account["in_flight"]:
             yield f"{images(account['in_flight'])} on the way to the collection"
+        for part in account["stalled"]:
+            yield f"no progress: {part}"
         for name in account["unproven"]:
             yield f"folder {name}: the watcher does not work"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from stat import S_ISREG
 from types import TracebackType
 from typing import BinaryIO
@@ -23,9 +24,13 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
     meanwhile never has a whole body. ``sha256`` is there once the file was read to its end.
     """
 
-    def __init__(self, disk: Disk, path: bytes) -> None:
+    def __init__(
+        self, disk: Disk, path: bytes, on_read: Callable[[int], None] = lambda _bytes: None
+    ) -> None:
+        """``on_read`` is told how many bytes were read, each time."""
         self._disk = disk
         self._path = path
+        self._on_read = on_read
         self._file = disk.open(path)
         stat = os.fstat(self._file.fileno())
         self.fingerprint = Fingerprint.of(stat)
@@ -54,6 +59,7 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
         wanted = -1 if size is None else size
         start = self._file.tell()
         data = self._file.read(wanted)
+        self._on_read(len(data))
         end = start + len(data)
         if start == self._hashed_bytes:
             self._hash.update(data)

@@ -165,6 +165,12 @@ class Survey:
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
 
+    def resume(self, pace: Pace) -> None:
+        """Go on beside a new configuration, in which the folder is as it was, at this pace."""
+        self._pace = pace
+        self._next_scan = min(self._next_scan, pace.next_scan(self._now, self.watch.mode))
+        self._state.folders.save(self.row)
+
     def close(self) -> None:
         """Log what was only counted."""
         self._terse.close()

@@ -170,6 +170,7 @@ class Service:
             arguments,
             env=environment,
             cwd=directory,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",

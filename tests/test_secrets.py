@@ -43,6 +43,13 @@ def service_config(folder: Path, *lines: str, mode: int = 0o600) -> Path:
     return private(folder / "config.yaml", content + section, mode)
 
 
+def test_two_secrets_are_equal_when_their_texts_are() -> None:
+    assert Secret("word") == Secret(" word\n")
+    assert hash(Secret("word")) == hash(Secret("word"))
+    assert Secret("word") != Secret("other")
+    assert Secret("word") != "word"
+
+
 def test_only_reveal_gives_the_secret() -> None:
     secret = Secret(SECRET)
     shown = [str(secret), repr(secret), f"{secret}", f"{secret:>50}", f"{secret!r}", repr([secret])]

@@ -491,6 +491,7 @@ class World:
     make_workers: Callable[[int, str], Workers] = InlineWorkers
     open_database: Callable[[Path], Database] = open_state
     database: Database | None = None
+    timeout_seconds: float = 20.0
 
     def add_folder(self, name: str) -> DiskFolder:
         """Make a folder, and configure it."""
@@ -522,7 +523,7 @@ class World:
                 public_key=PUBLIC_KEY,
                 secret_key=Secret(SECRET_KEY),
                 owner=OWNER,
-                timeout_seconds=20.0,
+                timeout_seconds=self.timeout_seconds,
             ),
             folders=tuple(self.folders.values()),
             sync=replace(self.sync, hold_deletes_over=self.hold),

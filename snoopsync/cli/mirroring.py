@@ -37,9 +37,12 @@ from snoopsync.cli.progress import progress
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.control import Message
+from snoopsync.daemon import run_service
 from snoopsync.errors import (
     CollectionError,
+    ConfigError,
     FolderMissing,
+    Problem,
     ServiceFailed,
     ServiceUnavailable,
     StateDamaged,
@@ -50,10 +53,11 @@ from snoopsync.model import FolderState
 from snoopsync.planner import Action
 from snoopsync.protocol import ImageCollection
 from snoopsync.resync import Progress, Report, Show, resync
-from snoopsync.service import run_service
+from snoopsync.service import Reload
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
+from snoopsync.supervisor import Supervisor
 
 log = logging.getLogger("snoopsync")
 
@@ -66,22 +70,43 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
 
     Without a configuration, mirrors the FOLDERs into the embedded collection.
     """
-    config = context.configuration()
+    config = _configured(context, folders)
     if config is not None:
-        names = names_of(config, folders)
-        config = replace(config, folders=tuple(f for f in config.folders if f.name in names))
+        reload: Reload = partial(_configuration_anew, context, folders)
     elif folders:
         config = context.installation()
         paths = {os.path.realpath(path) for path in folders}
         known = [each for each in config.folders if os.path.realpath(each.path) in paths]
-        config = replace(config, folders=(*known, *new_folders(config.folders, folders)))
+        given = replace(config, folders=(*known, *new_folders(config.folders, folders)))
+        config, reload = given, lambda: given
     else:
         raise click.UsageError(
             "there is no configuration: name a folder (snoopsync run ~/Pictures), or write a"
             " configuration (snoopsync init ~/Pictures)"
         )
-    run_service(config, partial(progress, context.err, wanted=context.verbosity >= 0))
+    showing = partial(progress, context.err, wanted=context.verbosity >= 0)
+    run_service(config, showing, reload, Supervisor(os.environ))
     return Exit.OK
+
+
+def _configured(context: Context, folders: Sequence[Path]) -> Config | None:
+    """The configuration, of these of its folders, if there is one."""
+    config = context.configuration()
+    if config is None:
+        return None
+    names = names_of(config, folders)
+    return replace(config, folders=tuple(f for f in config.folders if f.name in names))
+
+
+def _configuration_anew(context: Context, folders: Sequence[Path]) -> Config:
+    """The same, while the service runs. Raises ``ConfigError``."""
+    try:
+        config = _configured(context, folders)
+    except click.UsageError as error:
+        raise ConfigError("command line", (Problem("FOLDER", error.message),)) from None
+    if config is None:
+        raise ConfigError("configuration", (Problem("file", "is not there any more"),))
+    return config
 
 
 @dataclass(frozen=True, slots=True)

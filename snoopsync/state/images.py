@@ -332,6 +332,14 @@ class State:
         count: int = self._database.one("SELECT count(*) FROM image WHERE dirty AND NOT held")
         return count
 
+    def count_due(self, now: float) -> int:
+        """How many rows can be sent now."""
+        count: int = self._database.one(
+            "SELECT count(*) FROM image WHERE dirty AND NOT held AND coalesce(retry_at, 0) <= ?",
+            (now,),
+        )
+        return count
+
     def retry_now(self, *, refused: bool = True) -> None:
         """What was left alone may be tried again at once; images that were ``refused`` only if
         that is wanted."""

@@ -63,6 +63,16 @@ class Lookout:
         return self._watch.unwatched
 
     @property
+    def is_alive(self) -> bool:
+        """Is it watched by events, as far as one sees?"""
+        return self.mode == "events" and self._watch.alive
+
+    @property
+    def last_proof(self) -> float | None:
+        """When the watching was last proven to work, as in ``FolderWatch``."""
+        return self._watch.last_proof
+
+    @property
     def proven(self) -> bool:
         """Does it work, and was that shown by an event of its own?"""
         if self.mode != "events":

@@ -178,6 +178,8 @@ class EngineWatch:
             self._refusal = f"can't be watched: {error.strerror or error}"
         else:
             self._health = _Health(self._engine, self._canary_interval)
+            # What was shown of another engine says nothing of this one.
+            self._last_proof = None
 
     @property
     def alive(self) -> bool:

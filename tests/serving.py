@@ -1,0 +1,77 @@
+"""The real service in a thread of the test: with a clock that jumps, a collection that hangs..."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+
+from snoopsync import reconciler, service
+from snoopsync.assembly import Edges, assembled, open_state, opened_collection
+from snoopsync.control import ControlServer
+from snoopsync.protocol import ImageCollection
+from snoopsync.resync import Show
+from snoopsync.service import Service, Surroundings
+from snoopsync.signals import Bell, Signals
+from snoopsync.state.lock import locked
+from snoopsync.supervisor import Supervisor
+from snoopsync.watching.watcher import Watcher
+from snoopsync.workers import Workers
+from tests.world import DEADLINE_SECONDS, World
+
+
+@contextmanager
+def _showing() -> Iterator[Show]:
+    yield lambda progress: None
+
+
+@contextmanager
+def serving(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    watcher: Watcher,
+    *,
+    edges: Edges | None = None,
+    collection: ImageCollection | None = None,
+    supervisor: Supervisor | None = None,
+    patience_seconds: float = 60.0,
+) -> Iterator[None]:
+    """The service for this world, as long as the ``with`` lasts. Its own pauses are short."""
+    monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
+    signals, stop = Signals(), threading.Event()
+    with ExitStack() as stack:
+        bell = stack.enter_context(closing(Bell()))
+        stack.enter_context(locked(world.state_path))
+        database = stack.enter_context(closing(open_state(world.state_path)))
+        client = collection or stack.enter_context(opened_collection(world.config))
+        assembly = stack.enter_context(
+            assembled(
+                world.config,
+                database,
+                client,
+                stop=stop,
+                patience_seconds=None,
+                watcher=watcher,
+                edges=edges or Edges(world.clock, make_workers=Workers),
+            )
+        )
+        around = Surroundings(
+            signals,
+            bell,
+            lambda: world.config,
+            supervisor or Supervisor({}),
+            patience_seconds=patience_seconds,
+        )
+        running = Service(assembly, watcher, stop, around)
+        thread = threading.Thread(target=running.run, args=(_showing,))
+        stack.enter_context(ControlServer(world.state_path, running.questions.answer))
+        thread.start()
+        try:
+            yield
+        finally:
+            signals.stop = True
+            bell.ring()
+            thread.join(DEADLINE_SECONDS)

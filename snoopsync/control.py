@@ -65,6 +65,7 @@ class ControlServer:
             self._socket.bind(address)
         # Nobody can connect before listen(), by when the mode is right.
         self._path.chmod(0o600)
+        self._identity = self._path.stat()
         self._socket.listen(8)
 
     def close(self) -> None:
@@ -73,7 +74,9 @@ class ControlServer:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         with suppress(OSError):
-            self._path.unlink()
+            # Not that of a service which has begun meanwhile, since the lock's file was removed.
+            if os.path.samestat(self._path.stat(), self._identity):
+                self._path.unlink()
         self._thread.join(_TIMEOUT_SECONDS)
 
     def __enter__(self) -> ControlServer:

@@ -9,6 +9,7 @@
     │   ├── StateTooNew           a newer snoopsync wrote it
     │   ├── StateDamaged          it is no sound SQLite database
     │   ├── StateFull             its disk is full
+    │   ├── StateReadOnly         its file system is read-only
     │   └── StateReplaced         it was deleted or replaced while it was open
     ├── FolderMissing             the folder is not there, or not the one it was
     ├── FileChanged               a file was not the same before and after it was read
@@ -19,6 +20,7 @@
         ├── Unreachable           no answer at all: reset, timed out
         │   └── NotConnected      no connection either, so that nothing was sent
         ├── Unavailable           an answer that says "later": 5xx, 408, 425, 429
+        │   └── Unwritable            no room for this image, nor for any other: 507
         ├── BadAnswer             an answer that is not the collection's: HTML, cut JSON
         ├── Unauthorized          401, 403: the keys, or the clock
         └── Refused               any other 4xx: asking again will not help
@@ -82,6 +84,10 @@ class StateDamaged(StateError):
 
 class StateFull(StateError):
     """The state file can't be written: its disk is full."""
+
+
+class StateReadOnly(StateError):
+    """The state file can't be written: its file system is read-only."""
 
 
 class StateReplaced(StateError):
@@ -152,6 +158,16 @@ class NotConnected(Unreachable):
 
 class Unavailable(CollectionError):
     """The service answered that it can't now: 5xx, 408, 425 or 429."""
+
+
+class Unwritable(Unavailable):
+    """The collection can't change anything now: its disk is full, or read-only. It may answer
+    questions all the same."""
+
+    @property
+    def concerns_all(self) -> bool:
+        """Yes."""
+        return True
 
 
 class BadAnswer(CollectionError):

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from snoopsync.alerts import Pair
 from snoopsync.assembly import Assembly
 from snoopsync.control import ALIVE, Message
-from snoopsync.errors import FolderMissing, SnoopsyncError
+from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.exits import Exit, exit_code
 from snoopsync.resync import Progress, resync
 from snoopsync.survey import Survey
@@ -25,6 +25,8 @@ from snoopsync.survey import Survey
 _FRESH_SECONDS = 2.0
 
 _ALIVE_SECONDS = 1.0
+
+_STOPPING = "the service is stopping"
 
 
 class Account:
@@ -114,19 +116,22 @@ class Questions:
         asked = _Asked(question, queue.SimpleQueue())
         self._asked.put(asked)
         self._assembly.mirror.wake()
-        while not self._stop.is_set():
+        while True:
             try:
                 message = asked.messages.get(timeout=_ALIVE_SECONDS)
             except queue.Empty:
+                if self._stop.is_set():
+                    yield {"error": _STOPPING, "exit_code": Exit.LOCKED}
+                    return
                 message = ALIVE
             if message is None:
                 return
             yield message
-        yield {"error": "the service is stopping", "exit_code": Exit.LOCKED}
 
     def attend(self) -> None:
         """Do what was asked for, but for resyncs: they are for ``serve``. May be called in the
-        middle of one."""
+        middle of one. Raises ``StateError``, as everything that uses the state file: the asker is
+        told of it too, but it is the service's trouble."""
         while True:
             try:
                 asked = self._asked.get_nowait()
@@ -138,17 +143,21 @@ class Questions:
                 self._serve(asked)
 
     def serve(self) -> None:
-        """Do whatever was asked for."""
+        """Do whatever was asked for. Raises ``StateError``."""
         self.attend()
         while self._resyncs:
             self._serve(self._resyncs.popleft())
 
     def _serve(self, asked: _Asked) -> None:
+        trouble: StateError | None = None
         try:
             asked.messages.put({"result": self._carry_out(asked)})
         except SnoopsyncError as error:
             asked.messages.put({"error": str(error), "exit_code": exit_code(error)})
+            trouble = error if isinstance(error, StateError) else None
         asked.messages.put(None)
+        if trouble is not None:
+            raise trouble
 
     def _carry_out(self, asked: _Asked) -> Message:
         question = asked.question
@@ -178,6 +187,8 @@ class Questions:
             tend=self._tend,
             show=show,
         )
+        if self._stop.is_set():
+            raise ServiceFailed(_STOPPING, Exit.LOCKED)  # it was cut short
         return report.as_message()
 
     def _approve(self, question: Message) -> Message:

@@ -17,7 +17,7 @@ from snoopsync.clock import Clock
 from snoopsync.errors import CollectionError
 from snoopsync.folder import Folder
 from snoopsync.model import File, Gone, Place, Sight
-from snoopsync.planner import Action, Add, Delete, Update
+from snoopsync.planner import Action, Add, Delete, Forget, Update
 from snoopsync.protocol import ImageCollection
 from snoopsync.repeats import TerseLog
 from snoopsync.state.images import Outstanding, State
@@ -169,6 +169,7 @@ class Sender:
                 item.mark,
                 record.submount,
                 item.attempts,
+                confirmed=record.sha256 is not None,
                 by_request=item.approved,
             )
             self._fly(
@@ -234,8 +235,8 @@ class Sender:
                 match outcome:
                     case Uploaded():
                         done.append(self._confirm(outcome))
-                    case Deleted(removal):
-                        done.append(self._forget(removal))
+                    case Deleted():
+                        done.append(self._forget(outcome))
                     case LookAgain(image_id, place):
                         doubtful += self._doubt(image_id, place)
                     case Rejected():
@@ -257,12 +258,15 @@ class Sender:
         log.log(self.chatter, "updated %s", record.place)
         return Update(record.place, record.image_id, file)
 
-    def _forget(self, removal: Removal) -> Action:
+    def _forget(self, deleted: Deleted) -> Action:
+        removal = deleted.removal
         self.pardon(removal.image_id)
         if removal.mark is None:
             self._state.forget(removal.image_id)
         else:
             self._state.removed(removal.image_id, removal.mark)
+        if removal.place is not None and not deleted.was_there:
+            return Forget(removal.place, removal.image_id)
         if removal.place is not None and not removal.by_request:
             self._state.count_deletion(removal.place.folder, self._clock.now())
         self.tally.deleted += 1

@@ -15,7 +15,8 @@ from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
-from snoopsync.state.database import Database, obstacle
+from snoopsync.obstacles import obstacle
+from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
@@ -234,7 +235,7 @@ def read_status(config: Config) -> Status:
             folders,
             Pairs(database).count_open(),
             time.time(),
-            obstacle(config.state),
+            obstacle(config.state, trying=not service.is_running),
         )
 
 

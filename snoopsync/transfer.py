@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
-from snoopsync.errors import CollectionError, FileChanged, Stopped
+from snoopsync.errors import CollectionError, FileChanged, NotFound, Stopped
 from snoopsync.folder import Folder
 from snoopsync.model import File, Gone, Place, Record, Unclear
 from snoopsync.protocol import ImageCollection
@@ -17,14 +17,16 @@ from snoopsync.steady import SteadyFile
 @dataclass(frozen=True, slots=True)
 class Removal:
     """An image to remove. ``place`` is ``None`` for one that no record knows, ``mark`` for one that
-    no plan of the state file's is about. ``by_request``: its user approved it, or pruned it, so it
-    is not counted as one of many."""
+    no plan of the state file's is about. ``confirmed``: the collection is known to have held it, so
+    one that it does not hold any more was removed. ``by_request``: its user approved it, or pruned
+    it, so it is not counted as one of many."""
 
     image_id: str
     place: Place | None
     mark: int | None = None
-    submount: bool = False
+    submount: int = 0
     attempts: int = 0
+    confirmed: bool = True
     by_request: bool = False
 
 
@@ -38,9 +40,10 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The collection does not hold the image any more."""
+    """The collection does not hold the image any more, or (not ``was_there``) never did."""
 
     removal: Removal
+    was_there: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class Transfer:
         """Remove an image without a look at the disk, since its user has asked for it by name.
         What ``prove`` raises, right before the request is sent, is raised from here."""
         try:
-            self._remove(removal.image_id, prove)
+            was_there = self._remove(removal, prove)
         except CollectionError as error:
             if error.concerns_all:
                 return Trouble(error)
@@ -139,7 +142,7 @@ class Transfer:
             )
         except Stopped:
             return None
-        return Deleted(removal)
+        return Deleted(removal, was_there or removal.confirmed)
 
     def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
         image_id = item.record.image_id
@@ -147,17 +150,19 @@ class Transfer:
         answer = put_image(self._collection, image_id, file, expected=expected)
         return Sent(image_id, item.mark, file.sha256 or file.hash_all(), answer["image_time"])
 
-    def _remove(self, image_id: str, prove: Callable[[], None]) -> None:
-        def attempt(collection: ImageCollection) -> None:
+    def _remove(self, removal: Removal, prove: Callable[[], None]) -> bool:
+        """Was there such an image?"""
+
+        def attempt(collection: ImageCollection) -> bool:
             # The request may have waited for hours, while the collection was away.
             prove()
-            remove_image(collection, image_id)
+            return remove_image(collection, removal.image_id)
 
-        self._collection.insist(attempt)
+        return self._collection.insist(attempt)
 
 
 class Rehearsal(Transfer):
-    """Does everything but the requests: all of them succeed."""
+    """Does everything but the requests that change anything: all of them succeed."""
 
     #: Stands for the digest of a file that nobody has read.
     UNREAD = b"unread"
@@ -165,5 +170,11 @@ class Rehearsal(Transfer):
     def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
         return Sent(item.record.image_id, item.mark, self.UNREAD, None)
 
-    def _remove(self, image_id: str, prove: Callable[[], None]) -> None:
+    def _remove(self, removal: Removal, prove: Callable[[], None]) -> bool:
         prove()
+        if not removal.confirmed:
+            try:
+                self._collection.get_image(removal.image_id)
+            except NotFound:
+                return False
+        return True

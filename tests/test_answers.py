@@ -21,6 +21,7 @@ from snoopsync.errors import (
     Refused,
     Unauthorized,
     Unavailable,
+    Unwritable,
 )
 
 NOW = 1422218585.0
@@ -48,6 +49,7 @@ def answer(status: int = 200, body: bytes = b"", reason: str = "Reason", **heade
         (429, Unavailable, False),
         (500, Unavailable, False),
         (503, Unavailable, False),
+        (507, Unwritable, False),
         (599, Unavailable, False),
     ],
 )

@@ -108,6 +108,14 @@ def test_a_socket_that_a_killed_service_left_behind_is_replaced(state: Path) -> 
         assert {"result": "said"} in list(ask(state, {}))
 
 
+def test_the_end_of_one_service_leaves_the_socket_of_the_next_one(state: Path) -> None:
+    first = ControlServer(state, echo)
+    with ControlServer(state, echo):
+        first.close()
+        assert {"result": "said"} in list(ask(state, {}))
+    assert not socket_path(state).exists()
+
+
 def test_a_service_that_says_nothing_is_not_waited_for(state: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(socket_path(state)))

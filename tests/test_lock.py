@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.errors import StateError, StateLocked
+from snoopsync.errors import StateError, StateLocked, StateReplaced
 from snoopsync.state.lock import holder, lock_path, locked
 from tests.process import Installation
 
@@ -65,6 +65,26 @@ def test_the_lock_dies_with_its_process(state: Path) -> None:
             assert holder(state) == os.getpid()
 
 
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_who_has_a_lock_whose_file_is_not_there_any_more_is_told(state: Path, what: str) -> None:
+    """The next one to ask has a lock of its own."""
+    with locked(state) as require:
+        require()
+        lock_path(state).unlink()
+        if what == "replaced":
+            lock_path(state).write_text(f"{os.getpid()}\n")
+        with pytest.raises(StateReplaced, match=lock_path(state).name):
+            require()
+
+
+def test_a_number_that_is_left_in_the_file_is_no_lock(state: Path) -> None:
+    """Not even that of a process that is there."""
+    lock_path(state).write_text(f"{os.getppid()}\n")
+    assert holder(state) is None
+    with locked(state):
+        assert holder(state) == os.getpid()
+
+
 def test_it_is_given_back_and_can_be_taken_again(state: Path) -> None:
     with locked(state):
         pass
@@ -101,7 +121,9 @@ def test_a_path_that_cannot_be_used_is_an_error_for_people(tmp_path: Path) -> No
 
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(state: Path) -> None:
     with locked(state):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+        )
     try:
         assert holder(state) is None
     finally:

@@ -29,6 +29,7 @@ from tests.losing import (
     is_lost_by_stock,
     needs_root,
 )
+from tests.mounting import make_disk
 from tests.process import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
@@ -95,7 +96,7 @@ def a_link_on_the_way_is_turned(playground: Playground) -> Iterator[None]:
 
 
 def the_folders_disk_is_unmounted_and_mounted_again(playground: Playground) -> Iterator[None]:
-    image = make_disk(playground)
+    image = make_disk(playground.outside / "disk.img")
     playground.mount(playground.root, "-o", "loop", image)
     playground.write("a.jpg", "album/b.jpg")
     yield
@@ -176,7 +177,7 @@ def a_disk_is_mounted_over_a_directory(playground: Playground) -> Iterator[None]
 
 def a_disk_in_the_folder_is_unmounted_and_mounted_again(playground: Playground) -> Iterator[None]:
     disk = playground.root / "disk"
-    image = make_disk(playground)
+    image = make_disk(playground.outside / "disk.img")
     disk.mkdir()
     playground.mount(disk, "-o", "loop", image)
     playground.write("a.jpg", "disk/b.jpg")
@@ -188,17 +189,6 @@ def a_disk_in_the_folder_is_unmounted_and_mounted_again(playground: Playground) 
     playground.mount(disk, "-o", "loop", image)
     yield
     playground.write("disk/late.jpg", "disk/b.jpg", "disk/album/late.jpg")
-
-
-def make_disk(playground: Playground, name: str = "disk.img") -> str:
-    """A file with a file system in it."""
-    image = playground.outside / name
-    with image.open("wb") as file:
-        file.truncate(8 << 20)
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("there is no mkfs.ext4")
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    return str(image)
 
 
 MOUNTS = (
@@ -227,8 +217,8 @@ def test_another_disk_in_the_place_of_the_folders_own_deletes_nothing(
     playground: Playground,
 ) -> None:
     """The kernel gives a device's number away again, and every root directory has one inode."""
-    first = make_disk(playground, "first.img")
-    second = make_disk(playground, "second.img")
+    first = make_disk(playground.outside / "first.img")
+    second = make_disk(playground.outside / "second.img")
     playground.mount(playground.root, "-o", "loop", first)
     playground.write(*(f"{number}.jpg" for number in range(5)))
     with playground.service():
@@ -274,7 +264,9 @@ def with_few_watches() -> list[str]:
 
 def raise_limit(pid: int) -> None:
     more = "echo 1000 > /proc/sys/user/max_inotify_watches"
-    subprocess.run(["nsenter", "--user", "--target", f"{pid}", "sh", "-c", more], check=True)
+    # Whoever made the namespace is root in it already, and nobody else may become it.
+    enter = ["nsenter", "--user", "--preserve-credentials", "--target", f"{pid}"]
+    subprocess.run([*enter, "sh", "-c", more], check=True)
 
 
 def fill_directories(playground: Playground, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -453,6 +454,51 @@ def test_a_refused_image_that_is_removed_from_the_disk_is_forgotten(world: World
         world.disk.remove("a.jpg")
         live.settle()
     world.check_mirrored()
+
+
+def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its upload may have arrived all the same, so the collection is asked to remove it."""
+    caplog.set_level(logging.INFO)
+    mirror(world, b=B)
+    with world.running() as live:
+        world.remote.server.fault_for = lambda _seen: answers(400)
+        world.disk.write("a.jpg", A)
+        live.settle()
+        world.remote.server.fault_for = lambda _seen: None
+        world.disk.remove("a.jpg")
+        live.settle()
+        assert [seen.status for seen in world.remote.deletes()] == [404]
+        assert live.assembly.mirror.sender.tally.deleted == 0
+        assert live.assembly.state.deletions_since("photos", 0.0) == 0
+    assert "deleted" not in caplog.text
+    world.check_mirrored()
+
+
+def test_an_image_whose_upload_was_not_confirmed_is_said_to_be_deleted_if_it_had_arrived(
+    world: World,
+) -> None:
+    mirror(world, b=B)
+    with world.running_until_it_crashes() as live:
+        live.reconcile()
+        world.disk.write("a.jpg", A)
+        live.scan()
+        live.until(lambda: len(world.remote.uploads()) == 1)
+    world.disk.remove("a.jpg")
+    assert world.rehearse().report.summary.deleted == 1
+    assert world.resync().summary.deleted == 1
+    world.check_mirrored()
+
+
+def test_a_rehearsal_knows_what_was_never_in_the_collection(world: World) -> None:
+    world.disk.write("a.jpg", b"no picture")
+    world.disk.write("b.jpg", B)
+    world.resync()
+    world.disk.remove("a.jpg")
+    plan = world.rehearse()
+    assert [verb for verb, _, _ in plan.lines] == [Verb.FORGET]
+    assert plan.report.summary.deleted == world.resync().summary.deleted == 0
 
 
 def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_failure(

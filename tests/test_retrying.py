@@ -177,6 +177,17 @@ def test_a_path_is_opened_anew_for_every_attempt(
     assert [seen.length for seen in server.requests] == [len(PICTURE), len(newer)]
 
 
+def test_a_call_that_finds_no_room_is_not_given_up_though_others_are_answered(
+    server: CollectionServer, collection: RetryingCollection
+) -> None:
+    """Nor would there be room for any other image, however well it can be searched."""
+    left = [answers(507)] * 12
+    server.fault_for = lambda seen: left.pop() if left and seen.method == "POST" else None
+    collection.add_image(io.BytesIO(PICTURE), "a")
+    assert ids(server.collection) == ["a"]
+    assert [seen.method for seen in server.requests] == 13 * ["POST"]
+
+
 def test_a_listing_goes_on_where_a_page_failed(
     server: CollectionServer, collection: RetryingCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

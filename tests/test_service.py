@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
 
+from snoopsync.control import ask
 from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang
@@ -105,6 +107,28 @@ def test_a_request_that_hangs_does_not_hold_up_the_end(
             assert hang.reached.wait(DEADLINE_SECONDS)
             assert service.end(seconds=10.0) == 0
         hang.release()
+
+
+def test_a_resync_that_the_end_of_the_service_cuts_short_is_no_result(
+    home: Installation, tmp_path: Path
+) -> None:
+    fill(home)
+    with (
+        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        CollectionServer(inner) as server,
+        ThreadPoolExecutor() as asker,
+    ):
+        home.configure_service(server.endpoint, PUBLIC_KEY)
+        hang = Hang()
+        with home.service(environment={"SNOOPSYNC_SECRET_KEY": SECRET_KEY}) as service:
+            service.line_with("in order:")
+            server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+            answers = asker.submit(lambda: list(ask(home.state, {"command": "resync"})))
+            assert hang.reached.wait(DEADLINE_SECONDS)
+            assert service.end(seconds=10.0) == 0
+            *_, last = answers.result(DEADLINE_SECONDS)
+        hang.release()
+    assert last == {"error": "the service is stopping", "exit_code": 7}
 
 
 def test_the_end_may_come_at_any_moment_of_the_start(home: Installation) -> None:

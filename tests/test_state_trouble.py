@@ -6,21 +6,22 @@ had, and none of them was sent twice or removed.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from snoopsync.control import ask
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.schema import STEPS
+from tests.mounting import make_disk, mount, mounted, needs_root
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 
@@ -28,8 +29,6 @@ PAGE = 4096
 
 #: Where the file's header has its version. A wrong one can't be told from that of a newer program.
 VERSION = range(60, 64)
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +249,42 @@ def test_a_service_whose_state_file_is_damaged_under_it_starts_over(mirrored: Mi
     mirrored.must_be_as_before()
 
 
+def test_damage_that_a_command_meets_is_told_to_it_and_healed_by_the_service(
+    mirrored: Mirrored,
+) -> None:
+    mirrored.restore()
+    home = mirrored.home
+    dismissal = {"command": "dismiss", "a": "tests.a", "b": "tests.b"}
+    with home.running() as service:
+        begun = len(service.lines)
+        # While nothing happens in the folder, only what a command asks for reads this table.
+        overwrite_table(home.state, "pair")
+        (answer,) = ask(home.state, dismissal)
+        assert f"{home.state} is damaged" in answer["error"]
+        assert answer["exit_code"] == 1
+        service.line_with("is damaged", after=begun)
+        service.line_with("in order:", after=begun)
+        until(home.is_in_sync)
+        assert list(ask(home.state, dismissal)) == [{"result": {"known": False}}]
+        assert service.end() == 0
+    assert not any("Traceback" in line for line in service.lines)
+    mirrored.must_be_as_before()
+
+
+def overwrite_table(state: Path, name: str) -> None:
+    """Damage the file where this table begins, while a service has it open."""
+    with closing(sqlite3.connect(state, isolation_level=None)) as database:
+        # After a change by somebody else, no page that was read before is taken for what it was.
+        database.execute("UPDATE fact SET value = value")
+        checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+        until(lambda: database.execute(checkpoint).fetchone()[0] == 0)
+        root = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (page,) = database.execute(root, (name,)).fetchone()
+    with state.open("r+b") as file:
+        file.seek(PAGE * (page - 1))
+        file.write(b"x" * PAGE)
+
+
 # A newer version.
 
 
@@ -333,20 +368,9 @@ def small(tmp_path: Path) -> Iterator[Installation]:
         yield home
 
 
-@contextmanager
-def mounted(directory: Path, *arguments: str | Path) -> Iterator[None]:
-    done = subprocess.run(["mount", *arguments, directory], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"can't mount here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", directory], check=True)
-
-
-def fill(home: Installation) -> Path:
+def fill(directory: Path) -> Path:
     """Take all the room that there is."""
-    filler = home.home / "state" / "filler"
+    filler = directory / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):
             try:
@@ -364,11 +388,11 @@ def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
 ) -> None:
     add_pictures(small, 1, 2, 3)
     small.ok("resync")
-    filler = fill(small) if when == "at the start" else None
+    filler = fill(small.home / "state") if when == "at the start" else None
     with small.service() as service:
         if filler is None:
             service.line_with("in order:")
-            filler = fill(small)
+            filler = fill(small.home / "state")
         add_pictures(small, *range(4, 44))
         line = service.line_with("its disk is full")
         assert str(small.state) in line
@@ -387,7 +411,7 @@ def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
 def test_a_resync_on_a_full_disk_says_so_and_the_next_one_does_it(small: Installation) -> None:
     add_pictures(small, 1, 2, 3)
     small.ok("resync")
-    filler = fill(small)
+    filler = fill(small.home / "state")
     add_pictures(small, *range(4, 44))
     for command in (["resync"], ["status"]):
         done = small.run(*command)
@@ -398,6 +422,51 @@ def test_a_resync_on_a_full_disk_says_so_and_the_next_one_does_it(small: Install
     small.ok("resync")
     assert small.is_in_sync()
     assert len(times_of(small)) == 43
+
+
+# A full disk that only the collection is on.
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Installation]:
+    """An installation whose embedded collection is on a disk of its own, of 6 MiB."""
+    home = Installation(tmp_path)
+    home.configure()
+    directory = collection_directory(home)
+    directory.mkdir(parents=True)
+    with mounted(directory, "-t", "tmpfs", "-o", "size=6m", "tmpfs"):
+        yield home
+
+
+def collection_directory(home: Installation) -> Path:
+    return home.state.parent / "collection"
+
+
+@needs_root
+@pytest.mark.parametrize("when", ["while it runs", "at the start"])
+def test_a_collection_on_a_full_disk_is_an_outage_of_it_and_no_picture_is_parked(
+    apart: Installation, when: str
+) -> None:
+    add_pictures(apart, 1, 2, 3)
+    apart.ok("resync")
+    filler = fill(collection_directory(apart)) if when == "at the start" else None
+    with apart.service() as service:
+        if filler is None:
+            service.line_with("in order:")
+            filler = fill(collection_directory(apart))
+        add_pictures(apart, *range(4, 44))
+        (apart.pictures / "album 1" / "1.jpg").unlink()
+        assert str(collection_directory(apart)) in service.line_with("its disk is full")
+        until(lambda: not apart.status()["collection"]["reachable"])
+        assert "its disk is full" in apart.status()["collection"]["last_error"]
+        assert apart.json("list", "--json", "--state", "failed") == []
+        filler.unlink()
+        until(apart.is_in_sync)
+        assert apart.status()["service"]["pid"] == service.pid
+        assert service.end() == 0
+    complaints = [line for line in service.lines if " info " not in line]
+    assert len(complaints) == 1, complaints
+    assert len(times_of(apart)) == len(apart.json("list", "--json")) == 42
 
 
 # Read-only.
@@ -438,3 +507,43 @@ def test_status_shows_what_can_be_shown_of_a_state_that_is_read_only(
     assert files_of(home.state.parent) == before
     home.ok("resync")
     assert home.is_in_sync()
+
+
+def turn_read_only(directory: Path) -> None:
+    """What Linux does with a file system of this kind in which it finds an error."""
+    source = subprocess.run(
+        ["findmnt", "-no", "SOURCE", directory], capture_output=True, text=True, check=True
+    )
+    trigger = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
+    if not trigger.exists():
+        pytest.skip("this system can't be told to find an error in a file system")
+    trigger.write_text("found by a test")
+
+
+@needs_root
+def test_a_service_whose_file_system_turns_read_only_waits_and_goes_on_when_it_is_repaired(
+    tmp_path: Path,
+) -> None:
+    home = Installation(tmp_path)
+    home.configure()
+    directory = home.home / "state"
+    directory.mkdir()
+    disk = make_disk(tmp_path / "disk.img", 32 << 20)
+    add_pictures(home, 1, 2, 3)
+    with mounted(directory, "-o", "loop,errors=remount-ro", disk), home.running() as service:
+        turn_read_only(directory)
+        add_pictures(home, *range(4, 14))
+        line = service.line_with("its file system is read-only")
+        assert str(home.state) in line
+        status = home.run("status").out
+        assert "not in sync" in status
+        assert "its file system is read-only" in status
+        subprocess.run(["umount", directory], check=True)
+        begun = len(service.lines)
+        mount(directory, "-o", "loop", disk)
+        service.line_with("in order:", after=begun)
+        until(home.is_in_sync)
+        assert home.status()["service"]["pid"] == service.pid
+        assert service.end() == 0
+        assert not any("Traceback" in line for line in service.lines)
+        assert len(times_of(home)) == len(home.json("list", "--json")) == 13

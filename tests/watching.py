@@ -61,8 +61,11 @@ class Follower:
         self.watch.cover(directory)
         try:
             names = os.listdir(self.root + b"/" + directory)  # noqa: PTH208 - as bytes
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             self.vanished(directory)
+            return []
+        except PermissionError:
+            self.drop(directory)
             return []
         before = self.known.get(directory, {})
         self.known[directory] = {}
@@ -88,6 +91,9 @@ class Follower:
 
     def vanished(self, directory: bytes) -> None:
         self.watch.forget(directory)
+        self.drop(directory)
+
+    def drop(self, directory: bytes) -> None:
         for path in list(self.known):
             if path == directory or path.startswith(directory + b"/"):
                 del self.known[path]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, cast
 
 from snoopsync.errors import (
@@ -21,6 +22,7 @@ from snoopsync.errors import (
     Refused,
     Unauthorized,
     Unavailable,
+    Unwritable,
 )
 from snoopsync.protocol import ImageAnswer, ListAnswer, SearchAnswer, SearchByIdAnswer
 
@@ -68,7 +70,8 @@ def refusal(answer: Answer, now: float) -> CollectionError | None:
     if status == 409:
         return Conflict(message, status=status)
     if status in _LATER or status >= 500:
-        return Unavailable(message, status=status, retry_after=retry_after(answer, now))
+        kind = Unwritable if status == HTTPStatus.INSUFFICIENT_STORAGE else Unavailable
+        return kind(message, status=status, retry_after=retry_after(answer, now))
     if status >= 400:
         return Refused(message, status=status)
     location = answer.headers.get("Location")

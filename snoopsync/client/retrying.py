@@ -53,7 +53,8 @@ class RetryingCollection:
     """An ``ImageCollection`` around another one. Its threads share one gate (see ``outage``).
 
     When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``clock``,
-    ``random`` (0 to 1) and ``new_id`` are for tests.
+    ``random`` (0 to 1) and ``new_id`` are for tests. ``service`` is what is down, in the log, when
+    these calls fail; while those of the coat that it is ``behind`` do, they wait.
     """
 
     def __init__(
@@ -65,12 +66,21 @@ class RetryingCollection:
         clock: Clock | None = None,
         random: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        service: str = "the collection",
+        behind: RetryingCollection | None = None,
     ) -> None:
         self._inner = inner
         self._policy = policy or RetryPolicy()
         self._random = random
         self._new_id = new_id
-        self._gate = Gate(self._policy, stop or threading.Event(), clock or Clock(), random)
+        self._gate: Gate = Gate(
+            self._policy,
+            stop or threading.Event(),
+            clock or Clock(),
+            random,
+            service,
+            behind._gate if behind is not None else None,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -222,8 +232,9 @@ class RetryingCollection:
                     others_pass = True
                 result = call.send()
             except CollectionError as error:
-                call.was_down = _is_down(error)
-                if call.was_down:
+                is_down = _is_down(error)
+                call.was_down = is_down and not error.concerns_all
+                if is_down:
                     if not others_pass:
                         self._gate.failed(error, sent)
                 else:
@@ -260,7 +271,9 @@ class _Call(Generic[T]):
         try:
             return self._send(self._again)
         except CollectionError as error:
-            self.failures += 1
+            # What would fail with every other call too is no failure of this one, however often.
+            if not error.concerns_all:
+                self.failures += 1
             # Any answer can come after the deed; only without a connection there was none.
             self._again = self._again or not isinstance(error, NotConnected)
             raise
@@ -273,7 +286,7 @@ def _may_pass(error: BaseException) -> bool:
 def _is_down(error: CollectionError) -> bool:
     """Is it the service that has failed, and not only this request?"""
     if isinstance(error, Unavailable):
-        return error.status in _DOWN or error.retry_after is not None
+        return error.status in _DOWN or error.retry_after is not None or error.concerns_all
     return isinstance(error, Unreachable)
 
 

@@ -84,7 +84,7 @@ def service_state(
     # Only its owner may enter the directory: lexists, which says of everybody that it is there.
     if not directory and source == system_path and os.path.lexists(system_directory):
         directory = str(system_directory)
-    return Path(directory, STATE_NAME) if directory else None
+    return Path(os.path.realpath(directory), STATE_NAME) if directory else None
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:

@@ -117,6 +117,11 @@ def path(value: Value) -> Path:
         raise SettingError("begins with ~, and there is no such home directory") from None
 
 
+def state(value: Value) -> Path:
+    """The state file itself, whatever links lead to it: its lock and its socket are beside it."""
+    return Path(os.path.realpath(path(value)))
+
+
 def tidy(given: Path) -> Path:
     """The path, absolute and without ``..``; symbolic links stay unless there is a ``..``."""
     return given.resolve() if ".." in given.parts else given.absolute()

@@ -59,7 +59,8 @@ class LogFormat(StrEnum):
 
 def default_state_path() -> Path:
     """Where the state file is when the configuration does not say."""
-    return platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
+    path = platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
+    return Path(os.path.realpath(path))
 
 
 def default_owner(host: str | None = None) -> str:
@@ -236,7 +237,7 @@ class Config:
     duplicates: DuplicatesConfig = field(
         default=DuplicatesConfig(), metadata=key("duplicates", section(DuplicatesConfig))
     )
-    state: Path = field(default_factory=default_state_path, metadata=key("state", readers.path))
+    state: Path = field(default_factory=default_state_path, metadata=key("state", readers.state))
     log: LogConfig = field(default=LogConfig(), metadata=key("log", section(LogConfig)))
     source: Path | None = None
 

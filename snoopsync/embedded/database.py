@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from snoopsync.errors import Unavailable
+from snoopsync.errors import Unavailable, Unwritable
+from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 
 _SCHEMA_VERSION = 1
 
@@ -102,15 +103,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def naming(database: Path) -> Iterator[None]:
-    """Errors of SQLite and of the disk become ``Unavailable``, with the file's name."""
+    """Errors of SQLite and of the disk become ``Unavailable``, with the file's name: ``Unwritable``
+    where the disk is full or read-only."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
+        said = f"the embedded collection {database}: {_said(error)}"
+        reason = cause(error, database)
+        if reason in (DISK_FULL, READ_ONLY):
+            raise Unwritable(f"{said}; {reason}") from error
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            hint = "; move it away, and `snoopsync resync` will add every image again"
-        else:
-            hint = ""
-        raise Unavailable(f"the embedded collection {database}: {error}{hint}") from error
-    except OSError as error:
-        raise Unavailable(f"the embedded collection {database}: {error.strerror}") from error
+            said += "; move it away, and `snoopsync resync` will add every image again"
+        raise Unavailable(said) from error
+
+
+def _said(error: sqlite3.Error | OSError) -> str | None:
+    return error.strerror if isinstance(error, OSError) else str(error)

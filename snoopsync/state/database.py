@@ -5,7 +5,6 @@ One connection, guarded by a lock: any thread may call, one at a time.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -18,7 +17,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from snoopsync.errors import StateDamaged, StateError, StateFull, StateReplaced, StateTooNew
+from snoopsync.errors import (
+    StateDamaged,
+    StateError,
+    StateFull,
+    StateReadOnly,
+    StateReplaced,
+    StateTooNew,
+)
+from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.schema import STEPS
 
 #: How long a writer waits for another process's transaction.
@@ -35,16 +42,8 @@ _DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
 #: What it says while opening one whose header is damaged, since our statements are right.
 _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 
-#: What it says when the disk took no more, or took nothing: the families of these codes.
-_UNWRITTEN_FAMILIES = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-)
-
-#: What the system says of a disk that is full, or of a quota that is used up.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-#: A disk with less room than this (bytes) is full.
-_LEAST_ROOM = 1 << 20
+#: The errors of a file that can't be written for now, by what keeps it from being written.
+_UNWRITABLE = {DISK_FULL: StateFull, READ_ONLY: StateReadOnly}
 
 #: A file that is, byte for byte, as it was left in order need not be checked, for so long. One that
 #: was open for longer than the second time is not left so: it may have been damaged meanwhile.
@@ -266,21 +265,23 @@ class Database:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._explained(error, _DAMAGED | damaged) from None
         except OSError as error:
-            kind = StateFull if error.errno in _FULL else StateError
-            raise kind(f"{self.path}: {_advised(error.strerror, obstacle(self.path))}") from None
+            raise self._unwritten(error.strerror, cause(error, self.path)) from None
 
     def _explained(self, error: Exception, damaged: frozenset[int]) -> StateError:
         code = getattr(error, "sqlite_errorcode", None) or 0
         if code == sqlite3.SQLITE_READONLY_DBMOVED:
             return StateReplaced(f"{self.path} was deleted or replaced while it was in use")
-        reason = obstacle(self.path) if code & 0xFF in _UNWRITTEN_FAMILIES else None
-        if code & 0xFF == sqlite3.SQLITE_FULL or reason == DISK_FULL:
-            return StateFull(f"{self.path}: {_advised(str(error), DISK_FULL)}")
+        reason = cause(error, self.path)
         if reason is None and _is_damage(error, damaged):
             self._checked_at = 0.0  # so the next one to open it checks it whole
             _forget_order(self.path)
             return StateDamaged(f"{self.path} is damaged: {error}")
-        return StateError(f"{self.path}: {_advised(str(error), reason)}")
+        return self._unwritten(str(error), reason)
+
+    def _unwritten(self, said: str | None, reason: str | None) -> StateError:
+        kind = _UNWRITABLE.get(reason or "", StateError)
+        texts = (said or "can't be used", reason)
+        return kind(f"{self.path}: {'; '.join(filter(None, texts))}")
 
 
 def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
@@ -290,33 +291,6 @@ def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
-
-
-# Why a file can't be written.
-
-DISK_FULL = "its disk is full: make room there, or set `state:` to a file on another disk"
-_READ_ONLY = "its file system is read-only: make it writable, or set `state:` to another file"
-_FORBIDDEN = "this user may not write there: change its owner, or run snoopsync as its owner"
-
-
-def obstacle(path: Path) -> str | None:
-    """What keeps this file from being written, and what to do, if its file system tells."""
-    try:
-        there = os.statvfs(path.parent)
-    except OSError:
-        return None
-    if there.f_flag & os.ST_RDONLY:
-        return _READ_ONLY
-    blocks = there.f_bavail if os.geteuid() else there.f_bfree
-    if blocks * there.f_frsize < _LEAST_ROOM or (there.f_files and not there.f_favail):
-        return DISK_FULL
-    if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
-        return _FORBIDDEN
-    return None
-
-
-def _advised(said: str | None, reason: str | None) -> str:
-    return said or "can't be used" if reason is None else f"{said}; {reason}"
 
 
 # Reading where nothing may be written.

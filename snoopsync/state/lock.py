@@ -6,11 +6,11 @@ import fcntl
 import glob
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from snoopsync.errors import StateError, StateLocked
+from snoopsync.errors import StateError, StateLocked, StateReplaced
 
 #: The embedded collection's, beside the state file.
 COLLECTION_DIRECTORY = "collection"
@@ -25,8 +25,11 @@ def lock_path(state: Path) -> Path:
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Iterator[Callable[[], None]]:
     """Hold the state file's lock. Raises ``StateLocked`` if another process does.
+
+    Gives a function that raises ``StateReplaced`` once the lock's file was removed, by a person who
+    took it for left over: the next one to ask would get a lock of its own.
 
     What root makes there meanwhile is the directory's owner's in the end: the service of a machine
     is another user, and could not open it.
@@ -44,11 +47,12 @@ def locked(state: Path) -> Iterator[None]:
                 f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
             )
         _sign(path, descriptor)
-        yield
+        try:
+            yield lambda: _require_in_place(path, descriptor)
+        finally:
+            if os.geteuid() == 0:
+                _hand_over(state)
     finally:
-        # Before the lock is let go: a service may be waiting for it.
-        if os.geteuid() == 0:
-            _hand_over(state)
         os.close(descriptor)
 
 
@@ -71,6 +75,15 @@ def _sign(path: Path, descriptor: int) -> None:
         os.ftruncate(descriptor, len(text))
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from None
+
+
+def _require_in_place(path: Path, descriptor: int) -> None:
+    try:
+        is_ours = os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        raise StateReplaced(f"{path} was deleted or replaced while it was in use")
 
 
 def _take(descriptor: int) -> bool:

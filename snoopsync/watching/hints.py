@@ -11,12 +11,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 #: More names than this in one directory, and listing it is cheaper than asking for each.
 MOST_NAMES = 64
 
 #: More directories than this, and a scan of the whole folder is cheaper, and memory stays flat.
 MOST_DIRECTORIES = 10_000
+
+
+class Trace(Enum):
+    """What an event says of a name. ``WRITTEN`` came through an open file: it tells the name that
+    the file was opened under, which need not be in the directory any more, or ever."""
+
+    ENTERED = "an entry of this name came"
+    LEFT = "the entry went"
+    WRITTEN = "the file was written to or changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ class HintBox:
         self._empty()
 
     def _empty(self) -> None:
-        # A directory's names, each with whether it is doubtful; None once all are meant.
-        self._directories: dict[bytes, dict[bytes, bool] | None] = {}
+        # A directory's names, each with the last that is known of it; None once all are meant.
+        self._directories: dict[bytes, dict[bytes, Trace] | None] = {}
         self._trees: set[bytes] = set()
         self._everything = False
         self._root_gone = False
@@ -60,17 +70,16 @@ class HintBox:
         """Is there anything to take?"""
         return bool(self._directories or self._trees or self._everything or self._root_gone)
 
-    def name(self, directory: bytes, name: bytes, *, doubtful: bool = False) -> None:
-        """Something happened to this name in this directory.
-
-        ``doubtful`` is for an event that came through an open file: the name is the one that the
-        file was opened under, which need not be in the directory any more, or ever. An event
-        about the entry itself (it came, it went) settles that.
-        """
+    def name(self, directory: bytes, name: bytes, trace: Trace) -> None:
+        """Something happened to this name in this directory."""
         with self._lock:
             names = self._directories.setdefault(directory, {})
             if names is not None:
-                names[name] = doubtful and names.get(name, True)
+                before = names.get(name)
+                if _is_elsewhere(before, trace):
+                    self._directories[directory] = None
+                elif trace is not Trace.WRITTEN or before is None:
+                    names[name] = trace
                 if len(names) > MOST_NAMES:
                     self._directories[directory] = None
             self._collapse()
@@ -113,8 +122,8 @@ class HintBox:
     def take(self, is_gone: Callable[[bytes, bytes], bool]) -> Hints:
         """Empty the box.
 
-        ``is_gone(directory, name)`` is asked for doubtful names: the directory of one that isn't
-        there is to be listed, since the file that was written has another name. It must not raise.
+        ``is_gone(directory, name)`` is asked for names that were only written to: the directory of
+        one that isn't there is to be listed, since the file has another name. It must not raise.
         """
         with self._lock:
             directories, trees = self._directories, self._trees
@@ -125,7 +134,8 @@ class HintBox:
             names = directories[directory]
             if names is None:
                 return None
-            if any(doubtful and is_gone(directory, name) for name, doubtful in names.items()):
+            written = (name for name, trace in names.items() if trace is Trace.WRITTEN)
+            if any(is_gone(directory, name) for name in written):
                 return None
             return frozenset(names)
 
@@ -135,6 +145,14 @@ class HintBox:
             everything,
             root_gone,
         )
+
+
+def _is_elsewhere(before: Trace | None, now: Trace) -> bool:
+    """Has the file that was written to another name, or none? It has if the entry went before, and
+    it may if an entry came after: that one either took its place, or the place was free."""
+    if now is Trace.WRITTEN:
+        return before is Trace.LEFT
+    return now is Trace.ENTERED and before is Trace.WRITTEN
 
 
 def _parent(path: bytes) -> bytes:

@@ -39,14 +39,14 @@ from inotify_simple import Event, INotify, flags
 from watchdog.events import FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from snoopsync.watching.hints import HintBox
+from snoopsync.watching.hints import HintBox, Trace
 from snoopsync.watching.mounts import MountChanges
 from snoopsync.watching.supervision import NO_PERMISSION
 from snoopsync.watching.watchtable import WatchTable
 
 _ENTERED = flags.CREATE | flags.MOVED_TO
 _LEFT = flags.DELETE | flags.MOVED_FROM
-_THROUGH_A_FILE = flags.CLOSE_WRITE | flags.ATTRIB
+_WRITTEN = flags.CLOSE_WRITE | flags.ATTRIB
 _DIRECTORY_ENDED = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
 
 # No OPEN, ACCESS or CLOSE_NOWRITE: our own scan would raise them. No MODIFY: a large file raises
@@ -55,7 +55,7 @@ _DIRECTORY_ENDED = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.I
 _MASK = (
     _ENTERED
     | _LEFT
-    | _THROUGH_A_FILE
+    | _WRITTEN
     | flags.DELETE_SELF
     | flags.MOVE_SELF
     | flags.ONLYDIR
@@ -288,8 +288,7 @@ class InotifyEngine:
         elif event.mask & flags.ISDIR:
             self._gather_subdirectory(directory, name, event.mask)
         else:
-            through_a_file = bool(event.mask & _THROUGH_A_FILE)
-            self._box.name(directory, name, doubtful=through_a_file)
+            self._box.name(directory, name, _trace(event.mask))
 
     def _gather_own(self, directory: bytes, mask: int) -> None:
         """An event about a watched directory itself."""
@@ -314,6 +313,12 @@ class InotifyEngine:
                 watched = path in self._table
             if not watched:  # a watched one tells by itself
                 self._box.tree(path)
+
+
+def _trace(mask: int) -> Trace:
+    if mask & _ENTERED:
+        return Trace.ENTERED
+    return Trace.LEFT if mask & _LEFT else Trace.WRITTEN
 
 
 class _Emitter(EventEmitter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from snoopsync.config.settings import (
     default_owner,
 )
 from snoopsync.errors import ConfigError, Problem
+from tests.process import UNPRIVILEGED, command
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
 FOLDERS = "folders: [{path: photos}]\n"
@@ -435,6 +437,25 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         find_config(None, {"SNOOPSYNC_CONFIG": str(missing)}, user_dir=tmp_path)
 
 
+def test_a_configuration_in_a_directory_that_is_closed_is_not_called_missing(
+    tmp_path: Path,
+) -> None:
+    """Its service is told what is wrong."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "config.yaml").touch()
+    closed.chmod(0)
+    done = subprocess.run(
+        [*UNPRIVILEGED, *command("status")],
+        env={**os.environ, "SNOOPSYNC_CONFIG": str(closed / "config.yaml")},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 78
+    assert "config.yaml: file: can't be read: Permission denied" in done.stderr
+
+
 def test_the_users_configuration_is_in_the_users_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,7 +487,7 @@ def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
 
     assert state(system) is None
     directory.symlink_to("private/of-its-own-user")  # as systemd has it, closed to others
-    assert state(system) == directory / "state.sqlite3"
+    assert state(system) == tmp_path / "private/of-its-own-user/state.sqlite3"
     assert state(own) is None
 
 

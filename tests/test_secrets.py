@@ -23,6 +23,7 @@ from snoopsync.config.secrets import (
     secret_from_file,
 )
 from snoopsync.errors import ConfigError
+from tests.process import UNPRIVILEGED
 
 SECRET = "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
 
@@ -138,9 +139,6 @@ def test_the_environment_comes_before_the_file_and_that_before_systemd(
     assert revealed(service_config(tmp_path), credentials) == "from-systemd"
 
 
-#: What root may read without, too, is nobody else's.
-WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
-
 REVEAL = """
 import os, sys
 from pathlib import Path
@@ -160,7 +158,7 @@ def test_a_file_that_the_service_may_not_read_is_had_from_systemd(tmp_path: Path
 
     def revealed(**environ: str) -> str:
         return subprocess.run(
-            [*WITHOUT_CAPABILITIES * (os.geteuid() == 0), sys.executable, "-c", REVEAL, config],
+            [*UNPRIVILEGED, sys.executable, "-c", REVEAL, config],
             env={**os.environ, **environ},
             capture_output=True,
             check=True,

@@ -59,12 +59,21 @@ def find_config(
     }
     for origin, path in named.items():
         if path is not None:
-            # Not Path.exists, which raises where a directory on the way can't be searched.
-            if not os.path.exists(path):  # noqa: PTH110
+            if not _may_be_there(path):
                 raise ConfigError(str(path), (Problem(origin, "there is no such file"),))
             return path
     usual = ((user_dir or user_directory()) / "config.yaml", system_path)
+    # Not Path.exists, which raises where a directory on the way can't be searched.
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
+
+
+def _may_be_there(path: Path) -> bool:
+    """Is it there, or in a directory that is closed to us, which is said when it is read?"""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def service_state(

@@ -30,6 +30,7 @@ from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
+from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey
 from snoopsync.watching.lookout import Lookout
@@ -75,7 +76,7 @@ class Edges:
 
 def embedded_path(state: Path) -> Path:
     """Where the embedded collection of this state file is."""
-    return state.parent / "collection" / "collection.sqlite3"
+    return state.parent / COLLECTION_DIRECTORY / "collection.sqlite3"
 
 
 @contextmanager

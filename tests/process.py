@@ -23,6 +23,11 @@ from snoopsync.cli.root import run_program
 
 DEADLINE_SECONDS = 20.0
 
+#: Goes before a command that may do no more than its user: root has no way round permissions then.
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+)
+
 #: Quick enough for tests: what is quiet for two looks is sent, what is gone is gone.
 QUICK_SYNC = "sync: {settle: 50ms, delete_after: 0s}\n"
 

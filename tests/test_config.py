@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.file import find_config, load_config, render_config
+from snoopsync.config.file import find_config, load_config, render_config, service_state
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -33,6 +34,7 @@ from snoopsync.config.settings import (
     default_owner,
 )
 from snoopsync.errors import ConfigError, Problem
+from tests.process import UNPRIVILEGED, command
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
 FOLDERS = "folders: [{path: photos}]\n"
@@ -435,6 +437,25 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         find_config(None, {"SNOOPSYNC_CONFIG": str(missing)}, user_dir=tmp_path)
 
 
+def test_a_configuration_in_a_directory_that_is_closed_is_not_called_missing(
+    tmp_path: Path,
+) -> None:
+    """Its service is told what is wrong."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "config.yaml").touch()
+    closed.chmod(0)
+    done = subprocess.run(
+        [*UNPRIVILEGED, *command("status")],
+        env={**os.environ, "SNOOPSYNC_CONFIG": str(closed / "config.yaml")},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 78
+    assert "config.yaml: file: can't be read: Permission denied" in done.stderr
+
+
 def test_the_users_configuration_is_in_the_users_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +464,31 @@ def test_the_users_configuration_is_in_the_users_directory(
     path.parent.mkdir()
     path.touch()
     assert find_config(None, {}) == path
+
+
+# --- where the state is
+
+
+def test_the_state_of_a_service_is_in_the_directory_that_systemd_made(home: Home) -> None:
+    environ = {"STATE_DIRECTORY": f"{home.path}/first:{home.path}/second"}
+    home.config.write_text(FOLDERS)
+    assert load_config(home.config, environ).state == home.path / "first/state.sqlite3"
+    home.config.write_text(FOLDERS + "state: x.sqlite3\n")
+    assert load_config(home.config, environ).state == home.path / "x.sqlite3"
+
+
+def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
+    tmp_path: Path,
+) -> None:
+    system, own, directory = (tmp_path / name for name in ("system", "own", "lib"))
+
+    def state(source: Path) -> Path | None:
+        return service_state(source, {}, system_path=system, system_directory=directory)
+
+    assert state(system) is None
+    directory.symlink_to("private/of-its-own-user")  # as systemd has it, closed to others
+    assert state(system) == tmp_path / "private/of-its-own-user/state.sqlite3"
+    assert state(own) is None
 
 
 # --- without a file

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from snoopsync.cli.context import Context, folders_argument
-from snoopsync.config.file import load_config, render_config, user_directory
+from snoopsync.config.file import SYSTEM_PATH, load_config, render_config, user_directory
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.exits import Exit
 
@@ -49,7 +49,9 @@ def init(
 
 def _write_new(target: Path, text: str) -> None:
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The system's is for a service of another user. It is the file that is closed at first.
+        mode = 0o755 if target.parent == SYSTEM_PATH.parent else 0o700
+        target.parent.mkdir(mode=mode, parents=True, exist_ok=True)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

@@ -15,12 +15,21 @@ import yaml
 from snoopsync.config import secrets
 from snoopsync.config.document import Document, read_fields
 from snoopsync.config.readers import EMBEDDED
-from snoopsync.config.secrets import Secret, SecretError
-from snoopsync.config.settings import CollectionConfig, Config, default_owner, name_folders
+from snoopsync.config.secrets import Secret, SecretError, SecretUnreadable
+from snoopsync.config.settings import (
+    STATE_NAME,
+    CollectionConfig,
+    Config,
+    default_owner,
+    name_folders,
+)
 from snoopsync.errors import ConfigError, Problem
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
+
+#: Where the system's service keeps its state: its unit has systemd make this directory.
+SYSTEM_STATE_DIRECTORY = Path("/var/lib/snoopsync")
 
 _MAX_BYTES = 1 << 20
 
@@ -50,12 +59,41 @@ def find_config(
     }
     for origin, path in named.items():
         if path is not None:
-            # Not Path.exists, which raises where a directory on the way can't be searched.
-            if not os.path.exists(path):  # noqa: PTH110
+            if not _may_be_there(path):
                 raise ConfigError(str(path), (Problem(origin, "there is no such file"),))
             return path
     usual = ((user_dir or user_directory()) / "config.yaml", system_path)
+    # Not Path.exists, which raises where a directory on the way can't be searched.
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
+
+
+def _may_be_there(path: Path) -> bool:
+    """Is it there, or in a directory that is closed to us, which is said when it is read?"""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def service_state(
+    source: Path,
+    environ: Mapping[str, str],
+    *,
+    system_path: Path = SYSTEM_PATH,
+    system_directory: Path = SYSTEM_STATE_DIRECTORY,
+) -> Path | None:
+    """The state file of the service that systemd runs with this configuration; ``None`` if there
+    is none, and the user's own is meant.
+
+    In the service it is in ``$STATE_DIRECTORY``. Commands are not told of that, and have to find
+    the same file: they know it by the system's configuration.
+    """
+    directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    # Only its owner may enter the directory: lexists, which says of everybody that it is there.
+    if not directory and source == system_path and os.path.lexists(system_directory):
+        directory = str(system_directory)
+    return Path(os.path.realpath(directory), STATE_NAME) if directory else None
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -67,6 +105,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     document = Document(path)
     content, mode = _read(document, path)
     given = read_fields(Config, document.root(content))
+    if state := service_state(path.absolute(), environ):
+        given.setdefault("state", state)
     config = Config(**given, source=path.absolute())
     if "folders" not in document.lines:
         document.report("folders", "is missing: name at least one folder")
@@ -97,14 +137,20 @@ def _read(document: Document, path: Path) -> tuple[bytes, int]:
 def _find_secret(
     collection: CollectionConfig, document: Document, environ: Mapping[str, str]
 ) -> Secret | None:
+    barred: Problem | None = None
     for name, find in _secret_sources(collection, environ):
         try:
             if (secret := find()) is not None:
                 return secret
+        except SecretUnreadable as error:
+            # The service that is not root: systemd has read the same file for it.
+            barred = Problem(name, str(error))
         except SecretError as error:
             document.report(name, str(error))
             return None
-    if not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
+    if barred is not None:
+        document.report(barred.key, barred.message)
+    elif not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
         message = (
             f"is missing: set collection.secret_key_file, ${secrets.SECRET_VARIABLE} or the "
             f'systemd credential "{secrets.CREDENTIAL}"'
@@ -211,7 +257,8 @@ duplicates:
   # A file that gets each alert as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 
-# Where snoopsync keeps what it knows. By default in the user's state directory.
+# Where snoopsync keeps what it knows. By default in the user's state directory; the system's
+# service has it in /var/lib/snoopsync.
 #state: ~/.local/state/snoopsync/state.sqlite3
 
 log:

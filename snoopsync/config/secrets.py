@@ -23,6 +23,10 @@ class SecretError(Exception):
     """A secret that can't be used. The message says why, without a character of it."""
 
 
+class SecretUnreadable(SecretError):
+    """A file with a secret that this process may not read."""
+
+
 class Secret:
     """A text that shows as ``***`` wherever it is printed, formatted, logged or dumped. Only
     ``reveal`` gives it."""
@@ -73,7 +77,8 @@ def secret_from_file(path: Path) -> Secret:
 
 
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
-    """The secret that systemd hands to the service; ``None`` if it does not.
+    """The secret that systemd hands to the service; ``None`` if it does not, or hands an empty one:
+    so a unit says that there need not be one.
 
     The file's mode does not matter: systemd guards its directory, and lets the service's user in
     by an access list, which looks like a group's permission.
@@ -82,7 +87,8 @@ def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
     path = Path(directory or "/", CREDENTIAL)
     if not directory or not os.path.lexists(path):
         return None
-    return _decode(_read(path)[0], path)
+    content, _ = _read(path)
+    return _decode(content, path) if content.strip() else None
 
 
 def refuse_if_exposed(path: Path, mode: int) -> None:
@@ -97,7 +103,8 @@ def _read(path: Path) -> tuple[bytes, int]:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
-        raise SecretError(f"{path} can't be read: {error.strerror}") from None
+        kind = SecretUnreadable if isinstance(error, PermissionError) else SecretError
+        raise kind(f"{path} can't be read: {error.strerror}") from None
 
 
 def _decode(content: bytes, path: Path) -> Secret:

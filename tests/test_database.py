@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import stat
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,64 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
             State(copy).set_fact("a", "2")
             assert State(copy).fact("a") == "2"
         assert State(database).fact("a") == "1"
+
+
+def test_a_copy_in_memory_leaves_nothing_beside_the_file(path: Path) -> None:
+    """SQLite itself makes a journal to read a file that nobody has open, and leaves it there."""
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+    before = times_in(path.parent)
+    for proven in (False, True):
+        with closing(Database.scratch(path, proven=proven)) as copy:
+            assert State(copy).fact("a") == "1"
+    assert times_in(path.parent) == before
+
+
+def test_a_copy_in_memory_of_a_damaged_file_takes_nothing_from_beside_it(path: Path) -> None:
+    Database(path).close()
+    path.write_bytes(b"x" * path.stat().st_size)
+    before = times_in(path.parent)
+    with pytest.raises(StateDamaged):
+        Database.scratch(path)
+    assert times_in(path.parent) == before
+
+
+def times_in(directory: Path) -> dict[str, int]:
+    return {each.name: each.stat().st_mtime_ns for each in (directory, *directory.iterdir())}
+
+
+def test_a_copy_in_memory_has_what_only_the_journal_of_a_killed_process_has(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+        killed = path.parent / "killed"
+        killed.mkdir()
+        for each in list(path.parent.glob(f"{path.name}*")):
+            shutil.copy(each, killed)
+    before = times_in(killed)
+    assert f"{path.name}-wal" in before
+    with closing(Database.scratch(killed / path.name)) as copy:
+        assert State(copy).fact("a") == "1"
+    assert times_in(killed) == before
+
+
+def test_a_copy_in_memory_is_made_anew_when_a_writer_begins_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a journal there was no writer to take turns with."""
+    Database(path).close()
+    with ExitStack() as undo:
+        real = Database._prepare
+        opened: list[Database] = []
+
+        def prepare(self: Database, readonly: bool) -> None:
+            real(self, readonly)
+            if readonly and not opened:
+                opened.append(undo.enter_context(closing(Database(path))))
+                State(opened[0]).set_fact("a", "1")
+
+        monkeypatch.setattr(Database, "_prepare", prepare)
+        with closing(Database.scratch(path)) as copy:
+            assert State(copy).fact("a") == "1"
 
 
 def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:

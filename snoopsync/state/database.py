@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from snoopsync.errors import StateDamaged, StateError, StateFull, StateReplaced, StateTooNew
+from snoopsync.state.lock import holder
 from snoopsync.state.schema import STEPS
 
 #: How long a writer waits for another process's transaction.
@@ -70,10 +71,12 @@ _LAYOUT = """
 
 
 class Database:
-    """An open state file. ``readonly`` opens it beside a running service, without writing."""
+    """An open state file. ``readonly`` opens it beside a running service, without writing; one that
+    nobody has open must be left alone meanwhile."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
+        self._readonly = readonly
         self._lock = threading.RLock()
         self._opened_at = time.monotonic()
         self._checked_at = 0.0
@@ -97,8 +100,12 @@ class Database:
         copy = cls(Path(_MEMORY))
         try:
             if _exists(source):
-                with _readable(cls, source) as original, original._translated():
-                    original._connection.backup(copy._connection)
+                while True:
+                    alone = not _has_journal(source)
+                    with _readable(cls, source) as original, original._translated():
+                        original._connection.backup(copy._connection)
+                    if not (alone and _has_journal(source)):
+                        break  # no writer came meanwhile, who would not have been waited for
                 if proven and not _left_in_order(source):
                     with original._translated():
                         copy._check_whole(source)
@@ -182,7 +189,8 @@ class Database:
             if not readonly:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            name = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
+            mode = "rw" if not readonly else "ro" if _has_journal(self.path) else "ro&immutable=1"
+            name = f"{self.path.absolute().as_uri()}?mode={mode}"
         return sqlite3.connect(
             name,
             uri=name != _MEMORY,
@@ -277,8 +285,9 @@ class Database:
         if code & 0xFF == sqlite3.SQLITE_FULL or reason == DISK_FULL:
             return StateFull(f"{self.path}: {_advised(str(error), DISK_FULL)}")
         if reason is None and _is_damage(error, damaged):
-            self._checked_at = 0.0  # so the next one to open it checks it whole
-            _forget_order(self.path)
+            if not self._readonly:
+                self._checked_at = 0.0  # so the next one to open it checks it whole
+                _forget_order(self.path)
             return StateDamaged(f"{self.path} is damaged: {error}")
         return StateError(f"{self.path}: {_advised(str(error), reason)}")
 
@@ -329,27 +338,43 @@ def _exists(path: Path) -> bool:
         raise StateError(f"{path}: {error.strerror}") from None
 
 
+def _has_journal(path: Path) -> bool:
+    """Has anybody the file open, or left it in the middle of something? If not, SQLite would make
+    the journal itself, only to read, and leave it there."""
+    return _beside(path, "-wal").exists()
+
+
 @contextmanager
 def _readable(kind: type[Database], source: Path) -> Iterator[Database]:
-    """The file, opened to be read. SQLite has to write beside it, so where it can't, a copy in
-    another directory is read; nobody else writes to the original then."""
+    """The file, opened to be read. SQLite has to write beside one that has a journal. So where it
+    can't, or where the journal was left behind, a copy in another directory is read; nobody else
+    writes to the original then."""
     with TemporaryDirectory() as directory:
         try:
+            if _has_journal(source) and holder(source) is None:
+                raise StateError(f"{source} was left in the middle of something")
             database = kind(source, readonly=True)
         except (StateDamaged, StateTooNew):
             raise
         except StateError:
-            copy = Path(directory) / source.name
-            try:
-                for ending in ("", "-wal"):
-                    with suppress(FileNotFoundError):
-                        shutil.copyfile(_beside(source, ending), _beside(copy, ending))
-            except OSError:
-                copy = source
-            database = kind(copy, readonly=True)
-            database.path = source
+            database = _copied(kind, source, Path(directory) / source.name)
         with closing(database):
             yield database
+
+
+def _copied(kind: type[Database], source: Path, copy: Path) -> Database:
+    try:
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(_beside(source, ending), _beside(copy, ending))
+    except OSError:
+        return kind(source, readonly=True)
+    try:
+        database = kind(copy, readonly=True)
+    except StateError as error:
+        raise type(error)(str(error).replace(str(copy), str(source))) from None
+    database.path = source
+    return database
 
 
 # Was the file left in order, and is it as it was left? Then it need not be checked. To read all of

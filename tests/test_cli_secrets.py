@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers
 from tests.pictures import encode, photo
-from tests.process import QUICK_SYNC, Done, Installation, until
+from tests.process import Done, Installation, until
 
 
 @pytest.fixture
@@ -20,26 +17,6 @@ def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
     (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
     return home
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        yield server
-
-
-def configure(home: Installation, server: CollectionServer) -> Path:
-    path = home.home / "secret"
-    path.write_text(SECRET_KEY)
-    path.chmod(0o600)
-    home.configure(
-        f"collection: {{endpoint: '{server.endpoint}', public_key: {PUBLIC_KEY}, owner: tests,"
-        f" secret_key_file: {path}}}\n{QUICK_SYNC}"
-    )
-    return path
 
 
 def assert_hidden(*texts: str | Done) -> None:
@@ -51,7 +28,7 @@ def assert_hidden(*texts: str | Done) -> None:
 
 @pytest.mark.parametrize("status", [200, 401, 404, 503])
 def test_no_command_shows_it(home: Installation, server: CollectionServer, status: int) -> None:
-    configure(home, server)
+    home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
     if status != 200:
         body = f"refused: {PUBLIC_KEY}".encode()
         server.fault_for = lambda _seen: answers(status, body)
@@ -61,6 +38,8 @@ def test_no_command_shows_it(home: Installation, server: CollectionServer, statu
         ["status"],
         ["status", "--json"],
         ["list", "--json"],
+        ["check"],
+        ["check", "--json"],
     ):
         assert_hidden(home.run(*arguments))
 
@@ -68,7 +47,7 @@ def test_no_command_shows_it(home: Installation, server: CollectionServer, statu
 def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
     home: Installation, server: CollectionServer
 ) -> None:
-    secret = configure(home, server)
+    secret = home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
     with home.service("-vv", "run") as service:
         service.line_with("in order:")
         until(home.is_in_sync)
@@ -84,7 +63,7 @@ def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
 def test_a_bug_shows_it_in_no_traceback(
     home: Installation, server: CollectionServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configure(home, server)
+    home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
 
     def bug(*arguments: object, **options: object) -> None:
         raise RuntimeError(f"unexpected: {arguments} {options}")
@@ -100,10 +79,10 @@ def test_a_bug_shows_it_in_no_traceback(
 def test_a_secret_that_others_can_read_is_refused_with_what_mends_it(
     home: Installation, server: CollectionServer
 ) -> None:
-    secret = configure(home, server)
+    secret = home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
     secret.chmod(0o640)
     done = home.run("resync")
     assert done.code == 78
-    assert f"chmod 600 {secret}" in done.err
+    assert f"chmod 600 '{secret}'" in done.err
     assert_hidden(done)
     assert not server.requests

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from snoopsync.cli.beginning import init
 from snoopsync.cli.context import Context
-from snoopsync.cli.looking import duplicates, list_command, search, status
+from snoopsync.cli.looking import check, duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
@@ -94,7 +94,17 @@ def program(
     )
 
 
-for _command in (run, resync_command, status, list_command, duplicates, search, approve, init):
+for _command in (
+    run,
+    resync_command,
+    status,
+    check,
+    list_command,
+    duplicates,
+    search,
+    approve,
+    init,
+):
     program.add_command(_command)
 
 

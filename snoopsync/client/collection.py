@@ -65,6 +65,9 @@ class Collection:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.endpoint = endpoint
+        #: By how many seconds our clock was ahead of the service's at its last answer, to the
+        #: second; ``None`` as long as that is not known.
+        self.clock_ahead_seconds: float | None = None
         self._origin, self._base_path = _split_endpoint(endpoint)
         self._signer = Signer(public_key, secret_key)
         self._timeout = timeout
@@ -171,7 +174,9 @@ class Collection:
         else:
             with opened(image) as file:
                 answer = self._exchange(self._request(method, path, query, Body(file)))
-        if (error := answers.refusal(answer, self._now())) is not None:
+        now = self._now()
+        self.clock_ahead_seconds = answers.clock_ahead(answer, now)
+        if (error := answers.refusal(answer, now)) is not None:
             raise error
         return answer
 

@@ -76,16 +76,18 @@ class Document:
             self.fail(f"must have keys, such as folders:, and is {value.kind}", value.line)
         return value
 
-    def report(self, key: str, message: str, line: int | None = None) -> None:
+    def report(
+        self, key: str, message: str, line: int | None = None, *, mend: str | None = None
+    ) -> None:
         """Take note of a problem, at the line of the key if no other is given."""
-        self._problems.append(Problem(key, message, self.lines.get(key) if line is None else line))
+        line = self.lines.get(key) if line is None else line
+        self._problems.append(Problem(key, message, line, mend))
 
-    def raise_problems(self) -> None:
-        """Raise ``ConfigError`` with all of them, in the file's order, if there are any."""
-        if self._problems:
-            end = 1 + max(problem.line or 0 for problem in self._problems)
-            ordered = sorted(self._problems, key=lambda problem: problem.line or end)
-            raise ConfigError(self.source, tuple(ordered))
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of them, in the file's order."""
+        end = 1 + max((problem.line or 0 for problem in self._problems), default=0)
+        return tuple(sorted(self._problems, key=lambda problem: problem.line or end))
 
     def fail(self, message: str, line: int | None = None) -> NoReturn:
         """Raise ``ConfigError`` for a problem that leaves nothing to go on with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -58,12 +58,31 @@ def find_config(
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a configuration file says, and what is wrong with it: in ``config`` that is at its
+    default. ``secret_from`` names the source of the secret key."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+    secret_from: str | None = None
+
+
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration file. Raises ``ConfigError`` with all that is wrong with it.
 
     A service's secret key is the first there is of: ``$SNOOPSYNC_SECRET_KEY``, the file's own
     ``secret_key`` or ``secret_key_file``, the systemd credential ``snoopsync-secret-key``.
     """
+    reading = read_config(path, environ)
+    if reading.problems:
+        raise ConfigError(str(path), reading.problems)
+    return reading.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
+    """Read a configuration file, as ``load_config``, as far as that can be done. Raises
+    ``ConfigError`` only if nothing of it can be read."""
     document = Document(path)
     content, mode = _read(document, path)
     given = read_fields(Config, document.root(content))
@@ -74,12 +93,12 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         try:
             secrets.refuse_if_exposed(path, mode)
         except SecretError as error:
-            document.report("collection.secret_key", str(error))
+            document.report("collection.secret_key", error.message, mend=error.mend)
+    secret_from = None
     if not config.collection.embedded:
-        secret = _find_secret(config.collection, document, environ)
+        secret_from, secret = _find_secret(config.collection, document, environ)
         config = replace(config, collection=replace(config.collection, secret_key=secret))
-    document.raise_problems()
-    return config
+    return Reading(config, document.problems, secret_from)
 
 
 def _read(document: Document, path: Path) -> tuple[bytes, int]:
@@ -96,21 +115,22 @@ def _read(document: Document, path: Path) -> tuple[bytes, int]:
 
 def _find_secret(
     collection: CollectionConfig, document: Document, environ: Mapping[str, str]
-) -> Secret | None:
+) -> tuple[str | None, Secret | None]:
+    """Which source has the secret key, and the key."""
     for name, find in _secret_sources(collection, environ):
         try:
             if (secret := find()) is not None:
-                return secret
+                return name, secret
         except SecretError as error:
-            document.report(name, str(error))
-            return None
+            document.report(name, error.message, mend=error.mend)
+            return None, None
     if not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
         message = (
             f"is missing: set collection.secret_key_file, ${secrets.SECRET_VARIABLE} or the "
             f'systemd credential "{secrets.CREDENTIAL}"'
         )
         document.report("collection.secret_key", message, document.lines["collection.endpoint"])
-    return None
+    return None, None
 
 
 def _secret_sources(

@@ -593,10 +593,14 @@ def test_the_example_is_what_init_writes() -> None:
 
 
 def test_a_written_configuration_for_a_service(home: Home) -> None:
-    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas")
+    secret = home.path / "a: secret #1"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas", secret)
     home.config.write_text(text)
-    collection = load_config(home.config, {"SNOOPSYNC_SECRET_KEY": "x"}).collection
+    collection = load_config(home.config, {}).collection
     assert (collection.endpoint, collection.public_key) == ("https://host/api/v1", "24")
+    assert (collection.owner, collection.secret_key_file) == ("nas", secret)
 
 
 def test_a_written_configuration_keeps_the_owner_of_today(home: Home) -> None:

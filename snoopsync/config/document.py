@@ -27,6 +27,8 @@ LIST, MAPPING = "a list", "a mapping"
 _SCALARS = {"null": NOTHING, "str": TEXT, "bool": BOOLEAN, "int": WHOLE, "float": "a number",
             "timestamp": "a date"}  # fmt: skip
 
+_TEXT_TAG = "tag:yaml.org,2002:str"
+
 _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z_-]{1,32}")
 
 
@@ -118,6 +120,12 @@ class Value:
     node: yaml.Node
     key: str
     document: Document
+
+    @classmethod
+    def of_text(cls, text: str) -> Value:
+        """A text that is in no file: of a command's user, for example, to be read as if it were in
+        one. A relative path in it starts at the current directory."""
+        return cls(yaml.ScalarNode(_TEXT_TAG, text), "", Document(Path("none")))
 
     @property
     def line(self) -> int:

@@ -150,6 +150,7 @@ def render_config(
     endpoint: str = EMBEDDED,
     public_key: str | None = None,
     owner: str | None = None,
+    secret_key_file: Path | None = None,
 ) -> str:
     """A commented configuration for these folders, one or more, with every key at its
     default.
@@ -160,9 +161,13 @@ def render_config(
     first, *others = name_folders(folders)
     more = [f"  - path: {_yaml(str(each.path))}\n    name: {_yaml(each.name)}\n" for each in others]
     key = f"public_key: {_yaml(public_key)}" if public_key else "#public_key: 24d337fe0ed9427cb512"
+    secret = "#secret_key_file: ~/.config/snoopsync/secret-key"
+    if secret_key_file is not None:
+        secret = f"secret_key_file: {_yaml(str(secret_key_file))}"
     return _TEMPLATE.substitute(
         endpoint=_yaml(endpoint),
         public_key=key,
+        secret_key_file=secret,
         owner=_yaml(owner or default_owner()),
         path=_yaml(str(first.path)),
         name=_yaml(first.name),
@@ -191,7 +196,7 @@ collection:
   # in $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
-  #secret_key_file: ~/.config/snoopsync/secret-key
+  $secret_key_file
   # What the ID of each image begins with: 1 to 32 of a-z, 0-9 and -. Only these images are touched.
   owner: $owner
   # How long to wait for an answer.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.pictures import encode, photo
 from tests.process import QUICK_SYNC, Installation
@@ -27,15 +24,6 @@ def home(tmp_path: Path) -> Installation:
     for seed in range(3):
         (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
     return home
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        yield server
 
 
 @pytest.mark.parametrize("is_service_running", [False, True])

@@ -71,6 +71,23 @@ def test_the_wrong_secret_is_unauthorized(server: CollectionServer) -> None:
     assert (caught.value.status, caught.value.permanent) == (401, True)
 
 
+def test_every_answer_tells_by_how_much_our_clock_is_ahead(server: CollectionServer) -> None:
+    with Collection(
+        PUBLIC_KEY, SECRET_KEY, server.endpoint, now=lambda: time.time() + 500.0
+    ) as client:
+        assert client.clock_ahead_seconds is None
+        client.get_images()
+        assert client.clock_ahead_seconds == pytest.approx(500.0, abs=10.0)
+        server.faults.append(answers(503, Date="Thu, 01 Jan 1970 00:00:00 GMT"))
+        with pytest.raises(CollectionError):
+            client.get_images()
+        assert client.clock_ahead_seconds == pytest.approx(time.time() + 500.0, abs=10.0)
+        server.faults.append(answers(503, Date="yesterday"))
+        with pytest.raises(CollectionError):
+            client.get_images()
+        assert client.clock_ahead_seconds is None
+
+
 def test_who_it_is_is_asked_once_and_only_when_needed(
     server: CollectionServer, client: Collection
 ) -> None:

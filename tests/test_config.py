@@ -17,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.file import find_config, load_config, render_config, service_state
+from snoopsync.config.file import (
+    find_config,
+    load_config,
+    read_config,
+    render_config,
+    service_state,
+)
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -310,6 +316,27 @@ def test_a_service_needs_keys(home: Home) -> None:
         ("collection.public_key", 2),
         ("collection.secret_key", 2),
     ]
+
+
+def test_what_can_be_read_of_a_wrong_configuration_is_read(home: Home) -> None:
+    home.config.write_text("sync: {workers: many, settle: 1s}\nfolders: [{path: a}, {name: b}]\n")
+    reading = read_config(home.config, {})
+    assert [problem.key for problem in reading.problems] == ["sync.workers", "folders[1]"]
+    assert reading.config.sync == SyncConfig(settle_seconds=1.0)
+    assert [folder.path for folder in reading.config.folders] == [home.path / "a"]
+
+
+def test_the_source_of_the_secret_key_is_told(home: Home) -> None:
+    service = f"{FOLDERS}collection: {{endpoint: https://host, public_key: a, secret_key: b}}\n"
+    home.config.write_text(service)
+    home.config.chmod(0o600)
+    assert read_config(home.config, {}).secret_from == "collection.secret_key"
+    environ = {"SNOOPSYNC_SECRET_KEY": "c"}
+    assert read_config(home.config, environ).secret_from == "$SNOOPSYNC_SECRET_KEY"
+    home.config.chmod(0o640)
+    [problem] = read_config(home.config, environ).problems
+    assert problem.mend == f"chmod 600 {home.config}"
+    assert str(problem).endswith(f": others can read {home.config}: {problem.mend}")
 
 
 def test_all_problems_are_told_at_once_in_the_files_order(home: Home) -> None:
@@ -618,10 +645,14 @@ def test_the_example_is_what_init_writes() -> None:
 
 
 def test_a_written_configuration_for_a_service(home: Home) -> None:
-    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas")
+    secret = home.path / "a: secret #1"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas", secret)
     home.config.write_text(text)
-    collection = load_config(home.config, {"SNOOPSYNC_SECRET_KEY": "x"}).collection
+    collection = load_config(home.config, {}).collection
     assert (collection.endpoint, collection.public_key) == ("https://host/api/v1", "24")
+    assert (collection.owner, collection.secret_key_file) == ("nas", secret)
 
 
 def test_a_written_configuration_keeps_the_owner_of_today(home: Home) -> None:

@@ -2,7 +2,7 @@
 
 ``root`` is the program, ``context`` what all commands share; ``mirroring``, ``looking``,
 ``beginning`` and ``installing`` have the commands; ``progress`` and ``results`` are what a person
-sees of them.
+sees of them, and ``asking`` is what they are asked.
 """
 
 from snoopsync.cli.root import main

@@ -17,7 +17,7 @@ from rich.console import Console
 from snoopsync.cli.beginning import init
 from snoopsync.cli.context import Context
 from snoopsync.cli.installing import service
-from snoopsync.cli.looking import duplicates, list_command, search, status
+from snoopsync.cli.looking import check, duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
@@ -99,6 +99,7 @@ _COMMANDS = (
     run,
     resync_command,
     status,
+    check,
     list_command,
     duplicates,
     search,

@@ -157,12 +157,19 @@ def _date(text: str) -> float | None:
         return None
 
 
-def _clock_hint(answer: Answer, now: float) -> str:
+def clock_ahead(answer: Answer, now: float) -> float | None:
+    """By how many seconds our clock is ahead of the service's, to the second, by the answer's
+    ``Date``; ``None`` if it has none."""
     date = _date(answer.headers.get("Date", ""))
-    if date is None or abs(now - date) <= _CLOCK_TOLERANCE_SECONDS:
+    return None if date is None else now - date
+
+
+def _clock_hint(answer: Answer, now: float) -> str:
+    ahead = clock_ahead(answer, now)
+    if ahead is None or abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
         return ""
-    direction = "ahead of" if now > date else "behind"
-    return f" (this clock is {abs(now - date):.0f} s {direction} the service's)"
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f" (this clock is {abs(ahead):.0f} s {direction} the service's)"
 
 
 def session(answer: Answer) -> Session:

@@ -67,6 +67,9 @@ class Collection:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.endpoint = endpoint
+        #: By how many seconds our clock was ahead of the service's at its last answer, to the
+        #: second; ``None`` as long as that is not known.
+        self.clock_ahead_seconds: float | None = None
         self._origin, self._base_path = _split_endpoint(endpoint)
         self._signer = Signer(public_key, secret_key)
         self._timeout = timeout
@@ -176,7 +179,9 @@ class Collection:
         else:
             with opened(image) as file:
                 answer = self._exchange(self._request(method, path, query, Body(file)))
-        error = answers.refusal(answer, self._now())
+        now = self._now()
+        self.clock_ahead_seconds = answers.clock_ahead(answer, now)
+        error = answers.refusal(answer, now)
         is_final = isinstance(error, Refused) or answers.is_bare(answer)
         if is_final and not answers.is_the_collections(answer):
             self._require_collection(answer, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -96,12 +96,31 @@ def service_state(
     return Path(os.path.realpath(directory), STATE_NAME) if directory else None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a configuration file says, and what is wrong with it: in ``config`` that is at its
+    default. ``secret_from`` names the source of the secret key."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+    secret_from: str | None = None
+
+
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration file. Raises ``ConfigError`` with all that is wrong with it.
 
     A service's secret key is the first there is of: ``$SNOOPSYNC_SECRET_KEY``, the file's own
     ``secret_key`` or ``secret_key_file``, the systemd credential ``snoopsync-secret-key``.
     """
+    reading = read_config(path, environ)
+    if reading.problems:
+        raise ConfigError(str(path), reading.problems)
+    return reading.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
+    """Read a configuration file, as ``load_config``, as far as that can be done. Raises
+    ``ConfigError`` only if nothing of it can be read."""
     document = Document(path)
     content, mode = _read(document, path)
     given = read_fields(Config, document.root(content))
@@ -114,12 +133,12 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         try:
             secrets.refuse_if_exposed(path, mode)
         except SecretError as error:
-            document.report("collection.secret_key", str(error))
+            document.report("collection.secret_key", error.message, mend=error.mend)
+    secret_from = None
     if not config.collection.embedded:
-        secret = _find_secret(config.collection, document, environ)
+        secret_from, secret = _find_secret(config.collection, document, environ)
         config = replace(config, collection=replace(config.collection, secret_key=secret))
-    document.raise_problems()
-    return config
+    return Reading(config, document.problems, secret_from)
 
 
 def _read(document: Document, path: Path) -> tuple[bytes, int]:
@@ -136,27 +155,28 @@ def _read(document: Document, path: Path) -> tuple[bytes, int]:
 
 def _find_secret(
     collection: CollectionConfig, document: Document, environ: Mapping[str, str]
-) -> Secret | None:
-    barred: Problem | None = None
+) -> tuple[str | None, Secret | None]:
+    """Which source has the secret key, and the key."""
+    barred: tuple[str, SecretError] | None = None
     for name, find in _secret_sources(collection, environ):
         try:
             if (secret := find()) is not None:
-                return secret
+                return name, secret
         except SecretUnreadable as error:
             # The service that is not root: systemd has read the same file for it.
-            barred = Problem(name, str(error))
+            barred = name, error
         except SecretError as error:
-            document.report(name, str(error))
-            return None
+            document.report(name, error.message, mend=error.mend)
+            return None, None
     if barred is not None:
-        document.report(barred.key, barred.message)
+        document.report(barred[0], barred[1].message, mend=barred[1].mend)
     elif not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
         message = (
             f"is missing: set collection.secret_key_file, ${secrets.SECRET_VARIABLE} or the "
             f'systemd credential "{secrets.CREDENTIAL}"'
         )
         document.report("collection.secret_key", message, document.lines["collection.endpoint"])
-    return None
+    return None, None
 
 
 def _secret_sources(
@@ -176,6 +196,7 @@ def render_config(
     endpoint: str = EMBEDDED,
     public_key: str | None = None,
     owner: str | None = None,
+    secret_key_file: Path | None = None,
 ) -> str:
     """A commented configuration for these folders, one or more, with every key at its
     default.
@@ -186,9 +207,13 @@ def render_config(
     first, *others = name_folders(folders)
     more = [f"  - path: {_yaml(str(each.path))}\n    name: {_yaml(each.name)}\n" for each in others]
     key = f"public_key: {_yaml(public_key)}" if public_key else "#public_key: 24d337fe0ed9427cb512"
+    secret = "#secret_key_file: ~/.config/snoopsync/secret-key"
+    if secret_key_file is not None:
+        secret = f"secret_key_file: {_yaml(str(secret_key_file))}"
     return _TEMPLATE.substitute(
         endpoint=_yaml(endpoint),
         public_key=key,
+        secret_key_file=secret,
         owner=_yaml(owner or default_owner()),
         path=_yaml(str(first.path)),
         name=_yaml(first.name),
@@ -217,7 +242,7 @@ collection:
   # in $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
-  #secret_key_file: ~/.config/snoopsync/secret-key
+  $secret_key_file
   # What the ID of each image begins with: 1 to 32 of a-z, 0-9 and -. Only these images are touched.
   owner: $owner
   # How long to wait for an answer.

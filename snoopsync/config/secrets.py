@@ -20,7 +20,13 @@ _MAX_BYTES = 4096
 
 
 class SecretError(Exception):
-    """A secret that can't be used. The message says why, without a character of it."""
+    """A secret that can't be used. The message says why, without a character of it; ``mend`` is a
+    command that mends it, if there is one."""
+
+    def __init__(self, message: str, mend: str | None = None) -> None:
+        self.message = message
+        self.mend = mend
+        super().__init__(message if mend is None else f"{message}: {mend}")
 
 
 class SecretUnreadable(SecretError):
@@ -95,7 +101,7 @@ def refuse_if_exposed(path: Path, mode: int) -> None:
     """Raise ``SecretError`` if a file of this mode can be read or written by its group or by
     everybody."""
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SecretError(f"others can read {path}: chmod 600 {shlex.quote(str(path))}")
+        raise SecretError(f"others can read {path}", f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _read(path: Path) -> tuple[bytes, int]:

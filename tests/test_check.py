@@ -213,7 +213,9 @@ def test_a_log_that_cannot_be_written_is_an_error(home: Installation) -> None:
     home.configure(f"log: {{file: {home.home}/file/x.log}}\nduplicates: {{log: {home.home}}}\n")
     findings = found(home, code=78)
     assert f"{home.home}/file is no directory" in findings["log.file"]["message"]
+    assert findings["log.file"]["state"] == "error"
     assert f"{home.home} is a directory" in findings["duplicates.log"]["message"]
+    assert findings["duplicates.log"]["state"] == "warning"
 
 
 # Folders.
@@ -308,17 +310,26 @@ def test_a_state_directory_that_cannot_be_made_is_an_error(home: Installation) -
     assert f"{home.state.parent} is no directory" in finding["message"]
 
 
-def test_a_state_directory_that_cannot_be_written_is_an_error(home: Installation) -> None:
+@pytest.mark.parametrize(
+    ("mode", "said", "file"),
+    [
+        (0o500, "this user may not write there", "ok       state file: "),
+        (0o600, "this user may not look there", "error    state file: "),
+    ],
+)
+def test_a_state_directory_that_cannot_be_used_is_an_error(
+    home: Installation, mode: int, said: str, file: str
+) -> None:
     under = as_somebody_ordinary()
     home.ok("resync")
-    home.state.parent.chmod(0o500)
+    home.state.parent.chmod(mode)
     try:
         done = home.run_process("check", under=under)
     finally:
         home.state.parent.chmod(0o700)
-    assert done.code == 1
-    assert f"error    state directory: {home.state.parent}: this user may not write" in done.out
-    assert "ok       state file: " in done.out
+    assert (done.code, done.err) == (1, "")
+    assert f"error    state directory: {home.state.parent}: {said}\n" in done.out
+    assert file in done.out
 
 
 def collection_of(home: Installation) -> Path:

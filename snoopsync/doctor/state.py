@@ -52,7 +52,7 @@ def read_state(path: Path) -> StateLook:
 
 
 def _unusable(failure: StateError) -> Finding:
-    mend = "mend what it says"
+    mend = "let this user read it, or set state: to another file"
     if isinstance(failure, StateDamaged):
         mend = (
             "snoopsync resync moves it aside, and rebuilds it from the folders and the collection"
@@ -65,11 +65,16 @@ def _unusable(failure: StateError) -> Finding:
 def place_findings(config: Config) -> Iterator[Finding]:
     """Can what snoopsync writes be written where it is to be?"""
     yield state_place_finding(config.state)
-    for check, path in (("log.file", config.log.file), ("duplicates.log", config.duplicates.log)):
-        problem = None if path is None else obstacle_to(path)
-        if problem is not None:
-            message = f"{printable(str(path))}: {problem.partition(': ')[0]}"
-            yield error(check, message, f"set {check} to another file", Exit.CONFIG)
+    if (found := _log_trouble(config.log.file)) is not None:
+        yield error("log.file", found, "set log.file to another file", Exit.CONFIG)
+    if (found := _log_trouble(config.duplicates.log)) is not None:
+        message = f"{found}: alerts are only in the log"
+        yield warning("duplicates.log", message, "set duplicates.log to another file")
+
+
+def _log_trouble(path: Path | None) -> str | None:
+    found = None if path is None else obstacle_to(path)
+    return None if found is None else f"{printable(str(path))}: {found.partition(': ')[0]}"
 
 
 def state_place_finding(path: Path) -> Finding:
@@ -95,6 +100,8 @@ def obstacle_to(path: Path) -> str | None:
         return f"{printable(str(standing))} is a directory: name a file"
     if not os.path.isdir(standing.parent):  # noqa: PTH112
         return f"{printable(str(standing.parent))} is no directory: name another place"
+    if not os.access(standing.parent, os.X_OK):
+        return "this user may not look there: change its owner, or run snoopsync as its owner"
     return obstacle(standing)
 
 

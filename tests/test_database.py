@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
+import re
 import signal
 import sqlite3
 import stat
@@ -195,6 +197,43 @@ def test_an_older_file_is_upgraded_step_by_step(
         assert database.query("SELECT name, value, since FROM fact") == [("kept", "1", None)]
         assert database.query("SELECT * FROM extra") == []
     Database(path).close()
+
+
+def test_before_an_upgrade_the_file_is_kept_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    backup = path.with_name(f"{path.name}.format-{len(STEPS)}")
+    assert not backup.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
+        with closing(Database(path)) as database:
+            assert State(database).fact("kept") is None
+        assert str(backup) in caplog.text
+        Database(path).close()
+        with pytest.raises(StateTooNew), monkeypatch.context() as back:
+            back.setattr("snoopsync.state.database.STEPS", STEPS)
+            Database(path)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    backup.replace(path)
+    with closing(Database(path)) as database:
+        assert State(database).fact("kept") == "1"
+
+
+def test_without_room_for_the_copy_nothing_is_upgraded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    path.with_name(f"{path.name}.format-{len(STEPS)}.new").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
+        with pytest.raises(StateError, match=re.escape(str(path))):
+            Database(path)
+    with closing(Database(path)) as database:
+        assert State(database).fact("kept") == "1"
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(

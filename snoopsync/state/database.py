@@ -6,6 +6,7 @@ One connection, guarded by a lock: any thread may call, one at a time.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -27,6 +28,8 @@ from snoopsync.errors import (
 )
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.schema import STEPS
+
+log = logging.getLogger("snoopsync.state")
 
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0
@@ -240,10 +243,31 @@ class Database:
         if checked_at is None:
             self._check_whole(self.path)
             checked_at = time.time()
+        if 0 < version < len(STEPS):
+            self._keep_as_it_is(version)
         for number in range(version, len(STEPS)):
             step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             self._connection.executescript(step)
         self._checked_at = checked_at
+
+    def _keep_as_it_is(self, version: int) -> None:
+        """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
+        that wrote it. It has its name once it is whole."""
+        target = _beside(self.path, f".format-{version}")
+        aside = _beside(target, ".new")
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(aside)) as copy:
+            self._connection.backup(copy)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+        log.info(
+            "%s is upgraded from format %d to %d; as it was it is %s",
+            self.path,
+            version,
+            len(STEPS),
+            target,
+        )
 
     def _check_whole(self, source: Path) -> None:
         """Is all of it sound, and each index in step with its table?

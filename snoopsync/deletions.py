@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.events import Event, happened
 from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
 from snoopsync.model import Fingerprint, Place, printable
 from snoopsync.planner import Delete
@@ -108,17 +109,23 @@ class DeletionGuard:
         return {image_id: item.delete for image_id, item in self._let_go[folder].items()}
 
     def _tell(self, folder: str, asked: Sequence[Delete], losses: Losses) -> None:
-        paths = [printable(delete.place.path) for delete in asked if delete.place]
-        more = ", ..." if len(paths) > _SAMPLE_PATHS else ""
-        log.warning(
+        places = [delete.place for delete in asked if delete.place]
+        samples = places[:_SAMPLE_PATHS]
+        happened(
+            log,
+            logging.WARNING,
+            Event.DELETIONS_HELD,
             "folder %s: %d deletions (%.0f %% of it) are held, none is sent: %s%s;"
             " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,
             losses.coming,
             losses.percent,
-            ", ".join(paths[:_SAMPLE_PATHS]),
-            more,
-            folder,
-            folder,
+            ", ".join(printable(place.path) for place in samples),
+            ", ..." if len(places) > len(samples) else "",
+            *(folder, folder),
+            folder=folder,
+            count=losses.coming,
+            percent=round(losses.percent, 1),
+            samples=[place.text for place in samples],
         )

@@ -38,6 +38,7 @@ from snoopsync.errors import (
     Stopped,
     Unauthorized,
 )
+from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
 from snoopsync.questions import Account, Questions
 from snoopsync.resync import Show, resync
@@ -149,10 +150,14 @@ class Service:
                 state = self._assembly.config.state
                 stack.enter_context(ControlServer(state, self._questions.answer))
             except OSError as error:
-                log.warning(
+                happened(
+                    log,
+                    logging.WARNING,
+                    Event.NO_SOCKET,
                     "commands can't ask this service for anything, there is no socket beside the"
                     " state file: %s",
                     error,
+                    error=str(error),
                 )
             engine.start()
             searcher.start()
@@ -193,7 +198,9 @@ class Service:
                 mirror.wait()
         finally:
             if not mirror.close(_SHUTDOWN_SECONDS):
-                log.warning("some requests did not end in time: they are sent again at next start")
+                message = "some requests did not end in time: they are sent again at next start"
+                count = mirror.in_flight
+                happened(log, logging.WARNING, Event.REQUESTS_ABANDONED, message, count=count)
 
     def _reconcile_is_due(self) -> bool:
         if any(not survey.is_missing for survey in self._uncompared):
@@ -226,18 +233,28 @@ class Service:
         self._reconciled = report.trouble is None
         self._uncompared = [survey for survey in assembly.surveys if survey.is_missing]
         if report.trouble is None:
-            log.info("in order: %s", _describe(asdict(report.summary)))
+            counts = asdict(report.summary)
+            happened(log, logging.INFO, Event.IN_ORDER, "in order: %s", _describe(counts), **counts)
             if report.orphans:
-                log.warning(
+                happened(
+                    log,
+                    logging.WARNING,
+                    Event.ORPHANS,
                     "%d images of ours in the collection belong to no file that is known here;"
                     " they are left alone (snoopsync resync --prune deletes them)",
                     report.orphans,
+                    count=report.orphans,
                 )
         else:
             was_said = assembly.mirror.trouble is not None
             if not was_said and report.trouble != self._reconcile_trouble:
-                log.warning(
-                    "the collection could not be compared, and is tried again: %s", report.trouble
+                happened(
+                    log,
+                    logging.WARNING,
+                    Event.COMPARISON_FAILED,
+                    "the collection could not be compared, and is tried again: %s",
+                    report.trouble,
+                    error=report.trouble,
                 )
             self._next_reconcile = time.monotonic() + random.uniform(0.5, 1) * self._reconcile_pause
             self._reconcile_pause = min(2 * self._reconcile_pause, _RECONCILE_AGAIN_AT_MOST_SECONDS)
@@ -297,7 +314,14 @@ class Service:
                 pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    log.warning("the search for duplicates failed, and is tried again: %s", error)
+                    happened(
+                        log,
+                        logging.WARNING,
+                        Event.SEARCH_FAILED,
+                        "the search for duplicates failed, and is tried again: %s",
+                        error,
+                        error=str(error),
+                    )
                 self._search_error = error
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
@@ -321,7 +345,14 @@ def run_service(config: Config, showing: Showing) -> None:
                     _serve(config, showing, signals)
                     break
                 except StateReplaced as error:
-                    log.warning("%s: starting over", error)
+                    happened(
+                        log,
+                        logging.WARNING,
+                        Event.STATE_REPLACED,
+                        "%s: starting over",
+                        error,
+                        path=str(config.state),
+                    )
                 except StateDamaged as error:
                     if is_healed:
                         raise  # the disk, or the memory; whoever starts services may try again
@@ -330,7 +361,7 @@ def run_service(config: Config, showing: Showing) -> None:
                 except StateFull as error:
                     _wait_for_room(config, error, pause_seconds, signals)
                     pause_seconds = min(2 * pause_seconds, _FULL_AGAIN_AT_MOST_SECONDS)
-        log.info("stopped")
+        happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 def _serve(config: Config, showing: Showing, signals: Signals) -> None:
@@ -355,7 +386,15 @@ def _serve(config: Config, showing: Showing, signals: Signals) -> None:
         holder.append(assembly)
         count = len(config.folders)
         folders = "1 folder" if count == 1 else f"{count} folders"
-        log.info("snoopsync %s: %s into %s", __version__, folders, collection_name(config))
+        happened(
+            log,
+            logging.INFO,
+            Event.STARTED,
+            "snoopsync %s: %s into %s",
+            *(__version__, folders, collection_name(config)),
+            folders=count,
+            version=__version__,
+        )
         Service(assembly, watcher, stop, ends, database.require_in_place).run(showing)
 
 
@@ -363,7 +402,14 @@ def _wait_for_room(
     config: Config, error: StateFull, pause_seconds: float, signals: Signals
 ) -> None:
     """Wait until the state file can be written again, or for a signal. Commands are told why."""
-    log.error("%s; nothing is mirrored until then", error)
+    happened(
+        log,
+        logging.ERROR,
+        Event.STATE_FULL,
+        "%s; nothing is mirrored until then",
+        error,
+        path=str(config.state),
+    )
     message: Message = {"error": str(error), "exit_code": Exit.BUG}
     with ExitStack() as stack:
         ends = stack.enter_context(_ends(signals))
@@ -373,7 +419,14 @@ def _wait_for_room(
         while not signals:
             ends.wait(_LOOK_FOR_ROOM_SECONDS)
             if time.monotonic() >= not_before and obstacle(config.state) is None:
-                log.info("there is room for %s again: starting over", config.state)
+                happened(
+                    log,
+                    logging.INFO,
+                    Event.STATE_ROOM,
+                    "there is room for %s again: starting over",
+                    config.state,
+                    path=str(config.state),
+                )
                 return
 
 

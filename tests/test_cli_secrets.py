@@ -50,14 +50,17 @@ def assert_hidden(*texts: str | Done) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 503])
-def test_no_command_shows_it(home: Installation, server: CollectionServer, status: int) -> None:
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
+def test_no_command_shows_it(
+    home: Installation, server: CollectionServer, status: int, log_format: str
+) -> None:
     configure(home, server)
     if status != 200:
         body = f"refused: {PUBLIC_KEY}".encode()
         server.fault_for = lambda _seen: answers(status, body)
     for arguments in (
-        ["-vv", "resync", "--wait", "100ms"],
-        ["-vv", "resync", "--dry-run", "--json", "--wait", "100ms"],
+        ["-vv", "--log-format", log_format, "resync", "--wait", "100ms"],
+        ["-vv", "--log-format", log_format, "resync", "--dry-run", "--json", "--wait", "100ms"],
         ["status"],
         ["status", "--json"],
         ["list", "--json"],
@@ -65,11 +68,12 @@ def test_no_command_shows_it(home: Installation, server: CollectionServer, statu
         assert_hidden(home.run(*arguments))
 
 
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
 def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
-    home: Installation, server: CollectionServer
+    home: Installation, server: CollectionServer, log_format: str
 ) -> None:
     secret = configure(home, server)
-    with home.service("-vv", "run") as service:
+    with home.service("-vv", "--log-format", log_format, "run") as service:
         service.line_with("in order:")
         until(home.is_in_sync)
         arguments = Path(f"/proc/{service.pid}/cmdline").read_bytes()

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from snoopsync.errors import CollectionError, Stopped
+from snoopsync.events import Event, happened
 from snoopsync.repeats import TerseLog
 
 logger = logging.getLogger("snoopsync.collection")
@@ -166,7 +167,14 @@ class Gate:
             if self._trouble is not None:
                 lasted = self._clock.now() - self._trouble.since
                 if self._trouble.was_said:
-                    logger.info("the collection answers again after %.0f s", lasted)
+                    happened(
+                        logger,
+                        logging.INFO,
+                        Event.OUTAGE_OVER,
+                        "the collection answers again after %.0f s",
+                        lasted,
+                        seconds=round(lasted, 3),
+                    )
                 self._trouble = None
                 self._outages += 1
                 self._changed.notify_all()
@@ -186,8 +194,15 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                message = "the collection is down, calls wait: %s"
-                said = self._terse.say(now, _TOPIC, logging.WARNING, message, error)
+                said = self._terse.say(
+                    now,
+                    _TOPIC,
+                    logging.WARNING,
+                    Event.OUTAGE,
+                    "the collection is down, calls wait: %s",
+                    error,
+                    error=str(error),
+                )
                 trouble = _Trouble(self._clock.now(), deadline, 0, error, now, said)
                 self._trouble = trouble
             elif not sent.probe:

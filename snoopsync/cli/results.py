@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from snoopsync.doctor import Finding
-from snoopsync.model import ImageState, Place, printable
+from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.resync import Report
 from snoopsync.state.images import ImageRow, State
@@ -127,8 +127,7 @@ def _image(row: ImageRow) -> str:
 def image_message(row: ImageRow) -> dict[str, Any]:
     """An image as ``list --json`` has it."""
     return {
-        "folder": row.place.folder,
-        "path": row.place.text,
+        **place_keys(row.place),
         "image_id": row.image_id,
         "state": row.state,
         "size": row.size,
@@ -175,7 +174,7 @@ def matches(console: Console, found: Sequence[tuple[Side, int]]) -> None:
 
 def match_message(side: Side, rank: int) -> dict[str, Any]:
     """A match as ``search --json`` has it."""
-    return {"image_id": side.image_id, "rank": rank} | _place_message(side.place)
+    return {"image_id": side.image_id, "rank": rank} | place_keys(side.place)
 
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
@@ -183,7 +182,7 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
     actions = sorted(actions, key=lambda action: action.place or Place("", b""))
     if as_json:
         json_lines(
-            {"action": action.verb} | _place_message(action.place) | {"image_id": action.image_id}
+            {"action": action.verb} | place_keys(action.place) | {"image_id": action.image_id}
             for action in actions
         )
     else:
@@ -282,16 +281,9 @@ def _place(place: Place | None) -> str:
     return "(in no folder here)" if place is None else str(place)
 
 
-def _place_message(place: Place | None) -> dict[str, Any]:
-    return {
-        "folder": place.folder if place else None,
-        "path": place.text if place else None,
-    }
-
-
 def _side(side: Side) -> str:
     return str(side.place) if side.place else f"{side.image_id} {_place(None)}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:
-    return _place_message(side.place) | {"image_id": side.image_id}
+    return place_keys(side.place) | {"image_id": side.image_id}

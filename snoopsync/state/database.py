@@ -26,6 +26,7 @@ from snoopsync.errors import (
     StateReplaced,
     StateTooNew,
 )
+from snoopsync.events import Event, happened
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.schema import STEPS
 
@@ -261,12 +262,14 @@ class Database:
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(target)
-        log.info(
+        happened(
+            log,
+            logging.INFO,
+            Event.STATE_UPGRADED,
             "%s is upgraded from format %d to %d; as it was it is %s",
-            self.path,
-            version,
-            len(STEPS),
-            target,
+            *(self.path, version, len(STEPS), target),
+            path=str(self.path),
+            kept=str(target),
         )
 
     def _check_whole(self, source: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,11 +71,9 @@ def _remembered(config: Config) -> Config:
     return replace(config, folders=folders)
 
 
-@contextmanager
-def reading(config: Config, *, proven: bool = False) -> Iterator[Database]:
-    """The state file to be read, whoever else uses it: a copy in memory. ``proven``: checked."""
-    with closing(Database.scratch(config.state, proven=proven)) as database:
-        yield database
+def reading(config: Config) -> AbstractContextManager[Database]:
+    """The state file to be read, whoever else uses it."""
+    return Database.reading(config.state)
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -11,8 +12,9 @@ import click
 
 from snoopsync.alerts import Pair
 from snoopsync.assembly import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
-from snoopsync.cli import results
+from snoopsync.cli import overview, results
 from snoopsync.cli.context import Context, answer, json_option, reading
+from snoopsync.cli.tables import Targets
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
@@ -20,6 +22,7 @@ from snoopsync.errors import Refused
 from snoopsync.exits import Exit
 from snoopsync.model import ImageState, Place, printable
 from snoopsync.protocol import Match
+from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.state.pairs import Pairs, Side
@@ -31,11 +34,14 @@ from snoopsync.status import read_status
 @click.pass_obj
 def status(context: Context, as_json: bool) -> Exit:
     """Is everything mirrored, and if not, what and why?"""
-    found = read_status(context.installation())
+    config = context.installation()
+    # What is found out by looking is in the status, and said once.
+    logging.getLogger("snoopsync").setLevel(logging.ERROR)
+    found = read_status(config)
     if as_json:
         results.json_lines([found.as_message()])
     else:
-        results.status(context.out, found)
+        overview.show(context.out, found)
     return found.exit_code
 
 
@@ -54,7 +60,7 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
         if as_json:
             results.json_lines(map(results.image_message, rows))
         else:
-            results.image_list(context.out, rows)
+            results.image_list(context.out, rows, _targets(database))
     return Exit.OK
 
 
@@ -69,10 +75,10 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
     context: Context = click_context.obj
     with reading(context.installation()) as database:
         pairs = Pairs(database).listed(everything=everything)
-    if as_json:
-        results.json_lines(map(results.duplicate_message, pairs))
-    else:
-        results.duplicates(context.out, pairs)
+        if as_json:
+            results.json_lines(map(results.duplicate_message, pairs))
+        else:
+            results.duplicates(context.out, pairs, _targets(database))
     return Exit.OK
 
 
@@ -127,7 +133,7 @@ def _places_named(config: Config, name: str) -> Iterator[Place]:
 def search(context: Context, image: Path, as_json: bool) -> Exit:
     """Find pictures like this file."""
     config = context.installation()
-    with reading(config) as database, opened_collection(config, make=False) as inner:
+    with opened_collection(config, make=False) as inner:
         policy = RetryPolicy(patience_seconds=COMMAND_PATIENCE_SECONDS)
         try:
             matches = RetryingCollection(inner, policy=policy).search_images(image)["results"]
@@ -135,13 +141,19 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
+    with reading(config) as database:
         found = [_found(State(database), match) for match in matches]
+        targets = _targets(database)
     if as_json:
         messages = [results.match_message(side, rank) for side, rank in found]
         results.json_lines([{"results": messages}])
     else:
-        results.matches(context.out, found)
+        results.matches(context.out, found, targets)
     return Exit.OK
+
+
+def _targets(database: Database) -> Targets:
+    return Targets({row.name: row.path for row in State(database).folders.rows()})
 
 
 def _found(state: State, match: Match) -> tuple[Side, int]:

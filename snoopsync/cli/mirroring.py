@@ -277,7 +277,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
 
 def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
     with (
-        reading(wanted.config, proven=True) as database,
+        closing(Database.scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):

@@ -17,6 +17,7 @@ from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
+from snoopsync.questions import sending
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
@@ -162,6 +163,14 @@ class Status:
         if any(folder.state in (FolderState.MISSING, FolderState.HELD) for folder in self.folders):
             return Exit.HELD_OR_MISSING
         return Exit.IMAGES_FAILED if self.reasons() else Exit.OK
+
+    @property
+    def doing(self) -> str | None:
+        """What the service is sending: how far it is, how fast, and how long that will take."""
+        account = self.service.account
+        if account is None or account["progress"] is None or not self.collection.reachable:
+            return None
+        return None if self.collection.unauthorized else sending(account)
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""

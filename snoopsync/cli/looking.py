@@ -15,6 +15,7 @@ from snoopsync.assembly import COMMAND_PATIENCE_SECONDS, open_state, opened_coll
 from snoopsync.cli import overview, results
 from snoopsync.cli.context import Context, answer, json_option, reading
 from snoopsync.cli.tables import Targets
+from snoopsync.cli.watch import watch_status
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
@@ -30,13 +31,16 @@ from snoopsync.status import read_status
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C.")
 @json_option
 @click.pass_obj
-def status(context: Context, as_json: bool) -> Exit:
+def status(context: Context, watch: bool, as_json: bool) -> Exit:
     """Is everything mirrored, and if not, what and why?"""
     config = context.installation()
     # What is found out by looking is in the status, and said once.
     logging.getLogger("snoopsync").setLevel(logging.ERROR)
+    if watch:
+        return watch_status(context.out, config, as_json=as_json)
     found = read_status(config)
     if as_json:
         results.json_lines([found.as_message()])

@@ -1,5 +1,5 @@
-"""The status, as people see it: whether everything is mirrored, the folders, and what keeps it from
-being in sync."""
+"""The status, as people see it: whether everything is mirrored, what goes on, the folders, and what
+keeps it from being in sync."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ def overview(console: Console, status: Status) -> Group:
     """The status for a terminal."""
     colour = "yellow" if status.reasons() else "green"
     parts: list[RenderableType] = [Text.assemble((_answer(status), colour), _around(status))]
+    if status.doing is not None:
+        parts.append(Text(status.doing, "cyan"))
     parts.append(_folders(status, is_linked=has_links(console)))
     remarks = Table.grid(padding=(0, 1, 0, 0))
     for remark in _remarks(status):
@@ -49,6 +51,8 @@ def overview(console: Console, status: Status) -> Group:
 def lines(status: Status) -> Iterator[str]:
     """The status for a pipe or a file, line by line."""
     yield _answer(status) + _around(status)
+    if status.doing is not None:
+        yield status.doing
     for folder in status.folders:
         name, state, *counts, scanned, path = _cells(folder, status.now)
         count = "{} images, {} waiting, {} failed, {} held".format(*counts)

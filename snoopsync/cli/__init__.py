@@ -1,8 +1,8 @@
 """The command line. Only here something is printed, and only here an error becomes an exit code.
 
-``root`` is the program, ``context`` what all commands share; ``mirroring``, ``looking`` and
-``beginning`` have the commands; ``progress``, ``overview``, ``watch``, ``tables`` and ``results``
-are what a person sees of them.
+``root`` is the program, ``context`` what all commands share; ``mirroring``, ``looking``,
+``beginning`` and ``completing`` have the commands; ``progress``, ``overview``, ``watch``,
+``tables`` and ``results`` are what a person sees of them.
 """
 
 from snoopsync.cli.root import main

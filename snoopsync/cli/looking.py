@@ -13,6 +13,7 @@ import click
 from snoopsync.alerts import Pair
 from snoopsync.assembly import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
 from snoopsync.cli import overview, results
+from snoopsync.cli.completing import complete_file
 from snoopsync.cli.context import Context, answer, json_option, reading
 from snoopsync.cli.tables import Targets
 from snoopsync.cli.watch import watch_status
@@ -87,8 +88,8 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
 
 
 @duplicates.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_file)
+@click.argument("b", shell_complete=complete_file)
 @click.pass_obj
 def dismiss(context: Context, a: str, b: str) -> Exit:
     """Never alert about the pair of A and B again: two images, by ID or by path."""

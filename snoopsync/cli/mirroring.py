@@ -27,8 +27,9 @@ from snoopsync.cli.context import (
     Context,
     answer,
     answers,
-    folders_argument,
+    complete_folder,
     json_option,
+    mirrored_argument,
     names_of,
     new_folders,
     reading,
@@ -63,7 +64,7 @@ log = logging.getLogger("snoopsync")
 
 
 @click.command()
-@folders_argument
+@mirrored_argument
 @click.pass_obj
 def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     """Mirror the folders, and go on with it until stopped.
@@ -154,7 +155,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 
 
 @click.command(name="resync")
-@folders_argument
+@mirrored_argument
 @click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
 @click.option(
     "--prune",
@@ -288,7 +289,7 @@ def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
 
 
 @click.command()
-@click.argument("folder", required=False)
+@click.argument("folder", required=False, shell_complete=complete_folder)
 @click.option("--discard", is_flag=True, help="Forget these images instead; they stay remote.")
 @click.pass_obj
 def approve(context: Context, folder: str | None, discard: bool) -> Exit:

@@ -70,6 +70,16 @@ def test_every_option_is_explained() -> None:
             assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
 
 
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_what_a_command_says_of_itself_fits_into_80_columns(
+    home: Installation, arguments: list[str]
+) -> None:
+    said = home.run(*arguments, "--help").out
+    assert max(map(len, said.splitlines())) <= 80
+    # Nothing is cut off in the list of commands.
+    assert not re.search(r"[^ \]]\.\.\.$", said, re.MULTILINE)
+
+
 def test_the_version_is_told_by_the_module_too(home: Installation) -> None:
     assert home.run_process("--version").out == f"snoopsync, version {__version__}\n"
 

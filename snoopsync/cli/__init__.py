@@ -5,6 +5,6 @@
 ``tables`` and ``results`` are what a person sees of them.
 """
 
-from snoopsync.cli.root import main
+from snoopsync.cli.root import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

@@ -36,7 +36,15 @@ from snoopsync.status import read_status
 @json_option
 @click.pass_obj
 def status(context: Context, watch: bool, as_json: bool) -> Exit:
-    """Is everything mirrored, and if not, what and why?"""
+    """Is everything mirrored, and if not, what and why?
+
+    A running service is asked. Without one the folders and the collection are looked at, so that
+    the answer is true now.
+
+    Exit codes: 0 all is mirrored, and that is proven; 3 images failed, or are not sent yet; 4
+    deletions are held, or a folder is missing; 5 the collection could not be reached; 6 it refused
+    the credentials. With --watch it is 0.
+    """
     config = context.installation()
     # What is found out by looking is in the status, and said once.
     logging.getLogger("snoopsync").setLevel(logging.ERROR)
@@ -55,11 +63,15 @@ def status(context: Context, watch: bool, as_json: bool) -> Exit:
 @click.option(
     "--state",
     type=click.Choice([each.value for each in ImageState]),
-    help="Only images that are so.",
+    help="Only images in this state.",
 )
 @click.pass_obj
 def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
-    """List every known image."""
+    """List every known image.
+
+    pending: to be sent. failed: refused, with the reason; it is tried again later, and when the
+    file changes. held: the file is gone, and the deletion waits for approve.
+    """
     with reading(context.installation()) as database:
         rows = State(database).images(ImageState(state) if state else None)
         if as_json:
@@ -71,10 +83,18 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
 
 @click.group(invoke_without_command=True)
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Also those dismissed, and those gone.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also pairs that were dismissed, or are none any more.",
+)
 @click.pass_context
 def duplicates(click_context: click.Context, as_json: bool, everything: bool) -> Exit:
-    """List the pictures that are there twice."""
+    """List the pictures that are there twice.
+
+    The rank says how alike two are: 0 is the same picture, and the larger, the less alike.
+    """
     if click_context.invoked_subcommand is not None:
         return Exit.OK
     context: Context = click_context.obj
@@ -92,7 +112,10 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
 @click.argument("b", shell_complete=complete_file)
 @click.pass_obj
 def dismiss(context: Context, a: str, b: str) -> Exit:
-    """Never alert about the pair of A and B again: two images, by ID or by path."""
+    """Never alert about a pair again.
+
+    A and B are its images: each by ID, by its file, or as FOLDER/PATH, as it is listed.
+    """
     config = context.installation()
     with reading(config) as database:
         ids = [_image_named(config, State(database), Pairs(database), name) for name in (a, b)]
@@ -136,7 +159,11 @@ def _places_named(config: Config, name: str) -> Iterator[Place]:
 @json_option
 @click.pass_obj
 def search(context: Context, image: Path, as_json: bool) -> Exit:
-    """Find pictures like this file."""
+    """Find pictures like this file.
+
+    The best first: rank 0 is the same picture, and the larger, the less alike. The file need not
+    be in a folder.
+    """
     config = context.installation()
     with opened_collection(config, make=False) as inner:
         policy = RetryPolicy(patience_seconds=COMMAND_PATIENCE_SECONDS)

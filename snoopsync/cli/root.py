@@ -106,6 +106,7 @@ def _readers_may_leave() -> Iterator[None]:
 @click.group(
     cls=_Program,
     commands=_Commands(),
+    short_help="mirror folders into an image collection, and be told of duplicates",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
@@ -114,8 +115,10 @@ def _readers_may_leave() -> Iterator[None]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The configuration file.",
 )
-@click.option("-v", "--verbose", count=True, help="Log more.")
-@click.option("-q", "--quiet", count=True, help="Log less.")
+@click.option("-v", "--verbose", count=True, help="Log more, also single steps.")
+@click.option(
+    "-q", "--quiet", count=True, help="Log less: -q no news, only warnings; -qq only errors."
+)
 @click.option(
     "--log-format",
     type=click.Choice([each.value for each in LogFormat]),
@@ -130,7 +133,17 @@ def program(
     quiet: int,
     log_format: str | None,
 ) -> None:
-    """Keep an image collection mirrored from folders, and be told of duplicates."""
+    """Keep an image collection mirrored from folders, and be told of duplicates.
+
+    The configuration is looked for in --config, $SNOOPSYNC_CONFIG,
+    ~/.config/snoopsync/config.yaml and /etc/snoopsync/config.yaml. Results go to standard output,
+    the log to standard error.
+
+    Exit codes: 0 all is mirrored; 1 the state file can't be used, or a bug; 2 the command was not
+    understood; 3 some images failed, or are not sent yet; 4 deletions are held, or a folder is
+    missing; 5 the collection could not be reached; 6 it refused the credentials; 7 another
+    snoopsync holds the state file; 78 the configuration is wrong.
+    """
     # Late, as the commands are: completing does without it.
     from snoopsync.cli.context import Context
 

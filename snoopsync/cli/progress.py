@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from snoopsync.config.durations import describe_duration
 from snoopsync.events import Event, happened
 from snoopsync.resync import Progress, Show
 
@@ -101,17 +102,9 @@ def lines(clock: Callable[[], float]) -> Show:
             tell(progress, "scanning: %d files looked at", progress.scanned)
             return
         rate = (progress.done - done_before) / (now - begun) if now > begun else 0.0
-        left = f", {_duration(progress.left / rate)} left" if rate else ""
+        left = f", {describe_duration(progress.left / rate)} left" if rate else ""
         total = progress.done + progress.left
         message = "%s: %d of %d images, %.0f/s%s"
         tell(progress, message, phase, progress.done, total, rate, left)
 
     return show
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"

@@ -18,7 +18,9 @@ from snoopsync.events import Event
 from snoopsync.exits import Exit
 from tests.documentation import README, ROOT, blocks, events, section
 
+TESTS = Path(__file__).parent
 EXAMPLE = (ROOT / "config.example.yaml").read_text()
+PROMISES = (TESTS / "README.md").read_text()
 
 
 def commands(group: click.Group, prefix: str = "snoopsync") -> Iterator[tuple[str, click.Command]]:
@@ -105,3 +107,13 @@ def test_the_readme_names_no_command_that_is_not_there() -> None:
 def test_the_keys_of_the_example_are_those_of_the_configuration() -> None:
     top = {field.metadata["key"] for field in fields(Config) if "key" in field.metadata}
     assert set(yaml.safe_load(EXAMPLE)) <= top
+
+
+def test_all_sixteen_promises_are_in_the_table_with_tests_that_there_are() -> None:
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]+) \| ([^|]+) \|$", PROMISES, re.MULTILINE)
+    numbers = [int(promise.split()[0]) for promise, _, _ in rows if promise[:1].isdigit()]
+    assert numbers == list(range(1, 17))
+    file = ""
+    for named, test in re.findall(r"`(test_\w+)?::(?:\w+::)?(test_\w+)`", PROMISES):
+        file = named or file
+        assert f"def {test}(" in (TESTS / f"{file}.py").read_text(), f"{file}::{test}"

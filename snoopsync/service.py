@@ -259,8 +259,13 @@ class Service:
                 mirror.sender.meet(search_error)
             self._search_error = search_error = None
         refused = isinstance(mirror.trouble, Unauthorized)
-        trouble = str(mirror.trouble) if mirror.trouble else None
-        searched = f"search for duplicates: {search_error}" if search_error else None
+        # The one that keeps the most from being done comes first.
+        last_errors = (
+            str(mirror.trouble) if mirror.trouble else None,
+            outage.last_error if outage else None,
+            self._reconcile_trouble,
+            f"search for duplicates: {search_error}" if search_error else None,
+        )
         self._account.renew(
             {
                 "pid": os.getpid(),
@@ -272,7 +277,7 @@ class Service:
                 "in_flight": mirror.in_flight,
                 "reachable": outage is None and (mirror.trouble is None or refused),
                 "unauthorized": refused,
-                "last_error": trouble or (outage.last_error if outage else searched),
+                "last_error": next(filter(None, last_errors), None),
                 "unproven": [
                     survey.row.name for survey in self._assembly.surveys if not survey.watch.proven
                 ],

@@ -14,23 +14,20 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync import service
 from snoopsync.assembly import Edges, assembled, open_state, opened_collection
 from snoopsync.client.collection import Collection
 from snoopsync.client.outage import Clock, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import CollectionError, Stopped, Unreachable
 from snoopsync.exits import Exit
-from snoopsync.resync import Show
-from snoopsync.service import Ends, Service
 from snoopsync.state.database import Database
-from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
 from snoopsync.status import read_status
 from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, Lost, Reply, answers, reset_before
 from tests.process import until
+from tests.serving import serving, the_service_says
 from tests.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
 
 #: So much faster than real time the time of an outage goes by here.
@@ -289,49 +286,6 @@ def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
 
 
 # Keys that are refused.
-
-
-@contextmanager
-def serving(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldWatcher]:
-    """The real service, in a thread, on the clock that jumps; its own pauses are short."""
-    for name in ("_RECONCILE_AGAIN_SECONDS", "_SEARCH_AGAIN_SECONDS"):
-        monkeypatch.setattr(service, name, 0.05)
-    stop = threading.Event()
-    watcher = ToldWatcher()
-
-    @contextmanager
-    def showing() -> Iterator[Show]:
-        yield lambda progress: None
-
-    with (
-        closing(Ends()) as ends,
-        locked(world.state_path),
-        closing(open_state(world.state_path)) as database,
-        opened_collection(world.config) as collection,
-        assembled(
-            world.config,
-            database,
-            collection,
-            stop=stop,
-            patience_seconds=None,
-            watcher=watcher,
-            edges=Edges(world.clock, make_workers=Workers),
-        ) as assembly,
-    ):
-        running = Service(assembly, watcher, stop, ends)
-        thread = threading.Thread(target=running.run, args=(showing,))
-        thread.start()
-        try:
-            yield watcher
-        finally:
-            ends.note()
-            thread.join(DEADLINE_SECONDS)
-
-
-def the_service_says(world: World, code: Exit) -> bool:
-    """Does ``status`` have this exit code, by the service's own account?"""
-    status = read_status(world.config)
-    return status.service.account is not None and status.exit_code == code
 
 
 def searches_due(world: World) -> int:

@@ -29,7 +29,8 @@ Showing = Callable[[], AbstractContextManager[Show]]
 
 
 class Reconciler:
-    """Used by the engine's thread. ``is_done``: was everything compared once?"""
+    """Used by the engine's thread. ``is_done``: was everything compared once? ``trouble``: why it
+    could not be, the last time."""
 
     def __init__(self, assembly: Assembly, *, is_done: bool) -> None:
         """``is_done``: it was, before this began."""
@@ -37,7 +38,7 @@ class Reconciler:
         self._assembly = assembly
         self._not_before = 0.0
         self._pause_seconds = _AGAIN_SECONDS
-        self._trouble: str | None = None
+        self.trouble: str | None = None
         self._uncompared: list[Survey] = self._missing() if is_done else []
 
     @property
@@ -76,14 +77,14 @@ class Reconciler:
             _tell(report)
         else:
             self._put_off(report.trouble)
-        self._trouble = report.trouble
+        self.trouble = report.trouble
 
     def _missing(self) -> list[Survey]:
         return [survey for survey in self._assembly.surveys if survey.is_missing]
 
     def _put_off(self, trouble: str) -> None:
         was_said = self._assembly.mirror.trouble is not None
-        if not was_said and trouble != self._trouble:
+        if not was_said and trouble != self.trouble:
             happened(
                 log,
                 logging.WARNING,

@@ -277,8 +277,13 @@ class Service:
                 mirror.sender.meet(search_error)
             self._search_error = search_error = None
         refused = isinstance(mirror.trouble, Unauthorized)
-        trouble = str(mirror.trouble) if mirror.trouble else None
-        searched = f"search for duplicates: {search_error}" if search_error else None
+        # The one that keeps the most from being done comes first.
+        last_errors = (
+            str(mirror.trouble) if mirror.trouble else None,
+            outage.last_error if outage else None,
+            self._reconciler.trouble,
+            f"search for duplicates: {search_error}" if search_error else None,
+        )
         said = {
             "pid": os.getpid(),
             "version": __version__,
@@ -288,7 +293,7 @@ class Service:
             "in_flight": mirror.in_flight,
             "reachable": outage is None and (mirror.trouble is None or refused),
             "unauthorized": refused,
-            "last_error": trouble or (outage.last_error if outage else searched),
+            "last_error": next(filter(None, last_errors), None),
             "unproven": [survey.row.name for survey in mirror.surveys if not survey.watch.proven],
             "missing": [survey.row.name for survey in mirror.surveys if survey.is_missing],
             "stalled": self._stalled,

@@ -114,7 +114,12 @@ class Status:
             yield f"the service (process {self.service.pid}) does not answer"
             return
         if not account["reconciled"]:
-            yield "the collection has not been compared with the folders since the service started"
+            # Why it can't be reached is said of the collection.
+            error = account["last_error"] if account["reachable"] else None
+            yield (
+                "the collection has not been compared with the folders since the service started"
+                + (f": {error}" if error else "")
+            )
         if account["looking"]:
             yield "the service is looking at the folders"
         if account["unsettled"]:

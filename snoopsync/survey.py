@@ -145,6 +145,10 @@ class Survey:
             self._guard()
         if self.is_missing:
             return
+        if hints.root_gone:
+            # It looks the same, and may be another that got its number: nobody watches that.
+            self._walk.forget()
+            self.scan()
         self._walk.follow(hints)
         if now >= self._next_scan and not self.is_scanning:
             self._next_scan = float("inf")
@@ -159,8 +163,8 @@ class Survey:
         was_scanning = self.is_scanning
         yield from self._walk.work(until)
         if self._walk.missed:
-            self._next_scan = 0.0
-        if was_scanning and not self.is_scanning and not self.is_missing:
+            self._next_guard = self._next_scan = 0.0
+        elif was_scanning and not self.is_scanning and not self.is_missing:
             self._next_scan = self._pace.next_scan(now, self.watch.mode)
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))

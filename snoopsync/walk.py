@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from snoopsync.events import Event, Field
 from snoopsync.folder import DirectoryCache, Folder, Listing
-from snoopsync.model import File, Fingerprint, Gone, Place, printable
+from snoopsync.model import File, Fingerprint, Gone, Place, Unclear, printable
 from snoopsync.state.images import State
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.lookout import Lookout
@@ -171,6 +171,9 @@ class Walk:
                     yield Sighting(place, sight.fingerprint)
             elif isinstance(sight, Gone) and record is not None:
                 yield Sighting(place, None)
+            elif isinstance(sight, Unclear):
+                # What is in the way, the listing says.
+                self._ways.append((directory, False))
 
     def _look_at_directory(self, directory: bytes, deep: bool) -> Iterator[Sighting]:
         self._watch.cover(directory)
@@ -236,6 +239,8 @@ class Walk:
                 hides = True
             else:
                 yield Sighting(self._folder.place(path), None)
+        if hides and not self._is_there():
+            return
         if hides and directory not in self._hidden:
             self._tell_unreadable("directories are not all there", "%s: %s", directory, _HIDDEN)
         (self._hidden.add if hides else self._hidden.discard)(directory)
@@ -251,7 +256,16 @@ class Walk:
                 message = "%s can't be looked at, and stays as it is in the collection: %s"
                 self._tell_unreadable("files can't be looked at", message, path, reason)
 
+    def _is_there(self) -> bool:
+        """Is the folder itself there? Of one that is not, nothing can be said but what its guard
+        says, and it is to be scanned when it is back."""
+        is_there = self._folder.is_present()
+        self.missed |= not is_there
+        return is_there
+
     def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
+        if not self._is_there():
+            return
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
             yield from self._vanished(directory)
             return

@@ -2,7 +2,8 @@
 
 It serves any ``ImageCollection`` under ``/api/v1``, keeps a record of what it was asked, and does
 what it is told to go wrong: ``server.faults.append(reset_after())`` is for the next request,
-``server.fault_for = lambda seen: ...`` is asked about every one.
+``server.fault_for = lambda seen: ...`` is asked about every one, ``server.get_page`` is a listing
+of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from snoopsync.errors import (
     Unauthorized,
     Unavailable,
 )
-from snoopsync.protocol import ImageCollection
+from snoopsync.protocol import ImageCollection, ListAnswer
 from tests.faults import Fault, Hang, Lost, Reply
 
 PUBLIC_KEY = "24d337fe0ed9427cb512"
@@ -80,6 +81,7 @@ class CollectionServer:
         self.faults: deque[Fault | None] = deque()
         self.fault_for: Callable[[Seen], Fault | None] = lambda _seen: None
         self.keeps_halves = False
+        self.get_page: Callable[[str | None, int | None], ListAnswer] | None = None
         self.stopping = threading.Event()
         self._hangs: list[Hang] = []
         self._lock = threading.Lock()
@@ -170,7 +172,8 @@ class CollectionServer:
                 }
             case "GET", "images":
                 count = seen.query.get("count")
-                return collection.get_images(seen.query.get("start"), int(count) if count else None)
+                get_page = self.get_page or collection.get_images
+                return get_page(seen.query.get("start"), int(count) if count else None)
             case "POST" | "PUT" as method, "image" if method == "POST" or image_id is not None:
                 return self._stored(seen, body)
             case "GET", "image" if image_id is not None:

@@ -11,11 +11,13 @@ import pytest
 from snoopsync import reconciler, service
 from snoopsync.assembly import Edges, assembled, open_state, opened_collection
 from snoopsync.control import ControlServer
+from snoopsync.exits import Exit
 from snoopsync.protocol import ImageCollection
 from snoopsync.resync import Show
 from snoopsync.service import Service, Surroundings
 from snoopsync.signals import Bell, Signals
 from snoopsync.state.lock import locked
+from snoopsync.status import read_status
 from snoopsync.supervisor import Supervisor
 from snoopsync.watching.watcher import Watcher
 from snoopsync.workers import Workers
@@ -75,3 +77,9 @@ def serving(
             signals.stop = True
             bell.ring()
             thread.join(DEADLINE_SECONDS)
+
+
+def the_service_says(world: World, code: Exit) -> bool:
+    """Does ``status`` have this exit code, by the service's own account?"""
+    status = read_status(world.config)
+    return status.service.account is not None and status.exit_code == code

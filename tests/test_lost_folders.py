@@ -72,8 +72,9 @@ def another_directory_takes_the_place_of_one_above_it(playground: Playground) ->
     playground.write("a.jpg", "album/b.jpg")
     yield
     shutil.copytree(playground.root.parent, playground.outside / "copy")
-    playground.root.parent.rename(playground.outside / "away")
-    (playground.outside / "copy").rename(playground.root.parent)
+    with playground.unseen():
+        playground.root.parent.rename(playground.outside / "away")
+        (playground.outside / "copy").rename(playground.root.parent)
     playground.approve()
     yield
     playground.write("late.jpg", "album/late.jpg")
@@ -88,8 +89,9 @@ def a_link_on_the_way_is_turned(playground: Playground) -> Iterator[None]:
     playground.write("late.jpg", "album/late.jpg")
     yield
     shutil.copytree(real, playground.outside / "other")
-    playground.root.unlink()
-    playground.root.symlink_to(playground.outside / "other")
+    with playground.unseen():
+        playground.root.unlink()
+        playground.root.symlink_to(playground.outside / "other")
     playground.approve()
     yield
     playground.write("later.jpg", "album/later.jpg")
@@ -143,6 +145,24 @@ def test_a_folder_that_was_away_so_shortly_that_nobody_need_have_seen_it_is_watc
         away.rename(playground.root)
         playground.check()
         playground.write("late.jpg", "album/late.jpg")
+        playground.check()
+
+
+def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_on(
+    playground: Playground,
+) -> None:
+    """As one would fill it anew. Where the disk gives it the old inode, the guard sees nothing."""
+    playground.write("a.jpg", "album/b.jpg")
+    with playground.service():
+        for number in range(5):
+            with playground.unseen():
+                shutil.rmtree(playground.root)
+                playground.write("a.jpg", "album/b.jpg")
+            if not playground.comes_right(STOCK_SECONDS):
+                playground.approve()
+            assert playground.comes_right(DEADLINE_SECONDS)
+            playground.write(f"late-{number}.jpg", "album/late.jpg")
+            assert playground.comes_right(DEADLINE_SECONDS)
         playground.check()
 
 

@@ -27,7 +27,7 @@ from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, Hang, Lost, Reply, answers, reset_before
 from tests.process import until
-from tests.serving import serving
+from tests.serving import serving, the_service_says
 from tests.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
 
 #: So much faster than real time the time of an outage goes by here.
@@ -343,12 +343,6 @@ def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
 
 
 # Keys that are refused.
-
-
-def the_service_says(world: World, code: Exit) -> bool:
-    """Does ``status`` have this exit code, by the service's own account?"""
-    status = read_status(world.config)
-    return status.service.account is not None and status.exit_code == code
 
 
 def searches_due(world: World) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from snoopsync.client.paging import listed
-from snoopsync.errors import BadAnswer, NotFound
+from snoopsync.errors import BadAnswer, NotFound, Refused
 from snoopsync.protocol import ListAnswer
 
 
@@ -42,10 +42,26 @@ def test_pages_without_images_are_passed_over() -> None:
     assert walk(pages.__getitem__) == "abe"
 
 
+def test_many_pages_without_images_are_passed_over() -> None:
+    """As where thousands were deleted, and the service leaves them out of pages already cut."""
+
+    def get_page(start: str | None) -> ListAnswer:
+        number = int(start or 0)
+        return page("ab") if number == 500 else page("", f"{number + 1}")
+
+    assert walk(get_page) == "ab"
+
+
 def test_a_page_that_leads_to_itself_is_a_bad_answer() -> None:
-    pages = {None: page("ab", "c"), "c": page("cd", "c")}
+    asked: list[str | None] = []
+
+    def get_page(start: str | None) -> ListAnswer:
+        asked.append(start)
+        return page("cd", "c") if start else page("ab", "c")
+
     with pytest.raises(BadAnswer, match="no end"):
-        walk(pages.__getitem__)
+        walk(get_page)
+    assert len(asked) < 50
 
 
 def test_pages_in_a_circle_are_a_bad_answer() -> None:
@@ -60,7 +76,8 @@ def test_ever_new_pages_without_new_images_are_a_bad_answer() -> None:
         walk(lambda _start: page("ab", f"next {next(numbers)}"))
 
 
-def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again() -> None:
+@pytest.mark.parametrize("refusal", [NotFound("gone", status=404), Refused("what?", status=400)])
+def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again(refusal: Refused) -> None:
     asked: list[str | None] = []
 
     def get_page(start: str | None) -> ListAnswer:
@@ -72,7 +89,7 @@ def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again() -> None:
                 return page("nab", "d")
             case "d", _:
                 return page("de")
-        raise NotFound("gone", status=404)
+        raise refusal
 
     assert walk(get_page) == "abnde"
     assert asked == [None, "c", None, "d"]
@@ -87,7 +104,7 @@ def test_a_place_that_is_never_there_is_not_asked_for_without_end() -> None:
             return page("ab", "c")
         raise NotFound("gone", status=404)
 
-    with pytest.raises(NotFound):
+    with pytest.raises(BadAnswer, match=r"not there: 'c' \(404 gone\)"):
         walk(get_page)
     assert len(asked) < 50
 

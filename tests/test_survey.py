@@ -354,6 +354,65 @@ def test_a_hint_that_the_folder_is_gone_is_followed_at_once(scene: Scene) -> Non
     assert scene.survey.is_missing
 
 
+@pytest.mark.parametrize("is_back", [True, False])
+@pytest.mark.parametrize(
+    "hints",
+    [names("x", "a.jpg"), names("z", "new.jpg"), names("", "x"), Hints({b"x/y": None})],
+)
+def test_of_a_folder_that_is_not_there_only_its_guard_speaks(
+    scene: Scene, caplog: pytest.LogCaptureFixture, hints: Hints, is_back: bool
+) -> None:
+    """Whatever is looked at before that; and if it is back by then, nothing has happened, and
+    nothing is missed."""
+    for path in ("x/a.jpg", "x/y/b.jpg"):
+        scene.disk.write(path, b"bytes")
+    scene.know("x/a.jpg", "x/y/b.jpg")
+    scene.disk.write("z/readme.txt", b"text")
+    scene.look()
+    away = scene.disk.root.rename(scene.disk.root.with_name("away"))
+    (away / "z" / "new.jpg").write_bytes(b"bytes")
+    scene.watch.hints = hints
+    assert scene.look() == {}
+    assert caplog.messages == []
+    if is_back:
+        away.rename(scene.disk.root)
+        assert scene.look() == {"z/new.jpg": True}
+        scene.survey.refresh_row()
+        assert scene.survey.row.state == "ok"
+        assert caplog.messages == []
+    else:
+        assert scene.look() == {}
+        assert scene.survey.is_missing
+        [said] = caplog.messages
+        assert "is missing" in said
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ENOTCONN])
+def test_of_a_folder_whose_disk_is_gone_only_its_guard_speaks(
+    scene: Scene, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    scene.disk.write("x/a.jpg", b"bytes")
+    scene.know("x/a.jpg")
+    scene.look()
+    scene.edge.code = code
+    scene.edge.dead = {os.fsencode(scene.disk.root), os.fsencode(scene.disk.root / "x")}
+    scene.watch.hints = Hints({b"x": None})
+    assert scene.look() | scene.look() == {}
+    assert scene.survey.is_missing
+    [said] = caplog.messages
+    assert "is missing" in said
+
+
+def test_a_folder_that_was_gone_for_a_moment_is_watched_anew(scene: Scene) -> None:
+    """A file system gives the number of a directory that was deleted to the next one."""
+    scene.disk.write("x/a.jpg", b"a")
+    scene.look()
+    scene.watch.covered.clear()
+    scene.watch.hints = Hints(root_gone=True)
+    scene.look()
+    assert scene.watch.covered == [b"", b"x"]
+
+
 def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.know("a.jpg")

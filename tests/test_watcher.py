@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.watching.hints import Hints
+from snoopsync.watching.supervision import NOT_THERE
 from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
 
@@ -319,10 +320,22 @@ def test_a_root_that_is_renamed_or_deleted_is_gone(
     root.rmdir()
     hints_of(alarm, watch, lambda hints: hints.root_gone)
     assert not watch.cover(b"")
-    assert set(watch.unwatched) == {b""}
+    assert watch.unwatched == {b"": NOT_THERE}
     root.mkdir()
     assert watch.cover(b"")
     assert not watch.unwatched
+
+
+def test_a_folder_that_was_not_there_when_it_was_to_be_covered_is_its_guards_to_tell(
+    watcher: Watcher, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    root.rmdir()
+    assert not watch.cover(b"")
+    watcher.check(0.0)
+    root.mkdir()
+    watcher.check(1.0)
+    assert caplog.messages == []
 
 
 def test_a_vanished_directory_can_not_be_covered_and_is_no_trouble(

@@ -173,6 +173,8 @@ class Shelf:
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
         with self._lock:
             ids = [image_id for image_id in reversed(self._digests) if image_id not in self.hidden]
+        if start is not None and start not in ids:
+            raise NotFound("no such image to start at", status=404)
         begin = ids.index(start) if start is not None else 0
         end = begin + (count or 100)
         return {

@@ -41,7 +41,7 @@ from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, Obser
 
 from snoopsync.watching.hints import HintBox, Trace
 from snoopsync.watching.mounts import MountChanges
-from snoopsync.watching.supervision import NO_PERMISSION
+from snoopsync.watching.supervision import NO_PERMISSION, NOT_THERE
 from snoopsync.watching.watchtable import WatchTable
 
 _ENTERED = flags.CREATE | flags.MOVED_TO
@@ -167,11 +167,12 @@ class InotifyEngine:
         try:
             watch = self._inotify.add_watch(self._full(directory), _MASK)
         except OSError as error:
-            if directory and error.errno in _VANISHED:
+            has_vanished = error.errno in _VANISHED
+            if directory and has_vanished:
                 self.forget(directory)
             else:
                 with self._lock:
-                    self._unwatched[directory] = reason_of(error)
+                    self._unwatched[directory] = NOT_THERE if has_vanished else reason_of(error)
             return False
         with self._lock:
             self._unwatched.pop(directory, None)

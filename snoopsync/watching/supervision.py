@@ -27,6 +27,9 @@ _MOST_SECONDS_BETWEEN_RESTARTS = 60.0
 #: Why a directory is not watched that can't be listed either: whoever lists it says so.
 NO_PERMISSION = "no permission to read this directory"
 
+#: Why the folder itself is not watched when there is none: whoever guards it says so.
+NOT_THERE = "it is not there"
+
 #: How long a thread may take to end when it is told to.
 _PATIENCE_SECONDS = 1.0
 

@@ -16,7 +16,13 @@ from snoopsync.events import Event, Field, happened
 from snoopsync.model import printable
 from snoopsync.repeats import TerseLog
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.supervision import NO_PERMISSION, EngineMaker, EngineWatch, Restart
+from snoopsync.watching.supervision import (
+    NO_PERMISSION,
+    NOT_THERE,
+    EngineMaker,
+    EngineWatch,
+    Restart,
+)
 
 if sys.platform == "linux":
     from snoopsync.watching.inotify import InotifyEngine as DefaultEngine
@@ -123,11 +129,7 @@ class _Losses:
 
     def _look_at_unwatched(self, now: float) -> None:
         unwatched = self._watch.unwatched.items()
-        # A folder that is not there is told of by whoever guards it.
-        is_there = os.path.isdir(self._root)  # noqa: PTH112 - bytes
-        reasons = {
-            why: path for path, why in unwatched if why != NO_PERMISSION and (path or is_there)
-        }
+        reasons = {why: path for path, why in unwatched if why not in (NO_PERMISSION, NOT_THERE)}
         for reason in sorted(reasons.keys() - self._reasons):
             path = b"/".join(filter(None, (self._root, reasons[reason])))
             self._say(

@@ -233,7 +233,10 @@ def test_a_line_that_a_library_has_written_wrong_stops_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin(LogConfig(file=tmp_path / "the.log"))
-    logging.getLogger("a.library").warning("%d", "no number")
+    # To our handlers alone: pytest's own takes it for a bug of the test.
+    record = logging.LogRecord("a.library", logging.WARNING, "", 0, "%d", ("none",), None)
+    for handler in logging.getLogger("snoopsync").handlers:
+        handler.handle(record)
     log.info("said")
     assert (tmp_path / "the.log").read_text().endswith("said\n")
     assert "Logging error" in capsys.readouterr().err

@@ -5,9 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from snoopsync.cli.overview import lines
+from snoopsync.model import FolderState
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import Counts
+from snoopsync.status import CollectionStatus, FolderStatus, ServiceStatus, Status
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 
@@ -134,3 +140,70 @@ def test_another_collection_is_not_the_one_that_was_mirrored_to(home: Installati
     (other.state.parent / "collection").rename(collection)
     status = home.status()
     assert (status["in_sync"], status["collection"]["reachable"]) == (False, True)
+
+
+def test_folders_are_in_the_order_of_the_configuration_with_and_without_a_service(
+    home: Installation,
+) -> None:
+    names = ["zebra", "my pictures", "ant"]
+    for name in names:
+        (home.home / name).mkdir()
+    folders = ", ".join(f"{{path: {home.home / name}}}" for name in names)
+    home.configure(folders=f"folders: [{folders}]\n")
+    assert [folder["name"] for folder in home.status()["folders"]] == names
+    with home.running():
+        assert [folder["name"] for folder in home.status()["folders"]] == names
+
+
+def test_what_to_type_is_quoted_as_a_shell_needs_it(home: Installation) -> None:
+    folder = home.pictures.rename(home.home / "my pictures")
+    home.configure(
+        "sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n",
+        f"folders: [{{path: {folder}}}]\n",
+    )
+    home.ok("resync")
+    (folder / "0.jpg").unlink()
+    home.run("resync")
+    assert "snoopsync approve 'my pictures')" in home.run("status").out
+
+
+def seen_by(account: dict[str, Any], reachable: bool = True, error: str | None = None) -> Status:
+    """A status in which all is well but for this."""
+    well: dict[str, Any] = {"age_seconds": 0.0, "reconciled": True, "looking": False}
+    well |= {"unsettled": 0, "in_flight": 0, "stalled": [], "unproven": [], "progress": None}
+    row = FolderRow("photos", b"/photos", 1, 1, state=FolderState.OK, last_scan=0.0)
+    return Status(
+        ServiceStatus(7, well | account),
+        CollectionStatus("embedded", "c", reachable, error),
+        (FolderStatus(row, Counts(images=3), FolderState.OK, 60.0),),
+        duplicates_open=0,
+        now=1.0,
+    )
+
+
+def test_an_error_that_keeps_nothing_from_being_mirrored_is_told_all_the_same() -> None:
+    *_, remark = lines(seen_by({}, error="search for duplicates: 500"))
+    assert remark == "- last error: search for duplicates: 500"
+    told = list(lines(seen_by({}, reachable=False, error="refused")))
+    assert told[-1] == "- the collection: refused"
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        ({"done": 0, "left": 7, "seconds": 5.0}, "0 of 7 images"),
+        ({"done": 3, "left": 0, "seconds": 0.0}, "3 of 3 images"),
+        ({"done": 2, "left": 3, "seconds": 4.0}, "2 of 5 images, 0.5/s, 6 s left"),
+        ({"done": 600, "left": 36_000, "seconds": 10.0}, "600 of 36600 images, 60/s, 10 min left"),
+        (
+            {"done": 10, "left": 90_000, "seconds": 10.0},
+            "10 of 90010 images, 1.0/s, 25 h 0 min left",
+        ),
+    ],
+)
+def test_how_far_the_sending_is(progress: dict[str, Any], words: str) -> None:
+    assert seen_by({"progress": progress}).doing == f"mirroring: {words}"
+    first = seen_by({"progress": progress, "reconciled": False})
+    assert first.doing == f"comparing folders and collection: {words}"
+    # While nothing can be sent there is something else to be told.
+    assert seen_by({"progress": progress}, reachable=False).doing is None

@@ -76,7 +76,7 @@ def service() -> None:
     """Have systemd run snoopsync."""
 
 
-@service.command()
+@service.command(short_help="Write systemd's units.")
 @_own_option
 @click.option("--as", "name", metavar="USER", help="The system's service is run by this user.")
 @click.option("--replace", is_flag=True, help="Units that were changed by hand too.")

@@ -79,6 +79,7 @@ class Database:
 
     def __init__(self, path: Path, *, readonly: bool = False, at_rest: bool = False) -> None:
         self.path = path
+        self._readonly = readonly
         self._lock = threading.RLock()
         self._opened_at = time.monotonic()
         self._checked_at = 0.0
@@ -346,7 +347,8 @@ class Database:
         reason = cause(error, self.path)
         if reason is None and _is_damage(error, damaged):
             self._checked_at = 0.0  # so the next one to open it checks it whole
-            _forget_order(self.path)
+            if not self._readonly:
+                _forget_order(self.path)
             return StateDamaged(f"{self.path} is damaged: {error}")
         return self._unwritten(str(error), reason)
 
@@ -389,14 +391,11 @@ def _stamp_at_rest(path: Path) -> tuple[int, ...] | None:
 
 @contextmanager
 def _readable(kind: type[Database], source: Path) -> Iterator[Database]:
-    """The file, opened to be read. SQLite has to write beside it, so where it can't, a copy in
-    another directory is read; nobody else writes to the original then."""
+    """The file, opened to be read. SQLite writes beside it, so where it can't, and where nobody
+    else uses the file, a copy in another directory is read; nobody writes to the original then."""
     with TemporaryDirectory() as directory:
-        try:
-            database = kind(source, readonly=True)
-        except (StateDamaged, StateTooNew):
-            raise
-        except StateError:
+        database = _opened_in_use(kind, source)
+        if database is None:
             copy = Path(directory) / source.name
             try:
                 for ending in ("", "-wal"):
@@ -404,10 +403,26 @@ def _readable(kind: type[Database], source: Path) -> Iterator[Database]:
                         shutil.copyfile(_beside(source, ending), _beside(copy, ending))
             except OSError:
                 copy = source
-            database = kind(copy, readonly=True)
+            try:
+                database = kind(copy, readonly=True)
+            except StateError as error:
+                # People know the original, and mend that.
+                raise type(error)(str(error).replace(str(copy), str(source))) from None
             database.path = source
         with closing(database):
             yield database
+
+
+def _opened_in_use(kind: type[Database], source: Path) -> Database | None:
+    """The file itself, if somebody uses it, and SQLite can write beside it."""
+    if holder(source) is None:
+        return None
+    try:
+        return kind(source, readonly=True)
+    except (StateDamaged, StateTooNew):
+        raise
+    except StateError:
+        return None
 
 
 # Was the file left in order, and is it as it was left? Then it need not be checked. To read all of

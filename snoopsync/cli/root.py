@@ -41,6 +41,10 @@ _COMMANDS = {
 }
 
 
+#: What a command is for is said in so many characters: two lines of a terminal.
+_LONGEST_PURPOSE = 120
+
+
 class _Commands(Mapping[str, click.Command]):
     """The commands by name. One is loaded when it is asked for: all of them take 0.3 s, and most
     of that is for what only one of them does."""
@@ -54,6 +58,10 @@ class _Commands(Mapping[str, click.Command]):
             module, _, attribute = where.partition(":")
             command = getattr(importlib.import_module(f"snoopsync.cli.{module}"), attribute)
             command.short_help = purpose
+            if isinstance(command, click.Group):
+                for part in command.commands.values():
+                    # Else it is cut in the middle, in a list of commands and in a manual page.
+                    part.short_help = part.get_short_help_str(limit=_LONGEST_PURPOSE)
             self._loaded[name] = command
         return self._loaded[name]
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from snoopsync.cli.beginning import init
 from snoopsync.cli.context import Context
+from snoopsync.cli.hosting import keys, serve
 from snoopsync.cli.looking import duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
 from snoopsync.config.settings import LogFormat
@@ -94,7 +95,18 @@ def program(
     )
 
 
-for _command in (run, resync_command, status, list_command, duplicates, search, approve, init):
+for _command in (
+    run,
+    resync_command,
+    status,
+    list_command,
+    duplicates,
+    search,
+    approve,
+    init,
+    serve,
+    keys,
+):
     program.add_command(_command)
 
 

@@ -1,0 +1,10 @@
+"""The embedded collection as a service of its own: the whole wire protocol, for many machines.
+
+A program of its own: the daemon imports nothing from here. What is where, in the order of import:
+
+============  ==================================================================
+``master``    the one secret of a data directory, from which all others are derived
+``registry``  the only SQL of its own: collections, and the keys to them
+``signature`` is a request signed by who it says, now, and for the first time?
+============  ==================================================================
+"""

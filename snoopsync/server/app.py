@@ -1,0 +1,339 @@
+"""The wire protocol as an ASGI application: what is asked, by whom, and what is answered.
+
+The router of a framework would take an encoded slash in an ID for a step of the path, so the calls
+are told apart here. Whatever happens, the answer is JSON with ``status`` and ``message``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote_to_bytes
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.errors import (
+    CollectionError,
+    Conflict,
+    NotFound,
+    Refused,
+    SnoopsyncError,
+    Unauthorized,
+    Unavailable,
+)
+from snoopsync.server.description import openapi
+from snoopsync.server.hosting import Hosting
+from snoopsync.server.signature import Claim
+from snoopsync.supervisor import Supervisor
+
+BASE = "/api/v1"
+
+access = logging.getLogger("snoopsync.access")
+log = logging.getLogger("snoopsync.server")
+
+_STATUS_OF: dict[type[SnoopsyncError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Unauthorized: 401,
+    Refused: 400,
+    Unavailable: 503,
+}
+
+Answer = Mapping[str, Any]
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may cost. ``pause_seconds``: between two pieces of a body."""
+
+    body_bytes: int = 64 << 20
+    body_seconds: float = 600.0
+    pause_seconds: float = 30.0
+    requests_at_once: int = 16
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request: its method, the call's name and, if it has one, the image's ID."""
+
+    request: Request
+    method: str
+    name: str
+    image_id: str | None = None
+    public_key: str = ""
+    body: Path | None = None
+    query: dict[str, str] = field(default_factory=dict)
+
+
+class _Missing(Exception):
+    """There is no such call (``allowed`` is empty), or none with this method."""
+
+    def __init__(self, allowed: str = "") -> None:
+        self.allowed = allowed
+
+
+#: The methods of each call: without an ID, and with one.
+_METHODS = {
+    ("collection", False): ("GET", "HEAD"),
+    ("image", False): ("POST",),
+    ("image", True): ("GET", "HEAD", "POST", "PUT", "DELETE"),
+    ("images", False): ("GET", "HEAD"),
+    ("search", False): ("POST",),
+    ("search", True): ("GET", "HEAD"),
+}
+
+
+class Application:
+    """The ASGI application over what is hosted."""
+
+    def __init__(
+        self,
+        hosting: Hosting,
+        limits: Limits | None = None,
+        supervisor: Supervisor | None = None,
+    ) -> None:
+        """``supervisor`` hears that it is up, and that its loop turns."""
+        self._hosting = hosting
+        self._limits = limits or Limits()
+        self._supervisor = supervisor or Supervisor({})
+        self._threads = CapacityLimiter(self._limits.requests_at_once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        call = _Call(Request(scope, receive), scope["method"], "")
+        response = await self._respond(call)
+        access.info(
+            "%s %s %d %s %.0f ms",
+            call.method,
+            scope["raw_path"].decode("ascii", "backslashreplace"),
+            response.status_code,
+            call.public_key or "-",
+            1000 * (time.perf_counter() - began),
+        )
+        await response(scope, receive, send)
+
+    async def _respond(self, call: _Call) -> Response:
+        try:
+            _route(call)
+            if call.name in _OPEN:
+                return await self._open_call(call)
+            answer = await self._answer(call)
+        except _Missing as missing:
+            return _not_a_call(missing)
+        except ClientDisconnect:
+            return _refusal(400, "the request ended before its body did")
+        except SnoopsyncError as error:
+            return _error(error)
+        except Exception:
+            log.exception("a bug in snoopsync, please report it")
+            return _refusal(500, "the service has failed")
+        return JSONResponse(answer, answer["status"])
+
+    async def _answer(self, call: _Call) -> Answer:
+        hosted = await self._in_thread(partial(self._hosting.admit, _claim(call)))
+        call.public_key = _claim(call).public_key
+        try:
+            if call.method in ("POST", "PUT"):
+                call.body = await self._receive(call.request)
+            return await self._in_thread(
+                lambda: _perform(call, self._hosting.collection(hosted), hosted.name)
+            )
+        finally:
+            if call.body is not None:
+                call.body.unlink(missing_ok=True)
+
+    async def _open_call(self, call: _Call) -> Response:
+        """What anybody may ask."""
+        if call.name == "openapi.json":
+            return JSONResponse(openapi(BASE))
+        await self._in_thread(self._hosting.check)
+        return JSONResponse({"status": 200, "message": "OK"})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        heart = asyncio.create_task(self._beat())
+        await send({"type": "lifespan.startup.complete"})
+        self._supervisor.ready()
+        await receive()
+        heart.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _beat(self) -> None:
+        while self._supervisor.heartbeat_seconds is not None:
+            self._supervisor.alive()
+            await asyncio.sleep(self._supervisor.heartbeat_seconds)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+    async def _receive(self, request: Request) -> Path:
+        """The body, in a file. Raises ``Refused`` for one that is too large or too slow."""
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._limits.body_bytes:
+            raise self._too_large()
+        descriptor, name = tempfile.mkstemp(dir=self._hosting.incoming)
+        path, size = Path(name), 0
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    pieces = request.stream().__aiter__()
+                    while piece := await self._next(pieces):
+                        size += len(piece)
+                        if size > self._limits.body_bytes:
+                            raise self._too_large()
+                        await self._in_thread(partial(file.write, piece))
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, TimeoutError):
+                raise Refused("the body comes too slowly", status=408) from None
+            raise
+        return path
+
+    async def _next(self, pieces: Any) -> bytes:
+        with suppress(StopAsyncIteration):
+            while True:
+                piece: bytes = await asyncio.wait_for(anext(pieces), self._limits.pause_seconds)
+                if piece:
+                    return piece
+        return b""
+
+    def _too_large(self) -> Refused:
+        return Refused(f"larger than {self._limits.body_bytes >> 20} MiB", status=413)
+
+
+#: The calls that need no key.
+_OPEN = frozenset({"healthz", "openapi.json"})
+
+
+def _route(call: _Call) -> None:
+    """Which call is it? Raises ``_Missing``."""
+    path = call.request.scope["raw_path"].decode("ascii", "replace")
+    if path in ("/healthz", f"{BASE}/openapi.json"):
+        call.name = path.rpartition("/")[2]
+        if call.method not in ("GET", "HEAD"):
+            raise _Missing("GET, HEAD")
+        return
+    if not path.startswith(BASE + "/"):
+        raise _Missing
+    name, *rest = path.removeprefix(BASE + "/").split("/")
+    methods = _METHODS.get((name, bool(rest)))
+    if methods is None or len(rest) > 1:
+        raise _Missing
+    if call.method not in methods:
+        raise _Missing(", ".join(methods))
+    call.name = name
+    query = parse_qs(call.request.scope["query_string"].decode("ascii", "replace"))
+    call.query = {key: values[0] for key, values in query.items()}
+    if rest:
+        call.image_id = _decoded(rest[0])
+
+
+def _decoded(segment: str) -> str:
+    try:
+        image_id = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        image_id = ""
+    if not 1 <= len(image_id) <= 100:
+        raise Refused("an image's ID is a text of 1 to 100 characters, in UTF-8", status=400)
+    return image_id
+
+
+def _claim(call: _Call) -> Claim:
+    headers = call.request.headers
+    return Claim(
+        method=call.method,
+        path=call.request.scope["raw_path"].decode("ascii", "replace"),
+        date=headers.get("date", ""),
+        authorization=headers.get("authorization", ""),
+        changes=call.name == "image" and call.method in ("POST", "PUT", "DELETE"),
+        once=call.image_id is not None,
+    )
+
+
+def _perform(call: _Call, collection: EmbeddedCollection, name: str) -> Answer:
+    if call.image_id is not None:
+        return _about_image(call, collection, call.image_id)
+    match call.name, call.method:
+        case "collection", _:
+            return {
+                "status": 200,
+                "message": "OK",
+                "collection_id": collection.id,
+                "collection_name": name,
+                "user": name,
+            }
+        case "images", _:
+            return collection.get_images(call.query.get("start"), _count(call.query.get("count")))
+        case "image", _:
+            return collection.add_image(_body(call))
+    return collection.search_images(_body(call))
+
+
+def _about_image(call: _Call, collection: EmbeddedCollection, image_id: str) -> Answer:
+    match call.name, call.method:
+        case "search", _:
+            return collection.search_images_by_id(image_id)
+        case _, "POST" | "PUT":
+            return collection.add_image(_body(call), image_id, call.method == "PUT")
+        case _, "DELETE":
+            return collection.delete_image(image_id)
+    return collection.get_image(image_id)
+
+
+def _body(call: _Call) -> Path:
+    assert call.body is not None  # every call of these methods has received one
+    return call.body
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise Refused("count is a number of images", status=400)
+    return int(text)
+
+
+def _error(error: SnoopsyncError) -> Response:
+    status = error.status if isinstance(error, CollectionError) else None
+    if status is None:
+        kinds = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
+        status = next(kinds, 503)
+    response = _refusal(status, error.message if isinstance(error, CollectionError) else str(error))
+    if isinstance(error, CollectionError) and error.retry_after is not None:
+        response.headers["Retry-After"] = f"{error.retry_after:.0f}"
+    return response
+
+
+def _not_a_call(missing: _Missing) -> Response:
+    if not missing.allowed:
+        return _refusal(404, "there is no such call")
+    response = _refusal(405, f"this call takes {missing.allowed}")
+    response.headers["Allow"] = missing.allowed
+    return response
+
+
+def _refusal(status: int, message: str) -> Response:
+    return JSONResponse({"status": status, "message": message or HTTPStatus(status).phrase}, status)

@@ -30,6 +30,7 @@ from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
+from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey
 from snoopsync.watching.lookout import Lookout
@@ -75,7 +76,7 @@ class Edges:
 
 def embedded_path(state: Path) -> Path:
     """Where the embedded collection of this state file is."""
-    return state.parent / "collection" / "collection.sqlite3"
+    return state.parent / COLLECTION_DIRECTORY / "collection.sqlite3"
 
 
 @contextmanager
@@ -294,9 +295,24 @@ def register_folders(config: Config, state: State) -> None:
             state.folders.drop(name)
 
 
+def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
+    """The folders of an earlier run that had no configuration."""
+    return tuple(
+        FolderConfig(row.name, Path(row.path_text))
+        for row in state.folders.rows()
+        if row.configured
+    )
+
+
+def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
+    """The folder on the disk that the configuration means."""
+    selection = Selection(config.include, config.exclude)
+    return Folder(config.name, os.fsencode(config.path), selection, disk)
+
+
 def identity_of(folder: FolderConfig) -> Identity:
     """Which directory is there now? Raises ``FolderMissing``."""
-    return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
+    return folder_of(folder).identify()
 
 
 def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
@@ -318,9 +334,8 @@ def _survey(
     *,
     dormant: bool,
 ) -> Survey:
-    path = os.fsencode(config.path)
-    folder = Folder(config.name, path, Selection(config.include, config.exclude), disk)
-    watch = Lookout(config.name, path, config.watch, watcher)
+    folder = folder_of(config, disk)
+    watch = Lookout(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)

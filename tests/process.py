@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,11 @@ from unittest import mock
 from snoopsync.cli.root import run_program
 
 DEADLINE_SECONDS = 20.0
+
+#: Goes before a command that may do no more than its user: root has no way round permissions then.
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+)
 
 #: Quick enough for tests: what is quiet for two looks is sent, what is gone is gone.
 QUICK_SYNC = "sync: {settle: 50ms, delete_after: 0s}\n"
@@ -76,6 +81,15 @@ class Installation:
         keys = f"endpoint: '{endpoint}', public_key: {public_key}, owner: tests"
         self.configure(f"collection: {{{keys}}}\n{text}")
 
+    def configure_keys(self, endpoint: str, public_key: str, secret_key: str) -> Path:
+        """Write a configuration with this service, and its secret into a file; which one."""
+        path = self.home / "the secret"
+        path.write_text(secret_key)
+        path.chmod(0o600)
+        keys = f"endpoint: '{endpoint}', public_key: {public_key}, secret_key_file: '{path}'"
+        self.configure(f"collection: {{{keys}, owner: tests}}\n{QUICK_SYNC}")
+        return path
+
     def run(self, *arguments: str | Path) -> Done:
         """Run a command to its end, in this process: it takes half a second less."""
         out, err = io.StringIO(), io.StringIO()
@@ -96,10 +110,12 @@ class Installation:
                 logger.propagate = True
         return Done(code, out.getvalue(), err.getvalue())
 
-    def run_process(self, *arguments: str | Path | bytes, timeout: float = 30.0) -> Done:
-        """Run a command to its end."""
+    def run_process(
+        self, *arguments: str | Path | bytes, timeout: float = 30.0, under: Sequence[str] = ()
+    ) -> Done:
+        """Run a command to its end, started ``under`` another one."""
         done = subprocess.run(
-            command(*arguments),
+            [*under, *command(*arguments)],
             env=self.environment,
             cwd=self.home,
             capture_output=True,

@@ -47,14 +47,14 @@ ODD_IDS = [
 ]
 
 
-KINDS = ["embedded", "http", "serve", "coat around embedded", "coat around http"]
+KINDS = ["embedded", "http", "coat around serve", "coat around embedded", "coat around http"]
 
 
 @pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
-    if request.param == "serve":
+    if request.param == "coat around serve":
         with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
-            yield client
+            yield RetryingCollection(client)
         return
     with ExitStack() as stack:
         stored = EmbeddedCollection(tmp_path / "c.sqlite3", name="contract")

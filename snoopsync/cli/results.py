@@ -18,6 +18,7 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 
+from snoopsync.doctor import Finding
 from snoopsync.model import ImageState, Place, printable
 from snoopsync.planner import Action
 from snoopsync.resync import Report
@@ -27,6 +28,8 @@ from snoopsync.status import FolderStatus, Status, images, iso
 
 _COLOURS = {
     "ok": "green",
+    "warning": "yellow",
+    "error": "red",
     "synced": "green",
     "open": "yellow",
     "scanning": "cyan",
@@ -85,6 +88,27 @@ def _folder_cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
         ago(folder.row.last_scan, now),
         printable(folder.row.path),
     )
+
+
+def finding(console: Console, finding: Finding) -> None:
+    """What a check found, on a line, and how to mend it, below."""
+    # In its colour on a terminal, with as many blanks after it as without.
+    state = f"{finding.state:<7}"
+    if console.is_terminal and not console.no_color:
+        state = click.style(state, fg=_COLOURS[finding.state])
+    sys.stdout.write(f"{state}  {finding.check}: {printable(finding.message)}\n")
+    for line in (finding.mend or "").splitlines():
+        sys.stdout.write(f"{'':9}{printable(line)}\n")
+
+
+def finding_message(finding: Finding) -> dict[str, Any]:
+    """What a check found, as ``check --json`` has it."""
+    return {
+        "check": finding.check,
+        "state": finding.state,
+        "message": finding.message,
+        "mend": finding.mend,
+    }
 
 
 def image_list(console: Console, rows: Iterable[ImageRow]) -> None:

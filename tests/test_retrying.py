@@ -285,7 +285,7 @@ def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_o
             return sum(pauses)
 
         def wait(self, condition: threading.Condition, seconds: float) -> None:
-            assert collection.outage is None
+            assert retrying.outage is None
             pauses.append(seconds)
 
     class Early(Shelf):
@@ -301,7 +301,7 @@ def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_o
     shelf.was_asked = True
     shelf.add_image(io.BytesIO(fake_picture(1)), "known")
     shelf.was_asked = False
-    collection = RetryingCollection(shelf, clock=Waiting())
+    retrying = RetryingCollection(shelf, clock=Waiting())
     with pytest.raises(Conflict):
-        collection.add_image(io.BytesIO(fake_picture(2)), "known")
+        retrying.add_image(io.BytesIO(fake_picture(2)), "known")
     assert sum(pauses) >= 1.0

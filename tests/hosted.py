@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.client.collection import Collection
+from snoopsync.embedded.features import Features
 from snoopsync.server import http
 from snoopsync.server.app import BASE, Application, Limits
 from snoopsync.server.decoding import Decoders
@@ -43,13 +44,15 @@ class Hosted:
 
 
 @contextmanager
-def hosted(data: Path, limits: Limits | None = None) -> Iterator[Hosted]:
-    """The service on this directory, as long as the ``with`` lasts."""
+def hosted(
+    data: Path, limits: Limits | None = None, look: Callable[[Path], Features] | None = None
+) -> Iterator[Hosted]:
+    """The service on this directory, as long as the ``with`` lasts. ``look``: what decoders do."""
     with ExitStack() as stack:
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, {})
         listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
-        decoders = stack.enter_context(closing(Decoders(1)))
+        decoders = stack.enter_context(closing(Decoders(1, look=look) if look else Decoders(1)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, decoders, time.time)
         stack.enter_context(closing(hosting))

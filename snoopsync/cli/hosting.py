@@ -90,6 +90,7 @@ def serve(
     Make the keys for a collection with `snoopsync keys add NAME`.
     """
     if click_context.invoked_subcommand is not None:
+        click_context.default_map = {click_context.invoked_subcommand: {"data": data}}
         return Exit.OK
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")

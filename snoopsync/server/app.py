@@ -7,6 +7,7 @@ are told apart here. Whatever happens, the answer is JSON with ``status`` and ``
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import tempfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from anyio import CapacityLimiter, to_thread
@@ -34,6 +35,7 @@ from snoopsync.errors import (
     SnoopsyncError,
     Unauthorized,
     Unavailable,
+    Unwritable,
 )
 from snoopsync.server.description import openapi
 from snoopsync.server.hosting import Hosting
@@ -50,11 +52,16 @@ _STATUS_OF: dict[type[SnoopsyncError], int] = {
     Conflict: 409,
     Unauthorized: 401,
     Refused: 400,
-    Unavailable: 503,
 }
 
-Answer = Mapping[str, Any]
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
+_STOPPING = "the service is stopping"
+
+#: Short questions to the registry, and pieces of bodies, never wait behind pictures.
+_SHORT_AT_ONCE = 8
+
+Answer = Mapping[str, Any]
 
 T = TypeVar("T")
 
@@ -113,7 +120,9 @@ class Application:
         self._hosting = hosting
         self._limits = limits or Limits()
         self._supervisor = supervisor or Supervisor({})
-        self._threads = CapacityLimiter(self._limits.requests_at_once)
+        self._work = CapacityLimiter(self._limits.requests_at_once)
+        self._short = CapacityLimiter(_SHORT_AT_ONCE)
+        self._trouble = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -146,21 +155,31 @@ class Application:
         except ClientDisconnect:
             return _refusal(400, "the request ended before its body did")
         except SnoopsyncError as error:
-            return _error(error)
+            return self._error(error)
+        except asyncio.CancelledError:
+            # It was given up, since the service stops: that is an answer too.
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            return _refusal(503, _STOPPING)
         except Exception:
             log.exception("a bug in snoopsync, please report it")
             return _refusal(500, "the service has failed")
         return JSONResponse(answer, answer["status"])
 
     async def _answer(self, call: _Call) -> Answer:
-        hosted = await self._in_thread(partial(self._hosting.admit, _claim(call)))
-        call.public_key = _claim(call).public_key
+        claim = _claim(call)
+        hosted = await self._shortly(partial(self._hosting.admit, claim))
+        call.public_key = claim.public_key
         try:
             if call.method in ("POST", "PUT"):
                 call.body = await self._receive(call.request)
-            return await self._in_thread(
-                lambda: _perform(call, self._hosting.collection(hosted), hosted.name)
+            answer = await to_thread.run_sync(
+                lambda: _perform(call, self._hosting.collection(hosted), hosted.name),
+                limiter=self._work,
+                abandon_on_cancel=True,
             )
+            self._trouble = ""
+            return answer
         finally:
             if call.body is not None:
                 call.body.unlink(missing_ok=True)
@@ -169,7 +188,7 @@ class Application:
         """What anybody may ask."""
         if call.name == "openapi.json":
             return JSONResponse(openapi(BASE))
-        await self._in_thread(self._hosting.check)
+        await self._shortly(self._hosting.check)
         return JSONResponse({"status": 200, "message": "OK"})
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -186,31 +205,39 @@ class Application:
             self._supervisor.alive()
             await asyncio.sleep(self._supervisor.heartbeat_seconds)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await to_thread.run_sync(work, limiter=self._threads)
+    async def _shortly(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
 
     async def _receive(self, request: Request) -> Path:
         """The body, in a file. Raises ``Refused`` for one that is too large or too slow."""
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limits.body_bytes:
             raise self._too_large()
-        descriptor, name = tempfile.mkstemp(dir=self._hosting.incoming)
-        path, size = Path(name), 0
+        path: Path | None = None
         try:
+            descriptor, name = tempfile.mkstemp(dir=self._hosting.incoming)
+            path = Path(name)
             with os.fdopen(descriptor, "wb") as file:
                 async with asyncio.timeout(self._limits.body_seconds):
-                    pieces = request.stream().__aiter__()
-                    while piece := await self._next(pieces):
-                        size += len(piece)
-                        if size > self._limits.body_bytes:
-                            raise self._too_large()
-                        await self._in_thread(partial(file.write, piece))
+                    await self._copy(request, file)
         except BaseException as error:
-            path.unlink(missing_ok=True)
+            if path is not None:
+                path.unlink(missing_ok=True)
             if isinstance(error, TimeoutError):
                 raise Refused("the body comes too slowly", status=408) from None
+            if isinstance(error, OSError):
+                kind = Unwritable if error.errno in _NO_ROOM else Unavailable
+                raise kind(f"{self._hosting.incoming}: {error.strerror}") from None
             raise
         return path
+
+    async def _copy(self, request: Request, file: IO[bytes]) -> None:
+        size, pieces = 0, request.stream().__aiter__()
+        while piece := await self._next(pieces):
+            size += len(piece)
+            if size > self._limits.body_bytes:
+                raise self._too_large()
+            await self._shortly(partial(file.write, piece))
 
     async def _next(self, pieces: Any) -> bytes:
         with suppress(StopAsyncIteration):
@@ -219,6 +246,29 @@ class Application:
                 if piece:
                     return piece
         return b""
+
+    def _error(self, error: SnoopsyncError) -> Response:
+        """What went wrong here, with its paths, is for our log; what they did wrong is for them."""
+        status = error.status if isinstance(error, CollectionError) else None
+        if status is None:
+            kinds = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
+            status = next(kinds, None)
+        if status is None or not isinstance(error, CollectionError):
+            return self._own_trouble(error)
+        response = _refusal(status, error.message)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = f"{error.retry_after:.0f}"
+        return response
+
+    def _own_trouble(self, error: SnoopsyncError) -> Response:
+        if str(error) != self._trouble:  # once, until something works again
+            self._trouble = str(error)
+            log.error("%s", error)
+        if isinstance(error, Unwritable):
+            return _refusal(507, "the service has no room for more")
+        response = _refusal(503, "the service can't do that now")
+        response.headers["Retry-After"] = "5"
+        return response
 
     def _too_large(self) -> Refused:
         return Refused(f"larger than {self._limits.body_bytes >> 20} MiB", status=413)
@@ -314,17 +364,6 @@ def _count(text: str | None) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise Refused("count is a number of images", status=400)
     return int(text)
-
-
-def _error(error: SnoopsyncError) -> Response:
-    status = error.status if isinstance(error, CollectionError) else None
-    if status is None:
-        kinds = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
-        status = next(kinds, 503)
-    response = _refusal(status, error.message if isinstance(error, CollectionError) else str(error))
-    if isinstance(error, CollectionError) and error.retry_after is not None:
-        response.headers["Retry-After"] = f"{error.retry_after:.0f}"
-    return response
 
 
 def _not_a_call(missing: _Missing) -> Response:

@@ -15,6 +15,7 @@ from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
+from snoopsync.state.lock import locked
 from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
 
@@ -34,6 +35,8 @@ def serve(
     ``SnoopsyncError``."""
     supervisor = Supervisor(os.environ)
     with ExitStack() as stack:
+        # Two on one directory would not know of each other's signatures.
+        stack.enter_context(locked(data / "keys.sqlite3"))
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
         listener = stack.enter_context(closing(http.listening(host, port)))
@@ -41,19 +44,30 @@ def serve(
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, pool, time.time)
         stack.enter_context(closing(hosting))
-        server = http.server(Application(hosting, supervisor=supervisor), certificate, key)
+        application = Application(hosting, supervisor=supervisor)
+        server = http.server(application, certificate, key, supervisor.stopping)
         scheme = "https" if certificate else "http"
-        address = listener.getsockname()
+        count = len(registry.collections())
         log.info(
-            "snoopsync %s serves %d collections of %s on %s://%s:%d%s",
+            "snoopsync %s serves %s of %s on %s://%s:%d%s",
             __version__,
-            len(registry.collections()),
+            "1 collection" if count == 1 else f"{count} collections",
             data,
             scheme,
-            host,
-            address[1],
+            http.in_url(host),
+            listener.getsockname()[1],
             BASE,
         )
-        stack.callback(supervisor.stopping)
+        _hear_the_libraries()
         server.run(sockets=[listener])
     log.info("stopped")
+
+
+def _hear_the_libraries() -> None:
+    """What goes wrong in them is written like all else. What clients do wrong is not: anybody could
+    fill the log with it."""
+    for name in ("uvicorn", "asyncio"):
+        library = logging.getLogger(name)
+        library.setLevel(logging.ERROR)
+        library.propagate = False
+        library.handlers = list(logging.getLogger("snoopsync").handlers)

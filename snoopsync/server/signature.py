@@ -14,6 +14,7 @@ import hmac
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 from snoopsync.client.signing import signature_of
@@ -85,7 +86,9 @@ class Verifier:
 
 def _seconds(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        sent = parsedate_to_datetime(date)
+        # "-0000" is UTC too, of which nothing more is known.
+        return (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

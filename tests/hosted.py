@@ -18,7 +18,7 @@ from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
 from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
-from tests.process import until
+from tests.process import Installation, Service, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,12 @@ def hosted(
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def hosted_process(home: Installation, data: Path, *options: str | Path, **environment: str
+) -> Iterator[tuple[Service, str]]:  # fmt: skip
+    """``serve`` on this directory as a process, as long as the ``with`` lasts; and its endpoint."""
+    arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
+    with home.service(*arguments, environment=environment) as service:
+        yield service, service.line_with(" serves ").rpartition(" ")[2]

@@ -18,7 +18,7 @@ from snoopsync import logs
 from snoopsync.cli import results
 from snoopsync.cli.context import Context, json_option
 from snoopsync.config.settings import LogConfig
-from snoopsync.errors import SnoopsyncError
+from snoopsync.errors import Refused, SnoopsyncError
 from snoopsync.exits import Exit
 from snoopsync.model import printable
 
@@ -137,7 +137,10 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
 
     master = load_master_key(data, os.environ)
     with closing(Registry(data)) as registry:
-        key = registry.add_key(name)
+        try:
+            key = registry.add_key(name)
+        except Refused as error:
+            raise click.UsageError(error.message) from None
     made = {
         "collection_id": key.collection_id,
         "collection_name": key.collection_name,

@@ -11,6 +11,7 @@ from pathlib import Path
 from snoopsync.embedded.database import make_private
 from snoopsync.errors import SnoopsyncError
 
+_KEYS = "keys.sqlite3"
 _MASTER = "master.key"
 
 
@@ -19,18 +20,31 @@ def back_up(data: Path, target: Path) -> int:
     many collections there are. Raises ``SnoopsyncError``."""
     if target.exists():
         raise SnoopsyncError(f"{target} is there already: name a new directory")
-    databases = sorted(data.glob("collections/*/collection.sqlite3"))
+    if not (data / _KEYS).exists():
+        raise SnoopsyncError(f"{data} has no {_KEYS}: it is no data directory of a service")
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        # The keys first: a collection that is made meanwhile is in neither.
-        for source in (data / "keys.sqlite3", *databases):
-            _copy(source, target / source.relative_to(data))
-        if (data / _MASTER).exists():
-            descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as copy, (data / _MASTER).open("rb") as original:
-                shutil.copyfileobj(original, copy)
+        count = _copy_all(data, aside)
+        aside.rename(target)
     except (OSError, sqlite3.Error) as error:
-        raise SnoopsyncError(f"the backup in {target} is not whole: {error}") from None
-    return len(databases)
+        raise SnoopsyncError(f"no backup was made: {error}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return count
+
+
+def _copy_all(data: Path, target: Path) -> int:
+    _copy(data / _KEYS, target / _KEYS)
+    # Only now: every collection that these keys open is there, if it has an image.
+    collections = sorted(data.glob("collections/*/collection.sqlite3"))
+    for source in collections:
+        _copy(source, target / source.relative_to(data))
+    if (data / _MASTER).exists():  # it may be a credential of systemd's
+        descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as copy:
+            copy.write((data / _MASTER).read_bytes())
+            os.fsync(copy.fileno())
+    return len(collections)
 
 
 def _copy(source: Path, target: Path) -> None:

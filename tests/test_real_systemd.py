@@ -515,7 +515,7 @@ def test_a_hosted_collection_works_in_its_sandbox(host: Host) -> None:
     host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
     host.write(f"/etc/systemd/system/{unit}", (ROOT / "systemd" / unit).read_text())
     host.ok("systemctl", "daemon-reload")
-    host.ok("systemctl", "start", unit)
+    assert host.run("systemctl", "start", unit).code == 0, host.messages(unit)
     made = host.ok(SNOOPSYNC, "keys", "add", "family", "--data", data, "--json")
     key = json.loads(made)
     keys = (key["public_key"], key["secret_key"])

@@ -114,6 +114,19 @@ def test_keys_of_a_directory_that_can_not_be_are_an_error_without_a_traceback(
 # serve
 
 
+def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
+    script = "import snoopsync.cli.root, snoopsync.service, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    foreign = ("snoopsync.server", "uvicorn", "starlette", "pebble")
+    assert not [name for name in done.stdout.split() if name.startswith(foreign)]
+
+
 def test_keys_take_effect_in_a_running_service(home: Installation, data: Path) -> None:
     with hosted_process(home, data) as (_, endpoint):
         key = added(home, data)

@@ -48,7 +48,8 @@ def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, A
         return {"description": what, "content": {"application/json": {"schema": of}}}
 
     refused = {str(each): answer("refused", _STATUS) for each in (400, 401, *refusals)}
-    return {str(status): answer("done", schema)} | refused
+    failed = {"default": answer("the service can't do that now", _STATUS)}
+    return {str(status): answer("done", schema)} | refused | failed
 
 
 def openapi(base: str) -> dict[str, Any]:

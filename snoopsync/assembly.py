@@ -23,6 +23,7 @@ from snoopsync.deletions import DeletionGuard
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
+from snoopsync.events import Event, happened
 from snoopsync.folder import Folder, Identity
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
@@ -101,10 +102,14 @@ def _client(settings: CollectionConfig, timeout_seconds: float | None) -> ImageC
     from snoopsync.client.collection import Collection, insecure
 
     if insecure(settings.endpoint):
-        log.warning(
+        happened(
+            log,
+            logging.WARNING,
+            Event.NOT_ENCRYPTED,
             "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
             " on the way can read and change them. Use https://",
             settings.endpoint,
+            endpoint=settings.endpoint,
         )
     return Collection(
         public_key=settings.public_key or "",
@@ -128,7 +133,15 @@ def set_aside(path: Path, error: StateDamaged) -> None:
     """Move a damaged state file out of the way, and say so. Raises ``StateError``."""
     # To the microsecond, so that no second one takes the first one's place.
     aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
-    log.warning("%s; it is now %s, and is rebuilt from disk and collection", error, aside)
+    happened(
+        log,
+        logging.WARNING,
+        Event.STATE_DAMAGED,
+        "%s; it is now %s, and is rebuilt from disk and collection",
+        *(error, aside),
+        path=str(path),
+        moved_to=str(aside),
+    )
 
 
 @contextmanager
@@ -212,12 +225,15 @@ def surveys_of(
     owner = config.collection.owner
     others = state.forget_others(owner)
     if others:
-        log.warning(
+        happened(
+            log,
+            logging.WARNING,
+            Event.OWNER_CHANGED,
             "%d images have another owner than %s: they stay in the collection, and their files are"
             " added as images of %s",
-            others,
-            owner,
-            owner,
+            *(others, owner, owner),
+            count=others,
+            owner=owner,
         )
     rows = {row.name: row for row in state.folders.rows()}
     for folder in config.folders:
@@ -277,7 +293,15 @@ def register_folders(config: Config, state: State) -> None:
             if row is None:
                 before = _known_before(folder, dropped)
                 if before is not None:
-                    log.info("folder %s is now called %s", before.name, folder.name)
+                    happened(
+                        log,
+                        logging.INFO,
+                        Event.FOLDER_RENAMED,
+                        "folder %s is now called %s",
+                        *(before.name, folder.name),
+                        folder=folder.name,
+                        source_folder=before.name,
+                    )
                     state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]

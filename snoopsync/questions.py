@@ -18,13 +18,17 @@ from snoopsync.assembly import Assembly
 from snoopsync.control import ALIVE, Message
 from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.exits import Exit, exit_code
-from snoopsync.resync import Progress, resync
+from snoopsync.resync import Progress as ResyncProgress
+from snoopsync.resync import resync
 from snoopsync.survey import Survey
+from snoopsync.vitals import Progress
 
 #: How long to wait for the account to be renewed. An engine that works needs milliseconds.
 _FRESH_SECONDS = 2.0
 
 _ALIVE_SECONDS = 1.0
+
+_COMPARING = "comparing folders and collection"
 
 _STOPPING = "the service is stopping"
 
@@ -71,15 +75,18 @@ def in_words(said: Message) -> str:
         return f"nothing can be sent: {said['last_error']}"
     if not said["reachable"]:
         return f"waiting for the collection: {said['last_error']}"
-    progress = said["progress"]
-    doing = "mirroring" if said["reconciled"] else "comparing folders and collection"
-    if progress is not None:
-        return f"{doing}: {progress['done']} images done, {progress['left']} left"
+    if said["progress"] is not None:
+        return sending(said)
     if not said["reconciled"]:
-        return doing
+        return _COMPARING
     if said["missing"]:
         return f"watching; missing: {', '.join(said['missing'])}"
     return "watching, everything is sent"
+
+
+def sending(said: Message) -> str:
+    """How far the sending is, on one line, while there is ``progress``."""
+    return f"{'mirroring' if said['reconciled'] else _COMPARING}: {Progress(**said['progress'])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +179,7 @@ class Questions:
         raise SnoopsyncError("the service is of another version, and does not know this command")
 
     def _resync(self, asked: _Asked) -> Message:
-        def show(progress: Progress) -> None:
+        def show(progress: ResyncProgress) -> None:
             asked.messages.put({"progress": asdict(progress)})
 
         assembly, question = self._assembly, asked.question

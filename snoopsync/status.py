@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
+from snoopsync.questions import sending
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
@@ -148,7 +150,7 @@ class Status:
             if counts.held:
                 yield (
                     f"folder {name}: {images(counts.held)} gone, and held back from deletion"
-                    f" (snoopsync list --state held, snoopsync approve {name})"
+                    f" (snoopsync list --state held, snoopsync approve {shlex.quote(name)})"
                 )
             scanned = folder.row.last_scan
             if scanned is None or self.now - scanned > folder.scan_limit_seconds:
@@ -166,6 +168,14 @@ class Status:
         if any(folder.state in (FolderState.MISSING, FolderState.HELD) for folder in self.folders):
             return Exit.HELD_OR_MISSING
         return Exit.IMAGES_FAILED if self.reasons() else Exit.OK
+
+    @property
+    def doing(self) -> str | None:
+        """What the service is sending: how far it is, how fast, and how long that will take."""
+        account = self.service.account
+        if account is None or account["progress"] is None or not self.collection.reachable:
+            return None
+        return None if self.collection.unauthorized else sending(account)
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""
@@ -220,28 +230,40 @@ def read_status(config: Config) -> Status:
     """Look at everything: the service, if one runs, else the folders and the collection
     themselves. Nothing is changed. Raises ``StateError``."""
     service = service_status(config)
-    # What a service has open, it has checked.
-    proven = not service.is_running
-    with closing(Database.scratch(config.state, proven=proven)) as database:
-        state = State(database)
-        if service.is_running:
-            rows = {row.name: row for row in state.folders.rows() if row.configured}
-            extra: dict[str, int] = {}
-        else:
-            rows, extra = _look(config, state)
-        counts = state.counts()
-        folders = tuple(
-            _folder_status(config, row, counts.get(row.name, Counts()), extra.get(row.name, 0))
-            for row in rows.values()
-        )
-        return Status(
-            service,
-            _collection_status(config, state, service),
-            folders,
-            Pairs(database).count_open(),
-            time.time(),
-            obstacle(config.state, trying=not service.is_running),
-        )
+    if service.is_running:
+        # What a service has open, it has checked, and it writes there what it sees.
+        with Database.reading(config.state) as database, database.moment():
+            rows = [row for row in State(database).folders.rows() if row.configured]
+            names = [folder.name for folder in config.folders]
+            rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
+            return _status(config, service, database, rows, {})
+    with closing(Database.scratch(config.state, proven=True)) as database:
+        rows, differing = _look(config, State(database))
+        return _status(config, service, database, rows, differing)
+
+
+def _status(
+    config: Config,
+    service: ServiceStatus,
+    database: Database,
+    rows: Sequence[FolderRow],
+    differing: Mapping[str, int],
+) -> Status:
+    """``differing``: how many files of each folder differ from what is known."""
+    state = State(database)
+    counts = state.counts()
+    folders = tuple(
+        _folder_status(config, row, counts.get(row.name, Counts()), differing.get(row.name, 0))
+        for row in rows
+    )
+    return Status(
+        service,
+        _collection_status(config, state, service),
+        folders,
+        Pairs(database).count_open(),
+        time.time(),
+        obstacle(config.state, trying=not service.is_running),
+    )
 
 
 def service_status(config: Config) -> ServiceStatus:
@@ -259,7 +281,7 @@ def service_status(config: Config) -> ServiceStatus:
     return ServiceStatus(pid, last.get("result"), trouble=last.get("error"))
 
 
-def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str, int]]:
+def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]]:
     """Nobody watches, so what is true now only a look at the folders can say: their rows, and how
     many files differ from what is known."""
     differing: dict[str, int] = {}
@@ -272,7 +294,7 @@ def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str,
         survey.refresh_row()
         pending = set(state.dirty_places(survey.folder.name))
         differing[survey.folder.name] = len(places - pending)
-    return {survey.row.name: survey.row for survey in surveys}, differing
+    return [survey.row for survey in surveys], differing
 
 
 def _folder_status(config: Config, row: FolderRow, counts: Counts, differing: int) -> FolderStatus:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from snoopsync.config.durations import describe_duration
+
 #: A part that has something to do may go without progress for so long.
 PATIENCE_SECONDS = 60.0
 
@@ -56,6 +58,15 @@ class Progress:
     done: int
     left: int
     seconds: float
+
+    def __str__(self) -> str:
+        """In words, with the rate since it began and the time that is left at that rate."""
+        words = f"{self.done} of {self.done + self.left} images"
+        if not (self.done and self.seconds):
+            return words
+        rate = self.done / self.seconds
+        shown = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+        return f"{words}, {shown}/s, {describe_duration(self.left / rate)} left"
 
 
 class Activity:

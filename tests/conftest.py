@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,9 +14,26 @@ import pytest
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
 from tests.collection_server import CollectionServer
+from tests.documentation import broken_promises
 from tests.losing import Playground
 from tests.watching import Alarm, Follower
 from tests.world import ServedWorld, World
+
+
+@pytest.fixture(autouse=True)
+def documented_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every line that snoopsync logs in any test is as the README's table of events says."""
+    broken: list[str] = []
+    handle = logging.Logger.handle
+
+    def checked(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if record.name.startswith("snoopsync") and record.name != "snoopsync.test":
+            broken.extend(broken_promises(record))
+        handle(logger, record)
+
+    monkeypatch.setattr(logging.Logger, "handle", checked)
+    yield
+    assert not broken
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from snoopsync.embedded.features import Features
 from snoopsync.embedded.source import read_body
 
 #: How slow ``slowly`` is.
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 1.6
 
 
 def _soundly(path: Path) -> Features:

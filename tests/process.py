@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from snoopsync import logs
 from snoopsync.cli.root import run_program
 
 DEADLINE_SECONDS = 20.0
@@ -93,7 +93,6 @@ class Installation:
     def run(self, *arguments: str | Path) -> Done:
         """Run a command to its end, in this process: it takes half a second less."""
         out, err = io.StringIO(), io.StringIO()
-        logger = logging.getLogger("snoopsync")
         with (
             mock.patch.dict(os.environ, self.environment, clear=True),
             contextlib.chdir(self.home),
@@ -103,11 +102,7 @@ class Installation:
             try:
                 code = run_program([os.fspath(each) for each in arguments])
             finally:
-                for handler in list(logger.handlers):
-                    logger.removeHandler(handler)
-                    handler.close()
-                logger.setLevel(logging.NOTSET)
-                logger.propagate = True
+                logs.release()
         return Done(code, out.getvalue(), err.getvalue())
 
     def run_process(

@@ -1,20 +1,28 @@
-"""A command on a terminal, and somebody who types."""
+"""A command on a terminal, and somebody who types and looks."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.process import Installation, command, until
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+#: The start and the end of a link; the group is where it leads.
+LINK = re.compile(r"\x1b\]8;[^;]*;([^\x1b\x07]*)(?:\x1b\\|\x07)")
 
 #: Before a command: makes its standard input its controlling terminal, so that a typed Ctrl-C is a
 #: signal, and /dev/tty is this one.
@@ -27,14 +35,21 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 class Terminal:
-    """A command on a terminal of 100 columns; ``text`` is all that was to be seen on it so far."""
+    """A command on a terminal of so many columns, or another ``program``; ``text`` is all that was
+    to be seen on it so far."""
 
-    def __init__(self, home: Installation, *arguments: str) -> None:
+    def __init__(
+        self,
+        home: Installation,
+        *arguments: str | Path,
+        columns: int = 100,
+        program: Sequence[str] = (),
+    ) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _CONTROLLED, *command(*arguments)],
-            env=home.environment | {"TERM": "xterm-256color"},
+            [sys.executable, "-c", _CONTROLLED, *(program or command(*arguments))],
+            env={"TERM": "xterm-256color"} | home.environment,
             cwd=home.home,
             stdin=theirs,
             stdout=theirs,
@@ -57,7 +72,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        while select.select([self._ours], [], [], 0)[0]:
+        while self._ours >= 0 and select.select([self._ours], [], [], 0)[0]:
             try:
                 data = os.read(self._ours, 65536)
             except OSError:  # how a terminal says that nobody writes to it any more
@@ -112,3 +127,8 @@ class Terminal:
             self.process.wait()
             os.close(self._ours)
             self._ours = -1
+
+
+def seen(text: str) -> str:
+    """The text without what is done to it: colours, links, the way of the cursor."""
+    return LINK.sub("", ANSI.sub("", text))

@@ -239,6 +239,15 @@ def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path)
     assert len(path.read_text().splitlines()) == 1
 
 
+def test_an_alert_comes_after_one_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text('{"time": "20')
+    announce_to_file(path)(alert())
+    cut, whole = path.read_text().splitlines()
+    assert cut == '{"time": "20'
+    assert json.loads(whole)["image_id"] == "one"
+
+
 def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import click
 import pytest
@@ -21,9 +22,7 @@ from snoopsync.resync import Progress
 from snoopsync.version import __version__
 from tests.pictures import encode, photo
 from tests.process import DEADLINE_SECONDS, Installation, command, until
-from tests.terminal import Terminal
-
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+from tests.terminal import ANSI, LINK, Terminal, seen
 
 
 @pytest.fixture
@@ -71,6 +70,16 @@ def test_every_option_is_explained() -> None:
             assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
 
 
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_what_a_command_says_of_itself_fits_into_80_columns(
+    home: Installation, arguments: list[str]
+) -> None:
+    said = home.run(*arguments, "--help").out
+    assert max(map(len, said.splitlines())) <= 80
+    # Nothing is cut off in the list of commands.
+    assert not re.search(r"[^ \]]\.\.\.$", said, re.MULTILINE)
+
+
 def test_the_version_is_told_by_the_module_too(home: Installation) -> None:
     assert home.run_process("--version").out == f"snoopsync, version {__version__}\n"
 
@@ -115,8 +124,8 @@ def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
     terminal = Terminal(home, "list")
     text = terminal.end()
     assert ANSI.search(text)
-    title, *rows = ANSI.sub("", text).splitlines()
-    assert title.split() == ["state", "bytes", "ID", "image"]
+    title, *rows = seen(text).splitlines()
+    assert title.split() == ["state", "size", "ID", "image"]
     assert {row.index("pictures/") for row in rows} == {title.index("image")}
     home.environment["NO_COLOR"] = "1"
     assert not ANSI.search(Terminal(home, "list").end())
@@ -130,12 +139,78 @@ def test_on_a_terminal_what_is_not_right_is_in_colour(home: Installation) -> Non
     assert not ANSI.search(Terminal(home, "check").end())
 
 
+def test_a_narrow_terminal_has_room_for_paths_and_not_for_ids(home: Installation) -> None:
+    home.ok("resync")
+    [first, *_] = home.json("list", "--json")
+    narrow = seen(Terminal(home, "list", columns=60).end()).splitlines()
+    assert narrow[0].split() == ["state", "size", "image"]
+    assert narrow[1].split() == ["synced", "7.0", "kB", "pictures/0.jpg"]
+    assert first["image_id"] not in "".join(narrow)
+
+
+ODD = b"\x1b[31mred\x1b[0m \xff\n%41 \xe2\x80\xae.jpg"
+
+
+@pytest.mark.parametrize("arguments", ["list", "duplicates", "search pictures/0.jpg"])
+def test_images_are_links_to_their_files_whatever_their_names(
+    home: Installation, arguments: str
+) -> None:
+    """And nothing of a name reaches the terminal that it would obey."""
+    odd = home.pictures / os.fsdecode(ODD)
+    odd.write_bytes(encode(photo(0), quality=60))
+    home.ok("resync")
+    text = Terminal(home, *arguments.split()).end()
+    targets = [urlsplit(target) for target in LINK.findall(text) if target]
+    assert {target.netloc for target in targets} == {socket.gethostname()}
+    files = {unquote_to_bytes(target.path) for target in targets}
+    assert {os.fsencode(odd), os.fsencode(home.pictures / "0.jpg")} <= files
+    lines = seen(text).splitlines()
+    assert any("pictures/\\x1b[31mred\\x1b[0m \\udcff\\n%41 \\u202e.jpg" in each for each in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_what_is_not_there_is_no_link(home: Installation) -> None:
+    home.configure("sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n")
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    home.run("resync")
+    text = Terminal(home, "list", "--state", "held").end()
+    assert "pictures/0.jpg" in text
+    assert not LINK.search(text)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_can_do_nothing_gets_nothing_but_text(
+    home: Installation, term: str
+) -> None:
+    home.ok("resync")
+    home.environment["TERM"] = term
+    for arguments in ("list", "status", "search pictures/0.jpg"):
+        assert "\x1b" not in Terminal(home, *arguments.split()).end()
+
+
+def test_the_status_fits_into_80_columns(home: Installation) -> None:
+    """What is long goes on below where it began, and no word is cut."""
+    (home.pictures / "empty.jpg").write_bytes(b"")
+    home.run("resync")
+    lines = seen(Terminal(home, "status", columns=80).end()).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0] == "not in sync · service not running · embedded collection"
+    titles, row = lines[1:3]
+    assert titles.split() == [
+        *("folder", "state", "images", "waiting", "failed", "held", "scanned", "path"),
+    ]
+    assert row.split()[:6] == ["pictures", "ok", "4", "0", "1", "0"]
+    shown = "".join(line[titles.index("path") :].rstrip() for line in lines[2:-1])
+    assert shown == str(home.pictures)
+    assert lines[-1] == "- folder pictures: 1 image failed (snoopsync list --state failed)"
+
+
 def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Installation) -> None:
     for seed in range(40):
         (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
     home.environment["COLUMNS"] = "100"
-    terminal = Terminal(home, "-v", "run")
-    with contextlib.closing(terminal):
+    with Terminal(home, "-v", "run") as terminal:
         until(lambda: "in order:" in terminal.text)
         bar = ANSI.sub("", terminal.text)
         # On a quick machine all is sent before there is a rate, and a time that is left.

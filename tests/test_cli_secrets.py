@@ -53,14 +53,17 @@ def assert_hidden(*texts: str | Done) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 503])
-def test_no_command_shows_it(home: Installation, server: CollectionServer, status: int) -> None:
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
+def test_no_command_shows_it(
+    home: Installation, server: CollectionServer, status: int, log_format: str
+) -> None:
     configure(home, server)
     if status != 200:
         body = f"refused: {PUBLIC_KEY}".encode()
         server.fault_for = lambda _seen: answers(status, body)
     for arguments in (
-        ["-vv", "resync", "--wait", "100ms"],
-        ["-vv", "resync", "--dry-run", "--json", "--wait", "100ms"],
+        ["-vv", "--log-format", log_format, "resync", "--wait", "100ms"],
+        ["-vv", "--log-format", log_format, "resync", "--dry-run", "--json", "--wait", "100ms"],
         ["status"],
         ["status", "--json"],
         ["list", "--json"],
@@ -68,12 +71,20 @@ def test_no_command_shows_it(home: Installation, server: CollectionServer, statu
         assert_hidden(home.run(*arguments))
 
 
-@pytest.mark.parametrize("where", ["file", "configuration", "credential", "environment"])
+@pytest.mark.parametrize(
+    ("where", "log_format"),
+    [
+        ("file", "text"),
+        ("configuration", "json"),
+        ("credential", "journal"),
+        ("environment", "text"),
+    ],
+)
 def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
-    home: Installation, server: CollectionServer, where: str
+    home: Installation, server: CollectionServer, where: str, log_format: str
 ) -> None:
     secret = configure(home, server, where)
-    with home.service("-vv", "run") as service:
+    with home.service("-vv", "--log-format", log_format, "run") as service:
         service.line_with("in order:")
         until(home.is_in_sync)
         process = Path(f"/proc/{service.pid}")

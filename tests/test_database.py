@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from snoopsync.planner import Add
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Sent, State
+from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schema import STEPS
 
@@ -176,6 +177,46 @@ def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
+    """A hundred thousand images would have to be copied, each time anew while somebody watches."""
+    with locked(path), closing(Database(path)) as writer, Database.reading(path) as reader:
+        assert reader.path == path
+        State(writer).set_fact("a", "1")
+        assert State(reader).fact("a") == "1"
+        with pytest.raises(StateError):
+            State(reader).set_fact("a", "2")
+
+
+def test_a_moment_stays_as_it_is_and_holds_up_nobody(path: Path) -> None:
+    with locked(path), closing(Database(path)) as writer, Database.reading(path) as reader:
+        State(writer).set_fact("a", "1")
+        with reader.moment():
+            assert State(reader).fact("a") == "1"
+            State(writer).set_fact("a", "2")
+            assert State(reader).fact("a") == "1"
+        assert State(reader).fact("a") == "2"
+
+
+def test_a_file_that_nobody_uses_is_read_as_a_copy(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+    with Database.reading(path) as reader:
+        assert State(reader).fact("a") == "1"
+        assert reader.path != path
+
+
+@pytest.mark.parametrize("is_in_use", [False, True])
+def test_of_no_file_there_is_nothing_to_be_read_and_none_is_made(
+    path: Path, is_in_use: bool
+) -> None:
+    with ExitStack() as stack:
+        if is_in_use:  # by a service that has just begun
+            stack.enter_context(locked(path))
+        with Database.reading(path) as reader:
+            assert State(reader).folders.rows() == []
+    assert not path.exists()
+
+
 # Versions.
 
 
@@ -309,7 +350,7 @@ def use(database: Database) -> None:
     state.apply([Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0)
     for record in state.records_in("photos")[:20]:
         state.forget(record.image_id)
-    pairs.listed(everything=True)
+    list(pairs.listed(everything=True))
     pairs.due(50)
 
 

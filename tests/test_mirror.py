@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -463,7 +464,8 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
     caplog.set_level(logging.INFO)
     mirror(world, b=B)
     with world.running() as live:
-        world.remote.server.fault_for = lambda _seen: answers(400)
+        refusal = json.dumps({"status": 400, "message": "no picture"}).encode()
+        world.remote.server.fault_for = lambda _seen: answers(400, refusal)
         world.disk.write("a.jpg", A)
         live.settle()
         world.remote.server.fault_for = lambda _seen: None

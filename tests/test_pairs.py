@@ -105,7 +105,7 @@ def test_a_dismissed_pair_is_never_told_of_again(pairs: Pairs) -> None:
     assert pairs.dismiss(AB)
     find(pairs, AB)
     assert tell(pairs) == []
-    assert pairs.listed() == []
+    assert list(pairs.listed()) == []
     assert [item.state for item in pairs.listed(everything=True)] == [PairState.DISMISSED]
     assert not pairs.dismiss(Pair("nas.a", "nas.z"))
 
@@ -165,3 +165,17 @@ def test_the_newest_pairs_are_listed_first(pairs: Pairs) -> None:
     find(pairs, Pair("nas.a", "nas.c"), now=2.0)
     assert [item.found_at for item in pairs.listed()] == [2.0, 1.0]
     assert pairs.count_open() == 2
+
+
+def test_a_long_listing_of_pairs_has_each_once(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read in pages, and many pairs may have been found in one moment."""
+    monkeypatch.setattr("snoopsync.state.pairs._PAGE_ROWS", 3)
+    known = [Pair("nas.a", f"nas.{number}") for number in range(10)]
+    for number, pair in enumerate(known):
+        find(pairs, pair, now=number // 5)
+    pairs.dismiss(known[1])
+    listed = [(item.found_at, item.a.image_id, item.b.image_id) for item in pairs.listed()]
+    assert listed == [(number // 5, *known[number]) for number in (5, 6, 7, 8, 9, 0, 2, 3, 4)]
+    assert len(list(pairs.listed(everything=True))) == 10

@@ -31,7 +31,7 @@ from tests.process import until
 PICTURE = encode(photo(1))
 
 #: The times that the service gives a client, for tests.
-SHORT_SECONDS = 0.4
+SHORT_SECONDS = 0.8
 
 
 @pytest.fixture

@@ -446,6 +446,26 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     assert [row.error for row in state.images(ImageState.FAILED)] == ["not a picture"]
 
 
+def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
+    path: Path, state: State
+) -> None:
+    """It is read in pages, and goes on where it was whatever happens meanwhile."""
+    names = [b"%04d.jpg" % number for number in range(2500)]
+    places = [Place("photos", b"sub/" + name) for name in names] + [A, B]
+    apply(state, *(Add(place, f"nas.{place.text}", version(1)) for place in places))
+    listed = state.images()
+    read = [next(listed)]
+    with closing(Database(path)) as other:
+        State(other).forget("nas.sub/0000.jpg")
+        State(other).forget("nas.sub/2400.jpg")
+        other.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.with_name(path.name + "-wal").stat().st_size == 0
+    read += listed
+    del places[2400]
+    assert [row.place for row in read] == [A, B, *places[:-2]]
+    assert len(list(state.images(ImageState.PENDING))) == 2500
+
+
 def test_facts_are_remembered(state: State) -> None:
     assert state.fact("collection_id") is None
     state.set_fact("collection_id", "1")

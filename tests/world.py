@@ -678,7 +678,7 @@ class World:
     def duplicates_known(self) -> list[Duplicate]:
         """``snoopsync duplicates --all``."""
         with self._state() as database:
-            return Pairs(database).listed(everything=True)
+            return list(Pairs(database).listed(everything=True))
 
     def dump(self) -> list[Any]:
         """Every row of every table of the state file."""

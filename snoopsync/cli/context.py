@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from snoopsync import logs
 from snoopsync.assembly import remembered_folders
+from snoopsync.cli.completing import offer_folders
 from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import (
     Config,
@@ -22,7 +24,7 @@ from snoopsync.config.settings import (
     name_folders,
 )
 from snoopsync.control import Message, ask
-from snoopsync.errors import FolderMissing, ServiceFailed
+from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError
 from snoopsync.exits import Exit
 from snoopsync.model import printable
 from snoopsync.state.database import Database
@@ -31,7 +33,36 @@ from snoopsync.state.images import State
 folders_argument = click.argument(
     "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
 )
+
+
+def complete_folder(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """What a shell offers for a folder that is mirrored, by name or by path."""
+    names: list[str] = []
+    with suppress(SnoopsyncError, OSError):
+        config_path = context.find_root().params.get("config_path")
+        path = find_config(config_path, os.environ)
+        config = _remembered(default_config(())) if path is None else load_config(path, os.environ)
+        names = [folder.name for folder in config.folders]
+    return offer_folders(names, incomplete)
+
+
+#: Folders of the configuration, or new ones where there is none.
+mirrored_argument = click.argument(
+    "folders",
+    nargs=-1,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="[FOLDER]...",
+    shell_complete=complete_folder,
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the program, where rich would exit."""
+        raise BrokenPipeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +72,8 @@ class Context:
     config_path: Path | None
     verbosity: int
     log_format: LogFormat | None
-    out: Console
-    err: Console
+    out: Console = field(default_factory=_Console)
+    err: Console = field(default_factory=lambda: Console(stderr=True))
 
     def configuration(self) -> Config | None:
         """The configuration file's, if there is a file. Raises ``ConfigError``."""
@@ -67,11 +98,9 @@ def _remembered(config: Config) -> Config:
         return replace(config, folders=remembered_folders(State(database)))
 
 
-@contextmanager
-def reading(config: Config, *, proven: bool = False) -> Iterator[Database]:
-    """The state file to be read, whoever else uses it: a copy in memory. ``proven``: checked."""
-    with closing(Database.scratch(config.state, proven=proven)) as database:
-        yield database
+def reading(config: Config) -> AbstractContextManager[Database]:
+    """The state file to be read, whoever else uses it."""
+    return Database.reading(config.state)
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:

@@ -104,7 +104,7 @@ def serve(
     return Exit.OK
 
 
-@serve.command()
+@serve.command(short_help="Copy everything, beside a running service.")
 @click.argument("target", type=click.Path(path_type=Path))
 @_data_option
 @click.pass_obj
@@ -125,7 +125,7 @@ def keys() -> None:
     """The keys to the hosted collections."""
 
 
-@keys.command()
+@keys.command(short_help="Make a key pair for a collection.")
 @click.argument("name")
 @_data_option
 @json_option

@@ -13,8 +13,11 @@ import click
 
 from snoopsync.alerts import Pair
 from snoopsync.assembly import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
-from snoopsync.cli import results
+from snoopsync.cli import overview, results
+from snoopsync.cli.completing import complete_file
 from snoopsync.cli.context import Context, answer, json_option, reading
+from snoopsync.cli.tables import Targets
+from snoopsync.cli.watch import watch_status
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
@@ -23,6 +26,7 @@ from snoopsync.errors import Refused
 from snoopsync.exits import Exit
 from snoopsync.model import ImageState, Place, printable
 from snoopsync.protocol import Match
+from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.state.pairs import Pairs, Side
@@ -30,15 +34,29 @@ from snoopsync.status import read_status
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C.")
 @json_option
 @click.pass_obj
-def status(context: Context, as_json: bool) -> Exit:
-    """Is everything mirrored, and if not, what and why?"""
-    found = read_status(context.installation())
+def status(context: Context, watch: bool, as_json: bool) -> Exit:
+    """Is everything mirrored, and if not, what and why?
+
+    A running service is asked. Without one the folders and the collection are looked at, so that
+    the answer is true now.
+
+    Exit codes: 0 all is mirrored, and that is proven; 3 images failed, or are not sent yet; 4
+    deletions are held, or a folder is missing; 5 the collection could not be reached; 6 it refused
+    the credentials. With --watch it is 0.
+    """
+    config = context.installation()
+    # What is found out by looking is in the status, and said once.
+    logging.getLogger("snoopsync").setLevel(logging.ERROR)
+    if watch:
+        return watch_status(context.out, config, as_json=as_json)
+    found = read_status(config)
     if as_json:
         results.json_lines([found.as_message()])
     else:
-        results.status(context.out, found)
+        overview.show(context.out, found)
     return found.exit_code
 
 
@@ -65,44 +83,59 @@ def check(context: Context, as_json: bool) -> Exit:
 @click.option(
     "--state",
     type=click.Choice([each.value for each in ImageState]),
-    help="Only images that are so.",
+    help="Only images in this state.",
 )
 @click.pass_obj
 def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
-    """List every known image."""
+    """List every known image.
+
+    pending: to be sent. failed: refused, with the reason; it is tried again later, and when the
+    file changes. held: the file is gone, and the deletion waits for approve.
+    """
     with reading(context.installation()) as database:
         rows = State(database).images(ImageState(state) if state else None)
         if as_json:
             results.json_lines(map(results.image_message, rows))
         else:
-            results.image_list(context.out, rows)
+            results.image_list(context.out, rows, _targets(database))
     return Exit.OK
 
 
 @click.group(invoke_without_command=True)
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Also those dismissed, and those gone.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also pairs that were dismissed, or are none any more.",
+)
 @click.pass_context
 def duplicates(click_context: click.Context, as_json: bool, everything: bool) -> Exit:
-    """List the pictures that are there twice."""
+    """List the pictures that are there twice.
+
+    The rank says how alike two are: 0 is the same picture, and the larger, the less alike.
+    """
     if click_context.invoked_subcommand is not None:
         return Exit.OK
     context: Context = click_context.obj
     with reading(context.installation()) as database:
         pairs = Pairs(database).listed(everything=everything)
-    if as_json:
-        results.json_lines(map(results.duplicate_message, pairs))
-    else:
-        results.duplicates(context.out, pairs)
+        if as_json:
+            results.json_lines(map(results.duplicate_message, pairs))
+        else:
+            results.duplicates(context.out, pairs, _targets(database))
     return Exit.OK
 
 
 @duplicates.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_file)
+@click.argument("b", shell_complete=complete_file)
 @click.pass_obj
 def dismiss(context: Context, a: str, b: str) -> Exit:
-    """Never alert about the pair of A and B again: two images, by ID or by path."""
+    """Never alert about a pair again.
+
+    A and B are its images: each by ID, by its file, or as FOLDER/PATH, as it is listed.
+    """
     config = context.installation()
     with reading(config) as database:
         ids = [_image_named(config, State(database), Pairs(database), name) for name in (a, b)]
@@ -146,9 +179,13 @@ def _places_named(config: Config, name: str) -> Iterator[Place]:
 @json_option
 @click.pass_obj
 def search(context: Context, image: Path, as_json: bool) -> Exit:
-    """Find pictures like this file."""
+    """Find pictures like this file.
+
+    The best first: rank 0 is the same picture, and the larger, the less alike. The file need not
+    be in a folder.
+    """
     config = context.installation()
-    with reading(config) as database, opened_collection(config, make=False) as inner:
+    with opened_collection(config, make=False) as inner:
         policy = RetryPolicy(patience_seconds=COMMAND_PATIENCE_SECONDS)
         try:
             matches = RetryingCollection(inner, policy=policy).search_images(image)["results"]
@@ -156,13 +193,19 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
+    with reading(config) as database:
         found = [_found(State(database), match) for match in matches]
+        targets = _targets(database)
     if as_json:
         messages = [results.match_message(side, rank) for side, rank in found]
         results.json_lines([{"results": messages}])
     else:
-        results.matches(context.out, found)
+        results.matches(context.out, found, targets)
     return Exit.OK
+
+
+def _targets(database: Database) -> Targets:
+    return Targets({row.name: row.path for row in State(database).folders.rows()})
 
 
 def _found(state: State, match: Match) -> tuple[Side, int]:

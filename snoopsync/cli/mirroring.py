@@ -27,8 +27,9 @@ from snoopsync.cli.context import (
     Context,
     answer,
     answers,
-    folders_argument,
+    complete_folder,
     json_option,
+    mirrored_argument,
     names_of,
     new_folders,
     reading,
@@ -48,6 +49,7 @@ from snoopsync.errors import (
     StateDamaged,
     StateLocked,
 )
+from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
 from snoopsync.planner import Action
@@ -63,12 +65,18 @@ log = logging.getLogger("snoopsync")
 
 
 @click.command()
-@folders_argument
+@mirrored_argument
 @click.pass_obj
 def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     """Mirror the folders, and go on with it until stopped.
 
-    Without a configuration, mirrors the FOLDERs into the embedded collection.
+    Compares folders, state and collection, and then watches the folders. FOLDERs are some of the
+    configuration's, by name or by path. Without a configuration any folders are mirrored, into the
+    embedded collection.
+
+    SIGTERM and SIGINT (Ctrl-C) end it in order, with exit code 0. SIGHUP takes a changed
+    configuration, or leaves the old one if that has mistakes; on a terminal it ends the service.
+    Exit code 7: another snoopsync holds the state file. 78: the configuration is wrong.
     """
     config = _configured(context, folders)
     if config is not None:
@@ -154,8 +162,8 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 
 
 @click.command(name="resync")
-@folders_argument
-@click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
+@mirrored_argument
+@click.option("--dry-run", is_flag=True, help="Print what would be done, change nothing.")
 @click.option(
     "--prune",
     is_flag=True,
@@ -182,8 +190,12 @@ def resync_command(
 ) -> Exit:
     """Compare folders, state and collection, and make them equal.
 
-    Works beside a running service, which then does it. Without a configuration, for the FOLDERs and
-    the embedded collection.
+    Works beside a running service, which then does it. FOLDERs are some of the configuration's, by
+    name or by path. Without a configuration any folders are mirrored, into the embedded collection.
+
+    Exit codes: 0 all is mirrored; 3 some images failed; 4 deletions are held (see approve), or a
+    folder is missing; 5 the collection could not be reached; 6 it refused the credentials; 7
+    another snoopsync holds the state file, and is no service that could do it.
     """
     config = _config_with(context, folders)
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
@@ -195,7 +207,8 @@ def resync_command(
     if as_json:
         results.json_lines([report.summary_message()])
         if report.trouble is not None:
-            log.error("%s", report.trouble)
+            trouble = report.trouble
+            happened(log, logging.ERROR, Event.COMPARISON_FAILED, "%s", trouble, error=trouble)
         return report.exit_code
     failed = []
     if report.summary.failed and not dry_run:
@@ -252,7 +265,8 @@ def _search_for_duplicates(assembly: Assembly) -> None:
     try:
         assembly.alerter.work_off(lambda: False)
     except CollectionError as error:
-        log.warning("the search for duplicates goes on with the next run: %s", error)
+        message = "the search for duplicates goes on with the next run: %s"
+        happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
 def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:
@@ -277,7 +291,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
 
 def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
     with (
-        reading(wanted.config, proven=True) as database,
+        closing(Database.scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):
@@ -288,13 +302,18 @@ def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
 
 
 @click.command()
-@click.argument("folder", required=False)
-@click.option("--discard", is_flag=True, help="Forget these images instead; they stay remote.")
+@click.argument("folder", required=False, shell_complete=complete_folder)
+@click.option(
+    "--discard", is_flag=True, help="Forget these images instead: they stay in the collection."
+)
 @click.pass_obj
 def approve(context: Context, folder: str | None, discard: bool) -> Exit:
     """Let held deletions go out, of one FOLDER or of all.
 
-    For a folder that is missing because another directory is in its place: take that directory.
+    Deletions are held when they are many, or would empty a folder. See which with: snoopsync list
+    --state held.
+
+    A FOLDER that is missing because another directory is in its place: take that directory.
     """
     config = context.installation()
     name = next(iter(names_of(config, [folder]))) if folder is not None else None

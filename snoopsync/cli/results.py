@@ -1,4 +1,4 @@
-"""What a command found, for people and for programs: tables on a terminal, lines elsewhere, JSON.
+"""What a command found or did, for people and for programs: tables, lines, JSON.
 
 Names are made printable: whatever bytes are in them, a line stays a line. In JSON, bytes that are
 not UTF-8 are surrogates, from which ``os.fsencode`` gets them back.
@@ -9,38 +9,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import click
-from rich.cells import cell_len
 from rich.console import Console
+from rich.filesize import decimal
 
+from snoopsync.cli.overview import ago
+from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
-from snoopsync.model import ImageState, Place, printable
+from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.resync import Report
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
-from snoopsync.status import FolderStatus, Status, images, iso
-
-_COLOURS = {
-    "ok": "green",
-    "warning": "yellow",
-    "error": "red",
-    "synced": "green",
-    "open": "yellow",
-    "scanning": "cyan",
-    "pending": "cyan",
-    "failed": "red",
-    "missing": "red",
-    "held": "yellow",
-    "unwatched": "yellow",
-    "gone": "bright_black",
-    "dismissed": "bright_black",
-}
+from snoopsync.status import images, iso
 
 #: How many of the failed images a resync lists itself.
 _FAILED_LISTED = 20
@@ -51,51 +36,12 @@ def json_lines(values: Iterable[Mapping[str, Any]]) -> None:
     sys.stdout.writelines(json.dumps(value) + "\n" for value in values)
 
 
-def status(console: Console, status: Status) -> None:
-    """The status: a sentence, the folders, and why not everything is mirrored."""
-    reasons = status.reasons()
-    headline = "[green]in sync[/]" if not reasons else "[yellow]not in sync[/]"
-    service = f"service running (process {status.service.pid})"
-    if not status.service.is_running:
-        service = "service not running"
-    console.print(
-        f"{headline} · {service} · {status.collection.endpoint} collection", highlight=False
-    )
-    if console.is_terminal:
-        titles = ("folder", "state", ">images", ">waiting", ">failed", ">held", "scanned", "path")
-        _table(console, titles, [_folder_cells(folder, status.now) for folder in status.folders])
-    else:
-        for folder in status.folders:
-            name, state, *counts, scanned, path = _folder_cells(folder, status.now)
-            count = "{} images, {} waiting, {} failed, {} held".format(*counts)
-            _print(console, f"{name}: {state}, {count}, scanned {scanned}, {path}")
-    for reason in reasons:
-        _print(console, f"- {printable(reason)}")
-    if status.duplicates_open:
-        plural = "" if status.duplicates_open == 1 else "s"
-        _print(console, f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)")
-
-
-def _folder_cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
-    counts = folder.counts
-    return (
-        printable(folder.row.name),
-        folder.state,
-        str(counts.images),
-        str(counts.pending),
-        str(counts.failed),
-        str(counts.held),
-        ago(folder.row.last_scan, now),
-        printable(folder.row.path),
-    )
-
-
 def finding(console: Console, finding: Finding) -> None:
     """What a check found, on a line, and how to mend it, below."""
     # In its colour on a terminal, with as many blanks after it as without.
     state = f"{finding.state:<7}"
     if console.is_terminal and not console.no_color:
-        state = click.style(state, fg=_COLOURS[finding.state])
+        state = click.style(state, fg=COLOURS[finding.state])
     sys.stdout.write(f"{state}  {finding.check}: {printable(finding.message)}\n")
     for line in (finding.mend or "").splitlines():
         sys.stdout.write(f"{'':9}{printable(line)}\n")
@@ -111,24 +57,34 @@ def finding_message(finding: Finding) -> dict[str, Any]:
     }
 
 
-def image_list(console: Console, rows: Iterable[ImageRow]) -> None:
+def image_list(console: Console, rows: Iterable[ImageRow], targets: Targets) -> None:
     """The images, a line each."""
-    _table(
+    size = decimal if console.is_terminal else str
+    write_table(
         console,
-        ("state", ">bytes", "ID", "image"),
-        ((row.state, str(row.size), row.image_id, _image(row)) for row in rows),
+        (
+            Column("state", width=7),
+            Column("size", width=9, right=True),
+            Column("ID", spare=True),
+            Column("image"),
+        ),
+        ((row.state, size(row.size), row.image_id, _linked(row, targets)) for row in rows),
     )
 
 
-def _image(row: ImageRow) -> str:
-    return str(row.place) + (f": {printable(row.error)}" if row.error else "")
+def _linked(row: ImageRow, targets: Targets) -> Linked:
+    is_there = row.state is not ImageState.HELD
+    return Linked(str(row.place), targets.of(row.place) if is_there else None, _error(row))
+
+
+def _error(row: ImageRow) -> str:
+    return f": {printable(row.error)}" if row.error else ""
 
 
 def image_message(row: ImageRow) -> dict[str, Any]:
     """An image as ``list --json`` has it."""
     return {
-        "folder": row.place.folder,
-        "path": row.place.text,
+        **place_keys(row.place),
         "image_id": row.image_id,
         "state": row.state,
         "size": row.size,
@@ -137,20 +93,30 @@ def image_message(row: ImageRow) -> dict[str, Any]:
     }
 
 
-def duplicates(console: Console, pairs: Sequence[Duplicate]) -> None:
-    """The duplicates, a line each."""
-    if not pairs and console.is_terminal:
+def duplicates(console: Console, pairs: Iterable[Duplicate], targets: Targets) -> None:
+    """The duplicates: on a terminal the two images below one another, elsewhere a line each."""
+    rows = _pairs_below(pairs, targets) if console.is_terminal else _pairs_beside(pairs)
+    first = next(rows, None)
+    if first is not None:
+        columns = (Column("rank", right=True), Column("state"), Column("found"), Column("images"))
+        write_table(console, columns, chain([first], rows))
+    elif console.is_terminal:
         console.print("no duplicates")
-        return
+
+
+def _pairs_beside(pairs: Iterable[Duplicate]) -> Iterator[Row]:
     now = time.time()
-    _table(
-        console,
-        (">rank", "state", "found", "image", "is like"),
-        (
-            (str(pair.rank), pair.state, ago(pair.found_at, now), _side(pair.a), _side(pair.b))
-            for pair in pairs
-        ),
-    )
+    for pair in pairs:
+        found = ago(pair.found_at, now)
+        yield str(pair.rank), pair.state, found, _side(pair.a), _side(pair.b)
+
+
+def _pairs_below(pairs: Iterable[Duplicate], targets: Targets) -> Iterator[Row]:
+    now = time.time()
+    for pair in pairs:
+        a, b = (Linked(_side(side), targets.of(side.place)) for side in (pair.a, pair.b))
+        yield str(pair.rank), pair.state, ago(pair.found_at, now), a
+        yield "", "", "", b
 
 
 def duplicate_message(pair: Duplicate) -> dict[str, Any]:
@@ -164,18 +130,33 @@ def duplicate_message(pair: Duplicate) -> dict[str, Any]:
     }
 
 
-def matches(console: Console, found: Sequence[tuple[Side, int]]) -> None:
+def matches(console: Console, found: Sequence[tuple[Side, int]], targets: Targets) -> None:
     """What a search found, the best first."""
     if not found and console.is_terminal:
         console.print("nothing like it")
         return
-    rows = ((str(rank), side.image_id, _place(side.place)) for side, rank in found)
-    _table(console, (">rank", "ID", "image"), rows)
+    write_table(
+        console,
+        (Column("rank", right=True), Column("ID", spare=True), Column("image")),
+        (
+            (
+                str(rank),
+                side.image_id,
+                Linked(_named(console, side.image_id, side.place), targets.of(side.place)),
+            )
+            for side, rank in found
+        ),
+    )
+
+
+def _named(console: Console, image_id: str, place: Place | None) -> str:
+    """The image's place. Without one it has its ID, which a narrow terminal shows nowhere else."""
+    return _side(Side(image_id, place)) if console.is_terminal else _place(place)
 
 
 def match_message(side: Side, rank: int) -> dict[str, Any]:
     """A match as ``search --json`` has it."""
-    return {"image_id": side.image_id, "rank": rank} | _place_message(side.place)
+    return {"image_id": side.image_id, "rank": rank} | place_keys(side.place)
 
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
@@ -183,12 +164,15 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
     actions = sorted(actions, key=lambda action: action.place or Place("", b""))
     if as_json:
         json_lines(
-            {"action": action.verb} | _place_message(action.place) | {"image_id": action.image_id}
+            {"action": action.verb} | place_keys(action.place) | {"image_id": action.image_id}
             for action in actions
         )
     else:
-        rows = ((action.verb, action.image_id, _place(action.place)) for action in actions)
-        _table(console, ("action", "ID", "image"), rows)
+        rows = (
+            (action.verb, action.image_id, _named(console, action.image_id, action.place))
+            for action in actions
+        )
+        write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
 
 
 def some_failed(state: State, folders: Collection[str]) -> list[ImageRow]:
@@ -221,7 +205,7 @@ def report(
     for missing in report.missing:
         _print(console, f"missing: {printable(missing)}")
     for row in failed:
-        _print(console, f"failed: {_image(row)}")
+        _print(console, f"failed: {row.place}{_error(row)}")
     if summary.failed > len(failed) and not dry_run:
         _print(console, "all that failed: snoopsync list --state failed")
     if summary.held:
@@ -236,57 +220,12 @@ def report(
         _print(console, f"not done, the collection: {printable(report.trouble)}")
 
 
-def ago(then: float | None, now: float) -> str:
-    """A moment of the past for people."""
-    if then is None:
-        return "never"
-    seconds = max(0.0, now - then)
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name} ago"
-    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
-        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
-    return "at no time"
-
-
 def _print(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns under their titles on a terminal, the cells between tabs elsewhere. A title
-    after ``>`` is of a column of numbers."""
-    # Not rich's table, which takes a minute for the images of a large folder.
-    if not console.is_terminal:
-        sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
-        return
-    lines = [[title.lstrip(">") for title in titles], *rows]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    for number, cells in enumerate(lines):
-        padded = []
-        for title, cell, width in zip(titles, cells, widths, strict=True):
-            blanks = " " * (width - cell_len(cell))
-            painted = cell if console.no_color else _painted(cell, is_title=number == 0)
-            padded.append(blanks + painted if title.startswith(">") else painted + blanks)
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
-
-
-def _painted(cell: str, *, is_title: bool) -> str:
-    if is_title:
-        return click.style(cell, bold=True)
-    colour = _COLOURS.get(cell)
-    return cell if colour is None else click.style(cell, fg=colour)
-
-
 def _place(place: Place | None) -> str:
     return "(in no folder here)" if place is None else str(place)
-
-
-def _place_message(place: Place | None) -> dict[str, Any]:
-    return {
-        "folder": place.folder if place else None,
-        "path": place.text if place else None,
-    }
 
 
 def _side(side: Side) -> str:
@@ -294,4 +233,4 @@ def _side(side: Side) -> str:
 
 
 def _side_message(side: Side) -> dict[str, Any]:
-    return _place_message(side.place) | {"image_id": side.image_id}
+    return place_keys(side.place) | {"image_id": side.image_id}

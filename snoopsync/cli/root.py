@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
+from click.shell_completion import CompletionItem
 
-from snoopsync.cli.beginning import init
-from snoopsync.cli.context import Context
-from snoopsync.cli.hosting import keys, serve
-from snoopsync.cli.installing import service
-from snoopsync.cli.looking import check, duplicates, list_command, search, status
-from snoopsync.cli.mirroring import approve, resync_command, run
+from snoopsync.cli.completing import COMPLETE_VARIABLE
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
@@ -29,8 +25,62 @@ from snoopsync.version import __version__
 _INTERRUPTED = 130
 
 
+#: The commands, as they are listed: where each is, and what it is for.
+_COMMANDS = {
+    "run": ("mirroring:run", "Mirror the folders, and go on with it until stopped."),
+    "resync": ("mirroring:resync_command", "Compare everything once, and make it equal."),
+    "status": ("looking:status", "Is everything mirrored, and if not, what and why?"),
+    "check": ("looking:check", "Is everything as it should be? Say how to mend what is not."),
+    "list": ("looking:list_command", "List every known image."),
+    "duplicates": ("looking:duplicates", "List the pictures that are there twice."),
+    "search": ("looking:search", "Find pictures like this file."),
+    "approve": ("mirroring:approve", "Let held deletions go out, or drop them."),
+    "init": ("beginning:init", "Write a commented configuration."),
+    "service": ("installing:service", "Have systemd run snoopsync."),
+    "serve": ("hosting:serve", "Host collections for many machines."),
+    "keys": ("hosting:keys", "Make, list and revoke keys to hosted collections."),
+    "completion": ("completing:completion", "Print what a shell needs to complete commands."),
+}
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name. One is loaded when it is asked for: all of them take 0.3 s, and most
+    of that is for what only one of them does."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            where, purpose = _COMMANDS[name]
+            module, _, attribute = where.partition(":")
+            command = getattr(importlib.import_module(f"snoopsync.cli.{module}"), attribute)
+            command.short_help = purpose
+            self._loaded[name] = command
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
 class _Program(click.Group):
     """A group whose commands return their exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are needed, not in that of the alphabet."""
+        return list(self.commands)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """What a shell offers before there is a command: no command is loaded for that."""
+        commands = [
+            CompletionItem(name, help=purpose)
+            for name, (_, purpose) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Read the options."""
@@ -57,21 +107,22 @@ def _readers_may_leave() -> Iterator[None]:
         raise click.exceptions.Exit(Exit.OK) from None
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave it to the program, where rich would exit."""
-        raise BrokenPipeError
-
-
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Program,
+    commands=_Commands(),
+    short_help="mirror folders into an image collection, and be told of duplicates",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     "config_path",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The configuration file.",
 )
-@click.option("-v", "--verbose", count=True, help="Log more.")
-@click.option("-q", "--quiet", count=True, help="Log less.")
+@click.option("-v", "--verbose", count=True, help="Log more, also single steps.")
+@click.option(
+    "-q", "--quiet", count=True, help="Log less: -q no news, only warnings; -qq only errors."
+)
 @click.option(
     "--log-format",
     type=click.Choice([each.value for each in LogFormat]),
@@ -86,32 +137,23 @@ def program(
     quiet: int,
     log_format: str | None,
 ) -> None:
-    """Keep an image collection mirrored from folders, and be told of duplicates."""
+    """Keep an image collection mirrored from folders, and be told of duplicates.
+
+    The configuration is looked for in --config, $SNOOPSYNC_CONFIG,
+    ~/.config/snoopsync/config.yaml and /etc/snoopsync/config.yaml. Results go to standard output,
+    the log to standard error.
+
+    Exit codes: 0 all is mirrored; 1 the state file can't be used, or a bug; 2 the command was not
+    understood; 3 some images failed, or are not sent yet; 4 deletions are held, or a folder is
+    missing; 5 the collection could not be reached; 6 it refused the credentials; 7 another
+    snoopsync holds the state file; 78 the configuration is wrong.
+    """
+    # Late, as the commands are: completing does without it.
+    from snoopsync.cli.context import Context
+
     context.obj = Context(
-        config_path,
-        verbose - quiet,
-        LogFormat(log_format) if log_format else None,
-        _Console(),
-        Console(stderr=True),
+        config_path, verbose - quiet, LogFormat(log_format) if log_format else None
     )
-
-
-_COMMANDS = (
-    run,
-    resync_command,
-    status,
-    check,
-    list_command,
-    duplicates,
-    search,
-    approve,
-    init,
-    service,
-    serve,
-    keys,
-)
-for _command in _COMMANDS:
-    program.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -125,7 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run_program(arguments: Sequence[str] | None) -> int:
     """Run a command; its exit code. What went wrong is told on standard error."""
     try:
-        code = program.main(args=arguments, prog_name="snoopsync", standalone_mode=False)
+        code = program.main(
+            args=arguments,
+            prog_name="snoopsync",
+            complete_var=COMPLETE_VARIABLE,
+            standalone_mode=False,
+        )
     except click.ClickException as error:
         error.show()
         return Exit.USAGE

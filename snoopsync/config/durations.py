@@ -15,3 +15,12 @@ def parse_duration(text: str) -> float:
         raise ValueError("must be a duration: 500ms, 5s, 15m, 2h, 1d or a number of seconds")
     # Multiplied by 0.001, 9 ms would be 0.009000000000000001 s.
     return float(match[1]) * _MILLISECONDS[match[2] or "s"] / 1000
+
+
+def describe_duration(seconds: float) -> str:
+    """The duration in words: ``40 s``, ``13 min``, ``5 h 2 min``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from snoopsync.errors import (
     Unavailable,
     Unwritable,
 )
+from snoopsync.events import Event, happened
 from snoopsync.server.description import openapi
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.signature import Claim
@@ -134,15 +136,27 @@ class Application:
         began = time.perf_counter()
         call = _Call(Request(scope, receive), scope["method"], "")
         response = await self._respond(call)
-        access.info(
+        self._tell(call, response.status_code, time.perf_counter() - began)
+        await response(scope, receive, send)
+
+    def _tell(self, call: _Call, status: int, seconds: float) -> None:
+        path = call.request.scope["raw_path"].decode("ascii", "backslashreplace")
+        happened(
+            access,
+            logging.INFO,
+            Event.REQUEST,
             "%s %s %d %s %.0f ms",
             call.method,
-            scope["raw_path"].decode("ascii", "backslashreplace"),
-            response.status_code,
+            path,
+            status,
             call.public_key or "-",
-            1000 * (time.perf_counter() - began),
+            1000 * seconds,
+            method=call.method,
+            path=path,
+            status=status,
+            public_key=call.public_key or None,
+            milliseconds=round(1000 * seconds),
         )
-        await response(scope, receive, send)
 
     async def _respond(self, call: _Call) -> Response:
         try:
@@ -161,8 +175,10 @@ class Application:
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
             return _refusal(503, _STOPPING)
-        except Exception:
-            log.exception("a bug in snoopsync, please report it")
+        except Exception as error:
+            where = "".join(traceback.format_exception(error))
+            message = "a bug in snoopsync, please report it: %s"
+            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, message, where, error=repr(error))
             return _refusal(500, "the service has failed")
         return JSONResponse(answer, answer["status"])
 
@@ -263,7 +279,7 @@ class Application:
     def _own_trouble(self, error: SnoopsyncError) -> Response:
         if str(error) != self._trouble:  # once, until something works again
             self._trouble = str(error)
-            log.error("%s", error)
+            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", error, error=str(error))
         if isinstance(error, Unwritable):
             return _refusal(507, "the service has no room for more")
         response = _refusal(503, "the service can't do that now")

@@ -24,6 +24,9 @@ from snoopsync.errors import SnoopsyncError
 #: that was refused, and for it to take our answer. (A body that is wanted has times of its own.)
 _PATIENCE_SECONDS = 30.0
 
+#: How long a connection without a request is kept.
+_IDLE_SECONDS = 30
+
 #: How large a head may be.
 _HEAD_BYTES = 64 << 10
 
@@ -142,7 +145,7 @@ def server(
         access_log=False,
         server_header=False,
         h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_keep_alive=int(_PATIENCE_SECONDS),
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_STOP_SECONDS,
         ssl_certfile=certificate,
         ssl_keyfile=key,

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from snoopsync.events import Event, happened
 from snoopsync.server import http
 from snoopsync.server.app import BASE, Application
 from snoopsync.server.decoding import Decoders
@@ -47,27 +48,25 @@ def serve(
         application = Application(hosting, supervisor=supervisor)
         server = http.server(application, certificate, key, supervisor.stopping)
         scheme = "https" if certificate else "http"
-        count = len(registry.collections())
-        log.info(
-            "snoopsync %s serves %s of %s on %s://%s:%d%s",
+        endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
+        happened(
+            log,
+            logging.INFO,
+            Event.HOSTING,
+            "snoopsync %s serves %s on %s",
             __version__,
-            "1 collection" if count == 1 else f"{count} collections",
             data,
-            scheme,
-            http.in_url(host),
-            listener.getsockname()[1],
-            BASE,
+            endpoint,
+            path=str(data),
+            endpoint=endpoint,
         )
         _hear_the_libraries()
         server.run(sockets=[listener])
-    log.info("stopped")
+    happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 def _hear_the_libraries() -> None:
     """What goes wrong in them is written like all else. What clients do wrong is not: anybody could
     fill the log with it."""
     for name in ("uvicorn", "asyncio"):
-        library = logging.getLogger(name)
-        library.setLevel(logging.ERROR)
-        library.propagate = False
-        library.handlers = list(logging.getLogger("snoopsync").handlers)
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -26,7 +26,9 @@ from snoopsync.errors import (
     StateReplaced,
     StateTooNew,
 )
+from snoopsync.events import Event, happened
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
+from snoopsync.state.lock import holder
 from snoopsync.state.schema import STEPS
 
 log = logging.getLogger("snoopsync.state")
@@ -124,6 +126,33 @@ class Database:
         except (StateError, sqlite3.Error):
             return False  # another look will tell whether that was the file itself
         return _stamp_at_rest(source) == before
+
+    @classmethod
+    @contextmanager
+    def reading(cls, source: Path) -> Iterator[Database]:
+        """The file, to be looked at without changing anything; empty if there is no such file.
+
+        One that is in use is read where it is, and each question sees it as it is then; of one that
+        nobody uses there is a copy in memory, since to open it would leave something beside it.
+        Raises ``StateError``."""
+        if holder(source) is None or not _exists(source):
+            with closing(cls.scratch(source)) as copy:
+                yield copy
+        else:
+            with _readable(cls, source) as database:
+                yield database
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Everything that is read in the ``with`` is of one moment."""
+        with self._lock:
+            with self._translated():
+                self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:  # or an error has ended it
+                    self._connection.execute("ROLLBACK")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a statement, as tuples."""
@@ -261,12 +290,14 @@ class Database:
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(target)
-        log.info(
+        happened(
+            log,
+            logging.INFO,
+            Event.STATE_UPGRADED,
             "%s is upgraded from format %d to %d; as it was it is %s",
-            self.path,
-            version,
-            len(STEPS),
-            target,
+            *(self.path, version, len(STEPS), target),
+            path=str(self.path),
+            kept=str(target),
         )
 
     def _check_whole(self, source: Path) -> None:

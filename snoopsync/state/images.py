@@ -25,6 +25,9 @@ from snoopsync.state.database import Database
 from snoopsync.state.folders import Folders
 from snoopsync.state.listings import Listings
 
+#: How many rows of a long listing are read at once.
+_PAGE_ROWS = 1000
+
 #: The least byte string greater than every path below a directory: "0" comes after "/".
 _AFTER_SLASH = b"0"
 
@@ -490,16 +493,22 @@ class State:
         return {folder: Counts(**by_state) for folder, by_state in totals.items()}
 
     def images(self, state: ImageState | None = None) -> Iterator[ImageRow]:
-        """Every image, in the order of folders and paths."""
-        rows = self._database.query(
-            f"SELECT image_id, folder, directory, name, {_IMAGE_STATE} AS state, size, synced_at,"
-            " error FROM image WHERE ?1 IS NULL OR state = ?1 ORDER BY folder, directory, name",
-            (state,),
-        )
-        return (
-            ImageRow(image_id, _place(folder, directory, name), ImageState(shown), *rest)
-            for image_id, folder, directory, name, shown, *rest in rows
-        )
+        """Every image, in the order of folders and paths. Not of one moment if the file is in use:
+        whoever reads slowly keeps nobody from writing."""
+        last = ("", b"", b"")
+        while True:
+            rows = self._database.query(
+                f"SELECT image_id, folder, directory, name, {_IMAGE_STATE} AS state, size,"
+                " synced_at, error FROM image"
+                " WHERE (folder, directory, name) > (?2, ?3, ?4) AND (?1 IS NULL OR state = ?1)"
+                " ORDER BY folder, directory, name LIMIT ?5",
+                (state, *last, _PAGE_ROWS),
+            )
+            for image_id, folder, directory, name, shown, *rest in rows:
+                last = folder, directory, name
+                yield ImageRow(image_id, _place(*last), ImageState(shown), *rest)
+            if len(rows) < _PAGE_ROWS:
+                return
 
 
 def _marks(values: Sequence[str]) -> str:

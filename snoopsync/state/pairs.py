@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from snoopsync.alerts import Pair
 from snoopsync.model import Place
 from snoopsync.state.database import Database
+
+#: How many pairs of a long listing are read at once: each time all of them are put in order.
+_PAGE_ROWS = 10_000
 
 _LISTED = """
     SELECT pair.a, image_a.folder, image_a.directory, image_a.name,
@@ -116,10 +120,21 @@ class Pairs:
             [(item.a.image_id, item.b.image_id) for item in duplicates],
         )
 
-    def listed(self, *, everything: bool = False) -> list[Duplicate]:
-        """The open pairs, or all of them, the newest first."""
-        where = "" if everything else "WHERE NOT dismissed AND NOT gone"
-        return self._listed(f"{where} ORDER BY found_at DESC, pair.a, pair.b")
+    def listed(self, *, everything: bool = False) -> Iterator[Duplicate]:
+        """The open pairs, or all of them, the newest first. Not of one moment, as
+        ``State.images``."""
+        where = "" if everything else "AND NOT dismissed AND NOT gone"
+        last: tuple[float, str, str] = (-inf, "", "")
+        while True:
+            page = self._listed(
+                f"WHERE (-found_at, pair.a, pair.b) > (?, ?, ?) {where}"
+                " ORDER BY -found_at, pair.a, pair.b LIMIT ?",
+                (*last, _PAGE_ROWS),
+            )
+            yield from page
+            if len(page) < _PAGE_ROWS:
+                return
+            last = -page[-1].found_at, page[-1].a.image_id, page[-1].b.image_id
 
     def count_open(self) -> int:
         """How many pairs are open."""
@@ -139,8 +154,9 @@ class Pairs:
         )
         return changed == 1
 
-    def _listed(self, condition: str) -> list[Duplicate]:
-        return [_duplicate(row) for row in self._database.query(f"{_LISTED} {condition}")]
+    def _listed(self, condition: str, parameters: Sequence[Any] = ()) -> list[Duplicate]:
+        rows = self._database.query(f"{_LISTED} {condition}", parameters)
+        return [_duplicate(row) for row in rows]
 
 
 def _duplicate(row: Sequence[Any]) -> Duplicate:

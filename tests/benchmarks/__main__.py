@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import idle, latency, noop, rename, uploads
+from tests.benchmarks import idle, latency, looking, noop, rename, uploads
 
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = ("noop", "idle", "latency", "uploads", "rename")
+    names = ("noop", "idle", "looking", "latency", "uploads", "rename")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
-    parser.add_argument("--files", type=int, default=100_000, help="of noop and idle")
+    parser.add_argument("--files", type=int, default=100_000, help="of noop, idle and looking")
     parser.add_argument(
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
@@ -29,6 +29,7 @@ def main() -> None:
     measures: dict[str, Callable[[Path], None]] = {
         "noop": partial(noop.measure, files=given.files, rounds=given.rounds),
         "idle": partial(idle.measure, files=given.files),
+        "looking": partial(looking.measure, files=given.files),
         "latency": latency.measure,
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),

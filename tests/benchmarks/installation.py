@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 300.0
 _LOOK_AGAIN_SECONDS = 0.05
 
 #: Modules are compiled once, as those of an installed package are, and not beside the sources.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPATH": str(REPOSITORY),
     "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "snoopsync-benchmarks-pycache"),
@@ -90,7 +90,7 @@ class Installation:
             self.command("-q", "resync", "--json"),
             check=True,
             stdout=subprocess.PIPE,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
         )
         summary: dict[str, Any] = json.loads(run.stdout)
         return summary
@@ -101,7 +101,7 @@ class Installation:
         with (
             (self.root / "service.log").open("wb") as log,
             subprocess.Popen(
-                self.command("run"), stderr=log, stdout=log, env=_ENVIRONMENT
+                self.command("run"), stderr=log, stdout=log, env=ENVIRONMENT
             ) as process,
         ):
             try:

@@ -1,0 +1,143 @@
+"""The status, as people see it: whether everything is mirrored, what goes on, the folders, and what
+keeps it from being in sync."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from snoopsync.cli.tables import COLOURS, file_uri, has_links
+from snoopsync.model import printable
+from snoopsync.status import FolderStatus, Status
+
+_TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
+
+#: The colours of numbers that are not 0, by column.
+_COUNT_COLOURS = {"waiting": "cyan", "failed": "red", "held": "yellow"}
+
+
+def show(console: Console, status: Status) -> None:
+    """Print the status."""
+    if console.is_terminal:
+        console.print(overview(console, status))
+    else:
+        for line in lines(status):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def overview(console: Console, status: Status) -> Group:
+    """The status for a terminal."""
+    colour = "yellow" if status.reasons() else "green"
+    parts: list[RenderableType] = [Text.assemble((_answer(status), colour), _around(status))]
+    if status.doing is not None:
+        parts.append(Text(status.doing, "cyan"))
+    parts.append(_folders(status, is_linked=has_links(console)))
+    remarks = Table.grid(padding=(0, 1, 0, 0))
+    for remark in _remarks(status):
+        remarks.add_row("-", Text(remark, overflow="fold"))
+    parts.append(remarks)
+    if status.duplicates_open:
+        parts.append(Text(_open_duplicates(status)))
+    return Group(*parts)
+
+
+def lines(status: Status) -> Iterator[str]:
+    """The status for a pipe or a file, line by line."""
+    yield _answer(status) + _around(status)
+    if status.doing is not None:
+        yield status.doing
+    for folder in status.folders:
+        name, state, *counts, scanned, path = _cells(folder, status.now)
+        count = "{} images, {} waiting, {} failed, {} held".format(*counts)
+        yield f"{name}: {state}, {count}, scanned {scanned}, {path}"
+    for remark in _remarks(status):
+        yield f"- {remark}"
+    if status.duplicates_open:
+        yield _open_duplicates(status)
+
+
+def _answer(status: Status) -> str:
+    return "not in sync" if status.reasons() else "in sync"
+
+
+def _around(status: Status) -> str:
+    service = "service not running"
+    if status.service.is_running:
+        service = f"service running (process {status.service.pid})"
+    return f" · {service} · {status.collection.endpoint} collection"
+
+
+def _remarks(status: Status) -> Iterator[str]:
+    """Why it is not in sync, and what went wrong besides."""
+    reasons = status.reasons()
+    yield from map(printable, reasons)
+    error = status.collection.last_error
+    if error is not None and not any(error in reason for reason in reasons):
+        yield f"last error: {printable(error)}"
+
+
+def _open_duplicates(status: Status) -> str:
+    plural = "" if status.duplicates_open == 1 else "s"
+    return f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)"
+
+
+def _folders(status: Status, *, is_linked: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in _TITLES:
+        is_number = title in ("images", *_COUNT_COLOURS)
+        # A path that is too long for its column goes on below, and can be copied.
+        is_path = title == "path"
+        table.add_column(
+            title,
+            justify="right" if is_number else "left",
+            no_wrap=not is_path,
+            overflow="fold" if is_path else "ellipsis",
+        )
+    host = socket.gethostname()
+    for folder in status.folders:
+        cells = zip(_TITLES, _cells(folder, status.now), strict=True)
+        *row, path = (Text(cell, _colour(title, cell)) for title, cell in cells)
+        if is_linked:
+            path.stylize(Style(link=file_uri(host, folder.row.path)))
+        table.add_row(*row, path)
+    return table
+
+
+def _colour(title: str, cell: str) -> str:
+    if title == "state":
+        return COLOURS.get(cell, "")
+    return _COUNT_COLOURS.get(title, "") if cell != "0" else ""
+
+
+def _cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
+    counts = folder.counts
+    return (
+        printable(folder.row.name),
+        folder.state,
+        str(counts.images),
+        str(counts.pending),
+        str(counts.failed),
+        str(counts.held),
+        ago(folder.row.last_scan, now),
+        printable(folder.row.path),
+    )
+
+
+def ago(then: float | None, now: float) -> str:
+    """A moment of the past for people."""
+    if then is None:
+        return "never"
+    seconds = max(0.0, now - then)
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name} ago"
+    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
+        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "at no time"

@@ -75,6 +75,11 @@ class Event(StrEnum):
     STATE_ROOM = "state-room"
     STATE_UPGRADED = "state-upgraded"
 
+    # What hosts collections.
+    HOSTING = "hosting"
+    REQUEST = "request"
+    HOSTING_TROUBLE = "hosting-trouble"
+
     # What a library says.
     OTHER = "other"
 

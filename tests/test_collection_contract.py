@@ -20,6 +20,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import Conflict, NotFound, Refused
 from snoopsync.protocol import ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.hosted import hosted
 from tests.pictures import encode, photo
 
 PICTURE = encode(photo(1))
@@ -46,8 +47,15 @@ ODD_IDS = [
 ]
 
 
-@pytest.fixture(params=["embedded", "http", "coat around embedded", "coat around http"])
+KINDS = ["embedded", "http", "coat around serve", "coat around embedded", "coat around http"]
+
+
+@pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
+    if request.param == "coat around serve":
+        with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
+            yield RetryingCollection(client)
+        return
     with ExitStack() as stack:
         stored = EmbeddedCollection(tmp_path / "c.sqlite3", name="contract")
         stack.callback(stored.close)

@@ -494,3 +494,39 @@ def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:
     assert running.run("systemctl", "status", UNIT).code == 4  # no such unit
     assert running.run("sh", "-c", "find /etc/systemd -name '*snoopsync*'").out == ""
     running.ok("test", "-e", "/var/lib/snoopsync/state.sqlite3")
+
+
+#: What a client of a hosted collection does: adds the picture that is named, and searches for it.
+CLIENT = """
+import sys
+from snoopsync import Collection
+*keys, picture = sys.argv[1:]
+with Collection(*keys, "http://127.0.0.1:8470/api/v1") as collection:
+    if not list(collection.images()):
+        collection.add_image(picture, "first")
+    print(collection.search_images(picture)["results"][0]["id"])
+"""
+
+
+def test_a_hosted_collection_works_in_its_sandbox(host: Host) -> None:
+    """Its decoders, their limits, and keys that root makes while it runs."""
+    unit, data = "snoopsync-collection.service", "/var/lib/snoopsync-collection"
+    host.add("first.jpg", 1)
+    host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
+    host.write(f"/etc/systemd/system/{unit}", (ROOT / "systemd" / unit).read_text())
+    host.ok("systemctl", "daemon-reload")
+    assert host.run("systemctl", "start", unit).code == 0, host.messages(unit)
+    made = host.ok(SNOOPSYNC, "keys", "add", "family", "--data", data, "--json")
+    key = json.loads(made)
+    keys = (key["public_key"], key["secret_key"])
+    for _ in range(2):
+        said = host.run(f"{HOME}/bin/python", "-c", CLIENT, *keys, f"{PICTURES}/first.jpg")
+        assert (said.out, said.code) == ("first\n", 0), (said, host.messages(unit))
+        host.ok("systemctl", "restart", unit)
+    host.ok(SNOOPSYNC, "serve", "backup", "/root/backup", "--data", data)
+    host.ok("systemctl", "stop", unit)
+    assert host.shown("Result", unit) == "success"
+    assert host.messages(unit).count("stopped") >= 3
+    assert keys[1] not in host.messages(unit)
+    host.ok("sh", "-c", "rm -rf /var/lib/*/snoopsync-collection /var/lib/snoopsync-collection")
+    host.ok("rm", "-r", "/usr/local/bin/snoopsync", "/root/backup")

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snoopsync.client.collection import Collection
-from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.outage import Clock, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
@@ -21,11 +22,13 @@ from snoopsync.errors import (
     Conflict,
     NotFound,
     Refused,
+    Unavailable,
 )
-from snoopsync.protocol import ImageCollection
+from snoopsync.protocol import ImageAnswer, ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, answers, as_json, reset_after, reset_before, rewritten
 from tests.pictures import encode, photo
+from tests.world import Shelf, fake_picture
 
 PICTURE = encode(photo(1))
 
@@ -270,3 +273,35 @@ def test_a_coat_may_wear_another(server: CollectionServer, collection: RetryingC
     assert isinstance(RetryingCollection(collection).get_images(), dict)
     with pytest.raises(CollectionError):
         RetryingCollection(collection).get_image("a")
+
+
+def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_other() -> None:
+    """A service that takes a signature once says so of a second one with the same date: it has not
+    looked at it, so what it finds there then is not ours."""
+    pauses: list[float] = []
+
+    class Waiting(Clock):
+        def monotonic(self) -> float:
+            return sum(pauses)
+
+        def wait(self, condition: threading.Condition, seconds: float) -> None:
+            assert retrying.outage is None
+            pauses.append(seconds)
+
+    class Early(Shelf):
+        was_asked = False
+
+        def add_image(self, *arguments: Any, **options: Any) -> ImageAnswer:
+            if not self.was_asked:
+                self.was_asked = True
+                raise Unavailable("sent already", status=425, retry_after=1.0)
+            return super().add_image(*arguments, **options)
+
+    shelf = Early()
+    shelf.was_asked = True
+    shelf.add_image(io.BytesIO(fake_picture(1)), "known")
+    shelf.was_asked = False
+    retrying = RetryingCollection(shelf, clock=Waiting())
+    with pytest.raises(Conflict):
+        retrying.add_image(io.BytesIO(fake_picture(2)), "known")
+    assert sum(pauses) >= 1.0

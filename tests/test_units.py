@@ -25,6 +25,9 @@ from snoopsync.units import (
 ROOT = Path(__file__).parents[1]
 SERVICES = [name for name in SYSTEM_UNITS if name.endswith(".service")]
 
+#: Copied by hand: a machine that mirrors need not host.
+HOSTING = "snoopsync-collection.service"
+
 #: What a path may have in it that means something to systemd.
 ODD = "with $HOME, 100% %h; #1 and é"
 
@@ -72,7 +75,7 @@ def settings(text: str, key: str) -> list[str]:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_the_units_as_they_come(tmp_path: Path) -> None:
-    units = [ROOT / "systemd" / name for name in SYSTEM_UNITS]
+    units = [ROOT / "systemd" / name for name in (*SYSTEM_UNITS, HOSTING)]
     assert analyze("verify", "--recursive-errors=no", *units, runtime=tmp_path) == ""
     own = [ROOT / "systemd" / "user" / name for name in USER_UNITS]
     assert analyze("--user", "verify", "--recursive-errors=no", *own, runtime=tmp_path) == ""
@@ -90,7 +93,7 @@ def test_systemd_finds_nothing_wrong_with_units_of_odd_paths(tmp_path: Path) -> 
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [*SERVICES, HOSTING])
 def test_a_service_is_exposed_to_little(tmp_path: Path, name: str) -> None:
     """By systemd's own measure, from 0 to 10."""
     for text in (unit_text(name), render(unit_text(name), Installation(("/p",)))):
@@ -188,6 +191,13 @@ def test_the_one_that_asks_is_shut_in_as_the_one_that_it_asks() -> None:
     missing = wanted - set(asks.splitlines())
     assert missing == {"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"}
     assert settings(asks, "RestrictAddressFamilies") == ["AF_UNIX"]
+
+
+def test_what_hosts_is_shut_in_no_less_than_what_mirrors() -> None:
+    mirrors, hosts = unit_text(SERVICES[0]), unit_text(HOSTING)
+    shut_in = mirrors[mirrors.index("\nProtectSystem=") : mirrors.index("\n[Install]")]
+    assert set(re.findall(r"^\w+=.*$", shut_in, re.MULTILINE)) <= set(hosts.splitlines())
+    assert settings(hosts, "KillMode") == ["mixed"]  # its decoders are its own to end
 
 
 # --- whose they are

@@ -37,6 +37,8 @@ _COMMANDS = {
     "approve": ("mirroring:approve", "Let held deletions go out, or drop them."),
     "init": ("beginning:init", "Write a commented configuration."),
     "service": ("installing:service", "Have systemd run snoopsync."),
+    "serve": ("hosting:serve", "Host collections for many machines."),
+    "keys": ("hosting:keys", "Make, list and revoke keys to hosted collections."),
     "completion": ("completing:completion", "Print what a shell needs to complete commands."),
 }
 

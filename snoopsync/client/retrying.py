@@ -281,8 +281,10 @@ class _Call(Generic[T]):
             if not error.concerns_all:
                 self.failures += 1
             self.wanted_pause = error.retry_after or 0.0
-            # Any answer can come after the deed; only without a connection there was none.
-            self._again = self._again or not isinstance(error, NotConnected)
+            # Any answer can come after the deed, but for one that says that it was not considered;
+            # and without a connection there was none.
+            was_heard = not isinstance(error, NotConnected) and error.status != _TOO_EARLY
+            self._again = self._again or was_heard
             raise
 
 

@@ -36,10 +36,20 @@ class Signer:
     def headers(self, method: str, path: str, time: float) -> dict[str, str]:
         """The ``Date`` (of ``time``, Unix seconds) and ``Authorization`` of a request."""
         date = formatdate(time, usegmt=True)
-        signing = self._keyed.copy()
-        signing.update(f"{method}\n{path}\n{date}".encode())
-        signature = base64.b64encode(signing.digest()).decode()
+        signature = _signature(self._keyed, method, path, date)
         return {"Date": date, "Authorization": f"VSHMAC {self.public_key}:{signature}"}
+
+
+def signature_of(secret_key: str, method: str, path: str, date: str) -> str:
+    """What a request of this method, path and date is signed with."""
+    keyed = hmac.new(secret_key.strip().encode(), digestmod=hashlib.sha1)
+    return _signature(keyed, method, path, date)
+
+
+def _signature(keyed: hmac.HMAC, method: str, path: str, date: str) -> str:
+    signing = keyed.copy()
+    signing.update(f"{method}\n{path}\n{date}".encode())
+    return base64.b64encode(signing.digest()).decode()
 
 
 def quoted_id(image_id: str) -> str:

@@ -6,6 +6,7 @@ import getpass
 import re
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
+
+#: So many begins of pages are remembered.
+_MOST_HANDED = 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,19 +64,25 @@ class EmbeddedCollection:
         database: Path,
         *,
         name: str = "embedded",
+        collection_id: str | None = None,
+        look_at: Callable[[ImageSource], Features] | None = None,
         now: Callable[[], datetime] = _utc_now,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
-        """Opens the collection in the file ``database``, or makes it, for its owner only.
+        """Opens the collection in the file ``database``, or makes it, for its owner only: with this
+        ``collection_id``, if one is given.
 
-        ``now`` is the clock (any time zone, but with one), ``new_id`` makes the collection's ID
-        and those of images that are added without one. Raises ``Unavailable`` if the file can't be
-        used.
+        ``look_at`` says what a picture looks like (in another process, say), by default this very
+        thread; ``now`` is the clock (any time zone, but with one), ``new_id`` makes the IDs of
+        images that are added without one. Raises ``Unavailable`` if the file can't be used.
         """
         self._name = name
+        self._look_at = look_at or self._look_at_here
+        self._handed: OrderedDict[str, int] = OrderedDict()
+        self._handing = threading.Lock()
         self._now = now
         self._new_id = new_id
-        self._store = Store(database, new_id)
+        self._store = Store(database, lambda: collection_id or new_id())
         self._starting = threading.Lock()
         self._likeness: Likeness | None = None
 
@@ -134,11 +144,13 @@ class EmbeddedCollection:
         """One page of the listing, newest first, from the image ``start`` on.
 
         ``count`` is 100 by default, and 1 to 1000: what is outside is taken for the nearest.
-        Raises ``NotFound`` if there is no image ``start``.
+        A page goes on where the one before it ended, whatever became of the image that it named.
+        Raises ``NotFound`` if there is no image ``start``, and no page has named it.
         """
         count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
-        first = None if start is None else self._find(start)
-        page = self._store.page(first, count + 1)
+        page = self._store.page(None if start is None else self._place_of(start), count + 1)
+        if len(page) > count:
+            self._hand(page[count])
         return {
             "status": 200,
             "message": "OK",
@@ -204,7 +216,21 @@ class EmbeddedCollection:
             raise not_there(image_id)
         return stored
 
-    def _look_at(self, image: ImageSource) -> Features:
+    def _hand(self, stored: StoredImage) -> None:
+        """Remember where the next page begins, should the image that it begins with be gone by
+        then, or have moved to the top."""
+        with self._handing:
+            self._handed[stored.image_id] = stored.moment
+            self._handed.move_to_end(stored.image_id)
+            if len(self._handed) > _MOST_HANDED:
+                self._handed.popitem(last=False)
+
+    def _place_of(self, start: str) -> int:
+        with self._handing:
+            moment = self._handed.get(start)
+        return self._find(start).moment if moment is None else moment
+
+    def _look_at_here(self, image: ImageSource) -> Features:
         return self._started_likeness().look_at(read_body(image))
 
     def _matches(self, features: Features) -> list[Match]:

@@ -111,9 +111,9 @@ class Store:
             ).fetchone()
         return None if row is None else Features(*row)
 
-    def page(self, start: StoredImage | None, count: int) -> list[StoredImage]:
-        """Up to ``count`` images of the listing (newest first), from the image ``start`` on."""
-        newest = _END_OF_TIME if start is None else start.moment
+    def page(self, newest: int | None, count: int) -> list[StoredImage]:
+        """Up to ``count`` images of the listing (newest first), from this moment on."""
+        newest = _END_OF_TIME if newest is None else newest
         with self._looking() as reader:
             rows = reader.execute(
                 f"SELECT {_IMAGE} FROM image WHERE moment <= ? ORDER BY moment DESC LIMIT ?",

@@ -1,0 +1,17 @@
+"""The embedded collection as a service of its own: the whole wire protocol, for many machines.
+
+A program of its own: the daemon imports nothing from here. What is where, in the order of import:
+
+===============  ==================================================================
+``master``       the one secret of a data directory, from which all others are derived
+``registry``     the only SQL of its own: collections, and the keys to them
+``signature``    is a request signed by who it says, now, and for the first time?
+``decoding``     processes that look at pictures, and may die of it
+``hosting``      what a request is about: who may use which collection
+``description``  the calls, for programs (OpenAPI)
+``app``          the calls: what is asked, and what is answered
+``http``         connections: uvicorn, with a limit to its patience
+``serving``      puts it together, runs it, and takes it apart
+``backup``       a copy of it all, beside a running service
+===============  ==================================================================
+"""

@@ -1,0 +1,57 @@
+"""A copy of a data directory, made beside a running service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from snoopsync.embedded.database import make_private
+from snoopsync.errors import SnoopsyncError
+
+_KEYS = "keys.sqlite3"
+_MASTER = "master.key"
+
+
+def back_up(data: Path, target: Path) -> int:
+    """Copy keys and collections, each as it is at one moment, into a new directory. Returns how
+    many collections there are. Raises ``SnoopsyncError``."""
+    if target.exists():
+        raise SnoopsyncError(f"{target} is there already: name a new directory")
+    if not (data / _KEYS).exists():
+        raise SnoopsyncError(f"{data} has no {_KEYS}: it is no data directory of a service")
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        count = _copy_all(data, aside)
+        aside.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        raise SnoopsyncError(f"no backup was made: {error}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return count
+
+
+def _copy_all(data: Path, target: Path) -> int:
+    _copy(data / _KEYS, target / _KEYS)
+    # Only now: every collection that these keys open is there, if it has an image.
+    collections = sorted(data.glob("collections/*/collection.sqlite3"))
+    for source in collections:
+        _copy(source, target / source.relative_to(data))
+    if (data / _MASTER).exists():  # it may be a credential of systemd's
+        descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as copy:
+            copy.write((data / _MASTER).read_bytes())
+            os.fsync(copy.fileno())
+    return len(collections)
+
+
+def _copy(source: Path, target: Path) -> None:
+    make_private(target)
+    uri = f"{source.absolute().as_uri()}?mode=ro"
+    with (
+        closing(sqlite3.connect(uri, uri=True)) as original,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        original.backup(copy)

@@ -1,0 +1,118 @@
+"""What the service can do, for programs: an OpenAPI description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snoopsync.version import __version__
+
+_ID = {
+    "name": "image_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+}
+_BODY = {
+    "required": True,
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+_STATUS = {
+    "type": "object",
+    "required": ["status", "message"],
+    "properties": {"status": {"type": "integer"}, "message": {"type": "string"}},
+}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["status", "message", *properties],
+        "properties": {**_STATUS["properties"], **properties},  # type: ignore[dict-item]
+    }
+
+
+_TEXT = {"type": "string"}
+_IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
+_MATCHES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["id", "rank"],
+        "properties": {"id": _TEXT, "rank": {"type": "integer"}},
+    },
+}
+
+
+def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, Any]:
+    def answer(what: str, of: dict[str, Any]) -> dict[str, Any]:
+        return {"description": what, "content": {"application/json": {"schema": of}}}
+
+    refused = {str(each): answer("refused", _STATUS) for each in (400, 401, *refusals)}
+    failed = {"default": answer("the service can't do that now", _STATUS)}
+    return {str(status): answer("done", schema)} | refused | failed
+
+
+def openapi(base: str) -> dict[str, Any]:
+    """The description of the service under this path."""
+    add = (408, 409, 413, 415, 425)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "snoopsync's image collection", "version": __version__},
+        "servers": [{"url": base}],
+        "security": [{"VSHMAC": []}],
+        "paths": {
+            "/collection": {
+                "get": {
+                    "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
+                    "responses": _answers(
+                        _object(collection_id=_TEXT, collection_name=_TEXT, user=_TEXT), 200
+                    ),
+                }
+            },
+            "/image": {"post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *add)}},
+            "/image/{image_id}": {
+                "parameters": [_ID],
+                "get": {"responses": _answers(_IMAGE, 200, 404)},
+                "post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *add)},
+                "put": {"requestBody": _BODY, "responses": _answers(_IMAGE, 200, 404, *add)},
+                "delete": {"responses": _answers(_IMAGE, 200, 404, 425)},
+            },
+            "/images": {
+                "get": {
+                    "parameters": [
+                        {"name": "start", "in": "query", "schema": _TEXT},
+                        {"name": "count", "in": "query", "schema": {"type": "integer"}},
+                    ],
+                    "responses": _answers(
+                        _object(
+                            images={"type": "array", "items": {"type": "object"}},
+                            next_image_id={"type": ["string", "null"]},
+                        ),
+                        200,
+                        404,
+                    ),
+                }
+            },
+            "/search": {
+                "post": {
+                    "requestBody": _BODY,
+                    "responses": _answers(_object(results=_MATCHES), 200, 408, 413, 415),
+                }
+            },
+            "/search/{image_id}": {
+                "parameters": [_ID],
+                "get": {"responses": _answers(_object(results=_MATCHES), 200, 404)},
+            },
+        },
+        "components": {
+            "securitySchemes": {
+                "VSHMAC": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "VSHMAC <public key>:<base64 of HMAC-SHA1(secret key,"
+                    ' METHOD "\\n" PATH "\\n" DATE)>, with the Date header',
+                }
+            }
+        },
+    }

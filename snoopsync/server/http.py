@@ -1,0 +1,157 @@
+"""The HTTP server: uvicorn, with a limit to its patience, and JSON for what it can't understand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from snoopsync.errors import SnoopsyncError
+
+#: How long we wait for a client: for a whole head, for the next request, for the rest of a body
+#: that was refused, and for it to take our answer. (A body that is wanted has times of its own.)
+_PATIENCE_SECONDS = 30.0
+
+#: How long a connection without a request is kept.
+_IDLE_SECONDS = 30
+
+#: How large a head may be.
+_HEAD_BYTES = 64 << 10
+
+#: How long the requests under way may take to end when the service stops.
+_STOP_SECONDS = 15
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Protocol(H11Protocol):
+    """One connection. uvicorn would wait for ever for a head, and for an answer to be taken."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = time.monotonic()
+        self._watch = self.loop.call_later(_PATIENCE_SECONDS, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            self._since = time.monotonic()  # a head begins
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self._since = time.monotonic()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        is_its_turn = (
+            self.conn.their_state is h11.IDLE  # a head
+            or self.conn.our_state is h11.DONE  # the rest of a body that nobody wants
+            or self.transport.is_closing()  # what we have written
+        )
+        left = self._since + _PATIENCE_SECONDS - time.monotonic()
+        if is_its_turn and left <= 0:
+            self.transport.abort()
+            return
+        pause = left if left > 0 else _PATIENCE_SECONDS / 4
+        self._watch = self.loop.call_later(pause, self._look)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no HTTP, and hang up."""
+        body = json.dumps({"status": 400, "message": "this is no HTTP request"}).encode()
+        headers = [
+            (b"Content-Type", b"application/json"),
+            (b"Content-Length", str(len(body)).encode()),
+            (b"Connection", b"close"),
+        ]
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            events = (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            )
+            for event in events:
+                output = self.conn.send(event)
+                if output:
+                    self.transport.write(output)
+        self.transport.close()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections there. Raises ``SnoopsyncError``."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=256)
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "that is no name of a host"
+        raise SnoopsyncError(f"can't listen on {in_url(host)}:{port}: {said}") from None
+
+
+def in_url(host: str) -> str:
+    """The host, as it is written before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+class Server(uvicorn.Server):
+    """Ends when it is told to, by SIGTERM or SIGINT."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        """``stopping`` is called when it begins to end."""
+        super().__init__(config)
+        self._stopping = stopping
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own sends the signal to the process again in the end: no clean end at all.
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, self.handle_exit)
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
+
+def server(
+    app: Any,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    stopping: Callable[[], None] = lambda: None,
+) -> Server:
+    """A server for this application, with TLS if there is a certificate. Raises
+    ``SnoopsyncError``."""
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SnoopsyncError(f"{certificate}: {error}") from None
+    return Server(config, stopping)

@@ -1,0 +1,163 @@
+"""The collections of a data directory, and the key pairs to them. The only SQL of the service's
+own. The secrets are not in it: see ``master``."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snoopsync.embedded import database
+from snoopsync.errors import Refused, SnoopsyncError
+
+_SCHEMA_VERSION = 1
+
+_SCHEMA = (
+    """
+    CREATE TABLE collection (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created_at REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE key (
+        public_key TEXT PRIMARY KEY,
+        collection_id TEXT NOT NULL REFERENCES collection (id),
+        created_at REAL NOT NULL,
+        revoked_at REAL
+    )
+    """,
+)
+
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCollection:
+    """A collection, and the file that holds it."""
+
+    collection_id: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The public half of a key pair. Times are Unix seconds; ``revoked_at`` is ``None`` for one
+    that is good."""
+
+    public_key: str
+    collection_id: str
+    collection_name: str
+    created_at: float
+    revoked_at: float | None
+
+
+class Registry:
+    """Who may use which collection. For any number of threads, and beside other processes: what
+    one changes, the others see with their next question."""
+
+    def __init__(self, data: Path) -> None:
+        """Opens the registry in this directory, or makes it, for its owner only. Raises
+        ``SnoopsyncError``."""
+        self._data = data
+        self._path = data / "keys.sqlite3"
+        self._lock = threading.Lock()
+        with self._naming():
+            database.make_private(self._path)
+            self._connection = database.connect(self._path)
+        with self._changing() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > _SCHEMA_VERSION:
+                raise SnoopsyncError(f"{self._path} was written by a newer snoopsync: upgrade it")
+            if version == 0:
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close it."""
+        with self._lock:
+            self._connection.close()
+
+    def add_key(self, name: str) -> Key:
+        """A new key pair for the collection of this name, which is made if there is none. Raises
+        ``Refused`` for what can't be a name."""
+        name = name.strip()
+        if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise Refused(f"a collection's name is a text of 1 to {_LONGEST_NAME} characters")
+        now = time.time()
+        with self._changing() as connection:
+            row = connection.execute("SELECT id FROM collection WHERE name = ?", (name,)).fetchone()
+            collection_id = row[0] if row else secrets.token_hex(4)
+            if row is None:
+                connection.execute(
+                    "INSERT INTO collection VALUES (?, ?, ?)", (collection_id, name, now)
+                )
+            public_key = secrets.token_hex(10)
+            connection.execute(
+                "INSERT INTO key VALUES (?, ?, ?, NULL)", (public_key, collection_id, now)
+            )
+        return Key(public_key, collection_id, name, now, None)
+
+    def revoke(self, public_key: str) -> bool:
+        """Take this key's rights away. Was it a good one?"""
+        with self._changing() as connection:
+            changed = connection.execute(
+                "UPDATE key SET revoked_at = ? WHERE public_key = ? AND revoked_at IS NULL",
+                (time.time(), public_key),
+            ).rowcount
+        return bool(changed)
+
+    def keys(self) -> list[Key]:
+        """Every key that was ever made, the oldest first."""
+        with self._looking() as connection:
+            rows = connection.execute(
+                "SELECT public_key, collection_id, name, key.created_at, revoked_at FROM key"
+                " JOIN collection ON id = collection_id ORDER BY key.created_at, public_key"
+            ).fetchall()
+        return [Key(*row) for row in rows]
+
+    def collection_for(self, public_key: str) -> HostedCollection | None:
+        """The collection that this key opens, now."""
+        with self._looking() as connection:
+            row = connection.execute(
+                "SELECT id, name FROM key JOIN collection ON id = collection_id"
+                " WHERE public_key = ? AND revoked_at IS NULL",
+                (public_key,),
+            ).fetchone()
+        return None if row is None else self._hosted(*row)
+
+    def collections(self) -> list[HostedCollection]:
+        """All of them, by name."""
+        with self._looking() as connection:
+            rows = connection.execute("SELECT id, name FROM collection ORDER BY name").fetchall()
+        return [self._hosted(*row) for row in rows]
+
+    def _hosted(self, collection_id: str, name: str) -> HostedCollection:
+        path = self._data / "collections" / collection_id / "collection.sqlite3"
+        return HostedCollection(collection_id, name, path)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._naming(), database.transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._naming():
+            yield self._connection
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise SnoopsyncError(f"{self._path}: {said}") from error

@@ -1,0 +1,72 @@
+"""Puts the service together, runs it, and takes it apart again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from snoopsync.events import Event, happened
+from snoopsync.server import http
+from snoopsync.server.app import BASE, Application
+from snoopsync.server.decoding import Decoders
+from snoopsync.server.hosting import Hosting
+from snoopsync.server.master import load_master_key
+from snoopsync.server.registry import Registry
+from snoopsync.server.signature import Verifier
+from snoopsync.state.lock import locked
+from snoopsync.supervisor import Supervisor
+from snoopsync.version import __version__
+
+log = logging.getLogger("snoopsync.server")
+
+
+def serve(
+    data: Path,
+    host: str,
+    port: int,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    decoders: int,
+) -> None:
+    """Serve the collections of this directory until SIGTERM or SIGINT. Raises
+    ``SnoopsyncError``."""
+    supervisor = Supervisor(os.environ)
+    with ExitStack() as stack:
+        # Two on one directory would not know of each other's signatures.
+        stack.enter_context(locked(data / "keys.sqlite3"))
+        registry = stack.enter_context(closing(Registry(data)))
+        master = load_master_key(data, os.environ)
+        listener = stack.enter_context(closing(http.listening(host, port)))
+        pool = stack.enter_context(closing(Decoders(decoders)))
+        verifier = Verifier(master.secret_of, time.time())
+        hosting = Hosting(data, registry, verifier, pool, time.time)
+        stack.enter_context(closing(hosting))
+        application = Application(hosting, supervisor=supervisor)
+        server = http.server(application, certificate, key, supervisor.stopping)
+        scheme = "https" if certificate else "http"
+        endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
+        happened(
+            log,
+            logging.INFO,
+            Event.HOSTING,
+            "snoopsync %s serves %s on %s",
+            __version__,
+            data,
+            endpoint,
+            path=str(data),
+            endpoint=endpoint,
+        )
+        _hear_the_libraries()
+        server.run(sockets=[listener])
+    happened(log, logging.INFO, Event.STOPPED, "stopped")
+
+
+def _hear_the_libraries() -> None:
+    """What goes wrong in them is written like all else. What clients do wrong is not: anybody could
+    fill the log with it."""
+    for name in ("uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(logging.ERROR)

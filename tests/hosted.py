@@ -1,0 +1,77 @@
+"""The collection as a service, in a thread of the test: over real sockets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snoopsync.client.collection import Collection
+from snoopsync.embedded.features import Features
+from snoopsync.server import http
+from snoopsync.server.app import BASE, Application, Limits
+from snoopsync.server.decoding import Decoders
+from snoopsync.server.hosting import Hosting
+from snoopsync.server.master import load_master_key
+from snoopsync.server.registry import Key, Registry
+from snoopsync.server.signature import Verifier
+from tests.process import Installation, Service, until
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A service that runs."""
+
+    registry: Registry
+    port: int
+    data: Path
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}{BASE}"
+
+    def keys(self, name: str) -> tuple[str, str]:
+        """A new pair for the collection of this name: public and secret."""
+        key: Key = self.registry.add_key(name)
+        return key.public_key, load_master_key(self.data, {}).secret_of(key.public_key)
+
+    def client(self, name: str) -> Collection:
+        """A client with new keys for the collection of this name."""
+        return Collection(*self.keys(name), self.endpoint)
+
+
+@contextmanager
+def hosted(
+    data: Path, limits: Limits | None = None, look: Callable[[Path], Features] | None = None
+) -> Iterator[Hosted]:
+    """The service on this directory, as long as the ``with`` lasts. ``look``: what decoders do."""
+    with ExitStack() as stack:
+        registry = stack.enter_context(closing(Registry(data)))
+        master = load_master_key(data, {})
+        listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
+        decoders = stack.enter_context(closing(Decoders(1, look=look) if look else Decoders(1)))
+        verifier = Verifier(master.secret_of, time.time())
+        hosting = Hosting(data, registry, verifier, decoders, time.time)
+        stack.enter_context(closing(hosting))
+        server = http.server(Application(hosting, limits))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        port = listener.getsockname()[1]
+        thread.start()
+        try:
+            until(lambda: server.started)
+            yield Hosted(registry, port, data)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def hosted_process(home: Installation, data: Path, *options: str | Path, **environment: str
+) -> Iterator[tuple[Service, str]]:  # fmt: skip
+    """``serve`` on this directory as a process, as long as the ``with`` lasts; and its endpoint."""
+    arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
+    with home.service(*arguments, environment=environment) as service:
+        yield service, service.line_with(" serves ").rpartition(" ")[2]

@@ -1,0 +1,105 @@
+"""What the service says that it can do is what it does, for whatever is asked."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snoopsync.client.signing import Signer
+from snoopsync.server.app import BASE
+from snoopsync.server.description import openapi
+from tests.hosted import Hosted, hosted
+from tests.pictures import encode, photo
+
+DESCRIPTION = openapi(BASE)
+
+CALLS = [
+    (path, method)
+    for path, calls in DESCRIPTION["paths"].items()
+    for method in calls
+    if method != "parameters"
+]
+
+IDS = st.sampled_from(["a", "b", ".", "..", "a/b", "%2F", "a b", "ä", "x" * 100]) | st.text(
+    max_size=101
+).filter(lambda text: text.isprintable())
+BODIES = st.sampled_from([encode(photo(1, (64, 48))), b"", b"GIF89a"]) | st.binary(max_size=200)
+QUERIES = st.dictionaries(
+    st.sampled_from(["start", "count", "session", "other"]),
+    IDS | st.integers().map(str),
+    max_size=3,
+)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    with hosted(tmp_path_factory.mktemp("described")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def keys(service: Hosted) -> tuple[str, str]:
+    return service.keys("described")
+
+
+def ask(port: int, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20.0)) as connection:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        assert response.headers["Content-Type"] == "application/json"
+        return response.status, json.loads(response.read())
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(call=st.sampled_from(CALLS), image_id=IDS, query=QUERIES, body=BODIES)
+def test_every_answer_is_one_that_is_described(
+    service: Hosted,
+    keys: tuple[str, str],
+    signed: bool,
+    call: tuple[str, str],
+    image_id: str,
+    query: dict[str, str],
+    body: bytes,
+) -> None:
+    template, method = call
+    path = BASE + template.replace("{image_id}", quote(image_id, safe=""))
+    headers = Signer(*keys).headers(method.upper(), path, time.time()) if signed else {}
+    asked = "&".join(f"{quote(key)}={quote(value)}" for key, value in query.items())
+    status, answer = ask(service.port, method.upper(), f"{path}?{asked}", body, headers)
+    described = DESCRIPTION["paths"][template][method]["responses"]
+    assert str(status) in described, answer
+    assert (status < 400) <= signed
+    schema = described[str(status)]["content"]["application/json"]["schema"]
+    assert_like(schema, answer)
+    assert answer["status"] == status
+
+
+KINDS = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+
+
+def assert_like(schema: dict[str, Any], value: Any) -> None:
+    """It has the type and the keys that the schema says."""
+    wanted = schema["type"]
+    kinds = tuple(KINDS[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted))
+    assert isinstance(value, kinds), (schema, value)
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= set(value)
+        for key, of in schema.get("properties", {}).items():
+            assert_like(of, value[key])
+    if isinstance(value, list):
+        for each in value:
+            assert_like(schema["items"], each)
+
+
+def test_the_description_is_served_to_anybody(service: Hosted) -> None:
+    assert ask(service.port, "GET", f"{BASE}/openapi.json", b"", {}) == (200, DESCRIPTION)

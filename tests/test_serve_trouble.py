@@ -1,0 +1,265 @@
+"""The collection as a service: slow clients, decoders that die, and trouble of its own."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import logging
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.client.collection import Collection
+from snoopsync.client.signing import Signer
+from snoopsync.errors import Refused, Unauthorized, Unavailable, Unwritable
+from snoopsync.server import http as server_http
+from snoopsync.server.app import Limits
+from snoopsync.server.decoding import Decoders
+from tests.decoding import by_its_content, slowly
+from tests.hosted import Hosted, hosted
+from tests.pictures import encode, photo
+from tests.process import until
+
+PICTURE = encode(photo(1))
+
+#: The times that the service gives a client, for tests.
+SHORT_SECONDS = 0.8
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosted]:
+    """A service that waits for a client for a moment only."""
+    monkeypatch.setattr(server_http, "_PATIENCE_SECONDS", SHORT_SECONDS)
+    limits = Limits(body_bytes=1 << 20, body_seconds=2.0, pause_seconds=SHORT_SECONDS)
+    with hosted(tmp_path / "data", limits, slowly) as service:
+        yield service
+
+
+def connected(service: Hosted) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), 20.0)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """What it answers until it hangs up, which it has to."""
+    received = b""
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def head(service: Hosted, path: str, size: int, name: str = "slow") -> bytes:
+    public, secret = service.keys(name)
+    headers = Signer(public, secret).headers("POST", path, time.time())
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {size}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_head_that_never_ends_is_hung_up_on(impatient: Hosted) -> None:
+    with closing(connected(impatient)) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+        assert all_of(connection) == b""
+
+
+def test_a_head_that_comes_in_drops_is_hung_up_on(impatient: Hosted) -> None:
+    with closing(connected(impatient)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        connection.settimeout(SHORT_SECONDS / 10)
+        began = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - began < 20.0:
+                connection.sendall(b"x")
+                try:
+                    assert connection.recv(100) == b""
+                    raise ConnectionError
+                except TimeoutError:
+                    continue
+
+
+def test_a_connection_without_a_request_is_hung_up_on(impatient: Hosted) -> None:
+    with closing(connected(impatient)) as connection:
+        assert all_of(connection) == b""
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_body_that_comes_too_slowly_is_refused_and_leaves_nothing(
+    impatient: Hosted, drops: bool
+) -> None:
+    with closing(connected(impatient)) as connection:
+        connection.sendall(head(impatient, "/api/v1/image/a", len(PICTURE)) + PICTURE[:100])
+        connection.settimeout(SHORT_SECONDS / 4)
+        answer, began = b"", time.monotonic()
+        while b"\r\n\r\n" not in answer and time.monotonic() - began < 20.0:
+            if drops:  # each in time, and all together not
+                connection.sendall(b"x")
+            try:
+                answer += connection.recv(65536)
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408")
+        connection.settimeout(20.0)
+        assert json.loads((answer + all_of(connection)).partition(b"\r\n\r\n")[2]) == {
+            "status": 408,
+            "message": "the body comes too slowly",
+        }
+    assert list((impatient.data / "incoming").iterdir()) == []
+
+
+def test_what_follows_a_refusal_is_not_waited_for(impatient: Hosted) -> None:
+    with closing(connected(impatient)) as connection:
+        connection.sendall(head(impatient, "/api/v1/image/a", 2 << 20))
+        assert all_of(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_an_answer_that_takes_longer_than_its_patience_costs_no_connection(
+    impatient: Hosted,
+) -> None:
+    """The time is the client's only while we wait for it."""
+    path = "/api/v1/image/a"
+    public, secret = impatient.keys("slow")
+    headers = Signer(public, secret).headers("POST", path, time.time())
+    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=20.0)
+    with closing(connection):
+        connection.request("POST", path, PICTURE, headers)
+        ours = connection.sock
+        response = connection.getresponse()
+        assert (response.status, response.read()[:1]) == (201, b"{")
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        assert connection.sock is ours
+
+
+def test_a_client_that_goes_away_stops_nothing(impatient: Hosted) -> None:
+    with closing(connected(impatient)) as connection:
+        connection.sendall(head(impatient, "/api/v1/image/a", len(PICTURE), "away") + PICTURE)
+        until(lambda: list((impatient.data / "incoming").iterdir()))
+    with impatient.client("away") as client:
+        until(lambda: [image["id"] for image in client.images()] == ["a"])
+    assert list((impatient.data / "incoming").iterdir()) == []
+
+
+def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
+    with hosted(tmp_path / "data", Limits(requests_at_once=1), slowly) as service:
+        keys = service.keys("busy")
+        done: list[str] = []
+
+        def add(number: int) -> None:
+            with Collection(*keys, service.endpoint) as client:
+                client.add_image(io.BytesIO(PICTURE), str(number))
+            done.append(str(number))
+
+        adding = [threading.Thread(target=add, args=(number,)) for number in range(4)]
+        for thread in adding:
+            thread.start()
+        until(lambda: len(list((service.data / "incoming").iterdir())) == 4)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20.0)
+        with closing(connection):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+        assert len(done) < 4
+        for thread in adding:
+            thread.join()
+        assert sorted(done) == ["0", "1", "2", "3"]
+
+
+# Decoders.
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    with closing(Decoders(1, decode_seconds=2.0, look=by_its_content)) as decoders:
+        yield decoders
+
+
+def picture(folder: Path, content: bytes) -> Path:
+    path = folder / content.decode().replace(" ", "-")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "status"),
+    [
+        (b"killed", "ends the decoder", 415),
+        (b"hangs", "longer than 2 s", 415),
+        (b"much memory", "too much memory", 413),
+    ],
+)
+def test_a_picture_that_ends_its_decoder_is_refused_and_ends_no_other(
+    decoders: Decoders, tmp_path: Path, content: bytes, said: str, status: int
+) -> None:
+    with pytest.raises(Refused, match=said) as refused:
+        decoders.look_at(picture(tmp_path, content))
+    assert refused.value.status == status
+    decoders.look_at(picture(tmp_path, b"sound"))
+
+
+def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(
+    decoders: Decoders, tmp_path: Path
+) -> None:
+    decoders.look_at(picture(tmp_path, b"killed once"))
+
+
+# Trouble of its own.
+
+
+def test_trouble_of_its_own_is_a_503_with_the_reason_in_its_log_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hosted(tmp_path / "data") as service, service.client("x") as client:
+        with closing(sqlite3.connect(service.data / "keys.sqlite3")) as other:
+            other.execute("DROP TABLE key")
+        for _ in range(2):
+            with pytest.raises(Unavailable) as refused:
+                client.get_images()
+            assert (refused.value.status, refused.value.retry_after) == (503, 5.0)
+            assert str(tmp_path) not in str(refused.value)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert said == [f"{tmp_path / 'data' / 'keys.sqlite3'}: no such table: key"]
+
+
+def _full() -> int:
+    """A file on a disk that has no room."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def test_a_body_that_finds_no_place_is_a_503_and_a_full_disk_a_507(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hosted(tmp_path / "data") as service, service.client("x") as client:
+        (service.data / "incoming").rmdir()
+        with pytest.raises(Unavailable) as refused:
+            client.add_image(io.BytesIO(PICTURE), "a")
+        assert refused.value.status == 503
+        monkeypatch.setattr("tempfile.mkstemp", lambda **_: (_full(), str(tmp_path / "x")))
+        with pytest.raises(Unwritable) as unwritable:
+            client.add_image(io.BytesIO(PICTURE), "b")
+        assert unwritable.value.status == 507
+
+
+def test_the_access_log_has_the_keys_of_those_who_have_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync.access")
+    with hosted(tmp_path / "data") as service:
+        public, secret = service.keys("x")
+        with Collection(public, secret, service.endpoint) as client:
+            client.get_images(count=3)
+        with Collection(public, "wrong", service.endpoint) as client, pytest.raises(Unauthorized):
+            client.get_images()
+    lines = [record.getMessage() for record in caplog.records if record.name == "snoopsync.access"]
+    took, refused = lines
+    assert took.startswith(f"GET /api/v1/images 200 {public} ")
+    assert refused.startswith("GET /api/v1/images 401 - ")
+    assert secret not in caplog.text

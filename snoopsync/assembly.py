@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -48,12 +48,14 @@ COMMAND_PATIENCE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts, put together."""
+    """The parts, put together. ``searched`` is the collection as it is searched for duplicates,
+    whose failures are nobody else's."""
 
     config: Config
     state: State
     pairs: Pairs
     collection: RetryingCollection
+    searched: RetryingCollection
     clock: Clock
     surveys: tuple[Survey, ...]
     mirror: Mirror
@@ -164,6 +166,15 @@ def assembled(
     coat = RetryingCollection(
         collection, stop=stop, policy=policy, clock=edges.outage_clock, measures=edges.measures
     )
+    searched = RetryingCollection(
+        collection,
+        stop=stop,
+        policy=policy,
+        clock=edges.outage_clock,
+        service="the collection's search",
+        behind=coat,
+        measures=edges.measures,
+    )
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
@@ -181,6 +192,7 @@ def assembled(
         state,
         DeletionGuard(sync.hold_deletes_over, state),
         coat,
+        searched,
         clock=edges.clock,
         make_workers=edges.make_workers,
     )
@@ -191,7 +203,7 @@ def assembled(
         else announce_to_file(config.duplicates.log)
     )
     alerter = Alerter(
-        coat,
+        searched,
         pairs,
         config.duplicates.max_rank,
         announce,
@@ -200,7 +212,8 @@ def assembled(
     )
     if before is not None:
         mirror.take_over(before.mirror)
-    yield Assembly(config, state, pairs, coat, edges.clock, surveys, mirror, alerter)
+    yield Assembly(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter)
+    searched.tell_counts()
 
 
 def surveys_of(
@@ -276,11 +289,7 @@ def register_folders(config: Config, state: State) -> None:
     configuration under its new name, stays the same folder."""
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
-    dropped = {
-        (row.device, row.inode): row
-        for name, row in rows.items()
-        if name not in configured and row.device is not None and row.inode is not None
-    }
+    dropped = [row for name, row in rows.items() if name not in configured]
     with state.transaction():
         for folder in config.folders:
             row = rows.get(folder.name)
@@ -291,10 +300,16 @@ def register_folders(config: Config, state: State) -> None:
                     state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]
-            path = os.fsencode(folder.path)
-            device, inode = (row.device, row.inode) if row else (None, None)
-            last_scan = row.last_scan if row else None
-            state.folders.save(FolderRow(folder.name, path, device, inode, last_scan=last_scan))
+            begun = FolderRow(folder.name, os.fsencode(folder.path), None, None)
+            if row is not None:
+                begun = replace(
+                    begun,
+                    device=row.device,
+                    inode=row.inode,
+                    file_system=row.file_system,
+                    last_scan=row.last_scan,
+                )
+            state.folders.save(begun)
         for name in rows.keys() - configured:
             state.folders.drop(name)
 
@@ -304,15 +319,13 @@ def identity_of(folder: FolderConfig) -> Identity:
     return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
 
 
-def _known_before(
-    folder: FolderConfig, rows: Mapping[tuple[int, int], FolderRow]
-) -> FolderRow | None:
+def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
     """The row of this folder under another name."""
     try:
         identity = identity_of(folder)
     except FolderMissing:
         return None
-    return rows.get((identity.device, identity.inode))
+    return next((row for row in rows if row.was(identity)), None)
 
 
 def _survey(

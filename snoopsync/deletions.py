@@ -43,6 +43,7 @@ class DeletionGuard:
         self._policy = policy
         self._state = state
         self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
+        self._told: dict[str, int] = {}
 
     def judge(
         self,
@@ -72,18 +73,21 @@ class DeletionGuard:
         self, folder: str, asked: list[Delete], others: int, now: float, verdict: Verdict
     ) -> None:
         assert self._policy is not None
-        held = {record.image_id for record in self._state.held(folder)}
+        held = {record.image_id: record.place for record in self._state.held(folder)}
         images = self._state.count_images(folder)
         sent = self._state.deletions_since(folder, now - WINDOW_SECONDS)
         unsent = self._unsent(folder)
         coming = list(({delete.image_id: delete for delete in asked} | unsent).values())
-        known = len(held | {delete.image_id for delete in coming})
+        known = len(held.keys() | {delete.image_id for delete in coming})
         losses = Losses(images, sent, known)
         count, percent = self._policy.count, self._policy.percent
         if must_hold(losses, count, percent):
             verdict.hold += coming
             self._let_go.pop(folder, None)
-            self._tell(folder, coming, losses)
+            if not held:
+                self._told.pop(folder, None)
+            places = [delete.place for delete in coming if delete.place]
+            self._tell(folder, list(dict.fromkeys([*held.values(), *places])), losses)
         elif others and must_hold(Losses(images, sent, known + others), count, percent):
             verdict.unsettled += asked
         else:
@@ -107,8 +111,12 @@ class DeletionGuard:
         }
         return {image_id: item.delete for image_id, item in self._let_go[folder].items()}
 
-    def _tell(self, folder: str, asked: Sequence[Delete], losses: Losses) -> None:
-        paths = [printable(delete.place.path) for delete in asked if delete.place]
+    def _tell(self, folder: str, places: Sequence[Place], losses: Losses) -> None:
+        # Not for each one that trickles in: again when they are twice as many.
+        if losses.coming < 2 * self._told.get(folder, 0):
+            return
+        self._told[folder] = losses.coming
+        paths = [printable(place.path) for place in places]
         more = ", ..." if len(paths) > _SAMPLE_PATHS else ""
         log.warning(
             "folder %s: %d deletions (%.0f %% of it) are held, none is sent: %s%s;"

@@ -7,13 +7,19 @@ reached through its directories, a piece at a time.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from snoopsync.model import int64
+
 #: Below Linux's PATH_MAX of 4,096, with room for the last name.
 _PIECE_BYTES = 3500
+
+#: FS_IOC_GETFSUUID of Linux 6.9, where there is such a call.
+_GET_UUID = 0x80111500
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -36,8 +42,17 @@ class Disk:
         return os.stat(path)  # noqa: PTH116 - the path is bytes
 
     def file_system(self, path: bytes) -> int:
-        """The number that the file system has given itself, see statfs(2); 0 if it has none."""
-        return os.statvfs(path).f_fsid
+        """A number of the file system's own, with a sign, that it keeps wherever it is mounted; 0
+        if it has none. One that it only has from its device is not its own."""
+        try:
+            number = os.statvfs(path).f_fsid
+            if number in (0, _device_number(os.stat(path).st_dev)):  # noqa: PTH116 - bytes
+                number = _number_of_uuid(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            number = 0
+        return int64(number)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
@@ -71,6 +86,27 @@ class Disk:
                 raise
         with _anchored(path) as (anchor, name):
             return _file(os.open(name, flags, dir_fd=anchor))
+
+
+def _device_number(device: int) -> int:
+    """The device as Linux writes it down (``new_encode_dev``): what some file systems, XFS among
+    them, say to statfs(2)."""
+    major, minor = os.major(device), os.minor(device)
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def _number_of_uuid(path: bytes) -> int:
+    """The UUID of the file system, made a number as those do it that tell it by statfs(2); 0 if it
+    is not told."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        answer = bytearray(1 + 16)  # its length comes first
+        fcntl.ioctl(descriptor, _GET_UUID, answer)
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+    return int.from_bytes(answer[1:9], "little") ^ int.from_bytes(answer[9:], "little")
 
 
 def _file(descriptor: int) -> BinaryIO:

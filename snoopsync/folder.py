@@ -16,6 +16,7 @@ from typing import NamedTuple
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.model import (
+    UNNUMBERED,
     File,
     Fingerprint,
     FingerprintKey,
@@ -24,6 +25,7 @@ from snoopsync.model import (
     Sight,
     Unclear,
     fingerprint_key,
+    int64,
     printable,
 )
 from snoopsync.selection import Selection
@@ -31,8 +33,8 @@ from snoopsync.steady import SteadyFile
 
 
 class Identity(NamedTuple):
-    """Which directory this is, for as long as its file system is mounted. ``file_system`` tells
-    a disk from another one that got its device's number: their root directories have one inode."""
+    """Which directory this is. ``file_system`` (0 if that can't be told) tells a disk from another
+    one that got its device's number: their root directories have one inode."""
 
     device: int
     inode: int
@@ -70,7 +72,8 @@ class Folder:
             if not S_ISDIR(stat.st_mode):
                 raise FolderMissing(f"{printable(self.path)} is not a directory")
             with self._disk.entries(self.path):
-                return Identity(stat.st_dev, stat.st_ino, self._disk.file_system(self.path))
+                file_system = self._disk.file_system(self.path)
+                return Identity(stat.st_dev, int64(stat.st_ino), file_system)
         except OSError as error:
             raise FolderMissing(
                 f"{printable(self.path)}: {os.strerror(error.errno or 0)}"
@@ -142,25 +145,28 @@ class Folder:
         except OSError:
             return False
 
-    def prove_gone(self, path: bytes, submount: bool) -> Sight:
+    def prove_gone(self, path: bytes, submount: int) -> Sight:
         """``Gone`` only if the folder is the same one before and after the look, the nearest
-        directory that still is there can be listed, and it is on the device that the file was on:
-        a file of an unmounted disk below the folder is not gone, nor one that a mount hides."""
+        directory that still is there can be listed, and it is on the disk that the file was on: a
+        file of an unmounted disk below the folder is not gone, nor one that a mount hides."""
         if not self.is_present():
             return Unclear(f"{printable(self.path)} is missing or not the same directory")
         sight = self.look(path)
         if isinstance(sight, Gone):
             sight = self._nearest_directory(path, submount)
+        if isinstance(sight, Gone):
+            # What hid it may have been unmounted before the disk was looked at.
+            sight = self.look(path)
         if not self.is_present():
             return Unclear(f"{printable(self.path)} is missing or not the same directory")
         return sight
 
-    def is_hidden(self, path: bytes, submount: bool, directories: DirectoryCache) -> bool:
+    def is_hidden(self, path: bytes, submount: int, directories: DirectoryCache) -> bool:
         """May a file that is not at this path be there all the same? It may if the nearest
-        directory that is there is not on the device that the file was on: its disk is unmounted, or
-        another one is mounted over it."""
+        directory that is there is not on the disk that the file was on: that one is unmounted, or
+        another one is mounted over it or in its place."""
         _, nearest = self._nearest(path, directories)
-        return not isinstance(nearest, _Directory) or nearest.submount != submount
+        return not isinstance(nearest, _Directory) or not _is_disk_of(submount, nearest.submount)
 
     def open(self, path: bytes) -> SteadyFile:
         """Open a file to be sent. Raises ``OSError``."""
@@ -170,7 +176,7 @@ class Folder:
         # Two threads at once may lose one of their counts: that it grows is what matters.
         self.bytes_read += size
 
-    def _nearest_directory(self, path: bytes, submount: bool) -> Sight:
+    def _nearest_directory(self, path: bytes, submount: int) -> Sight:
         directory, sight = self._nearest(path, {})
         if isinstance(sight, Unclear):
             return sight
@@ -178,10 +184,11 @@ class Folder:
         try:
             with self._disk.entries(absolute) as entries:
                 next(iter(entries), None)
-            now_submount = self._is_submount(directory)
+            device = self._disk.lstat(absolute).st_dev if directory else None
+            now_submount = 0 if device is None else self._submount(absolute, device)
         except OSError as error:
             return Unclear(f"{printable(absolute)} can't be listed: {error.strerror}")
-        if now_submount != submount:
+        if not _is_disk_of(submount, now_submount):
             return Unclear(f"a disk was mounted or unmounted at or below {printable(absolute)}")
         return Gone()
 
@@ -214,27 +221,31 @@ class Folder:
         absolute = self.absolute(directory)
         try:
             stat = self._disk.lstat(absolute) if directory else self._disk.stat(absolute)
+            if S_ISDIR(stat.st_mode):
+                return _Directory(self._submount(absolute, stat.st_dev))
         except OSError as error:
             # The folder itself is never gone, it is missing.
             if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return Gone()
             return Unclear(f"{printable(absolute)}: {error.strerror}")
-        if S_ISDIR(stat.st_mode):
-            return _Directory(self._is_other_device(stat.st_dev))
         return Gone()
 
-    def _is_submount(self, directory: bytes) -> bool:
-        if not directory:
-            return False
-        return self._is_other_device(self._disk.lstat(self.absolute(directory)).st_dev)
+    def _submount(self, absolute: bytes, device: int) -> int:
+        if self.identity is None or device == self.identity.device:
+            return 0
+        # Not remembered by device: another disk may have its number by now.
+        return self._disk.file_system(absolute) or UNNUMBERED
 
-    def _is_other_device(self, device: int) -> bool:
-        return self.identity is not None and device != self.identity.device
+
+def _is_disk_of(known: int, now: int) -> bool:
+    """Is the disk that is there now the one that a file was on? One without a number may be any
+    that is not the folder's own."""
+    return known == now or (known == UNNUMBERED and now != 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    submount: bool
+    submount: int
 
 
 #: Which directories were there, within one batch of looks.

@@ -76,7 +76,8 @@ class Settings:
 
 class Mirror:
     """Keeps the collection equal to the folders. One thread calls ``step`` again and again; any
-    may call ``wake``. ``sender`` has what was done, ``comparison`` the collection's listing."""
+    may call ``wake``. ``searched`` is the collection for searches, which can be down while the rest
+    of it is not. ``sender`` has what was done, ``comparison`` the collection's listing."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Mirror:
         state: State,
         guard: DeletionGuard,
         collection: RetryingCollection,
+        searched: RetryingCollection,
         *,
         clock: Clock,
         make_workers: Callable[[int, str], Workers] = Workers,
@@ -123,7 +125,7 @@ class Mirror:
         )
         self._wake = threading.Event()
         self._is_draining = False
-        self._recognizer = Recognizer(self._folders, collection, clock, make_workers, self.wake)
+        self._recognizer = Recognizer(self._folders, searched, clock, make_workers, self.wake)
 
     # For what is around it.
 

@@ -96,10 +96,11 @@ def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
     )
     if inode < _INT64_END and mtime_ns < _INT64_END and ctime_ns < _INT64_END:
         return key
-    return _wrapped(inode), size, _wrapped(mtime_ns), _wrapped(ctime_ns)
+    return int64(inode), size, int64(mtime_ns), int64(ctime_ns)
 
 
-def _wrapped(number: int) -> int:
+def int64(number: int) -> int:
+    """The number, wrapped into 64 bits with a sign where it is larger."""
     return (number + _INT64_END) % (2 * _INT64_END) - _INT64_END
 
 
@@ -141,12 +142,17 @@ class FolderState(StrEnum):
     UNWATCHED = "unwatched"
 
 
+#: The ``submount`` of a file on another disk than its folder's that has no number of its own.
+UNNUMBERED = 1
+
+
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file is there. ``submount``: not on the device that the folder itself is on."""
+    """A regular file is there. ``submount``: 0 on the device that the folder itself is on, else the
+    number of the file system that is mounted there (``UNNUMBERED`` if it has none)."""
 
     fingerprint: Fingerprint
-    submount: bool = False
+    submount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +178,14 @@ class Record:
     yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` while it does not hold
     the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
     planned and has not been confirmed: until it is, nobody knows what the collection holds.
-    ``submount``: the file was on another device than the folder itself.
+    ``submount``: which other file system than the folder's the file was on, as in ``File``.
     ``doomed``: its deletion is held, or was approved and is not done.
     """
 
     image_id: str
     place: Place
     seen: Fingerprint
-    submount: bool = False
+    submount: int = 0
     sha256: bytes | None = None
     dirty: bool = False
     doomed: bool = False

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from snoopsync.assembly import (
@@ -30,6 +31,7 @@ from snoopsync.errors import (
 )
 from snoopsync.questions import Account, Questions, in_words
 from snoopsync.reconciler import Reconciler, Showing
+from snoopsync.repeats import TerseLog
 from snoopsync.signals import Bell, Signals
 from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
@@ -44,6 +46,10 @@ _SHUTDOWN_SECONDS = 4.0
 #: How long the search for duplicates waits after a failure, and at most after many.
 _SEARCH_AGAIN_SECONDS = 15.0
 _SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
+
+#: A search that fails, and works again, is logged so many times, and then counted.
+_MOST_SAID = 5
+_SEARCH_IN_TURNS = "the search for duplicates fails, and works, in turns"
 
 _WATCHER_CHECK_SECONDS = 1.0
 
@@ -253,7 +259,8 @@ class Service:
             self._around.supervisor.ready()
 
     def _give_account(self) -> None:
-        mirror, outage = self._assembly.mirror, self._assembly.collection.outage
+        mirror = self._assembly.mirror
+        outage = self._assembly.collection.outage or self._assembly.searched.outage
         search_error = self._search_error
         if isinstance(search_error, Unauthorized):
             if mirror.trouble is None:
@@ -290,8 +297,13 @@ class Service:
     # The thread that looks for duplicates.
 
     def _search(self) -> None:
+        with closing(TerseLog(log, _MOST_SAID)) as terse:
+            self._search_on(terse)
+
+    def _search_on(self, terse: TerseLog) -> None:
         pause = _SEARCH_AGAIN_SECONDS
         while not self._stop.is_set():
+            terse.tell_counts(time.monotonic())
             self._search_due.wait()
             self._search_due.clear()
             if self._assembly.mirror.trouble is not None:
@@ -305,7 +317,9 @@ class Service:
                 pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    log.warning("the search for duplicates failed, and is tried again: %s", error)
+                    message = "the search for duplicates failed, and is tried again: %s"
+                    now = time.monotonic()
+                    terse.say(now, _SEARCH_IN_TURNS, logging.WARNING, message, error)
                 self._search_error = error
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)

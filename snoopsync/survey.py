@@ -82,8 +82,6 @@ class Survey:
         self._pace = pace
         self._dormant = dormant
         self._terse = TerseLog(log, _MOST_SAID)
-        # Not in the state file: not every file system has the same number after a reboot.
-        self._file_system: int | None = None
         self._now = 0.0
         self._next_guard = 0.0
         self._next_scan = 0.0
@@ -193,7 +191,8 @@ class Survey:
         self._take_identity(identity)
 
     def _arm(self, identity: Identity) -> None:
-        if self._is_known(identity) or self._is_same_inside(identity):
+        is_known = self.row.device is None or self.row.was(identity)
+        if is_known or self._is_same_inside(identity):
             self._take_identity(identity)
         else:
             self._lose(
@@ -201,24 +200,15 @@ class Survey:
                 f" point?); if that is right: snoopsync approve {self.row.name}"
             )
 
-    def _is_known(self, identity: Identity) -> bool:
-        if self.row.device is None:
-            return True
-        is_same = (self.row.device, self.row.inode) == (identity.device, identity.inode)
-        return is_same and self._file_system in (None, identity.file_system)
-
     def _take_identity(self, identity: Identity) -> None:
         if self.is_missing:
             self._warn(_COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
-        self._file_system = identity.file_system
         self.watch.choose()
         self._save(
             replace(
-                self.row,
+                self.row.taken(identity),
                 watch=self.watch.mode,
-                device=identity.device,
-                inode=identity.inode,
                 state=FolderState.SCANNING,
                 reason=None,
             )
@@ -227,7 +217,8 @@ class Survey:
         self.scan()
 
     def _is_same_inside(self, identity: Identity) -> bool:
-        """Another device number, and yet the files that are known?"""
+        """Other numbers, and yet the files that are known? A disk may get another device number at
+        every boot, and not every file system keeps its own."""
         records = self._state.sample(self.row.name, SAME_FOLDER_SAMPLE)
         if not records:
             return True

@@ -25,7 +25,7 @@ class Removal:
     image_id: str
     place: Place | None
     mark: int | None = None
-    submount: bool = False
+    submount: int = 0
     attempts: int = 0
     confirmed: bool = True
     by_request: bool = False

@@ -220,7 +220,7 @@ class Walk:
         """These files are known to have been in this directory, and are not to be seen there."""
         wants = self._folder.selection.chooser(directory)
         prefix = directory + b"/" if directory else b""
-        on_submounts = self._state.on_submounts(self._folder.name, directory)
+        submounts = self._state.submounts(self._folder.name, directory)
         cache: DirectoryCache = {}
         hides = False
         for name in names:
@@ -228,7 +228,7 @@ class Walk:
             if not wants(name):
                 continue
             path = prefix + name
-            if self._folder.is_hidden(path, name in on_submounts, cache):
+            if self._folder.is_hidden(path, submounts.get(name, 0), cache):
                 hides = True
             else:
                 yield Sighting(self._folder.place(path), None)

@@ -240,7 +240,11 @@ def is_lost_by_stock(playground: Playground, story: Story) -> bool:
 def short_queue(events: int) -> Iterator[None]:
     """An inotify that is opened meanwhile queues no more events than these. One at a time may do
     this: whoever comes second would put back what the first one has set."""
-    with _QUEUE_LIMIT.open("r+") as limit:
+    try:
+        limit = _QUEUE_LIMIT.open("r+")
+    except PermissionError:
+        pytest.skip("root of a user namespace may not do this to the system")
+    with limit:
         fcntl.flock(limit, fcntl.LOCK_EX)
         before = limit.read()
         try:

@@ -14,6 +14,10 @@ import pytest
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
 
+#: What to mount for a fresh file system.
+FRESH = ("-t", "tmpfs", "-o", "size=1m", "none")
+
+
 def make_disk(image: Path, size_bytes: int = 8 << 20) -> Path:
     """A file with a file system in it."""
     if shutil.which("mkfs.ext4") is None:
@@ -26,12 +30,12 @@ def make_disk(image: Path, size_bytes: int = 8 << 20) -> Path:
 
 @contextmanager
 def mounted(directory: Path, *arguments: str | Path) -> Iterator[None]:
-    """Mounted there as long as the ``with`` lasts."""
+    """Mounted there as long as the ``with`` lasts, if the test does not unmount it."""
     mount(directory, *arguments)
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", directory], check=True)
+        subprocess.run(["umount", "-l", directory], capture_output=True, check=False)
 
 
 def mount(directory: Path, *arguments: str | Path) -> None:

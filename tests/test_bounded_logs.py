@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from snoopsync.alerter import Alert, announce_to_file
+from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
 from snoopsync.model import Place
 from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Repeats
 from snoopsync.state.pairs import Side
 from tests.faults import answers
+from tests.pictures import encode, photo
+from tests.process import Installation
 from tests.world import Live, World, fake_picture
 
 DAY_SECONDS = 86_400.0
@@ -125,6 +130,27 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
     assert said[-1] == f"the file is empty ({5000 - MOST_SAID} more)"
 
 
+def tiff_of_too_many_samples(seed: int) -> bytes:
+    """A picture of whose samples per pixel Pillow complains to its own log."""
+    data = bytearray(encode(photo(seed, (64, 48)), "TIFF"))
+    entry = data.index(struct.pack("<HHI", 277, 3, 1))
+    struct.pack_into("<HHII", data, entry, 277, 4, 1, 99_999)
+    return bytes(data)
+
+
+def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path: Path) -> None:
+    """It says it again for each, and in a form of its own."""
+    home = Installation(tmp_path)
+    for number in range(30):
+        (home.pictures / f"{number}.tif").write_bytes(tiff_of_too_many_samples(number))
+    home.configure()
+    done = home.run_process("--log-format", "json", "resync")
+    assert done.code == 3
+    said = [json.loads(line)["message"] for line in done.err.splitlines()]
+    assert len(said) == MOST_SAID + 1
+    assert how_many(said[-1]) == 30 - MOST_SAID
+
+
 def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,6 +194,41 @@ def test_a_file_that_has_changed_and_is_refused_again_is_news(
             world.disk.write("a.jpg", fake_picture(number))
             live.settle()
     assert len(lines(caplog)) == 3
+
+
+# Deletions that are held.
+
+
+def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are said again when they are twice as many, so nobody is left with an old number."""
+    world.hold = HoldPolicy(count=3, percent=1)
+    for number in range(60):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    with world.running() as live:
+        for number in range(40):
+            world.disk.remove(f"{number}.jpg")
+            live.settle()
+    said = [int(re.findall(r"(\d+) deletions", line)[0]) for line in lines(caplog)]
+    assert said == [1, 2, 4, 8, 16, 32]
+    assert world.held() == 37
+
+
+def test_deletions_that_are_held_after_others_were_approved_are_news(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.hold = HoldPolicy(count=3, percent=1)
+    for number in range(40):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    with world.running() as live:
+        for begin in (0, 20):
+            for number in range(begin, begin + 10):
+                world.disk.remove(f"{number}.jpg")
+            live.settle()
+            assert live.assembly.state.approve("photos") == 10
+            live.settle()
+    assert len(lines(caplog)) == 2
 
 
 # An outage.

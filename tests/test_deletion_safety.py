@@ -7,7 +7,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from snoopsync.disk import Disk
 from snoopsync.model import Place
 from snoopsync.planner import Verb
 from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
+from tests.mounting import FRESH, make_disk, mounted, needs_root
 from tests.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
@@ -101,11 +102,11 @@ class TroubledDisk(Disk):
             yield entries
 
 
-def check_back_at_work(world: World) -> None:
+def check_back_at_work(world: World, removed: str = "0/0.jpg") -> None:
     """After the trouble everything goes on by itself, and nothing is sent that was there."""
     world.remote.forget_requests()
     world.disk.write("new.jpg", fake_picture(99))
-    world.disk.remove("0/0.jpg")
+    world.disk.remove(removed)
     world.resync()
     world.check_mirrored()
     assert len(world.remote.uploads()) == 1
@@ -260,29 +261,13 @@ def test_right_before_the_request_there_is_one_more_look(filled: World, what: st
 # Mounts.
 
 
-needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-
-
-@contextmanager
-def mounted(path: Path) -> Iterator[None]:
-    """A fresh file system on this directory."""
-    path.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(path)], capture_output=True, check=False)
-
-
 def unmount(path: Path) -> None:
     subprocess.run(["umount", str(path)], check=True)
 
 
-@needs_mounts
+@needs_root
 def test_the_empty_mount_point_of_a_folder_deletes_nothing(world: World, stage: Stage) -> None:
-    with mounted(world.disk.root):
+    with mounted(world.disk.root, *FRESH):
         for number in range(3):
             world.disk.write(f"{number}.jpg", fake_picture(number))
         world.resync()
@@ -294,21 +279,22 @@ def test_the_empty_mount_point_of_a_folder_deletes_nothing(world: World, stage: 
             assert world.folder_state() == "missing"
 
 
-@needs_mounts
+@needs_root
 def test_an_empty_disk_mounted_over_a_folder_deletes_nothing(filled: World, stage: Stage) -> None:
-    with stage(filled) as see, mounted(filled.disk.root):
+    with stage(filled) as see, mounted(filled.disk.root, *FRESH):
         see()
         assert filled.remote.changes() == []
         assert filled.folder_state() == "missing"
     check_back_at_work(filled)
 
 
-@needs_mounts
+@needs_root
 def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
     filled: World, stage: Stage
 ) -> None:
     mount_point = filled.disk.root / "disk"
-    with mounted(mount_point):
+    mount_point.mkdir()
+    with mounted(mount_point, *FRESH):
         for number in range(3):
             filled.disk.write(f"disk/deep/{number}.jpg", fake_picture(100 + number))
         filled.resync()
@@ -318,7 +304,7 @@ def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
             see()
             assert filled.remote.changes() == []
             assert filled.folder_state() == "unwatched", "what is not there is not in order"
-    with mounted(mount_point):
+    with mounted(mount_point, *FRESH):
         for number in range(3):
             filled.disk.write(f"disk/deep/{number}.jpg", fake_picture(100 + number))
         filled.resync()
@@ -326,24 +312,79 @@ def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
         assert filled.remote.changes() == []
 
 
-@needs_mounts
+@needs_root
+def test_another_disk_in_the_place_of_one_below_a_folder_deletes_nothing(
+    filled: World, stage: Stage, tmp_path: Path
+) -> None:
+    first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
+    mount_point = filled.disk.root / "disk"
+    mount_point.mkdir()
+    with ExitStack() as stack:
+        stack.enter_context(mounted(mount_point, "-o", "loop", first))
+        for number in range(3):
+            filled.disk.write(f"disk/deep/{number}.jpg", fake_picture(100 + number))
+        filled.resync()
+        filled.remote.forget_requests()
+        with stage(filled) as see:
+            stack.close()
+            with mounted(mount_point, "-o", "loop", second):
+                see()
+                assert filled.remote.changes() == []
+                assert filled.folder_state() == "unwatched", "what is not there is not in order"
+    with mounted(mount_point, "-o", "loop", first):
+        filled.resync()
+        filled.check_mirrored()
+        assert filled.remote.changes() == []
+        filled.disk.remove("disk/deep/0.jpg")
+        filled.resync()
+        assert len(filled.remote.deletes()) == 1
+
+
+@needs_root
+def test_another_disk_that_has_the_numbers_of_the_folders_own_deletes_nothing(
+    world: World, stage: Stage, tmp_path: Path
+) -> None:
+    """The kernel gives a device's number away again, and every root directory has one inode."""
+    first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
+    root = world.disk.root
+    with ExitStack() as stack:
+        stack.enter_context(mounted(root, "-o", "loop", first))
+        for number in range(3):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+        world.resync()
+        world.remote.forget_requests()
+        before = root.stat()
+        with stage(world) as see:
+            stack.close()
+            with mounted(root, "-o", "loop", second):
+                now = root.stat()
+                if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+                    pytest.skip("the system gave the other disk a number of its own")
+                see()
+                assert world.remote.changes() == []
+                assert world.folder_state() == "missing"
+    with mounted(root, "-o", "loop", first):
+        check_back_at_work(world, removed="0.jpg")
+
+
+@needs_root
 def test_a_disk_mounted_over_a_directory_with_images_deletes_nothing(
     filled: World, stage: Stage
 ) -> None:
-    with stage(filled) as see, mounted(filled.disk.root / "1"):
+    with stage(filled) as see, mounted(filled.disk.root / "1", *FRESH):
         see()
         assert filled.remote.changes() == []
         assert filled.folder_state() == "unwatched", "what is not there is not in order"
     check_back_at_work(filled)
 
 
-@needs_mounts
+@needs_root
 def test_a_copy_does_not_take_the_image_of_a_picture_that_a_mount_hides(world: World) -> None:
     """Or that image would go with the copy."""
     world.disk.write("album/a.jpg", fake_picture(1))
     world.resync()
     image_id = world.id_of("album/a.jpg")
-    with mounted(world.disk.root / "album"):
+    with mounted(world.disk.root / "album", *FRESH):
         world.disk.write("copy.jpg", fake_picture(1))
         world.resync()
         assert world.id_of("album/a.jpg") == image_id != world.id_of("copy.jpg")

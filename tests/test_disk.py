@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from snoopsync.disk import Disk
+from tests.mounting import make_disk, mounted, needs_root
 
 ODD_NAMES = [
     b"\xff\xfe.jpg",
@@ -118,3 +121,47 @@ def test_a_directory_in_a_files_place_leaves_no_descriptor_open(tmp_path: Path) 
     with pytest.raises(IsADirectoryError):
         Disk().open(os.fsencode(tmp_path))
     assert open_descriptors() == before
+
+
+# Which disk it is.
+
+
+@needs_root
+def test_a_disk_has_a_number_that_no_other_has_and_keeps_it(tmp_path: Path) -> None:
+    first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
+    place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    with mounted(place, "-o", "loop", first):
+        number = Disk().file_system(bytes(place))
+    with mounted(place, "-o", "loop", second), mounted(elsewhere, "-o", "loop", first):
+        assert Disk().file_system(bytes(elsewhere)) == number
+        assert Disk().file_system(bytes(place)) not in (0, number)
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+
+
+@linux_only
+def test_the_number_of_its_device_is_none_of_the_file_systems_own() -> None:
+    assert Disk().file_system(b"/proc") == 0
+
+
+@linux_only
+def test_where_statfs_tells_nothing_the_uuid_is_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same number, where both tell it: a newer kernel does not make it another disk."""
+    number = Disk().file_system(b"/dev/shm")
+    silent = SimpleNamespace(f_fsid=0)
+    monkeypatch.setattr(os, "statvfs", lambda _path: silent)
+    told = Disk().file_system(b"/dev/shm")
+    if told == 0:
+        pytest.skip("this kernel does not tell the UUID of a file system, or this has none")
+    assert told == number
+
+
+def test_a_path_that_is_too_long_has_no_number_and_one_that_is_not_there_is_an_error(
+    deep: bytes, root: bytes
+) -> None:
+    assert Disk().file_system(deep) == 0
+    with pytest.raises(FileNotFoundError):
+        Disk().file_system(root + b"/nothing")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,9 @@ import pytest
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
-from snoopsync.model import File, Fingerprint, Gone, Unclear
+from snoopsync.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
 from snoopsync.selection import Selection
+from tests.mounting import FRESH, mounted, needs_root
 
 ERRORS = [errno.EACCES, errno.EIO, errno.ESTALE]
 
@@ -46,6 +46,10 @@ class FailingDisk(Disk):
     def stat(self, path: bytes) -> os.stat_result:
         self._call(path)
         return super().stat(path)
+
+    def file_system(self, path: bytes) -> int:
+        self._call(path)
+        return super().file_system(path)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
@@ -98,7 +102,7 @@ def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> N
     with folder.open(b"2024/" + name) as file:
         assert file.read() == b"odd"
     Path(os.fsdecode(path)).unlink()
-    assert folder.prove_gone(b"2024/" + name, submount=False) == Gone()
+    assert folder.prove_gone(b"2024/" + name, submount=0) == Gone()
 
 
 def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
@@ -121,10 +125,10 @@ def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
     assert folder.list_directory(path).files == {b"a.jpg": tuple(fingerprint.fingerprint)}
     with folder.open(path + b"/a.jpg") as file:
         assert file.read() == b""
-    assert folder.prove_gone(path + b"/a.jpg", submount=False) == fingerprint
+    assert folder.prove_gone(path + b"/a.jpg", submount=0) == fingerprint
     os.unlink(b"a.jpg", dir_fd=descriptor)
     os.close(descriptor)
-    assert folder.prove_gone(path + b"/a.jpg", submount=False) == Gone()
+    assert folder.prove_gone(path + b"/a.jpg", submount=0) == Gone()
     shutil.rmtree(root)
 
 
@@ -218,12 +222,12 @@ def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there
 ) -> None:
     folder = armed(root)
     change(root)
-    assert folder.prove_gone(FILE, submount=False) == Gone()
+    assert folder.prove_gone(FILE, submount=0) == Gone()
 
 
 def test_a_file_that_is_there_is_not_gone(root: Path) -> None:
     folder = armed(root)
-    assert folder.prove_gone(FILE, submount=False) == folder.look(FILE)
+    assert folder.prove_gone(FILE, submount=0) == folder.look(FILE)
     assert isinstance(folder.look(FILE), File)
 
 
@@ -258,13 +262,13 @@ def test_nothing_is_gone_from_a_folder_that_is_not_the_one_it_was(
 ) -> None:
     folder = armed(root)
     change(root)
-    assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+    assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
 
 
 def test_nothing_is_gone_from_a_folder_that_was_never_known(root: Path) -> None:
     folder = Folder("photos", os.fsencode(root), Selection(None, ()))
     unlink(root)
-    assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+    assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
 
 
 def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(root: Path) -> None:
@@ -275,7 +279,7 @@ def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(roo
     other = root.with_name("other")
     other.mkdir()
     disk.arm(0)
-    folder.prove_gone(FILE, submount=False)
+    folder.prove_gone(FILE, submount=0)
     for nth in range(1, disk.calls + 1):
 
         def swap(call: int, at: int = nth) -> None:
@@ -285,7 +289,7 @@ def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(roo
 
         disk.before_call = swap
         disk.arm(0)
-        sight = folder.prove_gone(FILE, submount=False)
+        sight = folder.prove_gone(FILE, submount=0)
         disk.before_call = lambda call: None
         assert not isinstance(sight, Gone), f"swapped before call {nth}"
         root.rename(other)
@@ -301,12 +305,12 @@ def test_an_error_at_any_call_of_the_proof_proves_nothing(
     folder = armed(root, disk)
     change(root)
     disk.arm(0)
-    assert folder.prove_gone(FILE, submount=False) == Gone()
+    assert folder.prove_gone(FILE, submount=0) == Gone()
     calls = disk.calls
     assert calls >= 8
     for nth in range(1, calls + 1):
         disk.arm(nth)
-        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear), f"call {nth}"
+        assert isinstance(folder.prove_gone(FILE, submount=0), Unclear), f"call {nth}"
 
 
 class SecretiveDisk(Disk):
@@ -336,7 +340,7 @@ def test_nothing_is_gone_from_a_directory_that_cannot_be_listed(root: Path, open
     folder = armed(root, SecretiveDisk(b"/june", opens=opens))
     unlink(root)
     assert folder.look(FILE) == Gone()
-    sight = folder.prove_gone(FILE, submount=False)
+    sight = folder.prove_gone(FILE, submount=0)
     assert isinstance(sight, Unclear)
     assert "can't be listed" in sight.reason
 
@@ -362,46 +366,110 @@ def test_a_directory_that_cannot_be_listed_is_an_error_and_not_empty(root: Path)
         folder.list_directory(b"2024/june")
 
 
-@contextmanager
-def mounted(path: Path) -> Iterator[None]:
-    """An empty file system of its own is mounted here."""
-    command = ["mount", "-t", "tmpfs", "tmpfs", str(path)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting takes root, and a machine that lets it")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
-
-
+@needs_root
 def test_a_file_that_a_mount_hides_is_not_gone(root: Path) -> None:
     folder = armed(root)
-    with mounted(root / "2024"):
+    with mounted(root / "2024", *FRESH):
         assert folder.look(FILE) == Gone()
-        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
-    assert isinstance(folder.prove_gone(FILE, submount=False), File)
+        assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
+    assert isinstance(folder.prove_gone(FILE, submount=0), File)
 
 
+@needs_root
 def test_a_file_of_a_disk_that_was_unmounted_is_not_gone(root: Path) -> None:
     folder = armed(root)
     (root / "disk").mkdir()
-    with mounted(root / "disk"):
+    with mounted(root / "disk", *FRESH):
         (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
         sight = folder.look(b"disk/a.jpg")
         assert isinstance(sight, File)
         assert sight.submount
         (root / "disk" / "a.jpg").unlink()
-        assert folder.prove_gone(b"disk/a.jpg", submount=True) == Gone()
+        assert folder.prove_gone(b"disk/a.jpg", sight.submount) == Gone()
         (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
     assert folder.look(b"disk/a.jpg") == Gone()
-    assert isinstance(folder.prove_gone(b"disk/a.jpg", submount=True), Unclear)
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", sight.submount), Unclear)
     (root / "disk").rmdir()
-    assert isinstance(folder.prove_gone(b"disk/a.jpg", submount=True), Unclear)
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", sight.submount), Unclear)
 
 
+class TwoDisks(FailingDisk):
+    """Everything below ``mount_point`` is on a disk of its own, the one with this number."""
+
+    def __init__(self, mount_point: bytes) -> None:
+        super().__init__()
+        self.mount_point = mount_point
+        self.number = 0
+
+    def lstat(self, path: bytes) -> os.stat_result:
+        stat = super().lstat(path)
+        if not path.startswith(self.mount_point):
+            return stat
+        times = {"st_mtime_ns": stat.st_mtime_ns, "st_ctime_ns": stat.st_ctime_ns}
+        return os.stat_result((*stat[:2], stat.st_dev + 1, *stat[3:10]), times)
+
+    def file_system(self, path: bytes) -> int:
+        number = super().file_system(path)
+        return self.number if path.startswith(self.mount_point) else number
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "is_gone"),
+    [
+        (77, 77, True),
+        (77, 78, False),
+        (77, 0, False),
+        (UNNUMBERED, 0, True),
+        (UNNUMBERED, 77, True),
+        (0, 77, False),
+        (0, 0, False),
+    ],
+)
+def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
+    root: Path, known: int, now: int, is_gone: bool
+) -> None:
+    """One that has no number can't be told from another: it may be any but the folder's own."""
+    disk = TwoDisks(bytes(root / "2024"))
+    folder = armed(root, disk)
+    disk.number = known
+    sight = folder.look(FILE)
+    assert isinstance(sight, File)
+    assert sight.submount == (known or UNNUMBERED)
+    unlink(root)
+    disk.number = now
+    assert folder.look(FILE) == Gone()
+    assert folder.is_hidden(FILE, known, {}) is not is_gone
+    assert isinstance(folder.prove_gone(FILE, known), Gone if is_gone else Unclear)
+
+
+def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for(
+    root: Path,
+) -> None:
+    """At whichever call it happens."""
+    disk = TwoDisks(bytes(root / "2024"))
+    folder = armed(root, disk)
+    picture = root / os.fsdecode(FILE)
+
+    def unmount(call: int) -> None:
+        if call == nth:
+            disk.number = 77
+            picture.write_bytes(b"it was there all the time")
+
+    disk.before_call = unmount
+    for nth in range(1, 100):
+        disk.number = 78
+        picture.unlink()
+        disk.arm(0)
+        assert not isinstance(folder.prove_gone(FILE, 77), Gone), f"unmounted before call {nth}"
+        if not picture.exists():
+            break
+    assert nth > 10
+
+
+@needs_root
 def test_a_folder_that_is_mounted_over_is_another_one(root: Path) -> None:
     folder = armed(root)
-    with mounted(root):
+    with mounted(root, *FRESH):
         assert not folder.is_present()
-        assert isinstance(folder.prove_gone(FILE, submount=False), Unclear)
+        assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
     assert folder.is_present()

@@ -183,7 +183,7 @@ def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
     """Here the file was on a disk below the folder, that is not mounted now."""
     scene.disk.write("disk/a.jpg", A)
     seen = Fingerprint.of((scene.disk.root / "disk/a.jpg").lstat())
-    scene.state.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=True))], 0.0)
+    scene.state.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=77))], 0.0)
     scene.disk.remove("disk/a.jpg")
     assert isinstance(scene.sight("disk/a.jpg"), Gone)
     assert isinstance(scene.gather("disk/a.jpg").sights[at("disk/a.jpg")], Unclear)

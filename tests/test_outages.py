@@ -25,7 +25,7 @@ from snoopsync.state.pairs import Pairs
 from snoopsync.status import read_status
 from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
-from tests.faults import Fault, Lost, Reply, answers, reset_before
+from tests.faults import Fault, Hang, Lost, Reply, answers, reset_before
 from tests.process import until
 from tests.serving import serving
 from tests.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
@@ -185,6 +185,63 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
     world.check_mirrored()
 
 
+# Searches that fail.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [answers(503, Retry_After="600"), answers(429, Retry_After="600"), reset_before(), None],
+    ids=["later", "too many", "reset", "hangs"],
+)
+def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
+    world: World, caplog: pytest.LogCaptureFixture, fault: Fault | None
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+    hang = Hang()
+    begun = threading.Event()
+
+    def fails(seen: Seen) -> Fault | None:
+        if "/search/" not in seen.path:
+            return None
+        begun.set()
+        return fault or hang
+
+    world.remote.server.fault_for = fails
+    with as_service(world) as live, searching(live):
+        world.disk.write("0.jpg", fake_picture(0))
+        live.settle()
+        assert begun.wait(DEADLINE_SECONDS)
+        if fault is not None:
+            until(lambda: live.assembly.searched.outage is not None)
+        for number in range(1, 10):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+            live.settle()
+        world.check_mirrored()
+        assert not any("the collection is down" in message for message in caplog.messages)
+        world.remote.server.fault_for = lambda seen: None
+        hang.release()
+        until(lambda: not searches_due(world))
+
+
+def test_a_search_waits_while_the_collection_is_down_and_asks_nothing(world: World) -> None:
+    down = Down()
+    world.remote.server.fault_for = down.fault_for
+    with as_service(world) as live:
+        world.disk.write("a.jpg", fake_picture(1))
+        live.settle()
+        down.reply = OUTAGES["503"]
+        world.disk.write("b.jpg", fake_picture(2))
+        live.scan()
+        live.until(lambda: live.assembly.collection.outage is not None)
+        world.remote.forget_requests()
+        with searching(live):
+            step_for(live, 60.0)
+            assert not [seen for seen in world.remote.server.requests if "/search/" in seen.path]
+            down.reply = None
+            live.rest()
+            until(lambda: not searches_due(world))
+
+
 # Retry-After.
 
 
@@ -288,6 +345,31 @@ def searches_due(world: World) -> int:
     """How many images are still to be searched for."""
     with closing(Database(world.state_path, readonly=True)) as database:
         return len(Pairs(database).due(1))
+
+
+def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def in_turns(seen: Seen) -> Fault | None:
+        nonlocal asked
+        asked += "/search/" in seen.path
+        return answers(400) if "/search/" in seen.path and asked % 2 else None
+
+    watcher = ToldWatcher()
+    with serving(world, monkeypatch, watcher):
+        until(lambda: the_service_says(world, Exit.OK))
+        world.remote.server.fault_for = in_turns
+        for number in range(20):
+            world.disk.write(f"{number}.jpg", fake_picture(number))
+            watcher.told["photos"].tell(f"{number}.jpg")
+            wanted = 2 * (number + 1)
+            until(lambda: asked == wanted and not searches_due(world))  # noqa: B023 - at once
+    said = [message for message in caplog.messages if "search for duplicates" in message]
+    assert [message for message in said if "failed" in message] == said[:-1]
+    assert len(said) - 1 + int(said[-1].rpartition("(")[2].split()[0]) == 20
+    assert len(said) < 10
 
 
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:

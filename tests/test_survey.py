@@ -384,6 +384,37 @@ def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> N
     assert scene.survey.row.device == row.device
 
 
+def test_another_disk_with_the_same_numbers_is_not_the_folder(scene: Scene) -> None:
+    """It was swapped while snoopsync was stopped, and the system gave it the other's number."""
+    scene.disk.write("a.jpg", b"a")
+    scene.know("a.jpg")
+    scene.look()
+    scene.disk.remove("a.jpg")
+    row = scene.survey.row
+    scene.state.folders.save(replace(row, file_system=row.file_system + 1))
+    scene.begin()
+    assert scene.look() == {}
+    assert scene.survey.is_missing
+
+    scene.survey.accept()
+    scene.begin()
+    assert scene.look() == {"a.jpg": False}
+
+
+def test_a_folder_whose_disk_was_not_written_down_is_known_by_its_other_numbers(
+    scene: Scene,
+) -> None:
+    scene.disk.write("a.jpg", b"a")
+    scene.know("a.jpg")
+    scene.look()
+    scene.disk.remove("a.jpg")
+    row = scene.survey.row
+    scene.state.folders.save(replace(row, file_system=0))
+    scene.begin()
+    assert scene.look() == {"a.jpg": False}
+    assert scene.survey.row.file_system == row.file_system
+
+
 def test_a_folder_that_nothing_is_known_of_may_be_any_directory(scene: Scene) -> None:
     scene.look()
     scene.disk.root.rename(scene.disk.root.with_name("away"))

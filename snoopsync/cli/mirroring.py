@@ -336,8 +336,7 @@ def _take(state: State, folder: FolderConfig) -> bool:
     except FolderMissing as error:
         raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
     for row in state.folders.rows():
-        is_it = (row.device, row.inode) == (identity.device, identity.inode)
-        if row.name == folder.name and not is_it:
-            state.folders.save(replace(row, device=identity.device, inode=identity.inode))
+        if row.name == folder.name and not row.was(identity):
+            state.folders.save(row.taken(identity))
             return row.state is FolderState.MISSING
     return False

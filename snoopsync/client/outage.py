@@ -27,7 +27,6 @@ _STOP_LATENCY_SECONDS = 0.1
 
 #: A service that comes and goes is logged so many times, and then counted.
 _MOST_OUTAGES_SAID = 5
-_TOPIC = "the collection was down, and came back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,12 @@ class _Trouble:
 
 
 class Gate:
-    """Open while the service answers. Shared by all threads that call it."""
+    """Open while the service answers. Shared by all threads that call it.
+
+    ``service`` is its name for people. One gate may stand ``behind`` another: while that one is
+    closed nobody passes this one, and the probes are left to it; the other way round it does not
+    matter. So what fails behind this one alone holds up nobody at the other.
+    """
 
     def __init__(
         self,
@@ -115,11 +119,15 @@ class Gate:
         stop: threading.Event,
         clock: Clock,
         random: Callable[[], float],
+        service: str = "the collection",
+        behind: Gate | None = None,
     ) -> None:
         self._policy = policy
         self._stop = stop
         self._clock = clock
         self._random = random
+        self._service = service
+        self._behind = behind
         self._changed = threading.Condition()
         self._trouble: _Trouble | None = None
         self._outages = 0
@@ -143,10 +151,24 @@ class Gate:
         """
         turn = object()
         try:
-            yield self._wait_for(turn)
+            given = self._wait_for(turn)
+            if self._behind is not None:
+                self._behind.wait_until_open()
+            yield given
         finally:
             with self._changed:
                 self._leave(turn)
+
+    def wait_until_open(self) -> None:
+        """Wait for the end of the outage, if there is one, and leave the probes to others. Raises
+        ``Stopped``, and ``OutOfPatience``."""
+        with self._changed:
+            while (trouble := self._trouble) is not None:
+                self._check_stop()
+                left = trouble.deadline - self._clock.monotonic()
+                if left <= 0:
+                    raise OutOfPatience(trouble.error)
+                self._clock.wait(self._changed, min(left, self._policy.cap_seconds))
 
     def pause(self, seconds: float) -> None:
         """Wait, whatever the gate does. Raises ``Stopped``."""
@@ -166,7 +188,7 @@ class Gate:
             if self._trouble is not None:
                 lasted = self._clock.now() - self._trouble.since
                 if self._trouble.was_said:
-                    logger.info("the collection answers again after %.0f s", lasted)
+                    logger.info("%s answers again after %.0f s", self._service, lasted)
                 self._trouble = None
                 self._outages += 1
                 self._changed.notify_all()
@@ -186,8 +208,9 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                message = "the collection is down, calls wait: %s"
-                said = self._terse.say(now, _TOPIC, logging.WARNING, message, error)
+                topic = f"{self._service} was down, and came back"
+                message = "%s is down, calls wait: %s"
+                said = self._terse.say(now, topic, logging.WARNING, message, self._service, error)
                 trouble = _Trouble(self._clock.now(), deadline, 0, error, now, said)
                 self._trouble = trouble
             elif not sent.probe:

@@ -53,8 +53,10 @@ _CREATED = 201
 class RetryingCollection:
     """An ``ImageCollection`` around another one. Its threads share one gate (see ``outage``).
 
-    When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``measures``
-    counts the requests. ``clock``, ``random`` (0 to 1) and ``new_id`` are for tests.
+    When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``clock``,
+    ``random`` (0 to 1) and ``new_id`` are for tests. ``service`` is what is down, in the log, when
+    these calls fail; while those of the coat that it is ``behind`` do, they wait. ``measures``
+    counts the requests.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class RetryingCollection:
         clock: Clock | None = None,
         random: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        service: str = "the collection",
+        behind: RetryingCollection | None = None,
         measures: Measures | None = None,
     ) -> None:
         self._inner = inner
@@ -74,7 +78,14 @@ class RetryingCollection:
         self._random = random
         self._new_id = new_id
         self._measures = measures or Measures()
-        self._gate = Gate(self._policy, stop or threading.Event(), self._clock, random)
+        self._gate: Gate = Gate(
+            self._policy,
+            stop or threading.Event(),
+            self._clock,
+            random,
+            service,
+            behind._gate if behind is not None else None,
+        )
 
     def __enter__(self) -> Self:
         return self

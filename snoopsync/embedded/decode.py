@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import warnings
@@ -34,6 +35,9 @@ MAX_PIXELS = 178_000_000
 _WORKING_SIDE = 256
 
 _DIGEST_BYTES = 16
+
+# What it says of odd files to its own log would go to standard error, once for each of them.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 #: Pictures that are decoded at the same time: each may take up to a gigabyte.
 _slots = threading.BoundedSemaphore(2)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from snoopsync.folder import Identity
 from snoopsync.model import FolderState
 from snoopsync.state.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class FolderRow:
-    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan."""
+    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan.
+    ``device`` to ``file_system`` are its identity when it was last there."""
 
     name: str
     path: bytes
@@ -22,11 +24,26 @@ class FolderRow:
     watch: str = ""
     reason: str | None = None
     last_scan: float | None = None
+    file_system: int = 0
 
     @property
     def path_text(self) -> str:
         """The path as Python has it in a ``str``."""
         return os.fsdecode(self.path)
+
+    def was(self, identity: Identity) -> bool:
+        """Is this directory the folder? By its numbers alone, as far as they are known."""
+        is_same = (self.device, self.inode) == (identity.device, identity.inode)
+        return is_same and self.file_system in (0, identity.file_system)
+
+    def taken(self, identity: Identity) -> FolderRow:
+        """The row when this directory is the folder from now on."""
+        return replace(
+            self,
+            device=identity.device,
+            inode=identity.inode,
+            file_system=identity.file_system,
+        )
 
 
 class Folders:
@@ -38,8 +55,8 @@ class Folders:
     def rows(self) -> list[FolderRow]:
         """Every folder that was ever configured, by name."""
         rows = self._database.query(
-            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan"
-            " FROM folder ORDER BY name"
+            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan,"
+            " file_system FROM folder ORDER BY name"
         )
         return [
             FolderRow(name, path, device, inode, bool(configured), _folder_state(state), *rest)
@@ -49,7 +66,7 @@ class Folders:
     def save(self, row: FolderRow) -> None:
         """Write a folder's row."""
         self._database.change(
-            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.name,
                 row.path,
@@ -60,6 +77,7 @@ class Folders:
                 row.watch,
                 row.reason,
                 row.last_scan,
+                row.file_system,
             ),
         )
 

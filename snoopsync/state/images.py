@@ -115,14 +115,14 @@ class State:
         )
         return {row[0]: row[1:] for row in rows}
 
-    def on_submounts(self, folder: str, directory: bytes) -> set[bytes]:
-        """The names of the files directly in this directory that were on another device than the
-        folder."""
+    def submounts(self, folder: str, directory: bytes) -> dict[bytes, int]:
+        """The names of the files directly in this directory that were on another disk than the
+        folder, with the number of that."""
         rows = self._database.query(
-            "SELECT name FROM image WHERE folder = ? AND directory = ? AND submount",
+            "SELECT name, submount FROM image WHERE folder = ? AND directory = ? AND submount",
             (folder, directory),
         )
-        return {name for (name,) in rows}
+        return dict(rows)
 
     def listings(self, folder: str) -> Listings:
         """The directories of the folder whose listing is what is known."""
@@ -268,7 +268,7 @@ class State:
             ),
         )
 
-    def _see(self, image_id: str, seen: Fingerprint, submount: bool) -> None:
+    def _see(self, image_id: str, seen: Fingerprint, submount: int) -> None:
         self._database.change(
             "UPDATE image SET inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, submount = ?,"
             " held = 0, approved = 0 WHERE image_id = ?",
@@ -517,7 +517,7 @@ def _record(row: Sequence[Any]) -> Record:
         image_id,
         _place(folder, directory, name),
         Fingerprint(inode, size, mtime_ns, ctime_ns),
-        bool(submount),
+        submount,
         sha256,
         bool(dirty),
         bool(doomed),

@@ -96,4 +96,7 @@ STEPS: tuple[str, ...] = (
 
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
+    # Which disk a folder is on, since a disk's device number, and the inode of its root directory,
+    # may be those of another one. 0: not known, as in ``image.submount``.
+    "ALTER TABLE folder ADD COLUMN file_system INTEGER NOT NULL DEFAULT 0;",
 )

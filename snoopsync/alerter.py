@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from snoopsync.alerts import judge
 from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
+from snoopsync.events import Event, Field, event_record, happened
+from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter
 from snoopsync.measures import Measures
-from snoopsync.model import Place
+from snoopsync.model import place_keys
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
@@ -47,15 +48,14 @@ class Alert:
         image, match = _describe(self.image), _describe(self.match)
         return f"duplicate: {image} is {kind} {match}, rank {self.rank}"
 
-    def fields(self) -> dict[str, Any]:
-        """The alert's stable keys, for logs that are read by programs."""
+    def keys(self) -> dict[str, Field]:
+        """The keys of its event."""
+        match = place_keys(self.match.place)
         return {
-            "event": "duplicate",
-            "folder": _folder(self.image.place),
-            "path": _path(self.image.place),
+            **place_keys(self.image.place),
             "image_id": self.image.image_id,
-            "match_folder": _folder(self.match.place),
-            "match_path": _path(self.match.place),
+            "match_folder": match["folder"],
+            "match_path": match["path"],
             "match_id": self.match.image_id,
             "rank": self.rank,
         }
@@ -142,7 +142,7 @@ class Alerter:
 
 def announce_to_log(alert: Alert) -> None:
     """One warning a pair."""
-    log.warning("%s", alert, extra={"fields": alert.fields()})
+    happened(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
@@ -154,16 +154,21 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
     def announce(alert: Alert) -> None:
         nonlocal is_failing
         announce_to_log(alert)
-        extra = {"fields": alert.fields()}
-        record = log.makeRecord(log.name, logging.WARNING, "", 0, "", (), None, extra=extra)
+        record = event_record(log, logging.WARNING, Event.DUPLICATE, "", **alert.keys())
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(formatter.format(record) + "\n")
+            append_line(path, formatter.format(record))
             is_failing = False
         except OSError as error:
             if not is_failing:
-                log.error("%s can't be written, alerts are only here: %s", path, error.strerror)
+                happened(
+                    log,
+                    logging.ERROR,
+                    Event.LOG_UNWRITABLE,
+                    "%s can't be written, alerts are only here: %s",
+                    *(path, error.strerror),
+                    path=str(path),
+                    error=error.strerror,
+                )
             is_failing = True
 
     return announce
@@ -171,11 +176,3 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
 
 def _describe(side: Side) -> str:
     return f"{side.place or 'an image of no folder here'} ({side.image_id})"
-
-
-def _folder(place: Place | None) -> str | None:
-    return None if place is None else place.folder
-
-
-def _path(place: Place | None) -> str | None:
-    return None if place is None else place.text

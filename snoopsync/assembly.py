@@ -23,6 +23,7 @@ from snoopsync.deletions import DeletionGuard
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
+from snoopsync.events import Event, happened
 from snoopsync.folder import Folder, Identity
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
@@ -31,6 +32,7 @@ from snoopsync.selection import Selection
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
+from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
 from snoopsync.survey import Pace, Survey
 from snoopsync.watching.lookout import Lookout
@@ -78,7 +80,7 @@ class Edges:
 
 def embedded_path(state: Path) -> Path:
     """Where the embedded collection of this state file is."""
-    return state.parent / "collection" / "collection.sqlite3"
+    return state.parent / COLLECTION_DIRECTORY / "collection.sqlite3"
 
 
 @contextmanager
@@ -111,10 +113,14 @@ def _client(
     from snoopsync.client.collection import Collection, insecure
 
     if insecure(settings.endpoint):
-        log.warning(
+        happened(
+            log,
+            logging.WARNING,
+            Event.NOT_ENCRYPTED,
             "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
             " on the way can read and change them. Use https://",
             settings.endpoint,
+            endpoint=settings.endpoint,
         )
     return Collection(
         public_key=settings.public_key or "",
@@ -139,7 +145,15 @@ def set_aside(path: Path, error: StateDamaged) -> None:
     """Move a damaged state file out of the way, and say so. Raises ``StateError``."""
     # To the microsecond, so that no second one takes the first one's place.
     aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
-    log.warning("%s; it is now %s, and is rebuilt from disk and collection", error, aside)
+    happened(
+        log,
+        logging.WARNING,
+        Event.STATE_DAMAGED,
+        "%s; it is now %s, and is rebuilt from disk and collection",
+        *(error, aside),
+        path=str(path),
+        moved_to=str(aside),
+    )
 
 
 @contextmanager
@@ -231,12 +245,15 @@ def surveys_of(
     owner = config.collection.owner
     others = state.forget_others(owner)
     if others:
-        log.warning(
+        happened(
+            log,
+            logging.WARNING,
+            Event.OWNER_CHANGED,
             "%d images have another owner than %s: they stay in the collection, and their files are"
             " added as images of %s",
-            others,
-            owner,
-            owner,
+            *(others, owner, owner),
+            count=others,
+            owner=owner,
         )
     rows = {row.name: row for row in state.folders.rows()}
     for folder in config.folders:
@@ -296,7 +313,15 @@ def register_folders(config: Config, state: State) -> None:
             if row is None:
                 before = _known_before(folder, dropped)
                 if before is not None:
-                    log.info("folder %s is now called %s", before.name, folder.name)
+                    happened(
+                        log,
+                        logging.INFO,
+                        Event.FOLDER_RENAMED,
+                        "folder %s is now called %s",
+                        *(before.name, folder.name),
+                        folder=folder.name,
+                        source_folder=before.name,
+                    )
                     state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]
@@ -314,9 +339,24 @@ def register_folders(config: Config, state: State) -> None:
             state.folders.drop(name)
 
 
+def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
+    """The folders of an earlier run that had no configuration."""
+    return tuple(
+        FolderConfig(row.name, Path(row.path_text))
+        for row in state.folders.rows()
+        if row.configured
+    )
+
+
+def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
+    """The folder on the disk that the configuration means."""
+    selection = Selection(config.include, config.exclude)
+    return Folder(config.name, os.fsencode(config.path), selection, disk)
+
+
 def identity_of(folder: FolderConfig) -> Identity:
     """Which directory is there now? Raises ``FolderMissing``."""
-    return Folder(folder.name, os.fsencode(folder.path), Selection(None, ())).identify()
+    return folder_of(folder).identify()
 
 
 def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
@@ -338,9 +378,8 @@ def _survey(
     *,
     dormant: bool,
 ) -> Survey:
-    path = os.fsencode(config.path)
-    folder = Folder(config.name, path, Selection(config.include, config.exclude), disk)
-    watch = Lookout(config.name, path, config.watch, watcher)
+    folder = folder_of(config, disk)
+    watch = Lookout(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)

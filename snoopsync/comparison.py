@@ -10,6 +10,7 @@ from typing import NamedTuple
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.clock import Clock
 from snoopsync.errors import NotFound
+from snoopsync.events import Event, happened
 from snoopsync.model import Place, owns
 from snoopsync.planner import Action, Remote
 from snoopsync.state.images import State
@@ -113,14 +114,20 @@ class Comparison:
                 image_id for image_id in foreign if self._state.doubt(image_id, foreign[image_id])
             ]
         if doubtful:
-            records = (self._state.record(image_id) for image_id in doubtful[:_SAMPLE])
-            log.warning(
+            records = map(self._state.record, doubtful[:_SAMPLE])
+            samples = [record.place for record in records if record is not None]
+            happened(
+                log,
+                logging.WARNING,
+                Event.FOREIGN_CHANGES,
                 "%d images of ours were changed in the collection by somebody else, and are sent"
                 " again: %s%s. Does another installation have the owner %s too?",
                 len(doubtful),
-                ", ".join(str(record.place) for record in records if record is not None),
+                ", ".join(map(str, samples)),
                 ", ..." if len(doubtful) > _SAMPLE else "",
                 self._owner,
+                count=len(doubtful),
+                samples=[place.full_text for place in samples],
             )
 
     @property

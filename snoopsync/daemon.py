@@ -21,6 +21,7 @@ from snoopsync.assembly import (
 from snoopsync.config.settings import Config
 from snoopsync.control import ControlServer, Message
 from snoopsync.errors import StateDamaged, StateFull, StateReadOnly, StateReplaced, Unwritable
+from snoopsync.events import Event, happened
 from snoopsync.exits import Exit, exit_code
 from snoopsync.obstacles import obstacle
 from snoopsync.reconciler import Showing
@@ -39,6 +40,13 @@ _UNWRITABLE_AGAIN_SECONDS = 2.0
 _UNWRITABLE_AGAIN_AT_MOST_SECONDS = 300.0
 _LOOK_AGAIN_SECONDS = 1.0
 
+#: What is told of a file that can't be written.
+_UNWRITABLE = {
+    StateFull: Event.STATE_FULL,
+    StateReadOnly: Event.STATE_READ_ONLY,
+    Unwritable: Event.COLLECTION_UNWRITABLE,
+}
+
 
 def run_service(
     config: Config, showing: Showing, reload: Reload, supervisor: Supervisor | None = None
@@ -53,7 +61,7 @@ def run_service(
     with caught() as signals, bell(signals) as it:
         around = Surroundings(signals, it, reload, supervisor or Supervisor({}))
         _Daemon(config, showing, around).run()
-        log.info("stopped")
+        happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 class _Daemon:
@@ -82,7 +90,9 @@ class _Daemon:
         try:
             self._serve(require_lock)
         except StateReplaced as error:
-            log.warning("%s: starting over", error)
+            path = str(self._config.state)
+            message = "%s: starting over"
+            happened(log, logging.WARNING, Event.STATE_REPLACED, message, error, path=path)
         except StateDamaged as error:
             if self._is_healed:
                 raise  # the disk, or the memory; whoever starts services may try again
@@ -136,26 +146,31 @@ class _Daemon:
         try:
             stack.enter_context(ControlServer(self._config.state, desk.answer))
         except OSError as error:
-            log.warning(
+            happened(
+                log,
+                logging.WARNING,
+                Event.NO_SOCKET,
                 "commands can't ask this service for anything, there is no socket beside the state"
                 " file: %s",
                 error,
+                error=str(error),
             )
 
     def _wait_until_writable(self, error: StateFull | StateReadOnly | Unwritable) -> None:
         """Wait until the file can be written again that the error is about, or for a signal.
         Commands are told why."""
-        log.error("%s; nothing is mirrored until then", error)
         around, config = self._around, self._config
+        path = embedded_path(config.state) if isinstance(error, Unwritable) else config.state
+        message = "%s; nothing is mirrored until then"
+        happened(log, logging.ERROR, _UNWRITABLE[type(error)], message, error, path=str(path))
         around.supervisor.ready()
         around.supervisor.status(str(error))
-        path = embedded_path(config.state) if isinstance(error, Unwritable) else config.state
-        message: Message = {"error": str(error), "exit_code": exit_code(error)}
+        answer: Message = {"error": str(error), "exit_code": exit_code(error)}
         not_before = time.monotonic() + self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _UNWRITABLE_AGAIN_AT_MOST_SECONDS)
         with ExitStack() as stack:
             with suppress(OSError):
-                stack.enter_context(ControlServer(config.state, lambda _question: iter([message])))
+                stack.enter_context(ControlServer(config.state, lambda _question: iter([answer])))
             while not around.signals.stop:
                 around.bell.wait(_LOOK_AGAIN_SECONDS)
                 around.supervisor.alive()
@@ -164,7 +179,8 @@ class _Daemon:
                 is_there = path.exists() or not isinstance(error, StateReadOnly)
                 is_due = time.monotonic() >= not_before
                 if is_due and is_there and obstacle(path, trying=True) is None:
-                    log.info("%s can be written again: starting over", path)
+                    message = "%s can be written again: starting over"
+                    happened(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
 
 
@@ -185,9 +201,18 @@ def _greet(config: Config, *, is_new: bool) -> None:
     count = len(config.folders)
     folders = "1 folder" if count == 1 else f"{count} folders"
     if is_new:
-        log.info("snoopsync %s: %s into %s", __version__, folders, collection_name(config))
+        happened(
+            log,
+            logging.INFO,
+            Event.STARTED,
+            "snoopsync %s: %s into %s",
+            *(__version__, folders, collection_name(config)),
+            folders=count,
+            version=__version__,
+        )
     else:
-        log.info("the new configuration is taken: %s", folders)
+        message = "the new configuration is taken: %s"
+        happened(log, logging.INFO, Event.RELOADED, message, folders)
 
 
 def collection_name(config: Config) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.events import Event, happened
 from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
 from snoopsync.model import Fingerprint, Place, printable
 from snoopsync.planner import Delete
@@ -116,17 +117,22 @@ class DeletionGuard:
         if losses.coming < 2 * self._told.get(folder, 0):
             return
         self._told[folder] = losses.coming
-        paths = [printable(place.path) for place in places]
-        more = ", ..." if len(paths) > _SAMPLE_PATHS else ""
-        log.warning(
+        samples = places[:_SAMPLE_PATHS]
+        happened(
+            log,
+            logging.WARNING,
+            Event.DELETIONS_HELD,
             "folder %s: %d deletions (%.0f %% of it) are held, none is sent: %s%s;"
             " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,
             losses.coming,
             losses.percent,
-            ", ".join(paths[:_SAMPLE_PATHS]),
-            more,
-            folder,
-            folder,
+            ", ".join(printable(place.path) for place in samples),
+            ", ..." if len(places) > len(samples) else "",
+            *(folder, folder),
+            folder=folder,
+            count=losses.coming,
+            percent=round(losses.percent, 1),
+            samples=[place.text for place in samples],
         )

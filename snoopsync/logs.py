@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
+
+from snoopsync import journal
 from snoopsync.config.settings import LogConfig, LogFormat
 from snoopsync.errors import ConfigError, Problem
+from snoopsync.events import Event, event_record, fields_of
+from snoopsync.journal import JournalHandler, is_journal, priority
+from snoopsync.linefile import append_line, require_appendable
 from snoopsync.model import printable
 
-#: The journal's priorities (syslog's), by the level of ``logging``.
-_PRIORITIES = {
-    logging.CRITICAL: 2,
-    logging.ERROR: 3,
-    logging.WARNING: 4,
-    logging.INFO: 6,
-    logging.DEBUG: 7,
+#: The levels' colours on a terminal.
+_COLOURS = {
+    logging.CRITICAL: "red",
+    logging.ERROR: "red",
+    logging.WARNING: "yellow",
+    logging.INFO: "green",
+    logging.DEBUG: "blue",
 }
+
+
+_OURS = logging.getLogger("snoopsync")
+_ALL = logging.getLogger()
 
 
 class TextFormatter(logging.Formatter):
     """``2026-05-04 12:30:01 warning  message``, on one line whatever the message has in it. Only
     the traceback of a bug has more."""
 
+    def __init__(self, *, coloured: bool = False) -> None:
+        super().__init__()
+        self._coloured = coloured
+
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        text = f"{when} {record.levelname.lower():8} {printable(record.getMessage())}"
+        level = f"{record.levelname.lower():8}"
+        if self._coloured:
+            when = click.style(when, dim=True)
+            level = click.style(level, fg=_COLOURS.get(record.levelno))
+        text = f"{when} {level} {printable(record.getMessage())}"
         return (
             text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
         )
@@ -48,21 +64,25 @@ class JournalFormatter(logging.Formatter):
         text = printable(record.getMessage())
         if record.exc_info is not None:
             text = f"{text} | " + " | ".join(self.formatException(record.exc_info).splitlines())
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}"
+        return f"<{priority(record)}>{text}"
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line, with ``time``, ``level`` and ``logger``, and then ``message``, or the keys
-    of an event that has its own."""
+    """One object a line: ``time``, ``level``, ``logger``, ``event``, ``message``, and the event's
+    own keys. An alert about a duplicate has keys for all that its message says, and no message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
+        fields = fields_of(record)
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname,
             "logger": record.name,
+            "event": fields["event"],
         }
-        line |= getattr(record, "fields", None) or {"message": record.getMessage()}
+        if fields["event"] != Event.DUPLICATE:
+            line["message"] = record.getMessage()
+        line |= fields
         if record.exc_info is not None:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
@@ -78,90 +98,123 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-class LogFileHandler(logging.handlers.WatchedFileHandler):
+class LogFileHandler(logging.Handler):
     """Appends to a file that may be rotated away at any time. A line that can't be written, since
-    the disk is full, say, is lost; that is said once, until lines are written again."""
+    the disk is full, say, is lost; that is said once to ``beside``, until lines are written
+    again."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+    def __init__(self, path: Path, beside: logging.Handler) -> None:
+        """Raises ``OSError`` if the file can't be opened."""
+        super().__init__()
+        require_appendable(path)
+        self._path = path
+        self._beside = beside
         self._failing = False
-        self._written = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line."""
-        self._written = True
         try:
-            super().emit(record)
-        except OSError:  # the file was rotated away, and can't be made anew
+            append_line(self._path, self.format(record))
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                self._complain(error)
+            self._failing = True
+        except Exception:
             self.handleError(record)
-        self._failing = not self._written
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """The line could not be written."""
-        self._written = False
-        if not self._failing:
-            sys.stderr.write(f"snoopsync: {self.baseFilename}: {sys.exception()}\n")
+    def _complain(self, error: OSError) -> None:
+        # Not by way of the logger, which would lead here again.
+        record = event_record(
+            _OURS,
+            logging.ERROR,
+            Event.LOG_UNWRITABLE,
+            "%s can't be written, lines are only here: %s",
+            printable(str(self._path)),
+            error.strerror,
+            path=str(self._path),
+            error=error.strerror,
+        )
+        self._beside.handle(record)
 
-    def close(self) -> None:
-        """Close the file. What could not be written by now is lost."""
-        with suppress(OSError):
-            super().close()
+
+_HANDLERS = (StderrHandler, JournalHandler, LogFileHandler)
 
 
-def configure(config: LogConfig, *, verbosity: int, environ: Mapping[str, str]) -> None:
-    """Send the log of snoopsync to standard error, and to ``log.file`` if there is one.
+def configure(
+    config: LogConfig,
+    *,
+    verbosity: int,
+    environ: Mapping[str, str],
+    journal_socket: Path = journal.SOCKET,
+) -> None:
+    """Send the log of snoopsync to standard error, and to ``log.file`` if there is one; also what
+    its libraries warn of, so that all that is written there is of one format.
 
     ``verbosity`` moves the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
-    be opened.
+    be opened; the log is then as it was.
     """
-    levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
-    level = levels.index(logging.getLevelNamesMapping()[config.level.upper()])
-    handlers: list[logging.Handler] = [_formatted(StderrHandler(), _stderr_format(config, environ))]
+    handlers = [_stderr_handler(config.format, environ, journal_socket)]
     if config.file is not None:
-        handlers.append(_formatted(_opened(config.file), _file_format(config)))
-    # Only now, so that a file that can't be opened leaves everything as it was.
-    logger = logging.getLogger("snoopsync")
-    logger.setLevel(levels[max(0, min(len(levels) - 1, level - verbosity))])
-    logger.propagate = False
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
-    for handler in handlers:
-        logger.addHandler(handler)
+        handlers.append(_file_handler(config.file, config.format, handlers[0]))
+    levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
+    wanted = levels.index(logging.getLevelNamesMapping()[config.level.upper()]) - verbosity
+    level = levels[max(0, min(len(levels) - 1, wanted))]
+    _replace_handlers(handlers)
+    _OURS.setLevel(level)
+    _OURS.propagate = False
+    _ALL.setLevel(max(level, logging.WARNING))
 
 
-def _opened(path: Path) -> LogFileHandler:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return LogFileHandler(path)
-    except OSError as error:
-        problem = Problem("log.file", f"can't be written: {error.strerror}")
-        raise ConfigError(str(path), (problem,)) from None
+def release() -> None:
+    """Log nowhere any more: undo ``configure``."""
+    _replace_handlers([])
+    _OURS.setLevel(logging.NOTSET)
+    _OURS.propagate = True
+    _ALL.setLevel(logging.WARNING)
 
 
-def _formatted(handler: logging.Handler, kind: LogFormat) -> logging.Handler:
-    formatters = {LogFormat.JSON: JsonFormatter, LogFormat.JOURNAL: JournalFormatter}
-    handler.setFormatter(formatters.get(kind, TextFormatter)())
+def _replace_handlers(handlers: Iterable[logging.Handler]) -> None:
+    for logger in (_OURS, _ALL):
+        earlier = [each for each in logger.handlers if isinstance(each, _HANDLERS)]
+        # The new ones first: a line that comes meanwhile is rather there twice than lost.
+        for handler in handlers:
+            logger.addHandler(handler)
+        for handler in earlier:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _stderr_handler(
+    kind: LogFormat, environ: Mapping[str, str], journal_socket: Path
+) -> logging.Handler:
+    handler = StderrHandler()
+    match kind:
+        case LogFormat.JSON:
+            handler.setFormatter(JsonFormatter())
+        case LogFormat.JOURNAL:
+            handler.setFormatter(JournalFormatter())
+        case LogFormat.AUTO if is_journal(environ):
+            handler.setFormatter(JournalFormatter())
+        case LogFormat.AUTO:
+            handler.setFormatter(TextFormatter(coloured=_has_colours(environ)))
+        case LogFormat.TEXT:
+            handler.setFormatter(TextFormatter())
+    if isinstance(handler.formatter, JournalFormatter) and is_journal(environ):
+        with suppress(OSError):
+            return JournalHandler(journal_socket, handler)
     return handler
 
 
-def _stderr_format(config: LogConfig, environ: Mapping[str, str]) -> LogFormat:
-    if config.format is not LogFormat.AUTO:
-        return config.format
-    if _is_journal(environ):
-        return LogFormat.JOURNAL
-    return LogFormat.TEXT
+def _has_colours(environ: Mapping[str, str]) -> bool:
+    return sys.stderr.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _file_format(config: LogConfig) -> LogFormat:
-    return LogFormat.JSON if config.format is LogFormat.JSON else LogFormat.TEXT
-
-
-def _is_journal(environ: Mapping[str, str]) -> bool:
-    """Is standard error the journal's? systemd names the stream's device and inode."""
-    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+def _file_handler(path: Path, kind: LogFormat, beside: logging.Handler) -> logging.Handler:
     try:
-        stat = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):
-        return False
-    return (device, inode) == (str(stat.st_dev), str(stat.st_ino))
+        handler = LogFileHandler(path, beside)
+    except OSError as error:
+        problem = Problem("log.file", f"can't be written: {error.strerror}")
+        raise ConfigError(str(path), (problem,)) from None
+    handler.setFormatter(JsonFormatter() if kind is LogFormat.JSON else TextFormatter())
+    return handler

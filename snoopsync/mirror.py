@@ -45,8 +45,6 @@ from snoopsync.survey import Survey
 from snoopsync.transfer import Rehearsal, Removal, Transfer
 from snoopsync.workers import Workers
 
-log = logging.getLogger("snoopsync.mirror")
-
 #: How long one step looks at directories before it does the rest.
 _LOOK_SECONDS = 0.1
 
@@ -413,12 +411,10 @@ class Mirror:
         self.comparison.note(planned)
         left: list[Place] = []
         for action in planned:
-            log.debug("%s %s %s", action.verb, action.image_id, action.place)
-            self.sender.pardon(action.image_id)
+            self.sender.note_planned(action)
             match action:
-                case Rename(place, _, _, source):
-                    self.sender.tally.renamed += 1
-                    log.log(self.sender.chatter, "renamed %s to %s", source, place)
+                case Rename(place, image_id, _, source):
+                    self.sender.note_renamed(image_id, source, place)
                     left.append(source)
                 case Adopt():
                     self.sender.tally.adopted += 1

@@ -42,8 +42,20 @@ class Place(NamedTuple):
         which ``os.fsencode`` gets them back."""
         return os.fsdecode(self.path)
 
+    @property
+    def full_text(self) -> str:
+        """The folder's name and, as ``text`` has it, the path below it."""
+        return f"{self.folder}/{self.text}"
+
     def __str__(self) -> str:
         return f"{self.folder}/{printable(self.path)}"
+
+
+def place_keys(place: Place | None) -> dict[str, str | None]:
+    """The place as JSON and the log's events have it; nulls for one that is not known."""
+    if place is None:
+        return {"folder": None, "path": None}
+    return {"folder": place.folder, "path": place.text}
 
 
 def printable(path: bytes | str) -> str:

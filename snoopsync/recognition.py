@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from snoopsync.clock import Clock
 from snoopsync.errors import CollectionError, FileChanged, Refused, Stopped
+from snoopsync.events import Event, happened
 from snoopsync.folder import Folder
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.protocol import ImageCollection, Match
@@ -109,7 +110,15 @@ class Recognizer:
             now = self._clock.monotonic()
             self._not_before = now + _AGAIN_SECONDS
             if not error.concerns_all:
-                self._terse.say(now, _TOPIC, logging.WARNING, "%s: %s", _TOPIC, error)
+                self._terse.say(
+                    now,
+                    _TOPIC,
+                    logging.WARNING,
+                    Event.RECOGNITION_FAILED,
+                    "%s: %s",
+                    *(_TOPIC, error),
+                    error=str(error),
+                )
             raise
         self._known = {place: found for place, found in findings.items() if found is not None}
         return [place for place, found in findings.items() if found is None]
@@ -131,11 +140,16 @@ class Recognizer:
         if failed:
             if not any(isinstance(found, Recognition) for found in findings.values()):
                 self._require_search(next(iter(failed.values())))
-            log.warning(
+            samples, error = list(failed)[:_SAMPLE], next(iter(failed.values()))
+            happened(
+                log,
+                logging.WARNING,
+                Event.UNRECOGNIZED,
                 "%d files can't be searched for in the collection, and count as new: %s (%s)",
-                len(failed),
-                ", ".join(map(str, list(failed)[:_SAMPLE])),
-                next(iter(failed.values())),
+                *(len(failed), ", ".join(map(str, samples)), error),
+                count=len(failed),
+                samples=[place.full_text for place in samples],
+                error=str(error),
             )
         return {
             place: Recognition(files[place].fingerprint)

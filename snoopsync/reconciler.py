@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from snoopsync.assembly import Assembly
+from snoopsync.events import Event, happened
 from snoopsync.resync import Report, Show, resync
 from snoopsync.survey import Survey
 
@@ -83,18 +84,30 @@ class Reconciler:
     def _put_off(self, trouble: str) -> None:
         was_said = self._assembly.mirror.trouble is not None
         if not was_said and trouble != self._trouble:
-            log.warning("the collection could not be compared, and is tried again: %s", trouble)
+            happened(
+                log,
+                logging.WARNING,
+                Event.COMPARISON_FAILED,
+                "the collection could not be compared, and is tried again: %s",
+                trouble,
+                error=trouble,
+            )
         self._not_before = time.monotonic() + random.uniform(0.5, 1) * self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _AGAIN_AT_MOST_SECONDS)
 
 
 def _tell(report: Report) -> None:
-    log.info("in order: %s", _describe(asdict(report.summary)))
+    counts = asdict(report.summary)
+    happened(log, logging.INFO, Event.IN_ORDER, "in order: %s", _describe(counts), **counts)
     if report.orphans:
-        log.warning(
+        happened(
+            log,
+            logging.WARNING,
+            Event.ORPHANS,
             "%d images of ours in the collection belong to no file that is known here; they are"
             " left alone (snoopsync resync --prune deletes them)",
             report.orphans,
+            count=report.orphans,
         )
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from snoopsync.events import Event, Field, happened
 
 #: How often a topic is said before it is only counted.
 MOST_SAID = 20
@@ -31,6 +34,15 @@ class _Topic:
     may_be_said: int
     was_heard: bool = True
     counted: int = 0
+    last_event: Event = Event.OTHER
+
+
+class Count(NamedTuple):
+    """How many times more a topic came than it was said, and the event that the last one was."""
+
+    topic: str
+    more: int
+    event: Event
 
 
 class Repeats:
@@ -41,8 +53,8 @@ class Repeats:
         self._most = most
         self._topics: dict[str, _Topic] = {}
 
-    def is_news(self, topic: str, now: float) -> bool:
-        """Should this be said? If not, it is counted."""
+    def is_news(self, topic: str, now: float, event: Event) -> bool:
+        """Should this event be said? If not, it is counted."""
         if topic not in self._topics and len(self._topics) >= MOST_TOPICS:
             topic = OTHERS
         known = self._topics.get(topic)
@@ -54,49 +66,64 @@ class Repeats:
             known.may_be_said -= 1
             return True
         known.counted += 1
+        known.last_event = event
         return False
 
-    def counts(self, now: float) -> Iterator[tuple[str, int]]:
-        """Topics whose windows have ended, and how often each was not said in them, if it was."""
+    def counts(self, now: float) -> Iterator[Count]:
+        """Of the topics whose windows have ended, those that were not always said in them."""
         ended = [(name, topic) for name, topic in self._topics.items() if topic.ends <= now]
         for name, topic in ended:
             if not topic.was_heard:
                 del self._topics[name]
                 continue
             if topic.counted:
-                yield name, topic.counted
+                yield Count(name, topic.counted, topic.last_event)
                 topic.seconds = min(2 * topic.seconds, _LONGEST_WINDOW_SECONDS)
             topic.ends, topic.counted, topic.was_heard = now + topic.seconds, 0, False
 
-    def all_counts(self) -> Iterator[tuple[str, int]]:
+    def all_counts(self) -> Iterator[Count]:
         """What was not said until now, by topic. All are forgotten."""
         topics, self._topics = self._topics, {}
-        return ((name, topic.counted) for name, topic in topics.items() if topic.counted)
+        return (
+            Count(name, topic.counted, topic.last_event)
+            for name, topic in topics.items()
+            if topic.counted
+        )
 
 
 class TerseLog:
-    """A logger that says each topic a few times, and then counts. For one thread at a time."""
+    """Logs the events of each topic a few times, and then counts them. For one thread at a time."""
 
     def __init__(self, log: logging.Logger, most: int = MOST_SAID) -> None:
         self._log = log
         self._repeats = Repeats(most)
 
-    def say(self, now: float, topic: str, level: int, message: str, *args: object) -> bool:
+    def say(
+        self,
+        now: float,
+        topic: str,
+        level: int,
+        event: Event,
+        message: str,
+        *args: object,
+        **keys: Field,
+    ) -> bool:
         """Log it, unless its topic has been said often enough. Was it logged?"""
-        news = self._repeats.is_news(topic, now)
+        news = self._repeats.is_news(topic, now, event)
         if news:
-            self._log.log(level, message, *args)
+            happened(self._log, level, event, message, *args, **keys)
         return news
 
     def tell_counts(self, now: float) -> None:
         """Log how often was not said what has ended, or goes on for long. To be called often."""
-        for topic, count in self._repeats.counts(now):
-            self._tell(topic, count)
+        for count in self._repeats.counts(now):
+            self._tell(count)
 
     def close(self) -> None:
         """Log every count that is left."""
-        for topic, count in self._repeats.all_counts():
-            self._tell(topic, count)
+        for count in self._repeats.all_counts():
+            self._tell(count)
 
-    def _tell(self, topic: str, count: int) -> None:
-        self._log.warning("%s (%d more)", topic, count)
+    def _tell(self, count: Count) -> None:
+        topic, more, event = count
+        happened(self._log, logging.WARNING, event, "%s (%d more)", topic, more, count=more)

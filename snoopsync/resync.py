@@ -12,6 +12,7 @@ from typing import Any
 from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
 from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
+from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
 from snoopsync.sender import Tally
 from snoopsync.survey import Survey
@@ -157,7 +158,8 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
     patient_until = assembly.clock.monotonic() + _RESTLESS_SECONDS
     while not mirror.is_idle:
         if mirror.is_at_rest and assembly.clock.monotonic() > patient_until:
-            log.warning("%d files don't come to rest: not waiting for them", mirror.unsettled)
+            message, count = "%d files don't come to rest: not waiting for them", mirror.unsettled
+            happened(log, logging.WARNING, Event.RESTLESS, message, count, count=count)
             break
         yield "sending"
     if prune:

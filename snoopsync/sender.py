@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from snoopsync.clock import Clock
-from snoopsync.errors import CollectionError
+from snoopsync.errors import CollectionError, Unauthorized
+from snoopsync.events import Event, Field, happened
 from snoopsync.folder import Folder
-from snoopsync.model import File, Gone, Place, Sight
+from snoopsync.model import File, Gone, Place, Sight, place_keys
 from snoopsync.planner import Action, Add, Delete, Forget, Update
 from snoopsync.protocol import ImageCollection
 from snoopsync.repeats import TerseLog
@@ -110,8 +111,21 @@ class Sender:
         """The image may be removed, once its row's turn has come."""
         self._condemned.add(image_id)
 
-    def pardon(self, image_id: str) -> None:
-        """Something else was planned for it."""
+    def note_planned(self, action: Action) -> None:
+        """This was planned for its image, and no removal any more that was."""
+        happened(
+            log,
+            logging.DEBUG,
+            Event.PLANNED,
+            "%s %s %s",
+            *(action.verb, action.image_id, action.place),
+            action=action.verb.value,
+            **place_keys(action.place),
+            image_id=action.image_id,
+        )
+        self._pardon(action.image_id)
+
+    def _pardon(self, image_id: str) -> None:
         self._condemned.discard(image_id)
 
     def is_condemned(self, image_id: str) -> bool:
@@ -160,7 +174,7 @@ class Sender:
             return True
         sight = look(record.place)
         if isinstance(sight, File) and sight.fingerprint == record.seen:
-            self.pardon(record.image_id)
+            self._pardon(record.image_id)
             self._fly(record.image_id, partial(self._transfer.upload, folder, item))
         elif isinstance(sight, Gone) and self.is_condemned(record.image_id):
             removal = Removal(
@@ -212,7 +226,12 @@ class Sender:
         except CollectionError as error:
             self.trouble = error
             return False
-        self._say(_IN_TURNS, "the collection takes requests again")
+        self._say(
+            _IN_TURNS,
+            logging.WARNING,
+            Event.REQUESTS_TAKEN_AGAIN,
+            "the collection takes requests again",
+        )
         self.trouble = None
         return True
 
@@ -252,15 +271,15 @@ class Sender:
         file = File(record.seen, record.submount)
         if record.sha256 is None:
             self.tally.added += 1
-            log.log(self.chatter, "added %s", record.place)
+            self._tell(Event.ADDED, record.place, record.image_id)
             return Add(record.place, record.image_id, file)
         self.tally.updated += 1
-        log.log(self.chatter, "updated %s", record.place)
+        self._tell(Event.UPDATED, record.place, record.image_id)
         return Update(record.place, record.image_id, file)
 
     def _forget(self, deleted: Deleted) -> Action:
         removal = deleted.removal
-        self.pardon(removal.image_id)
+        self._pardon(removal.image_id)
         if removal.mark is None:
             self._state.forget(removal.image_id)
         else:
@@ -270,7 +289,7 @@ class Sender:
         if removal.place is not None and not removal.by_request:
             self._state.count_deletion(removal.place.folder, self._clock.now())
         self.tally.deleted += 1
-        log.log(self.chatter, "deleted %s", removal.place or removal.image_id)
+        self._tell(Event.DELETED, removal.place, removal.image_id)
         return Delete(removal.place, removal.image_id)
 
     def _doubt(self, image_id: str, place: Place) -> list[Place]:
@@ -286,15 +305,52 @@ class Sender:
             retry_at = self._clock.now() + delay
             is_news = self._state.park(rejected.image_id, rejected.mark, rejected.reason, retry_at)
         if is_news:
-            name = rejected.place or rejected.image_id
-            self._say(rejected.reason, "%s: %s", name, rejected.reason)
+            self._say(
+                rejected.reason,
+                logging.WARNING,
+                Event.REFUSED,
+                "%s: %s",
+                rejected.place or rejected.image_id,
+                rejected.reason,
+                **place_keys(rejected.place),
+                image_id=rejected.image_id,
+                reason=rejected.reason,
+            )
 
     def meet(self, error: CollectionError) -> None:
         """Stop sending: the collection can't be used now."""
         if self.trouble is None:
-            self._say(_IN_TURNS, "nothing can be sent now: %s", error, level=logging.ERROR)
+            refused = isinstance(error, Unauthorized)
+            event = Event.CREDENTIALS_REFUSED if refused else Event.SENDING_STOPPED
+            message = "nothing can be sent now: %s"
+            self._say(_IN_TURNS, logging.ERROR, event, message, error, error=str(error))
             self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
         self.trouble = error
 
-    def _say(self, topic: str, message: str, *args: object, level: int = logging.WARNING) -> None:
-        self._terse.say(self._clock.monotonic(), topic, level, message, *args)
+    # Telling.
+
+    def note_renamed(self, image_id: str, source: Place, place: Place) -> None:
+        """A picture was renamed: the image is its image still, and there is nothing to send."""
+        self.tally.renamed += 1
+        happened(
+            log,
+            self.chatter,
+            Event.RENAMED,
+            "renamed %s to %s",
+            *(source, place),
+            **place_keys(place),
+            image_id=image_id,
+            source_folder=source.folder,
+            source_path=source.text,
+        )
+
+    def _tell(self, event: Event, place: Place | None, image_id: str) -> None:
+        keys = place_keys(place)
+        name = place or image_id
+        happened(log, self.chatter, event, "%s %s", event, name, **keys, image_id=image_id)
+
+    def _say(
+        self, topic: str, level: int, event: Event, message: str, *args: object, **keys: Field
+    ) -> None:
+        now = self._clock.monotonic()
+        self._terse.say(now, topic, level, event, message, *args, **keys)

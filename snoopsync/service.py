@@ -29,6 +29,7 @@ from snoopsync.errors import (
     Stopped,
     Unauthorized,
 )
+from snoopsync.events import Event, happened
 from snoopsync.questions import Account, Questions, in_words
 from snoopsync.reconciler import Reconciler, Showing
 from snoopsync.repeats import TerseLog
@@ -191,11 +192,18 @@ class Service:
         try:
             config = self._around.reload()
         except ConfigError as error:
-            log.error("the new configuration is refused, the old one stays: %s", error)
+            happened(
+                log,
+                logging.ERROR,
+                Event.RELOAD_REFUSED,
+                "the new configuration is refused, the old one stays: %s",
+                error,
+                problems=[str(problem) for problem in error.problems],
+            )
         else:
             if config != self._assembly.config:
                 return config
-            log.info("the configuration is as it was")
+            happened(log, logging.INFO, Event.RELOADED, "the configuration is as it was")
         self._around.supervisor.ready()
         return None
 
@@ -240,7 +248,9 @@ class Service:
                 mirror.wait()
         finally:
             if not mirror.close(_SHUTDOWN_SECONDS):
-                log.warning("some requests did not end in time: they are sent again at next start")
+                message = "some requests did not end in time: they are sent again at next start"
+                count = mirror.in_flight
+                happened(log, logging.WARNING, Event.REQUESTS_ABANDONED, message, count=count)
 
     def _tend(self) -> None:
         """What has to be done all the time, whatever else is done."""
@@ -317,9 +327,15 @@ class Service:
                 pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    message = "the search for duplicates failed, and is tried again: %s"
-                    now = time.monotonic()
-                    terse.say(now, _SEARCH_IN_TURNS, logging.WARNING, message, error)
+                    terse.say(
+                        time.monotonic(),
+                        _SEARCH_IN_TURNS,
+                        logging.WARNING,
+                        Event.SEARCH_FAILED,
+                        "the search for duplicates failed, and is tried again: %s",
+                        error,
+                        error=str(error),
+                    )
                 self._search_error = error
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)

@@ -61,6 +61,11 @@ class ServiceStatus:
         """Is there a service that holds the state file?"""
         return self.pid is not None
 
+    @property
+    def answers(self) -> bool:
+        """Does the service know how it is now?"""
+        return self.account is not None and self.account["age_seconds"] <= _SERVICE_AGE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
@@ -103,7 +108,7 @@ class Status:
             yield f"a resync is under way (process {self.service.command_pid})"
         if not self.service.is_running:
             return
-        if account is None or account["age_seconds"] > _SERVICE_AGE_SECONDS:
+        if account is None or not self.service.answers:
             yield f"the service (process {self.service.pid}) does not answer"
             return
         if not account["reconciled"]:
@@ -214,7 +219,7 @@ def _folder_message(folder: FolderStatus) -> dict[str, Any]:
 def read_status(config: Config) -> Status:
     """Look at everything: the service, if one runs, else the folders and the collection
     themselves. Nothing is changed. Raises ``StateError``."""
-    service = _ask_service(config)
+    service = service_status(config)
     # What a service has open, it has checked.
     proven = not service.is_running
     with closing(Database.scratch(config.state, proven=proven)) as database:
@@ -239,7 +244,8 @@ def read_status(config: Config) -> Status:
         )
 
 
-def _ask_service(config: Config) -> ServiceStatus:
+def service_status(config: Config) -> ServiceStatus:
+    """Ask the service that holds the state file, if one does."""
     pid = holder(config.state)
     if pid is None:
         return ServiceStatus()

@@ -7,12 +7,14 @@ is a ``Walk``'s.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from snoopsync.errors import FolderMissing
+from snoopsync.events import Event, Field
 from snoopsync.folder import Folder, Identity
 from snoopsync.model import File, FolderState, Record, printable
 from snoopsync.repeats import TerseLog
@@ -202,7 +204,7 @@ class Survey:
 
     def _take_identity(self, identity: Identity) -> None:
         if self.is_missing:
-            self._warn(_COMES_AND_GOES, "folder %s is back", self.row.name)
+            self._warn(Event.FOLDER_BACK, _COMES_AND_GOES, "folder %s is back", self.row.name)
         self.folder.identity = identity
         self.watch.choose()
         self._save(
@@ -234,10 +236,12 @@ class Survey:
     def _lose(self, reason: str) -> None:
         if not self.is_missing or self.row.reason != reason:
             self._warn(
+                Event.FOLDER_MISSING,
                 _COMES_AND_GOES,
                 "folder %s is missing, nothing of it is deleted: %s",
-                self.row.name,
-                reason,
+                *(self.row.name, reason),
+                path=os.fsdecode(self.folder.path),
+                reason=reason,
             )
         self.folder.identity = None
         self._walk.stop()
@@ -260,9 +264,10 @@ class Survey:
             reason = f"{printable(self.folder.absolute(path))}: {why}{more}"
         self._save(replace(self.row, state=self._resting_state(), reason=reason))
 
-    def _warn(self, topic: str, message: str, *args: object) -> None:
+    def _warn(self, event: Event, topic: str, message: str, *args: object, **keys: Field) -> None:
         topic = f"folder {self.row.name}: {topic}"
-        self._terse.say(self._now, topic, logging.WARNING, message, *args)
+        keys = {"folder": self.row.name, **keys}
+        self._terse.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:

@@ -8,11 +8,13 @@ after it is a hint; none falls between.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections import ChainMap, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from snoopsync.events import Event, Field
 from snoopsync.folder import DirectoryCache, Folder, Listing
 from snoopsync.model import File, Fingerprint, Gone, Place, printable
 from snoopsync.state.images import State
@@ -33,7 +35,9 @@ class Sighting(NamedTuple):
 class Warn(Protocol):
     """Says what a person should know, and only counts it when it is said too often."""
 
-    def __call__(self, topic: str, message: str, *args: object) -> None: ...
+    def __call__(
+        self, event: Event, topic: str, message: str, *args: object, **keys: Field
+    ) -> None: ...
 
 
 class Walk:
@@ -233,8 +237,7 @@ class Walk:
             else:
                 yield Sighting(self._folder.place(path), None)
         if hides and directory not in self._hidden:
-            path_text = printable(self._folder.absolute(directory))
-            self._warn(f"directories are not all there: {_HIDDEN}", "%s: %s", path_text, _HIDDEN)
+            self._tell_unreadable("directories are not all there", "%s: %s", directory, _HIDDEN)
         (self._hidden.add if hides else self._hidden.discard)(directory)
 
     def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
@@ -245,9 +248,8 @@ class Walk:
             self._unclear[directory] = now
         for path, reason in now.items():
             if path not in before:
-                path_text = printable(self._folder.absolute(path))
                 message = "%s can't be looked at, and stays as it is in the collection: %s"
-                self._warn(f"files can't be looked at: {reason}", message, path_text, reason)
+                self._tell_unreadable("files can't be looked at", message, path, reason)
 
     def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -256,13 +258,20 @@ class Walk:
         reason = error.strerror or str(error)
         # What is wrong with the folder itself, its own guard says.
         if directory and directory not in self._unreadable:
-            self._warn(
-                f"directories can't be listed: {reason}",
-                "%s can't be listed, nothing below it is deleted: %s",
-                printable(self._folder.absolute(directory)),
-                reason,
-            )
+            message = "%s can't be listed, nothing below it is deleted: %s"
+            self._tell_unreadable("directories can't be listed", message, directory, reason)
         self._unreadable[directory] = reason
+
+    def _tell_unreadable(self, topic: str, message: str, path: bytes, reason: str) -> None:
+        where = self._folder.absolute(path)
+        self._warn(
+            Event.UNREADABLE,
+            f"{topic}: {reason}",
+            message,
+            *(printable(where), reason),
+            path=os.fsdecode(where),
+            reason=reason,
+        )
 
     def _vanished(self, directory: bytes) -> Iterator[Sighting]:
         """A directory is not where it was. Whether it really is gone, each file's own look says."""

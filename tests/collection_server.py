@@ -64,6 +64,7 @@ class CollectionServer:
 
     ``requests`` are all that came, in the order of their arrival. ``contents`` is the truth: the
     SHA-256 of the bytes that are stored under each ID. ``drop_connections`` resets all there are.
+    One that ``keeps_halves`` takes a body that was cut for the whole.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CollectionServer:
         self.contents: dict[str, str] = {}
         self.faults: deque[Fault | None] = deque()
         self.fault_for: Callable[[Seen], Fault | None] = lambda _seen: None
+        self.keeps_halves = False
         self.stopping = threading.Event()
         self._hangs: list[Hang] = []
         self._lock = threading.Lock()
@@ -250,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = owner.arrived(seen)
             if not seen.whole:
                 self.close_connection = True
+                if owner.keeps_halves:
+                    owner.perform(seen, body)
                 return
             try:
                 reply = (fault or _do)(lambda: owner.perform(seen, body))

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
+from tests.collection_server import CollectionServer
+from tests.documentation import broken_promises
 from tests.losing import Playground
 from tests.watching import Alarm, Follower
 from tests.world import ServedWorld, World
+
+
+@pytest.fixture(autouse=True)
+def documented_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every line that snoopsync logs in any test is as the README's table of events says."""
+    broken: list[str] = []
+    handle = logging.Logger.handle
+
+    def checked(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if record.name.startswith("snoopsync") and record.name != "snoopsync.test":
+            broken.extend(broken_promises(record))
+        handle(logger, record)
+
+    monkeypatch.setattr(logging.Logger, "handle", checked)
+    yield
+    assert not broken
 
 
 @pytest.fixture
@@ -27,6 +48,37 @@ def playground(tmp_path: Path) -> Iterator[Playground]:
     """A folder, and what it takes to have it mirrored by a service that is a process."""
     with ExitStack() as undo:
         yield Playground(tmp_path, undo)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[CollectionServer]:
+    """A collection that is a service."""
+    with (
+        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        CollectionServer(inner) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[bytes]:
+    """A directory whose path is longer than the 4,096 bytes that a call takes."""
+    name = b"d" * 250
+    top = tmp_path / "deep"
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    path = os.fsencode(top)
+    while len(path) < 5000:
+        os.mkdir(name, dir_fd=descriptor)
+        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor, path = below, path + b"/" + name
+    file = os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
+    os.write(file, b"deep down")
+    os.close(file)
+    os.close(descriptor)
+    yield path
+    shutil.rmtree(top)
 
 
 # A folder that is only watched.

@@ -90,3 +90,21 @@ class Hang:
         self.reached.set()
         self.released.wait()
         return do()
+
+
+#: What answers to everything when the endpoint is not the collection's, or a network has a page of
+#: its own to show first.
+NO_COLLECTION: dict[str, Fault] = {
+    "HTML": answers(200, b"<html><title>Log in first</title></html>"),
+    "empty": answers(200),
+    "cut JSON": answers(200, b'{"status": 200, "message": "OK", "collection_id": "c'),
+    "another JSON": as_json({"hello": "world"}),
+    "a JSON list": as_json([]),
+    "no content": answers(204),
+    "elsewhere": answers(302, Location="http://login.test/"),
+    "network login": answers(511, b"<html>Log in first</html>"),
+    "404 page": answers(404, b"<html>404 page not found</html>"),
+    "another 404": answers(404, b'{"detail": "Not Found"}'),
+    "405": answers(405),
+    "500": answers(500, b"<html>Internal Server Error</html>"),
+}

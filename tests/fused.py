@@ -125,9 +125,9 @@ class FusedDatabase(Database):
         with self._fuse.around(sql):
             yield
 
-    def _connect(self, readonly: bool) -> sqlite3.Connection:
+    def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
         with self._fuse.around("opening"):
-            return super()._connect(readonly)
+            return super()._connect(readonly, at_rest)
 
     def _check_layout(self, version: int) -> None:
         with self._fuse.around("its layout"):

@@ -201,7 +201,7 @@ class Playground:
 class Story:
     """Something that happens. ``tell`` makes it happen: up to its first ``yield`` is what is there
     before the service starts, at the others it waits until all is right. ``says`` is a piece of
-    each line of warning that snoopsync has for it, in order. ``queue`` is how many events the
+    each line of warning that snoopsync has for it. ``queue`` is how many events the
     system keeps for the service, if not as many as usual."""
 
     tell: Callable[[Playground], Iterator[None]]
@@ -225,7 +225,8 @@ def check_story(playground: Playground, story: Story) -> None:
             service.line_with(text)
         said = complaints(service)
         told = [text for line in said for text in story.says if text in line]
-        assert told == list(story.says), said
+        # Who watches the watcher and who guards the folder look at it at times of their own.
+        assert sorted(told) == sorted(story.says), said
         # What is wrong may be met in two more places before the guard has looked.
         assert len(said) <= len(story.says) + 2, said
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from snoopsync import logs
 from snoopsync.cli.root import run_program
 
 DEADLINE_SECONDS = 20.0
+
+#: Goes before a command that may do no more than its user: root has no way round permissions then.
+UNPRIVILEGED = (
+    ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+)
 
 #: Quick enough for tests: what is quiet for two looks is sent, what is gone is gone.
 QUICK_SYNC = "sync: {settle: 50ms, delete_after: 0s}\n"
@@ -76,10 +81,18 @@ class Installation:
         keys = f"endpoint: '{endpoint}', public_key: {public_key}, owner: tests"
         self.configure(f"collection: {{{keys}}}\n{text}")
 
+    def configure_keys(self, endpoint: str, public_key: str, secret_key: str) -> Path:
+        """Write a configuration with this service, and its secret into a file; which one."""
+        path = self.home / "the secret"
+        path.write_text(secret_key)
+        path.chmod(0o600)
+        keys = f"endpoint: '{endpoint}', public_key: {public_key}, secret_key_file: '{path}'"
+        self.configure(f"collection: {{{keys}, owner: tests}}\n{QUICK_SYNC}")
+        return path
+
     def run(self, *arguments: str | Path) -> Done:
         """Run a command to its end, in this process: it takes half a second less."""
         out, err = io.StringIO(), io.StringIO()
-        logger = logging.getLogger("snoopsync")
         with (
             mock.patch.dict(os.environ, self.environment, clear=True),
             contextlib.chdir(self.home),
@@ -89,17 +102,15 @@ class Installation:
             try:
                 code = run_program([os.fspath(each) for each in arguments])
             finally:
-                for handler in list(logger.handlers):
-                    logger.removeHandler(handler)
-                    handler.close()
-                logger.setLevel(logging.NOTSET)
-                logger.propagate = True
+                logs.release()
         return Done(code, out.getvalue(), err.getvalue())
 
-    def run_process(self, *arguments: str | Path | bytes, timeout: float = 30.0) -> Done:
-        """Run a command to its end."""
+    def run_process(
+        self, *arguments: str | Path | bytes, timeout: float = 30.0, under: Sequence[str] = ()
+    ) -> Done:
+        """Run a command to its end, started ``under`` another one."""
         done = subprocess.run(
-            command(*arguments),
+            [*under, *command(*arguments)],
             env=self.environment,
             cwd=self.home,
             capture_output=True,

@@ -304,6 +304,22 @@ def test_real_pictures_are_found_again_by_searching(
         assert ids(world) == before
 
 
+def test_a_picture_that_was_saved_anew_meanwhile_is_sent_though_it_looks_the_same(
+    tmp_path: Path, embedded: ImageCollection, photos: list[bytes]
+) -> None:
+    """In its own place, and in another one: what is mirrored are the bytes."""
+    with ServedWorld(tmp_path, embedded) as world:
+        before = mirror(world, {"a.jpg": photos[0], "b.jpg": photos[1]})
+        world.disk.write("a.jpg", photos[0] + bytes(9))
+        world.disk.rename("b.jpg", "renamed.jpg")
+        world.disk.write("renamed.jpg", photos[1] + bytes(9))
+        world.lose_state()
+        assert world.resync().summary.adopted == 0
+        on_disk = world.on_disk()
+        assert world.mirrored() == on_disk
+        assert ids(world)["a.jpg"] == before["a.jpg"]
+
+
 def test_a_collection_that_fails_in_the_midst_of_it_loses_no_id(world: World) -> None:
     """Without a whole comparison nothing new may be sent: it may be there under another ID."""
     before = mirror(world, {"a.jpg": A, "b.jpg": B})

@@ -144,6 +144,22 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
     assert world.search() == [("a", "b", 3)]
 
 
+def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: World) -> None:
+    """And not a third: it is told first, since the other way round it might never come."""
+    world.collection.twins = {"a": {"b": 3}}
+    world.send("a")
+    world.send("b")
+
+    def power_loss(alert: Alert) -> None:
+        world.told.append(alert)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Alerter(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+    for _ in range(2):
+        assert world.search() == [("a", "b", 3)] * 2
+
+
 def test_without_alerts_pairs_are_recorded_and_stay_untold(world: World) -> None:
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
@@ -231,6 +247,15 @@ def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path)
     path.rename(tmp_path / "old")
     announce(alert())
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_alert_comes_after_one_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text('{"time": "20')
+    announce_to_file(path)(alert())
+    cut, whole = path.read_text().splitlines()
+    assert cut == '{"time": "20'
+    assert json.loads(whole)["image_id"] == "one"
 
 
 def test_an_alert_that_cannot_be_written_is_logged_all_the_same(

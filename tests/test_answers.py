@@ -59,7 +59,7 @@ def test_the_status_decides_what_a_refusal_is(
     error = answers.refusal(answer(status, b'{"status": 200, "message": "all is well"}'), NOW)
     assert type(error) is kind
     assert (error.status, error.permanent) == (status, permanent)
-    assert str(error) == f"{status} all is well"
+    assert str(error).startswith(f"{status} all is well")
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
@@ -229,6 +229,72 @@ def test_an_empty_body_after_a_change_is_filled_with_what_is_known() -> None:
         "image_id": "i",
         "image_time": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"{}"),
+        (201, b"{}"),
+        (200, b'{"message": "Welcome"}'),
+        (200, b'{"status": "ok", "message": "Welcome"}'),
+        (200, b'{"status": 500, "message": "Internal Error"}'),
+        (200, b'{"image_id": "another"}'),
+        (200, b'{"status": 200, "message": "Updated", "image_id": "another"}'),
+    ],
+)
+def test_a_change_is_not_done_because_something_says_200(status: int, body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        answers.changed_image(answer(status, body), "i", "c")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (201, b""),
+        (204, b""),
+        (200, b'{"image_id": "i"}'),
+        (200, b'{"status": 200, "message": "Updated"}'),
+        (202, b'{"status": 202, "message": "Later"}'),
+    ],
+)
+def test_a_change_is_done_when_the_collection_says_so_however_briefly(
+    status: int, body: bytes
+) -> None:
+    assert answers.changed_image(answer(status, body), "i", "c")["image_id"] == "i"
+
+
+def test_an_answer_about_another_image_is_a_bad_answer() -> None:
+    other = json.dumps({**IMAGE, "image_id": "other"}).encode()
+    with pytest.raises(BadAnswer, match="another image, 'other'"):
+        answers.image(answer(body=other), "i", "c")
+
+
+@pytest.mark.parametrize(
+    ("body", "is_so"),
+    [
+        (b'{"status": 404, "message": "no such image"}', True),
+        (b'{"status": 200, "message": "no such image"}', False),
+        (b'{"message": "Not Found"}', False),
+        (b'{"status": 404}', False),
+        (b'{"detail": "Not Found"}', False),
+        (b"404 page not found", False),
+        (b"", False),
+        (b"[]", False),
+    ],
+)
+def test_the_collections_answers_have_their_status_and_a_message(body: bytes, is_so: bool) -> None:
+    assert answers.is_the_collections(answer(404, body)) is is_so
+
+
+def test_what_else_answers_is_shown_with_what_to_look_at() -> None:
+    for body, shown in ((b"<html>\nhello", "'<html>'"), (b"", "nothing"), (b"[1]", "'[1]'")):
+        with pytest.raises(BadAnswer, match=r"is collection\.endpoint right") as caught:
+            answers.session(answer(body=body))
+        assert f"but {shown}:" in str(caught.value)
+    moved = answers.refusal(answer(302, Location="http://login.test/\r\nX: y"), NOW)
+    assert str(moved).startswith("302 Reason, to http://login.test/: is collection.endpoint right")
 
 
 def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:

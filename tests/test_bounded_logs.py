@@ -17,6 +17,7 @@ import pytest
 from snoopsync.alerter import Alert, announce_to_file
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
+from snoopsync.events import Event, fields_of
 from snoopsync.model import Place
 from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Repeats
 from snoopsync.state.pairs import Side
@@ -26,6 +27,7 @@ from tests.process import Installation
 from tests.world import Live, World, fake_picture
 
 DAY_SECONDS = 86_400.0
+REFUSED = Event.REFUSED
 
 
 @pytest.fixture(autouse=True)
@@ -58,22 +60,24 @@ def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> N
 class TestRepeats:
     def test_the_first_ones_are_said_and_the_rest_is_counted(self) -> None:
         repeats = Repeats(3)
-        assert [repeats.is_news("a", float(now)) for now in range(10)] == [True] * 3 + [False] * 7
+        assert [repeats.is_news("a", float(now), REFUSED) for now in range(10)] == [True] * 3 + [
+            False
+        ] * 7
         assert list(repeats.counts(59.0)) == []
-        assert list(repeats.counts(60.0)) == [("a", 7)]
+        assert list(repeats.counts(60.0)) == [("a", 7, REFUSED)]
 
     def test_topics_have_nothing_to_do_with_each_other(self) -> None:
         repeats = Repeats(1)
-        assert repeats.is_news("a", 0.0)
-        assert repeats.is_news("b", 0.0)
-        assert not repeats.is_news("a", 0.0)
+        assert repeats.is_news("a", 0.0, REFUSED)
+        assert repeats.is_news("b", 0.0, REFUSED)
+        assert not repeats.is_news("a", 0.0, REFUSED)
 
     def test_what_goes_on_is_told_ever_less_often(self) -> None:
         repeats = Repeats(1)
         told = []
         for second in range(24 * 3600):
-            repeats.is_news("a", float(second))
-            told += [(second, count) for _, count in repeats.counts(float(second))]
+            repeats.is_news("a", float(second), REFUSED)
+            told += [(second, count) for _, count, _ in repeats.counts(float(second))]
         assert [second for second, _ in told[:4]] == [60, 180, 420, 900]
         assert 25 < len(told) < 32
         assert sum(count for _, count in told) > 80_000
@@ -81,33 +85,39 @@ class TestRepeats:
     def test_what_was_quiet_for_a_while_is_news_again(self) -> None:
         repeats = Repeats(1)
         for now in (0.0, 1.0):
-            repeats.is_news("a", now)
-        assert list(repeats.counts(60.0)) == [("a", 1)]
-        assert not repeats.is_news("a", 100.0)
-        assert list(repeats.counts(181.0)) == [("a", 1)]
+            repeats.is_news("a", now, REFUSED)
+        assert list(repeats.counts(60.0)) == [("a", 1, REFUSED)]
+        assert not repeats.is_news("a", 100.0, REFUSED)
+        assert list(repeats.counts(181.0)) == [("a", 1, REFUSED)]
         assert list(repeats.counts(1000.0)) == []
-        assert repeats.is_news("a", 1000.0)
+        assert repeats.is_news("a", 1000.0, REFUSED)
 
     def test_a_trickle_is_no_news_for_ever(self) -> None:
         """One a minute: each is said at first, and then they are counted."""
         repeats = Repeats(5)
         said = 0
         for minute in range(1000):
-            said += repeats.is_news("a", 60.0 * minute)
+            said += repeats.is_news("a", 60.0 * minute, REFUSED)
             list(repeats.counts(60.0 * minute))
         assert said < 20
 
     def test_thousands_of_topics_are_one(self) -> None:
         repeats = Repeats(2)
-        news = [repeats.is_news(f"{number} refused", 0.0) for number in range(5000)]
+        news = [repeats.is_news(f"{number} refused", 0.0, REFUSED) for number in range(5000)]
         assert sum(news) == MOST_TOPICS + 2
-        assert list(repeats.counts(60.0)) == [(OTHERS, 5000 - MOST_TOPICS - 2)]
+        assert list(repeats.counts(60.0)) == [(OTHERS, 5000 - MOST_TOPICS - 2, REFUSED)]
+
+    def test_a_count_has_the_event_of_the_last_one(self) -> None:
+        repeats = Repeats(0)
+        for event in (Event.FOLDER_MISSING, Event.FOLDER_BACK):
+            repeats.is_news("comes and goes", 0.0, event)
+        assert list(repeats.counts(60.0)) == [("comes and goes", 2, Event.FOLDER_BACK)]
 
     def test_what_is_left_is_told_at_the_end(self) -> None:
         repeats = Repeats(1)
         for topic in "aab":
-            repeats.is_news(topic, 0.0)
-        assert list(repeats.all_counts()) == [("a", 1)]
+            repeats.is_news(topic, 0.0, REFUSED)
+        assert list(repeats.all_counts()) == [("a", 1, REFUSED)]
         assert list(repeats.all_counts()) == []
 
 
@@ -128,6 +138,16 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
     said = lines(caplog)
     assert len(said) == MOST_SAID + 1
     assert said[-1] == f"the file is empty ({5000 - MOST_SAID} more)"
+    first, *_, last = caplog.records
+    path = said[0].removeprefix("photos/").removesuffix(": the file is empty")
+    assert fields_of(first) == {
+        "event": "refused",
+        "folder": "photos",
+        "path": path,
+        "image_id": world.id_of(path),
+        "reason": "the file is empty",
+    }
+    assert fields_of(last) == {"event": "refused", "count": 5000 - MOST_SAID}
 
 
 def tiff_of_too_many_samples(seed: int) -> bytes:

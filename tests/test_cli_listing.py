@@ -1,9 +1,7 @@
-"""``list``, ``duplicates``, ``search``, ``approve`` and ``init``: beside a service and alone."""
+"""``list``, ``duplicates``, ``search`` and ``approve``: beside a service and alone."""
 
 from __future__ import annotations
 
-import os
-import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang
 from tests.pictures import encode, photo
-from tests.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, until
+from tests.process import DEADLINE_SECONDS, Installation, until
 
 HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
 
@@ -224,34 +222,6 @@ def test_approve_knows_only_folders(home: Installation) -> None:
     done = home.run("approve", "elsewhere")
     assert done.code == 2
     assert "elsewhere is not a folder" in done.err
-
-
-def test_init_writes_what_run_can_use_and_never_overwrites(home: Installation) -> None:
-    path = home.configure(QUICK_SYNC)
-    path.unlink()
-    before = os.umask(0)
-    try:
-        said = home.ok("init", home.pictures)
-    finally:
-        os.umask(before)
-    assert f"wrote {path}" in said
-    assert said.endswith("snoopsync run\n")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    written = path.read_text()
-    assert home.run("init", home.home).code == 2
-    assert path.read_text() == written
-    with home.running():
-        until(home.is_in_sync)
-
-
-def test_init_says_what_a_service_still_needs(home: Installation) -> None:
-    path = home.home / "a b.yaml"
-    said = home.ok(
-        "--config", path, "init", "--endpoint", "https://example.org/api/v1", home.pictures
-    )
-    assert "still to do: " in said
-    assert "collection.secret_key" in said
-    assert f"snoopsync --config '{path}' run" in said
 
 
 def test_what_was_run_without_a_configuration_is_known_to_the_other_commands(

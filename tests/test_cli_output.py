@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import pty
 import re
-import select
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import click
@@ -25,6 +21,7 @@ from snoopsync.resync import Progress
 from snoopsync.version import __version__
 from tests.pictures import encode, photo
 from tests.process import DEADLINE_SECONDS, Installation, command, until
+from tests.terminal import Terminal
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -53,48 +50,6 @@ def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation)
     assert done.returncode != 0
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-class Terminal:
-    """A command on a terminal of 100 columns; ``text`` is all that it wrote so far."""
-
-    def __init__(self, home: Installation, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        self.process = subprocess.Popen(
-            command(*arguments),
-            env=home.environment | {"TERM": "xterm-256color"},
-            cwd=home.home,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        self._data = b""
-
-    @property
-    def text(self) -> str:
-        while select.select([self._ours], [], [], 0)[0]:
-            try:
-                data = os.read(self._ours, 65536)
-            except OSError:  # how a terminal says that nobody writes to it any more
-                break
-            if not data:
-                break
-            self._data += data
-        return self._data.decode(errors="replace")
-
-    def end(self) -> str:
-        """What it wrote, once it has ended by itself."""
-        until(lambda: (self.text, self.process.poll() is not None)[1])
-        text = self.text
-        self.close()
-        return text
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._ours)
 
 
 def commands() -> list[list[str]]:
@@ -138,7 +93,7 @@ def test_a_reader_that_leaves_early_is_no_failure(home: Installation, arguments:
 
 
 def test_where_there_is_no_terminal_nothing_is_painted(home: Installation) -> None:
-    outputs = [home.run_process("resync"), home.run_process("status"), home.run_process("list")]
+    outputs = [home.run_process(each) for each in ("resync", "status", "list", "check")]
     for done in outputs:
         assert done.code == 0
         assert not ANSI.search(done.out + done.err)
@@ -165,6 +120,14 @@ def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
     assert {row.index("pictures/") for row in rows} == {title.index("image")}
     home.environment["NO_COLOR"] = "1"
     assert not ANSI.search(Terminal(home, "list").end())
+
+
+def test_on_a_terminal_what_is_not_right_is_in_colour(home: Installation) -> None:
+    lines = Terminal(home, "check").end().splitlines()
+    assert lines[0].startswith("\x1b[32mok     \x1b[0m  configuration: ")
+    assert "\x1b[33mwarning\x1b[0m  service: not running" in "\n".join(lines)
+    home.environment["NO_COLOR"] = "1"
+    assert not ANSI.search(Terminal(home, "check").end())
 
 
 def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Installation) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.pictures import encode, photo
 from tests.process import QUICK_SYNC, Installation
@@ -27,15 +24,6 @@ def home(tmp_path: Path) -> Installation:
     for seed in range(3):
         (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
     return home
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        yield server
 
 
 @pytest.mark.parametrize("is_service_running", [False, True])
@@ -71,6 +59,50 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(home: Installation) -> No
         action["image_id"] for action in plan
     }
     assert "it would be" not in home.ok("resync", "--dry-run")
+
+
+def everything_below(directory: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    """Every file with its inode, its times and its bytes, and every directory."""
+    found = {}
+    for path in directory.rglob("*"):
+        stat, is_file = path.lstat(), path.is_file()
+        # Opening a file of SQLite's may touch the directory that it is in.
+        times = (stat.st_mtime_ns, stat.st_ctime_ns) if is_file else (0, 0)
+        found[str(path)] = (stat.st_ino, *times, path.read_bytes() if is_file else b"")
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--prune"], ["--json"]])
+def test_a_dry_run_leaves_no_trace(home: Installation, options: list[str]) -> None:
+    home.configure()
+    before = everything_below(home.home)
+    home.ok("resync", "--dry-run", *options)
+    assert everything_below(home.home) == before
+
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    (home.pictures / "1.jpg").rename(home.pictures / "renamed.jpg")
+    (home.pictures / "2.jpg").write_bytes(encode(photo(7)))
+    (home.pictures / "copy.jpg").write_bytes(encode(photo(7), quality=40))
+    home.configure(QUICK_SYNC, f"folders: [{{path: {home.pictures}, exclude: [copy.jpg]}}]\n")
+    before = everything_below(home.home)
+    home.ok("resync", "--dry-run", *options)
+    assert everything_below(home.home) == before
+
+
+def test_a_dry_run_only_asks(home: Installation, server: CollectionServer) -> None:
+    home.configure_service(server.endpoint, PUBLIC_KEY)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    home.ok("resync", "--dry-run")
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    (home.pictures / "1.jpg").write_bytes(encode(photo(7)))
+    home.state.unlink()
+    server.requests.clear()
+    *plan, _ = home.json("resync", "--dry-run", "--prune", "--json")
+    assert sorted(action["action"] for action in plan) == ["adopt", "delete", "update"]
+    asked = {(seen.method, seen.path.split("/")[3]) for seen in server.requests}
+    assert asked == {("GET", "images"), ("GET", "collection"), ("POST", "search")}
 
 
 def test_a_dry_run_names_a_new_picture_at_a_renamed_ones_place_once(home: Installation) -> None:

@@ -19,6 +19,7 @@ import pytest
 from snoopsync.client.collection import Collection, insecure
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
+    BadAnswer,
     CollectionError,
     FileChanged,
     Unauthorized,
@@ -30,7 +31,6 @@ from tests.faults import (
     Reply,
     answers,
     reset_before,
-    rewritten,
 )
 from tests.pictures import encode, photo
 from tests.raw_service import raw_service
@@ -69,6 +69,23 @@ def test_the_wrong_secret_is_unauthorized(server: CollectionServer) -> None:
     ):
         client.get_images()
     assert (caught.value.status, caught.value.permanent) == (401, True)
+
+
+def test_every_answer_tells_by_how_much_our_clock_is_ahead(server: CollectionServer) -> None:
+    with Collection(
+        PUBLIC_KEY, SECRET_KEY, server.endpoint, now=lambda: time.time() + 500.0
+    ) as client:
+        assert client.clock_ahead_seconds is None
+        client.get_images()
+        assert client.clock_ahead_seconds == pytest.approx(500.0, abs=10.0)
+        server.faults.append(answers(503, Date="Thu, 01 Jan 1970 00:00:00 GMT"))
+        with pytest.raises(CollectionError):
+            client.get_images()
+        assert client.clock_ahead_seconds == pytest.approx(time.time() + 500.0, abs=10.0)
+        server.faults.append(answers(503, Date="yesterday"))
+        with pytest.raises(CollectionError):
+            client.get_images()
+        assert client.clock_ahead_seconds is None
 
 
 def test_who_it_is_is_asked_once_and_only_when_needed(
@@ -196,14 +213,30 @@ def test_an_empty_file_that_grows_is_not_sent_as_empty(
     assert server.requests == []
 
 
-def test_an_empty_answer_to_a_change_is_success(
+def test_an_empty_answer_to_a_change_is_success_by_its_status_alone(
     server: CollectionServer, client: Collection
 ) -> None:
-    server.fault_for = lambda _seen: rewritten(lambda _body: b"")
+    def without_content(do: Callable[[], Reply]) -> Reply:
+        return Reply(201 if do().status == 201 else 204)
+
+    server.fault_for = lambda seen: None if seen.method == "GET" else without_content
     assert client.add_image(io.BytesIO(PICTURE), "a")["image_id"] == "a"
-    assert client.add_image(io.BytesIO(PICTURE), "a", update_existing=True)["status"] == 200
+    assert client.add_image(io.BytesIO(PICTURE), "a", update_existing=True)["status"] == 204
     assert client.delete_image("a")["image_id"] == "a"
     assert list(server.collection.images()) == []
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_an_empty_answer_to_everything_is_no_success(
+    server: CollectionServer, client: Collection, status: int
+) -> None:
+    server.fault_for = lambda _seen: answers(status)
+    with pytest.raises(BadAnswer):
+        client.add_image(io.BytesIO(PICTURE), "a")
+    with pytest.raises(BadAnswer):
+        client.add_image(io.BytesIO(PICTURE), "a", update_existing=True)
+    with pytest.raises(BadAnswer):
+        client.delete_image("a")
 
 
 def test_services_that_swap_200_and_201_are_understood(
@@ -233,10 +266,12 @@ def test_a_proxy_of_the_environment_is_used_and_gets_odd_ids_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines: list[bytes] = []
+    body = b'{"status": 404, "message": "no such image"}'
 
     def proxy(connection: socket.socket) -> None:
         lines.append(connection.recv(65536).split(b"\r\n")[0])
-        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
 
     with raw_service(proxy) as address:
         monkeypatch.setenv("http_proxy", address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import threading
 import time
@@ -19,6 +20,9 @@ from snoopsync.errors import (
     BadAnswer,
     CollectionError,
     NotConnected,
+    NotFound,
+    Refused,
+    Unauthorized,
     Unavailable,
     Unreachable,
 )
@@ -36,6 +40,7 @@ from tests.pictures import encode, photo
 from tests.raw_service import raw_service
 
 PICTURE = encode(photo(1))
+SESSION = {"collection_id": "c", "collection_name": "n", "user": "u"}
 
 
 @pytest.fixture
@@ -175,8 +180,10 @@ def test_a_refusal_is_known_by_its_status_though_its_body_is_cut() -> None:
 
 def test_a_refusal_before_the_body_was_read_is_understood() -> None:
     def behave(connection: socket.socket) -> None:
-        connection.recv(1024)
-        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        if connection.recv(1024).startswith(b"POST"):
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        else:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(SESSION).encode())
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
@@ -196,6 +203,47 @@ def test_a_redirect_is_not_followed(server: CollectionServer, client: Collection
     with pytest.raises(BadAnswer, match=elsewhere):
         client.add_image(io.BytesIO(PICTURE), "a")
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [404, 409, 410, 400, 405])
+def test_a_refusal_that_anything_may_have_written_counts_if_there_is_a_collection(
+    server: CollectionServer, client: Collection, status: int
+) -> None:
+    """A proxy has a page of its own for what it does not know, and while it does not know the
+    collection, for that."""
+    page = answers(status, b"<html>no such thing here</html>")
+    server.faults.append(page)
+    with pytest.raises(Refused) as refused:
+        client.get_image("a")
+    assert (refused.value.status, refused.value.permanent) == (status, True)
+
+    server.fault_for = lambda _seen: page
+    with pytest.raises(BadAnswer, match=f"{status} .* no collection: is collection.endpoint"):
+        client.get_image("a")
+    assert len(server.requests) == 4
+    with pytest.raises(BadAnswer, match="no collection"):
+        client.id  # noqa: B018 - it is a request
+    assert len(server.requests) == 5
+
+
+def test_of_a_refusal_in_the_collections_own_words_nothing_more_is_asked(
+    server: CollectionServer, client: Collection
+) -> None:
+    with pytest.raises(NotFound):
+        client.get_image("a")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [(answers(503), Unavailable), (reset_before(), Unreachable), (answers(401), Unauthorized)],
+)
+def test_whether_there_is_a_collection_is_not_known_while_it_can_not_be_asked(
+    server: CollectionServer, client: Collection, then: Fault, kind: type[CollectionError]
+) -> None:
+    server.faults.extend([answers(404), then])
+    with pytest.raises(kind):
+        client.delete_image("a")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.file import find_config, load_config, render_config
+from snoopsync.config.file import (
+    find_config,
+    load_config,
+    read_config,
+    render_config,
+    service_state,
+)
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -33,6 +40,7 @@ from snoopsync.config.settings import (
     default_owner,
 )
 from snoopsync.errors import ConfigError, Problem
+from tests.process import UNPRIVILEGED, command
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
 FOLDERS = "folders: [{path: photos}]\n"
@@ -310,6 +318,27 @@ def test_a_service_needs_keys(home: Home) -> None:
     ]
 
 
+def test_what_can_be_read_of_a_wrong_configuration_is_read(home: Home) -> None:
+    home.config.write_text("sync: {workers: many, settle: 1s}\nfolders: [{path: a}, {name: b}]\n")
+    reading = read_config(home.config, {})
+    assert [problem.key for problem in reading.problems] == ["sync.workers", "folders[1]"]
+    assert reading.config.sync == SyncConfig(settle_seconds=1.0)
+    assert [folder.path for folder in reading.config.folders] == [home.path / "a"]
+
+
+def test_the_source_of_the_secret_key_is_told(home: Home) -> None:
+    service = f"{FOLDERS}collection: {{endpoint: https://host, public_key: a, secret_key: b}}\n"
+    home.config.write_text(service)
+    home.config.chmod(0o600)
+    assert read_config(home.config, {}).secret_from == "collection.secret_key"
+    environ = {"SNOOPSYNC_SECRET_KEY": "c"}
+    assert read_config(home.config, environ).secret_from == "$SNOOPSYNC_SECRET_KEY"
+    home.config.chmod(0o640)
+    [problem] = read_config(home.config, environ).problems
+    assert problem.mend == f"chmod 600 {home.config}"
+    assert str(problem).endswith(f": others can read {home.config}: {problem.mend}")
+
+
 def test_all_problems_are_told_at_once_in_the_files_order(home: Home) -> None:
     problems = home.problems(
         "sync: {settle: 1, settle: 2, workers: many}\n"
@@ -435,6 +464,25 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         find_config(None, {"SNOOPSYNC_CONFIG": str(missing)}, user_dir=tmp_path)
 
 
+def test_a_configuration_in_a_directory_that_is_closed_is_not_called_missing(
+    tmp_path: Path,
+) -> None:
+    """Its service is told what is wrong."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "config.yaml").touch()
+    closed.chmod(0)
+    done = subprocess.run(
+        [*UNPRIVILEGED, *command("status")],
+        env={**os.environ, "SNOOPSYNC_CONFIG": str(closed / "config.yaml")},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 78
+    assert "config.yaml: file: can't be read: Permission denied" in done.stderr
+
+
 def test_the_users_configuration_is_in_the_users_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +491,31 @@ def test_the_users_configuration_is_in_the_users_directory(
     path.parent.mkdir()
     path.touch()
     assert find_config(None, {}) == path
+
+
+# --- where the state is
+
+
+def test_the_state_of_a_service_is_in_the_directory_that_systemd_made(home: Home) -> None:
+    environ = {"STATE_DIRECTORY": f"{home.path}/first:{home.path}/second"}
+    home.config.write_text(FOLDERS)
+    assert load_config(home.config, environ).state == home.path / "first/state.sqlite3"
+    home.config.write_text(FOLDERS + "state: x.sqlite3\n")
+    assert load_config(home.config, environ).state == home.path / "x.sqlite3"
+
+
+def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
+    tmp_path: Path,
+) -> None:
+    system, own, directory = (tmp_path / name for name in ("system", "own", "lib"))
+
+    def state(source: Path) -> Path | None:
+        return service_state(source, {}, system_path=system, system_directory=directory)
+
+    assert state(system) is None
+    directory.symlink_to("private/of-its-own-user")  # as systemd has it, closed to others
+    assert state(system) == tmp_path / "private/of-its-own-user/state.sqlite3"
+    assert state(own) is None
 
 
 # --- without a file
@@ -572,10 +645,14 @@ def test_the_example_is_what_init_writes() -> None:
 
 
 def test_a_written_configuration_for_a_service(home: Home) -> None:
-    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas")
+    secret = home.path / "a: secret #1"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    text = render_config([home.path / "a"], "https://host/api/v1", "24", "nas", secret)
     home.config.write_text(text)
-    collection = load_config(home.config, {"SNOOPSYNC_SECRET_KEY": "x"}).collection
+    collection = load_config(home.config, {}).collection
     assert (collection.endpoint, collection.public_key) == ("https://host/api/v1", "24")
+    assert (collection.owner, collection.secret_key_file) == ("nas", secret)
 
 
 def test_a_written_configuration_keeps_the_owner_of_today(home: Home) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
+import re
 import signal
 import sqlite3
 import stat
@@ -140,6 +142,34 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
         assert State(database).fact("a") == "1"
 
 
+def test_a_copy_of_a_file_that_nobody_uses_makes_no_file_beside_it(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+    before = sorted(path.parent.iterdir())
+    with closing(Database.scratch(path, proven=True)) as copy:
+        assert State(copy).fact("a") == "1"
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(path: Path) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("a", "1")
+
+    class Disturbed(Database):
+        def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
+            connection = super()._connect(readonly, at_rest)
+            if at_rest:
+                others.append(Database(self.path))
+                State(others[-1]).set_fact("a", "2")
+            return connection
+
+    others: list[Database] = []
+    with closing(Disturbed.scratch(path)) as copy:
+        assert State(copy).fact("a") == "2"
+    [other] = others
+    other.close()
+
+
 def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
     with closing(Database.scratch(path)) as copy:
         assert State(copy).folders.rows() == []
@@ -167,6 +197,43 @@ def test_an_older_file_is_upgraded_step_by_step(
         assert database.query("SELECT name, value, since FROM fact") == [("kept", "1", None)]
         assert database.query("SELECT * FROM extra") == []
     Database(path).close()
+
+
+def test_before_an_upgrade_the_file_is_kept_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync")
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    backup = path.with_name(f"{path.name}.format-{len(STEPS)}")
+    assert not backup.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
+        with closing(Database(path)) as database:
+            assert State(database).fact("kept") is None
+        assert str(backup) in caplog.text
+        Database(path).close()
+        with pytest.raises(StateTooNew), monkeypatch.context() as back:
+            back.setattr("snoopsync.state.database.STEPS", STEPS)
+            Database(path)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    backup.replace(path)
+    with closing(Database(path)) as database:
+        assert State(database).fact("kept") == "1"
+
+
+def test_without_room_for_the_copy_nothing_is_upgraded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(path)) as database:
+        State(database).set_fact("kept", "1")
+    path.with_name(f"{path.name}.format-{len(STEPS)}.new").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
+        with pytest.raises(StateError, match=re.escape(str(path))):
+            Database(path)
+    with closing(Database(path)) as database:
+        assert State(database).fact("kept") == "1"
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(

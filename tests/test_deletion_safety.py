@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -589,6 +590,29 @@ def test_a_folder_that_is_dropped_from_the_configuration_keeps_its_images_but_wi
     assert filled.remote.digests() == {}
     filled.folders["photos"] = dropped
     assert filled.resync().summary.added == 12
+
+
+@pytest.mark.parametrize("change", [{"exclude": ("1/",)}, {"include": ("*.png",)}, None])
+def test_what_is_not_wanted_any_more_stays_also_when_its_files_are_removed(
+    filled: World, stage: Stage, change: dict[str, tuple[str, ...]] | None
+) -> None:
+    """Until it is wanted again: then it is seen that they are gone."""
+    before, wanted = filled.remote.ids(), filled.folders["photos"]
+    if change is None:
+        filled.add_folder("other")
+        del filled.folders["photos"]
+    else:
+        filled.configure("photos", **change)
+    with stage(filled) as see:
+        shutil.rmtree(wanted.path / "1")
+        see()
+    assert filled.remote.changes() == []
+    assert filled.remote.ids() == before
+    filled.folders["photos"] = wanted
+    with stage(filled) as see:
+        see()
+    assert len(filled.remote.deletes()) == len(filled.remote.changes()) == 6
+    filled.check_mirrored()
 
 
 def check_prune(world: World) -> None:

@@ -136,13 +136,15 @@ def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
     assert places_of(verdict.hold) == [folder.places[5]]
 
 
-def test_what_was_sent_longer_ago_does_not_count(folder_of: Callable[..., Folder]) -> None:
+@pytest.mark.parametrize(("seconds", "counts"), [(600.0, True), (600.1, False)])
+def test_what_was_sent_ten_minutes_ago_counts_and_nothing_before(
+    folder_of: Callable[..., Folder], seconds: float, counts: bool
+) -> None:
     folder = folder_of(40)
     folder.delete(folder.places[:5])
-    folder.carry_out()
-    assert folder.delete([folder.places[5]], NOW + WINDOW_SECONDS).hold
-    later = NOW + WINDOW_SECONDS + 1
-    assert folder_of(40).delete([folder.places[5]], later).send
+    assert folder.carry_out() == 5
+    verdict = folder.delete([folder.places[5]], NOW + seconds)
+    assert places_of(verdict.hold if counts else verdict.send) == [folder.places[5]]
 
 
 def test_deletions_that_gather_in_an_outage_are_counted_together(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from snoopsync.disk import Disk
+from tests.deep import deep_below, write_in
 from tests.mounting import make_disk, mounted, needs_root
 
 ODD_NAMES = [
@@ -31,22 +31,9 @@ def root(tmp_path: Path) -> bytes:
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[bytes]:
     """A directory whose path is longer than the 4,096 bytes that a call takes."""
-    name = b"d" * 250
-    top = tmp_path / "deep"
-    top.mkdir()
-    descriptor = os.open(top, os.O_RDONLY)
-    path = os.fsencode(top)
-    while len(path) < 5000:
-        os.mkdir(name, dir_fd=descriptor)
-        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor, path = below, path + b"/" + name
-    file = os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
-    os.write(file, b"deep down")
-    os.close(file)
-    os.close(descriptor)
-    yield path
-    shutil.rmtree(top)
+    with deep_below(tmp_path) as (path, descriptor):
+        write_in(descriptor, b"a.jpg", b"deep down")
+        yield os.fsencode(tmp_path) + b"/" + path
 
 
 def open_descriptors() -> int:

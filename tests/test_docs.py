@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 
 import click
 import pytest
@@ -13,11 +13,11 @@ import yaml
 
 from snoopsync.cli.root import program
 from snoopsync.config import settings
-from snoopsync.config.settings import Config
+from snoopsync.config.settings import Config, LogFormat
+from snoopsync.events import Event
 from snoopsync.exits import Exit
+from tests.documentation import README, ROOT, blocks, events, section
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / "config.example.yaml").read_text()
 
 
@@ -74,6 +74,24 @@ def test_no_exit_code_is_made_up() -> None:
 def test_the_example_and_the_readme_have_every_key(key: str) -> None:
     assert re.search(rf"(?<!\w){key}(?!\w)", README)
     assert re.search(rf"(^|[ #{{]){key}:", EXAMPLE, re.MULTILINE)
+
+
+def test_the_table_of_events_has_every_event_and_no_other() -> None:
+    """What else it says of them is checked on every line that any test logs (``conftest``)."""
+    assert set(events()) == {event.value for event in Event}
+
+
+def test_the_readme_has_every_format_of_the_log_in_a_table() -> None:
+    formats = re.findall(r"^\| `(\w+)` \|", section("Logs and alerts"), re.MULTILINE)
+    assert set(formats) >= {kind.value for kind in LogFormat}
+
+
+@pytest.mark.parametrize("script", blocks(README, "sh"))
+def test_a_documented_script_is_one(script: str) -> None:
+    done = subprocess.run(
+        ["sh", "-n"], input=script, capture_output=True, encoding="utf-8", check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:

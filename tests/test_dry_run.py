@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,19 @@ def test_a_rehearsal_equals_what_the_next_resync_does(
         if loses_state:
             world.lose_state()
         check_rehearsal(world, prune=prune)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_rehearsal_holds_what_the_next_resync_holds(world: World, count: int) -> None:
+    world.hold = HoldPolicy(count=3, percent=10)
+    for number in range(20):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    world.resync()
+    for number in range(count):
+        world.disk.remove(f"{number}.jpg")
+    world.disk.write("new.jpg", fake_picture(100))
+    check_rehearsal(world, prune=False)
+    assert world.held() == (count if count > 3 else 0)
 
 
 def check_rehearsal(world: World, *, prune: bool) -> None:

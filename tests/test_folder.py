@@ -16,6 +16,7 @@ from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
 from snoopsync.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
 from snoopsync.selection import Selection
+from tests.deep import deep_below, write_in
 from tests.mounting import FRESH, mounted, needs_root
 
 ERRORS = [errno.EACCES, errno.EIO, errno.ESTALE]
@@ -111,25 +112,16 @@ def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
     root = tmp_path / "photos"
     root.mkdir()
     folder = armed(root)
-    name, path = b"d" * 250, b""
-    descriptor = os.open(root, os.O_RDONLY)
-    while len(path) < 5000:
-        os.mkdir(name, dir_fd=descriptor)
-        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor, path = below, path + b"/" + name if path else name
-    os.close(os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
-
-    fingerprint = folder.look(path + b"/a.jpg")
-    assert isinstance(fingerprint, File)
-    assert folder.list_directory(path).files == {b"a.jpg": tuple(fingerprint.fingerprint)}
-    with folder.open(path + b"/a.jpg") as file:
-        assert file.read() == b""
-    assert folder.prove_gone(path + b"/a.jpg", submount=0) == fingerprint
-    os.unlink(b"a.jpg", dir_fd=descriptor)
-    os.close(descriptor)
-    assert folder.prove_gone(path + b"/a.jpg", submount=0) == Gone()
-    shutil.rmtree(root)
+    with deep_below(root) as (path, descriptor):
+        write_in(descriptor, b"a.jpg")
+        fingerprint = folder.look(path + b"/a.jpg")
+        assert isinstance(fingerprint, File)
+        assert folder.list_directory(path).files == {b"a.jpg": tuple(fingerprint.fingerprint)}
+        with folder.open(path + b"/a.jpg") as file:
+            assert file.read() == b""
+        assert folder.prove_gone(path + b"/a.jpg", submount=0) == fingerprint
+        os.unlink(b"a.jpg", dir_fd=descriptor)
+        assert folder.prove_gone(path + b"/a.jpg", submount=0) == Gone()
 
 
 def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_path: Path) -> None:

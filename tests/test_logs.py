@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pty
+import re
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from snoopsync.config.settings import LogConfig, LogFormat, LogLevel
 from snoopsync.errors import ConfigError
-from snoopsync.logs import configure
+from snoopsync.events import Event, happened
+from snoopsync.logs import configure, release
+from snoopsync.model import Place, place_keys
 
 ODD = "a\nb\x1b[2Jc\u202ed\udcff"
 
@@ -22,16 +30,13 @@ log = logging.getLogger("snoopsync.test")
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    logger = logging.getLogger("snoopsync")
     yield
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
+    release()
 
 
-def begin(config: LogConfig, verbosity: int = 0, **environ: str) -> None:
+def begin(
+    config: LogConfig, verbosity: int = 0, environ: Mapping[str, str] = MappingProxyType({})
+) -> None:
     configure(config, verbosity=verbosity, environ=environ)
 
 
@@ -52,13 +57,81 @@ def test_json_has_an_object_a_line_with_the_keys_of_the_event(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     begin(LogConfig(format=LogFormat.JSON))
-    log.info("said %d", 1)
-    log.warning("ignored", extra={"fields": {"event": "duplicate", "path": ODD}})
-    plain, event = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert list(plain) == ["time", "level", "logger", "message"]
-    assert (plain["level"], plain["message"]) == ("INFO", "said 1")
-    assert list(event) == ["time", "level", "logger", "event", "path"]
-    assert (event["logger"], event["path"]) == ("snoopsync.test", ODD)
+    keys = {**place_keys(Place("f", b"odd\xff\n.jpg")), "image_id": None, "samples": ["a", ODD]}
+    happened(log, logging.INFO, Event.ADDED, "added %s", "it", **keys)
+    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert datetime.fromisoformat(line.pop("time")).utcoffset() == timedelta()
+    assert line == {
+        "level": "INFO",
+        "logger": "snoopsync.test",
+        "event": "added",
+        "message": "added it",
+        "folder": "f",
+        "path": "odd\udcff\n.jpg",
+        "image_id": None,
+        "samples": ["a", ODD],
+    }
+    assert os.fsencode(line["path"]) == b"odd\xff\n.jpg"
+
+
+def test_what_a_library_warns_of_has_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
+    begin(LogConfig(format=LogFormat.JSON))
+    library = logging.getLogger("a.library")
+    library.warning("full: %s", "pool")
+    library.info("detail")
+    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert list(line) == ["time", "level", "logger", "event", "message"]
+    assert (line["logger"], line["event"]) == ("a.library", "other")
+    assert line["message"] == "full: pool"
+
+
+# On a terminal.
+
+
+@contextmanager
+def terminal() -> Iterator[Callable[[], str]]:
+    """Standard error is one; what it has shown."""
+    theirs, ours = pty.openpty()
+    with (
+        os.fdopen(theirs, "rb", buffering=0) as screen,
+        os.fdopen(ours, "w") as stderr,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "stderr", stderr)
+        yield lambda: screen.read(10_000).decode()
+
+
+def test_on_a_terminal_the_level_has_a_colour_and_the_time_is_dim() -> None:
+    with terminal() as screen:
+        begin(LogConfig(), environ={"TERM": "xterm"})
+        log.warning("said")
+        shown = screen()
+    assert re.fullmatch(r"\x1b\[2m[-0-9 :]{19}\x1b\[0m \x1b\[33mwarning \x1b\[0m said\r\n", shown)
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_can_be_refused(environ: dict[str, str]) -> None:
+    with terminal() as screen:
+        begin(LogConfig(), environ=environ)
+        log.warning("said")
+        assert "\x1b" not in screen()
+
+
+def test_an_empty_no_color_refuses_nothing() -> None:
+    with terminal() as screen:
+        begin(LogConfig(), environ={"NO_COLOR": ""})
+        log.warning("said")
+        assert "\x1b" in screen()
+
+
+def test_text_that_was_asked_for_and_files_have_no_colours(tmp_path: Path) -> None:
+    with terminal() as screen:
+        begin(LogConfig(format=LogFormat.TEXT, file=tmp_path / "the.log"))
+        log.warning("said")
+        assert "\x1b" not in screen()
+        begin(LogConfig(file=tmp_path / "the.log"))
+        log.warning("said")
+    assert "\x1b" not in (tmp_path / "the.log").read_text()
 
 
 @pytest.mark.parametrize("kind", [LogFormat.JSON, LogFormat.JOURNAL])
@@ -73,19 +146,6 @@ def test_a_traceback_is_on_the_same_line_for_programs(
     [line] = capsys.readouterr().err.splitlines()
     assert "what" in line
     assert "ValueError: why" in line
-
-
-def test_the_journal_gets_priorities_when_standard_error_is_its(tmp_path: Path) -> None:
-    with (tmp_path / "journal").open("w") as journal, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stderr", journal)
-        stat = os.fstat(journal.fileno())
-        begin(LogConfig(), JOURNAL_STREAM=f"{stat.st_dev}:{stat.st_ino}")
-        log.error("bad")
-        begin(LogConfig(), JOURNAL_STREAM="8:1")
-        log.info("good")
-    first, second = (tmp_path / "journal").read_text().splitlines()
-    assert first == "<3>bad"
-    assert second.endswith("info     good")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +166,9 @@ def test_the_level_moves_with_the_options(
     assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == seen.split()
 
 
+# In a file.
+
+
 def test_the_file_may_be_rotated_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "made" / "too" / "the.log"
     begin(LogConfig(file=path))
@@ -117,21 +180,66 @@ def test_the_file_may_be_rotated_away(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+def test_the_file_may_be_copied_and_cut(tmp_path: Path) -> None:
+    path = tmp_path / "the.log"
+    begin(LogConfig(file=path))
+    log.info("one")
+    shutil.copy(path, tmp_path / "old.log")
+    os.truncate(path, 0)
+    log.info("two")
+    assert len((tmp_path / "old.log").read_text().splitlines()) == 1
+    assert re.fullmatch(r"\d.* two\n", path.read_text()), "no hole where the old lines were"
+
+
 def test_a_file_that_cannot_be_opened_is_the_configurations_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log\.file"):
         begin(LogConfig(file=tmp_path))
 
 
+def test_a_new_configuration_that_is_wrong_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(LogConfig(format=LogFormat.JSON, file=tmp_path / "the.log"))
+    with pytest.raises(ConfigError):
+        begin(LogConfig(file=tmp_path))
+    log.info("said")
+    assert json.loads(capsys.readouterr().err)["message"] == "said"
+    assert json.loads((tmp_path / "the.log").read_text())["message"] == "said"
+
+
 def test_a_file_that_cannot_be_written_is_said_once_and_stops_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    begin(LogConfig(file=Path("/dev/full")))
+    begin(LogConfig(format=LogFormat.JSON, file=Path("/dev/full")))
     for number in range(3):
         log.info("line %d", number)
-    lines = capsys.readouterr().err.splitlines()
-    assert sum("line" in line for line in lines) == 3
-    assert sum("/dev/full" in line for line in lines) == 1
-    assert not any("Traceback" in line for line in lines)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in lines if line["event"] == "other"] == [
+        f"line {number}" for number in range(3)
+    ]
+    [trouble] = [line for line in lines if line["event"] != "other"]
+    del trouble["time"]
+    assert trouble == {
+        "level": "ERROR",
+        "logger": "snoopsync",
+        "event": "log-unwritable",
+        "message": "/dev/full can't be written, lines are only here: No space left on device",
+        "path": "/dev/full",
+        "error": "No space left on device",
+    }
+
+
+def test_a_line_that_a_library_has_written_wrong_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(LogConfig(file=tmp_path / "the.log"))
+    # To our handlers alone: pytest's own takes it for a bug of the test.
+    record = logging.LogRecord("a.library", logging.WARNING, "", 0, "%d", ("none",), None)
+    for handler in logging.getLogger("snoopsync").handlers:
+        handler.handle(record)
+    log.info("said")
+    assert (tmp_path / "the.log").read_text().endswith("said\n")
+    assert "Logging error" in capsys.readouterr().err
 
 
 def test_lines_go_where_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ it scanned anew, and when a link is turned, supervision starts any engine anew.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lesser import as_somebody_ordinary, with_watches
 from tests.losing import (
     DEADLINE_SECONDS,
     OURS,
@@ -248,20 +248,6 @@ survey.RETRY_SECONDS = 1.0
 """
 
 
-def with_few_watches() -> list[str]:
-    """What a program is run under for a limit of its own, in a user namespace, where the limit is
-    nobody else's."""
-    limited = f'echo {WATCHES} > /proc/sys/user/max_inotify_watches && exec "$@"'
-    command = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"]
-    try:
-        subprocess.run([*command, "true"], capture_output=True, text=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("there is no unshare command")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"there is no limit to be set: {error.stderr.strip()}")
-    return command
-
-
 def raise_limit(pid: int) -> None:
     more = "echo 1000 > /proc/sys/user/max_inotify_watches"
     # Whoever made the namespace is root in it already, and nobody else may become it.
@@ -275,7 +261,7 @@ def fill_directories(playground: Playground, name: str) -> None:
 
 def test_what_is_over_the_limit_of_watches_is_mirrored_and_said(playground: Playground) -> None:
     fill_directories(playground, "a.jpg")
-    with playground.service(_IMPATIENT + OURS, under=with_few_watches()) as service:
+    with playground.service(_IMPATIENT + OURS, under=with_watches(WATCHES)) as service:
         assert playground.folder_state() == "unwatched"
         assert LIMIT_REACHED in playground.home.run("status").out
         fill_directories(playground, "late.jpg")
@@ -291,20 +277,9 @@ def test_what_is_over_the_limit_of_watches_is_mirrored_and_said(playground: Play
 
 def test_the_stock_observer_is_silent_about_the_limit(playground: Playground) -> None:
     fill_directories(playground, "a.jpg")
-    with playground.service(_IMPATIENT + STOCK, under=with_few_watches()):
+    with playground.service(_IMPATIENT + STOCK, under=with_watches(WATCHES)):
         fill_directories(playground, "late.jpg")
         assert not playground.comes_right(STOCK_SECONDS)
-
-
-def as_somebody_ordinary() -> list[str]:
-    """What a program is run under to have no right to read what permissions forbid. Root loses that
-    right, and keeps its files."""
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may read everything, and there is no setpriv command")
-    less = "-dac_override,-dac_read_search"
-    return ["setpriv", f"--bounding-set={less}", f"--inh-caps={less}"]
 
 
 def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(

@@ -16,6 +16,7 @@ from snoopsync.client.outage import Clock, Outage, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import (
     BadAnswer,
+    CollectionError,
     Conflict,
     FileChanged,
     NotConnected,
@@ -59,8 +60,15 @@ class Script:
     """A collection that does what it is told: what its calls raise, one after the other, and then
     nothing. ``sent`` and ``asked`` are the times of ``get_image`` and of the light question."""
 
-    def __init__(self, clock: FakeClock, *errors: Exception, down_until: float = 0.0) -> None:
+    def __init__(
+        self,
+        clock: FakeClock,
+        *errors: Exception,
+        down_until: float = 0.0,
+        down: CollectionError = AWAY,
+    ) -> None:
         self.clock = clock
+        self.down = down
         self.errors = list(errors)
         self.down_until = down_until
         self.sent: list[float] = []
@@ -80,7 +88,7 @@ class Script:
 
     def _check_up(self) -> None:
         if self.clock.time < self.down_until:
-            raise AWAY
+            raise self.down
 
 
 def coat(
@@ -111,17 +119,24 @@ def clock() -> FakeClock:
 
 class TestAnswersThatAreErrors:
     def test_are_asked_for_again_with_doubled_pauses(self, clock: FakeClock) -> None:
-        script = Script(clock, LATER, BadAnswer("html"), LATER)
+        script = Script(clock, LATER, LATER, LATER)
         assert coat(script).get_image("a") == FOUND
         assert clock.waited == [0.5, 1.0, 2.0]
 
     def test_are_raised_after_so_many_attempts(self, clock: FakeClock) -> None:
-        last = BadAnswer("the last one")
+        last = Unavailable("the last one", status=500)
         script = Script(clock, LATER, LATER, last)
-        with pytest.raises(BadAnswer) as caught:
+        with pytest.raises(Unavailable) as caught:
             coat(script, attempts=3).get_image("a")
         assert caught.value is last
         assert len(script.sent) == 3
+
+    def test_are_an_outage_when_something_light_fails_too(self, clock: FakeClock) -> None:
+        script = Script(clock, down_until=1000, down=LATER)
+        assert coat(script, patience_seconds=None, attempts=3).get_image("a") == FOUND
+        assert script.sent[:2] == [0.0, 0.5]
+        assert len(script.sent) == 3
+        assert script.asked[-1] == script.sent[-1] >= 1000
 
     def test_are_not_asked_for_again_if_that_is_no_use(self, clock: FakeClock) -> None:
         for error in (NotFound("no"), Conflict("no"), Refused("no"), Unauthorized("no")):
@@ -162,14 +177,33 @@ class TestAnOutage:
         assert len(script.sent) == 3
         assert script.asked[-1] == script.sent[-1] >= 1000
 
-    def test_that_a_call_makes_itself_ends_with_its_attempts(self, clock: FakeClock) -> None:
-        script = Script(clock, *[AWAY] * 100)
-        with pytest.raises(Unreachable):
-            coat(script, patience_seconds=None, attempts=4).get_image("a")
+    @pytest.mark.parametrize("down", [AWAY, BadAnswer("a login page")])
+    def test_that_a_call_makes_itself_ends_with_its_attempts(
+        self, clock: FakeClock, down: CollectionError
+    ) -> None:
+        script = Script(clock, *[down] * 100)
+        wearer = coat(script, patience_seconds=None, attempts=4)
+        with pytest.raises(type(down)):
+            wearer.get_image("a")
         assert len(script.sent) == 4
         assert len(script.asked) == 1
+        assert wearer.outage is None
 
-    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    def test_that_only_the_last_attempt_meets_is_no_outage(self, clock: FakeClock) -> None:
+        wearer = coat(Script(clock, LATER, LATER, AWAY), attempts=3)
+        with pytest.raises(Unreachable):
+            wearer.get_image("a")
+        assert wearer.outage is None
+
+    def test_is_what_something_else_than_the_collection_answers(self, clock: FakeClock) -> None:
+        wearer = coat(Script(clock, BadAnswer("a login page")))
+        outages: list[Outage | None] = []
+        clock.before_wait = lambda: outages.append(wearer.outage)
+        wearer.get_image("a")
+        assert outages == [Outage(since=1_000_000, attempts=1, last_error="a login page")]
+        assert wearer.outage is None
+
+    @pytest.mark.parametrize("status", [429, 502, 503, 504, 511, 522])
     def test_is_also_what_a_busy_service_or_its_gateway_says(
         self, clock: FakeClock, status: int
     ) -> None:

@@ -85,6 +85,10 @@ OUTAGES: dict[str, Callable[[], Reply]] = {
     "reset": lost,
     "503": lambda: Reply(503, b"<html>back soon</html>"),
     "502": lambda: Reply(502),
+    "a login page": lambda: Reply(200, b"<html>Log in first</html>"),
+    "nothing": lambda: Reply(200),
+    "404": lambda: Reply(404, b"<html>404 page not found</html>"),
+    "500": lambda: Reply(500),
 }
 
 
@@ -143,7 +147,13 @@ def searching(live: Live) -> Iterator[None]:
 # The whole.
 
 
-@pytest.mark.parametrize(("kind", "files"), [("reset", 200), ("502", 200), ("503", 2000)])
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        *[("reset", 200), ("502", 200), ("503", 2000)],
+        *[("a login page", 200), ("nothing", 200), ("404", 200), ("500", 200)],
+    ],
+)
 def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
     world: World, kind: str, files: int
 ) -> None:

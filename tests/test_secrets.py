@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+import subprocess
+import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +23,7 @@ from snoopsync.config.secrets import (
     secret_from_file,
 )
 from snoopsync.errors import ConfigError
+from tests.process import UNPRIVILEGED
 
 SECRET = "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
 
@@ -105,6 +109,11 @@ def test_systemd_credential(tmp_path: Path) -> None:
     assert found.reveal() == SECRET
 
 
+def test_an_empty_credential_is_as_good_as_none(tmp_path: Path) -> None:
+    private(tmp_path / "snoopsync-secret-key", "\n")
+    assert secret_from_credentials({"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
+
+
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_variable_is_as_good_as_none(value: str) -> None:
     assert secret_from_environment({"SNOOPSYNC_SECRET_KEY": value}) is None
@@ -128,6 +137,37 @@ def test_the_environment_comes_before_the_file_and_that_before_systemd(
     assert revealed(path, variable | credentials) == "from-environment"
     assert revealed(path, credentials) == "inline"
     assert revealed(service_config(tmp_path), credentials) == "from-systemd"
+
+
+REVEAL = """
+import os, sys
+from pathlib import Path
+from snoopsync.config.file import load_config
+from snoopsync.errors import ConfigError
+try:
+    print(load_config(Path(sys.argv[1]), os.environ).collection.secret_key.reveal())
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_the_service_may_not_read_is_had_from_systemd(tmp_path: Path) -> None:
+    """Root's commands read the file, the service is handed what is in it."""
+    private(tmp_path / "key", "closed", 0o000)
+    config = service_config(tmp_path, "secret_key_file: key")
+
+    def revealed(**environ: str) -> str:
+        return subprocess.run(
+            [*UNPRIVILEGED, sys.executable, "-c", REVEAL, config],
+            env={**os.environ, **environ},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+
+    assert f"collection.secret_key_file: {tmp_path}/key can't be read: Permission" in revealed()
+    private(tmp_path / "snoopsync-secret-key", "from-systemd")
+    assert revealed(CREDENTIALS_DIRECTORY=str(tmp_path)) == "from-systemd"
 
 
 def test_a_service_without_a_secret_is_told_where_to_put_it(tmp_path: Path) -> None:

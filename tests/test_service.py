@@ -155,6 +155,23 @@ def test_what_a_kill_left_undone_the_next_start_does(home: Installation) -> None
         assert {image["id"] for image in there.images()} == {row["image_id"] for row in rows}
 
 
+def test_a_refused_file_is_not_tried_at_every_start(home: Installation, tmp_path: Path) -> None:
+    (home.pictures / "bad.jpg").write_bytes(b"no picture")
+    with (
+        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        CollectionServer(inner) as server,
+    ):
+        home.configure_service(server.endpoint, PUBLIC_KEY)
+        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+        for starts in range(1, 4):
+            with home.running() as service:
+                until(lambda: home.json("list", "--json", "--state", "failed"))
+                assert service.end() == 0
+            assert len(server.sent("POST")) == 1, starts
+        assert home.run("resync").code == 3
+        assert len(server.sent("POST")) == 2, "a person has asked for it"
+
+
 def test_a_second_service_on_the_same_state_names_the_first(home: Installation) -> None:
     home.configure()
     with home.running() as service:

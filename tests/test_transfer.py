@@ -9,13 +9,14 @@ import pytest
 
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.errors import Unavailable, Unreachable
+from snoopsync.errors import NotFound, Unavailable, Unreachable
 from snoopsync.folder import Folder
-from snoopsync.model import Place
+from snoopsync.model import Fingerprint, Place, Record
 from snoopsync.protocol import ImageAnswer
 from snoopsync.selection import Selection
+from snoopsync.state.images import Outstanding
 from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
-from tests.world import Shelf
+from tests.world import Shelf, fake_picture
 
 PLACE = Place("photos", b"a.jpg")
 REMOVAL = Removal("tester.a", PLACE)
@@ -59,6 +60,22 @@ def folder(tmp_path: Path) -> Folder:
 def transfer_to(shelf: Shelf) -> Transfer:
     policy = RetryPolicy(base_seconds=0.0)
     return Transfer(RetryingCollection(shelf, stop=threading.Event(), policy=policy))
+
+
+def test_a_file_that_is_not_the_one_that_was_planned_for_is_not_sent(
+    folder: Folder, tmp_path: Path
+) -> None:
+    """It has been written to since it came to rest, and may be half done."""
+    path = tmp_path / "photos" / "a.jpg"
+    path.write_bytes(fake_picture(1))
+    seen = Fingerprint.of(path.lstat())
+    planned = Outstanding(Record("tester.a", PLACE, seen, dirty=True), 1, 0, approved=False)
+    path.write_bytes(fake_picture(2, size=1000))
+    shelf = Shelf()
+
+    assert transfer_to(shelf).upload(folder, planned) == LookAgain("tester.a", PLACE)
+    with pytest.raises(NotFound):
+        shelf.get_image("tester.a")
 
 
 @pytest.mark.parametrize("error", [Unavailable("later", status=503), Unreachable("no answer")])

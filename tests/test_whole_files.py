@@ -79,11 +79,14 @@ def remove(world: World) -> None:
 EVERYTHING = [grow, truncate, replace, rewrite, rewrite_and_set_the_time_back, remove]
 
 
+@pytest.mark.parametrize("keeps_halves", [False, True])
 @pytest.mark.parametrize("meddle", EVERYTHING)
 @pytest.mark.parametrize("is_known", [False, True])
 def test_a_file_that_changes_while_it_is_read_is_sent_as_it_ends_up(
-    world: World, meddle: Callable[[World], None], is_known: bool
+    world: World, meddle: Callable[[World], None], is_known: bool, keeps_halves: bool
 ) -> None:
+    """Also by a service that keeps what it got of a body that was cut."""
+    world.remote.server.keeps_halves = keeps_halves
     if is_known:
         world.disk.write("a.jpg", fake_picture(3))
         world.resync()

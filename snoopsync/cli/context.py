@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from snoopsync import logs
+from snoopsync.assembly import remembered_folders
 from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import (
     Config,
@@ -63,12 +64,7 @@ class Context:
 
 def _remembered(config: Config) -> Config:
     with reading(config) as database:
-        folders = tuple(
-            FolderConfig(row.name, Path(row.path_text))
-            for row in State(database).folders.rows()
-            if row.configured
-        )
-    return replace(config, folders=folders)
+        return replace(config, folders=remembered_folders(State(database)))
 
 
 @contextmanager

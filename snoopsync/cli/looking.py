@@ -1,8 +1,10 @@
-"""The commands that look: ``status``, ``list``, ``duplicates``, ``search``."""
+"""The commands that look: ``status``, ``check``, ``list``, ``duplicates``, ``search``."""
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from snoopsync.cli.context import Context, answer, json_option, reading
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
+from snoopsync.doctor import examine
 from snoopsync.errors import Refused
 from snoopsync.exits import Exit
 from snoopsync.model import ImageState, Place, printable
@@ -37,6 +40,24 @@ def status(context: Context, as_json: bool) -> Exit:
     else:
         results.status(context.out, found)
     return found.exit_code
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def check(context: Context, as_json: bool) -> Exit:
+    """Is everything as it should be, and if not, how is it mended? Changes nothing."""
+    # What the parts have to say, the findings have.
+    logging.getLogger("snoopsync").addHandler(logging.NullHandler())
+    code = Exit.OK
+    for finding in examine(context.config_path, os.environ):
+        if as_json:
+            results.json_lines([results.finding_message(finding)])
+        else:
+            results.finding(context.out, finding)
+        sys.stdout.flush()  # the next one may wait for a disk or a network
+        code = code or finding.exit_code
+    return code
 
 
 @click.command(name="list")

@@ -48,6 +48,7 @@ from snoopsync.errors import (
     StateDamaged,
     StateLocked,
 )
+from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
 from snoopsync.model import FolderState
 from snoopsync.planner import Action
@@ -195,7 +196,8 @@ def resync_command(
     if as_json:
         results.json_lines([report.summary_message()])
         if report.trouble is not None:
-            log.error("%s", report.trouble)
+            trouble = report.trouble
+            happened(log, logging.ERROR, Event.COMPARISON_FAILED, "%s", trouble, error=trouble)
         return report.exit_code
     failed = []
     if report.summary.failed and not dry_run:
@@ -252,7 +254,8 @@ def _search_for_duplicates(assembly: Assembly) -> None:
     try:
         assembly.alerter.work_off(lambda: False)
     except CollectionError as error:
-        log.warning("the search for duplicates goes on with the next run: %s", error)
+        message = "the search for duplicates goes on with the next run: %s"
+        happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
 def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:

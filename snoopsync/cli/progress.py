@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from snoopsync.events import Event, happened
 from snoopsync.resync import Progress, Show
 
 log = logging.getLogger("snoopsync.progress")
@@ -84,6 +86,9 @@ def lines(clock: Callable[[], float]) -> Show:
     phase = _SCANNING
     done_before = 0
 
+    def tell(progress: Progress, message: str, *args: object) -> None:
+        happened(log, logging.INFO, Event.PROGRESS, message, *args, **asdict(progress))
+
     def show(progress: Progress) -> None:
         nonlocal begun, last, phase, done_before
         now = clock()
@@ -93,12 +98,13 @@ def lines(clock: Callable[[], float]) -> Show:
             return
         last = now
         if phase == _SCANNING:
-            log.info("scanning: %d files looked at", progress.scanned)
+            tell(progress, "scanning: %d files looked at", progress.scanned)
             return
         rate = (progress.done - done_before) / (now - begun) if now > begun else 0.0
         left = f", {_duration(progress.left / rate)} left" if rate else ""
         total = progress.done + progress.left
-        log.info("%s: %d of %d images, %.0f/s%s", phase, progress.done, total, rate, left)
+        message = "%s: %d of %d images, %.0f/s%s"
+        tell(progress, message, phase, progress.done, total, rate, left)
 
     return show
 

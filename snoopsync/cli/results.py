@@ -18,7 +18,8 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 
-from snoopsync.model import ImageState, Place, printable
+from snoopsync.doctor import Finding
+from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.resync import Report
 from snoopsync.state.images import ImageRow, State
@@ -27,6 +28,8 @@ from snoopsync.status import FolderStatus, Status, images, iso
 
 _COLOURS = {
     "ok": "green",
+    "warning": "yellow",
+    "error": "red",
     "synced": "green",
     "open": "yellow",
     "scanning": "cyan",
@@ -87,6 +90,27 @@ def _folder_cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
     )
 
 
+def finding(console: Console, finding: Finding) -> None:
+    """What a check found, on a line, and how to mend it, below."""
+    # In its colour on a terminal, with as many blanks after it as without.
+    state = f"{finding.state:<7}"
+    if console.is_terminal and not console.no_color:
+        state = click.style(state, fg=_COLOURS[finding.state])
+    sys.stdout.write(f"{state}  {finding.check}: {printable(finding.message)}\n")
+    for line in (finding.mend or "").splitlines():
+        sys.stdout.write(f"{'':9}{printable(line)}\n")
+
+
+def finding_message(finding: Finding) -> dict[str, Any]:
+    """What a check found, as ``check --json`` has it."""
+    return {
+        "check": finding.check,
+        "state": finding.state,
+        "message": finding.message,
+        "mend": finding.mend,
+    }
+
+
 def image_list(console: Console, rows: Iterable[ImageRow]) -> None:
     """The images, a line each."""
     _table(
@@ -103,8 +127,7 @@ def _image(row: ImageRow) -> str:
 def image_message(row: ImageRow) -> dict[str, Any]:
     """An image as ``list --json`` has it."""
     return {
-        "folder": row.place.folder,
-        "path": row.place.text,
+        **place_keys(row.place),
         "image_id": row.image_id,
         "state": row.state,
         "size": row.size,
@@ -151,7 +174,7 @@ def matches(console: Console, found: Sequence[tuple[Side, int]]) -> None:
 
 def match_message(side: Side, rank: int) -> dict[str, Any]:
     """A match as ``search --json`` has it."""
-    return {"image_id": side.image_id, "rank": rank} | _place_message(side.place)
+    return {"image_id": side.image_id, "rank": rank} | place_keys(side.place)
 
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
@@ -159,7 +182,7 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
     actions = sorted(actions, key=lambda action: action.place or Place("", b""))
     if as_json:
         json_lines(
-            {"action": action.verb} | _place_message(action.place) | {"image_id": action.image_id}
+            {"action": action.verb} | place_keys(action.place) | {"image_id": action.image_id}
             for action in actions
         )
     else:
@@ -258,16 +281,9 @@ def _place(place: Place | None) -> str:
     return "(in no folder here)" if place is None else str(place)
 
 
-def _place_message(place: Place | None) -> dict[str, Any]:
-    return {
-        "folder": place.folder if place else None,
-        "path": place.text if place else None,
-    }
-
-
 def _side(side: Side) -> str:
     return str(side.place) if side.place else f"{side.image_id} {_place(None)}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:
-    return _place_message(side.place) | {"image_id": side.image_id}
+    return place_keys(side.place) | {"image_id": side.image_id}

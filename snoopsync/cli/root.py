@@ -16,7 +16,8 @@ from rich.console import Console
 
 from snoopsync.cli.beginning import init
 from snoopsync.cli.context import Context
-from snoopsync.cli.looking import duplicates, list_command, search, status
+from snoopsync.cli.installing import service
+from snoopsync.cli.looking import check, duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
@@ -94,7 +95,19 @@ def program(
     )
 
 
-for _command in (run, resync_command, status, list_command, duplicates, search, approve, init):
+_COMMANDS = (
+    run,
+    resync_command,
+    status,
+    check,
+    list_command,
+    duplicates,
+    search,
+    approve,
+    init,
+    service,
+)
+for _command in _COMMANDS:
     program.add_command(_command)
 
 

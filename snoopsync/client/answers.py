@@ -34,8 +34,17 @@ _CLOCK_TOLERANCE_SECONDS = 60.0
 
 _LONGEST_MESSAGE = 200
 
+#: So much is shown of an answer that is none of the collection's.
+_SHOWN_CHARACTERS = 60
+
 #: Statuses outside 5xx that say "later".
 _LATER = frozenset({408, 425, 429})
+
+#: Statuses that say of themselves that a change is done: they need no words beside.
+_DONE = frozenset({201, 204})
+
+#: What to look at when something else than the collection has answered.
+_ADVICE = "is collection.endpoint right, or does something else answer (a login page, a proxy)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +83,37 @@ def refusal(answer: Answer, now: float) -> CollectionError | None:
         return kind(message, status=status, retry_after=retry_after(answer, now))
     if status >= 400:
         return Refused(message, status=status)
-    location = answer.headers.get("Location")
-    if location:
-        message = f"{message}: the endpoint is moved to {one_line(location)}"
-    return BadAnswer(message, status=status)
+    location = one_line(answer.headers.get("Location") or "")
+    where = f", to {location}" if location else ""
+    return BadAnswer(f"{message}{where}: {_ADVICE}", status=status)
+
+
+def is_the_collections(answer: Answer) -> bool:
+    """Does it look like one of the collection's, which are JSON with ``status`` and ``message``?
+    A proxy, a web server or another program would have said something else."""
+    found = _json(answer)
+    return (
+        isinstance(found, dict)
+        and found.get("status") == answer.status
+        and isinstance(found.get("message"), str)
+    )
+
+
+def is_bare(answer: Answer) -> bool:
+    """Does it say that a change is done, and nothing more?"""
+    return answer.status in _DONE and not answer.body.strip()
+
+
+def of_no_collection(answer: Answer) -> BadAnswer:
+    """What an answer is that did not come from a collection."""
+    return BadAnswer(f"{said(answer)}, and there is no collection: {_ADVICE}", status=answer.status)
 
 
 def said(answer: Answer) -> str:
     """What the service says in its answer, on one line: the JSON's message, else the status's
     name, else the beginning of the text."""
-    try:
-        message = json.loads(answer.body)["message"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        message = None
+    found = _json(answer)
+    message = found.get("message") if isinstance(found, dict) else None
     if isinstance(message, str) and one_line(message):
         return one_line(message)
     return (
@@ -130,12 +157,19 @@ def _date(text: str) -> float | None:
         return None
 
 
-def _clock_hint(answer: Answer, now: float) -> str:
+def clock_ahead(answer: Answer, now: float) -> float | None:
+    """By how many seconds our clock is ahead of the service's, to the second, by the answer's
+    ``Date``; ``None`` if it has none."""
     date = _date(answer.headers.get("Date", ""))
-    if date is None or abs(now - date) <= _CLOCK_TOLERANCE_SECONDS:
+    return None if date is None else now - date
+
+
+def _clock_hint(answer: Answer, now: float) -> str:
+    ahead = clock_ahead(answer, now)
+    if ahead is None or abs(ahead) <= _CLOCK_TOLERANCE_SECONDS:
         return ""
-    direction = "ahead of" if now > date else "behind"
-    return f" (this clock is {abs(now - date):.0f} s {direction} the service's)"
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f" (this clock is {abs(ahead):.0f} s {direction} the service's)"
 
 
 def session(answer: Answer) -> Session:
@@ -148,26 +182,34 @@ def session(answer: Answer) -> Session:
 def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> ImageAnswer:
     """The answer to an image that was sent or deleted.
 
-    The status has said that it is done, so whatever the body leaves out is filled in with what is
-    known: the ID that was asked for, the collection's ID, an empty ``image_time``.
+    Whatever it leaves out is filled in with what is known: the ID that was asked for, the
+    collection's ID, an empty ``image_time``. But with 200 anything answers that knows nothing of
+    images, so that is only taken for done if it is in the collection's words, or names the image.
     """
+    bare = is_bare(answer)
     found = {
         "message": one_line(answer.reason),
         "collection_id": collection_id,
         "image_time": "",
         **({} if image_id is None else {"image_id": image_id}),
-        **(_object(answer) if answer.body.strip() else {"status": answer.status}),
+        **({"status": answer.status} if bare else _object(answer)),
     }
-    return _image(answer, found)
+    if not bare and not is_the_collections(answer):
+        _require(answer, _json(answer), image_id=str)
+    return _image(answer, found, image_id)
 
 
 def image(answer: Answer, image_id: str, collection_id: str) -> ImageAnswer:
     """The answer about an image. The IDs are filled in if it leaves them out."""
-    return _image(answer, {"image_id": image_id, **_filled(answer, collection_id)})
+    return _image(answer, {"image_id": image_id, **_filled(answer, collection_id)}, image_id)
 
 
-def _image(answer: Answer, found: dict[str, Any]) -> ImageAnswer:
+def _image(answer: Answer, found: dict[str, Any], image_id: str | None) -> ImageAnswer:
     _require(answer, found, collection_id=str, image_id=str, image_time=str)
+    if image_id not in (None, found["image_id"]):
+        raise BadAnswer(
+            f"the answer is about another image, {found['image_id']!r:.120}", status=answer.status
+        )
     return cast(ImageAnswer, found)
 
 
@@ -206,17 +248,28 @@ def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
 
 def _object(answer: Answer) -> dict[str, Any]:
     """The JSON object in the body, with the status that HTTP has and some message."""
-    try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        found = None
+    found = _json(answer)
     if not isinstance(found, dict):
-        begins = one_line(answer.body.decode("utf-8", "replace"))[:60]
-        raise BadAnswer(f"not the collection's JSON but {begins!r}", status=answer.status)
+        raise BadAnswer(
+            f"not the collection's JSON but {_beginning(answer)}: {_ADVICE}", status=answer.status
+        )
     found["status"] = answer.status
     if not isinstance(found.get("message"), str):
         found["message"] = one_line(answer.reason)
     return found
+
+
+def _json(answer: Answer) -> Any:
+    """The JSON in the body, ``None`` if it has none."""
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _beginning(answer: Answer) -> str:
+    text = one_line(answer.body.decode("utf-8", "replace"))
+    return repr(text[:_SHOWN_CHARACTERS]) if text else "nothing"
 
 
 def _require(answer: Answer, found: object, **types: type) -> None:
@@ -226,5 +279,7 @@ def _require(answer: Answer, found: object, **types: type) -> None:
         # JSON's true is no number, though Python's is an int.
         if not isinstance(value, expected) or isinstance(value, bool):
             raise BadAnswer(
-                f"the collection's JSON has no usable {key!r}: {value!r:.60}", status=answer.status
+                f"not the collection's JSON, no usable {key!r} ({value!r:.60}) is in"
+                f" {_beginning(answer)}: {_ADVICE}",
+                status=answer.status,
             )

@@ -25,7 +25,7 @@ from snoopsync.client.connections import OpenSockets, pool_classes, trouble
 from snoopsync.client.paging import PAGE_IMAGES, listed
 from snoopsync.client.signing import Signer, quoted_id
 from snoopsync.client.sources import Body, SourceFailed, opened
-from snoopsync.errors import BadAnswer, NotConnected, NotFound
+from snoopsync.errors import BadAnswer, NotConnected, NotFound, Refused
 from snoopsync.protocol import (
     ImageAnswer,
     ImageSource,
@@ -45,6 +45,8 @@ _LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 _KEPT_CONNECTIONS = 64
 
 _PIECE_BYTES = 64 * 1024
+
+_SESSION_PATH = "/collection"
 
 
 class Collection:
@@ -67,6 +69,9 @@ class Collection:
         on_sent: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self.endpoint = endpoint
+        #: By how many seconds our clock was ahead of the service's at its last answer, to the
+        #: second; ``None`` as long as that is not known.
+        self.clock_ahead_seconds: float | None = None
         self._origin, self._base_path = _split_endpoint(endpoint)
         self._signer = Signer(public_key, secret_key)
         self._timeout = timeout
@@ -101,7 +106,7 @@ class Collection:
 
     @cached_property
     def _session(self) -> answers.Session:
-        return answers.session(self._ask("GET", "/collection", session="init"))
+        return self._ask_who()
 
     @property
     def id(self) -> str:
@@ -164,6 +169,9 @@ class Collection:
         known: answers.Session | None = self.__dict__.get("_session")
         return known.collection_id if known else ""
 
+    def _ask_who(self) -> answers.Session:
+        return answers.session(self._ask("GET", _SESSION_PATH, session="init"))
+
     def _ask(
         self, method: str, path: str, image: ImageSource | None = None, **query: str | None
     ) -> Answer:
@@ -176,9 +184,29 @@ class Collection:
                 answer = self._exchange(
                     self._request(method, path, query, Body(file, self._on_sent))
                 )
-        if (error := answers.refusal(answer, self._now())) is not None:
+        now = self._now()
+        self.clock_ahead_seconds = answers.clock_ahead(answer, now)
+        error = answers.refusal(answer, now)
+        is_final = isinstance(error, Refused) or answers.is_bare(answer)
+        if is_final and not answers.is_the_collections(answer):
+            self._require_collection(answer, path)
+        if error is not None:
             raise error
         return answer
+
+    def _require_collection(self, answer: Answer, path: str) -> None:
+        """Raises ``CollectionError`` unless there is a collection from which this answer can be.
+
+        What a proxy says of everything while the service behind it starts (that an image is not
+        there, say) must not be taken for the collection's word.
+        """
+        if path != _SESSION_PATH:
+            try:
+                self._ask_who()
+                return
+            except (Refused, BadAnswer):
+                pass
+        raise answers.of_no_collection(answer)
 
     def _request(
         self, method: str, path: str, query: dict[str, str | None], body: Body | None

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from snoopsync.errors import CollectionError, Stopped
+from snoopsync.events import Event, happened
 from snoopsync.repeats import TerseLog
 
 logger = logging.getLogger("snoopsync.collection")
@@ -188,7 +189,15 @@ class Gate:
             if self._trouble is not None:
                 lasted = self._clock.now() - self._trouble.since
                 if self._trouble.was_said:
-                    logger.info("%s answers again after %.0f s", self._service, lasted)
+                    happened(
+                        logger,
+                        logging.INFO,
+                        Event.OUTAGE_OVER,
+                        "%s answers again after %.0f s",
+                        self._service,
+                        lasted,
+                        seconds=round(lasted, 3),
+                    )
                 self._trouble = None
                 self._outages += 1
                 self._changed.notify_all()
@@ -208,9 +217,16 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                topic = f"{self._service} was down, and came back"
-                message = "%s is down, calls wait: %s"
-                said = self._terse.say(now, topic, logging.WARNING, message, self._service, error)
+                said = self._terse.say(
+                    now,
+                    f"{self._service} was down, and came back",
+                    logging.WARNING,
+                    Event.OUTAGE,
+                    "%s is down, calls wait: %s",
+                    self._service,
+                    error,
+                    error=str(error),
+                )
                 trouble = _Trouble(self._clock.now(), deadline, 0, error, now, said)
                 self._trouble = trouble
             elif not sent.probe:

@@ -17,10 +17,11 @@ from typing import Generic, Self, TypeVar
 
 import tenacity
 
-from snoopsync.client.outage import Clock, Gate, Outage, OutOfPatience, RetryPolicy
+from snoopsync.client.outage import Clock, Gate, Outage, OutOfPatience, Pass, RetryPolicy
 from snoopsync.client.paging import PAGE_IMAGES, listed
 from snoopsync.client.sources import repeatable
 from snoopsync.errors import (
+    BadAnswer,
     CollectionError,
     Conflict,
     NotConnected,
@@ -42,9 +43,13 @@ from snoopsync.protocol import (
 
 T = TypeVar("T")
 
-#: Statuses that a service, or the gateway before it, has when it is down as a whole.
-_DOWN = frozenset({429, 502, 503, 504})
+#: Statuses that a service, or the gateway before it, has when it is down as a whole. 520 to 530 are
+#: those of a content delivery network that can't reach it; 511 is a network that wants a login.
+_DOWN = frozenset({429, 502, 503, 504, 511, *range(520, 531)})
 
+#: A service that takes a signature once says so of a second one with the same date: to come again
+#: a second later is this request's affair alone.
+_TOO_EARLY = 425
 
 #: The status of an image that was not there before.
 _CREATED = 201
@@ -214,7 +219,7 @@ class RetryingCollection:
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             stop=lambda _state: call.failures >= self._policy.attempts,
-            wait=lambda state: self._pause(call, state),
+            wait=lambda _state: self._pause(call),
             sleep=self._gate.pause,
             reraise=True,
         )
@@ -227,44 +232,44 @@ class RetryingCollection:
 
     def _attempt(self, call: _Call[T]) -> T:
         with self._gate.passage() as sent:
-            others_pass = False
+            # A call that brings the service down looks like an outage to itself, and a service that
+            # can't do anything like a call that it can't do. So the last attempt is kept until
+            # something else was answered; its failure is the call's own then.
+            is_last = 0 < call.failures == self._policy.attempts - 1
+            if is_last:
+                self._ask_something_light(call, sent)
             try:
-                # A call that brings the service down looks like an outage to itself. So its last
-                # attempt is kept until something else was answered; its failure is its own then.
-                if call.was_down and call.failures == self._policy.attempts - 1:
-                    self._ask_something_light()
-                    self._gate.answered()
-                    others_pass = True
                 with self._measures.request(
                     call.kind, self._clock.monotonic, again=call.failures > 0
                 ):
                     result = call.send()
             except CollectionError as error:
-                is_down = _is_down(error)
-                call.was_down = is_down and not error.concerns_all
-                if is_down:
-                    if not others_pass:
-                        self._gate.failed(error, sent)
-                else:
+                # A probe that is answered 500 has not found the service any better.
+                call.was_down = _is_down(error) or (sent.probe and not error.permanent)
+                if not call.was_down:
                     self._gate.answered()
+                elif not is_last or error.concerns_all:
+                    self._gate.failed(error, sent)
                 raise
             self._gate.answered()
             return result
 
-    def _ask_something_light(self) -> None:
+    def _ask_something_light(self, call: _Call[T], sent: Pass) -> None:
         """Raises what a service raises that is down."""
         try:
             with self._measures.request(Call.LIST, self._clock.monotonic, again=False):
                 self._inner.get_images(count=1)
         except CollectionError as error:
-            if _is_down(error):
+            if not error.permanent:
+                call.was_down = True
+                self._gate.failed(error, sent)
                 raise
+        self._gate.answered()
 
-    def _pause(self, call: _Call[T], state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, CollectionError) and not _is_down(error):
-            return self._policy.pause(call.failures, self._random())
-        return 0.0  # the gate has its own
+    def _pause(self, call: _Call[T]) -> float:
+        if call.was_down:
+            return 0.0  # the gate has its own
+        return max(call.wanted_pause, self._policy.pause(call.failures, self._random()))
 
 
 class _Call(Generic[T]):
@@ -276,6 +281,7 @@ class _Call(Generic[T]):
         self._again = False
         self.failures = 0
         self.was_down = False
+        self.wanted_pause = 0.0
 
     def send(self) -> T:
         try:
@@ -284,6 +290,7 @@ class _Call(Generic[T]):
             # What would fail with every other call too is no failure of this one, however often.
             if not error.concerns_all:
                 self.failures += 1
+            self.wanted_pause = error.retry_after or 0.0
             # Any answer can come after the deed; only without a connection there was none.
             self._again = self._again or not isinstance(error, NotConnected)
             raise
@@ -294,10 +301,12 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _is_down(error: CollectionError) -> bool:
-    """Is it the service that has failed, and not only this request?"""
+    """Is it the service that has failed, as far as one sees, and not only this request?"""
     if isinstance(error, Unavailable):
+        if error.status == _TOO_EARLY:
+            return False
         return error.status in _DOWN or error.retry_after is not None or error.concerns_all
-    return isinstance(error, Unreachable)
+    return isinstance(error, Unreachable | BadAnswer)
 
 
 def put_image(

@@ -27,6 +27,8 @@ LIST, MAPPING = "a list", "a mapping"
 _SCALARS = {"null": NOTHING, "str": TEXT, "bool": BOOLEAN, "int": WHOLE, "float": "a number",
             "timestamp": "a date"}  # fmt: skip
 
+_TEXT_TAG = "tag:yaml.org,2002:str"
+
 _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z_-]{1,32}")
 
 
@@ -76,16 +78,18 @@ class Document:
             self.fail(f"must have keys, such as folders:, and is {value.kind}", value.line)
         return value
 
-    def report(self, key: str, message: str, line: int | None = None) -> None:
+    def report(
+        self, key: str, message: str, line: int | None = None, *, mend: str | None = None
+    ) -> None:
         """Take note of a problem, at the line of the key if no other is given."""
-        self._problems.append(Problem(key, message, self.lines.get(key) if line is None else line))
+        line = self.lines.get(key) if line is None else line
+        self._problems.append(Problem(key, message, line, mend))
 
-    def raise_problems(self) -> None:
-        """Raise ``ConfigError`` with all of them, in the file's order, if there are any."""
-        if self._problems:
-            end = 1 + max(problem.line or 0 for problem in self._problems)
-            ordered = sorted(self._problems, key=lambda problem: problem.line or end)
-            raise ConfigError(self.source, tuple(ordered))
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of them, in the file's order."""
+        end = 1 + max((problem.line or 0 for problem in self._problems), default=0)
+        return tuple(sorted(self._problems, key=lambda problem: problem.line or end))
 
     def fail(self, message: str, line: int | None = None) -> NoReturn:
         """Raise ``ConfigError`` for a problem that leaves nothing to go on with."""
@@ -116,6 +120,12 @@ class Value:
     node: yaml.Node
     key: str
     document: Document
+
+    @classmethod
+    def of_text(cls, text: str) -> Value:
+        """A text that is in no file: of a command's user, for example, to be read as if it were in
+        one. A relative path in it starts at the current directory."""
+        return cls(yaml.ScalarNode(_TEXT_TAG, text), "", Document(Path("none")))
 
     @property
     def line(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -15,12 +15,21 @@ import yaml
 from snoopsync.config import secrets
 from snoopsync.config.document import Document, read_fields
 from snoopsync.config.readers import EMBEDDED
-from snoopsync.config.secrets import Secret, SecretError
-from snoopsync.config.settings import CollectionConfig, Config, default_owner, name_folders
+from snoopsync.config.secrets import Secret, SecretError, SecretUnreadable
+from snoopsync.config.settings import (
+    STATE_NAME,
+    CollectionConfig,
+    Config,
+    default_owner,
+    name_folders,
+)
 from snoopsync.errors import ConfigError, Problem
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
+
+#: Where the system's service keeps its state: its unit has systemd make this directory.
+SYSTEM_STATE_DIRECTORY = Path("/var/lib/snoopsync")
 
 _MAX_BYTES = 1 << 20
 
@@ -50,12 +59,51 @@ def find_config(
     }
     for origin, path in named.items():
         if path is not None:
-            # Not Path.exists, which raises where a directory on the way can't be searched.
-            if not os.path.exists(path):  # noqa: PTH110
+            if not _may_be_there(path):
                 raise ConfigError(str(path), (Problem(origin, "there is no such file"),))
             return path
     usual = ((user_dir or user_directory()) / "config.yaml", system_path)
+    # Not Path.exists, which raises where a directory on the way can't be searched.
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
+
+
+def _may_be_there(path: Path) -> bool:
+    """Is it there, or in a directory that is closed to us, which is said when it is read?"""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def service_state(
+    source: Path,
+    environ: Mapping[str, str],
+    *,
+    system_path: Path = SYSTEM_PATH,
+    system_directory: Path = SYSTEM_STATE_DIRECTORY,
+) -> Path | None:
+    """The state file of the service that systemd runs with this configuration; ``None`` if there
+    is none, and the user's own is meant.
+
+    In the service it is in ``$STATE_DIRECTORY``. Commands are not told of that, and have to find
+    the same file: they know it by the system's configuration.
+    """
+    directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    # Only its owner may enter the directory: lexists, which says of everybody that it is there.
+    if not directory and source == system_path and os.path.lexists(system_directory):
+        directory = str(system_directory)
+    return Path(os.path.realpath(directory), STATE_NAME) if directory else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a configuration file says, and what is wrong with it: in ``config`` that is at its
+    default. ``secret_from`` names the source of the secret key."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+    secret_from: str | None = None
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -64,9 +112,20 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     A service's secret key is the first there is of: ``$SNOOPSYNC_SECRET_KEY``, the file's own
     ``secret_key`` or ``secret_key_file``, the systemd credential ``snoopsync-secret-key``.
     """
+    reading = read_config(path, environ)
+    if reading.problems:
+        raise ConfigError(str(path), reading.problems)
+    return reading.config
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
+    """Read a configuration file, as ``load_config``, as far as that can be done. Raises
+    ``ConfigError`` only if nothing of it can be read."""
     document = Document(path)
     content, mode = _read(document, path)
     given = read_fields(Config, document.root(content))
+    if state := service_state(path.absolute(), environ):
+        given.setdefault("state", state)
     config = Config(**given, source=path.absolute())
     if "folders" not in document.lines:
         document.report("folders", "is missing: name at least one folder")
@@ -74,12 +133,12 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         try:
             secrets.refuse_if_exposed(path, mode)
         except SecretError as error:
-            document.report("collection.secret_key", str(error))
+            document.report("collection.secret_key", error.message, mend=error.mend)
+    secret_from = None
     if not config.collection.embedded:
-        secret = _find_secret(config.collection, document, environ)
+        secret_from, secret = _find_secret(config.collection, document, environ)
         config = replace(config, collection=replace(config.collection, secret_key=secret))
-    document.raise_problems()
-    return config
+    return Reading(config, document.problems, secret_from)
 
 
 def _read(document: Document, path: Path) -> tuple[bytes, int]:
@@ -96,21 +155,28 @@ def _read(document: Document, path: Path) -> tuple[bytes, int]:
 
 def _find_secret(
     collection: CollectionConfig, document: Document, environ: Mapping[str, str]
-) -> Secret | None:
+) -> tuple[str | None, Secret | None]:
+    """Which source has the secret key, and the key."""
+    barred: tuple[str, SecretError] | None = None
     for name, find in _secret_sources(collection, environ):
         try:
             if (secret := find()) is not None:
-                return secret
+                return name, secret
+        except SecretUnreadable as error:
+            # The service that is not root: systemd has read the same file for it.
+            barred = name, error
         except SecretError as error:
-            document.report(name, str(error))
-            return None
-    if not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
+            document.report(name, error.message, mend=error.mend)
+            return None, None
+    if barred is not None:
+        document.report(barred[0], barred[1].message, mend=barred[1].mend)
+    elif not document.lines.keys() & {"collection.secret_key", "collection.secret_key_file"}:
         message = (
             f"is missing: set collection.secret_key_file, ${secrets.SECRET_VARIABLE} or the "
             f'systemd credential "{secrets.CREDENTIAL}"'
         )
         document.report("collection.secret_key", message, document.lines["collection.endpoint"])
-    return None
+    return None, None
 
 
 def _secret_sources(
@@ -130,6 +196,7 @@ def render_config(
     endpoint: str = EMBEDDED,
     public_key: str | None = None,
     owner: str | None = None,
+    secret_key_file: Path | None = None,
 ) -> str:
     """A commented configuration for these folders, one or more, with every key at its
     default.
@@ -140,9 +207,13 @@ def render_config(
     first, *others = name_folders(folders)
     more = [f"  - path: {_yaml(str(each.path))}\n    name: {_yaml(each.name)}\n" for each in others]
     key = f"public_key: {_yaml(public_key)}" if public_key else "#public_key: 24d337fe0ed9427cb512"
+    secret = "#secret_key_file: ~/.config/snoopsync/secret-key"
+    if secret_key_file is not None:
+        secret = f"secret_key_file: {_yaml(str(secret_key_file))}"
     return _TEMPLATE.substitute(
         endpoint=_yaml(endpoint),
         public_key=key,
+        secret_key_file=secret,
         owner=_yaml(owner or default_owner()),
         path=_yaml(str(first.path)),
         name=_yaml(first.name),
@@ -171,7 +242,7 @@ collection:
   # in $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
-  #secret_key_file: ~/.config/snoopsync/secret-key
+  $secret_key_file
   # What the ID of each image begins with: 1 to 32 of a-z, 0-9 and -. Only these images are touched.
   owner: $owner
   # How long to wait for an answer.
@@ -211,7 +282,8 @@ duplicates:
   # A file that gets each alert as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 
-# Where snoopsync keeps what it knows. By default in the user's state directory.
+# Where snoopsync keeps what it knows. By default in the user's state directory; the system's
+# service has it in /var/lib/snoopsync.
 #state: ~/.local/state/snoopsync/state.sqlite3
 
 log:

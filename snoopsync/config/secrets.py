@@ -20,7 +20,17 @@ _MAX_BYTES = 4096
 
 
 class SecretError(Exception):
-    """A secret that can't be used. The message says why, without a character of it."""
+    """A secret that can't be used. The message says why, without a character of it; ``mend`` is a
+    command that mends it, if there is one."""
+
+    def __init__(self, message: str, mend: str | None = None) -> None:
+        self.message = message
+        self.mend = mend
+        super().__init__(message if mend is None else f"{message}: {mend}")
+
+
+class SecretUnreadable(SecretError):
+    """A file with a secret that this process may not read."""
 
 
 class Secret:
@@ -73,7 +83,8 @@ def secret_from_file(path: Path) -> Secret:
 
 
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
-    """The secret that systemd hands to the service; ``None`` if it does not.
+    """The secret that systemd hands to the service; ``None`` if it does not, or hands an empty one:
+    so a unit says that there need not be one.
 
     The file's mode does not matter: systemd guards its directory, and lets the service's user in
     by an access list, which looks like a group's permission.
@@ -82,14 +93,15 @@ def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
     path = Path(directory or "/", CREDENTIAL)
     if not directory or not os.path.lexists(path):
         return None
-    return _decode(_read(path)[0], path)
+    content, _ = _read(path)
+    return _decode(content, path) if content.strip() else None
 
 
 def refuse_if_exposed(path: Path, mode: int) -> None:
     """Raise ``SecretError`` if a file of this mode can be read or written by its group or by
     everybody."""
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SecretError(f"others can read {path}: chmod 600 {shlex.quote(str(path))}")
+        raise SecretError(f"others can read {path}", f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _read(path: Path) -> tuple[bytes, int]:
@@ -97,7 +109,8 @@ def _read(path: Path) -> tuple[bytes, int]:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
-        raise SecretError(f"{path} can't be read: {error.strerror}") from None
+        kind = SecretUnreadable if isinstance(error, PermissionError) else SecretError
+        raise kind(f"{path} can't be read: {error.strerror}") from None
 
 
 def _decode(content: bytes, path: Path) -> Secret:

@@ -27,6 +27,10 @@ from snoopsync.model import printable
 _SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
 
 
+#: The name of the state file.
+STATE_NAME = "state.sqlite3"
+
+
 class Watch(StrEnum):
     """How changes in a folder are noticed. ``AUTO``: by events where the file system has them."""
 
@@ -55,7 +59,7 @@ class LogFormat(StrEnum):
 
 def default_state_path() -> Path:
     """Where the state file is when the configuration does not say."""
-    path = platformdirs.user_state_path("snoopsync", appauthor=False) / "state.sqlite3"
+    path = platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
     return Path(os.path.realpath(path))
 
 

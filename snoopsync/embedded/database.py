@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from snoopsync.errors import Unavailable, Unwritable
@@ -72,19 +72,40 @@ def set_up(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
     """
     # In a transaction, as another process may be about to do the same.
     with transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _SCHEMA_VERSION:
-            raise Unavailable(
-                f"the embedded collection was written by a newer snoopsync (version {version}, this"
-                f" one knows {_SCHEMA_VERSION}): update snoopsync"
-            )
-        if version == 0:
+        if _version(connection) == 0:
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute("INSERT INTO collection (id, moment) VALUES (?, 0)", (new_id(),))
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         (collection_id,) = connection.execute("SELECT id FROM collection").fetchone()
     return str(collection_id)
+
+
+def count_images(database: Path) -> int:
+    """How many images a collection has, by a look that changes nothing, whoever else uses it.
+
+    Raises ``Unavailable`` if it can't be read, or a newer snoopsync made it.
+    """
+    with naming(database):
+        # Without a journal nobody has it open; SQLite would make one to read, and leave it there.
+        alone = not database.with_name(f"{database.name}-wal").exists()
+        name = f"{database.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+        with closing(sqlite3.connect(name, uri=True, timeout=_BUSY_SECONDS)) as connection:
+            if _version(connection) == 0:
+                return 0
+            (count,) = connection.execute("SELECT count(*) FROM image").fetchone()
+            return int(count)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of the tables, 0 if there are none. Raises ``Unavailable`` for a newer one."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _SCHEMA_VERSION:
+        raise Unavailable(
+            f"the embedded collection was written by a newer snoopsync (version {version}, this"
+            f" one knows {_SCHEMA_VERSION}): update snoopsync"
+        )
+    return int(version)
 
 
 @contextmanager

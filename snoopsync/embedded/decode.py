@@ -37,7 +37,9 @@ _WORKING_SIDE = 256
 _DIGEST_BYTES = 16
 
 # What it says of odd files to its own log would go to standard error, once for each of them.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+_pillow = logging.getLogger("PIL")
+_pillow.addHandler(logging.NullHandler())
+_pillow.propagate = False
 
 #: Pictures that are decoded at the same time: each may take up to a gigabyte.
 _slots = threading.BoundedSemaphore(2)

@@ -6,6 +6,7 @@ One connection, guarded by a lock: any thread may call, one at a time.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -25,8 +26,11 @@ from snoopsync.errors import (
     StateReplaced,
     StateTooNew,
 )
+from snoopsync.events import Event, happened
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.schema import STEPS
+
+log = logging.getLogger("snoopsync.state")
 
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0
@@ -69,9 +73,10 @@ _LAYOUT = """
 
 
 class Database:
-    """An open state file. ``readonly`` opens it beside a running service, without writing."""
+    """An open state file. ``readonly`` opens it beside a running service, without writing.
+    ``at_rest``: nobody else has it open, so that SQLite needs no files beside it either."""
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path, *, readonly: bool = False, at_rest: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._opened_at = time.monotonic()
@@ -79,7 +84,7 @@ class Database:
         with self._translated(_DAMAGED_HEADER):
             if not readonly:
                 self._refuse_newer()
-            self._connection = self._connect(readonly)
+            self._connection = self._connect(readonly, at_rest)
             try:
                 self._identity = _identity(path)
                 self._prepare(readonly)
@@ -96,15 +101,30 @@ class Database:
         copy = cls(Path(_MEMORY))
         try:
             if _exists(source):
-                with _readable(cls, source) as original, original._translated():
-                    original._connection.backup(copy._connection)
+                # The name for what goes wrong; what is closed in the end is not that file.
+                copy.path, copy._checked_at = source, 0.0
+                if not copy._copy_at_rest(source):
+                    with _readable(cls, source) as original, original._translated():
+                        original._connection.backup(copy._connection)
                 if proven and not _left_in_order(source):
-                    with original._translated():
+                    with copy._translated():
                         copy._check_whole(source)
         except BaseException:
             copy.close()
             raise
         return copy
+
+    def _copy_at_rest(self, source: Path) -> bool:
+        """Copy a file that nobody has open. False if somebody has, or had meanwhile."""
+        before = _stamp_at_rest(source)
+        if before is None:
+            return False
+        try:
+            with closing(type(self)(source, readonly=True, at_rest=True)) as original:
+                original._connection.backup(self._connection)
+        except (StateError, sqlite3.Error):
+            return False  # another look will tell whether that was the file itself
+        return _stamp_at_rest(source) == before
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a statement, as tuples."""
@@ -175,13 +195,14 @@ class Database:
                 journal.unlink()
                 _beside(self.path, "-shm").unlink()
 
-    def _connect(self, readonly: bool) -> sqlite3.Connection:
+    def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
         name = str(self.path)
         if name != _MEMORY:
             if not readonly:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            name = f"{self.path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
+            mode = "immutable=1" if at_rest else "mode=ro" if readonly else "mode=rw"
+            name = f"{self.path.absolute().as_uri()}?{mode}"
         return sqlite3.connect(
             name,
             uri=name != _MEMORY,
@@ -223,10 +244,33 @@ class Database:
         if checked_at is None:
             self._check_whole(self.path)
             checked_at = time.time()
+        if 0 < version < len(STEPS):
+            self._keep_as_it_is(version)
         for number in range(version, len(STEPS)):
             step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             self._connection.executescript(step)
         self._checked_at = checked_at
+
+    def _keep_as_it_is(self, version: int) -> None:
+        """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
+        that wrote it. It has its name once it is whole."""
+        target = _beside(self.path, f".format-{version}")
+        aside = _beside(target, ".new")
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(aside)) as copy:
+            self._connection.backup(copy)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+        happened(
+            log,
+            logging.INFO,
+            Event.STATE_UPGRADED,
+            "%s is upgraded from format %d to %d; as it was it is %s",
+            *(self.path, version, len(STEPS), target),
+            path=str(self.path),
+            kept=str(target),
+        )
 
     def _check_whole(self, source: Path) -> None:
         """Is all of it sound, and each index in step with its table?
@@ -301,6 +345,18 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from None
+
+
+def _stamp_at_rest(path: Path) -> tuple[int, ...] | None:
+    """What changes with the file's bytes; ``None`` while it has a journal, as whoever uses it
+    makes."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    if _beside(path, "-wal").exists():
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 @contextmanager

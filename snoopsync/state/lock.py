@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snoopsync.errors import StateError, StateLocked, StateReplaced
+
+#: The embedded collection's, beside the state file.
+COLLECTION_DIRECTORY = "collection"
 
 _TRIES = 5
 _TRY_AGAIN_SECONDS = 0.02
@@ -25,7 +29,11 @@ def locked(state: Path) -> Iterator[Callable[[], None]]:
     """Hold the state file's lock. Raises ``StateLocked`` if another process does.
 
     Gives a function that raises ``StateReplaced`` once the lock's file was removed, by a person who
-    took it for left over: the next one to ask would get a lock of its own."""
+    took it for left over: the next one to ask would get a lock of its own.
+
+    What root makes there meanwhile is the directory's owner's in the end: the service of a machine
+    is another user, and could not open it.
+    """
     path = lock_path(state)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,9 +47,24 @@ def locked(state: Path) -> Iterator[Callable[[], None]]:
                 f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
             )
         _sign(path, descriptor)
-        yield lambda: _require_in_place(path, descriptor)
+        try:
+            yield lambda: _require_in_place(path, descriptor)
+        finally:
+            if os.geteuid() == 0:
+                _hand_over(state)
     finally:
         os.close(descriptor)
+
+
+def _hand_over(state: Path) -> None:
+    owner = state.parent.stat()
+    # Only what is ours: the directory may have other files in it.
+    collection = state.parent / COLLECTION_DIRECTORY
+    files = state.parent.glob(f"{glob.escape(state.name)}*")
+    for path in (*files, collection, *collection.glob("*")):
+        with suppress(OSError):
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _sign(path: Path, descriptor: int) -> None:

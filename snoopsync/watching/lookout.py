@@ -7,9 +7,11 @@ the local directory under it.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from snoopsync.events import Event, happened
 from snoopsync.model import printable
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch
@@ -50,7 +52,17 @@ class Lookout:
         if mode == self.mode:
             return
         self.mode = mode
-        log.info("folder %s: %s, by %s (%s)", self._name, printable(self._path), mode, reason)
+        happened(
+            log,
+            logging.INFO,
+            Event.WATCHING,
+            "folder %s: %s, by %s (%s)",
+            *(self._name, printable(self._path), mode, reason),
+            folder=self._name,
+            path=os.fsdecode(self._path),
+            watch=mode,
+            reason=reason,
+        )
         if mode == "events":
             self._watch = self._watcher.watch(self._name, self._path)
         else:

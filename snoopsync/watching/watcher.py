@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from snoopsync.events import Event, Field, happened
 from snoopsync.measures import Measures
 from snoopsync.model import printable
 from snoopsync.repeats import TerseLog
@@ -111,11 +112,14 @@ class _Losses:
         if overflows != self._overflows:
             self._measures.overflowed(self._name, overflows - self._overflows)
             self._overflows = overflows
+            reason = "the system's queue of events was full"
             self._say(
                 now,
-                "the system's queue of events was full",
+                Event.EVENTS_LOST,
+                reason,
                 "and some were lost; the folder is scanned (if it happens often, raise"
                 " fs.inotify.max_queued_events)",
+                reason=reason,
             )
         if self._watch.alive:
             self._look_at_unwatched(now)
@@ -128,17 +132,21 @@ class _Losses:
             why: path for path, why in unwatched if why != NO_PERMISSION and (path or is_there)
         }
         for reason in sorted(reasons.keys() - self._reasons):
-            where = printable(b"/".join(filter(None, (self._root, reasons[reason]))))
+            path = b"/".join(filter(None, (self._root, reasons[reason])))
             self._say(
                 now,
+                Event.UNWATCHED,
                 f"directories are not watched: {reason}",
-                f"({where} for one; they are looked at now and then instead)",
+                f"({printable(path)} for one; they are looked at now and then instead)",
+                path=os.fsdecode(path),
+                reason=reason,
             )
         self._reasons = frozenset(reasons)
 
-    def _say(self, now: float, topic: str, more: str) -> None:
+    def _say(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
         topic = f"folder {self._name}: {topic}"
-        self._terse.say(now, topic, logging.WARNING, "%s %s", topic, more)
+        keys = {"folder": self._name, **keys}
+        self._terse.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
 
     def close(self) -> None:
         """Say what was only counted."""
@@ -195,12 +203,16 @@ class Watcher:
         restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
         for restart in restarts:
             if restart.count.bit_count() == 1:
-                log.warning(
+                happened(
+                    log,
+                    logging.WARNING,
+                    Event.WATCHER_RESTARTED,
                     "watching %s failed: %s. It was started anew, and the folder will be scanned"
                     " (time %d)",
-                    restart.folder,
-                    restart.reason,
-                    restart.count,
+                    *(restart.folder, restart.reason, restart.count),
+                    folder=restart.folder,
+                    reason=restart.reason,
+                    restarts=restart.count,
                 )
         for losses in self._losses.values():
             losses.look(now)

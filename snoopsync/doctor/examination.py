@@ -1,0 +1,104 @@
+"""The whole examination, in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from snoopsync.assembly import COLLECTION_FACT, embedded_path, remembered_folders, surveys_of
+from snoopsync.config.settings import Config
+from snoopsync.doctor.collection import (
+    COLLECTION,
+    address_finding,
+    ask_service,
+    embedded_finding,
+    library_findings,
+    missing_libraries,
+    service_findings,
+)
+from snoopsync.doctor.configuration import Setup, configuration_findings, read_setup
+from snoopsync.doctor.finding import Finding, warning
+from snoopsync.doctor.folders import LOOK_SECONDS, folder_finding, look_through, missing_finding
+from snoopsync.doctor.inotify import inotify_findings
+from snoopsync.doctor.service import read_units, service_finding, unit_findings
+from snoopsync.doctor.state import NOWHERE, STATE_FILE, place_findings, read_state
+from snoopsync.state.images import State
+from snoopsync.status import service_status
+from snoopsync.watching.limits import read_limits, read_use
+from snoopsync.watching.mounts import choose_watch
+
+
+def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything, and change nothing anywhere; what is found comes as it is found.
+    ``config_path``: the configuration that the command line names, if it does."""
+    setup = read_setup(config_path, environ)
+    if setup.config is None:
+        yield from configuration_findings(setup, 0)
+        for check in ("folders", STATE_FILE, COLLECTION):
+            yield _unchecked(check)
+        yield from unit_findings(read_units())
+        return
+    looked = read_state(setup.config.state if setup.is_sound("state") else NOWHERE)
+    with closing(looked.database) as database:
+        state = State(database)
+        config = setup.config
+        if setup.source is None:
+            config = replace(config, folders=remembered_folders(state))
+        yield from configuration_findings(setup, len(config.folders))
+        service = service_status(config) if setup.is_sound("state") else None
+        yield from _folders(config, state, None if service is None else service.pid)
+        if service is None:
+            yield _unchecked(STATE_FILE)
+        else:
+            yield from place_findings(config)
+            yield looked.finding
+        yield from _collection(setup, config, state.fact(COLLECTION_FACT) is not None)
+        if service is not None:
+            yield service_finding(service)
+        yield from unit_findings(read_units())
+
+
+def _unchecked(check: str) -> Finding:
+    message = "not checked, as what the configuration says of it is wrong"
+    return warning(check, message, "correct the configuration, and check again")
+
+
+def _folders(config: Config, state: State, service: int | None) -> Iterator[Finding]:
+    """The folders, and the system's limits for watching them. ``state`` is written to."""
+    watched = directories = 0
+    whole = True
+    configs = {folder.name: folder for folder in config.folders}
+    for survey in surveys_of(config, state):
+        folder = configs[survey.row.name]
+        survey.tick(time.monotonic())
+        if survey.is_missing:
+            yield missing_finding(folder, survey.folder)
+            continue
+        look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
+        yield folder_finding(folder, look)
+        if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
+            watched += 1
+            directories += look.directories
+            whole = whole and look.whole
+    limits = read_limits()
+    if limits is not None:
+        others = read_use(os.getuid(), besides=service)
+        yield from inotify_findings(limits, others, watched, directories, at_least=not whole)
+
+
+def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
+    settings = config.collection
+    if not setup.is_sound("collection"):
+        yield _unchecked(COLLECTION)
+    elif not settings.embedded:
+        yield address_finding(settings.endpoint)
+        secret_key = settings.secret_key.reveal() if settings.secret_key else ""
+        yield from service_findings(ask_service(settings, secret_key))
+    else:
+        if setup.is_sound("state"):
+            yield embedded_finding(embedded_path(config.state), known=known)
+        yield from library_findings(missing_libraries())

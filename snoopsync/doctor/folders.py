@@ -1,0 +1,138 @@
+"""Each folder: is it there, can all of it be read, on what is it, and how is it watched?"""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import os
+import shlex
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from snoopsync.config.settings import FolderConfig
+from snoopsync.doctor.finding import Finding, error, ok, warning
+from snoopsync.errors import FolderMissing
+from snoopsync.exits import Exit
+from snoopsync.folder import Folder
+from snoopsync.model import printable
+from snoopsync.watching.mounts import MOUNTINFO, choose_watch, mount_of
+
+#: How long to look through one folder.
+LOOK_SECONDS = 5.0
+
+_FORBIDDEN = os.strerror(errno.EACCES)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look through a folder found: how many wanted images in how many directories, and what
+    can't be read (the first of them, with the reason). Not ``whole``: there are more."""
+
+    images: int
+    directories: int
+    unreadable: int
+    first_unreadable: tuple[bytes, str] | None
+    whole: bool
+
+    def __str__(self) -> str:
+        least = "" if self.whole else "at least "
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        directories = f"{self.directories} director{'y' if self.directories == 1 else 'ies'}"
+        return f"{least}{images} in {directories}"
+
+
+def look_through(folder: Folder, until: float, clock: Callable[[], float] = time.monotonic) -> Look:
+    """Look at every directory of the folder, and at whether its images can be read, until the clock
+    says ``until``."""
+    images = directories = 0
+    unreadable: dict[bytes, str] = {}
+    ways = deque([b""])
+    while ways and clock() < until:
+        directory = ways.popleft()
+        try:
+            listing = folder.list_directory(directory)
+        except FileNotFoundError:
+            continue  # it was there when the one above it was listed
+        except OSError as failure:
+            unreadable[directory] = failure.strerror or str(failure)
+            continue
+        directories += 1
+        images += len(listing.files)
+        prefix = directory + b"/" if directory else b""
+        unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
+        for name in listing.files:
+            if not _may_read(folder.absolute(prefix + name)):
+                unreadable[prefix + name] = _FORBIDDEN
+        ways.extend(listing.directories)
+    first = next(((folder.absolute(path), why) for path, why in unreadable.items()), None)
+    return Look(images, directories, len(unreadable), first, not ways)
+
+
+def _may_read(path: bytes) -> bool:
+    """``True`` also for one that is gone, or whose path is too long to ask."""
+    return os.access(path, os.R_OK) or not os.path.lexists(path)
+
+
+def missing_finding(config: FolderConfig, folder: Folder) -> Finding:
+    """Why a folder counts as missing."""
+    try:
+        folder.identify()
+    except FolderMissing as failure:
+        message, mend = str(failure), "mount its disk, or correct its path"
+        if message.endswith(_FORBIDDEN):
+            mend = _let_in(config.path)
+    else:
+        path = printable(folder.path)
+        message = f"{path} is another directory than it was (an empty mount point?)"
+        mend = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
+    return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+
+
+def _name(config: FolderConfig) -> str:
+    return f"folder {printable(config.name)}"
+
+
+def _let_in(path: Path) -> str:
+    """How to let this user read all of a folder."""
+    return f"sudo setfacl -R -m u:{_user()}:rX {shlex.quote(str(path))}"
+
+
+def folder_finding(config: FolderConfig, look: Look, mountinfo: Path = MOUNTINFO) -> Finding:
+    """What there is to say of a folder that is there."""
+    path = os.fsencode(config.path)
+    if look.first_unreadable is not None:
+        unreadable, reason = look.first_unreadable
+        more = f", and {look.unreadable - 1} more" if look.unreadable > 1 else ""
+        mend = _let_in(config.path) if reason == _FORBIDDEN else "look after its disk"
+        return error(
+            _name(config),
+            f"{printable(unreadable)}: {reason}{more}: not mirrored",
+            f"{mend}; or leave it out, with exclude",
+            Exit.HELD_OR_MISSING,
+        )
+    choice = choose_watch(config.watch, path, mountinfo)
+    kind = _file_system(path, mountinfo)
+    on = "" if kind is None or kind in choice.reason else f"on {kind}, "
+    message = f"{printable(path)}: {look}, {on}by {choice.mode} ({choice.reason})"
+    best = choose_watch("auto", path, mountinfo)
+    if choice.mode == "events" and best.mode == "poll":
+        mend = "set its watch to auto, or to poll"
+        return warning(_name(config), f"{message}, but {best.reason}", mend)
+    return ok(_name(config), message)
+
+
+def _file_system(path: bytes, mountinfo: Path) -> str | None:
+    try:
+        return mount_of(os.path.realpath(path), mountinfo).kind
+    except (OSError, LookupError):
+        return None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

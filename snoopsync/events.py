@@ -1,0 +1,103 @@
+"""What a line of the log is about: one event, with keys, for each thing that happened.
+
+A line is written for people; its event and its keys are for programs, and stay as they are. What
+each event means, and what is to be done then, is in the README's table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+#: What a key of an event may have for a value.
+Field = str | int | float | None | Sequence[str]
+
+
+class Event(StrEnum):
+    """What can happen."""
+
+    # The service.
+    STARTED = "started"
+    STOPPED = "stopped"
+    RELOADED = "reloaded"
+    RELOAD_REFUSED = "reload-refused"
+    NO_SOCKET = "no-socket"
+    REQUESTS_ABANDONED = "requests-abandoned"
+    LOG_UNWRITABLE = "log-unwritable"
+
+    # Images.
+    ADDED = "added"
+    UPDATED = "updated"
+    RENAMED = "renamed"
+    DELETED = "deleted"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+    DELETIONS_HELD = "deletions-held"
+    PLANNED = "planned"
+
+    # The comparison of everything.
+    PROGRESS = "progress"
+    RESTLESS = "restless"
+    IN_ORDER = "in-order"
+    ORPHANS = "orphans"
+    FOREIGN_CHANGES = "foreign-changes"
+    COMPARISON_FAILED = "comparison-failed"
+    RECOGNITION_FAILED = "recognition-failed"
+    UNRECOGNIZED = "unrecognized"
+
+    # Folders.
+    WATCHING = "watching"
+    FOLDER_MISSING = "folder-missing"
+    FOLDER_BACK = "folder-back"
+    FOLDER_RENAMED = "folder-renamed"
+    UNREADABLE = "unreadable"
+    UNWATCHED = "unwatched"
+    EVENTS_LOST = "events-lost"
+    WATCHER_RESTARTED = "watcher-restarted"
+
+    # The collection.
+    OUTAGE = "outage"
+    OUTAGE_OVER = "outage-over"
+    CREDENTIALS_REFUSED = "credentials-refused"
+    SENDING_STOPPED = "sending-stopped"
+    REQUESTS_TAKEN_AGAIN = "requests-taken-again"
+    SEARCH_FAILED = "search-failed"
+    NOT_ENCRYPTED = "not-encrypted"
+    OWNER_CHANGED = "owner-changed"
+
+    # The state file.
+    STATE_DAMAGED = "state-damaged"
+    STATE_REPLACED = "state-replaced"
+    STATE_FULL = "state-full"
+    STATE_READ_ONLY = "state-read-only"
+    COLLECTION_UNWRITABLE = "collection-unwritable"
+    STATE_ROOM = "state-room"
+    STATE_UPGRADED = "state-upgraded"
+
+    # What a library says.
+    OTHER = "other"
+
+
+def happened(
+    log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
+) -> None:
+    """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs."""
+    log.log(level, message, *args, extra=_extra(event, keys))
+
+
+def event_record(
+    log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
+) -> logging.LogRecord:
+    """What ``happened`` would log, for a handler or a formatter of one's own."""
+    return log.makeRecord(log.name, level, "", 0, message, args, None, extra=_extra(event, keys))
+
+
+def _extra(event: Event, keys: Mapping[str, Field]) -> dict[str, Mapping[str, Field]]:
+    return {"fields": {"event": event.value, **keys}}
+
+
+def fields_of(record: logging.LogRecord) -> Mapping[str, Field]:
+    """The event of a line of the log, under the key ``event``, and its own keys."""
+    fields: Mapping[str, Field] | None = getattr(record, "fields", None)
+    return {"event": Event.OTHER.value} if fields is None else fields

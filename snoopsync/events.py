@@ -75,6 +75,14 @@ class Event(StrEnum):
     STATE_ROOM = "state-room"
     STATE_UPGRADED = "state-upgraded"
 
+    # Beside the service.
+    NOTIFICATIONS_FAIL = "notifications-fail"
+    NOTIFICATIONS_SENT_AGAIN = "notifications-sent-again"
+    NOTIFICATION_DROPPED = "notification-dropped"
+    NOTIFICATIONS_LOST = "notifications-lost"
+    METRICS = "metrics"
+    METRICS_EXPOSED = "metrics-exposed"
+
     # What a library says.
     OTHER = "other"
 

@@ -231,7 +231,7 @@ def read_status(config: Config) -> Status:
             rows, extra = _look(config, state)
         counts = state.counts()
         folders = tuple(
-            _folder_status(config, row, counts.get(row.name, Counts()), extra.get(row.name, 0))
+            folder_status(config, row, counts.get(row.name, Counts()), extra.get(row.name, 0))
             for row in rows.values()
         )
         return Status(
@@ -275,7 +275,10 @@ def _look(config: Config, state: State) -> tuple[dict[str, FolderRow], dict[str,
     return {survey.row.name: survey.row for survey in surveys}, differing
 
 
-def _folder_status(config: Config, row: FolderRow, counts: Counts, differing: int) -> FolderStatus:
+def folder_status(
+    config: Config, row: FolderRow, counts: Counts, differing: int = 0
+) -> FolderStatus:
+    """How a folder is; ``differing``: so many files of it differ from what is known."""
     counts = replace(counts, pending=counts.pending + differing)
     state = row.state
     if counts.held and state is not FolderState.MISSING:

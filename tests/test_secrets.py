@@ -21,6 +21,7 @@ from snoopsync.config.secrets import (
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
+    secrets_from_file,
 )
 from snoopsync.errors import ConfigError
 from tests.process import UNPRIVILEGED
@@ -91,6 +92,34 @@ def test_a_file_without_a_secret_is_refused_by_its_name(tmp_path: Path, content:
     path.write_bytes(content)
     with pytest.raises(SecretError, match=str(path)):
         secret_from_file(path)
+
+
+def test_a_list_of_secrets_has_one_a_line(tmp_path: Path) -> None:
+    path = private(tmp_path / "urls", f"# first\n\n {SECRET} \n\t#second\nother")
+    assert [secret.reveal() for secret in secrets_from_file(path)] == [SECRET, "other"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no address in it"),
+        (b"# nothing\n", "has no address in it"),
+        (b"good\ntwo words\n", "urls, line 2, must be one word"),
+        (b"\xff\n", "urls, line 1, is not UTF-8 text"),
+        (b"a\n" * 40_000, "urls is too long"),
+    ],
+)
+def test_a_list_of_secrets_that_is_none(tmp_path: Path, content: bytes, said: str) -> None:
+    path = private(tmp_path / "urls", "")
+    path.write_bytes(content)
+    with pytest.raises(SecretError, match=said):
+        secrets_from_file(path)
+
+
+def test_a_list_of_secrets_that_others_can_read_is_refused_with_the_chmod(tmp_path: Path) -> None:
+    path = private(tmp_path / "urls", SECRET, 0o644)
+    with pytest.raises(SecretError, match=f"chmod 600 {path}"):
+        secrets_from_file(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -249,7 +278,10 @@ def test_no_message_or_traceback_has_the_secret(tmp_path: Path, line: str) -> No
 
 
 def test_a_loaded_configuration_does_not_show_the_secret(tmp_path: Path) -> None:
-    config = load_config(service_config(tmp_path, f"secret_key: {SECRET}"), {})
+    path = service_config(tmp_path, f"secret_key: {SECRET}")
+    path.write_text(f"notify: {{urls: ['json://{SECRET}']}}\n{path.read_text()}")
+    config = load_config(path, {})
+    assert config.notify is not None
     assert SECRET not in f"{config} {config!r}"
     with pytest.raises(TypeError, match="secret"):
         asdict(config)

@@ -19,6 +19,7 @@ from snoopsync.cli.context import Context
 from snoopsync.cli.installing import service
 from snoopsync.cli.looking import check, duplicates, list_command, search, status
 from snoopsync.cli.mirroring import approve, resync_command, run
+from snoopsync.cli.notifying import notify
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
@@ -104,6 +105,7 @@ _COMMANDS = (
     duplicates,
     search,
     approve,
+    notify,
     init,
     service,
 )

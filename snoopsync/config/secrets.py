@@ -1,4 +1,4 @@
-"""The secret key: a type that does not show it, and the places that it is read from."""
+"""Secrets: a type that does not show them, and the places that they are read from."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SECRET_VARIABLE = "SNOOPSYNC_SECRET_KEY"
 CREDENTIAL = "snoopsync-secret-key"
 
 _MAX_BYTES = 4096
+_MAX_LIST_BYTES = 1 << 16
 
 
 class SecretError(Exception):
@@ -82,6 +83,22 @@ def secret_from_file(path: Path) -> Secret:
     return _decode(content, path)
 
 
+def secrets_from_file(path: Path) -> tuple[Secret, ...]:
+    """The secrets in a file that only its owner can read, one a line, one or more. Empty lines and
+    lines that begin with a ``#`` are none. Raises ``SecretError``."""
+    content, mode = _read(path, _MAX_LIST_BYTES)
+    refuse_if_exposed(path, mode)
+    if len(content) > _MAX_LIST_BYTES:
+        raise SecretError(f"{path} is too long to be a list of addresses")
+    found = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            found.append(_decode(line, f"{path}, line {number},"))
+    if not found:
+        raise SecretError(f"{path} has no address in it")
+    return tuple(found)
+
+
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
     """The secret that systemd hands to the service; ``None`` if it does not, or hands an empty one:
     so a unit says that there need not be one.
@@ -104,21 +121,21 @@ def refuse_if_exposed(path: Path, mode: int) -> None:
         raise SecretError(f"others can read {path}", f"chmod 600 {shlex.quote(str(path))}")
 
 
-def _read(path: Path) -> tuple[bytes, int]:
+def _read(path: Path, most_bytes: int = _MAX_BYTES) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+            return file.read(most_bytes + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
         kind = SecretUnreadable if isinstance(error, PermissionError) else SecretError
         raise kind(f"{path} can't be read: {error.strerror}") from None
 
 
-def _decode(content: bytes, path: Path) -> Secret:
+def _decode(content: bytes, where: Path | str) -> Secret:
     if len(content) > _MAX_BYTES:
-        raise SecretError(f"{path} is too long to be a secret key")
+        raise SecretError(f"{where} is too long to be a secret key")
     try:
         return Secret(content.decode())
     except UnicodeDecodeError:
-        raise SecretError(f"{path} is not UTF-8 text") from None
+        raise SecretError(f"{where} is not UTF-8 text") from None
     except SecretError as error:
-        raise SecretError(f"{path} {error}") from None
+        raise SecretError(f"{where} {error}") from None

@@ -16,6 +16,7 @@ from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.events import Event, Field, event_record, happened
 from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter
+from snoopsync.measures import Measures
 from snoopsync.model import place_keys
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
@@ -62,7 +63,7 @@ class Alert:
 
 class Alerter:
     """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
-    are recorded, and not alerted about."""
+    are recorded, and not alerted about. ``measures`` counts them."""
 
     def __init__(
         self,
@@ -72,12 +73,14 @@ class Alerter:
         announce: Callable[[Alert], None],
         *,
         quiet: bool = False,
+        measures: Measures | None = None,
     ) -> None:
         self._collection = collection
         self._pairs = pairs
         self._max_rank = max_rank
         self._announce = announce
         self._quiet = quiet
+        self._measures = measures or Measures()
         self._failed: set[str] = set()
         self._trouble: CollectionError | None = None
 
@@ -134,6 +137,7 @@ class Alerter:
                 for pair in untold:
                     self._announce(Alert.of(pair))
             self._pairs.told(untold)
+            self._measures.found_duplicates(len(untold))
 
 
 def announce_to_log(alert: Alert) -> None:

@@ -25,6 +25,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import FolderMissing, StateDamaged
 from snoopsync.events import Event, happened
 from snoopsync.folder import Folder, Identity
+from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
@@ -66,13 +67,15 @@ class Assembly:
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
-    first pause is before a request is tried again; ``outage_clock``: whose time that is."""
+    first pause is before a request is tried again; ``outage_clock``: whose time that is;
+    ``measures`` counts what is done."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
     make_workers: Callable[[int, str], Workers] = Workers
     retry_seconds: float = RetryPolicy().base_seconds
     outage_clock: outage.Clock = field(default_factory=outage.Clock)
+    measures: Measures = field(default_factory=Measures)
 
 
 def embedded_path(state: Path) -> Path:
@@ -82,14 +85,20 @@ def embedded_path(state: Path) -> Path:
 
 @contextmanager
 def opened_collection(
-    config: Config, timeout_seconds: float | None = None, *, make: bool = True
+    config: Config,
+    timeout_seconds: float | None = None,
+    *,
+    make: bool = True,
+    measures: Measures | None = None,
 ) -> Iterator[ImageCollection]:
     """The configured collection, without its coat. ``timeout_seconds`` instead of the configured
     timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
-    one takes its place."""
+    one takes its place. ``measures`` counts the bytes that are sent to a service."""
     with ExitStack() as stack:
         if not config.collection.embedded:
-            yield stack.enter_context(closing(_client(config.collection, timeout_seconds)))
+            yield stack.enter_context(
+                closing(_client(config.collection, timeout_seconds, measures))
+            )
             return
         path = embedded_path(config.state)
         if not make and not path.exists():
@@ -97,7 +106,9 @@ def opened_collection(
         yield stack.enter_context(closing(EmbeddedCollection(path)))
 
 
-def _client(settings: CollectionConfig, timeout_seconds: float | None) -> ImageCollection:
+def _client(
+    settings: CollectionConfig, timeout_seconds: float | None, measures: Measures | None
+) -> ImageCollection:
     # Late, because requests takes 0.1 s: what has the embedded collection does without it.
     from snoopsync.client.collection import Collection, insecure
 
@@ -116,6 +127,7 @@ def _client(settings: CollectionConfig, timeout_seconds: float | None) -> ImageC
         secret_key=settings.secret_key.reveal() if settings.secret_key else "",
         endpoint=settings.endpoint,
         timeout=timeout_seconds or settings.timeout_seconds,
+        on_sent=(measures or Measures()).sent,
     )
 
 
@@ -165,7 +177,9 @@ def assembled(
     edges = edges or Edges()
     state = State(database) if before is None else before.state
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
-    coat = RetryingCollection(collection, stop=stop, policy=policy, clock=edges.outage_clock)
+    coat = RetryingCollection(
+        collection, stop=stop, policy=policy, clock=edges.outage_clock, measures=edges.measures
+    )
     searched = RetryingCollection(
         collection,
         stop=stop,
@@ -173,6 +187,7 @@ def assembled(
         clock=edges.outage_clock,
         service="the collection's search",
         behind=coat,
+        measures=edges.measures,
     )
     kept = _kept(config, before)
     if before is not None:
@@ -202,7 +217,12 @@ def assembled(
         else announce_to_file(config.duplicates.log)
     )
     alerter = Alerter(
-        searched, pairs, config.duplicates.max_rank, announce, quiet=not config.duplicates.alert
+        searched,
+        pairs,
+        config.duplicates.max_rank,
+        announce,
+        quiet=not config.duplicates.alert,
+        measures=edges.measures,
     )
     if before is not None:
         mirror.take_over(before.mirror)

@@ -12,17 +12,27 @@ from dataclasses import replace
 
 from snoopsync.assembly import (
     Assembly,
+    Edges,
     assembled,
     embedded_path,
     open_state,
     opened_collection,
     set_aside,
 )
+from snoopsync.companions import Companions
 from snoopsync.config.settings import Config
 from snoopsync.control import ControlServer, Message
-from snoopsync.errors import StateDamaged, StateFull, StateReadOnly, StateReplaced, Unwritable
+from snoopsync.errors import (
+    SnoopsyncError,
+    StateDamaged,
+    StateFull,
+    StateReadOnly,
+    StateReplaced,
+    Unwritable,
+)
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit, exit_code
+from snoopsync.health import Live
 from snoopsync.obstacles import obstacle
 from snoopsync.reconciler import Showing
 from snoopsync.service import Reload, Service, Surroundings
@@ -53,24 +63,38 @@ def run_service(
 ) -> None:
     """Run the service until SIGTERM or SIGINT; with SIGHUP it takes the configuration that
     ``reload`` reads. ``showing`` is for how the first comparison goes on. Raises ``StateLocked`` if
-    a service runs already, ``StateError`` if the state file can't be used.
+    a service runs already, ``StateError`` if the state file can't be used, ``ConfigError`` if
+    nobody can be told or asked as it says.
 
     When the state file turns out to be damaged, was replaced, or can't be written, all starts over
     with what is there then: only what was written down is known for sure.
     """
     with caught() as signals, bell(signals) as it:
         around = Surroundings(signals, it, reload, supervisor or Supervisor({}))
-        _Daemon(config, showing, around).run()
-        happened(log, logging.INFO, Event.STOPPED, "stopped")
+        desk = _Desk()
+        with Companions(config, around.measures, desk.live) as companions:
+            _Daemon(config, showing, around, desk, companions).run()
+            happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 class _Daemon:
     """One service after the other, with the configuration that was taken last."""
 
-    def __init__(self, config: Config, showing: Showing, around: Surroundings) -> None:
+    def __init__(
+        self,
+        config: Config,
+        showing: Showing,
+        around: Surroundings,
+        desk: _Desk,
+        companions: Companions,
+    ) -> None:
         self._config = config
         self._showing = showing
-        self._around = around
+        self._reload = around.reload
+        self._around = replace(around, reload=self._configuration_anew)
+        self._desk = desk
+        self._companions = companions
+        self._has_companions = False
         self._is_over = False
         self._is_healed = False
         self._pause_seconds = _UNWRITABLE_AGAIN_SECONDS
@@ -86,7 +110,16 @@ class _Daemon:
                 # and there nobody else can take it.
                 self._wait_until_writable(error)
 
+    def _configuration_anew(self) -> Config:
+        config = self._reload()
+        self._companions.take(config)
+        return config
+
     def _run_locked(self, require_lock: Callable[[], None]) -> None:
+        if not self._has_companions:
+            # Now that it is sure that no other service has the address.
+            self._companions.take(self._config)
+            self._has_companions = True
         try:
             self._serve(require_lock)
         except StateReplaced as error:
@@ -106,10 +139,13 @@ class _Daemon:
         file stay the same."""
         with ExitStack() as stack:
             database = stack.enter_context(closing(open_state(self._config.state)))
-            collection = stack.enter_context(opened_collection(self._config))
-            desk = _Desk()
-            self._open_socket(stack, desk)
-            watcher = Watcher(lambda: before.mirror.wake() if before is not None else None)
+            measures = self._around.measures
+            collection = stack.enter_context(opened_collection(self._config, measures=measures))
+            stack.callback(self._desk.leave)
+            self._open_socket(stack)
+            watcher = Watcher(
+                lambda: before.mirror.wake() if before is not None else None, measures=measures
+            )
             stack.callback(watcher.stop)
 
             def require_state() -> None:
@@ -128,13 +164,15 @@ class _Daemon:
                     stop=stop,
                     patience_seconds=None,
                     watcher=watcher,
+                    edges=Edges(measures=measures),
                     before=before,
                 ) as assembly:
                     _greet(config, is_new=before is None)
                     before = assembly
-                    desk.service = Service(assembly, watcher, stop, around, reconciled=is_compared)
-                    next_config = desk.service.run(self._showing)
-                    is_compared = desk.service.reconciled
+                    service = Service(assembly, watcher, stop, around, reconciled=is_compared)
+                    self._desk.service = service
+                    next_config = service.run(self._showing)
+                    is_compared = service.reconciled
                 if next_config is None:
                     self._is_over = True
                     return
@@ -142,9 +180,9 @@ class _Daemon:
                 if (config.collection, config.state) != (next_config.collection, next_config.state):
                     return
 
-    def _open_socket(self, stack: ExitStack, desk: _Desk) -> None:
+    def _open_socket(self, stack: ExitStack) -> None:
         try:
-            stack.enter_context(ControlServer(self._config.state, desk.answer))
+            stack.enter_context(ControlServer(self._config.state, self._desk.answer))
         except OSError as error:
             happened(
                 log,
@@ -165,12 +203,13 @@ class _Daemon:
         happened(log, logging.ERROR, _UNWRITABLE[type(error)], message, error, path=str(path))
         around.supervisor.ready()
         around.supervisor.status(str(error))
-        answer: Message = {"error": str(error), "exit_code": exit_code(error)}
+        self._desk.trouble = error
         not_before = time.monotonic() + self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _UNWRITABLE_AGAIN_AT_MOST_SECONDS)
         with ExitStack() as stack:
+            stack.callback(self._desk.leave)
             with suppress(OSError):
-                stack.enter_context(ControlServer(config.state, lambda _question: iter([answer])))
+                stack.enter_context(ControlServer(config.state, self._desk.answer))
             while not around.signals.stop:
                 around.bell.wait(_LOOK_AGAIN_SECONDS)
                 around.supervisor.alive()
@@ -185,16 +224,32 @@ class _Daemon:
 
 
 class _Desk:
-    """Answers on the socket, from one service to the next."""
+    """Answers for the service, from one to the next: for the one that is there, or for the trouble
+    that keeps one from being there."""
 
     def __init__(self) -> None:
         self.service: Service | None = None
+        self.trouble: SnoopsyncError | None = None
+
+    def leave(self) -> None:
+        """There is neither now."""
+        self.service = self.trouble = None
 
     def answer(self, question: Message) -> Iterator[Message]:
-        """What the service says to it."""
-        if self.service is None:
+        """What is said to a question that came on the socket."""
+        service, trouble = self.service, self.trouble
+        if trouble is not None:
+            return iter([{"error": str(trouble), "exit_code": exit_code(trouble)}])
+        if service is None:
             return iter([{"error": "the service is starting", "exit_code": Exit.LOCKED}])
-        return self.service.questions.answer(question)
+        return service.questions.answer(question)
+
+    def live(self) -> Live:
+        """What is shown."""
+        service, trouble = self.service, self.trouble
+        if trouble is not None:
+            return Live(trouble=str(trouble))
+        return Live() if service is None else service.live
 
 
 def _greet(config: Config, *, is_new: bool) -> None:

@@ -80,6 +80,14 @@ class Event(StrEnum):
     REQUEST = "request"
     HOSTING_TROUBLE = "hosting-trouble"
 
+    # Beside the service.
+    NOTIFICATIONS_FAIL = "notifications-fail"
+    NOTIFICATIONS_SENT_AGAIN = "notifications-sent-again"
+    NOTIFICATION_DROPPED = "notification-dropped"
+    NOTIFICATIONS_LOST = "notifications-lost"
+    METRICS = "metrics"
+    METRICS_EXPOSED = "metrics-exposed"
+
     # What a library says.
     OTHER = "other"
 

@@ -138,6 +138,9 @@ class LogFileHandler(logging.Handler):
         self._beside.handle(record)
 
 
+#: How the names of the threads begin that send notifications.
+NOTIFYING = "notify"
+
 _HANDLERS = (StderrHandler, JournalHandler, LogFileHandler)
 
 
@@ -160,10 +163,21 @@ def configure(
     levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
     wanted = levels.index(logging.getLevelNamesMapping()[config.level.upper()]) - verbosity
     level = levels[max(0, min(len(levels) - 1, wanted))]
+    for handler in handlers:
+        handler.setLevel(level)
+        handler.addFilter(_may_be_written)
     _replace_handlers(handlers)
-    _OURS.setLevel(level)
+    # Notifications may be of what is not written.
+    _OURS.setLevel(min(level, logging.INFO))
     _OURS.propagate = False
     _ALL.setLevel(max(level, logging.WARNING))
+
+
+def _may_be_written(record: logging.LogRecord) -> bool:
+    """What a library says while it sends a notification may have the address in it, with its
+    password."""
+    is_ours = record.name.partition(".")[0] == _OURS.name
+    return is_ours or not (record.threadName or "").startswith(NOTIFYING)
 
 
 def release() -> None:

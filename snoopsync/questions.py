@@ -55,6 +55,13 @@ class Account:
             self._turns += 1
             self._renewed.notify_all()
 
+    def last(self) -> Message | None:
+        """The account as it is, with ``age_seconds``; ``None`` before the first."""
+        with self._renewed:
+            if not self._turns:
+                return None
+            return self._said | {"age_seconds": time.monotonic() - self._at}
+
     def fresh(self, wake: Callable[[], None]) -> Message:
         """The account after a whole turn from now; with ``age_seconds``, since an engine that is
         held up can't renew it."""

@@ -35,14 +35,17 @@ class _Topic:
     was_heard: bool = True
     counted: int = 0
     last_event: Event = Event.OTHER
+    last_folder: Field = None
 
 
 class Count(NamedTuple):
-    """How many times more a topic came than it was said, and the event that the last one was."""
+    """How many times more a topic came than it was said, and the event that the last one was, with
+    its folder if it has one."""
 
     topic: str
     more: int
     event: Event
+    folder: Field = None
 
 
 class Repeats:
@@ -53,7 +56,7 @@ class Repeats:
         self._most = most
         self._topics: dict[str, _Topic] = {}
 
-    def is_news(self, topic: str, now: float, event: Event) -> bool:
+    def is_news(self, topic: str, now: float, event: Event, folder: Field = None) -> bool:
         """Should this event be said? If not, it is counted."""
         if topic not in self._topics and len(self._topics) >= MOST_TOPICS:
             topic = OTHERS
@@ -66,7 +69,7 @@ class Repeats:
             known.may_be_said -= 1
             return True
         known.counted += 1
-        known.last_event = event
+        known.last_event, known.last_folder = event, folder
         return False
 
     def counts(self, now: float) -> Iterator[Count]:
@@ -77,18 +80,18 @@ class Repeats:
                 del self._topics[name]
                 continue
             if topic.counted:
-                yield Count(name, topic.counted, topic.last_event)
+                yield _count(name, topic)
                 topic.seconds = min(2 * topic.seconds, _LONGEST_WINDOW_SECONDS)
             topic.ends, topic.counted, topic.was_heard = now + topic.seconds, 0, False
 
     def all_counts(self) -> Iterator[Count]:
         """What was not said until now, by topic. All are forgotten."""
         topics, self._topics = self._topics, {}
-        return (
-            Count(name, topic.counted, topic.last_event)
-            for name, topic in topics.items()
-            if topic.counted
-        )
+        return (_count(name, topic) for name, topic in topics.items() if topic.counted)
+
+
+def _count(name: str, topic: _Topic) -> Count:
+    return Count(name, topic.counted, topic.last_event, topic.last_folder)
 
 
 class TerseLog:
@@ -109,7 +112,9 @@ class TerseLog:
         **keys: Field,
     ) -> bool:
         """Log it, unless its topic has been said often enough. Was it logged?"""
-        news = self._repeats.is_news(topic, now, event)
+        # A topic of single images is of no folder: they may be of many.
+        folder = None if "image_id" in keys else keys.get("folder")
+        news = self._repeats.is_news(topic, now, event, folder)
         if news:
             happened(self._log, level, event, message, *args, **keys)
         return news
@@ -125,5 +130,6 @@ class TerseLog:
             self._tell(count)
 
     def _tell(self, count: Count) -> None:
-        topic, more, event = count
-        happened(self._log, logging.WARNING, event, "%s (%d more)", topic, more, count=more)
+        topic, more, event, folder = count
+        keys: dict[str, Field] = {} if folder is None else {"folder": folder}
+        happened(self._log, logging.WARNING, event, "%s (%d more)", topic, more, count=more, **keys)

@@ -30,6 +30,8 @@ from snoopsync.errors import (
     Unauthorized,
 )
 from snoopsync.events import Event, happened
+from snoopsync.health import Live
+from snoopsync.measures import Measures
 from snoopsync.questions import Account, Questions, in_words
 from snoopsync.reconciler import Reconciler, Showing
 from snoopsync.repeats import TerseLog
@@ -71,7 +73,7 @@ Reload = Callable[[], Config]
 class Surroundings:
     """What is around a service. ``reload``: reads the configuration anew. ``require_state`` raises
     ``StateReplaced`` when the state file is not the one in use. ``patience_seconds``: how long a
-    part may go without progress."""
+    part may go without progress. ``measures`` counts what is done."""
 
     signals: Signals
     bell: Bell
@@ -79,6 +81,7 @@ class Surroundings:
     supervisor: Supervisor = field(default_factory=lambda: Supervisor({}))
     require_state: Callable[[], None] = lambda: None
     patience_seconds: float = PATIENCE_SECONDS
+    measures: Measures = field(default_factory=Measures)
 
 
 class Service:
@@ -119,6 +122,12 @@ class Service:
     def reconciled(self) -> bool:
         """Was everything compared once?"""
         return self._reconciler.is_done
+
+    @property
+    def live(self) -> Live:
+        """What it shows of itself. For any thread."""
+        patience_seconds = self._around.patience_seconds
+        return Live(self._account.last(), None, tuple(self._stalled), patience_seconds)
 
     def run(self, showing: Showing) -> Config | None:
         """Work until the end, or until there is another configuration, which is returned.

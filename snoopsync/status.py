@@ -258,7 +258,7 @@ def _status(
     state = State(database)
     counts = state.counts()
     folders = tuple(
-        _folder_status(config, row, counts.get(row.name, Counts()), differing.get(row.name, 0))
+        folder_status(config, row, counts.get(row.name, Counts()), differing.get(row.name, 0))
         for row in rows
     )
     return Status(
@@ -302,7 +302,10 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     return [survey.row for survey in surveys], differing
 
 
-def _folder_status(config: Config, row: FolderRow, counts: Counts, differing: int) -> FolderStatus:
+def folder_status(
+    config: Config, row: FolderRow, counts: Counts, differing: int = 0
+) -> FolderStatus:
+    """How a folder is; ``differing``: so many files of it differ from what is known."""
     counts = replace(counts, pending=counts.pending + differing)
     state = row.state
     if counts.held and state is not FolderState.MISSING:

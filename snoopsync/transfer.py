@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.errors import CollectionError, FileChanged, NotFound, Stopped
 from snoopsync.folder import Folder
+from snoopsync.measures import Call
 from snoopsync.model import File, Gone, Place, Record, Unclear
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.images import Outstanding, Sent
@@ -158,7 +159,7 @@ class Transfer:
             prove()
             return remove_image(collection, removal.image_id)
 
-        return self._collection.insist(attempt)
+        return self._collection.insist(Call.DELETE, attempt)
 
 
 class Rehearsal(Transfer):

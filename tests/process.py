@@ -109,8 +109,15 @@ class Installation:
         self, *arguments: str | Path | bytes, timeout: float = 30.0, under: Sequence[str] = ()
     ) -> Done:
         """Run a command to its end, started ``under`` another one."""
+        return self._done([*under, *command(*arguments)], timeout)
+
+    def run_python(self, code: str, timeout: float = 30.0) -> Done:
+        """Run this code to its end, as the user."""
+        return self._done([sys.executable, "-c", code], timeout)
+
+    def _done(self, command: list[str | bytes], timeout: float) -> Done:
         done = subprocess.run(
-            [*under, *command(*arguments)],
+            command,
             env=self.environment,
             cwd=self.home,
             capture_output=True,

@@ -39,7 +39,7 @@ def serving(
     collection: ImageCollection | None = None,
     supervisor: Supervisor | None = None,
     patience_seconds: float = 60.0,
-) -> Iterator[None]:
+) -> Iterator[Service]:
     """The service for this world, as long as the ``with`` lasts. Its own pauses are short."""
     monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
@@ -72,7 +72,7 @@ def serving(
         stack.enter_context(ControlServer(world.state_path, running.questions.answer))
         thread.start()
         try:
-            yield
+            yield running
         finally:
             signals.stop = True
             bell.ring()

@@ -14,6 +14,7 @@ from snoopsync.alerter import Alert, Alerter, announce_to_file
 from snoopsync.alerts import Pair
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
+from snoopsync.measures import Measures
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
 from snoopsync.protocol import SearchByIdAnswer
@@ -55,6 +56,7 @@ class World:
         self.pairs = Pairs(database)
         self.collection = collection
         self.told: list[Alert] = []
+        self.measures = Measures()
 
     def send(self, image_id: str, version: int = 1) -> None:
         """The image's bytes are new, and confirmed."""
@@ -69,7 +71,14 @@ class World:
 
     def search(self, *, quiet: bool = False) -> list[tuple[str, str, int]]:
         """Search for what is due; the alerts so far."""
-        alerter = Alerter(self.collection, self.pairs, 50, self.told.append, quiet=quiet)
+        alerter = Alerter(
+            self.collection,
+            self.pairs,
+            50,
+            self.told.append,
+            quiet=quiet,
+            measures=self.measures,
+        )
         alerter.work_off(lambda: False)
         return [(each.image.image_id, each.match.image_id, each.rank) for each in self.told]
 
@@ -90,6 +99,7 @@ def test_a_pair_is_told_once_whichever_side_finds_it(world: World) -> None:
     assert len(world.search()) == 1
     world.send("a", 2)
     assert len(world.search()) == 1
+    assert world.measures.figures().duplicates == 1
 
 
 def test_the_image_that_was_searched_for_comes_first(world: World) -> None:

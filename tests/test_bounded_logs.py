@@ -19,7 +19,7 @@ from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
 from snoopsync.events import Event, fields_of
 from snoopsync.model import Place
-from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Repeats
+from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
 from snoopsync.state.pairs import Side
 from tests.faults import answers
 from tests.pictures import encode, photo
@@ -64,7 +64,7 @@ class TestRepeats:
             False
         ] * 7
         assert list(repeats.counts(59.0)) == []
-        assert list(repeats.counts(60.0)) == [("a", 7, REFUSED)]
+        assert list(repeats.counts(60.0)) == [Count("a", 7, REFUSED)]
 
     def test_topics_have_nothing_to_do_with_each_other(self) -> None:
         repeats = Repeats(1)
@@ -77,7 +77,7 @@ class TestRepeats:
         told = []
         for second in range(24 * 3600):
             repeats.is_news("a", float(second), REFUSED)
-            told += [(second, count) for _, count, _ in repeats.counts(float(second))]
+            told += [(second, count) for _, count, *_ in repeats.counts(float(second))]
         assert [second for second, _ in told[:4]] == [60, 180, 420, 900]
         assert 25 < len(told) < 32
         assert sum(count for _, count in told) > 80_000
@@ -86,9 +86,9 @@ class TestRepeats:
         repeats = Repeats(1)
         for now in (0.0, 1.0):
             repeats.is_news("a", now, REFUSED)
-        assert list(repeats.counts(60.0)) == [("a", 1, REFUSED)]
+        assert list(repeats.counts(60.0)) == [Count("a", 1, REFUSED)]
         assert not repeats.is_news("a", 100.0, REFUSED)
-        assert list(repeats.counts(181.0)) == [("a", 1, REFUSED)]
+        assert list(repeats.counts(181.0)) == [Count("a", 1, REFUSED)]
         assert list(repeats.counts(1000.0)) == []
         assert repeats.is_news("a", 1000.0, REFUSED)
 
@@ -105,19 +105,20 @@ class TestRepeats:
         repeats = Repeats(2)
         news = [repeats.is_news(f"{number} refused", 0.0, REFUSED) for number in range(5000)]
         assert sum(news) == MOST_TOPICS + 2
-        assert list(repeats.counts(60.0)) == [(OTHERS, 5000 - MOST_TOPICS - 2, REFUSED)]
+        assert list(repeats.counts(60.0)) == [Count(OTHERS, 5000 - MOST_TOPICS - 2, REFUSED)]
 
-    def test_a_count_has_the_event_of_the_last_one(self) -> None:
+    def test_a_count_has_the_event_of_the_last_one_and_its_folder(self) -> None:
         repeats = Repeats(0)
         for event in (Event.FOLDER_MISSING, Event.FOLDER_BACK):
-            repeats.is_news("comes and goes", 0.0, event)
-        assert list(repeats.counts(60.0)) == [("comes and goes", 2, Event.FOLDER_BACK)]
+            repeats.is_news("comes and goes", 0.0, event, "photos")
+        [count] = repeats.counts(60.0)
+        assert count == Count("comes and goes", 2, Event.FOLDER_BACK, "photos")
 
     def test_what_is_left_is_told_at_the_end(self) -> None:
         repeats = Repeats(1)
         for topic in "aab":
             repeats.is_news(topic, 0.0, REFUSED)
-        assert list(repeats.all_counts()) == [("a", 1, REFUSED)]
+        assert list(repeats.all_counts()) == [Count("a", 1, REFUSED)]
         assert list(repeats.all_counts()) == []
 
 
@@ -323,6 +324,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
     counts = [line for line in lines(caplog) if "in turns" in line]
     assert len(said) + len(counts) < 20
     assert "folder photos: it is missing, and back, in turns (" in counts[0]
+    counted = [fields_of(each) for each in caplog.records if "in turns" in each.getMessage()]
+    assert {(each["event"], each["folder"]) for each in counted} <= {
+        ("folder-missing", "photos"),
+        ("folder-back", "photos"),
+    }
     assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
 
 

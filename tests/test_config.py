@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snoopsync.addresses import Address
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.file import (
     find_config,
@@ -24,6 +25,7 @@ from snoopsync.config.file import (
     render_config,
     service_state,
 )
+from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -33,6 +35,8 @@ from snoopsync.config.settings import (
     LogConfig,
     LogFormat,
     LogLevel,
+    MetricsConfig,
+    NotifyConfig,
     SyncConfig,
     Watch,
     default_config,
@@ -40,6 +44,7 @@ from snoopsync.config.settings import (
     default_owner,
 )
 from snoopsync.errors import ConfigError, Problem
+from snoopsync.events import Event
 from tests.process import UNPRIVILEGED, command
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
@@ -79,6 +84,7 @@ def home(tmp_path: Path) -> Home:
 def test_every_key_is_read(home: Home) -> None:
     (home.path / "secret").write_text("shh")
     (home.path / "secret").chmod(0o600)
+    home.config.touch(mode=0o600)
     config = home.load("""
 collection:
   endpoint: https://host:8443/api/v1/
@@ -102,6 +108,8 @@ sync:
 duplicates: {alert: no, max_rank: 0, log: alerts.jsonl}
 state: state/x.sqlite3
 log: {level: debug, format: journal, file: /var/log/snoopsync.log}
+notify: {urls: ["json://host/a", "ntfys://b"], events: [outage, folder-missing]}
+metrics: {listen: "[::1]:8080"}
 """)
     secret = config.collection.secret_key
     assert secret is not None
@@ -123,7 +131,29 @@ log: {level: debug, format: journal, file: /var/log/snoopsync.log}
     assert config.state == home.path / "state/x.sqlite3"
     log_file = Path("/var/log/snoopsync.log")
     assert config.log == LogConfig(LogLevel.DEBUG, LogFormat.JOURNAL, log_file)
+    assert config.notify == NotifyConfig(
+        (Secret("json://host/a"), Secret("ntfys://b")), None, (Event.OUTAGE, Event.FOLDER_MISSING)
+    )
+    assert config.metrics == MetricsConfig(Address("::1", 8080))
     assert config.source == home.config
+
+
+def test_nobody_is_told_and_nobody_can_ask_unless_that_is_configured(home: Home) -> None:
+    config = home.load(FOLDERS)
+    assert (config.notify, config.metrics) == (None, None)
+
+
+def test_metrics_without_a_value_are_there_with_their_default(home: Home) -> None:
+    assert home.load(f"{FOLDERS}metrics:\n").metrics == MetricsConfig()
+    assert str(MetricsConfig().listen) == "127.0.0.1:10667"
+
+
+def test_addresses_to_tell_may_be_in_a_file_of_their_own(home: Home) -> None:
+    urls = home.path / "urls"
+    urls.write_text("# mine\n\n json://a \nntfy://b\n")
+    urls.chmod(0o600)
+    notify = home.load(f"{FOLDERS}notify: {{urls_file: urls}}").notify
+    assert notify == NotifyConfig((Secret("json://a"), Secret("ntfy://b")), urls)
 
 
 def test_only_folders_are_needed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +282,28 @@ def test_what_is_no_duration(written: str) -> None:
         ('state: "a\\ud800b"', "state", 2, "a character that no path can have"),
         ("state: ~nobody-of-this-name/x", "state", 2, "no such home directory"),
         ("state: !!python/object:os.system x", "state", 2, "YAML reads it as of a type of its own"),
+        ("notify:", "notify.urls", 2, "is missing: name addresses, a urls_file, or"),
+        ("notify: {events: [outage]}", "notify.urls", 2, "is missing"),
+        ("notify: json://a", "notify", 2, "must be a mapping"),
+        ("notify: {urls: [a], event: b}", "notify.event", 2, 'did you mean "events"?'),
+        ("notify: {urls: []}", "notify.urls", 2, "is empty"),
+        ("notify: {urls: json://a}", "notify.urls", 2, "must be a list, not text"),
+        ("notify: {urls: [5]}", "notify.urls[0]", 2, "put it in quotes"),
+        ("notify: {urls: [a b]}", "notify.urls[0]", 2, "must be one word"),
+        ("notify: {urls: [a], urls_file: b}", "notify.urls_file", 2, "beside urls"),
+        ("notify: {urls_file: none}", "notify.urls_file", 2, "can't be read: No such file"),
+        ("notify: {urls: [a], events: []}", "notify.events", 2, "is empty"),
+        ("notify: {urls: [a], events: [all]}", "notify.events[0]", 2, "one of started, stopped"),
+        ("metrics: {listen: 9100}", "metrics.listen", 2, "put it in quotes"),
+        ("metrics: {listen: localhost}", "metrics.listen", 2, "must be HOST:PORT"),
+        ("metrics: {listen: localhost:0}", "metrics.listen", 2, "must be HOST:PORT"),
+        ("metrics: {listen: localhost:65536}", "metrics.listen", 2, "must be HOST:PORT"),
+        ("metrics: {listen: localhost:x}", "metrics.listen", 2, "must be HOST:PORT"),
+        ('metrics: {listen: ":9100"}', "metrics.listen", 2, "must be HOST:PORT"),
+        ('metrics: {listen: "::1:9100"}', "metrics.listen", 2, "must be HOST:PORT"),
+        ('metrics: {listen: "[::x]:9100"}', "metrics.listen", 2, "must be HOST:PORT"),
+        ("metrics: {listen: http://host:9100}", "metrics.listen", 2, "must be HOST:PORT"),
+        ("metrics: {port: 9100}", "metrics.port", 2, "the keys are listen"),
         ("collection: {owner: NAS}", "collection.owner", 2, "1 to 32 of a-z, 0-9 and -"),
         ('collection: {owner: "nas\\n"}', "collection.owner", 2, "1 to 32 of a-z, 0-9 and -"),
         ("collection: {public_key: abc}", "collection.public_key", 2, "the endpoint is embedded"),
@@ -261,6 +313,7 @@ def test_what_is_no_duration(written: str) -> None:
 def test_a_problem_is_told_with_its_key_and_line(
     home: Home, content: str, key: str, line: int, message: str
 ) -> None:
+    home.config.touch(mode=0o600)
     problem = home.problem(f"{FOLDERS}{content}\n")
     assert (problem.key, problem.line) == (key, line)
     assert message in problem.message
@@ -623,6 +676,8 @@ def test_the_example_has_every_key_and_no_other() -> None:
         | keys_of(HoldPolicy, "sync.hold_deletes_over.")
         | keys_of(DuplicatesConfig, "duplicates.")
         | keys_of(LogConfig, "log.")
+        | keys_of(NotifyConfig, "notify.")
+        | keys_of(MetricsConfig, "metrics.")
     )
 
 

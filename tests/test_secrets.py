@@ -11,6 +11,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,9 +19,12 @@ from snoopsync.config.file import load_config
 from snoopsync.config.secrets import (
     Secret,
     SecretError,
+    SecretUnreadable,
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
+    secrets_from_credentials,
+    secrets_from_file,
 )
 from snoopsync.errors import ConfigError
 from tests.process import UNPRIVILEGED
@@ -93,6 +97,34 @@ def test_a_file_without_a_secret_is_refused_by_its_name(tmp_path: Path, content:
         secret_from_file(path)
 
 
+def test_a_list_of_secrets_has_one_a_line(tmp_path: Path) -> None:
+    path = private(tmp_path / "urls", f"# first\n\n {SECRET} \n\t#second\nother")
+    assert [secret.reveal() for secret in secrets_from_file(path)] == [SECRET, "other"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no address in it"),
+        (b"# nothing\n", "has no address in it"),
+        (b"good\ntwo words\n", "urls, line 2, must be one word"),
+        (b"\xff\n", "urls, line 1, is not UTF-8 text"),
+        (b"a\n" * 40_000, "urls is too long"),
+    ],
+)
+def test_a_list_of_secrets_that_is_none(tmp_path: Path, content: bytes, said: str) -> None:
+    path = private(tmp_path / "urls", "")
+    path.write_bytes(content)
+    with pytest.raises(SecretError, match=said):
+        secrets_from_file(path)
+
+
+def test_a_list_of_secrets_that_others_can_read_is_refused_with_the_chmod(tmp_path: Path) -> None:
+    path = private(tmp_path / "urls", SECRET, 0o644)
+    with pytest.raises(SecretError, match=f"chmod 600 {path}"):
+        secrets_from_file(path)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match=r"nothing.* can't be read: No such file"):
         secret_from_file(tmp_path / "nothing")
@@ -112,6 +144,36 @@ def test_systemd_credential(tmp_path: Path) -> None:
 def test_an_empty_credential_is_as_good_as_none(tmp_path: Path) -> None:
     private(tmp_path / "snoopsync-secret-key", "\n")
     assert secret_from_credentials({"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
+
+
+def test_systemd_credential_of_addresses(tmp_path: Path) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert secrets_from_credentials(environ) == secrets_from_credentials({}) == ()
+    path = private(tmp_path / "snoopsync-notify-urls", "\n", 0o440)
+    assert secrets_from_credentials(environ) == ()
+    path.write_text(f"# mine\n{SECRET}\nother\n")
+    assert [each.reveal() for each in secrets_from_credentials(environ)] == [SECRET, "other"]
+
+
+def test_addresses_in_a_file_that_the_service_may_not_read_are_handed_to_it_by_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private(tmp_path / "snoopsync-notify-urls", SECRET, 0o440)
+    config = private(tmp_path / "config.yaml", "folders: [{path: a}]\nnotify: {urls_file: urls}\n")
+
+    def barred(path: Path) -> NoReturn:
+        raise SecretUnreadable(f"{path} can't be read: Permission denied")
+
+    monkeypatch.setattr("snoopsync.config.secrets.secrets_from_file", barred)
+    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
+    assert notify is not None
+    assert [each.reveal() for each in notify.urls] == [SECRET]
+    with pytest.raises(ConfigError, match=r"line 2: notify.urls_file: .*Permission denied"):
+        load_config(config, {})
+    config.write_text("folders: [{path: a}]\nnotify:\n")
+    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
+    assert notify is not None
+    assert [each.reveal() for each in notify.urls] == [SECRET]
 
 
 @pytest.mark.parametrize("value", ["", "  "])
@@ -249,7 +311,10 @@ def test_no_message_or_traceback_has_the_secret(tmp_path: Path, line: str) -> No
 
 
 def test_a_loaded_configuration_does_not_show_the_secret(tmp_path: Path) -> None:
-    config = load_config(service_config(tmp_path, f"secret_key: {SECRET}"), {})
+    path = service_config(tmp_path, f"secret_key: {SECRET}")
+    path.write_text(f"notify: {{urls: ['json://{SECRET}']}}\n{path.read_text()}")
+    config = load_config(path, {})
+    assert config.notify is not None
     assert SECRET not in f"{config} {config!r}"
     with pytest.raises(TypeError, match="secret"):
         asdict(config)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers.polling import PollingObserver
 
+from snoopsync.measures import Measures
 from snoopsync.watching.hints import HintBox
 from snoopsync.watching.stock import StockEngine
 from snoopsync.watching.watcher import Watcher
@@ -183,7 +184,8 @@ class Box(StockEngine):
 def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watcher = Watcher(lambda: None, make_engine=Box)
+    measures = Measures()
+    watcher = Watcher(lambda: None, make_engine=Box, measures=measures)
     watch = watcher.watch("photos", os.fsencode(root))
     with caplog.at_level(logging.WARNING):
         for now in range(600):
@@ -196,6 +198,7 @@ def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
         assert len(said) == 4
         watcher.stop()
     assert len(caplog.records) == 5
+    assert measures.figures().overflows == {"photos": 600}
 
 
 def test_trouble_in_one_folder_is_no_others(

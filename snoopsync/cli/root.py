@@ -35,6 +35,7 @@ _COMMANDS = {
     "duplicates": ("looking:duplicates", "List the pictures that are there twice."),
     "search": ("looking:search", "Find pictures like this file."),
     "approve": ("mirroring:approve", "Let held deletions go out, or drop them."),
+    "notify": ("notifying:notify", "Try the notifications."),
     "init": ("beginning:init", "Write a commented configuration."),
     "service": ("installing:service", "Have systemd run snoopsync."),
     "serve": ("hosting:serve", "Host collections for many machines."),

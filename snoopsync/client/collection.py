@@ -7,7 +7,6 @@ trying again is ``retrying``'s job.
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -19,6 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from snoopsync.addresses import is_loopback
 from snoopsync.client import answers
 from snoopsync.client.answers import Answer
 from snoopsync.client.connections import OpenSockets, pool_classes, trouble
@@ -53,7 +53,8 @@ class Collection:
     """A collection behind an endpoint, opened with a pair of keys.
 
     ``timeout`` is in seconds: for the connection, for every piece of a body to be taken, and for
-    the whole answer. ``now`` gives the time in Unix seconds. May be used by several threads.
+    the whole answer. ``now`` gives the time in Unix seconds. ``on_sent`` is told how many bytes of
+    an image are sent, as they are. May be used by several threads.
     Raises ``ValueError`` for an endpoint or a key that can't be one.
     """
 
@@ -65,6 +66,7 @@ class Collection:
         timeout: float = 30.0,
         *,
         now: Callable[[], float] = time.time,
+        on_sent: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self.endpoint = endpoint
         #: By how many seconds our clock was ahead of the service's at its last answer, to the
@@ -74,6 +76,7 @@ class Collection:
         self._signer = Signer(public_key, secret_key)
         self._timeout = timeout
         self._now = now
+        self._on_sent = on_sent
         self._sockets = OpenSockets()
         self._adapter = _Adapter(self._sockets)
         # Of requests' Session only this is wanted: proxies and certificates from the environment.
@@ -178,7 +181,9 @@ class Collection:
             answer = self._exchange(self._request(method, path, query, None))
         else:
             with opened(image) as file:
-                answer = self._exchange(self._request(method, path, query, Body(file)))
+                answer = self._exchange(
+                    self._request(method, path, query, Body(file, self._on_sent))
+                )
         now = self._now()
         self.clock_ahead_seconds = answers.clock_ahead(answer, now)
         error = answers.refusal(answer, now)
@@ -313,9 +318,4 @@ def insecure(endpoint: str) -> bool:
     """Would requests to it go over a network for all to read, and to change? The signature covers
     neither query nor body."""
     parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "http" and not loopback
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

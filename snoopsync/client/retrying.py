@@ -29,6 +29,7 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
+from snoopsync.measures import Call, Measures
 from snoopsync.protocol import (
     ImageAnswer,
     ImageCollection,
@@ -59,7 +60,8 @@ class RetryingCollection:
 
     When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``clock``,
     ``random`` (0 to 1) and ``new_id`` are for tests. ``service`` is what is down, in the log, when
-    these calls fail; while those of the coat that it is ``behind`` do, they wait.
+    these calls fail; while those of the coat that it is ``behind`` do, they wait. ``measures``
+    counts the requests.
     """
 
     def __init__(
@@ -73,15 +75,18 @@ class RetryingCollection:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         service: str = "the collection",
         behind: RetryingCollection | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self._inner = inner
         self._policy = policy or RetryPolicy()
+        self._clock = clock or Clock()
         self._random = random
         self._new_id = new_id
+        self._measures = measures or Measures()
         self._gate: Gate = Gate(
             self._policy,
             stop or threading.Event(),
-            clock or Clock(),
+            self._clock,
             random,
             service,
             behind._gate if behind is not None else None,
@@ -114,17 +119,17 @@ class RetryingCollection:
     @property
     def id(self) -> str:
         """The collection's ID."""
-        return self._persist(lambda _again: self._inner.id)
+        return self._persist(Call.SESSION, lambda _again: self._inner.id)
 
     @property
     def name(self) -> str:
         """The collection's name."""
-        return self._persist(lambda _again: self._inner.name)
+        return self._persist(Call.SESSION, lambda _again: self._inner.name)
 
     @property
     def user(self) -> str:
         """Whose it is."""
-        return self._persist(lambda _again: self._inner.user)
+        return self._persist(Call.SESSION, lambda _again: self._inner.user)
 
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
@@ -147,11 +152,11 @@ class RetryingCollection:
                         raise
                 return self._inner.add_image(source(), image_id, update_existing=True)
 
-            return self._persist(send)
+            return self._persist(Call.UPDATE if update_existing else Call.ADD, send)
 
     def get_image(self, image_id: str) -> ImageAnswer:
         """Is it there? Raises ``NotFound`` if not."""
-        return self._persist(lambda _again: self._inner.get_image(image_id))
+        return self._persist(Call.GET, lambda _again: self._inner.get_image(image_id))
 
     def delete_image(self, image_id: str) -> ImageAnswer:
         """Remove it. Raises ``NotFound`` if it was not there before the first attempt."""
@@ -170,11 +175,11 @@ class RetryingCollection:
                 "image_time": "",
             }
 
-        return self._persist(send)
+        return self._persist(Call.DELETE, send)
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
         """One page of the listing, from the image ``start`` on, newest first."""
-        return self._persist(lambda _again: self._inner.get_images(start, count))
+        return self._persist(Call.LIST, lambda _again: self._inner.get_images(start, count))
 
     def images(self) -> Iterator[ListedImage]:
         """Every image of the collection; each page is tried on its own."""
@@ -190,27 +195,27 @@ class RetryingCollection:
         the time when their bytes last changed, else with an empty text."""
         inner = self._inner
         if isinstance(inner, NamesAll):
-            return dict.fromkeys(self._persist(lambda _again: inner.image_ids()), "")
+            return dict.fromkeys(self._persist(Call.LIST, lambda _again: inner.image_ids()), "")
         return {image["id"]: image["image_time"] for image in self.images()}
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
-        return self._persist(lambda _again: self._inner.search_images_by_id(image_id))
+        return self._persist(Call.SEARCH, lambda _again: self._inner.search_images_by_id(image_id))
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
         """Images like this one."""
         with repeatable(image) as source:
-            return self._persist(lambda _again: self._inner.search_images(source()))
+            return self._persist(Call.SEARCH, lambda _again: self._inner.search_images(source()))
 
-    def insist(self, request: Callable[[ImageCollection], T]) -> T:
+    def insist(self, kind: Call, request: Callable[[ImageCollection], T]) -> T:
         """Send a request of the caller's making as patiently as any other. It is called for every
         attempt, after all waiting, with the collection inside; what else it raises ends it."""
-        return self._persist(lambda _again: request(self._inner))
+        return self._persist(kind, lambda _again: request(self._inner))
 
-    def _persist(self, send: Callable[[bool], T]) -> T:
+    def _persist(self, kind: Call, send: Callable[[bool], T]) -> T:
         """What ``send`` returns, in the end. It is told whether an earlier attempt may have been
         carried out. Raises the last error, and ``Stopped``."""
-        call = _Call(send)
+        call = _Call(kind, send)
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             stop=lambda _state: call.failures >= self._policy.attempts,
@@ -234,7 +239,10 @@ class RetryingCollection:
             if is_last:
                 self._ask_something_light(call, sent)
             try:
-                result = call.send()
+                with self._measures.request(
+                    call.kind, self._clock.monotonic, again=call.failures > 0
+                ):
+                    result = call.send()
             except CollectionError as error:
                 # A probe that is answered 500 has not found the service any better.
                 call.was_down = _is_down(error) or (sent.probe and not error.permanent)
@@ -249,7 +257,8 @@ class RetryingCollection:
     def _ask_something_light(self, call: _Call[T], sent: Pass) -> None:
         """Raises what a service raises that is down."""
         try:
-            self._inner.get_images(count=1)
+            with self._measures.request(Call.LIST, self._clock.monotonic, again=False):
+                self._inner.get_images(count=1)
         except CollectionError as error:
             if not error.permanent:
                 call.was_down = True
@@ -266,7 +275,8 @@ class RetryingCollection:
 class _Call(Generic[T]):
     """One call through all of its attempts."""
 
-    def __init__(self, send: Callable[[bool], T]) -> None:
+    def __init__(self, kind: Call, send: Callable[[bool], T]) -> None:
+        self.kind = kind
         self._send = send
         self._again = False
         self.failures = 0

@@ -76,8 +76,12 @@ class Body:
     even at the end of the file, the other side never has a whole body.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(
+        self, file: BinaryIO, on_sent: Callable[[int], None] = lambda _bytes: None
+    ) -> None:
+        """``on_sent`` is told of each piece's bytes when it is given out."""
         self._file = file
+        self._on_sent = on_sent
         start = file.tell()
         self.length = file.seek(0, os.SEEK_END) - start
         file.seek(start)
@@ -93,6 +97,7 @@ class Body:
                 self._next = self._read()
             except Exception as error:
                 raise SourceFailed(error) from None
+            self._on_sent(len(piece))
             yield piece
 
     def _read(self) -> bytes:

@@ -23,6 +23,7 @@ from snoopsync.config.settings import (
     default_owner,
     name_folders,
 )
+from snoopsync.config.targets import require_extras, with_targets
 from snoopsync.errors import ConfigError, Problem
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
@@ -138,6 +139,8 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
     if not config.collection.embedded:
         secret_from, secret = _find_secret(config.collection, document, environ)
         config = replace(config, collection=replace(config.collection, secret_key=secret))
+    config = with_targets(config, document, mode, environ)
+    require_extras(document)
     return Reading(config, document.problems, secret_from)
 
 
@@ -293,5 +296,20 @@ log:
   format: auto
   # A file to log to.
   #file: ~/.local/state/snoopsync/snoopsync.log
+
+# Say it in other places than the log too. Needs the extra "notify".
+#notify:
+  # Addresses as Apprise has them (appriseit.com/services). They have keys in them, so nobody else
+  # may be able to read this file then.
+  #urls: ["ntfys://ntfy.sh/topic", "mailtos://user:password@example.org"]
+  # Or a file that only you can read, with one address a line.
+  #urls_file: ~/.config/snoopsync/notify-urls
+  # Which events: their names are those of the log. That a trouble is over is said too.
+  #events: [duplicate, deletions-held, folder-missing, credentials-refused]
+
+# Let Prometheus ask for metrics, and others for the service's health. Needs the extra "metrics".
+#metrics:
+  # Where to listen. Beyond this machine, anybody can read the folders' names.
+  #listen: 127.0.0.1:10667
 """
 )

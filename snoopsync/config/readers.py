@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from snoopsync.addresses import Address
 from snoopsync.config.document import (
     BOOLEAN,
     LIST,
@@ -31,6 +32,7 @@ from snoopsync.model import OWNER_PATTERN
 from snoopsync.selection import check_pattern
 
 Choice = TypeVar("Choice", bound=StrEnum)
+Item = TypeVar("Item")
 Section = TypeVar("Section")
 
 #: The endpoint that is no address: the collection that comes with snoopsync.
@@ -99,6 +101,29 @@ def choice(enum: type[Choice]) -> Callable[[Value], Choice]:
         return enum(value.raw)
 
     return read
+
+
+def several(read: Callable[[Value], Item]) -> Callable[[Value], tuple[Item, ...]]:
+    """A reader of lists of what ``read`` reads, with at least one of it."""
+
+    def read_all(value: Value) -> tuple[Item, ...]:
+        if not value.items():
+            raise SettingError("is empty: leave it out")
+        found = []
+        for item in value.items():
+            with item.blamed():
+                found.append(read(item))
+        return tuple(found)
+
+    return read_all
+
+
+def address(value: Value) -> Address:
+    """A host and a port to listen on."""
+    try:
+        return Address.parse(text(value))
+    except ValueError:
+        raise SettingError("must be HOST:PORT, such as 127.0.0.1:10667 or [::1]:10667") from None
 
 
 def path(value: Value) -> Path:
@@ -184,7 +209,7 @@ def public_key(value: Value) -> str:
 
 
 def secret(value: Value) -> Secret:
-    """A secret key, in the file itself."""
+    """A secret, in the file itself."""
     return Secret(text(value))
 
 

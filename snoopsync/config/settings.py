@@ -17,11 +17,13 @@ from pathlib import Path
 
 import platformdirs
 
+from snoopsync.addresses import Address
 from snoopsync.config import readers
 from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
-from snoopsync.config.readers import EMBEDDED, choice, duration, section, whole
+from snoopsync.config.readers import EMBEDDED, choice, duration, section, several, whole
 from snoopsync.config.secrets import Secret
 from snoopsync.errors import ConfigError, Problem
+from snoopsync.events import Event
 from snoopsync.model import printable
 
 _SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
@@ -170,6 +172,33 @@ class LogConfig:
     file: Path | None = field(default=None, metadata=key("file", readers.path))
 
 
+@dataclass(frozen=True, slots=True)
+class NotifyConfig:
+    """Where to say what happens, besides the log. ``urls`` are addresses as Apprise has them; those
+    of ``urls_file`` are among them once all is read."""
+
+    urls: tuple[Secret, ...] = field(default=(), metadata=key("urls", several(readers.secret)))
+    urls_file: Path | None = field(default=None, metadata=key("urls_file", readers.path))
+    events: tuple[Event, ...] = field(
+        default=(
+            Event.DUPLICATE,
+            Event.DELETIONS_HELD,
+            Event.FOLDER_MISSING,
+            Event.CREDENTIALS_REFUSED,
+        ),
+        metadata=key("events", several(choice(Event))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where Prometheus may ask how things are. The port is one that no exporter is known for."""
+
+    listen: Address = field(
+        default=Address("127.0.0.1", 10667), metadata=key("listen", readers.address)
+    )
+
+
 def _collection(value: Value) -> CollectionConfig:
     given = read_fields(CollectionConfig, value)
     collection = CollectionConfig(**given)
@@ -239,6 +268,13 @@ class Config:
     )
     state: Path = field(default_factory=default_state_path, metadata=key("state", readers.state))
     log: LogConfig = field(default=LogConfig(), metadata=key("log", section(LogConfig)))
+    # Made, so that either of them without a value is there, with its defaults.
+    notify: NotifyConfig | None = field(
+        default_factory=lambda: None, metadata=key("notify", section(NotifyConfig))
+    )
+    metrics: MetricsConfig | None = field(
+        default_factory=lambda: None, metadata=key("metrics", section(MetricsConfig))
+    )
     source: Path | None = None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from snoopsync.events import Event, Field, happened
+from snoopsync.measures import Measures
 from snoopsync.model import printable
 from snoopsync.repeats import TerseLog
 from snoopsync.watching.hints import Hints
@@ -101,10 +102,11 @@ class PollWatch:
 class _Losses:
     """Says which events of a folder are lost, and what can't be watched: once, then it counts."""
 
-    def __init__(self, name: str, root: bytes, watch: EngineWatch) -> None:
+    def __init__(self, name: str, root: bytes, watch: EngineWatch, measures: Measures) -> None:
         self._name = name
         self._root = root
         self._watch = watch
+        self._measures = measures
         self._terse = TerseLog(log, 1)
         self._overflows = 0
         self._reasons: frozenset[str] = frozenset()
@@ -114,6 +116,7 @@ class _Losses:
         self._terse.tell_counts(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
+            self._measures.overflowed(self._name, overflows - self._overflows)
             self._overflows = overflows
             reason = "the system's queue of events was full"
             self._say(
@@ -156,7 +159,7 @@ class Watcher:
     """Watches folders. Every method is for one and the same thread.
 
     ``wake`` is called from any thread when hints are waiting; it must return at once. The canary
-    is set off every ``canary_interval`` seconds.
+    is set off every ``canary_interval`` seconds. ``measures`` counts the events that are lost.
     """
 
     def __init__(
@@ -165,10 +168,12 @@ class Watcher:
         *,
         make_engine: EngineMaker = DefaultEngine,
         canary_interval: float = 30.0,
+        measures: Measures | None = None,
     ) -> None:
         self._wake = wake
         self._make_engine = make_engine
         self._canary_interval = canary_interval
+        self._measures = measures or Measures()
         self._watches: dict[str, EngineWatch] = {}
         self._losses: dict[str, _Losses] = {}
 
@@ -181,7 +186,7 @@ class Watcher:
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
         self._watches[name] = watch
-        self._losses[name] = _Losses(name, root, watch)
+        self._losses[name] = _Losses(name, root, watch, self._measures)
         return watch
 
     def unwatch(self, name: str) -> None:

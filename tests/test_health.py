@@ -1,0 +1,132 @@
+"""What makes the service unwell, and what it only works on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from snoopsync.health import Live, Snapshot, Stored, ailments, is_mirrored, words
+from snoopsync.model import FolderState
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import Counts
+from snoopsync.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+
+NOW = 1_000_000.0
+
+ACCOUNT: dict[str, Any] = {
+    "reconciled": True,
+    "looking": False,
+    "unsettled": 0,
+    "in_flight": 0,
+    "reachable": True,
+    "unauthorized": False,
+    "last_error": None,
+    "unproven": [],
+    "missing": [],
+    "stalled": [],
+    "progress": None,
+    "age_seconds": 0.1,
+}
+
+ROW = FolderRow("photos", b"/photos", 1, 2, state=FolderState.OK, last_scan=NOW - 60.0)
+FOLDER = FolderStatus(ROW, Counts(images=10), FolderState.OK, 1000.0)
+
+
+def snapshot(folder: FolderStatus = FOLDER, **changes: Any) -> Snapshot:
+    """All is well, but for this folder, and for these keys of the account."""
+    return Snapshot(Live(ACCOUNT | changes), Stored((folder,)), NOW)
+
+
+def with_counts(**counts: int) -> FolderStatus:
+    state = FolderState.HELD if counts.get("held") else FolderState.OK
+    return replace(FOLDER, counts=Counts(images=10, **counts), state=state)
+
+
+def in_state(state: FolderState, last_scan: float | None = NOW - 60.0) -> FolderStatus:
+    row = replace(ROW, state=state, last_scan=last_scan, reason="why")
+    return replace(FOLDER, row=row, state=state)
+
+
+def test_all_is_well() -> None:
+    assert ailments(snapshot()) == []
+    assert words(snapshot()) == "watching, everything is sent"
+
+
+STALLED = Live(ACCOUNT, None, ("uploaders",))
+
+WORK: list[Snapshot] = [
+    snapshot(reconciled=False),
+    snapshot(looking=True),
+    snapshot(unsettled=7, in_flight=3, progress={"done": 1, "left": 9, "seconds": 1.0}),
+    snapshot(reachable=False, last_error="host: Connection refused"),
+    snapshot(with_counts(pending=5)),
+    snapshot(with_counts(failed=1)),
+    snapshot(in_state(FolderState.SCANNING, None), reconciled=False),
+    snapshot(in_state(FolderState.SCANNING, NOW - 1e6)),
+]
+
+
+@pytest.mark.parametrize("at_work", WORK)
+def test_what_it_works_on_or_waits_for_is_no_ailment(at_work: Snapshot) -> None:
+    assert ailments(at_work) == []
+    assert words(at_work)
+
+
+AILING: list[tuple[str, Snapshot]] = [
+    ("starting", Snapshot(Live(), Stored((FOLDER,)), NOW)),
+    ("does nothing now: full", Snapshot(Live(trouble="full"), Stored(error="full"), NOW)),
+    ("no progress: uploaders", Snapshot(STALLED, Stored((FOLDER,)), NOW)),
+    ("no progress: planner", snapshot(age_seconds=61.0)),
+    ("the collection: 401 no", snapshot(unauthorized=True, last_error="401 no")),
+    ("photos is missing: why", snapshot(in_state(FolderState.MISSING), missing=["photos"])),
+    ("the watcher does not work", snapshot(unproven=["photos"])),
+    ("3 images gone, and held back", snapshot(with_counts(held=3))),
+    ("is unwatched: why", snapshot(in_state(FolderState.UNWATCHED))),
+    ("scan is too long ago", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
+    ("can't be read: why", Snapshot(Live(ACCOUNT), Stored(error="why"), NOW)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "unwell"), AILING)
+def test_what_waits_for_a_person_or_does_not_get_on_is_one(reason: str, unwell: Snapshot) -> None:
+    [said] = ailments(unwell)
+    assert reason in said
+
+
+def test_a_folder_that_has_just_gone_is_one() -> None:
+    """The state file is not read every second."""
+    assert ailments(snapshot(missing=["photos"])) == ["folder photos is missing"]
+
+
+def reasons(of: Snapshot) -> list[str]:
+    """What ``status`` says of the same."""
+    live = of.live
+    account = None if live.account is None else live.account | {"stalled": list(live.stalled)}
+    service = ServiceStatus(1, account, trouble=live.trouble)
+    said = live.account or {}
+    collection = CollectionStatus(
+        *("https://host", "c", said.get("reachable", True), said.get("last_error")),
+        unauthorized=said.get("unauthorized", False),
+    )
+    return Status(service, collection, of.stored.folders, 0, of.now).reasons()
+
+
+@pytest.mark.parametrize("unwell", [each for _, each in AILING])
+def test_status_never_says_that_all_is_mirrored_when_it_is_unwell(unwell: Snapshot) -> None:
+    assert reasons(unwell)
+
+
+def test_a_folder_is_mirrored_when_nothing_of_it_is_left_to_do() -> None:
+    assert is_mirrored(FOLDER, NOW)
+    for other in (
+        with_counts(pending=1),
+        with_counts(failed=1),
+        with_counts(held=1),
+        in_state(FolderState.MISSING),
+        in_state(FolderState.UNWATCHED),
+        in_state(FolderState.OK, None),
+        in_state(FolderState.OK, NOW - 1001.0),
+    ):
+        assert not is_mirrored(other, NOW)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from snoopsync.watching.watcher import Watcher
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.losing import Playground
+from tests.process import Installation
 from tests.watching import Alarm, Follower
-from tests.world import ServedWorld, World
+from tests.world import ServedWorld, Shelf, World
 
 
 @pytest.fixture
@@ -20,6 +22,22 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Folders, a state file and a collection behind HTTP; one folder, ``photos``, is configured."""
     with ServedWorld(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def server() -> Iterator[CollectionServer]:
+    """A collection behind HTTP that takes anything for a picture."""
+    with CollectionServer(Shelf()) as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, server: CollectionServer) -> Installation:
+    """An empty folder, and a configuration with the server."""
+    home = Installation(tmp_path)
+    home.configure_service(server.endpoint, PUBLIC_KEY)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    return home
 
 
 @pytest.fixture

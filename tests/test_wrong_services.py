@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from snoopsync.sender import RETRY_SECONDS
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
+from tests.collection_server import CollectionServer, Seen
 from tests.faults import NO_COLLECTION, Fault
 from tests.process import Done, Installation, until
-from tests.world import Shelf, World, fake_picture
+from tests.world import World, fake_picture
 
 #: What each kind says that has to be passed on.
 SAYS = {
@@ -36,19 +34,10 @@ every_kind = pytest.mark.parametrize("kind", list(NO_COLLECTION))
 
 
 @pytest.fixture
-def server() -> Iterator[CollectionServer]:
-    with CollectionServer(Shelf()) as server:
-        yield server
-
-
-@pytest.fixture
-def home(tmp_path: Path, server: CollectionServer) -> Installation:
-    """Two pictures, and a configuration with the server."""
-    home = Installation(tmp_path)
+def home(home: Installation) -> Installation:
+    """With two pictures in its folder."""
     for number in range(2):
         (home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
-    home.configure_service(server.endpoint, PUBLIC_KEY)
-    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
     return home
 
 

@@ -1,6 +1,6 @@
 """What a command found, for people and for programs: tables on a terminal, lines elsewhere, JSON.
 
-Names are made printable: whatever bytes are in them, a line stays a line. In JSON, bytes that are
+Names and IDs are made printable: whatever is in them, a line stays a line. In JSON, bytes that are
 not UTF-8 are surrogates, from which ``os.fsencode`` gets them back.
 """
 
@@ -145,7 +145,7 @@ def matches(console: Console, found: Sequence[tuple[Side, int]]) -> None:
     if not found and console.is_terminal:
         console.print("nothing like it")
         return
-    rows = ((str(rank), side.image_id, _place(side.place)) for side, rank in found)
+    rows = ((str(rank), printable(side.image_id), _place(side.place)) for side, rank in found)
     _table(console, (">rank", "ID", "image"), rows)
 
 
@@ -163,7 +163,9 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
             for action in actions
         )
     else:
-        rows = ((action.verb, action.image_id, _place(action.place)) for action in actions)
+        rows = (
+            (action.verb, printable(action.image_id), _place(action.place)) for action in actions
+        )
         _table(console, ("action", "ID", "image"), rows)
 
 
@@ -266,7 +268,7 @@ def _place_message(place: Place | None) -> dict[str, Any]:
 
 
 def _side(side: Side) -> str:
-    return str(side.place) if side.place else f"{side.image_id} {_place(None)}"
+    return str(side.place) if side.place else f"{printable(side.image_id)} {_place(None)}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:

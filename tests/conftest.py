@@ -13,11 +13,12 @@ import pytest
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
-from tests.collection_server import CollectionServer
+from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.documentation import broken_promises
 from tests.losing import Playground
+from tests.process import Installation
 from tests.watching import Alarm, Follower
-from tests.world import ServedWorld, World
+from tests.world import ServedWorld, Shelf, World
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,22 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Folders, a state file and a collection behind HTTP; one folder, ``photos``, is configured."""
     with ServedWorld(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def shelf_server() -> Iterator[CollectionServer]:
+    """A collection behind HTTP that takes anything for a picture."""
+    with CollectionServer(Shelf()) as server:
+        yield server
+
+
+@pytest.fixture
+def shelf_home(tmp_path: Path, shelf_server: CollectionServer) -> Installation:
+    """An empty folder, and a configuration with the server."""
+    home = Installation(tmp_path)
+    home.configure_service(shelf_server.endpoint, PUBLIC_KEY)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    return home
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ def listing(given: Answer) -> Any:
 
 
 IMAGE = {"collection_id": "c", "image_id": "i", "image_time": "t"}
+LINE = {"id": "i", "image_time": "t"}
 READERS: list[tuple[Callable[[Answer], Any], dict[str, Any]]] = [
     (answers.session, {"collection_id": "c", "collection_name": "n", "user": "u"}),
     (lambda given: answers.image(given, "i", "c"), IMAGE),
@@ -295,6 +296,56 @@ def test_what_else_answers_is_shown_with_what_to_look_at() -> None:
         assert f"but {shown}:" in str(caught.value)
     moved = answers.refusal(answer(302, Location="http://login.test/\r\nX: y"), NOW)
     assert str(moved).startswith("302 Reason, to http://login.test/: is collection.endpoint right")
+
+
+#: JSON can say what no text is: half of a character.
+NO_TEXT = "\ud800"
+
+
+@pytest.mark.parametrize(("read", "good"), READERS)
+def test_what_is_no_text_is_a_bad_answer(
+    read: Callable[[Answer], Any], good: dict[str, Any]
+) -> None:
+    """It could be neither written down nor shown."""
+    for key in [key for key, value in good.items() if isinstance(value, str)]:
+        with pytest.raises(BadAnswer, match=key) as caught:
+            read(answer(body=json.dumps({**good, key: NO_TEXT}).encode()))
+        str(caught.value).encode()
+
+
+@pytest.mark.parametrize("image_id", ["", "x" * 101, NO_TEXT, "a" + NO_TEXT])
+def test_what_can_be_no_images_id_is_left_out(image_id: str) -> None:
+    """Nobody could ask for it. It must not keep all others from being compared."""
+    lines = [{"id": each, "image_time": "t"} for each in ("a", image_id, "b")]
+    found = listing(answer(body=json.dumps({"images": lines}).encode()))
+    assert [image["id"] for image in found["images"]] == ["a", "b"]
+    matches = [{"id": each, "rank": 3} for each in ("a", image_id, "b")]
+    results = search(answer(body=json.dumps({"results": matches}).encode()))["results"]
+    assert [match["id"] for match in results] == ["a", "b"]
+
+
+@pytest.mark.parametrize("image_id", ["x" * 100, "\U0001f4f7", "new\nline", "nul\0", "../..", "%"])
+def test_any_other_text_is_an_images_id(image_id: str) -> None:
+    found = listing(answer(body=json.dumps({"images": [{**LINE, "id": image_id}]}).encode()))
+    assert [image["id"] for image in found["images"]] == [image_id]
+
+
+@pytest.mark.parametrize("rank", [-1, -(10**30)])
+def test_a_rank_below_the_same_picture_is_a_bad_answer(rank: int) -> None:
+    body = json.dumps({"results": [{"id": "a", "rank": rank}]}).encode()
+    with pytest.raises(BadAnswer, match="rank"):
+        search(answer(body=body))
+
+
+def test_an_empty_text_starts_no_page() -> None:
+    assert listing(answer(body=b'{"images": [], "next_image_id": ""}'))["next_image_id"] is None
+
+
+@given(header=st.text(max_size=40))
+def test_any_text_in_a_header_is_a_time_or_none(header: str) -> None:
+    found = answers.retry_after(answer(503, Retry_After=header), NOW)
+    assert found is None or 0 <= found <= answers.LONGEST_RETRY_AFTER_SECONDS
+    str(answers.refusal(answer(401, Date=header), NOW)).encode()
 
 
 def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:

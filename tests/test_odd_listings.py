@@ -7,19 +7,22 @@ server's own record is what is on the disk.
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from snoopsync.exits import Exit
+from snoopsync.protocol import ListAnswer
 from snoopsync.status import read_status
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
-from tests.odd_listings import OddListing, ever_new_starts, one_page_for_ever
+from tests.collection_server import CollectionServer, Seen
+from tests.faults import Reply, as_json
+from tests.odd_listings import OddListing, ever_new_starts, one_page_for_ever, page
 from tests.process import Installation, until
 from tests.serving import serving, the_service_says
-from tests.world import Live, Shelf, ToldWatcher, World, fake_picture
+from tests.world import Live, ToldWatcher, World, fake_picture
 
 #: More pages than these for some fifty images, and it is read without an end.
 MOST_PAGES = 1000
@@ -28,9 +31,9 @@ MOST_PAGES = 1000
 class Umpire:
     """Sees every request, and knows what must not be asked for. ``wrong`` is what was."""
 
-    def __init__(self, server: CollectionServer, on_disk: Callable[[], set[str]]) -> None:
+    def __init__(self, shelf_server: CollectionServer, on_disk: Callable[[], set[str]]) -> None:
         self.wrong: list[str] = []
-        self._server = server
+        self._server = shelf_server
         self._on_disk = on_disk
 
     def judge(self, seen: Seen) -> None:
@@ -159,48 +162,123 @@ ODD: dict[str, dict[str, float]] = {
 }
 
 
-@pytest.fixture
-def server() -> Iterator[CollectionServer]:
-    with CollectionServer(Shelf()) as server:
-        yield server
-
-
-@pytest.fixture
-def home(tmp_path: Path, server: CollectionServer) -> Installation:
-    """An empty folder, and a configuration with the server."""
-    home = Installation(tmp_path)
-    home.configure_service(server.endpoint, PUBLIC_KEY)
-    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-    return home
-
-
-def digests(home: Installation) -> set[str]:
-    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in home.pictures.iterdir()}
+def digests(shelf_home: Installation) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in shelf_home.pictures.iterdir()}
 
 
 @pytest.mark.parametrize("kind", list(ODD))
 def test_commands_and_the_service_get_along_with_an_odd_listing(
-    home: Installation, server: CollectionServer, kind: str
+    shelf_home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     def write(*numbers: int) -> None:
         for number in numbers:
-            (home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
+            (shelf_home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
 
-    server.get_page = OddListing(server, random.Random(kind), **ODD[kind])  # type: ignore[arg-type]  # a size is an int
-    umpire = Umpire(server, lambda: digests(home))
-    server.fault_for = umpire.judge
+    shelf_server.get_page = OddListing(shelf_server, random.Random(kind), **ODD[kind])  # type: ignore[arg-type]  # a size is an int
+    umpire = Umpire(shelf_server, lambda: digests(shelf_home))
+    shelf_server.fault_for = umpire.judge
     write(*range(10))
-    assert home.run_process("resync").code == 0
-    assert home.json("resync", "--json")[0]["unchanged"] == 10
-    with home.running():
+    assert shelf_home.run_process("resync").code == 0
+    assert shelf_home.json("resync", "--json")[0]["unchanged"] == 10
+    with shelf_home.running():
         write(10, 11)
-        (home.pictures / "0.jpg").unlink()
-        (home.pictures / "1.jpg").rename(home.pictures / "moved.jpg")
-        until(lambda: set(server.contents.values()) == digests(home))
-        until(home.is_in_sync)
-        assert home.json("resync", "--json")[0]["unchanged"] == 11
+        (shelf_home.pictures / "0.jpg").unlink()
+        (shelf_home.pictures / "1.jpg").rename(shelf_home.pictures / "moved.jpg")
+        until(lambda: set(shelf_server.contents.values()) == digests(shelf_home))
+        until(shelf_home.is_in_sync)
+        assert shelf_home.json("resync", "--json")[0]["unchanged"] == 11
     assert umpire.wrong == []
-    assert sorted(server.contents.values()) == sorted(digests(home))
+    assert sorted(shelf_server.contents.values()) == sorted(digests(shelf_home))
+
+
+# Odd IDs.
+
+#: Nobody could ask for these, and so they are no images.
+IMPOSSIBLE_IDS = ("", "tests." + "x" * 100, "tests.\ud800", "\udcff")
+#: These are images, the first of them one of ours that no file is known for.
+ODD_IDS = (
+    "tests.forged\nline\x1b[31m",
+    "forged\n2026-01-01 error \x1b[2J",
+    "nul\0",
+    "\U0001f4f7",
+    "..",
+)
+
+
+def is_printable(text: str) -> bool:
+    return all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
+
+
+def test_odd_ids_in_a_listing_keep_nothing_from_being_compared(
+    shelf_home: Installation, shelf_server: CollectionServer
+) -> None:
+    for number in range(3):
+        (shelf_home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
+    for number, image_id in enumerate(ODD_IDS):
+        shelf_server.collection.add_image(io.BytesIO(fake_picture(100 + number)), image_id)
+
+    def get_page(_start: str | None, _count: int | None) -> ListAnswer:
+        there = [image["id"] for image in shelf_server.collection.get_images(None, 1000)["images"]]
+        return page([*IMPOSSIBLE_IDS, *there, *there], "")
+
+    shelf_server.get_page = get_page
+    shelf_home.ok("resync")
+    umpire = Umpire(shelf_server, lambda: digests(shelf_home))
+    shelf_server.fault_for = umpire.judge
+    shelf_server.requests.clear()
+    assert shelf_home.json("resync", "--json")[0]["unchanged"] == 3
+    assert {seen.method for seen in shelf_server.requests} == {"GET"}
+
+    rehearsed = shelf_home.ok("resync", "--prune", "--dry-run")
+    assert is_printable(rehearsed)
+    assert len(rehearsed.splitlines()) == 2, "one to be deleted, and the sum"
+    done = shelf_home.run("-v", "resync", "--prune")
+    assert done.code == 0
+    assert is_printable(done.out + done.err)
+    assert [seen.image_id for seen in shelf_server.sent("DELETE")] == [ODD_IDS[0]]
+    assert umpire.wrong == []
+
+
+def test_odd_matches_end_no_service_and_forge_no_line(
+    shelf_home: Installation, shelf_server: CollectionServer
+) -> None:
+    matches = [(each, 1) for each in (*IMPOSSIBLE_IDS, *ODD_IDS)]
+    results = [{"id": image_id, "rank": rank} for image_id, rank in (*matches, ("far", 10**40))]
+    shelf_server.fault_for = lambda seen: (
+        as_json({"results": results}) if "/search" in seen.path else None
+    )
+    (shelf_home.pictures / "a.jpg").write_bytes(fake_picture(1))
+    with shelf_home.running() as service:
+        until(lambda: len(shelf_home.json("duplicates", "--json")) == len(ODD_IDS))
+        said = [line for line in service.lines if "duplicate:" in line]
+        assert len(said) == len(ODD_IDS)
+        assert is_printable("\n".join(service.lines))
+        (shelf_home.pictures / "b.jpg").write_bytes(fake_picture(2))
+        service.line_with("added pictures/b.jpg")
+    for command in (["duplicates"], ["search", "pictures/a.jpg"]):
+        shown = shelf_home.ok(*command)
+        assert is_printable(shown)
+        assert "far" not in shown or command[0] == "search"
+
+
+@pytest.mark.parametrize("key", ["image_time", "message", "collection_id"])
+def test_an_answer_that_is_no_text_ends_no_service(
+    shelf_home: Installation, shelf_server: CollectionServer, key: str
+) -> None:
+    def without_text(do: Callable[[], Reply]) -> Reply:
+        reply = do()
+        return Reply(reply.status, json.dumps({**json.loads(reply.body), key: "\ud800"}).encode())
+
+    with shelf_home.running() as service:
+        shelf_server.fault_for = lambda seen: without_text if "/image/" in seen.path else None
+        shelf_server.requests.clear()
+        (shelf_home.pictures / "a.jpg").write_bytes(fake_picture(1))
+        until(lambda: shelf_server.sent("POST"))
+        until(lambda: key == "message" or not shelf_home.status()["collection"]["reachable"])
+        shelf_server.fault_for = lambda _seen: None
+        until(shelf_home.is_in_sync, 60.0)
+        assert is_printable("\n".join(service.lines))
+        assert service.end() == 0
 
 
 # Without an end.

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from snoopsync.sender import RETRY_SECONDS
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
+from tests.collection_server import CollectionServer, Seen
 from tests.faults import NO_COLLECTION, Fault
 from tests.process import Done, Installation, until
-from tests.world import Shelf, World, fake_picture
+from tests.world import World, fake_picture
 
 #: What each kind says that has to be passed on.
 SAYS = {
@@ -36,25 +34,16 @@ every_kind = pytest.mark.parametrize("kind", list(NO_COLLECTION))
 
 
 @pytest.fixture
-def server() -> Iterator[CollectionServer]:
-    with CollectionServer(Shelf()) as server:
-        yield server
-
-
-@pytest.fixture
-def home(tmp_path: Path, server: CollectionServer) -> Installation:
-    """Two pictures, and a configuration with the server."""
-    home = Installation(tmp_path)
+def home(shelf_home: Installation) -> Installation:
+    """With two pictures in its folder."""
     for number in range(2):
-        (home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
-    home.configure_service(server.endpoint, PUBLIC_KEY)
-    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-    return home
+        (shelf_home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
+    return shelf_home
 
 
-def break_into(server: CollectionServer, kind: str) -> None:
+def break_into(shelf_server: CollectionServer, kind: str) -> None:
     """From now on this is what answers."""
-    server.fault_for = lambda _seen: NO_COLLECTION[kind]
+    shelf_server.fault_for = lambda _seen: NO_COLLECTION[kind]
 
 
 def states(home: Installation) -> dict[str, str]:
@@ -76,10 +65,10 @@ def check_told(done: Done, kind: str) -> None:
 
 @every_kind
 def test_status_does_not_call_it_reachable(
-    home: Installation, server: CollectionServer, kind: str
+    home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")
-    break_into(server, kind)
+    break_into(shelf_server, kind)
     check_told(home.run("status"), kind)
     status = home.status()
     assert not status["in_sync"]
@@ -89,31 +78,31 @@ def test_status_does_not_call_it_reachable(
 
 @every_kind
 def test_a_resync_says_so_and_believes_nothing(
-    home: Installation, server: CollectionServer, kind: str
+    home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")
     (home.pictures / "0.jpg").write_bytes(fake_picture(10))
     (home.pictures / "1.jpg").unlink()
     (home.pictures / "2.jpg").write_bytes(fake_picture(2))
-    before = dict(server.contents)
-    break_into(server, kind)
+    before = dict(shelf_server.contents)
+    break_into(shelf_server, kind)
     check_told(home.run("resync", "--wait", "300ms"), kind)
     done = home.run("resync", "--wait", "300ms", "--dry-run", "--json")
     check_told(done, kind)
     assert json.loads(done.out.splitlines()[-1])["unchanged"] == 0
     assert "failed" not in states(home).values(), "no picture is to blame"
-    assert server.contents == before
-    server.fault_for = lambda _seen: None
+    assert shelf_server.contents == before
+    shelf_server.fault_for = lambda _seen: None
     home.ok("resync")
-    check_all_there(home, server)
+    check_all_there(home, shelf_server)
 
 
-def check_all_there(home: Installation, server: CollectionServer) -> None:
+def check_all_there(home: Installation, shelf_server: CollectionServer) -> None:
     """The server's own record is what is on the disk."""
     ids = {row["path"]: row["image_id"] for row in home.json("list", "--json")}
     files = {path.name for path in home.pictures.iterdir()}
     assert ids.keys() == files
-    assert set(server.contents) == set(ids.values())
+    assert set(shelf_server.contents) == set(ids.values())
     assert set(states(home).values()) == {"synced"}
 
 
@@ -178,12 +167,12 @@ def test_what_is_not_the_collections_word_is_never_taken_for_it(world: World, se
 
 @pytest.mark.parametrize("kind", ["HTML", "empty", "elsewhere", "404 page", "500"])
 def test_a_running_service_waits_for_the_collection_and_blames_no_picture(
-    home: Installation, server: CollectionServer, kind: str
+    home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")
     with home.running() as service:
-        break_into(server, kind)
-        server.requests.clear()
+        break_into(shelf_server, kind)
+        shelf_server.requests.clear()
         for number in range(30):
             (home.pictures / f"new-{number}.jpg").write_bytes(fake_picture(100 + number))
         (home.pictures / "0.jpg").unlink()
@@ -194,9 +183,9 @@ def test_a_running_service_waits_for_the_collection_and_blames_no_picture(
         assert home.run("status").code == 5
         until(lambda: len(states(home)) == 32)
         assert set(states(home).values()) == {"pending", "synced"}
-        assert len(server.requests) < 30
-        server.fault_for = lambda _seen: None
+        assert len(shelf_server.requests) < 30
+        shelf_server.fault_for = lambda _seen: None
         until(home.is_in_sync, 60.0)
-        check_all_there(home, server)
+        check_all_there(home, shelf_server)
         said = [line for line in service.lines if " info " not in line]
         assert len(said) == 1, said

@@ -1,6 +1,6 @@
 """What a command found or did, for people and for programs: tables, lines, JSON.
 
-Names are made printable: whatever bytes are in them, a line stays a line. In JSON, bytes that are
+Names and IDs are made printable: whatever is in them, a line stays a line. In JSON, bytes that are
 not UTF-8 are surrogates, from which ``os.fsencode`` gets them back.
 """
 
@@ -141,7 +141,7 @@ def matches(console: Console, found: Sequence[tuple[Side, int]], targets: Target
         (
             (
                 str(rank),
-                side.image_id,
+                printable(side.image_id),
                 Linked(_named(console, side.image_id, side.place), targets.of(side.place)),
             )
             for side, rank in found
@@ -169,7 +169,11 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
         )
     else:
         rows = (
-            (action.verb, action.image_id, _named(console, action.image_id, action.place))
+            (
+                action.verb,
+                printable(action.image_id),
+                _named(console, action.image_id, action.place),
+            )
             for action in actions
         )
         write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
@@ -229,7 +233,7 @@ def _place(place: Place | None) -> str:
 
 
 def _side(side: Side) -> str:
-    return str(side.place) if side.place else f"{side.image_id} {_place(None)}"
+    return str(side.place) if side.place else f"{printable(side.image_id)} {_place(None)}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:

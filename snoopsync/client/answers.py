@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
+from snoopsync.client.signing import LONGEST_ID
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,
@@ -217,8 +218,11 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
     """The answer to a search by an image's bytes. ``collection_id`` is filled in if it has none."""
     found = _filled(answer, collection_id)
     _require(answer, found, collection_id=str, results=list)
+    found["results"] = _of_images(answer, found["results"])
     for match in found["results"]:
-        _require(answer, match, id=str, rank=int)
+        _require(answer, match, rank=int)
+        if match["rank"] < 0:
+            raise _unusable(answer, "rank", match["rank"])
     return cast(SearchAnswer, found)
 
 
@@ -234,11 +238,22 @@ def listing(answer: Answer, collection_id: str) -> ListAnswer:
     """One page of the listing. ``collection_id`` is filled in if it has none."""
     found = _filled(answer, collection_id)
     _require(answer, found, collection_id=str, images=list)
+    found["images"] = _of_images(answer, found["images"])
     for listed in found["images"]:
-        _require(answer, listed, id=str, image_time=str)
+        _require(answer, listed, image_time=str)
     if found.setdefault("next_image_id", None) is not None:
         _require(answer, found, next_image_id=str)
+    found["next_image_id"] = found["next_image_id"] or None  # no ID is empty
     return cast(ListAnswer, found)
+
+
+def _of_images(answer: Answer, lines: list[Any]) -> list[Any]:
+    """The lines whose ``id`` can be an image's. One that can't be is left out: nobody could ask for
+    it, and it must not keep the others from being compared."""
+    for line in lines:
+        if not (isinstance(line, dict) and isinstance(line.get("id"), str)):
+            _require(answer, line, id=str)
+    return [line for line in lines if 1 <= len(line["id"]) <= LONGEST_ID and _is_text(line["id"])]
 
 
 def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
@@ -278,8 +293,23 @@ def _require(answer: Answer, found: object, **types: type) -> None:
         value = found.get(key) if isinstance(found, dict) else None
         # JSON's true is no number, though Python's is an int.
         if not isinstance(value, expected) or isinstance(value, bool):
-            raise BadAnswer(
-                f"not the collection's JSON, no usable {key!r} ({value!r:.60}) is in"
-                f" {_beginning(answer)}: {_ADVICE}",
-                status=answer.status,
-            )
+            raise _unusable(answer, key, value)
+        if isinstance(value, str) and not _is_text(value):
+            raise _unusable(answer, key, value)
+
+
+def _is_text(value: str) -> bool:
+    """Can it be written down? JSON can say half of a character, which is in no encoding."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unusable(answer: Answer, key: str, value: object) -> BadAnswer:
+    return BadAnswer(
+        f"not the collection's JSON, no usable {key!r} ({value!r:.60}) is in"
+        f" {_beginning(answer)}: {_ADVICE}",
+        status=answer.status,
+    )

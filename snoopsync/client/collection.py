@@ -41,6 +41,9 @@ DEFAULT_ENDPOINT = "http://visualsnoop.com/api/v1"
 #: More is no answer of a collection: a page of 1,000 images has some 150 KB.
 _LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 
+#: Of a refusal, more is not read.
+_LARGEST_REFUSAL_BYTES = 256 * 1024
+
 #: Connections that are kept for the next call; calls at the same time may be more.
 _KEPT_CONNECTIONS = 64
 
@@ -279,19 +282,24 @@ class _Adapter(HTTPAdapter):
 
 
 def _read(response: requests.Response) -> bytes:
-    """The answer's body. Of a refusal, what could be had of it: its status is enough."""
+    """The answer's body. Of a refusal, what could be had of its beginning: its status is enough."""
     body = bytearray()
+    if response.status_code < 200:
+        return b""  # unread, the connection is not used again: who knows what is spoken there now
     refused = response.status_code >= 300
+    most_bytes = _LARGEST_REFUSAL_BYTES if refused else _LARGEST_ANSWER_BYTES
     try:
         for piece in response.iter_content(_PIECE_BYTES):
             body += piece
-            if len(body) > _LARGEST_ANSWER_BYTES:
+            if len(body) > most_bytes:
                 break
     except requests.RequestException:
         if not refused:
             raise
-    if len(body) > _LARGEST_ANSWER_BYTES and not refused:
-        raise BadAnswer("the answer has no end", status=response.status_code)
+    if len(body) > most_bytes and not refused:
+        raise BadAnswer(
+            f"the answer has more than {most_bytes >> 20} MB", status=response.status_code
+        )
     return bytes(body)
 
 

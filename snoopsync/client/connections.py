@@ -36,6 +36,10 @@ _BEFORE_THE_REQUEST = (
 )
 
 
+#: The one status below 200 that nothing comes after, in this protocol.
+_SWITCHED = 101
+
+
 class OpenSockets:
     """The sockets that are open, so that calls under way can be ended."""
 
@@ -100,6 +104,17 @@ class PromptResponse(http.client.HTTPResponse):
         if timeout is not None:
             reader = _DeadlineReader(sock, self.fp.detach(), time.monotonic() + timeout)
             self.fp = io.BufferedReader(reader)
+
+    def begin(self) -> None:
+        """Read the status and the headers of the answer itself.
+
+        Of what may come before it Python skips 100 only. Another (early hints, say) would be taken
+        for the answer, and the answer for that to the next request on this connection.
+        """
+        super().begin()
+        while 100 <= self.status < 200 and self.status != _SWITCHED:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first time
+            super().begin()
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -28,11 +28,13 @@ Advice = Callable[[Sequence[Path]], str]
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """``problems``: what to do first. ``groups``: those that the service's user has to be in, each
-    with what it reads as a member; ``secret``: the file that the configuration names."""
+    with what it reads as a member; ``secret`` and ``notify_urls``: the files that the configuration
+    names."""
 
     problems: tuple[str, ...] = ()
     groups: Mapping[str, Path] = field(default_factory=dict)
     secret: Path | None = None
+    notify_urls: Path | None = None
 
 
 def own_readiness(source: Path) -> Readiness:
@@ -61,7 +63,10 @@ def system_readiness(
     if source != SYSTEM_PATH and _real(config.state) == _real(state):
         problems.append(f"set `state: {state}` in {source}, so that commands find it too")
     return Readiness(
-        tuple(dict.fromkeys(problems)), access.groups, config.collection.secret_key_file
+        tuple(dict.fromkeys(problems)),
+        access.groups,
+        config.collection.secret_key_file,
+        config.notify.urls_file if config.notify is not None else None,
     )
 
 
@@ -118,13 +123,18 @@ def _let_read(
     if source in barriers:
         commands += [f"chown {account.pw_name} {path}" if account else f"chmod 644 {path}"]
     advice = " && ".join(commands)
-    has_secret = config is not None and config.collection.secret_key is not None
-    if account is None and has_secret and config and config.collection.secret_key_file is None:
-        return (
-            "move its secret key into a file of its own, name that in collection.secret_key_file,"
-            f" then: {advice}"
-        )
+    if account is None and config is not None:
+        advice = f"{''.join(_to_move_out(config))}{advice}"
     return advice
+
+
+def _to_move_out(config: Config) -> Iterator[str]:
+    """What must not be in a configuration that everybody may read."""
+    then = "move {} into a file of its own, name that in {}, then: "
+    if config.collection.secret_key is not None and config.collection.secret_key_file is None:
+        yield then.format("its secret key", "collection.secret_key_file")
+    if config.notify is not None and config.notify.urls_file is None:
+        yield then.format("the addresses of notify", "notify.urls_file")
 
 
 def _let_in(folder: Path, account: pwd.struct_passwd | None, _barriers: Sequence[Path]) -> str:

@@ -117,6 +117,6 @@ def targets_of(config: Config) -> tuple[AppriseTarget, ...]:
 
 
 def _label(config: NotifyConfig, number: int) -> str:
-    if config.urls_file is None:
-        return f"notify.urls[{number}]"
-    return f"address {number + 1} of {config.urls_file}"
+    if config.urls_file is not None:
+        return f"address {number + 1} of {config.urls_file}"
+    return f"notify.urls[{number}]"

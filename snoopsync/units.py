@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from snoopsync.config.secrets import CREDENTIAL
+from snoopsync.config.secrets import CREDENTIAL, NOTIFY_CREDENTIAL
 
 #: The system's units, and a user's own, by the names they are installed under.
 SYSTEM_UNITS = ("snoopsync.service", "snoopsync-resync.service", "snoopsync-resync.timer")
@@ -21,6 +21,9 @@ USER_UNITS = ("snoopsync.service",)
 
 #: Where the system's service has its secret key from, if the configuration does not say.
 SECRET_PATH = Path("/etc/snoopsync/secret-key")
+
+#: The same for the addresses of notifications.
+NOTIFY_PATH = Path("/etc/snoopsync/notify-urls")
 
 #: How a unit starts snoopsync, as it comes.
 _PROGRAM = "/usr/bin/env snoopsync"
@@ -46,6 +49,7 @@ class Installation:
     ``program`` is how snoopsync is started, with an absolute path first. ``config``: its
     configuration, ``None`` for the usual one. ``account``: who runs it, ``None`` for a user of its
     own; ``groups``: what else that one is in. ``systemd``: the version that is going to read it.
+    ``secret`` and ``notify_urls``: what systemd reads for it.
     """
 
     program: tuple[str, ...]
@@ -54,6 +58,7 @@ class Installation:
     account: str | None = None
     groups: tuple[str, ...] = ()
     systemd: int = 252
+    notify_urls: Path = NOTIFY_PATH
 
 
 def unit_text(name: str, *, user: bool = False) -> str:
@@ -77,21 +82,24 @@ def render(text: str, installation: Installation) -> str:
     settings = _settings(installation)
     lines = []
     for line in text.splitlines():
-        key, _, _ = line.partition("=")
-        lines.append(f"{key}={settings[key]}\n" if key in settings else f"{line}\n")
+        key = next(filter(line.startswith, settings), None)
+        lines.append(f"{line}\n" if key is None else f"{key}{settings[key]}\n")
     body = "".join(lines)
     return _MARK.format(_digest(body)) + body
 
 
 def _settings(installation: Installation) -> dict[str, str]:
-    """The settings that depend on the installation, and no more than these."""
-    settings = {"LoadCredential": f"{CREDENTIAL}:{_text(str(installation.secret))}"}
+    """How the lines begin that depend on the installation, no more than these, and go on."""
+    settings = {
+        f"LoadCredential={CREDENTIAL}:": _text(str(installation.secret)),
+        f"LoadCredential={NOTIFY_CREDENTIAL}:": _text(str(installation.notify_urls)),
+    }
     if installation.config is not None:
-        settings["Environment"] = _word(f"SNOOPSYNC_CONFIG={installation.config}")
+        settings["Environment="] = _word(f"SNOOPSYNC_CONFIG={installation.config}")
     if installation.account is not None:
-        settings |= {"User": _word(installation.account), "DynamicUser": "no"}
+        settings |= {"User=": _word(installation.account), "DynamicUser=": "no"}
     if installation.groups:
-        settings["SupplementaryGroups"] = " ".join(map(_word, installation.groups))
+        settings["SupplementaryGroups="] = " ".join(map(_word, installation.groups))
     return settings
 
 

@@ -282,7 +282,7 @@ def test_what_is_no_duration(written: str) -> None:
         ('state: "a\\ud800b"', "state", 2, "a character that no path can have"),
         ("state: ~nobody-of-this-name/x", "state", 2, "no such home directory"),
         ("state: !!python/object:os.system x", "state", 2, "YAML reads it as of a type of its own"),
-        ("notify:", "notify.urls", 2, "is missing: name at least one address, or a urls_file"),
+        ("notify:", "notify.urls", 2, "is missing: name addresses, a urls_file, or"),
         ("notify: {events: [outage]}", "notify.urls", 2, "is missing"),
         ("notify: json://a", "notify", 2, "must be a mapping"),
         ("notify: {urls: [a], event: b}", "notify.event", 2, 'did you mean "events"?'),

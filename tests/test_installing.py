@@ -406,6 +406,29 @@ def test_a_configuration_with_the_secret_in_it_is_not_to_be_opened(
     assert f"{config} is closed to the service: move its secret key into a file of" in problems
 
 
+FOLDERS = "folders: [{path: photos}]\n"
+
+
+def test_addresses_in_a_configuration_are_not_to_be_opened_either(
+    open_folder: Path, program: tuple[Path]
+) -> None:
+    config = configured(open_folder, f"{FOLDERS}notify: {{urls: ['json://host']}}\n", 0o600)
+    problems = "\n".join(system_readiness(config, program, None).problems)
+    assert "move the addresses of notify into a file of its own, name that in notify" in problems
+
+
+def test_addresses_are_taken_from_where_the_configuration_has_them(
+    open_folder: Path, program: tuple[Path]
+) -> None:
+    config = configured(open_folder, f"{FOLDERS}notify: {{urls_file: urls}}\n")
+    urls = open_folder / "urls"
+    urls.write_text("json://host\n")
+    urls.chmod(0o600)
+    ready = system_readiness(config, program, None)
+    assert ready.notify_urls == urls
+    assert "closed" not in "\n".join(ready.problems)
+
+
 def test_the_secret_is_taken_from_where_the_configuration_has_it(
     open_folder: Path, program: tuple[Path]
 ) -> None:

@@ -11,6 +11,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,9 +19,11 @@ from snoopsync.config.file import load_config
 from snoopsync.config.secrets import (
     Secret,
     SecretError,
+    SecretUnreadable,
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
+    secrets_from_credentials,
     secrets_from_file,
 )
 from snoopsync.errors import ConfigError
@@ -141,6 +144,36 @@ def test_systemd_credential(tmp_path: Path) -> None:
 def test_an_empty_credential_is_as_good_as_none(tmp_path: Path) -> None:
     private(tmp_path / "snoopsync-secret-key", "\n")
     assert secret_from_credentials({"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
+
+
+def test_systemd_credential_of_addresses(tmp_path: Path) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert secrets_from_credentials(environ) == secrets_from_credentials({}) == ()
+    path = private(tmp_path / "snoopsync-notify-urls", "\n", 0o440)
+    assert secrets_from_credentials(environ) == ()
+    path.write_text(f"# mine\n{SECRET}\nother\n")
+    assert [each.reveal() for each in secrets_from_credentials(environ)] == [SECRET, "other"]
+
+
+def test_addresses_in_a_file_that_the_service_may_not_read_are_handed_to_it_by_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private(tmp_path / "snoopsync-notify-urls", SECRET, 0o440)
+    config = private(tmp_path / "config.yaml", "folders: [{path: a}]\nnotify: {urls_file: urls}\n")
+
+    def barred(path: Path) -> NoReturn:
+        raise SecretUnreadable(f"{path} can't be read: Permission denied")
+
+    monkeypatch.setattr("snoopsync.config.secrets.secrets_from_file", barred)
+    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
+    assert notify is not None
+    assert [each.reveal() for each in notify.urls] == [SECRET]
+    with pytest.raises(ConfigError, match=r"line 2: notify.urls_file: .*Permission denied"):
+        load_config(config, {})
+    config.write_text("folders: [{path: a}]\nnotify:\n")
+    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
+    assert notify is not None
+    assert [each.reveal() for each in notify.urls] == [SECRET]
 
 
 @pytest.mark.parametrize("value", ["", "  "])

@@ -39,7 +39,12 @@ def installation(folder: Path) -> Installation:
     program = folder / ODD / "snoopsync"
     program.parent.mkdir()
     program.touch(0o755)
-    return Installation((str(program),), folder / ODD / "config.yaml", folder / ODD / "secret")
+    return Installation(
+        (str(program),),
+        folder / ODD / "config.yaml",
+        folder / ODD / "secret",
+        notify_urls=folder / ODD / "urls",
+    )
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -110,7 +115,10 @@ def test_a_unit_has_the_paths_of_its_installation(tmp_path: Path) -> None:
     doubled = str(tmp_path / ODD).replace("%", "%%")
     assert settings(text, "ExecStart") == [f'"{doubled}/snoopsync" run']
     assert settings(text, "Environment") == [f'"SNOOPSYNC_CONFIG={doubled}/config.yaml"']
-    assert settings(text, "LoadCredential") == [f"snoopsync-secret-key:{doubled}/secret"]
+    assert settings(text, "LoadCredential") == [
+        f"snoopsync-secret-key:{doubled}/secret",
+        f"snoopsync-notify-urls:{doubled}/urls",
+    ]
     resync = render(unit_text("snoopsync-resync.service"), odd)
     assert settings(resync, "ExecStart") == [f'"{doubled}/snoopsync" resync']
 

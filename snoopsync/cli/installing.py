@@ -25,6 +25,7 @@ from snoopsync.config.file import SYSTEM_PATH, find_config, user_directory
 from snoopsync.exits import Exit
 from snoopsync.readiness import Readiness, own_readiness, system_readiness
 from snoopsync.units import (
+    NOTIFY_PATH,
     SECRET_PATH,
     SYSTEM_UNITS,
     USER_UNITS,
@@ -94,8 +95,15 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
         _require_writable(place.directory)
         program, config = _program(), _configuration(context, own=own)
         ready = _readiness(place, config, program[0], account)
-        secret, groups = ready.secret or SECRET_PATH, tuple(ready.groups)
-        installation = Installation(program, config, secret, name, groups, _systemd_version())
+        installation = Installation(
+            program,
+            config,
+            ready.secret or SECRET_PATH,
+            name,
+            tuple(ready.groups),
+            _systemd_version(),
+            ready.notify_urls or NOTIFY_PATH,
+        )
         _write(_rendered(place, installation), replace=replace)
     for group, path in ready.groups.items():
         click.echo(f"the service is in the group {group}, to read {path}")

@@ -139,7 +139,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Reading:
     if not config.collection.embedded:
         secret_from, secret = _find_secret(config.collection, document, environ)
         config = replace(config, collection=replace(config.collection, secret_key=secret))
-    config = with_targets(config, document, mode)
+    config = with_targets(config, document, mode, environ)
     require_extras(document)
     return Reading(config, document.problems, secret_from)
 

@@ -16,6 +16,9 @@ SECRET_VARIABLE = "SNOOPSYNC_SECRET_KEY"
 #: The name of the systemd credential (``LoadCredential=``) that holds the secret key.
 CREDENTIAL = "snoopsync-secret-key"
 
+#: The one that holds the addresses of notifications, one a line.
+NOTIFY_CREDENTIAL = "snoopsync-notify-urls"
+
 _MAX_BYTES = 4096
 _MAX_LIST_BYTES = 1 << 16
 
@@ -88,15 +91,7 @@ def secrets_from_file(path: Path) -> tuple[Secret, ...]:
     lines that begin with a ``#`` are none. Raises ``SecretError``."""
     content, mode = _read(path, _MAX_LIST_BYTES)
     refuse_if_exposed(path, mode)
-    if len(content) > _MAX_LIST_BYTES:
-        raise SecretError(f"{path} is too long to be a list of addresses")
-    found = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip() and not line.lstrip().startswith(b"#"):
-            found.append(_decode(line, f"{path}, line {number},"))
-    if not found:
-        raise SecretError(f"{path} has no address in it")
-    return tuple(found)
+    return _decode_lines(content, path)
 
 
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
@@ -106,12 +101,22 @@ def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
     The file's mode does not matter: systemd guards its directory, and lets the service's user in
     by an access list, which looks like a group's permission.
     """
+    path = _credential(environ, CREDENTIAL)
+    content, _ = _read(path) if path is not None else (b"", 0)
+    return _decode(content, path or "") if content.strip() else None
+
+
+def secrets_from_credentials(environ: Mapping[str, str]) -> tuple[Secret, ...]:
+    """The addresses that systemd hands to the service in the same way; none if it does not."""
+    path = _credential(environ, NOTIFY_CREDENTIAL)
+    content, _ = _read(path, _MAX_LIST_BYTES) if path is not None else (b"", 0)
+    return _decode_lines(content, path or "") if content.strip() else ()
+
+
+def _credential(environ: Mapping[str, str], name: str) -> Path | None:
     directory = environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(directory or "/", CREDENTIAL)
-    if not directory or not os.path.lexists(path):
-        return None
-    content, _ = _read(path)
-    return _decode(content, path) if content.strip() else None
+    path = Path(directory or "/", name)
+    return path if directory and os.path.lexists(path) else None
 
 
 def refuse_if_exposed(path: Path, mode: int) -> None:
@@ -128,6 +133,18 @@ def _read(path: Path, most_bytes: int = _MAX_BYTES) -> tuple[bytes, int]:
     except OSError as error:
         kind = SecretUnreadable if isinstance(error, PermissionError) else SecretError
         raise kind(f"{path} can't be read: {error.strerror}") from None
+
+
+def _decode_lines(content: bytes, where: Path | str) -> tuple[Secret, ...]:
+    if len(content) > _MAX_LIST_BYTES:
+        raise SecretError(f"{where} is too long to be a list of addresses")
+    found = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            found.append(_decode(line, f"{where}, line {number},"))
+    if not found:
+        raise SecretError(f"{where} has no address in it")
+    return tuple(found)
 
 
 def _decode(content: bytes, where: Path | str) -> Secret:

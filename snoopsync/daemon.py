@@ -108,7 +108,14 @@ class _Daemon:
             except StateReadOnly as error:
                 # Without the lock: no file may be open on a file system that has to be repaired,
                 # and there nobody else can take it.
+                self._begin_to_tell()
                 self._wait_until_writable(error)
+
+    def _begin_to_tell(self) -> None:
+        """Not before it is sure that no other service runs, which would have the address."""
+        if not self._has_companions:
+            self._companions.take(self._config)
+            self._has_companions = True
 
     def _configuration_anew(self) -> Config:
         config = self._reload()
@@ -116,10 +123,7 @@ class _Daemon:
         return config
 
     def _run_locked(self, require_lock: Callable[[], None]) -> None:
-        if not self._has_companions:
-            # Now that it is sure that no other service has the address.
-            self._companions.take(self._config)
-            self._has_companions = True
+        self._begin_to_tell()
         try:
             self._serve(require_lock)
         except StateReplaced as error:

@@ -163,11 +163,13 @@ class _Ears(logging.Handler):
         # What is said of notifications can't be told by them.
         if not fields or record.name == log.name or not self._news.concerns(fields.get("event")):
             return
-        happening = Happening(fields, record.getMessage(), record.levelno, record.created)
         try:
-            self._heard.put_nowait(happening)
+            text = record.getMessage()
+            self._heard.put_nowait(Happening(fields, text, record.levelno, record.created))
         except queue.Full:
             self.missed += 1
+        except Exception:  # of a record that can't be formatted: whoever writes it says so
+            return
         self._wake.set()
 
 

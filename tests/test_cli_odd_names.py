@@ -13,6 +13,7 @@ from stat import S_IFCHR
 
 import pytest
 
+from snoopsync.events import Event
 from tests.deep import deep_below, write_in
 from tests.pictures import encode, photo
 from tests.process import Installation, until
@@ -129,7 +130,8 @@ def test_copies_under_odd_names_are_told_of_on_one_line_each(home: Installation)
             shutil.copyfile(os.fsencode(home.pictures) + b"/" + name, copy)
             until(lambda: len(home.json("duplicates", "--json")) == number + 1)  # noqa: B023
         assert service.end() == 0
-    events = [event for line in service.lines if "event" in (event := json.loads(line))]
+    logged = map(json.loads, service.lines)
+    events = [line for line in logged if line["event"] == Event.DUPLICATE]
     told = {(os.fsencode(event["path"]), os.fsencode(event["match_path"])) for event in events}
     assert told == {(b"copies/" + name, name) for name in PICTURES}
     rows = home.json("duplicates", "--json")

@@ -406,10 +406,13 @@ def test_a_configuration_with_the_secret_in_it_is_not_to_be_opened(
     assert f"{config} is closed to the service: move its secret key into a file of" in problems
 
 
+FOLDERS = "folders: [{path: photos}]\n"
+
+
 def test_addresses_in_a_configuration_are_not_to_be_opened_either(
     open_folder: Path, program: tuple[Path]
 ) -> None:
-    config = configured(open_folder, "notify: {urls: ['json://host']}\n", 0o600)
+    config = configured(open_folder, f"{FOLDERS}notify: {{urls: ['json://host']}}\n", 0o600)
     problems = "\n".join(system_readiness(config, program, None).problems)
     assert "move the addresses of notify into a file of its own, name that in notify" in problems
 
@@ -417,7 +420,7 @@ def test_addresses_in_a_configuration_are_not_to_be_opened_either(
 def test_addresses_are_taken_from_where_the_configuration_has_them(
     open_folder: Path, program: tuple[Path]
 ) -> None:
-    config = configured(open_folder, "notify: {urls_file: urls}\n")
+    config = configured(open_folder, f"{FOLDERS}notify: {{urls_file: urls}}\n")
     urls = open_folder / "urls"
     urls.write_text("json://host\n")
     urls.chmod(0o600)

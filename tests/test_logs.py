@@ -9,6 +9,7 @@ import pty
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ import pytest
 from snoopsync.config.settings import LogConfig, LogFormat, LogLevel
 from snoopsync.errors import ConfigError
 from snoopsync.events import Event, happened
-from snoopsync.logs import configure, release
+from snoopsync.logs import NOTIFYING, configure, release
 from snoopsync.model import Place, place_keys
 
 ODD = "a\nb\x1b[2Jc\u202ed\udcff"
@@ -254,3 +255,23 @@ def test_lines_go_where_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stderr", Bar())
     log.info("above the bar")
     assert "above the bar\n" in lines[0]
+
+
+def test_what_libraries_say_while_a_notification_is_sent_is_not_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It may have the address in it, with its password."""
+    begin(LogConfig())
+
+    def send() -> None:
+        logging.getLogger("a.library").warning("failed: https://me:secret@host")
+        log.warning("could not be sent")
+
+    thread = threading.Thread(target=send, name=f"{NOTIFYING}-0")
+    thread.start()
+    thread.join()
+    logging.getLogger("a.library").warning("of something else")
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    assert "could not be sent" in said
+    assert "of something else" in said

@@ -300,6 +300,9 @@ def test_what_is_said_of_notifications_is_not_notified(
     take(notifier, config(postbox.url))
     logging.getLogger("snoopsync.notify").warning("x", extra={"fields": MISSING})
     logging.getLogger("snoopsync.test").warning("without fields")
+    record = log.makeRecord(log.name, logging.WARNING, "", 0, "%d", ("none",), None, None)
+    record.fields = MISSING
+    notifier._ears.handle(record)
     happen("the one", folder="other")
     passing(clock, lambda: postbox.letters)
     assert postbox.letters[0]["message"] == "the one"

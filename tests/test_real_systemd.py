@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -62,6 +62,25 @@ from tests.collection_server import CollectionServer
 with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3")) as server:
     print(server.port, flush=True)
     sys.stdin.read()
+"""
+
+POSTBOX = """
+import sys
+from tests.postbox import Postbox
+
+class Echo(Postbox):
+    def receive(self, letter):
+        print(letter["message"], flush=True)
+        return 200
+
+with Echo() as postbox:
+    print(postbox.url, flush=True)
+    sys.stdin.read()
+"""
+
+HEALTH = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:10667/healthz").read().decode())
 """
 
 
@@ -353,18 +372,25 @@ def test_a_wrong_configuration_is_not_tried_again(host: Host) -> None:
 
 
 @contextmanager
-def served(host: Host, folder: Path) -> Iterator[str]:
-    """A collection in the machine's network; its endpoint, by a name that has to be resolved."""
+def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
+    """A program in the machine's network, as long as the ``with`` lasts; what it prints."""
     network = ["nsenter", f"--target={host.machine.pid}", "--net"]
     with subprocess.Popen(
-        [*network, sys.executable, "-c", SERVER, str(folder)],
+        [*network, sys.executable, "-c", code, *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as server:
-        assert server.stdout is not None
-        yield f"http://localhost:{server.stdout.readline().strip()}/api/v1"
+    ) as program:
+        assert program.stdout is not None
+        yield program.stdout
+
+
+@contextmanager
+def served(host: Host, folder: Path) -> Iterator[str]:
+    """A collection in the machine's network; its endpoint, by a name that has to be resolved."""
+    with in_its_network(host, SERVER, str(folder)) as said:
+        yield f"http://localhost:{said.readline().strip()}/api/v1"
 
 
 def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path: Path) -> None:
@@ -385,6 +411,26 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
         assert SECRET_KEY not in shown + host.messages()
         host.ok("systemctl", "start", "snoopsync-resync.service")
         assert "1 image looked at" in host.messages("snoopsync-resync.service")
+        host.ok("systemctl", "stop", UNIT)
+
+
+def test_others_are_told_and_may_ask(host: Host) -> None:
+    """Of addresses in a file that root alone can read."""
+    with in_its_network(host, POSTBOX) as letters:
+        urls = "/etc/snoopsync/notify urls"
+        url = letters.readline()
+        host.write(urls, url, 0o600)
+        host.configure(f"notify: {{urls_file: '{urls}'}}\nmetrics: {{}}\n")
+        for name in ("first.jpg", "second.jpg"):
+            host.add(name, 1)
+        assert "still to do" not in host.install()
+        until(host.is_in_sync)
+        assert "is the same picture as" in letters.readline()
+        said = host.ok(f"{HOME}/bin/python", "-c", HEALTH)
+        assert said.strip() == "watching, everything is sent"
+        assert host.snoopsync("notify", "test").out == f"address 1 of {urls} (JSON): taken\n"
+        shown = host.ok("systemctl", "show", UNIT) + host.messages()
+        assert url.partition("@")[2].strip() not in shown
         host.ok("systemctl", "stop", UNIT)
 
 

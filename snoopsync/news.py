@@ -42,6 +42,11 @@ ENDS: Mapping[str, tuple[Event, ...]] = {
     ),
 }
 
+#: And what ends each of them.
+_END_OF: Mapping[str, str] = {
+    trouble: end for end, troubles in ENDS.items() for trouble in troubles
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -128,7 +133,10 @@ class News:
         self._wanted = wanted
         self._owner = owner
         self._batches: dict[str, _Batch] = {}
+        # Each with its subject: what goes on, as far as was told or is about to be, and which of it
+        # an end that waits to be told has ended.
         self._troubles: set[tuple[str, str]] = set()
+        self._ended: dict[tuple[str, str], str] = {}
 
     def want(self, wanted: Collection[str], owner: str) -> None:
         """From now on tell of these, as theirs."""
@@ -140,15 +148,33 @@ class News:
         return event in self._wanted or event in ENDS
 
     def hear(self, happening: Happening, now: float) -> None:
-        """Something has happened."""
+        """Something has happened. What it makes untrue before it was told is not told, so that of
+        a trouble and its end no two wait, which might be told the other way round."""
         event, subject = happening.event, happening.subject
-        ended = self._troubles & {(trouble, subject) for trouble in ENDS.get(event, ())}
+        if event in ENDS:
+            self._end(happening, now)
+        elif event in self._wanted:
+            again = self._withdrawn_end(event, subject) == event
+            if not happening.is_of_an_image:
+                self._troubles.add((event, subject))
+            if not again:
+                self._add(happening, now)
+
+    def _end(self, happening: Happening, now: float) -> None:
+        event, subject = happening.event, happening.subject
+        ended = self._troubles & {(trouble, subject) for trouble in ENDS[event]}
         self._troubles -= ended
         was_told = [trouble for trouble, _ in ended if not self._withdraw(trouble, subject)]
-        if event in self._wanted or was_told:
+        if was_told:
+            self._ended[event, subject] = was_told[0]
+        if was_told or event in self._wanted:
             self._add(happening, now)
-        if event in self._wanted and not happening.is_of_an_image:
-            self._troubles.add((event, subject))
+
+    def _withdrawn_end(self, trouble: str, subject: str) -> str | None:
+        """The trouble that was told of, and whose end is not told now that there is this one."""
+        end = _END_OF.get(trouble, "")
+        before = self._ended.pop((end, subject), None)
+        return before if self._withdraw(end, subject) else None
 
     def _withdraw(self, event: str, subject: str) -> bool:
         return event in self._batches and self._batches[event].withdraw(subject)
@@ -177,6 +203,8 @@ class News:
     def _take(self, event: str, now: float) -> Message:
         batch = self._batches[event]
         count, happenings = batch.count, batch.take(now)
+        for happening in happenings:
+            self._ended.pop((event, happening.subject), None)
         lines = [_line(happening) for happening in happenings]
         if count > len(lines):
             lines.append(f"and {count - len(lines)} more")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snoopsync.events import Event
@@ -226,9 +226,30 @@ def test_what_is_over_before_it_was_told_is_not_told() -> None:
     assert message.body == "folder b is missing: why"
 
 
+def test_a_trouble_that_is_over_only_for_a_moment_is_not_told_again() -> None:
+    reader = Reader()
+    reader.hear(missing())
+    reader.after(60.0)
+    reader.hear(back(), missing())
+    assert reader.after(86_400) == []
+    reader.hear(back())
+    assert titles(reader.after(60.0)) == ["folder back"]
+
+
+def test_another_trouble_in_the_place_of_one_that_is_over_is_told() -> None:
+    reader = Reader(Event.CREDENTIALS_REFUSED, Event.SENDING_STOPPED)
+    reader.hear(happening(Event.CREDENTIALS_REFUSED))
+    reader.after(60.0)
+    reader.hear(happening(Event.REQUESTS_TAKEN_AGAIN), happening(Event.SENDING_STOPPED))
+    assert titles(reader.after(60.0)) == ["sending stopped"]
+    reader.hear(happening(Event.REQUESTS_TAKEN_AGAIN))
+    assert titles(reader.after(60.0)) == ["requests taken again"]
+
+
 steps = st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 200)), max_size=30)
 
 
+@example([("a", 61.0), ("b", 3.0), ("a", 0.0), ("a", 3.0)])
 @given(steps)
 def test_whatever_comes_and_goes_the_last_word_is_the_truth(steps: list[tuple[str, float]]) -> None:
     """Of a folder, "missing" and "back" are told in turns, and the last one is how it is."""

@@ -45,11 +45,11 @@ STOCK = """
 import warnings
 from functools import partial
 from watchdog.observers.inotify import InotifyObserver
-from snoopsync import service
+from snoopsync import daemon
 from snoopsync.watching.stock import StockEngine
 warnings.simplefilter("ignore")
 engine = partial(StockEngine, make_observer=InotifyObserver)
-service.Watcher = partial(service.Watcher, make_engine=engine)
+daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
 from snoopsync.cli import main; main()
 """
 

@@ -27,20 +27,32 @@ class ImageAnswer(TypedDict):
     image_time: str
 
 
-class Match(TypedDict):
+class PictureSize(TypedDict):
+    """How large a picture is, upright, in pixels and in bytes: where the service tells it, as ours
+    does."""
+
+    width: NotRequired[int]
+    height: NotRequired[int]
+    size_bytes: NotRequired[int]
+
+
+class Match(PictureSize):
     """One image that is like the one asked about.
 
-    ``rank`` is 0 for the same picture and grows as they differ. ``sha256`` (hexadecimal, of the
-    image's bytes) is only there when the service gives it, as ours does.
+    ``rank`` is 0 for the same picture and grows as they differ. What follows is only there when
+    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, and
+    ``kind``, what the one is to the other (``embedded.kinds``).
     """
 
     id: str
     rank: int
     sha256: NotRequired[str]
+    kind: NotRequired[str]
 
 
-class SearchAnswer(TypedDict):
-    """The answer to a search; ``results`` has the best match first."""
+class SearchAnswer(PictureSize):
+    """The answer to a search; ``results`` has the best match first. The size is that of the picture
+    that was asked about."""
 
     status: int
     message: str

@@ -38,4 +38,4 @@ def by_its_content(path: Path) -> Features:
             threading.Event().wait()
         case b"much memory":
             bytearray(1 << 40)
-    return Features(b"", 0, "", 0, 0, b"", 0, b"", b"")
+    return Features(b"", 0, "", 0, 0, b"", 0, b"", b"", None)

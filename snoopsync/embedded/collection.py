@@ -28,7 +28,7 @@ from snoopsync.protocol import (
 
 if TYPE_CHECKING:
     from snoopsync.embedded.features import Features
-    from snoopsync.embedded.likeness import Likeness
+    from snoopsync.embedded.likeness import Alike, Likeness
 
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
@@ -184,16 +184,23 @@ class EmbeddedCollection:
             "collection_id": self.id,
             "image_id": image_id,
             "image_time": image_time(stored.moment),
+            "width": features.width,
+            "height": features.height,
+            "size_bytes": features.size_bytes,
             "results": [match for match in self._matches(features) if match["id"] != image_id],
         }
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
         """Images like this one. Raises ``Refused`` if it can't be decoded, with the reason."""
+        features = self._look_at(image)
         return {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            "results": self._matches(self._look_at(image)),
+            "width": features.width,
+            "height": features.height,
+            "size_bytes": features.size_bytes,
+            "results": self._matches(features),
         }
 
     def close(self) -> None:
@@ -234,10 +241,7 @@ class EmbeddedCollection:
         return self._started_likeness().look_at(read_body(image))
 
     def _matches(self, features: Features) -> list[Match]:
-        return [
-            {"id": stored.image_id, "rank": rank, "sha256": stored.sha256.hex()}
-            for stored, rank in self._started_likeness().matches(features)
-        ]
+        return [_match(alike) for alike in self._started_likeness().matches(features)]
 
     def _forget(self, stored: StoredImage) -> None:
         if self._likeness is not None:
@@ -260,6 +264,20 @@ def _start_likeness(store: Store) -> Likeness:
             f"the embedded collection needs {error.name}: pip install 'snoopsync[embedded]'"
         ) from error
     return Likeness(store)
+
+
+def _match(alike: Alike) -> Match:
+    match: Match = {
+        "id": alike.stored.image_id,
+        "rank": alike.rank,
+        "sha256": alike.stored.sha256.hex(),
+        "width": alike.features.width,
+        "height": alike.features.height,
+        "size_bytes": alike.features.size_bytes,
+    }
+    if alike.kind is not None:
+        match["kind"] = alike.kind
+    return match
 
 
 def image_time(moment: int) -> str:

@@ -6,35 +6,48 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from snoopsync.errors import Unavailable, Unwritable
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
 
-_SCHEMA_VERSION = 1
-
-_SCHEMA = (
-    "CREATE TABLE collection (id TEXT NOT NULL, moment INTEGER NOT NULL)",
-    """
-    CREATE TABLE image (
-        moment     INTEGER PRIMARY KEY,
-        id         TEXT NOT NULL UNIQUE,
-        sha256     BLOB NOT NULL,
-        size_bytes INTEGER NOT NULL,
-        kind       TEXT NOT NULL,
-        width      INTEGER NOT NULL,
-        height     INTEGER NOT NULL,
-        feed       INTEGER NOT NULL,
-        thumbnail  BLOB NOT NULL,
-        quality    INTEGER NOT NULL,
-        codes      BLOB NOT NULL,
-        trimmed    BLOB NOT NULL
-    )
-    """,
-    # All that a listing needs, in a tenth of the table's pages.
-    "CREATE INDEX image_listing ON image (moment, id)",
-    "CREATE INDEX image_by_sha256 ON image (sha256)",
-    "CREATE INDEX image_by_thumbnail ON image (thumbnail)",
+#: Each takes a database from one version to the next. A step, once released, is never edited.
+_STEPS = (
+    (
+        "CREATE TABLE collection (id TEXT NOT NULL, moment INTEGER NOT NULL)",
+        """
+        CREATE TABLE image (
+            moment     INTEGER PRIMARY KEY,
+            id         TEXT NOT NULL UNIQUE,
+            sha256     BLOB NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            kind       TEXT NOT NULL,
+            width      INTEGER NOT NULL,
+            height     INTEGER NOT NULL,
+            feed       INTEGER NOT NULL,
+            thumbnail  BLOB NOT NULL,
+            quality    INTEGER NOT NULL,
+            codes      BLOB NOT NULL,
+            trimmed    BLOB NOT NULL
+        )
+        """,
+        # All that a listing needs, in a tenth of the table's pages.
+        "CREATE INDEX image_listing ON image (moment, id)",
+        "CREATE INDEX image_by_sha256 ON image (sha256)",
+        "CREATE INDEX image_by_thumbnail ON image (thumbnail)",
+    ),
+    (
+        # Apart from the codes, which are read all at once when a collection is opened, and are a
+        # tenth of it. Images of before have none; ``image.thumbnail`` is a digest.
+        """
+        CREATE TABLE small (
+            moment INTEGER PRIMARY KEY,
+            grey   BLOB NOT NULL,
+            colour BLOB NOT NULL
+        )
+        """,
+    ),
 )
 
 #: How long to wait for another process that is writing.
@@ -66,17 +79,20 @@ def connect(database: Path) -> sqlite3.Connection:
 
 
 def set_up(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
-    """Make the tables, if this database is new, of a collection with an ID from ``new_id``.
+    """Make the tables, of a collection with an ID from ``new_id`` if this database is new, or
+    bring an older snoopsync's up to date.
 
     Returns the collection's ID. Raises ``Unavailable`` if a newer snoopsync made the tables.
     """
     # In a transaction, as another process may be about to do the same.
     with transaction(connection):
-        if _version(connection) == 0:
-            for statement in _SCHEMA:
+        version = _version(connection)
+        if version < len(_STEPS):
+            for statement in chain.from_iterable(_STEPS[version:]):
                 connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
+        if version == 0:
             connection.execute("INSERT INTO collection (id, moment) VALUES (?, 0)", (new_id(),))
-            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         (collection_id,) = connection.execute("SELECT id FROM collection").fetchone()
     return str(collection_id)
 
@@ -100,10 +116,10 @@ def count_images(database: Path) -> int:
 def _version(connection: sqlite3.Connection) -> int:
     """The version of the tables, 0 if there are none. Raises ``Unavailable`` for a newer one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _SCHEMA_VERSION:
+    if version > len(_STEPS):
         raise Unavailable(
             f"the embedded collection was written by a newer snoopsync (version {version}, this"
-            f" one knows {_SCHEMA_VERSION}): update snoopsync"
+            f" one knows {len(_STEPS)}): update snoopsync"
         )
     return int(version)
 

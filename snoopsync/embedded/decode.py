@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from snoopsync.embedded import border, pdq
-from snoopsync.embedded.features import Features
+from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
 from snoopsync.embedded.source import Body
 from snoopsync.errors import Refused
 
@@ -86,31 +86,38 @@ def features_of(body: Body) -> Features:
         kind=kind,
         width=size[0],
         height=size[1],
-        thumbnail=hashlib.blake2b(thumbnail.tobytes(), digest_size=_DIGEST_BYTES).digest(),
+        digest=hashlib.blake2b(thumbnail.tobytes(), digest_size=_DIGEST_BYTES).digest(),
         quality=quality,
         codes=codes,
         trimmed=trimmed,
+        thumbnail=_kept(thumbnail),
     )
+
+
+def _kept(thumbnail: Image.Image) -> Thumbnail:
+    colour = thumbnail.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).convert("YCbCr")
+    chroma = np.asarray(colour)[..., 1:]
+    return Thumbnail(np.rint(_luma(thumbnail)).astype(np.uint8).tobytes(), chroma.tobytes())
 
 
 def _codes(picture: Image.Image, thumbnail: Image.Image) -> tuple[bytes, int, bytes]:
     """The picture's codes, its quality, and the codes without its borders.
 
-    There are no codes if the quality is too low, of the picture or of what its borders enclose.
+    The quality is that of what the borders enclose if that is too low for codes of its own: all
+    that the picture's codes could tell is the frame, which any flat picture may have.
     """
     luma = _luma(thumbnail)
     quality = pdq.quality(luma)
-    if quality < pdq.MIN_QUALITY:
+    if quality < pdq.MIN_QUALITY_OF_CODES:
         return b"", quality, b""
     codes = pdq.eight_codes(luma)
     box = border.content_box(np.asarray(picture.convert("L")))
-    if box is None:
+    if box is None or quality < pdq.MIN_QUALITY:
         return codes, quality, b""
     inner = _luma(picture.resize(thumbnail.size, Image.Resampling.BILINEAR, box))
     inner_quality = pdq.quality(inner)
     if inner_quality < pdq.MIN_QUALITY:
-        # All that its codes could tell is the frame, which any flat picture may have.
-        return b"", inner_quality, b""
+        return codes, inner_quality, b""
     trimmed = pdq.eight_codes(inner)
     return codes, quality, trimmed if trimmed != codes else b""
 

@@ -11,16 +11,29 @@ FEED_VERSION = 1
 #: Bytes of one code: 256 bits.
 CODE_BYTES = 32
 
+#: Pixels along each side of a thumbnail's colours.
+COLOUR_SIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture at 64 x 64 shades of ``grey``, and its ``colour`` at 8 x 8 (two chroma values
+    each): a byte a value, line by line."""
+
+    grey: bytes
+    colour: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """What one picture looks like, and what it is.
 
-    ``width`` and ``height`` are in pixels, of the upright picture. ``thumbnail`` is a digest of
-    the picture at 64 x 64 pixels in RGB. ``quality`` (0 to 100) says how much there is in it to
-    tell it by. ``codes`` are the codes of its eight forms (as it is, turned and mirrored), 32 bytes
-    each, the picture as it is first; empty if the quality is too low to compare them.
-    ``trimmed`` are the same for the picture without its uniform borders; empty if it has none.
+    ``width`` and ``height`` are in pixels, of the upright picture. ``digest`` is one of the
+    picture at 64 x 64 pixels in RGB; ``thumbnail`` is ``None`` for a picture that an older
+    snoopsync looked at. ``quality`` (0 to 100) says how much there is in it to tell it by.
+    ``codes`` are the codes of its eight forms (as it is, turned and mirrored), 32 bytes each, the
+    picture as it is first; empty if there is next to nothing in it. ``trimmed`` are the same for
+    the picture without its uniform borders; empty if it has none.
     """
 
     sha256: bytes
@@ -28,7 +41,8 @@ class Features:
     kind: str
     width: int
     height: int
-    thumbnail: bytes
+    digest: bytes
     quality: int
     codes: bytes
     trimmed: bytes
+    thumbnail: Thumbnail | None

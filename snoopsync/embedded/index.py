@@ -16,9 +16,9 @@ from snoopsync.embedded.features import CODE_BYTES
 Codes = NDArray[np.uint8]
 Keys = NDArray[np.int64]
 
-#: Position of each hit in the codes, and its distance in bits. A position may come up repeatedly,
-#: once for each code that was asked for.
-Hits = tuple[NDArray[np.int64], NDArray[np.int64]]
+#: Position of each hit in the codes, which of the queries it is, and its distance in bits. A
+#: position may come up repeatedly, once for each query.
+Hits = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 #: Finds the codes within ``radius`` bits: ``scan(codes, queries, radius)``.
 Scan = Callable[[Codes, Codes, int], Hits]
@@ -30,51 +30,90 @@ _BLOCK_CODES = 16_384
 _FIRST_CAPACITY = 256
 _GROWTH = 1.25
 
+#: The place of a code that was removed.
+_GONE = -1
+
 
 class CodeIndex:
-    """Codes, each with a key; several may have the same. Not safe for several threads at once."""
+    """Codes, each with a key of its own. Not safe for several threads at once.
+
+    Adding and removing take the same time however many there are: the last code moves into the
+    place of one that is removed. Where a key's code lies is found by halving, in a table that has
+    the keys in the order in which they came: 16 bytes a code, where a dictionary takes 100. A key
+    that is gone keeps its line there until the table would have to grow.
+    """
 
     def __init__(self, scan: Scan | None = None) -> None:
         """``scan`` is what searches; by default whatever is best for the number of codes."""
         self._scan = scan
         self._codes = np.empty((_FIRST_CAPACITY, CODE_BYTES), np.uint8)
-        self._keys = np.empty(_FIRST_CAPACITY, np.int64)
+        self._line_of = np.empty(_FIRST_CAPACITY, np.int32)
         self._count = 0
+        self._keys = np.empty(_FIRST_CAPACITY, np.int64)
+        self._place_of = np.empty(_FIRST_CAPACITY, np.int32)
+        self._lines = 0
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes."""
+        arrays = (self._codes, self._line_of, self._keys, self._place_of)
+        return sum(array.nbytes for array in arrays)
+
     def add(self, keys: Keys, codes: Codes) -> None:
-        """Add codes (one a row), each under the key at the same place in ``keys``."""
-        count = self._count + len(keys)
-        if count > len(self._keys):
-            capacity = max(count, int(len(self._keys) * _GROWTH))
-            # In place (nobody has a view of them between two calls): copies of this size, made and
-            # left again and again, would stay with the process as holes in its memory.
-            self._codes.resize((capacity, CODE_BYTES), refcheck=False)
-            self._keys.resize(capacity, refcheck=False)
-        self._keys[self._count : count] = keys
-        self._codes[self._count : count] = codes
-        self._count = count
+        """Add codes (one a row), each under the key at the same place in ``keys``: larger than
+        every key before it."""
+        added = len(keys)
+        self._make_room(added)
+        places = np.arange(self._count, self._count + added)
+        lines = np.arange(self._lines, self._lines + added)
+        self._codes[places], self._line_of[places] = codes, lines
+        self._keys[lines], self._place_of[lines] = keys, places
+        self._count += added
+        self._lines += added
 
     def remove(self, key: int) -> None:
-        """Remove every code under this key; there may be none."""
-        places = np.flatnonzero(self._keys[: self._count] == key)
-        # From the last on, so that the code moved into a hole is never one to be removed.
-        for place in places[::-1]:
-            self._count -= 1
-            self._keys[place] = self._keys[self._count]
-            self._codes[place] = self._codes[self._count]
+        """Remove the code under this key, if there is one."""
+        line = int(np.searchsorted(self._keys[: self._lines], key))
+        if line == self._lines or self._keys[line] != key or self._place_of[line] == _GONE:
+            return
+        place, last = self._place_of[line], self._count - 1
+        self._codes[place] = self._codes[last]
+        self._line_of[place] = self._line_of[last]
+        self._place_of[self._line_of[place]] = place
+        self._place_of[line] = _GONE
+        self._count = last
 
-    def search(self, queries: Codes, radius: int) -> dict[int, int]:
-        """The smallest distance in bits of any query to any code under each key, if it is within
-        ``radius``."""
+    def search(self, queries: Codes, radius: int) -> Hits:
+        """All codes within ``radius`` bits of a query: the key of each, the query's place among
+        the queries, and the distance. In no order."""
         scan = self._scan or best_scan(self._count)
-        places, distances = scan(self._codes[: self._count], queries, radius)
-        # The farthest first: the dictionary keeps what came last, which is the nearest.
-        order = np.argsort(-distances, kind="stable")
-        keys = self._keys[places[order]]
-        return dict(zip(keys.tolist(), distances[order].tolist(), strict=True))
+        places, asked, distances = scan(self._codes[: self._count], queries, radius)
+        return self._keys[self._line_of[places]], asked, distances
+
+    def _make_room(self, added: int) -> None:
+        # In place (nobody has a view of them between two calls): copies of this size, made and
+        # left again and again, would stay with the process as holes in its memory.
+        if self._count + added > len(self._codes):
+            capacity = max(self._count + added, int(len(self._codes) * _GROWTH))
+            self._codes.resize((capacity, CODE_BYTES), refcheck=False)
+            self._line_of.resize(capacity, refcheck=False)
+        if self._lines + added > len(self._keys):
+            self._drop_lines()
+            if self._lines + added > len(self._keys) / _GROWTH:
+                capacity = int((self._lines + added) * _GROWTH)
+                self._keys.resize(capacity, refcheck=False)
+                self._place_of.resize(capacity, refcheck=False)
+
+    def _drop_lines(self) -> None:
+        """Leave out the lines of keys that are gone."""
+        kept = np.flatnonzero(self._place_of[: self._lines] != _GONE)
+        self._lines = len(kept)
+        self._keys[: self._lines] = self._keys[kept]
+        self._place_of[: self._lines] = self._place_of[kept]
+        self._line_of[self._place_of[: self._lines]] = np.arange(self._lines)
 
 
 def best_scan(count: int) -> Scan:
@@ -92,18 +131,19 @@ def best_scan(count: int) -> Scan:
 
 def scan_with_numpy(codes: Codes, queries: Codes, radius: int) -> Hits:
     """Counts the bits block by block, so that the counts stay in the processor's cache."""
-    places: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    distances: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    none = np.empty(0, np.int64)
+    places, numbers, distances = [none], [none], [none]
     words, asked = codes.view(np.uint64), np.ascontiguousarray(queries).view(np.uint64)
     for start in range(0, len(words), _BLOCK_CODES):
         block = words[start : start + _BLOCK_CODES]
-        for query in asked:
+        for number, query in enumerate(asked):
             bits = np.einsum("ij->i", np.bitwise_count(block ^ query), dtype=np.uint16)
             near = np.flatnonzero(bits <= radius)
             if near.size:
                 places.append(near + start)
+                numbers.append(np.full(near.size, number))
                 distances.append(bits[near].astype(np.int64))
-    return np.concatenate(places), np.concatenate(distances)
+    return np.concatenate(places), np.concatenate(numbers), np.concatenate(distances)
 
 
 def scan_with_faiss(codes: Codes, queries: Codes, radius: int) -> Hits:
@@ -124,9 +164,11 @@ def scan_with_faiss(codes: Codes, queries: Codes, radius: int) -> Hits:
         CODE_BYTES,
         result,
     )
-    count = int(faiss.rev_swig_ptr(result.lims, len(queries) + 1)[-1])
+    ends = faiss.rev_swig_ptr(result.lims, len(queries) + 1).astype(np.int64)
+    count = int(ends[-1])
     if not count:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+        none = np.empty(0, np.int64)
+        return none, none, none
     places = faiss.rev_swig_ptr(result.labels, count).astype(np.int64)
     distances = faiss.rev_swig_ptr(result.distances, count).astype(np.int64)
-    return places, distances
+    return places, np.repeat(np.arange(len(queries)), np.diff(ends)), distances

@@ -8,19 +8,24 @@ not for exchange with them.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 #: Pixels along each side of the picture that is transformed.
 SIDE = 64
 
-#: Below this quality a code says too little to compare it.
+#: Below this quality (flat pictures, slides, text) a code alone says too little.
 MIN_QUALITY = 50
+
+#: Below this one it says nothing: all even pictures have the same.
+MIN_QUALITY_OF_CODES = 5
 
 _WAVES = 16
 
 #: Rows 1 to 16 of the discrete cosine transform of 64 points (row 0, the mean, is left out).
-_DCT = np.sqrt(2 / SIDE) * np.cos(
+DCT = np.sqrt(2 / SIDE) * np.cos(
     np.pi / (2 * SIDE) * np.outer(np.arange(1, _WAVES + 1), 2 * np.arange(SIDE) + 1)
 )
 
@@ -28,25 +33,39 @@ _DCT = np.sqrt(2 / SIDE) * np.cos(
 _MIRROR = np.where(np.arange(1, _WAVES + 1) % 2, -1.0, 1.0)
 
 
-def eight_codes(luma: NDArray[np.float64]) -> bytes:
-    """The codes (32 bytes each) of this picture and of its seven turned and mirrored forms.
-
-    Turning and mirroring only moves and negates the waves, so one transform serves all eight. The
-    picture as it is comes first; the order of the others means nothing.
-    """
+def waves_of(luma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 16 x 16 longest waves of this picture."""
     # Not by ``@``: the BLAS behind it keeps 30 MiB for each thread that ever called it, for
     # products so small, and its last digits depend on the machine.
-    waves = np.einsum("ik,jk->ij", np.einsum("ik,kj->ij", _DCT, luma), _DCT)
-    return b"".join(
-        _code(form * rows[:, np.newaxis] * columns)
-        for form in (waves, waves.T)
-        for rows in (np.ones(_WAVES), _MIRROR)
-        for columns in (np.ones(_WAVES), _MIRROR)
-    )
+    waves: NDArray[np.float64] = np.einsum("ik,jk->ij", np.einsum("ik,kj->ij", DCT, luma), DCT)
+    return waves
 
 
-def _code(waves: NDArray[np.float64]) -> bytes:
-    return np.packbits(waves > np.median(waves)).tobytes()
+def codes_of(waves: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The codes of pictures with these waves (16 x 16 each, one after the other): a row each."""
+    flat = waves.reshape(len(waves), -1)
+    return np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
+
+
+#: The eight forms of a picture, in the order of ``eight_codes``: is it transposed, then turned
+#: upside down, then mirrored?
+FORMS = tuple(itertools.product((False, True), repeat=3))
+
+
+def eight_codes(luma: NDArray[np.float64]) -> bytes:
+    """The codes (32 bytes each) of this picture in each of ``FORMS``, the picture as it is first.
+
+    Turning and mirroring only moves and negates the waves, so one transform serves all eight.
+    """
+    waves = waves_of(luma)
+    even = np.ones(_WAVES)
+    forms = [
+        (waves.T if transposed else waves)
+        * (_MIRROR if flipped else even)[:, np.newaxis]
+        * (_MIRROR if mirrored else even)
+        for transposed, flipped, mirrored in FORMS
+    ]
+    return codes_of(np.stack(forms)).tobytes()
 
 
 def quality(luma: NDArray[np.float64]) -> int:

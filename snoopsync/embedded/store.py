@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snoopsync.embedded import database
-from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.errors import Conflict, NotFound
 
 _WALK_ROWS = 5_000
@@ -28,6 +28,12 @@ _END_OF_TIME = 2**63 - 1
 
 _IMAGE = "moment, id, sha256"
 
+_FULL = "image LEFT JOIN small ON small.moment = image.moment AND feed = :feed"
+_FEATURES = (
+    "sha256, size_bytes, kind, width, height, iif(feed = :feed, thumbnail, x''), quality,"
+    " iif(feed = :feed, codes, x''), iif(feed = :feed, trimmed, x''), grey, colour"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
@@ -36,6 +42,15 @@ class StoredImage:
     moment: int
     image_id: str
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a search has to know of an image that may be like the one it is for. ``features`` as in
+    ``Store.features``."""
+
+    stored: StoredImage
+    features: Features
 
 
 class StoredCodes(NamedTuple):
@@ -104,12 +119,10 @@ class Store:
         be compared."""
         with self._looking() as reader:
             row = reader.execute(
-                "SELECT sha256, size_bytes, kind, width, height, iif(feed = :feed, thumbnail, x''),"
-                " quality, iif(feed = :feed, codes, x''), iif(feed = :feed, trimmed, x'')"
-                " FROM image WHERE id = :id",
+                f"SELECT {_FEATURES} FROM {_FULL} WHERE id = :id",
                 {"id": image_id, "feed": FEED_VERSION},
             ).fetchone()
-        return None if row is None else Features(*row)
+        return None if row is None else _features(row)
 
     def page(self, newest: int | None, count: int) -> list[StoredImage]:
         """Up to ``count`` images of the listing (newest first), from this moment on."""
@@ -148,7 +161,7 @@ class Store:
                 " AND width = :width AND height = :height",
                 {
                     "sha256": features.sha256,
-                    "thumbnail": features.thumbnail,
+                    "thumbnail": features.digest,
                     "feed": FEED_VERSION,
                     "width": features.width,
                     "height": features.height,
@@ -156,16 +169,22 @@ class Store:
             )
             return [moment for (moment,) in rows]
 
-    def at(self, moments: Sequence[int]) -> list[StoredImage]:
+    def at(self, moments: Sequence[int]) -> list[Candidate]:
         """Of the images with these moments, those that are still there."""
         found = []
         with self._looking() as reader:
             for moment in moments:
                 row = reader.execute(
-                    f"SELECT {_IMAGE} FROM image WHERE moment = ?", (moment,)
+                    f"SELECT image.moment, id, {_FEATURES} FROM {_FULL}"
+                    " WHERE image.moment = :moment",
+                    {"moment": moment, "feed": FEED_VERSION},
                 ).fetchone()
                 if row is not None:
-                    found.append(StoredImage(*row))
+                    (moment, image_id, *rest) = row
+                    features = _features(rest)
+                    found.append(
+                        Candidate(StoredImage(moment, image_id, features.sha256), features)
+                    )
         return found
 
     def codes_after(self, moment: int, count: int) -> list[StoredCodes]:
@@ -227,12 +246,17 @@ def _insert(
             features.width,
             features.height,
             FEED_VERSION,
-            features.thumbnail,
+            features.digest,
             features.quality,
             features.codes,
             features.trimmed,
         ),
     )
+    if features.thumbnail is not None:
+        connection.execute(
+            "INSERT INTO small (moment, grey, colour) VALUES (?, ?, ?)",
+            (moment, features.thumbnail.grey, features.thumbnail.colour),
+        )
     return StoredImage(moment, image_id, features.sha256)
 
 
@@ -241,4 +265,13 @@ def _delete(connection: sqlite3.Connection, image_id: str) -> StoredImage:
     if stored is None:
         raise not_there(image_id)
     connection.execute("DELETE FROM image WHERE moment = ?", (stored.moment,))
+    connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
     return stored
+
+
+def _features(row: Sequence[Any]) -> Features:
+    sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, grey, colour = row
+    thumbnail = None if grey is None else Thumbnail(grey, colour)
+    return Features(
+        *(sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, thumbnail)
+    )

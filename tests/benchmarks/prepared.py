@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from snoopsync.embedded.features import CODE_BYTES, Features
+from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.store import Store
 from snoopsync.folder import Folder
 from snoopsync.model import File, Fingerprint, Place, image_ids
@@ -29,7 +29,8 @@ from tests.benchmarks.installation import Installation
 _FORMS = 8
 _TRIMMED_SHARE = 0.1
 _SHA256_BYTES = 32
-_THUMBNAIL_BYTES = 16
+_DIGEST_BYTES = 16
+_GREY_BYTES, _COLOUR_BYTES = 64 * 64, 8 * 8 * 2
 
 #: Here a durable commit costs nothing, and the result is copied to where it belongs.
 _MEMORY = Path("/dev/shm")
@@ -97,8 +98,9 @@ def _features(dice: random.Random) -> Features:
         kind="JPEG",
         width=640,
         height=480,
-        thumbnail=dice.randbytes(_THUMBNAIL_BYTES),
+        digest=dice.randbytes(_DIGEST_BYTES),
         quality=80,
         codes=dice.randbytes(_FORMS * CODE_BYTES),
         trimmed=dice.randbytes(trimmed * CODE_BYTES),
+        thumbnail=Thumbnail(dice.randbytes(_GREY_BYTES), dice.randbytes(_COLOUR_BYTES)),
     )

@@ -81,7 +81,15 @@ class MemoryCollection:
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Nothing is like it."""
-        return {**self._answer(image_id, 200), "results": []}
+        answer = self._answer(image_id, 200)
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": answer["image_time"],
+            "results": [],
+        }
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
         """Nothing is like it."""

@@ -174,7 +174,7 @@ def test_images_are_those_of_the_first_step_whatever_changes_after_it(
 def test_results_carry_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
     add(collection, "a")
     (match,) = collection.search_images(io.BytesIO(PICTURES[0]))["results"]
-    assert match == {"id": "a", "rank": 0, "sha256": hashlib.sha256(PICTURES[0]).hexdigest()}
+    assert match["sha256"] == hashlib.sha256(PICTURES[0]).hexdigest()
 
 
 def test_a_search_that_can_not_be_decoded_is_refused(collection: EmbeddedCollection) -> None:

@@ -337,10 +337,23 @@ def test_two_pictures_are_decoded_at_a_time_however_many_threads_ask(
     assert most == 2
 
 
-def test_a_flat_picture_has_no_codes_to_compare() -> None:
-    gentle = Image.linear_gradient("L").resize((300, 300))
-    features = look(encode(gentle, "PNG"))
-    assert features.quality < 50 and not features.codes and not features.trimmed
+def test_a_gentle_picture_is_of_low_quality_and_an_even_one_has_no_codes() -> None:
+    gentle = look(encode(Image.linear_gradient("L").resize((300, 300)), "PNG"))
+    assert gentle.quality < 50 and gentle.codes and not gentle.trimmed
+    even = look(encode(Image.new("L", (300, 300), 99), "PNG"))
+    assert even.quality == 0 and not even.codes and not even.trimmed
+
+
+def test_a_thumbnail_has_the_shades_and_the_colours() -> None:
+    half = Image.new("RGB", (300, 200), "#ff0000")
+    half.paste("#00ff00", (0, 100, 300, 200))
+    thumbnail = look(encode(half, "PNG")).thumbnail
+    assert thumbnail is not None
+    assert (len(thumbnail.grey), len(thumbnail.colour)) == (64 * 64, 8 * 8 * 2)
+    # The luma of full red and green, and their chroma, as BT.601 has them.
+    assert (thumbnail.grey[0], thumbnail.grey[-1]) == (76, 150)
+    assert tuple(thumbnail.colour[:2]) == (84, 255)
+    assert tuple(thumbnail.colour[-2:]) == (43, 21)
 
 
 def test_borders_give_a_second_set_of_codes() -> None:
@@ -356,7 +369,7 @@ def test_a_flat_picture_in_a_strong_frame_is_not_compared_by_what_is_in_it() -> 
     framed = Image.new("RGB", (300, 300), "black")
     framed.paste(Image.new("RGB", (260, 260), "#777777"), (20, 20))
     features = look(encode(framed, "PNG"))
-    assert features.quality < 50 and not features.codes and not features.trimmed
+    assert features.quality < 50 and not features.trimmed
 
 
 def test_a_broken_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

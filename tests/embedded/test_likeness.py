@@ -98,7 +98,7 @@ def test_codes_of_images_that_are_gone_do_not_stay_in_memory(database: Path) -> 
         # Nobody says when another process changes something: the next search comes upon it.
         other.remove("1")
         other.replace("2", new, 0)
-        assert [stored.image_id for stored, _ in likeness.matches(old)] == ["3"]
+        assert [alike.stored.image_id for alike in likeness.matches(old)] == ["3"]
         assert len(likeness) == 2
     finally:
         store.close()

@@ -1,0 +1,178 @@
+"""Views of a picture: what it would look like cropped, uncropped, with a strip less, or turned a
+little. Searching for the codes of all of them finds what was cropped, framed or set straight.
+
+They are made from the 64 x 64 shades of grey that are kept of a picture, so that a search for a
+stored picture sees no less than one for a new file. What a view has beyond the picture's edge is
+its mirror image.
+
+A crop, and what undoes one, is a matrix for the lines and one for the columns. The transform of
+the view is made by their products with the transform's own matrix, computed once: no pixel of it
+is ever needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snoopsync.embedded import pdq
+from snoopsync.embedded.kinds import Kind
+
+Luma = NDArray[np.float64]
+
+_SIDE = pdq.SIDE
+
+
+class Span(NamedTuple):
+    """A part of one axis of the picture, which goes from 0 to 1; it may reach beyond."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The picture between these lines and columns. ``kind``: what one is to the other, if this
+    view of the one is the other."""
+
+    kind: Kind
+    lines: Span
+    columns: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The picture turned about its middle, by degrees, and shown ``zoom`` times as large."""
+
+    degrees: float
+    zoom: float
+
+
+WHOLE = Span(0.0, 1.0)
+
+
+def _cuts() -> Iterator[Cut]:
+    # A crop that takes 10 % is found within some 2 % of where it was made: so its grid is finer.
+    for share, steps in ((0.05, 3), (0.1, 4)):
+        places = [step / (steps - 1) for step in range(steps)]
+        corners = [(down, across) for down in places for across in places]
+        for down, across in corners if steps % 2 else [*corners, (0.5, 0.5)]:
+            yield Cut(Kind.CROPPED, _shrunk(share, down), _shrunk(share, across))
+            yield Cut(Kind.CROPPED, _grown(share, down), _grown(share, across))
+    # A caption, or a bar, along one side.
+    for share in (0.08, 0.13, 0.2):
+        for side in (0.0, 1.0):
+            for span in (_shrunk(share, side), _grown(share, side)):
+                yield Cut(Kind.BORDERED, span, WHOLE)
+                yield Cut(Kind.BORDERED, WHOLE, span)
+
+
+def _shrunk(share: float, place: float) -> Span:
+    """A span that leaves out this share of the picture; ``place`` 0: at its end, 1: its start."""
+    return Span(place * share, place * share + 1 - share)
+
+
+def _grown(share: float, place: float) -> Span:
+    """The span of which the picture is what is left when this share has been left out."""
+    width = 1 / (1 - share)
+    return Span(-place * (width - 1), width - place * (width - 1))
+
+
+def _turns() -> Iterator[Turn]:
+    for degrees in (-1.0, 1.0):
+        yield Turn(degrees, 1.0)
+    # Set straight: with empty corners, or cropped until there are none.
+    for degrees in (-3.0, 3.0):
+        for zoom in (1.0, 0.92, 1 / 0.92):
+            yield Turn(degrees, zoom)
+
+
+CUTS = tuple(_cuts())
+TURNS = tuple(_turns())
+
+#: What the codes of ``deep_codes`` say of a picture that they match.
+DEEP_KINDS = tuple(cut.kind for cut in CUTS) + (Kind.ROTATED,) * len(TURNS)
+
+
+def deep_codes(luma: Luma) -> NDArray[np.uint8]:
+    """The codes of all views, a row each, in the order of ``DEEP_KINDS``."""
+    cutting, turning = _cutting(), _turning()
+    spans = np.einsum("sik,kl->sil", cutting.waves, luma)
+    cut = np.einsum("nil,njl->nij", spans[cutting.lines], cutting.waves[cutting.columns])
+    turned = np.einsum("npk,nkp->np", turning.weights, luma.ravel()[turning.pixels])
+    turned = turned.reshape(-1, _SIDE, _SIDE)
+    return pdq.codes_of(np.concatenate([cut, *(pdq.waves_of(view)[None] for view in turned)]))
+
+
+class _Cutting(NamedTuple):
+    """``waves``: for each span that is used, the matrix from the picture's lines to the waves
+    along the span. ``lines``, ``columns``: which of them each cut takes."""
+
+    waves: NDArray[np.float64]
+    lines: list[int]
+    columns: list[int]
+
+
+@lru_cache(maxsize=1)
+def _cutting() -> _Cutting:
+    spans = sorted({span for cut in CUTS for span in (cut.lines, cut.columns)})
+    waves = np.stack([np.einsum("ik,kl->il", pdq.DCT, _sampling(span)) for span in spans])
+    lines = [spans.index(cut.lines) for cut in CUTS]
+    columns = [spans.index(cut.columns) for cut in CUTS]
+    return _Cutting(waves, lines, columns)
+
+
+def _sampling(span: Span) -> NDArray[np.float64]:
+    """The matrix from the picture's lines to those of a span of it."""
+    middle = (np.arange(_SIDE) + 0.5) / _SIDE
+    at = (span.start + (span.end - span.start) * middle) * _SIDE - 0.5
+    first, share = np.floor(at).astype(int), at % 1
+    matrix = np.zeros((_SIDE, _SIDE))
+    for line in range(_SIDE):
+        matrix[line, _inside(first[line])] += 1 - share[line]
+        matrix[line, _inside(first[line] + 1)] += share[line]
+    return matrix
+
+
+class _Turning(NamedTuple):
+    """For each turn and each pixel of its view: the four pixels that it lies between, and how much
+    of each it has (with the four along the second axis here, the third there)."""
+
+    pixels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@lru_cache(maxsize=1)
+def _turning() -> _Turning:
+    middle = (_SIDE - 1) / 2
+    down, across = np.indices((_SIDE, _SIDE)).reshape(2, -1) - middle
+    pixels, weights = [], []
+    for turn in TURNS:
+        cosine = math.cos(math.radians(turn.degrees)) / turn.zoom
+        sine = math.sin(math.radians(turn.degrees)) / turn.zoom
+        line, column = (
+            cosine * down - sine * across + middle,
+            sine * down + cosine * across + middle,
+        )
+        above, left = np.floor(line).astype(int), np.floor(column).astype(int)
+        low, right = line % 1, column % 1
+        corners = ((above + below, left + beside) for below in (0, 1) for beside in (0, 1))
+        pixels.append(np.stack([_inside(y) * _SIDE + _inside(x) for y, x in corners]))
+        weights.append(
+            np.stack(
+                [(1 - low) * (1 - right), (1 - low) * right, low * (1 - right), low * right], axis=1
+            )
+        )
+    return _Turning(np.stack(pixels), np.stack(weights))
+
+
+def _inside(place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What is mirrored at the picture's edges to be at this place."""
+    place = np.where(place < 0, -1 - place, place)
+    return np.where(place >= _SIDE, 2 * _SIDE - 1 - place, place)

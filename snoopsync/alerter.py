@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from snoopsync.alerts import judge
+from snoopsync.alerts import Better, judge
 from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.events import Event, Field, event_record, happened
 from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter
 from snoopsync.measures import Measures
-from snoopsync.model import place_keys
+from snoopsync.model import place_keys, printable
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
@@ -31,25 +31,34 @@ _MOST_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One new pair: a picture that was added, and one that it is like."""
+    """One new pair: a picture that was added, and one that it is like. ``kind`` and ``better`` as
+    in ``Duplicate``."""
 
     image: Side
     match: Side
     rank: int
+    kind: str | None = None
+    better: Better | None = None
 
     @classmethod
     def of(cls, pair: Duplicate) -> Alert:
         """The alert about a pair: the image whose search found the other comes first."""
         image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
-        return cls(image, match, pair.rank)
+        return cls(image, match, pair.rank, pair.kind, pair.better)
 
     def __str__(self) -> str:
-        kind = "the same picture as" if self.rank == 0 else "like"
+        likeness = "the same picture as" if self.rank == 0 else "like"
         image, match = _describe(self.image), _describe(self.match)
-        return f"duplicate: {image} is {kind} {match}, rank {self.rank}"
+        text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
+        if self.kind is not None:
+            text += f", {printable(self.kind)}"
+        if self.better is not None:
+            better = self.image if self.better.image_id == self.image.image_id else self.match
+            text += f"; the better one: {better.place or better.image_id} ({self.better.reason})"
+        return text
 
     def keys(self) -> dict[str, Field]:
-        """The keys of its event."""
+        """The keys of its event: those of the contract, so the rest is in its text."""
         match = place_keys(self.match.place)
         return {
             **place_keys(self.image.place),
@@ -119,13 +128,21 @@ class Alerter:
 
     def _search(self, due: Due) -> None:
         try:
-            matches = self._collection.search_images_by_id(due.image_id)["results"]
+            answer = self._collection.search_images_by_id(due.image_id)
         except NotFound:
-            matches = []
+            answer = None
+        matches = answer["results"] if answer else []
         current = self._pairs.current(due.image_id)
-        findings = judge(due.image_id, matches, current, self._max_rank)
+        findings = judge(
+            due.image_id,
+            answer or {},
+            matches,
+            current,
+            self._max_rank,
+            self._pairs.modified_ns([due.image_id, *(match["id"] for match in matches)]),
+        )
         self._pairs.record(due, findings.pairs, findings.gone, time.time())
-        if any(pair not in current for pair, _ in findings.pairs):
+        if any(found.pair not in current for found in findings.pairs):
             self._tell()
 
     def _tell(self) -> None:

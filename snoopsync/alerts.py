@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
-from snoopsync.protocol import Match
+from snoopsync.protocol import Match, PictureSize
 
 
 class Pair(NamedTuple):
@@ -21,23 +22,100 @@ class Pair(NamedTuple):
         return cls(min(one, other), max(one, other))
 
 
+class Reason(StrEnum):
+    """Why one file of a pair is the better one to keep."""
+
+    PIXELS = "more pixels"
+    BYTES = "more bytes"
+    AGE = "older"
+
+
+@dataclass(frozen=True, slots=True)
+class Better:
+    """Which image of a pair is the better one, and why: a hint for people, and never acted on."""
+
+    image_id: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A pair that holds. ``rank``: 0 is the same picture, and the larger, the less alike.
+    ``sha256`` is of the other image's bytes, ``kind`` what the two are to each other; both as far
+    as the collection tells."""
+
+    pair: Pair
+    rank: int
+    kind: str | None = None
+    better: Better | None = None
+    sha256: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a search changes: pairs that hold, with their rank, and pairs that don't any more."""
+    """What a search changes: pairs that hold, and pairs that don't any more."""
 
-    pairs: tuple[tuple[Pair, int], ...]
+    pairs: tuple[Found, ...]
     gone: tuple[Pair, ...]
 
 
 def judge(
-    image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
+    image_id: str,
+    answer: PictureSize,
+    matches: Iterable[Match],
+    current: Collection[Pair],
+    max_rank: int,
+    modified_ns: Mapping[str, int],
 ) -> Findings:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
-    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look."""
-    ranks = {
-        Pair.of(image_id, match["id"]): match["rank"]
+    256 that differ; 0 is the same picture). ``answer`` tells the image's own size, ``current`` its
+    pairs as of the last look, ``modified_ns`` when the files of images were modified that have
+    one here."""
+    found = {
+        match["id"]: Found(
+            Pair.of(image_id, match["id"]),
+            match["rank"],
+            match.get("kind"),
+            _better((image_id, answer), (match["id"], match), modified_ns),
+            _digest(match.get("sha256")),
+        )
         for match in matches
         if match["rank"] <= max_rank and match["id"] != image_id
     }
-    gone = [pair for pair in current if pair not in ranks]
-    return Findings(tuple(sorted(ranks.items())), tuple(sorted(gone)))
+    pairs = sorted(found.values(), key=lambda each: each.pair)
+    gone = set(current).difference(each.pair for each in pairs)
+    return Findings(tuple(pairs), tuple(sorted(gone)))
+
+
+def _better(
+    one: tuple[str, PictureSize], other: tuple[str, PictureSize], modified_ns: Mapping[str, int]
+) -> Better | None:
+    """More pixels are better, then more bytes, then the file that was there first."""
+    (ours, our_size), (theirs, their_size) = one, other
+    measures = (
+        (Reason.PIXELS, _pixels(our_size), _pixels(their_size)),
+        (Reason.BYTES, our_size.get("size_bytes"), their_size.get("size_bytes")),
+        (Reason.AGE, _age(modified_ns, ours), _age(modified_ns, theirs)),
+    )
+    for reason, our_measure, their_measure in measures:
+        if our_measure is None or their_measure is None or our_measure == their_measure:
+            continue
+        return Better(ours if our_measure > their_measure else theirs, reason)
+    return None
+
+
+def _pixels(size: PictureSize) -> int | None:
+    width, height = size.get("width"), size.get("height")
+    return None if width is None or height is None else width * height
+
+
+def _age(modified_ns: Mapping[str, int], image_id: str) -> int | None:
+    modified = modified_ns.get(image_id)
+    return None if modified is None else -modified
+
+
+def _digest(sha256: str | None) -> bytes | None:
+    try:
+        return bytes.fromhex(sha256) if sha256 else None
+    except ValueError:
+        return None

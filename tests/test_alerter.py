@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.alerter import Alert, Alerter, announce_to_file
-from snoopsync.alerts import Pair
+from snoopsync.alerts import Better, Pair, Reason
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
 from snoopsync.measures import Measures
@@ -216,6 +216,18 @@ def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
 def alert() -> Alert:
     odd = Place("f", b"odd\xff\n.jpg")
     return Alert(Side("one", odd), Side("other", None), 0)
+
+
+def test_an_alert_says_what_they_are_to_each_other_and_which_is_the_better_one() -> None:
+    here, there = Side("one", Place("f", b"a.jpg")), Side("other", None)
+    mirrored = Alert(here, there, 4, "mirrored", Better("one", Reason.PIXELS))
+    assert str(mirrored) == (
+        "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
+        " the better one: f/a.jpg (more pixels)"
+    )
+    assert str(Alert(here, there, 9, "odd\n", Better("other", Reason.AGE))).endswith(
+        ", rank 9, odd\\n; the better one: other (older)"
+    )
 
 
 def test_an_alert_is_one_line_and_names_everything(

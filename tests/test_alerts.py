@@ -2,40 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.alerts import Pair, judge
-from snoopsync.protocol import Match
+from snoopsync import alerts
+from snoopsync.alerts import Better, Findings, Found, Pair, Reason
+from snoopsync.protocol import Match, PictureSize
+
+UNKNOWN = PictureSize()
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 def match(image_id: str, rank: int) -> Match:
     return {"id": image_id, "rank": rank}
 
 
+def judge(
+    image_id: str, matches: list[Match], current: Collection[Pair] = (), *, max_rank: int = 50
+) -> Findings:
+    return alerts.judge(image_id, UNKNOWN, matches, current, max_rank, NOBODY)
+
+
 def test_a_match_up_to_the_highest_rank_is_a_pair() -> None:
-    findings = judge("b", [match("a", 0), match("c", 50), match("d", 51)], (), max_rank=50)
-    assert findings.pairs == ((Pair("a", "b"), 0), (Pair("b", "c"), 50))
+    findings = judge("b", [match("a", 0), match("c", 50), match("d", 51)])
+    assert findings.pairs == (Found(Pair("a", "b"), 0), Found(Pair("b", "c"), 50))
     assert findings.gone == ()
 
 
 def test_an_image_is_no_pair_with_itself() -> None:
-    assert judge("a", [match("a", 0)], (), max_rank=50).pairs == ()
+    assert judge("a", [match("a", 0)]).pairs == ()
 
 
 def test_a_pair_that_the_search_does_not_find_any_more_is_gone() -> None:
     known = [Pair("a", "b"), Pair("a", "c"), Pair("a", "d")]
-    findings = judge("a", [match("b", 3), match("c", 60)], known, max_rank=50)
-    assert findings.pairs == ((Pair("a", "b"), 3),)
+    findings = judge("a", [match("b", 3), match("c", 60)], known)
+    assert findings.pairs == (Found(Pair("a", "b"), 3),)
     assert findings.gone == (Pair("a", "c"), Pair("a", "d"))
 
 
 def test_with_a_highest_rank_of_zero_only_the_same_picture_counts() -> None:
-    findings = judge("a", [match("b", 0), match("c", 1)], (), max_rank=0)
-    assert findings.pairs == ((Pair("a", "b"), 0),)
+    findings = judge("a", [match("b", 0), match("c", 1)], max_rank=0)
+    assert findings.pairs == (Found(Pair("a", "b"), 0),)
 
 
 @given(st.text(max_size=5), st.text(max_size=5))
 def test_a_pair_is_the_same_whoever_comes_first(one: str, other: str) -> None:
     assert Pair.of(one, other) == Pair.of(other, one)
     assert Pair.of(one, other).a <= Pair.of(one, other).b
+
+
+LARGE = PictureSize(width=40, height=30, size_bytes=900)
+SMALL = PictureSize(width=20, height=15, size_bytes=950)
+HEAVY = PictureSize(width=30, height=40, size_bytes=901)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "modified_ns", "better"),
+    [
+        (LARGE, SMALL, {"new": 2, "old": 1}, Better("new", Reason.PIXELS)),
+        (SMALL, LARGE, {"new": 1, "old": 2}, Better("old", Reason.PIXELS)),
+        (LARGE, HEAVY, {"new": 1, "old": 2}, Better("old", Reason.BYTES)),
+        (LARGE, LARGE, {"new": 2, "old": 1}, Better("old", Reason.AGE)),
+        (UNKNOWN, LARGE, {"new": 1, "old": 2}, Better("new", Reason.AGE)),
+        (LARGE, LARGE, {"new": 1}, None),
+        (LARGE, LARGE, {"new": 1, "old": 1}, None),
+    ],
+)
+def test_more_pixels_are_better_then_more_bytes_then_the_older_file(
+    ours: PictureSize, theirs: PictureSize, modified_ns: dict[str, int], better: Better | None
+) -> None:
+    found = Match(id="old", rank=3, **theirs)  # type: ignore[typeddict-item]
+    [pair] = alerts.judge("new", ours, [found], (), 50, modified_ns).pairs
+    assert pair.better == better
+
+
+def test_what_the_collection_tells_of_a_match_goes_with_the_pair() -> None:
+    told = Match(id="a", rank=3, kind="mirrored", sha256="00ff")
+    [pair] = judge("b", [told]).pairs
+    assert (pair.kind, pair.sha256) == ("mirrored", b"\x00\xff")
+    [odd] = judge("b", [Match(id="a", rank=3, sha256="no hash")]).pairs
+    assert odd.sha256 is None

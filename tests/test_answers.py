@@ -351,3 +351,13 @@ def test_any_text_in_a_header_is_a_time_or_none(header: str) -> None:
 def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:
     with pytest.raises(BadAnswer, match="image_id"):
         answers.changed_image(answer(201), None, "c")
+
+
+def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None:
+    odd = {"kind": 3, "sha256": None, "width": "wide", "height": -1, "size_bytes": 2**63}
+    usable = {"kind": "cropped", "sha256": "00", "width": 4, "height": 3, "size_bytes": 9}
+    matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
+    body = {"collection_id": "c", "results": matches, "width": True}
+    found = search(answer(body=json.dumps(body).encode()))
+    assert found["results"] == [{"id": "a", "rank": 3}, {"id": "b", "rank": 3, **usable}]
+    assert "width" not in found

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
@@ -75,6 +75,24 @@ def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> 
     assert home.status()["duplicates_open"] == 0
 
 
+def test_duplicates_say_what_they_are_to_each_other_and_which_is_the_better_one(
+    home: Installation,
+) -> None:
+    small = ImageOps.mirror(photo(0)).resize((160, 120))
+    (home.pictures / "small.jpg").write_bytes(encode(small))
+    home.ok("resync")
+    [pair] = home.json("duplicates", "--json", "--details")
+    assert list(pair) == ["a", "b", "rank", "found_at", "state", "kind", "better"]
+    [large] = [side for side in (pair["a"], pair["b"]) if side["path"] == "0.jpg"]
+    assert pair["kind"] == "mirrored"
+    assert pair["better"] == {"image_id": large["image_id"], "reason": "more pixels"}
+    [line] = home.ok("duplicates").splitlines()
+    assert "\tmirrored\t" in line and "pictures/0.jpg  (better: more pixels)" in line
+    [answer] = home.json("search", home.pictures / "small.jpg", "--json", "--details")
+    assert [match["kind"] for match in answer["results"]] == ["identical", "mirrored"]
+    assert (answer["results"][1]["width"], answer["results"][1]["height"]) == photo(0).size
+
+
 def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
     home: Installation,
 ) -> None:
@@ -109,6 +127,7 @@ def test_a_search_names_what_is_like_a_file(home: Installation, is_service_runni
         home.ok("resync")
         [answer] = home.json("search", query, "--json")
         assert home.ok("search", query).endswith("pictures/1.jpg\n")
+        assert "\treencoded\t" in home.ok("search", query)
     [match] = answer["results"]
     assert list(match) == ["image_id", "rank", "folder", "path"]
     assert (match["folder"], match["path"]) == ("pictures", "1.jpg")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Pair
+from snoopsync.alerts import Better, Found, Pair, Reason
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add, Update
 from snoopsync.state.database import Database
@@ -57,7 +57,7 @@ def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> N
 
 
 def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
-    pairs.record(Due(pair.b, SHA256), [(pair, rank)], [], now)
+    pairs.record(Due(pair.b, SHA256), [Found(pair, rank)], [], now)
 
 
 def tell(pairs: Pairs) -> list[Pair]:
@@ -129,6 +129,51 @@ def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pa
     pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
     find(pairs, AB)
     assert tell(pairs) == []
+
+
+def compared(pairs: Pairs, finder: str, finders: bytes, other: str, others: bytes) -> None:
+    """A search for ``finder`` found the ``other``, with these bytes."""
+    pair = Pair.of(finder, other)
+    pairs.record(Due(finder, finders), [Found(pair, 5, sha256=others)], [], now=1.0)
+
+
+def test_a_dismissal_is_of_the_bytes_whatever_ids_they_get(pairs: Pairs) -> None:
+    compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
+    assert pairs.dismiss(AB)
+    compared(pairs, "nas.new", b"2" * 32, "nas.a", b"1" * 32)
+    compared(pairs, "nas.x", b"1" * 32, "nas.y", b"2" * 32)
+    assert tell(pairs) == []
+    assert {item.state for item in pairs.listed(everything=True)} == {PairState.DISMISSED}
+    compared(pairs, "nas.x", b"1" * 32, "nas.z", b"3" * 32)
+    assert tell(pairs) == [Pair("nas.x", "nas.z")]
+
+
+def test_another_copy_of_the_same_bytes_is_news_whatever_was_dismissed(pairs: Pairs) -> None:
+    compared(pairs, "nas.a", b"1" * 32, "nas.b", b"1" * 32)
+    assert pairs.dismiss(AB)
+    compared(pairs, "nas.c", b"1" * 32, "nas.a", b"1" * 32)
+    assert tell(pairs) == [Pair("nas.a", "nas.c")]
+
+
+def test_what_bytes_nobody_tells_is_not_taken_for_dismissed(pairs: Pairs) -> None:
+    find(pairs, AB)
+    assert pairs.dismiss(AB)
+    find(pairs, Pair("nas.a", "nas.c"))
+    assert tell(pairs) == [Pair("nas.a", "nas.c")]
+
+
+def test_a_pair_has_the_kind_and_the_better_one_of_the_last_search(pairs: Pairs) -> None:
+    better = Better("nas.a", Reason.PIXELS)
+    find(pairs, AB)
+    [duplicate] = pairs.listed()
+    assert (duplicate.kind, duplicate.better) == (None, None)
+    pairs.record(Due("nas.b", SHA256), [Found(AB, 4, "cropped", better)], [], now=2.0)
+    [duplicate] = pairs.listed()
+    assert (duplicate.kind, duplicate.better) == ("cropped", better)
+
+
+def test_the_times_of_files_are_those_that_were_seen(pairs: Pairs) -> None:
+    assert pairs.modified_ns(["nas.a", "nas.c", "other.1"]) == {"nas.a": 0, "nas.c": 2}
 
 
 def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(

@@ -101,6 +101,11 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
     return Exit.OK
 
 
+details_option = click.option(
+    "--details", is_flag=True, help="With --json: also the kind, and which one is better or larger."
+)
+
+
 @click.group(invoke_without_command=True)
 @json_option
 @click.option(
@@ -109,11 +114,16 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
     is_flag=True,
     help="Also pairs that were dismissed, or are none any more.",
 )
+@details_option
 @click.pass_context
-def duplicates(click_context: click.Context, as_json: bool, everything: bool) -> Exit:
+def duplicates(
+    click_context: click.Context, as_json: bool, everything: bool, details: bool
+) -> Exit:
     """List the pictures that are there twice.
 
-    The rank says how alike two are: 0 is the same picture, and the larger, the less alike.
+    The rank says how alike two are: 0 is the same picture, and the larger, the less alike. The kind
+    says what the one is to the other. The better file has more pixels, or else more bytes, or else
+    is older: nothing is done about it.
     """
     if click_context.invoked_subcommand is not None:
         return Exit.OK
@@ -121,7 +131,7 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
     with reading(context.installation()) as database:
         pairs = Pairs(database).listed(everything=everything)
         if as_json:
-            results.json_lines(map(results.duplicate_message, pairs))
+            results.json_lines(results.duplicate_message(pair, details=details) for pair in pairs)
         else:
             results.duplicates(context.out, pairs, _targets(database))
     return Exit.OK
@@ -177,12 +187,13 @@ def _places_named(config: Config, name: str) -> Iterator[Place]:
 @click.command()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
 @json_option
+@details_option
 @click.pass_obj
-def search(context: Context, image: Path, as_json: bool) -> Exit:
+def search(context: Context, image: Path, as_json: bool, details: bool) -> Exit:
     """Find pictures like this file.
 
-    The best first: rank 0 is the same picture, and the larger, the less alike. The file need not
-    be in a folder.
+    The best first: rank 0 is the same picture, and the larger, the less alike. The kind says what
+    the one is to the other. The file need not be in a folder.
     """
     config = context.installation()
     with opened_collection(config, make=False) as inner:
@@ -197,7 +208,7 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
         found = [_found(State(database), match) for match in matches]
         targets = _targets(database)
     if as_json:
-        messages = [results.match_message(side, rank) for side, rank in found]
+        messages = [results.match_message(result, details=details) for result in found]
         results.json_lines([{"results": messages}])
     else:
         results.matches(context.out, found, targets)
@@ -208,6 +219,6 @@ def _targets(database: Database) -> Targets:
     return Targets({row.name: row.path for row in State(database).folders.rows()})
 
 
-def _found(state: State, match: Match) -> tuple[Side, int]:
+def _found(state: State, match: Match) -> results.Result:
     record = state.record(match["id"])
-    return Side(match["id"], record.place if record else None), match["rank"]
+    return results.Result(Side(match["id"], record.place if record else None), match)

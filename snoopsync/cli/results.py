@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,7 @@ from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_ta
 from snoopsync.doctor import Finding
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
+from snoopsync.protocol import Match
 from snoopsync.resync import Report
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
@@ -98,7 +100,13 @@ def duplicates(console: Console, pairs: Iterable[Duplicate], targets: Targets) -
     rows = _pairs_below(pairs, targets) if console.is_terminal else _pairs_beside(pairs)
     first = next(rows, None)
     if first is not None:
-        columns = (Column("rank", right=True), Column("state"), Column("found"), Column("images"))
+        columns = (
+            Column("rank", right=True),
+            Column("kind"),
+            Column("state"),
+            Column("found"),
+            Column("images"),
+        )
         write_table(console, columns, chain([first], rows))
     elif console.is_terminal:
         console.print("no duplicates")
@@ -108,45 +116,70 @@ def _pairs_beside(pairs: Iterable[Duplicate]) -> Iterator[Row]:
     now = time.time()
     for pair in pairs:
         found = ago(pair.found_at, now)
-        yield str(pair.rank), pair.state, found, _side(pair.a), _side(pair.b)
+        sides = (_side(side) + _remark(pair, side) for side in (pair.a, pair.b))
+        yield str(pair.rank), _kind(pair.kind), pair.state, found, *sides
 
 
 def _pairs_below(pairs: Iterable[Duplicate], targets: Targets) -> Iterator[Row]:
     now = time.time()
     for pair in pairs:
-        a, b = (Linked(_side(side), targets.of(side.place)) for side in (pair.a, pair.b))
-        yield str(pair.rank), pair.state, ago(pair.found_at, now), a
-        yield "", "", "", b
+        a, b = (
+            Linked(_side(side), targets.of(side.place), _remark(pair, side))
+            for side in (pair.a, pair.b)
+        )
+        yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
+        yield "", "", "", "", b
 
 
-def duplicate_message(pair: Duplicate) -> dict[str, Any]:
+def _kind(kind: str | None) -> str:
+    return "-" if kind is None else printable(kind)
+
+
+def _remark(pair: Duplicate, side: Side) -> str:
+    if pair.better is None or pair.better.image_id != side.image_id:
+        return ""
+    return f"  (better: {pair.better.reason})"
+
+
+def duplicate_message(pair: Duplicate, *, details: bool) -> dict[str, Any]:
     """A pair as ``duplicates --json`` has it."""
-    return {
+    message = {
         "a": _side_message(pair.a),
         "b": _side_message(pair.b),
         "rank": pair.rank,
         "found_at": iso(pair.found_at),
         "state": pair.state,
     }
+    if details:
+        better = pair.better
+        message["kind"] = pair.kind
+        message["better"] = better and {"image_id": better.image_id, "reason": better.reason}
+    return message
 
 
-def matches(console: Console, found: Sequence[tuple[Side, int]], targets: Targets) -> None:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search found: an image, and what the collection says of it."""
+
+    side: Side
+    match: Match
+
+
+def matches(console: Console, found: Sequence[Result], targets: Targets) -> None:
     """What a search found, the best first."""
     if not found and console.is_terminal:
         console.print("nothing like it")
         return
     write_table(
         console,
-        (Column("rank", right=True), Column("ID", spare=True), Column("image")),
-        (
-            (
-                str(rank),
-                printable(side.image_id),
-                Linked(_named(console, side.image_id, side.place), targets.of(side.place)),
-            )
-            for side, rank in found
-        ),
+        (Column("rank", right=True), Column("kind"), Column("ID", spare=True), Column("image")),
+        (_matched(console, result.side, result.match, targets) for result in found),
     )
+
+
+def _matched(console: Console, side: Side, match: Match, targets: Targets) -> Row:
+    image = Linked(_named(console, side.image_id, side.place), targets.of(side.place))
+    return str(match["rank"]), _kind(match.get("kind")), printable(side.image_id), image
 
 
 def _named(console: Console, image_id: str, place: Place | None) -> str:
@@ -154,9 +187,14 @@ def _named(console: Console, image_id: str, place: Place | None) -> str:
     return _side(Side(image_id, place)) if console.is_terminal else _place(place)
 
 
-def match_message(side: Side, rank: int) -> dict[str, Any]:
+def match_message(result: Result, *, details: bool) -> dict[str, Any]:
     """A match as ``search --json`` has it."""
-    return {"image_id": side.image_id, "rank": rank} | place_keys(side.place)
+    side, match = result.side, result.match
+    message: dict[str, Any] = {"image_id": side.image_id, "rank": match["rank"]}
+    message |= place_keys(side.place)
+    if details:
+        message |= {key: match.get(key) for key in ("kind", "width", "height", "size_bytes")}
+    return message
 
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:

@@ -223,7 +223,27 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
         _require(answer, match, rank=int)
         if match["rank"] < 0:
             raise _unusable(answer, "rank", match["rank"])
+    for told in (found, *found["results"]):
+        _leave_out_odd(told)
     return cast(SearchAnswer, found)
+
+
+#: What some services tell beside the protocol, and how it looks.
+_EXTRAS = {"kind": str, "sha256": str, "width": int, "height": int, "size_bytes": int}
+
+#: More is no size of a picture.
+_MAX_SIZE = 2**48
+
+
+def _leave_out_odd(told: dict[str, Any]) -> None:
+    """Other services may mean something else by these names: that is not told."""
+    for name, kind in _EXTRAS.items():
+        value = told.get(name, kind())
+        is_usable = type(value) is kind
+        if isinstance(value, int):
+            is_usable &= 0 <= value <= _MAX_SIZE
+        if not is_usable:
+            del told[name]
 
 
 def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:

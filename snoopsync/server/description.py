@@ -33,12 +33,13 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _TEXT = {"type": "string"}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
+_SIZE = {name: {"type": "integer"} for name in ("width", "height", "size_bytes")}
 _MATCHES = {
     "type": "array",
     "items": {
         "type": "object",
         "required": ["id", "rank"],
-        "properties": {"id": _TEXT, "rank": {"type": "integer"}},
+        "properties": {"id": _TEXT, "rank": {"type": "integer"}, "kind": _TEXT, **_SIZE},
     },
 }
 
@@ -96,12 +97,12 @@ def openapi(base: str) -> dict[str, Any]:
             "/search": {
                 "post": {
                     "requestBody": _BODY,
-                    "responses": _answers(_object(results=_MATCHES), 200, 408, 413, 415),
+                    "responses": _answers(_object(results=_MATCHES, **_SIZE), 200, 408, 413, 415),
                 }
             },
             "/search/{image_id}": {
                 "parameters": [_ID],
-                "get": {"responses": _answers(_object(results=_MATCHES), 200, 404)},
+                "get": {"responses": _answers(_object(results=_MATCHES, **_SIZE), 200, 404)},
             },
         },
         "components": {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from typing import Any
 
-from snoopsync.alerts import Pair
+from snoopsync.alerts import Better, Found, Pair, Reason
 from snoopsync.model import Place
 from snoopsync.state.database import Database
 
@@ -18,10 +19,23 @@ _PAGE_ROWS = 10_000
 _LISTED = """
     SELECT pair.a, image_a.folder, image_a.directory, image_a.name,
            pair.b, image_b.folder, image_b.directory, image_b.name,
-           rank, found_at, finder, dismissed, gone
+           rank, kind, better, reason, found_at, finder, dismissed, gone
     FROM pair
     LEFT JOIN image AS image_a ON image_a.image_id = pair.a
     LEFT JOIN image AS image_b ON image_b.image_id = pair.b
+"""
+
+
+_FOUND = """
+    INSERT INTO pair (a, b, finder, rank, kind, better, reason, found_at, alerted,
+                      a_sha256, b_sha256, dismissed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10,
+            EXISTS (SELECT 1 FROM dismissal WHERE a = min(?9, ?10) AND b = max(?9, ?10)))
+    ON CONFLICT (a, b) DO UPDATE SET
+        rank = excluded.rank, kind = excluded.kind, better = excluded.better,
+        reason = excluded.reason, a_sha256 = excluded.a_sha256, b_sha256 = excluded.b_sha256,
+        gone = 0, alerted = alerted AND NOT gone,
+        found_at = CASE WHEN gone THEN excluded.found_at ELSE found_at END
 """
 
 
@@ -44,11 +58,13 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A pair as it is listed. ``found_at``: Unix time. ``finder``: the image whose search found the
-    other one."""
+    other one. ``kind`` and ``better`` as in ``Found``."""
 
     a: Side
     b: Side
     rank: int
+    kind: str | None
+    better: Better | None
     found_at: float
     finder: str
     state: PairState
@@ -83,21 +99,24 @@ class Pairs:
         )
         return {Pair(*row) for row in rows}
 
-    def record(
-        self, due: Due, found: Iterable[tuple[Pair, int]], gone: Iterable[Pair], now: float
-    ) -> None:
+    def modified_ns(self, image_ids: Collection[str]) -> dict[str, int]:
+        """When the files of those of these images were modified that have one, in nanoseconds of
+        Unix time."""
+        rows = self._database.query(
+            "SELECT image_id, mtime_ns FROM image"
+            " WHERE image_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(image_ids)),),
+        )
+        return dict(rows)
+
+    def record(self, due: Due, found: Iterable[Found], gone: Iterable[Pair], now: float) -> None:
         """Write down what a search found, in one transaction: new pairs (still to be alerted, so
-        that no alert is lost), pairs that are none any more, and that the search is done.
+        that no alert is lost), pairs that are none any more, and that the search is done. A new
+        pair of bytes of which a pair was dismissed is dismissed.
 
         A pair whose other image is being sent just now is not judged: its own search will be."""
         with self._database.transaction():
-            self._database.change_many(
-                "INSERT INTO pair (a, b, finder, rank, found_at, alerted) VALUES (?, ?, ?, ?, ?, 0)"
-                " ON CONFLICT (a, b) DO UPDATE SET rank = excluded.rank, gone = 0,"
-                " alerted = alerted AND NOT gone,"
-                " found_at = CASE WHEN gone THEN excluded.found_at ELSE found_at END",
-                [(*pair, due.image_id, rank, now) for pair, rank in found],
-            )
+            self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
             self._database.change_many(
                 "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
                 " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)",
@@ -149,9 +168,17 @@ class Pairs:
 
     def dismiss(self, pair: Pair) -> bool:
         """Never alert about this pair again. False if no such pair was found yet."""
-        changed = self._database.change(
-            "UPDATE pair SET dismissed = 1 WHERE a = ? AND b = ?", tuple(pair)
-        )
+        with self._database.transaction():
+            changed = self._database.change(
+                "UPDATE pair SET dismissed = 1 WHERE a = ? AND b = ?", tuple(pair)
+            )
+            # Not of two copies of the same bytes: a third one would be news.
+            self._database.change(
+                "INSERT OR IGNORE INTO dismissal (a, b)"
+                " SELECT min(a_sha256, b_sha256), max(a_sha256, b_sha256) FROM pair"
+                " WHERE a = ? AND b = ? AND a_sha256 <> b_sha256",
+                tuple(pair),
+            )
         return changed == 1
 
     def _listed(self, condition: str, parameters: Sequence[Any] = ()) -> list[Duplicate]:
@@ -160,9 +187,32 @@ class Pairs:
 
 
 def _duplicate(row: Sequence[Any]) -> Duplicate:
-    rank, found_at, finder, dismissed, gone = row[8:]
-    state = PairState.DISMISSED if dismissed else PairState.GONE if gone else PairState.OPEN
-    return Duplicate(_side(*row[0:4]), _side(*row[4:8]), rank, found_at, finder, state)
+    rank, kind, better, reason, found_at, finder, dismissed, gone = row[8:]
+    return Duplicate(
+        _side(*row[0:4]),
+        _side(*row[4:8]),
+        rank,
+        kind,
+        Better(better, Reason(reason)) if better else None,
+        found_at,
+        finder,
+        PairState.DISMISSED if dismissed else PairState.GONE if gone else PairState.OPEN,
+    )
+
+
+def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
+    better = found.better
+    hashes = due.sha256, found.sha256
+    return (
+        *found.pair,
+        due.image_id,
+        found.rank,
+        found.kind,
+        better.image_id if better else None,
+        better.reason if better else None,
+        now,
+        *(hashes if due.image_id == found.pair.a else reversed(hashes)),
+    )
 
 
 def _side(image_id: str, folder: str | None, directory: bytes | None, name: bytes | None) -> Side:

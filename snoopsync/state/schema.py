@@ -99,4 +99,19 @@ STEPS: tuple[str, ...] = (
     # Which disk a folder is on, since a disk's device number, and the inode of its root directory,
     # may be those of another one. 0: not known, as in ``image.submount``.
     "ALTER TABLE folder ADD COLUMN file_system INTEGER NOT NULL DEFAULT 0;",
+    # What the collection tells of a pair since it looks closer: the kind, the better one of the two
+    # and why, and the bytes that were compared. A dismissal is of bytes, a < b, so that it holds
+    # whatever IDs they get.
+    """
+    ALTER TABLE pair ADD COLUMN kind TEXT;
+    ALTER TABLE pair ADD COLUMN better TEXT;
+    ALTER TABLE pair ADD COLUMN reason TEXT;
+    ALTER TABLE pair ADD COLUMN a_sha256 BLOB;
+    ALTER TABLE pair ADD COLUMN b_sha256 BLOB;
+    CREATE TABLE dismissal (
+        a BLOB NOT NULL,
+        b BLOB NOT NULL,
+        PRIMARY KEY (a, b)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -243,7 +243,7 @@ def surveys_of(
     kept = kept or {}
     register_folders(config, state)
     owner = config.collection.owner
-    others = state.forget_others(owner)
+    others = state.intents.forget_others(owner)
     if others:
         happened(
             log,

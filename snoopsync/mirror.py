@@ -140,7 +140,7 @@ class Mirror:
         """Go on where another one has ended, that was for the same collection and state file."""
         self.comparison.remote = before.comparison.remote
         # What it wanted to delete has to be gone for long enough once more.
-        dirty = (self._state.dirty_places(survey.folder.name) for survey in self.surveys)
+        dirty = (self._state.intents.dirty_places(survey.folder.name) for survey in self.surveys)
         self.look_again({*before.unsettled_places(), *chain.from_iterable(dirty)})
 
     def unsettled_places(self) -> set[Place]:
@@ -401,8 +401,8 @@ class Mirror:
         others = [action for action in actions if not isinstance(action, Delete)]
         planned = [*others, *verdict.send]
         with self._state.transaction():
-            self._state.apply(planned, now)
-            self._state.hold(action.image_id for action in verdict.hold)
+            self._state.intents.apply(planned, now)
+            self._state.deletions.hold(action.image_id for action in verdict.hold)
         for unsettled in verdict.unsettled:
             if unsettled.place is not None:
                 # It has been gone for long enough, and only waits for the others that it is counted

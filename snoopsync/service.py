@@ -316,7 +316,7 @@ class Service:
     def _left(self) -> int:
         """How many images are on their way."""
         assembly = self._assembly
-        return assembly.state.count_due(assembly.clock.now()) + assembly.mirror.unsettled
+        return assembly.state.intents.count_due(assembly.clock.now()) + assembly.mirror.unsettled
 
     # The thread that looks for duplicates.
 

@@ -297,7 +297,7 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
         while survey.is_busy:
             places |= {place for place, _ in survey.work(time.monotonic() + 1.0, 0.0)}
         survey.refresh_row()
-        pending = set(state.dirty_places(survey.folder.name))
+        pending = set(state.intents.dirty_places(survey.folder.name))
         differing[survey.folder.name] = len(places - pending)
     return [survey.row for survey in surveys], differing
 

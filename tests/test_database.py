@@ -24,7 +24,8 @@ from snoopsync.model import File, Fingerprint, Place, image_ids
 from snoopsync.planner import Add
 from snoopsync.state.database import Database, move_aside
 from snoopsync.state.folders import FolderRow
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schema import STEPS
@@ -326,15 +327,15 @@ def fill(database: Database) -> None:
     state = State(database)
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     places = [Place("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
-    state.apply(
+    state.intents.apply(
         [
             Add(place, next(image_ids("nas", place)), File(Fingerprint(i, 2, 3, 4)))
             for i, place in enumerate(places)
         ],
         now=1.0,
     )
-    for item in state.outstanding(100, 1.0, ["photos"]):
-        state.confirm(Sent(item.record.image_id, item.mark, b"x" * 32, None), now=2.0)
+    for item in state.intents.outstanding(100, 1.0, ["photos"]):
+        state.intents.confirm(Sent(item.record.image_id, item.mark, b"x" * 32, None), now=2.0)
 
 
 def use(database: Database) -> None:
@@ -344,11 +345,13 @@ def use(database: Database) -> None:
     list(state.images())
     state.known("photos", b"1")
     state.places_below("photos", b"3")
-    state.outstanding(100, 3.0, ["photos"])
+    state.intents.outstanding(100, 3.0, ["photos"])
     place = Place("photos", b"new.jpg")
-    state.apply([Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0)
+    state.intents.apply(
+        [Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0
+    )
     for record in state.records_in("photos")[:20]:
-        state.forget(record.image_id)
+        state.intents.forget(record.image_id)
     list(pairs.listed(everything=True))
     pairs.due(50)
 

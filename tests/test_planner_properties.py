@@ -34,7 +34,8 @@ from snoopsync.planner import (
     plan,
 )
 from snoopsync.state.database import Database
-from snoopsync.state.images import Outstanding, Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Outstanding, Sent
 
 OWNER = "nas"
 FOREIGN = {"other.1": b"one", "nasty.2": b"two", "nas": b"one"}
@@ -194,7 +195,7 @@ class Mirror:
     def write_down(self, world: World) -> list[Action]:
         actions = plan(world)
         check(world, actions)
-        self.state.apply(actions, now=1.0)
+        self.state.intents.apply(actions, now=1.0)
         return actions
 
     def sync(self, world: World) -> list[Action]:
@@ -204,11 +205,11 @@ class Mirror:
         for item in self.outstanding():
             sent = self.send(item, condemned)
             if sent is not None:
-                self.state.confirm(sent, now=2.0)
+                self.state.intents.confirm(sent, now=2.0)
         return actions
 
     def outstanding(self) -> list[Outstanding]:
-        return self.state.outstanding(100, 3.0, ["photos", "scans"])
+        return self.state.intents.outstanding(100, 3.0, ["photos", "scans"])
 
     def send(self, item: Outstanding, condemned: frozenset[str]) -> Sent | None:
         """Send or remove one image; the collection's answer, if it was sent."""
@@ -217,7 +218,7 @@ class Mirror:
         if node is None:
             if record.image_id in condemned:
                 self.remote.pop(record.image_id, None)
-                self.state.removed(record.image_id, item.mark)
+                self.state.intents.removed(record.image_id, item.mark)
             return None
         if node.file.fingerprint != record.seen:
             return None
@@ -342,13 +343,13 @@ class AnyHistory(RuleBasedStateMachine):
         condemned = condemned_by(self.mirror.write_down(world))
         late, self.late = self.late, []
         for sent in late:
-            self.mirror.state.confirm(sent, now=2.0)
+            self.mirror.state.intents.confirm(sent, now=2.0)
         for item, answer in zip(self.mirror.outstanding(), answers, strict=False):
             if answer == "never sent":
                 continue
             outcome = self.mirror.send(item, condemned)
             if outcome is not None and answer == "ok":
-                self.mirror.state.confirm(outcome, now=2.0)
+                self.mirror.state.intents.confirm(outcome, now=2.0)
             elif outcome is not None and answer == "late":
                 self.late.append(outcome)
 
@@ -371,7 +372,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.mirror.write_down(self.mirror.world(listing=False))
         for answer in sent:
             if answer is not None:
-                self.mirror.state.confirm(answer, now=2.0)
+                self.mirror.state.intents.confirm(answer, now=2.0)
 
     @rule(place=places)
     def lose_an_image(self, place: Place) -> None:
@@ -386,7 +387,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def come_to_rest(self) -> None:
         for sent in self.late:
-            self.mirror.state.confirm(sent, now=2.0)
+            self.mirror.state.intents.confirm(sent, now=2.0)
         self.late.clear()
         if not self.has_state:
             self.drop_orphans()
@@ -507,7 +508,7 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
         for item in mirror.outstanding():
             sent = mirror.send(item, condemned)
             if sent is not None:
-                mirror.state.confirm(sent, now=2.0)
+                mirror.state.intents.confirm(sent, now=2.0)
         mirror.check_equal()
         assert plan(mirror.world(listing=True)) == []
         database.close()

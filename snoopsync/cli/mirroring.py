@@ -342,10 +342,11 @@ def _approve(state: State, config: Config, name: str | None, discard: bool) -> M
     folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
-            images = sum(state.discard(folder.name) for folder in folders)
+            images = sum(state.deletions.discard(folder.name) for folder in folders)
             return {"images": images, "taken": False}
         taken = name is not None and _take(state, folders[0])
-        return {"images": sum(state.approve(folder.name) for folder in folders), "taken": taken}
+        images = sum(state.deletions.approve(folder.name) for folder in folders)
+        return {"images": images, "taken": taken}
 
 
 def _take(state: State, folder: FolderConfig) -> bool:

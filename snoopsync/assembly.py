@@ -29,7 +29,8 @@ from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
 from snoopsync.selection import Selection
-from snoopsync.state.database import Database, move_aside
+from snoopsync.state.database import Database
+from snoopsync.state.file import move_aside
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY

@@ -36,6 +36,7 @@ from snoopsync.planner import (
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding, Sent
+from snoopsync.state.reading import scratch
 
 OWNER = "nas"
 FOREIGN = {"other.1": b"one", "nasty.2": b"two", "nas": b"one"}
@@ -281,7 +282,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.mirror = Mirror(Database.scratch(NOWHERE))
+        self.mirror = Mirror(scratch(NOWHERE))
         self.disk = self.mirror.disk
         self.late: list[Sent] = []
         self.has_state = True
@@ -380,7 +381,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def lose_the_state(self) -> None:
-        self.mirror.state = State(Database.scratch(NOWHERE))
+        self.mirror.state = State(scratch(NOWHERE))
         self.late.clear()
         self.has_state = False
 
@@ -461,7 +462,7 @@ def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
     mirror.sync(mirror.world(listing=False))
     remote = dict(mirror.remote)
     mirror.sent.clear()
-    mirror.state = State(Database.scratch(NOWHERE))
+    mirror.state = State(scratch(NOWHERE))
 
     actions = mirror.sync(mirror.world(listing=True))
 
@@ -479,7 +480,7 @@ def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
     """However many copies there are."""
     mirror = synced(tree)
     before = mirror.ids()
-    mirror.state = State(Database.scratch(NOWHERE))
+    mirror.state = State(scratch(NOWHERE))
     mirror.sync(mirror.world(listing=True))
     assert mirror.ids() == before
     assert before == {place: next(image_ids(OWNER, place)) for place in tree}
@@ -516,7 +517,7 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
 
 def synced(tree: dict[Place, bytes], database: Database | None = None) -> Mirror:
     """A mirror that holds these files."""
-    mirror = Mirror(database or Database.scratch(NOWHERE))
+    mirror = Mirror(database or scratch(NOWHERE))
     for place, content in tree.items():
         mirror.disk.create(place, content)
     mirror.sync(mirror.world(listing=False))

@@ -51,6 +51,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Duplicate, Pairs
+from snoopsync.state.reading import scratch
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.watcher import FolderWatch, Watcher
 from snoopsync.workers import Workers
@@ -590,7 +591,7 @@ class World:
         planned: list[Action] = []
         names = folders or tuple(self.folders)
         with (
-            closing(Database.scratch(self.state_path)) as database,
+            closing(scratch(self.state_path)) as database,
             self._assembled(database, stop, only=names, rehearsal=True) as assembly,
         ):
             assembly.mirror.on_done = planned.extend

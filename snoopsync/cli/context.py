@@ -29,6 +29,7 @@ from snoopsync.exits import Exit
 from snoopsync.model import printable
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.state.reading import readable
 
 folders_argument = click.argument(
     "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
@@ -100,7 +101,7 @@ def _remembered(config: Config) -> Config:
 
 def reading(config: Config) -> AbstractContextManager[Database]:
     """The state file to be read, whoever else uses it."""
-    return Database.reading(config.state)
+    return readable(config.state)
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:

@@ -59,6 +59,7 @@ from snoopsync.service import Reload
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
+from snoopsync.state.reading import scratch
 from snoopsync.supervisor import Supervisor
 
 log = logging.getLogger("snoopsync")
@@ -291,7 +292,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
 
 def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
     with (
-        closing(Database.scratch(wanted.config.state, proven=True)) as database,
+        closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
@@ -31,8 +31,6 @@ from snoopsync.planner import (
     Forget,
     Remote,
     Rename,
-    World,
-    newcomers,
     plan,
     prune,
 )
@@ -312,35 +310,9 @@ class Mirror:
         world = self._gatherer.gather(sights, gone, self._unsettled.arriving)
         self.look_again(frozenset(sights) - world.asked)
         if self.comparison.remote is not None:
-            world = self._with_remote(world, self.comparison.remote)
-        self._carry_out(plan(world))
-
-    def _with_remote(self, world: World, remote: Remote) -> World:
-        """The same world with what the collection holds. Files that may be images of it already,
-        and have not been searched for, are not decided on now."""
-        if not remote.unclaimed:
-            return replace(world, remote=remote)
-        found, unknown = {}, {}
-        for place in newcomers(world):
-            sight = world.sights[place]
-            assert isinstance(sight, File)
-            known = self._recognizer.known(place, sight)
-            if known is None:
-                unknown[place] = sight
-            else:
-                found[place] = known
-        if unknown:
+            world, unknown = self._recognizer.recognize(world, self.comparison.remote)
             self._unsettled.postpone(unknown)
-            if self._recognizer.may_ask:
-                self._recognizer.ask(unknown)
-        hashes = {place: known.sha256 for place, known in found.items() if known.sha256}
-        matches = {place: known.image_ids for place, known in found.items()}
-        return replace(
-            world,
-            asked=world.asked - unknown.keys(),
-            hashes={**world.hashes, **hashes},
-            remote=replace(remote, matches=matches),
-        )
+        self._carry_out(plan(world))
 
     def _recognize(self) -> None:
         """Take what the searches have brought that were asked for in planning."""

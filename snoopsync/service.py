@@ -19,16 +19,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
-from snoopsync.assembly import (
-    Assembly,
-)
+from snoopsync.assembly import Assembly
 from snoopsync.config.settings import Config
-from snoopsync.errors import (
-    CollectionError,
-    ConfigError,
-    Stopped,
-    Unauthorized,
-)
+from snoopsync.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.events import Event, happened
 from snoopsync.health import Live
 from snoopsync.measures import Measures

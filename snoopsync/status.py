@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection, surveys_of
+from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection
 from snoopsync.config.settings import Config
+from snoopsync.configured import surveys_of
 from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit

@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from snoopsync import logs
-from snoopsync.assembly import remembered_folders
 from snoopsync.cli.completing import offer_folders
 from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import (
@@ -23,6 +22,7 @@ from snoopsync.config.settings import (
     default_config,
     name_folders,
 )
+from snoopsync.configured import remembered_folders
 from snoopsync.control import Message, ask
 from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError
 from snoopsync.exits import Exit

@@ -17,7 +17,6 @@ from snoopsync.assembly import (
     COMMAND_PATIENCE_SECONDS,
     Assembly,
     assembled,
-    identity_of,
     open_state,
     opened_collection,
     set_aside,
@@ -37,6 +36,7 @@ from snoopsync.cli.context import (
 from snoopsync.cli.progress import progress
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.configured import identity_of
 from snoopsync.control import Message
 from snoopsync.daemon import run_service
 from snoopsync.errors import (

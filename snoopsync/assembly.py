@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,23 +18,21 @@ from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.clock import Clock
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.configured import surveys_of
 from snoopsync.deletions import DeletionGuard
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import FolderMissing, StateDamaged
+from snoopsync.errors import StateDamaged
 from snoopsync.events import Event, happened
-from snoopsync.folder import Folder, Identity
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
-from snoopsync.selection import Selection
-from snoopsync.state.database import Database, move_aside
-from snoopsync.state.folders import FolderRow
+from snoopsync.state.database import Database
+from snoopsync.state.file import move_aside
 from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
-from snoopsync.survey import Pace, Survey
-from snoopsync.watching.lookout import Lookout
+from snoopsync.survey import Survey
 from snoopsync.watching.watcher import Watcher
 from snoopsync.workers import Workers
 
@@ -230,50 +227,6 @@ def assembled(
     searched.tell_counts()
 
 
-def surveys_of(
-    config: Config,
-    state: State,
-    watcher: Watcher | None = None,
-    only: Container[str] | None = None,
-    disk: Disk | None = None,
-    kept: Mapping[str, Survey] | None = None,
-) -> tuple[Survey, ...]:
-    """The configured folders, written into the state file, each with its survey; ``kept`` are those
-    that there are already."""
-    kept = kept or {}
-    register_folders(config, state)
-    owner = config.collection.owner
-    others = state.forget_others(owner)
-    if others:
-        happened(
-            log,
-            logging.WARNING,
-            Event.OWNER_CHANGED,
-            "%d images have another owner than %s: they stay in the collection, and their files are"
-            " added as images of %s",
-            *(others, owner, owner),
-            count=others,
-            owner=owner,
-        )
-    rows = {row.name: row for row in state.folders.rows()}
-    for folder in config.folders:
-        if folder.name in kept:
-            kept[folder.name].resume(_pace(config, folder))
-    return tuple(
-        kept.get(folder.name)
-        or _survey(
-            folder,
-            rows[folder.name],
-            state,
-            disk or Disk(),
-            _pace(config, folder),
-            watcher,
-            dormant=only is not None and folder.name not in only,
-        )
-        for folder in config.folders
-    )
-
-
 def _kept(config: Config, before: Assembly | None) -> dict[str, Survey]:
     """The surveys of the folders that are configured as before, by name."""
     if before is None:
@@ -295,92 +248,3 @@ def _let_go(before: Assembly, kept: Container[str], watcher: Watcher | None) -> 
     for survey in before.surveys:
         if survey.folder.name not in kept and watcher is not None:
             watcher.unwatch(survey.folder.name)
-
-
-def _pace(config: Config, folder: FolderConfig) -> Pace:
-    return Pace(config.sync.rescan_interval_seconds, folder.poll_interval_seconds)
-
-
-def register_folders(config: Config, state: State) -> None:
-    """Write the configured folders into the state file. A folder that was renamed, and is in the
-    configuration under its new name, stays the same folder."""
-    rows = {row.name: row for row in state.folders.rows()}
-    configured = {folder.name for folder in config.folders}
-    dropped = [row for name, row in rows.items() if name not in configured]
-    with state.transaction():
-        for folder in config.folders:
-            row = rows.get(folder.name)
-            if row is None:
-                before = _known_before(folder, dropped)
-                if before is not None:
-                    happened(
-                        log,
-                        logging.INFO,
-                        Event.FOLDER_RENAMED,
-                        "folder %s is now called %s",
-                        *(before.name, folder.name),
-                        folder=folder.name,
-                        source_folder=before.name,
-                    )
-                    state.folders.rename(before.name, folder.name)
-                    row = before
-                    del rows[before.name]
-            begun = FolderRow(folder.name, os.fsencode(folder.path), None, None)
-            if row is not None:
-                begun = replace(
-                    begun,
-                    device=row.device,
-                    inode=row.inode,
-                    file_system=row.file_system,
-                    last_scan=row.last_scan,
-                )
-            state.folders.save(begun)
-        for name in rows.keys() - configured:
-            state.folders.drop(name)
-
-
-def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
-    """The folders of an earlier run that had no configuration."""
-    return tuple(
-        FolderConfig(row.name, Path(row.path_text))
-        for row in state.folders.rows()
-        if row.configured
-    )
-
-
-def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
-    """The folder on the disk that the configuration means."""
-    selection = Selection(config.include, config.exclude)
-    return Folder(config.name, os.fsencode(config.path), selection, disk)
-
-
-def identity_of(folder: FolderConfig) -> Identity:
-    """Which directory is there now? Raises ``FolderMissing``."""
-    return folder_of(folder).identify()
-
-
-def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
-    """The row of this folder under another name."""
-    try:
-        identity = identity_of(folder)
-    except FolderMissing:
-        return None
-    return next((row for row in rows if row.was(identity)), None)
-
-
-def _survey(
-    config: FolderConfig,
-    row: FolderRow,
-    state: State,
-    disk: Disk,
-    pace: Pace,
-    watcher: Watcher | None,
-    *,
-    dormant: bool,
-) -> Survey:
-    folder = folder_of(config, disk)
-    watch = Lookout(config.name, folder.path, config.watch, watcher)
-    if watch.mode:
-        row = replace(row, watch=watch.mode)
-        state.folders.save(row)
-    return Survey(folder, watch, state, row, pace, dormant=dormant)

@@ -111,7 +111,9 @@ class Comparison:
         """Send again what somebody else has changed, and say so."""
         with self._state.transaction():
             doubtful = [
-                image_id for image_id in foreign if self._state.doubt(image_id, foreign[image_id])
+                image_id
+                for image_id in foreign
+                if self._state.intents.doubt(image_id, foreign[image_id])
             ]
         if doubtful:
             records = map(self._state.record, doubtful[:_SAMPLE])

@@ -43,6 +43,7 @@ class DeletionGuard:
     def __init__(self, policy: HoldPolicy | None, state: State) -> None:
         self._policy = policy
         self._state = state
+        self._deletions = state.deletions
         self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
         self._told: dict[str, int] = {}
 
@@ -58,8 +59,8 @@ class DeletionGuard:
         approved: set[str] = set()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for folder in {delete.place.folder for delete in deletes if delete.place}:
-            self._state.approve_refused(folder, (delete.image_id for delete in deletes))
-            approved |= {record.image_id for record in self._state.approved(folder)}
+            self._deletions.approve_refused(folder, (delete.image_id for delete in deletes))
+            approved |= {record.image_id for record in self._deletions.approved(folder)}
         for delete in deletes:
             if delete.place is None or self._policy is None or delete.image_id in approved:
                 verdict.send.append(delete)
@@ -74,9 +75,9 @@ class DeletionGuard:
         self, folder: str, asked: list[Delete], others: int, now: float, verdict: Verdict
     ) -> None:
         assert self._policy is not None
-        held = {record.image_id: record.place for record in self._state.held(folder)}
-        images = self._state.count_images(folder)
-        sent = self._state.deletions_since(folder, now - WINDOW_SECONDS)
+        held = {record.image_id: record.place for record in self._deletions.held(folder)}
+        images = self._deletions.count_images(folder)
+        sent = self._deletions.sent_since(folder, now - WINDOW_SECONDS)
         unsent = self._unsent(folder)
         coming = list(({delete.image_id: delete for delete in asked} | unsent).values())
         known = len(held.keys() | {delete.image_id for delete in coming})
@@ -103,7 +104,7 @@ class DeletionGuard:
         let_go = self._let_go.pop(folder, None)
         if let_go is None:
             return {}
-        dirty = {record.image_id: record for record in self._state.dirty_records(folder)}
+        dirty = {record.image_id: record for record in self._state.intents.dirty_records(folder)}
         self._let_go[folder] = {
             image_id: item
             for image_id, item in let_go.items()

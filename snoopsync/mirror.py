@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
@@ -22,9 +22,8 @@ from snoopsync.clock import Clock
 from snoopsync.comparison import Comparison
 from snoopsync.deletions import DeletionGuard
 from snoopsync.errors import CollectionError
-from snoopsync.folder import DirectoryCache
 from snoopsync.gather import Gatherer
-from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
+from snoopsync.model import File, Gone, Place, Sight, Unclear
 from snoopsync.planner import (
     Action,
     Adopt,
@@ -32,17 +31,15 @@ from snoopsync.planner import (
     Forget,
     Remote,
     Rename,
-    World,
-    newcomers,
     plan,
     prune,
 )
 from snoopsync.recognition import Recognizer
 from snoopsync.sender import Sender
-from snoopsync.settle import Settler
 from snoopsync.state.images import State
 from snoopsync.survey import Survey
 from snoopsync.transfer import Rehearsal, Removal, Transfer
+from snoopsync.unsettled import Unsettled
 from snoopsync.workers import Workers
 
 #: How long one step looks at directories before it does the rest.
@@ -96,13 +93,9 @@ class Mirror:
         self._collection = collection
         self._clock = clock
         self._folders = {survey.folder.name: survey.folder for survey in surveys}
-        self._settler = Settler(
-            settings.settle_seconds,
-            # What has gone may come to rest elsewhere first, to be found as a rename.
-            max(settings.delete_after_seconds, 2 * settings.settle_seconds),
+        self._unsettled = Unsettled(
+            self._folders, settings.settle_seconds, settings.delete_after_seconds, clock
         )
-        self._at_rest: dict[Place, Sight] = {}
-        self._postponed: dict[Place, Sight] = {}
         self._readers = make_workers(2, "read")
         self._gatherer = Gatherer(settings.owner, self._folders, state, self._readers)
         senders = make_workers(settings.workers, "send")
@@ -140,13 +133,12 @@ class Mirror:
         """Go on where another one has ended, that was for the same collection and state file."""
         self.comparison.remote = before.comparison.remote
         # What it wanted to delete has to be gone for long enough once more.
-        dirty = (self._state.dirty_places(survey.folder.name) for survey in self.surveys)
-        self.look_again({*before.unsettled_places(), *chain.from_iterable(dirty)})
+        dirty = (self._state.intents.dirty_places(survey.folder.name) for survey in self.surveys)
+        self.look_again({*before._unsettled.places(), *chain.from_iterable(dirty)})
 
-    def unsettled_places(self) -> set[Place]:
-        """The places that have changed and are not planned for yet."""
-        settling = (place for place, _ in self._settler.waiting())
-        return {*settling, *self._at_rest, *self._postponed}
+    def look_again(self, places: Iterable[Place]) -> None:
+        """Look at these places as if something had changed there."""
+        self._unsettled.look_again(places)
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
@@ -160,9 +152,9 @@ class Mirror:
     def wait(self) -> None:
         """Wait until there is something to do."""
         now = self._clock.monotonic()
-        if not self.is_looking and not self._at_rest:
+        if not self.is_looking and not self._unsettled.has_rested:
             due = [survey.next_due for survey in self.surveys]
-            settled = self._settler.next_due()
+            settled = self._unsettled.next_due()
             if settled is not None:
                 due.append(settled)
             if self.comparison.gathers_until > now:
@@ -173,12 +165,12 @@ class Mirror:
     @property
     def is_idle(self) -> bool:
         """Is everything done that can be done now?"""
-        return not self._settler and self.is_at_rest
+        return not self._unsettled.settling and self.is_at_rest
 
     @property
     def is_at_rest(self) -> bool:
         """Is everything done but for the files that don't come to rest?"""
-        if self.is_looking or self._at_rest or self._postponed:
+        if self.is_looking or self._unsettled.has_undecided:
             return False
         return self.sender.is_idle(self._present)
 
@@ -190,7 +182,7 @@ class Mirror:
     @property
     def unsettled(self) -> int:
         """How many places have changed and are not planned for yet."""
-        return len(self._settler) + len(self._postponed)
+        return len(self._unsettled)
 
     @property
     def in_flight(self) -> int:
@@ -258,53 +250,27 @@ class Mirror:
         for survey in self.surveys:
             survey.tick(now)
             if survey.is_missing:
-                self._settler.drop_folder(survey.folder.name)
+                self._unsettled.drop_folder(survey.folder.name)
             survey.refresh_row()
-        if len(self._settler) < _MOST_UNSETTLED:
+        if self._unsettled.settling < _MOST_UNSETTLED:
             for survey in self.surveys:
                 for place, seen in survey.work(time.monotonic() + _LOOK_SECONDS, now):
-                    self._see(place, seen)
-        self.look_again(self._settler.due(self._clock.monotonic()))
+                    self._unsettled.see(place, seen)
+        self._unsettled.look_at_due()
 
     def _send(self) -> None:
         # While the listing is read, nobody could tell whether it has what is sent meanwhile.
         if not self.comparison.is_gathering:
-            doubtful = self.sender.dispatch(self._present, lambda place: self._sight(place, {}))
-            self.look_again(doubtful)
-
-    def look_again(self, places: Iterable[Place]) -> None:
-        """Look at these places as if something had changed there."""
-        caches: dict[str, DirectoryCache] = {}
-        for place in places:
-            sight = self._sight(place, caches)
-            if isinstance(sight, Unclear):
-                self._settler.drop(place)
-            else:
-                self._see(place, sight.fingerprint if isinstance(sight, File) else None)
-
-    def _sight(self, place: Place, caches: dict[str, DirectoryCache]) -> Sight:
-        folder = self._folders.get(place.folder)
-        if folder is None or folder.identity is None or not folder.selection.wants(place.path):
-            return Unclear("not a place of a folder that is there")
-        return folder.look(place.path, caches.setdefault(place.folder, {}))
-
-    def _see(self, place: Place, seen: Fingerprint | None) -> None:
-        if self._settler.see(place, seen, self._clock.monotonic()):
-            self._at_rest[place] = self._sight(place, {})
+            self.look_again(self.sender.dispatch(self._present, self._unsettled.sight))
 
     # Deciding.
 
     def _decide(self) -> None:
-        at_rest, self._at_rest = self._at_rest, {}
-        if self._postponed and not self._awaits_more:
-            caches: dict[str, DirectoryCache] = {}
-            at_rest |= {place: self._sight(place, caches) for place in self._postponed}
-            self._postponed.clear()
         files, gone = {}, {}
         # In order, so that a rehearsal matches the same files with the same records.
-        for place, sight in sorted(at_rest.items()):
+        for place, sight in self._unsettled.take(postponed=not self._awaits_more):
             if self._must_wait(place, sight):
-                self._postponed[place] = sight
+                self._unsettled.postpone({place: sight})
             elif isinstance(sight, File):
                 files[place] = sight
             elif isinstance(sight, Gone):
@@ -313,7 +279,7 @@ class Mirror:
         for batch in _batches(files, sys.maxsize if self.comparison.wants_all else _BATCH):
             self._plan(batch)
         if self._awaits_more:
-            self._postponed |= gone
+            self._unsettled.postpone(gone)
         elif gone:
             self._plan(gone)
 
@@ -341,38 +307,12 @@ class Mirror:
 
     def _plan(self, sights: Mapping[Place, Sight]) -> None:
         gone = frozenset(place for place, sight in sights.items() if isinstance(sight, Gone))
-        world = self._gatherer.gather(sights, gone, self._arriving)
+        world = self._gatherer.gather(sights, gone, self._unsettled.arriving)
         self.look_again(frozenset(sights) - world.asked)
         if self.comparison.remote is not None:
-            world = self._with_remote(world, self.comparison.remote)
+            world, unknown = self._recognizer.recognize(world, self.comparison.remote)
+            self._unsettled.postpone(unknown)
         self._carry_out(plan(world))
-
-    def _with_remote(self, world: World, remote: Remote) -> World:
-        """The same world with what the collection holds. Files that may be images of it already,
-        and have not been searched for, are not decided on now."""
-        if not remote.unclaimed:
-            return replace(world, remote=remote)
-        found, unknown = {}, {}
-        for place in newcomers(world):
-            sight = world.sights[place]
-            assert isinstance(sight, File)
-            known = self._recognizer.known(place, sight)
-            if known is None:
-                unknown[place] = sight
-            else:
-                found[place] = known
-        if unknown:
-            self._postponed |= unknown
-            if self._recognizer.may_ask:
-                self._recognizer.ask(unknown)
-        hashes = {place: known.sha256 for place, known in found.items() if known.sha256}
-        matches = {place: known.image_ids for place, known in found.items()}
-        return replace(
-            world,
-            asked=world.asked - unknown.keys(),
-            hashes={**world.hashes, **hashes},
-            remote=replace(remote, matches=matches),
-        )
 
     def _recognize(self) -> None:
         """Take what the searches have brought that were asked for in planning."""
@@ -382,14 +322,6 @@ class Mirror:
             if error.concerns_all or self.comparison.is_under_way:
                 self.sender.meet(error)
 
-    def _arriving(self) -> dict[int, tuple[Place, File]]:
-        unsettled = ((place, seen) for place, seen in self._settler.waiting() if seen is not None)
-        arriving = {seen.inode: (place, File(seen)) for place, seen in unsettled}
-        for place, sight in self._postponed.items():
-            if isinstance(sight, File):
-                arriving[sight.fingerprint.inode] = (place, sight)
-        return arriving
-
     def _carry_out(self, actions: Sequence[Action]) -> None:
         now = self._clock.now()
         deletes = [
@@ -397,17 +329,17 @@ class Mirror:
             for action in actions
             if isinstance(action, Delete) and not self.sender.is_condemned(action.image_id)
         ]
-        verdict = self._guard.judge(deletes, self._settler.gone, now)
+        verdict = self._guard.judge(deletes, self._unsettled.vanishing, now)
         others = [action for action in actions if not isinstance(action, Delete)]
         planned = [*others, *verdict.send]
         with self._state.transaction():
-            self._state.apply(planned, now)
-            self._state.hold(action.image_id for action in verdict.hold)
-        for unsettled in verdict.unsettled:
-            if unsettled.place is not None:
-                # It has been gone for long enough, and only waits for the others that it is counted
-                # with. Had it to be gone for as long again, they would wait for one another.
-                self._postponed[unsettled.place] = Gone()
+            self._state.intents.apply(planned, now)
+            self._state.deletions.hold(action.image_id for action in verdict.hold)
+        # They have been gone for long enough, and only wait for the others that they are counted
+        # with. Had they to be gone for as long again, they would wait for one another.
+        self._unsettled.postpone(
+            {delete.place: Gone() for delete in verdict.unsettled if delete.place is not None}
+        )
         self.comparison.note(planned)
         left: list[Place] = []
         for action in planned:
@@ -420,20 +352,8 @@ class Mirror:
                     self.sender.tally.adopted += 1
                 case Delete(_, image_id):
                     self.sender.condemn(image_id)
-        self._leave(left)
+        self._unsettled.leave(left)
         self._tell([action for action in planned if isinstance(action, Rename | Adopt | Forget)])
-
-    def _leave(self, sources: Iterable[Place]) -> None:
-        """Pictures were renamed away from these places. That they are gone is no news any more; a
-        file that is there now is."""
-        caches: dict[str, DirectoryCache] = {}
-        for place in sources:
-            sight = self._sight(place, caches)
-            if isinstance(sight, File):
-                self._see(place, sight.fingerprint)
-            else:
-                self._settler.drop(place)
-                self._postponed.pop(place, None)
 
 
 def _batches(sights: Mapping[Place, Sight], size: int) -> Iterator[dict[Place, Sight]]:

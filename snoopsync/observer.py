@@ -74,7 +74,7 @@ class Observer:
                     for row in state.folders.rows()
                     if row.configured
                 )
-                due = state.count_due(time.time())
+                due = state.intents.count_due(time.time())
                 return Stored(folders, Pairs(database).count_open(), due)
         except StateError as error:
             return Stored(error=str(error))

@@ -43,54 +43,48 @@ class Verb(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
+class _OfFile:
+    """An action that a file at ``place`` is the reason for."""
+
+    place: Place
+    image_id: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Add(_OfFile):
     """Send the file; the collection does not have the image."""
 
     verb: ClassVar = Verb.ADD
-    place: Place
-    image_id: str
-    file: File
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Update(_OfFile):
     """Send the file; the collection has other bytes under this ID."""
 
     verb: ClassVar = Verb.UPDATE
-    place: Place
-    image_id: str
-    file: File
 
 
 @dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(_OfFile):
     """The image is now at ``place``. Nothing is sent."""
 
     verb: ClassVar = Verb.RENAME
-    place: Place
-    image_id: str
-    file: File
     source: Place
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(_OfFile):
     """The file was touched, or is back, and its bytes are the confirmed ones. Nothing is sent."""
 
     verb: ClassVar = Verb.REFRESH
-    place: Place
-    image_id: str
-    file: File
 
 
 @dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(_OfFile):
     """The collection holds this file already, under this ID. Nothing is sent."""
 
     verb: ClassVar = Verb.ADOPT
-    place: Place
-    image_id: str
-    file: File
     sha256: bytes
 
 

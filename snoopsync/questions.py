@@ -208,20 +208,20 @@ class Questions:
     def _approve(self, question: Message) -> Message:
         """``images``: how many held deletions were let go, or dropped. ``taken``: was a directory
         taken for a folder in whose place it is?"""
-        state, wanted = self._assembly.state, question.get("folder")
+        deletions, wanted = self._assembly.state.deletions, question.get("folder")
         images, taken = 0, False
         for survey in self._assembly.surveys:
             name = survey.folder.name
             if wanted not in (None, name):
                 continue
             if question.get("discard") is True:
-                images += state.discard(name)
+                images += deletions.discard(name)
                 continue
             if survey.is_missing and wanted == name:
                 self._accept(survey)
                 taken = True
-            images += state.approve(name)
-            self._assembly.mirror.look_again(record.place for record in state.approved(name))
+            images += deletions.approve(name)
+            self._assembly.mirror.look_again(record.place for record in deletions.approved(name))
         return {"images": images, "taken": taken}
 
     def _accept(self, survey: Survey) -> None:

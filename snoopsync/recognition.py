@@ -13,13 +13,14 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snoopsync.clock import Clock
 from snoopsync.errors import CollectionError, FileChanged, Refused, Stopped
 from snoopsync.events import Event, happened
 from snoopsync.folder import Folder
 from snoopsync.model import File, Fingerprint, Place
+from snoopsync.planner import Remote, World, newcomers
 from snoopsync.protocol import ImageCollection, Match
 from snoopsync.repeats import TerseLog
 from snoopsync.workers import Workers
@@ -85,12 +86,34 @@ class Recognizer:
         service had no answers for."""
         return self._round is None and self._clock.monotonic() >= self._not_before
 
-    def known(self, place: Place, file: File) -> Recognition | None:
-        """What the last round has brought about this file, if anything."""
-        found = self._known.get(place)
-        return found if found is not None and found.seen == file.fingerprint else None
+    def recognize(self, world: World, remote: Remote) -> tuple[World, dict[Place, File]]:
+        """The same world with what the collection holds. Files that may be images of it already,
+        and have not been searched for, are not decided on in it: they are returned beside it, and
+        are searched for, if that is of use now."""
+        if not remote.unclaimed:
+            return replace(world, remote=remote), {}
+        found, unknown = {}, {}
+        for place in newcomers(world):
+            file = world.sights[place]
+            assert isinstance(file, File)
+            known = self._known.get(place)
+            if known is not None and known.seen == file.fingerprint:
+                found[place] = known
+            else:
+                unknown[place] = file
+        if unknown and self.may_ask:
+            self._ask(unknown)
+        hashes = {place: known.sha256 for place, known in found.items() if known.sha256}
+        matches = {place: known.image_ids for place, known in found.items()}
+        world = replace(
+            world,
+            asked=world.asked - unknown.keys(),
+            hashes={**world.hashes, **hashes},
+            remote=replace(remote, matches=matches),
+        )
+        return world, unknown
 
-    def ask(self, files: Mapping[Place, File]) -> None:
+    def _ask(self, files: Mapping[Place, File]) -> None:
         """Begin a round of searches with these files."""
         self._round = self._rounds.submit(lambda: self._search_all(files))
         self._round.add_done_callback(lambda _: self._on_done())

@@ -110,7 +110,7 @@ def resync(
     show_at = 0.0
     mirror = assembly.mirror
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
-    assembly.state.retry_now(refused=retry_refused)
+    assembly.state.intents.retry_now(refused=retry_refused)
     phases = _phases(assembly, surveys, prune=prune)
     trouble: CollectionError | None = None
     try:
@@ -180,7 +180,7 @@ def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | No
 def _progress(assembly: Assembly, surveys: Sequence[Survey], phase: str) -> Progress:
     tally = assembly.mirror.sender.tally
     done = tally.added + tally.updated + tally.deleted
-    left = assembly.state.count_dirty() + assembly.mirror.unsettled
+    left = assembly.state.intents.count_dirty() + assembly.mirror.unsettled
     return Progress(phase, sum(survey.scanned for survey in surveys), done, left)
 
 

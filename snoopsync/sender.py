@@ -21,7 +21,8 @@ from snoopsync.model import File, Gone, Place, Sight, place_keys
 from snoopsync.planner import Action, Add, Delete, Forget, Update
 from snoopsync.protocol import ImageCollection
 from snoopsync.repeats import TerseLog
-from snoopsync.state.images import Outstanding, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Outstanding
 from snoopsync.transfer import (
     Deleted,
     LookAgain,
@@ -85,6 +86,7 @@ class Sender:
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
         self.on_landed: Callable[[], None] = lambda: None
         self._state = state
+        self._intents = state.intents
         self._folders = folders
         self._collection = collection
         self._transfer = transfer
@@ -164,7 +166,7 @@ class Sender:
         return [item.record.place for item in items if not self._send(item, look)]
 
     def _outstanding(self, limit: int, present: Sequence[str]) -> list[Outstanding]:
-        return self._state.outstanding(limit, self._clock.now(), present, list(self._flying))
+        return self._intents.outstanding(limit, self._clock.now(), present, list(self._flying))
 
     def _send(self, item: Outstanding, look: Callable[[Place], Sight]) -> bool:
         record = item.record
@@ -191,7 +193,7 @@ class Sender:
             )
         elif isinstance(sight, File | Gone):
             # Not what was planned for: it has to come to rest again first.
-            self._state.postpone(record.image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+            self._intents.postpone(record.image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
             return False
         else:
             self._park(
@@ -203,9 +205,9 @@ class Sender:
         """The configuration does not want this file any more, so nothing of it is sent. What was
         sent once is remembered, for the day that it is wanted again."""
         if item.record.sha256 is None:
-            self._state.forget(item.record.image_id)
+            self._intents.forget(item.record.image_id)
         else:
-            self._state.postpone(item.record.image_id, self._clock.now() + _UNWANTED_SECONDS)
+            self._intents.postpone(item.record.image_id, self._clock.now() + _UNWANTED_SECONDS)
 
     def _fly(self, image_id: str, job: Callable[[], Outcome | None]) -> None:
         future = self._workers.submit(job)
@@ -267,7 +269,7 @@ class Sender:
 
     def _confirm(self, uploaded: Uploaded) -> Action:
         record = uploaded.record
-        self._state.confirm(uploaded.sent, self._clock.now())
+        self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
         if record.sha256 is None:
             self.tally.added += 1
@@ -281,19 +283,19 @@ class Sender:
         removal = deleted.removal
         self._pardon(removal.image_id)
         if removal.mark is None:
-            self._state.forget(removal.image_id)
+            self._intents.forget(removal.image_id)
         else:
-            self._state.removed(removal.image_id, removal.mark)
+            self._intents.removed(removal.image_id, removal.mark)
         if removal.place is not None and not deleted.was_there:
             return Forget(removal.place, removal.image_id)
         if removal.place is not None and not removal.by_request:
-            self._state.count_deletion(removal.place.folder, self._clock.now())
+            self._state.deletions.note_sent(removal.place.folder, self._clock.now())
         self.tally.deleted += 1
         self._tell(Event.DELETED, removal.place, removal.image_id)
         return Delete(removal.place, removal.image_id)
 
     def _doubt(self, image_id: str, place: Place) -> list[Place]:
-        self._state.postpone(image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+        self._intents.postpone(image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
         record = self._state.record(image_id)
         # It may have been renamed while it was sent.
         return [place] if record is None or record.place == place else [place, record.place]
@@ -303,7 +305,9 @@ class Sender:
         is_news = True
         if rejected.mark is not None:
             retry_at = self._clock.now() + delay
-            is_news = self._state.park(rejected.image_id, rejected.mark, rejected.reason, retry_at)
+            is_news = self._intents.park(
+                rejected.image_id, rejected.mark, rejected.reason, retry_at
+            )
         if is_news:
             self._say(
                 rejected.reason,

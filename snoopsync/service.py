@@ -19,16 +19,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
-from snoopsync.assembly import (
-    Assembly,
-)
+from snoopsync.assembly import Assembly
 from snoopsync.config.settings import Config
-from snoopsync.errors import (
-    CollectionError,
-    ConfigError,
-    Stopped,
-    Unauthorized,
-)
+from snoopsync.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.events import Event, happened
 from snoopsync.health import Live
 from snoopsync.measures import Measures
@@ -316,7 +309,7 @@ class Service:
     def _left(self) -> int:
         """How many images are on their way."""
         assembly = self._assembly
-        return assembly.state.count_due(assembly.clock.now()) + assembly.mirror.unsettled
+        return assembly.state.intents.count_due(assembly.clock.now()) + assembly.mirror.unsettled
 
     # The thread that looks for duplicates.
 

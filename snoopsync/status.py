@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection, surveys_of
+from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection
 from snoopsync.config.settings import Config
+from snoopsync.configured import surveys_of
 from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
@@ -23,6 +24,7 @@ from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
+from snoopsync.state.reading import readable, scratch
 
 #: How old the service's own account of itself may be. It is renewed every second.
 _SERVICE_AGE_SECONDS = 15.0
@@ -237,12 +239,12 @@ def read_status(config: Config) -> Status:
     service = service_status(config)
     if service.is_running:
         # What a service has open, it has checked, and it writes there what it sees.
-        with Database.reading(config.state) as database, database.moment():
+        with readable(config.state) as database, database.moment():
             rows = [row for row in State(database).folders.rows() if row.configured]
             names = [folder.name for folder in config.folders]
             rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
             return _status(config, service, database, rows, {})
-    with closing(Database.scratch(config.state, proven=True)) as database:
+    with closing(scratch(config.state, proven=True)) as database:
         rows, differing = _look(config, State(database))
         return _status(config, service, database, rows, differing)
 
@@ -297,7 +299,7 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
         while survey.is_busy:
             places |= {place for place, _ in survey.work(time.monotonic() + 1.0, 0.0)}
         survey.refresh_row()
-        pending = set(state.dirty_places(survey.folder.name))
+        pending = set(state.intents.dirty_places(survey.folder.name))
         differing[survey.folder.name] = len(places - pending)
     return [survey.row for survey in surveys], differing
 

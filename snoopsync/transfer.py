@@ -11,7 +11,7 @@ from snoopsync.folder import Folder
 from snoopsync.measures import Call
 from snoopsync.model import File, Gone, Place, Record, Unclear
 from snoopsync.protocol import ImageCollection
-from snoopsync.state.images import Outstanding, Sent
+from snoopsync.state.intents import Outstanding, Sent
 from snoopsync.steady import SteadyFile
 
 

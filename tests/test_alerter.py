@@ -19,7 +19,8 @@ from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
 from snoopsync.protocol import SearchByIdAnswer
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs, Side
 
 
@@ -61,13 +62,13 @@ class World:
     def send(self, image_id: str, version: int = 1) -> None:
         """The image's bytes are new, and confirmed."""
         seen = Fingerprint(version, 1, 1, 1)
-        self.state.apply([Add(Place("f", image_id.encode()), image_id, File(seen))], 1.0)
+        self.state.intents.apply([Add(Place("f", image_id.encode()), image_id, File(seen))], 1.0)
         [mark] = [
             item.mark
-            for item in self.state.outstanding(9999, 2.0, ["f"])
+            for item in self.state.intents.outstanding(9999, 2.0, ["f"])
             if item.record.image_id == image_id
         ]
-        self.state.confirm(Sent(image_id, mark, bytes([version]) * 32, None), 1.0)
+        self.state.intents.confirm(Sent(image_id, mark, bytes([version]) * 32, None), 1.0)
 
     def search(self, *, quiet: bool = False) -> list[tuple[str, str, int]]:
         """Search for what is due; the alerts so far."""

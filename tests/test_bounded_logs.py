@@ -247,7 +247,7 @@ def test_deletions_that_are_held_after_others_were_approved_are_news(
             for number in range(begin, begin + 10):
                 world.disk.remove(f"{number}.jpg")
             live.settle()
-            assert live.assembly.state.approve("photos") == 10
+            assert live.assembly.state.deletions.approve("photos") == 10
             live.settle()
     assert len(lines(caplog)) == 2
 

@@ -22,11 +22,14 @@ import pytest
 from snoopsync.errors import StateDamaged, StateError, StateTooNew
 from snoopsync.model import File, Fingerprint, Place, image_ids
 from snoopsync.planner import Add
-from snoopsync.state.database import Database, move_aside
+from snoopsync.state.database import Database
+from snoopsync.state.file import move_aside
 from snoopsync.state.folders import FolderRow
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
+from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
 
 
@@ -137,7 +140,7 @@ def test_a_reader_makes_no_file(path: Path) -> None:
 def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
-        with closing(Database.scratch(path)) as copy:
+        with closing(scratch(path)) as copy:
             State(copy).set_fact("a", "2")
             assert State(copy).fact("a") == "2"
         assert State(database).fact("a") == "1"
@@ -147,39 +150,43 @@ def test_a_copy_of_a_file_that_nobody_uses_makes_no_file_beside_it(path: Path) -
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
     before = sorted(path.parent.iterdir())
-    with closing(Database.scratch(path, proven=True)) as copy:
+    with closing(scratch(path, proven=True)) as copy:
         assert State(copy).fact("a") == "1"
     assert sorted(path.parent.iterdir()) == before
 
 
-def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(path: Path) -> None:
+def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
 
-    class Disturbed(Database):
-        def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
-            connection = super()._connect(readonly, at_rest)
-            if at_rest:
-                others.append(Database(self.path))
-                State(others[-1]).set_fact("a", "2")
-            return connection
-
     others: list[Database] = []
-    with closing(Disturbed.scratch(path)) as copy:
+    connect = Database._connect
+
+    def disturbed(self: Database, readonly: bool, at_rest: bool) -> sqlite3.Connection:
+        connection = connect(self, readonly, at_rest)
+        if at_rest:
+            others.append(Database(self.path))
+            State(others[-1]).set_fact("a", "2")
+        return connection
+
+    monkeypatch.setattr(Database, "_connect", disturbed)
+    with closing(scratch(path)) as copy:
         assert State(copy).fact("a") == "2"
     [other] = others
     other.close()
 
 
 def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
-    with closing(Database.scratch(path)) as copy:
+    with closing(scratch(path)) as copy:
         assert State(copy).folders.rows() == []
     assert not path.exists()
 
 
 def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
     """A hundred thousand images would have to be copied, each time anew while somebody watches."""
-    with locked(path), closing(Database(path)) as writer, Database.reading(path) as reader:
+    with locked(path), closing(Database(path)) as writer, readable(path) as reader:
         State(writer).set_fact("a", "1")
         assert State(reader).fact("a") == "1"
         with pytest.raises(StateError):
@@ -187,7 +194,7 @@ def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
 
 
 def test_a_moment_stays_as_it_is_and_holds_up_nobody(path: Path) -> None:
-    with locked(path), closing(Database(path)) as writer, Database.reading(path) as reader:
+    with locked(path), closing(Database(path)) as writer, readable(path) as reader:
         State(writer).set_fact("a", "1")
         with reader.moment():
             assert State(reader).fact("a") == "1"
@@ -199,7 +206,7 @@ def test_a_moment_stays_as_it_is_and_holds_up_nobody(path: Path) -> None:
 def test_a_file_that_nobody_uses_is_read_as_a_copy(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
-    with Database.reading(path) as reader, closing(Database(path)) as writer:
+    with readable(path) as reader, closing(Database(path)) as writer:
         State(writer).set_fact("a", "2")
         assert State(reader).fact("a") == "1"
 
@@ -211,7 +218,7 @@ def test_of_no_file_there_is_nothing_to_be_read_and_none_is_made(
     with ExitStack() as stack:
         if is_in_use:  # by a service that has just begun
             stack.enter_context(locked(path))
-        with Database.reading(path) as reader:
+        with readable(path) as reader:
             assert State(reader).folders.rows() == []
     assert not path.exists()
 
@@ -326,15 +333,15 @@ def fill(database: Database) -> None:
     state = State(database)
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     places = [Place("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
-    state.apply(
+    state.intents.apply(
         [
             Add(place, next(image_ids("nas", place)), File(Fingerprint(i, 2, 3, 4)))
             for i, place in enumerate(places)
         ],
         now=1.0,
     )
-    for item in state.outstanding(100, 1.0, ["photos"]):
-        state.confirm(Sent(item.record.image_id, item.mark, b"x" * 32, None), now=2.0)
+    for item in state.intents.outstanding(100, 1.0, ["photos"]):
+        state.intents.confirm(Sent(item.record.image_id, item.mark, b"x" * 32, None), now=2.0)
 
 
 def use(database: Database) -> None:
@@ -344,11 +351,13 @@ def use(database: Database) -> None:
     list(state.images())
     state.known("photos", b"1")
     state.places_below("photos", b"3")
-    state.outstanding(100, 3.0, ["photos"])
+    state.intents.outstanding(100, 3.0, ["photos"])
     place = Place("photos", b"new.jpg")
-    state.apply([Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0)
+    state.intents.apply(
+        [Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0
+    )
     for record in state.records_in("photos")[:20]:
-        state.forget(record.image_id)
+        state.intents.forget(record.image_id)
     list(pairs.listed(everything=True))
     pairs.due(50)
 
@@ -410,7 +419,7 @@ def test_an_index_that_is_out_of_step_with_its_table_is_damage(
     with pytest.raises(StateDamaged, match="is damaged"):
         Database(path)
     with pytest.raises(StateDamaged, match="is damaged"):
-        Database.scratch(path, proven=True)
+        scratch(path, proven=True)
 
 
 def test_a_file_that_was_left_in_order_is_trusted_as_long_as_no_byte_of_it_changes(

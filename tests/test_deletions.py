@@ -15,7 +15,8 @@ from snoopsync.hold import WINDOW_SECONDS
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add, Delete, Update
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 
 POLICY = HoldPolicy(count=5, percent=10)
 NOW = 10_000.0
@@ -30,9 +31,11 @@ class Folder:
         self.vanishing: frozenset[Place] = frozenset()
         self.places = [Place("photos", b"%03d.jpg" % number) for number in range(images)]
         self.open()
-        self.state.apply([Add(place, self.id_of(place), file()) for place in self.places], NOW)
-        for item in self.state.outstanding(images, NOW, ["photos"]):
-            self.state.confirm(Sent(item.record.image_id, item.mark, b"1" * 32, None), NOW)
+        self.state.intents.apply(
+            [Add(place, self.id_of(place), file()) for place in self.places], NOW
+        )
+        for item in self.state.intents.outstanding(images, NOW, ["photos"]):
+            self.state.intents.confirm(Sent(item.record.image_id, item.mark, b"1" * 32, None), NOW)
 
     def open(self) -> None:
         self.database = Database(self.path)
@@ -53,17 +56,17 @@ class Folder:
         """Plan to delete them, and write down what may be sent and what is held."""
         deletes = [Delete(place, self.id_of(place)) for place in places]
         verdict = self.guard.judge(deletes, lambda _: self.vanishing, now)
-        self.state.apply(verdict.send, now)
-        self.state.hold(delete.image_id for delete in verdict.hold)
+        self.state.intents.apply(verdict.send, now)
+        self.state.deletions.hold(delete.image_id for delete in verdict.hold)
         return verdict
 
     def carry_out(self, now: float = NOW) -> int:
         """Remove all that may be, and count it."""
-        items = self.state.outstanding(1000, now, ["photos"])
+        items = self.state.intents.outstanding(1000, now, ["photos"])
         for item in items:
-            self.state.removed(item.record.image_id, item.mark)
+            self.state.intents.removed(item.record.image_id, item.mark)
             if not item.approved:
-                self.state.count_deletion("photos", now)
+                self.state.deletions.note_sent("photos", now)
         return len(items)
 
 
@@ -108,9 +111,9 @@ def test_images_that_the_collection_never_took_are_no_loss(
 ) -> None:
     folder = folder_of(40)
     refused = [Place("photos", b"bad-%d.jpg" % number) for number in range(20)]
-    folder.state.apply([Add(place, folder.id_of(place), file()) for place in refused], NOW)
-    for item in folder.state.outstanding(100, NOW, ["photos"]):
-        folder.state.park(item.record.image_id, item.mark, "not a picture", NOW + 25)
+    folder.state.intents.apply([Add(place, folder.id_of(place), file()) for place in refused], NOW)
+    for item in folder.state.intents.outstanding(100, NOW, ["photos"]):
+        folder.state.intents.park(item.record.image_id, item.mark, "not a picture", NOW + 25)
     verdict = folder.delete([*refused, *folder.places[:3]])
     assert len(verdict.send) == 23
     assert folder.carry_out() == 23
@@ -165,7 +168,7 @@ def test_a_file_that_came_back_in_an_outage_is_not_counted(
     folder = folder_of(40)
     folder.delete(folder.places[:5])
     back = folder.places[0]
-    folder.state.apply([Update(back, folder.id_of(back), file(2))], NOW)
+    folder.state.intents.apply([Update(back, folder.id_of(back), file(2))], NOW)
     verdict = folder.delete([folder.places[5]])
     assert places_of(verdict.send) == [folder.places[5]]
     assert not verdict.hold
@@ -198,14 +201,14 @@ def test_while_some_are_held_those_that_follow_are_held_too_also_after_a_restart
     folder = folder_of(40)
     folder.delete(folder.places[:6])
     folder.reopen()
-    assert len(folder.state.held("photos")) == 6
+    assert len(folder.state.deletions.held("photos")) == 6
     assert folder.delete([folder.places[6]], NOW + 10 * WINDOW_SECONDS).hold
 
 
 def test_what_was_approved_goes_out_and_is_not_counted(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
     folder.delete(folder.places[:20])
-    folder.state.approve("photos")
+    folder.state.deletions.approve("photos")
     folder.reopen()
     verdict = folder.delete(folder.places[:20])
     assert len(verdict.send) == 20
@@ -236,7 +239,7 @@ def test_deletions_do_not_wait_for_a_few_files_that_are_going(
 def test_each_folder_is_judged_by_itself(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
     other = Place("scans", b"a.jpg")
-    folder.state.apply([Add(other, folder.id_of(other), file())], NOW)
+    folder.state.intents.apply([Add(other, folder.id_of(other), file())], NOW)
     verdict = folder.delete([*folder.places[:6], other])
     assert places_of(verdict.send) == [other]
     assert len(verdict.hold) == 6
@@ -271,4 +274,4 @@ def test_a_state_file_that_was_closed_keeps_what_is_held(folder_of: Callable[...
     folder = folder_of(40)
     folder.delete(folder.places[:6])
     with closing(Database(folder.path, readonly=True)) as database:
-        assert len(State(database).held("photos")) == 6
+        assert len(State(database).deletions.held("photos")) == 6

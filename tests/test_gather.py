@@ -18,7 +18,8 @@ from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
 from snoopsync.planner import Add, World
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from tests.world import DiskFolder, InlineWorkers, fake_picture
 
 A, B, C = (fake_picture(number) for number in range(3))
@@ -57,8 +58,8 @@ class Scene:
         image_id = f"tester.{path}"
         file = self.sight(path)
         assert isinstance(file, File)
-        self.state.apply([Add(place, image_id, file)], 0.0)
-        self.state.confirm(Sent(image_id, 1, hashlib.sha256(data).digest(), None), 0.0)
+        self.state.intents.apply([Add(place, image_id, file)], 0.0)
+        self.state.intents.confirm(Sent(image_id, 1, hashlib.sha256(data).digest(), None), 0.0)
 
     def sight(self, path: str) -> Sight:
         return self.folders["photos"].look(os.fsencode(path))
@@ -183,7 +184,7 @@ def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
     """Here the file was on a disk below the folder, that is not mounted now."""
     scene.disk.write("disk/a.jpg", A)
     seen = Fingerprint.of((scene.disk.root / "disk/a.jpg").lstat())
-    scene.state.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=77))], 0.0)
+    scene.state.intents.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=77))], 0.0)
     scene.disk.remove("disk/a.jpg")
     assert isinstance(scene.sight("disk/a.jpg"), Gone)
     assert isinstance(scene.gather("disk/a.jpg").sights[at("disk/a.jpg")], Unclear)

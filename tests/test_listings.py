@@ -11,7 +11,8 @@ import pytest
 from snoopsync.model import File, Fingerprint, FingerprintKey, Place
 from snoopsync.planner import Action, Add, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.listings import Listings
 
 FOLDER = "photos"
@@ -35,8 +36,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def state(database: Database) -> State:
     """A state with one image, whose listing has been learned."""
     state = State(database)
-    state.apply([Add(A, "a", OLD)], 0.0)
-    state.confirm(Sent("a", 1, b"1" * 32, None), 0.0)
+    state.intents.apply([Add(A, "a", OLD)], 0.0)
+    state.intents.confirm(Sent("a", 1, b"1" * 32, None), 0.0)
     listings = begun(state)
     listings.learn(DIRECTORY, LISTING)
     listings.save()
@@ -88,25 +89,25 @@ def test_the_listing_of_another_directory_or_folder_is_not_known(state: State) -
 )
 def test_a_changed_row_makes_its_directory_unknown(state: State, action: Action) -> None:
     before = begun(state)
-    state.apply([action], 0.0)
+    state.intents.apply([action], 0.0)
     before.begin()
     assert not before.is_known(DIRECTORY, LISTING)
     assert not begun(state).is_known(DIRECTORY, LISTING)
 
 
 def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None:
-    state.apply([Add(ELSEWHERE, "b", OLD)], 0.0)
+    state.intents.apply([Add(ELSEWHERE, "b", OLD)], 0.0)
     assert begun(state).is_known(DIRECTORY, LISTING)
-    state.apply([Rename(B, "b", OLD, ELSEWHERE)], 0.0)
+    state.intents.apply([Rename(B, "b", OLD, ELSEWHERE)], 0.0)
     assert not begun(state).is_known(DIRECTORY, LISTING)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda state: state.hold(["a"]),
+        lambda state: state.deletions.hold(["a"]),
         lambda state: state.folders.rename(FOLDER, "scans"),
-        lambda state: state.forget("a"),
+        lambda state: state.intents.forget("a"),
     ],
     ids=["held", "folder renamed", "forgotten"],
 )
@@ -118,9 +119,9 @@ def test_whatever_changes_a_row_makes_its_directory_unknown(
 
 
 def test_what_a_scan_does_not_compare_leaves_it_known(state: State) -> None:
-    state.apply([Delete(A, "a")], 0.0)
-    state.confirm(Sent("a", 2, b"2" * 32, None), 1.0)
-    state.postpone("a", 9.0)
+    state.intents.apply([Delete(A, "a")], 0.0)
+    state.intents.confirm(Sent("a", 2, b"2" * 32, None), 1.0)
+    state.intents.postpone("a", 9.0)
     assert begun(state).is_known(DIRECTORY, LISTING)
 
 

@@ -473,7 +473,7 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
         live.settle()
         assert [seen.status for seen in world.remote.deletes()] == [404]
         assert live.assembly.mirror.sender.tally.deleted == 0
-        assert live.assembly.state.deletions_since("photos", 0.0) == 0
+        assert live.assembly.state.deletions.sent_since("photos", 0.0) == 0
     assert "deleted" not in caplog.text
     world.check_mirrored()
 

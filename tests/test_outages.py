@@ -171,7 +171,7 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         for number in range(files):
             world.disk.write(f"{number % 20}/{number}.jpg", fake_picture(1000 + number))
         live.scan()
-        live.until(lambda: live.assembly.state.count_dirty() == files)
+        live.until(lambda: live.assembly.state.intents.count_dirty() == files)
         until(lambda: live.assembly.collection.outage is not None)
         # The requests that were under way when it began may have come together, those of the
         # search too, which finds out for itself.
@@ -196,7 +196,7 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         assert live.assembly.mirror.in_flight <= 2 * WORKERS
 
         down.reply = None
-        live.until(lambda: live.assembly.state.count_dirty() == 0)
+        live.until(lambda: live.assembly.state.intents.count_dirty() == 0)
         live.rest()
         assert live.assembly.collection.outage is None
     world.check_mirrored()

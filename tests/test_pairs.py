@@ -12,7 +12,8 @@ from snoopsync.alerts import Better, Found, Pair, Reason
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add, Update
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Due, Pairs, PairState, Side
 
 AB = Pair("nas.a", "nas.b")
@@ -51,9 +52,9 @@ def place(name: str) -> Place:
 
 def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> None:
     file = File(Fingerprint(ord(name), 1, version, version))
-    state.apply([Add(place(name), f"nas.{name}", file)], now=1.0)
-    for item in state.outstanding(9, 1.0, ["photos"]):
-        state.confirm(Sent(item.record.image_id, item.mark, sha256, None), now=1.0)
+    state.intents.apply([Add(place(name), f"nas.{name}", file)], now=1.0)
+    for item in state.intents.outstanding(9, 1.0, ["photos"]):
+        state.intents.confirm(Sent(item.record.image_id, item.mark, sha256, None), now=1.0)
 
 
 def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
@@ -183,7 +184,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
     find(pairs, AB)
     tell(pairs)
     file = File(Fingerprint(ord("b"), 1, 9, 9))
-    state.apply([Update(place("b"), "nas.b", file)], now=2.0)
+    state.intents.apply([Update(place("b"), "nas.b", file)], now=2.0)
     pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
     assert pairs.current("nas.a") == {AB}
     find(pairs, AB)
@@ -193,7 +194,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
 def test_the_pairs_of_a_forgotten_image_are_gone(state: State, pairs: Pairs) -> None:
     find(pairs, AB)
     find(pairs, Pair("nas.b", "nas.c"))
-    state.forget("nas.a")
+    state.intents.forget("nas.a")
     assert [(item.a.image_id, item.b.image_id) for item in pairs.listed()] == [("nas.b", "nas.c")]
     assert pairs.knows("nas.a")
     assert not pairs.knows("nas.z")

@@ -34,7 +34,9 @@ from snoopsync.planner import (
     plan,
 )
 from snoopsync.state.database import Database
-from snoopsync.state.images import Outstanding, Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Outstanding, Sent
+from snoopsync.state.reading import scratch
 
 OWNER = "nas"
 FOREIGN = {"other.1": b"one", "nasty.2": b"two", "nas": b"one"}
@@ -194,7 +196,7 @@ class Mirror:
     def write_down(self, world: World) -> list[Action]:
         actions = plan(world)
         check(world, actions)
-        self.state.apply(actions, now=1.0)
+        self.state.intents.apply(actions, now=1.0)
         return actions
 
     def sync(self, world: World) -> list[Action]:
@@ -204,11 +206,11 @@ class Mirror:
         for item in self.outstanding():
             sent = self.send(item, condemned)
             if sent is not None:
-                self.state.confirm(sent, now=2.0)
+                self.state.intents.confirm(sent, now=2.0)
         return actions
 
     def outstanding(self) -> list[Outstanding]:
-        return self.state.outstanding(100, 3.0, ["photos", "scans"])
+        return self.state.intents.outstanding(100, 3.0, ["photos", "scans"])
 
     def send(self, item: Outstanding, condemned: frozenset[str]) -> Sent | None:
         """Send or remove one image; the collection's answer, if it was sent."""
@@ -217,7 +219,7 @@ class Mirror:
         if node is None:
             if record.image_id in condemned:
                 self.remote.pop(record.image_id, None)
-                self.state.removed(record.image_id, item.mark)
+                self.state.intents.removed(record.image_id, item.mark)
             return None
         if node.file.fingerprint != record.seen:
             return None
@@ -280,7 +282,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.mirror = Mirror(Database.scratch(NOWHERE))
+        self.mirror = Mirror(scratch(NOWHERE))
         self.disk = self.mirror.disk
         self.late: list[Sent] = []
         self.has_state = True
@@ -342,13 +344,13 @@ class AnyHistory(RuleBasedStateMachine):
         condemned = condemned_by(self.mirror.write_down(world))
         late, self.late = self.late, []
         for sent in late:
-            self.mirror.state.confirm(sent, now=2.0)
+            self.mirror.state.intents.confirm(sent, now=2.0)
         for item, answer in zip(self.mirror.outstanding(), answers, strict=False):
             if answer == "never sent":
                 continue
             outcome = self.mirror.send(item, condemned)
             if outcome is not None and answer == "ok":
-                self.mirror.state.confirm(outcome, now=2.0)
+                self.mirror.state.intents.confirm(outcome, now=2.0)
             elif outcome is not None and answer == "late":
                 self.late.append(outcome)
 
@@ -371,7 +373,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.mirror.write_down(self.mirror.world(listing=False))
         for answer in sent:
             if answer is not None:
-                self.mirror.state.confirm(answer, now=2.0)
+                self.mirror.state.intents.confirm(answer, now=2.0)
 
     @rule(place=places)
     def lose_an_image(self, place: Place) -> None:
@@ -379,14 +381,14 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def lose_the_state(self) -> None:
-        self.mirror.state = State(Database.scratch(NOWHERE))
+        self.mirror.state = State(scratch(NOWHERE))
         self.late.clear()
         self.has_state = False
 
     @rule()
     def come_to_rest(self) -> None:
         for sent in self.late:
-            self.mirror.state.confirm(sent, now=2.0)
+            self.mirror.state.intents.confirm(sent, now=2.0)
         self.late.clear()
         if not self.has_state:
             self.drop_orphans()
@@ -460,7 +462,7 @@ def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
     mirror.sync(mirror.world(listing=False))
     remote = dict(mirror.remote)
     mirror.sent.clear()
-    mirror.state = State(Database.scratch(NOWHERE))
+    mirror.state = State(scratch(NOWHERE))
 
     actions = mirror.sync(mirror.world(listing=True))
 
@@ -478,7 +480,7 @@ def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
     """However many copies there are."""
     mirror = synced(tree)
     before = mirror.ids()
-    mirror.state = State(Database.scratch(NOWHERE))
+    mirror.state = State(scratch(NOWHERE))
     mirror.sync(mirror.world(listing=True))
     assert mirror.ids() == before
     assert before == {place: next(image_ids(OWNER, place)) for place in tree}
@@ -507,7 +509,7 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
         for item in mirror.outstanding():
             sent = mirror.send(item, condemned)
             if sent is not None:
-                mirror.state.confirm(sent, now=2.0)
+                mirror.state.intents.confirm(sent, now=2.0)
         mirror.check_equal()
         assert plan(mirror.world(listing=True)) == []
         database.close()
@@ -515,7 +517,7 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
 
 def synced(tree: dict[Place, bytes], database: Database | None = None) -> Mirror:
     """A mirror that holds these files."""
-    mirror = Mirror(database or Database.scratch(NOWHERE))
+    mirror = Mirror(database or scratch(NOWHERE))
     for place, content in tree.items():
         mirror.disk.create(place, content)
     mirror.sync(mirror.world(listing=False))

@@ -82,7 +82,7 @@ def attempts_until(world: World, live: Live, end: float) -> list[float]:
     """The times of the attempts to send something, while time passes up to ``end``."""
     times: list[float] = []
     while world.clock.monotonic() < end:
-        retry_at = live.assembly.state.next_retry()
+        retry_at = live.assembly.state.intents.next_retry()
         if retry_at is not None and retry_at > world.clock.now():
             world.clock.advance(retry_at - world.clock.now())
         before = len(world.remote.uploads())

@@ -22,7 +22,8 @@ from snoopsync.model import (
 from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
-from snoopsync.state.images import Counts, Outstanding, Sent, State
+from snoopsync.state.images import Counts, State
+from snoopsync.state.intents import Outstanding, Sent
 
 A, B, C = (Place("photos", name) for name in (b"a.jpg", b"b.jpg", b"c.jpg"))
 ONE, TWO = b"1" * 32, b"2" * 32
@@ -50,11 +51,11 @@ def state(database: Database) -> State:
 
 
 def apply(state: State, *actions: Action) -> None:
-    state.apply(actions, NOW)
+    state.intents.apply(actions, NOW)
 
 
 def due(state: State, now: float = NOW) -> list[Outstanding]:
-    return state.outstanding(100, now, ["photos", "scans"])
+    return state.intents.outstanding(100, now, ["photos", "scans"])
 
 
 def the_only_due(state: State, now: float = NOW) -> Outstanding:
@@ -63,7 +64,9 @@ def the_only_due(state: State, now: float = NOW) -> Outstanding:
 
 
 def confirm(state: State, item: Outstanding, sha256: bytes = ONE) -> None:
-    state.confirm(Sent(item.record.image_id, item.mark, sha256, "2024-01-01T00:00:00Z"), NOW)
+    state.intents.confirm(
+        Sent(item.record.image_id, item.mark, sha256, "2024-01-01T00:00:00Z"), NOW
+    )
 
 
 def synced(state: State, place: Place, image_id: str, inode: int = 1, sha256: bytes = ONE) -> None:
@@ -118,9 +121,9 @@ def test_an_image_of_unknown_bytes_is_expected_there(state: State) -> None:
 
 def test_images_on_their_way_count_and_those_that_were_refused_do_not(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    assert state.count_images("photos") == 1
-    state.park("nas.1", the_only_due(state).mark, "not a picture", NOW + 25)
-    assert state.count_images("photos") == 0
+    assert state.deletions.count_images("photos") == 1
+    state.intents.park("nas.1", the_only_due(state).mark, "not a picture", NOW + 25)
+    assert state.deletions.count_images("photos") == 0
 
 
 def test_a_deletion_that_is_planned_during_the_upload_stays_dirty(state: State) -> None:
@@ -146,7 +149,7 @@ def test_what_is_adopted_is_confirmed_and_searched_for(state: State, database: D
 def test_a_removed_image_is_forgotten(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
-    state.removed("nas.1", the_only_due(state).mark)
+    state.intents.removed("nas.1", the_only_due(state).mark)
     assert state.record("nas.1") is None
 
 
@@ -155,7 +158,7 @@ def test_a_file_that_came_back_while_its_image_was_removed_is_added_again(state:
     apply(state, Delete(A, "nas.1"))
     removal = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.removed("nas.1", removal.mark)
+    state.intents.removed("nas.1", removal.mark)
     assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, dirty=True)
     assert the_only_due(state).record.image_id == "nas.1"
 
@@ -217,7 +220,7 @@ def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state:
 
 def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
     synced(state, A, "nas.1")
-    state.hold(["nas.1"])
+    state.deletions.hold(["nas.1"])
     apply(state, Rename(B, "nas.1", version(2), A))
     assert not record_of(state, "nas.1").doomed
 
@@ -228,9 +231,9 @@ def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
 def test_what_was_refused_waits_until_its_time_or_until_the_file_changes(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     item = the_only_due(state)
-    state.park("nas.1", item.mark, "not a picture", NOW + 25)
+    state.intents.park("nas.1", item.mark, "not a picture", NOW + 25)
     assert due(state) == []
-    assert state.next_retry() == NOW + 25
+    assert state.intents.next_retry() == NOW + 25
     assert the_only_due(state, NOW + 25).attempts == 1
     apply(state, Update(A, "nas.1", version(2)))
     assert the_only_due(state).attempts == 0
@@ -240,13 +243,13 @@ def test_a_refusal_of_what_is_not_wanted_any_more_parks_nothing(state: State) ->
     apply(state, Add(A, "nas.1", version(1)))
     before = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.park("nas.1", before.mark, "not a picture", NOW + 25)
+    state.intents.park("nas.1", before.mark, "not a picture", NOW + 25)
     assert the_only_due(state).attempts == 0
 
 
 def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.postpone("nas.1", NOW + 1)
+    state.intents.postpone("nas.1", NOW + 1)
     assert due(state) == []
     [row] = state.images()
     assert row.state is ImageState.PENDING
@@ -255,14 +258,14 @@ def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
 
 def test_everything_parked_can_be_tried_at_once(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.park("nas.1", the_only_due(state).mark, "refused", NOW + 25)
-    state.retry_now()
+    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW + 25)
+    state.intents.retry_now()
     assert the_only_due(state).attempts == 1
 
 
 def test_a_confirmation_ends_the_trouble(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.park("nas.1", the_only_due(state).mark, "refused", NOW)
+    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW)
     confirm(state, the_only_due(state))
     [row] = state.images()
     assert (row.state, row.error, row.synced_at) == (ImageState.SYNCED, None, NOW)
@@ -271,12 +274,13 @@ def test_a_confirmation_ends_the_trouble(state: State) -> None:
 def test_only_what_is_asked_for_is_outstanding(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)), Add(B, "nas.2", version(1)))
     apply(state, Add(Place("scans", b"a.jpg"), "nas.3", version(1)))
-    assert len(state.outstanding(2, NOW, ["photos", "scans"])) == 2
-    ids = {item.record.image_id for item in state.outstanding(9, NOW, ["photos"], ["nas.1"])}
-    assert ids == {"nas.2"}
-    assert state.outstanding(9, NOW, []) == []
-    assert {record.image_id for record in state.dirty_records("photos")} == {"nas.1", "nas.2"}
-    assert set(state.dirty_places("photos")) == {A, B}
+    assert len(state.intents.outstanding(2, NOW, ["photos", "scans"])) == 2
+    others = state.intents.outstanding(9, NOW, ["photos"], ["nas.1"])
+    assert {item.record.image_id for item in others} == {"nas.2"}
+    assert state.intents.outstanding(9, NOW, []) == []
+    dirty = state.intents.dirty_records("photos")
+    assert {record.image_id for record in dirty} == {"nas.1", "nas.2"}
+    assert set(state.intents.dirty_places("photos")) == {A, B}
 
 
 # Held deletions.
@@ -287,40 +291,40 @@ def test_a_held_deletion_is_kept_and_not_sent_and_not_known_to_a_scan(
 ) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
-    state.hold(["nas.1"])
+    state.deletions.hold(["nas.1"])
     assert due(state) == []
     assert state.known("photos", b"") == {}
     with closing(Database(path)) as again:
-        assert [record.place for record in State(again).held("photos")] == [A]
+        assert [record.place for record in State(again).deletions.held("photos")] == [A]
         assert State(again).counts() == {"photos": Counts(images=1, held=1)}
 
 
 def test_an_approved_deletion_goes_out(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
-    state.hold(["nas.1"])
-    assert state.approve("scans") == 0
-    assert state.approve("photos") == 1
-    assert state.held("photos") == []
-    assert [record.image_id for record in state.approved("photos")] == ["nas.1"]
+    state.deletions.hold(["nas.1"])
+    assert state.deletions.approve("scans") == 0
+    assert state.deletions.approve("photos") == 1
+    assert state.deletions.held("photos") == []
+    assert [record.image_id for record in state.deletions.approved("photos")] == ["nas.1"]
     assert the_only_due(state).approved
 
 
 def test_discarded_deletions_are_forgotten(state: State) -> None:
     synced(state, A, "nas.1")
     synced(state, B, "nas.2", inode=2)
-    state.hold(["nas.1"])
-    assert state.discard("photos") == 1
+    state.deletions.hold(["nas.1"])
+    assert state.deletions.discard("photos") == 1
     assert [row.image_id for row in state.images()] == ["nas.2"]
 
 
 def test_deletions_are_counted_in_their_window(state: State) -> None:
     for at in (0.0, 500.0, 600.0):
-        state.count_deletion("photos", at)
-    state.count_deletion("scans", 600.0)
-    assert state.deletions_since("photos", 500.0) == 2
-    assert state.deletions_since("photos", 501.0) == 1
-    assert state.deletions_since("scans", 0.0) == 1
+        state.deletions.note_sent("photos", at)
+    state.deletions.note_sent("scans", 600.0)
+    assert state.deletions.sent_since("photos", 500.0) == 2
+    assert state.deletions.sent_since("photos", 501.0) == 1
+    assert state.deletions.sent_since("scans", 0.0) == 1
 
 
 # Places and names.
@@ -392,7 +396,7 @@ def test_records_are_found_by_content_size_and_folder(state: State) -> None:
     assert [record.place for record in state.records_with_content(TWO, 9)] == [B]
     assert state.knows_size(100)
     assert not state.knows_size(101)
-    assert state.count_images("photos") == 2
+    assert state.deletions.count_images("photos") == 2
     assert len(state.sample("photos", 1)) == 1
 
 
@@ -414,11 +418,11 @@ def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
 def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: State) -> None:
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     synced(state, A, "nas.1")
-    state.count_deletion("photos", NOW)
+    state.deletions.note_sent("photos", NOW)
     state.folders.rename("photos", "pictures")
     assert [row.name for row in state.folders.rows()] == ["pictures"]
     assert record_of(state, "nas.1").place == Place("pictures", b"a.jpg")
-    assert state.deletions_since("pictures", 0.0) == 1
+    assert state.deletions.sent_since("pictures", 0.0) == 1
 
 
 def test_a_folders_state_that_no_one_knows_is_found_out_again(
@@ -437,9 +441,9 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     apply(state, Add(B, "nas.2", version(1, 2)))
     apply(state, Add(C, "nas.3", version(1, 3)))
     [failing] = [item for item in due(state) if item.record.place == C]
-    state.park("nas.3", failing.mark, "not a picture", NOW + 25)
+    state.intents.park("nas.3", failing.mark, "not a picture", NOW + 25)
     synced(state, Place("photos", b"d.jpg"), "nas.4", inode=4)
-    state.hold(["nas.4"])
+    state.deletions.hold(["nas.4"])
     assert state.counts() == {"photos": Counts(images=4, pending=1, failed=1, held=1)}
     shown = {row.image_id: row.state.value for row in state.images()}
     assert shown == {"nas.1": "synced", "nas.2": "pending", "nas.3": "failed", "nas.4": "held"}
@@ -456,8 +460,8 @@ def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
     listed = state.images()
     read = [next(listed)]
     with closing(Database(path)) as other:
-        State(other).forget("nas.sub/0000.jpg")
-        State(other).forget("nas.sub/2400.jpg")
+        State(other).intents.forget("nas.sub/0000.jpg")
+        State(other).intents.forget("nas.sub/2400.jpg")
         other.query("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.with_name(path.name + "-wal").stat().st_size == 0
     read += listed

@@ -116,7 +116,7 @@ class Scene:
         for path in paths:
             fingerprint = Fingerprint.of((self.disk.root / path).lstat())
             place = Place("photos", os.fsencode(path))
-            self.state.apply([Add(place, f"tester.{path}", File(fingerprint))], 0.0)
+            self.state.intents.apply([Add(place, f"tester.{path}", File(fingerprint))], 0.0)
 
     def look(self) -> dict[str, bool]:
         """Look at everything there is to look at: the paths that are not as they are known, and
@@ -279,7 +279,7 @@ def test_hints_below_an_excluded_directory_are_not_followed(scene: Scene) -> Non
 def test_a_held_image_whose_file_is_back_is_news(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.know("a.jpg")
-    scene.state.hold(["tester.a.jpg"])
+    scene.state.deletions.hold(["tester.a.jpg"])
     scene.look()
     scene.watch.hints = names("", "a.jpg")
     assert scene.look() == {"a.jpg": True}

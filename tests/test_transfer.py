@@ -14,7 +14,7 @@ from snoopsync.folder import Folder
 from snoopsync.model import Fingerprint, Place, Record
 from snoopsync.protocol import ImageAnswer
 from snoopsync.selection import Selection
-from snoopsync.state.images import Outstanding
+from snoopsync.state.intents import Outstanding
 from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.world import Shelf, fake_picture
 

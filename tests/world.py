@@ -48,8 +48,10 @@ from snoopsync.protocol import (
 )
 from snoopsync.resync import Report, resync
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Duplicate, Pairs
+from snoopsync.state.reading import scratch
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.watcher import FolderWatch, Watcher
 from snoopsync.workers import Workers
@@ -589,7 +591,7 @@ class World:
         planned: list[Action] = []
         names = folders or tuple(self.folders)
         with (
-            closing(Database.scratch(self.state_path)) as database,
+            closing(scratch(self.state_path)) as database,
             self._assembled(database, stop, only=names, rehearsal=True) as assembly,
         ):
             assembly.mirror.on_done = planned.extend
@@ -633,9 +635,9 @@ class World:
                 data = disk.read(path)
                 self.remote.add(image_id, data)
                 file = File(Fingerprint.of((disk.root / path).lstat()))
-                state.apply([Add(place, image_id, file)], self.clock.now())
+                state.intents.apply([Add(place, image_id, file)], self.clock.now())
                 sent = Sent(image_id, 1, hashlib.sha256(data).digest(), None)
-                state.confirm(sent, self.clock.now())
+                state.intents.confirm(sent, self.clock.now())
             database.change("UPDATE image SET search_due = 0")
 
     # What is known.
@@ -674,7 +676,7 @@ class World:
         """``snoopsync approve`` without a service, for every folder."""
         with closing(Database(self.state_path)) as database:
             state = State(database)
-            decide = state.discard if discard else state.approve
+            decide = state.deletions.discard if discard else state.deletions.approve
             return sum(decide(name) for name in self.folders)
 
     def duplicates_known(self) -> list[Duplicate]:

@@ -13,13 +13,13 @@ from typing import TypeVar
 import click
 from rich.console import Console
 
-from snoopsync.assembly import folder_of
 from snoopsync.cli import results
 from snoopsync.config import readers
 from snoopsync.config.document import SettingError, Value
 from snoopsync.config.readers import EMBEDDED
 from snoopsync.config.secrets import Secret, SecretError, secret_from_file
 from snoopsync.config.settings import CollectionConfig, default_owner, name_folders
+from snoopsync.configured import folder_of
 from snoopsync.doctor.collection import address_finding, ask_service, service_findings
 from snoopsync.doctor.folders import LOOK_SECONDS, folder_finding, look_through, missing_finding
 from snoopsync.errors import ConfigError, FolderMissing, Unauthorized

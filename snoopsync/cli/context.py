@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from snoopsync import logs
-from snoopsync.assembly import remembered_folders
 from snoopsync.cli.completing import offer_folders
 from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import (
@@ -23,12 +22,14 @@ from snoopsync.config.settings import (
     default_config,
     name_folders,
 )
+from snoopsync.configured import remembered_folders
 from snoopsync.control import Message, ask
 from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError
 from snoopsync.exits import Exit
 from snoopsync.model import printable
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.state.reading import readable
 
 folders_argument = click.argument(
     "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
@@ -100,7 +101,7 @@ def _remembered(config: Config) -> Config:
 
 def reading(config: Config) -> AbstractContextManager[Database]:
     """The state file to be read, whoever else uses it."""
-    return Database.reading(config.state)
+    return readable(config.state)
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:

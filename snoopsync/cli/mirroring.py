@@ -17,7 +17,6 @@ from snoopsync.assembly import (
     COMMAND_PATIENCE_SECONDS,
     Assembly,
     assembled,
-    identity_of,
     open_state,
     opened_collection,
     set_aside,
@@ -37,6 +36,7 @@ from snoopsync.cli.context import (
 from snoopsync.cli.progress import progress
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.configured import identity_of
 from snoopsync.control import Message
 from snoopsync.daemon import run_service
 from snoopsync.errors import (
@@ -59,6 +59,7 @@ from snoopsync.service import Reload
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
+from snoopsync.state.reading import scratch
 from snoopsync.supervisor import Supervisor
 
 log = logging.getLogger("snoopsync")
@@ -291,7 +292,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
 
 def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
     with (
-        closing(Database.scratch(wanted.config.state, proven=True)) as database,
+        closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):
@@ -342,10 +343,11 @@ def _approve(state: State, config: Config, name: str | None, discard: bool) -> M
     folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
-            images = sum(state.discard(folder.name) for folder in folders)
+            images = sum(state.deletions.discard(folder.name) for folder in folders)
             return {"images": images, "taken": False}
         taken = name is not None and _take(state, folders[0])
-        return {"images": sum(state.approve(folder.name) for folder in folders), "taken": taken}
+        images = sum(state.deletions.approve(folder.name) for folder in folders)
+        return {"images": images, "taken": taken}
 
 
 def _take(state: State, folder: FolderConfig) -> bool:

@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from snoopsync.assembly import COLLECTION_FACT, embedded_path, remembered_folders, surveys_of
+from snoopsync.assembly import COLLECTION_FACT, embedded_path
 from snoopsync.config.settings import Config
+from snoopsync.configured import remembered_folders, surveys_of
 from snoopsync.doctor.collection import (
     COLLECTION,
     address_finding,

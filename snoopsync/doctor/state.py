@@ -17,6 +17,7 @@ from snoopsync.model import printable
 from snoopsync.obstacles import obstacle
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.state.reading import scratch
 from snoopsync.status import images
 
 STATE_DIRECTORY = "state directory"
@@ -41,9 +42,9 @@ class StateLook:
 def read_state(path: Path) -> StateLook:
     """Look at the state file, whoever else uses it."""
     try:
-        database = Database.scratch(path, proven=True)
+        database = scratch(path, proven=True)
     except StateError as failure:
-        return StateLook(Database.scratch(NOWHERE), _unusable(failure))
+        return StateLook(scratch(NOWHERE), _unusable(failure))
     # The path is known to be one that can be looked at.
     if not path.exists():
         return StateLook(database, ok(STATE_FILE, "none yet, the first run makes it"))

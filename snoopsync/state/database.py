@@ -5,17 +5,14 @@ One connection, guarded by a lock: any thread may call, one at a time.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from snoopsync.errors import (
@@ -28,7 +25,14 @@ from snoopsync.errors import (
 )
 from snoopsync.events import Event, happened
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
-from snoopsync.state.lock import holder
+from snoopsync.state.file import (
+    beside,
+    forget_order,
+    identity,
+    leave_in_order,
+    left_in_order,
+    version_of,
+)
 from snoopsync.state.schema import STEPS
 
 log = logging.getLogger("snoopsync.state")
@@ -37,7 +41,7 @@ log = logging.getLogger("snoopsync.state")
 _BUSY_SECONDS = 10.0
 
 #: SQLite's name for a database without a file.
-_MEMORY = ":memory:"
+MEMORY = ":memory:"
 
 #: What SQLite says of a file that is no sound database: the families of these codes, and the one
 #: code for a file that could be opened for writing and can't be written.
@@ -50,14 +54,8 @@ _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 #: The errors of a file that can't be written for now, by what keeps it from being written.
 _UNWRITABLE = {DISK_FULL: StateFull, READ_ONLY: StateReadOnly}
 
-#: A file that is, byte for byte, as it was left in order need not be checked, for so long. One that
-#: was open for longer than the second time is not left so: it may have been damaged meanwhile.
-_CHECK_SECONDS = 24 * 3600.0
+#: A file that was open for longer than this is not left in order: it may have been damaged since.
 _SESSION_SECONDS = 600.0
-
-#: Where a SQLite file begins with its name, and where its version is.
-_MAGIC = b"SQLite format 3\0"
-_VERSION_AT = 60
 
 #: Texts that no index has, so that the check can't tell that they are none any more.
 _TEXTS = (
@@ -88,60 +86,12 @@ class Database:
                 self._refuse_newer()
             self._connection = self._connect(readonly, at_rest)
             try:
-                self._identity = _identity(path)
+                self._identity = identity(path)
                 self._prepare(readonly)
-                self._journal = None if readonly else _identity(_beside(path, "-wal"))
+                self._journal = None if readonly else identity(beside(path, "-wal"))
             except BaseException:
                 self._connection.close()
                 raise
-
-    @classmethod
-    def scratch(cls, source: Path, *, proven: bool = False) -> Database:
-        """A copy in memory, to plan and count on without changing anything; empty if there is no
-        such file. The file may be in use. ``proven``: raise ``StateDamaged`` for what an ordinary
-        look at it does not show."""
-        copy = cls(Path(_MEMORY))
-        try:
-            if _exists(source):
-                # The name for what goes wrong; what is closed in the end is not that file.
-                copy.path, copy._checked_at = source, 0.0
-                if not copy._copy_at_rest(source):
-                    with _readable(cls, source) as original, original._translated():
-                        original._connection.backup(copy._connection)
-                if proven and not _left_in_order(source):
-                    with copy._translated():
-                        copy._check_whole(source)
-        except BaseException:
-            copy.close()
-            raise
-        return copy
-
-    def _copy_at_rest(self, source: Path) -> bool:
-        """Copy a file that nobody has open. False if somebody has, or had meanwhile."""
-        before = _stamp_at_rest(source)
-        if before is None:
-            return False
-        try:
-            with closing(type(self)(source, readonly=True, at_rest=True)) as original:
-                original._connection.backup(self._connection)
-        except (StateError, sqlite3.Error):
-            return False  # another look will tell whether that was the file itself
-        return _stamp_at_rest(source) == before
-
-    @classmethod
-    @contextmanager
-    def reading(cls, source: Path) -> Iterator[Database]:
-        """The file, to be looked at without changing anything; empty if there is no such file.
-
-        One that is in use is read where it is, and each question sees it as it is then; of one that
-        nobody uses there is a copy in memory, since to open it would leave something beside it.
-        Raises ``StateError``."""
-        if holder(source) is None or not _exists(source):
-            with closing(cls.scratch(source)) as copy:
-                yield copy
-        else:
-            with _readable(cls, source) as database:
-                yield database
 
     @contextmanager
     def moment(self) -> Iterator[None]:
@@ -200,33 +150,48 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def copy_to(self, other: Database) -> None:
+        """Make the other one the same as this one."""
+        with self._translated():
+            self._connection.backup(other._connection)
+
+    def stand_for(self, path: Path) -> None:
+        """This is a copy of that file: people know the original, and mend that. Closing the copy
+        says nothing about it."""
+        self.path, self._checked_at = path, 0.0
+
+    def prove_whole(self) -> None:
+        """Raises ``StateDamaged`` for what an ordinary look does not show."""
+        with self._translated():
+            self._check_whole()
+
     def require_in_place(self) -> None:
         """Raises ``StateReplaced`` if the file that is open is not the one at its path."""
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise StateReplaced(f"{self.path} was deleted or replaced while it was in use")
 
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
         with self._lock:
             self._connection.close()
-            if self._identity is not None and _identity(self.path) != self._identity:
+            if self._identity is not None and identity(self.path) != self._identity:
                 self._take_journal_away()
             elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
-                _leave_in_order(self.path, self._checked_at)
+                leave_in_order(self.path, self._checked_at)
             self._checked_at = 0.0
             self._journal = None
 
     def _take_journal_away(self) -> None:
         """SQLite leaves it when the file was replaced, and would take it for the new one's."""
-        journal = _beside(self.path, "-wal")
-        if self._journal is not None and _identity(journal) == self._journal:
+        journal = beside(self.path, "-wal")
+        if self._journal is not None and identity(journal) == self._journal:
             with suppress(OSError):
                 journal.unlink()
-                _beside(self.path, "-shm").unlink()
+                beside(self.path, "-shm").unlink()
 
     def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
         name = str(self.path)
-        if name != _MEMORY:
+        if name != MEMORY:
             if not readonly:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -234,7 +199,7 @@ class Database:
             name = f"{self.path.absolute().as_uri()}?{mode}"
         return sqlite3.connect(
             name,
-            uri=name != _MEMORY,
+            uri=name != MEMORY,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
@@ -242,13 +207,9 @@ class Database:
 
     def _refuse_newer(self) -> None:
         """Look at the version without SQLite, which would tidy up what is beside the file."""
-        with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            with self.path.open("rb") as file:
-                header = file.read(100)
-            if header.startswith(_MAGIC):
-                self._check_version(
-                    int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], signed=True)
-                )
+        version = version_of(self.path)
+        if version is not None:
+            self._check_version(version)
 
     def _check_version(self, version: int) -> None:
         if version > len(STEPS):
@@ -267,11 +228,11 @@ class Database:
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
         # Before anything is written.
-        checked_at = _left_in_order(self.path)
+        checked_at = left_in_order(self.path)
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         if checked_at is None:
-            self._check_whole(self.path)
+            self._check_whole()
             checked_at = time.time()
         if 0 < version < len(STEPS):
             self._keep_as_it_is(version)
@@ -283,8 +244,8 @@ class Database:
     def _keep_as_it_is(self, version: int) -> None:
         """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
         that wrote it. It has its name once it is whole."""
-        target = _beside(self.path, f".format-{version}")
-        aside = _beside(target, ".new")
+        target = beside(self.path, f".format-{version}")
+        aside = beside(target, ".new")
         os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(aside)) as copy:
             self._connection.backup(copy)
@@ -301,7 +262,7 @@ class Database:
             kept=str(target),
         )
 
-    def _check_whole(self, source: Path) -> None:
+    def _check_whole(self) -> None:
         """Is all of it sound, and each index in step with its table?
 
         Nothing sees whether the journal of another file was beside this one, and has brought half
@@ -309,7 +270,7 @@ class Database:
         # The quick check takes a tenth of the time, and does not look at what indexes have.
         problem = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
-            raise StateDamaged(f"{source} is damaged: {problem}")
+            raise StateDamaged(f"{self.path} is damaged: {problem}")
         if self._connection.execute("PRAGMA user_version").fetchone()[0]:
             for sql in _TEXTS:
                 self._connection.execute(sql).fetchall()
@@ -322,7 +283,7 @@ class Database:
             raise StateError(
                 f"{self.path} is a database of another program: set `state:` to another file"
             )
-        with closing(sqlite3.connect(_MEMORY)) as model:
+        with closing(sqlite3.connect(MEMORY)) as model:
             model.executescript("".join(STEPS[: max(version, 0)]))
             expected = set(model.execute(_LAYOUT))
         if version < 0 or not expected <= layout:
@@ -348,7 +309,7 @@ class Database:
         if reason is None and _is_damage(error, damaged):
             self._checked_at = 0.0  # so the next one to open it checks it whole
             if not self._readonly:
-                _forget_order(self.path)
+                forget_order(self.path)
             return StateDamaged(f"{self.path} is damaged: {error}")
         return self._unwritten(str(error), reason)
 
@@ -365,133 +326,3 @@ def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
-
-
-# Reading where nothing may be written.
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError as error:
-        raise StateError(f"{path}: {error.strerror}") from None
-
-
-def _stamp_at_rest(path: Path) -> tuple[int, ...] | None:
-    """What changes with the file's bytes; ``None`` while it has a journal, as whoever uses it
-    makes."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    if _beside(path, "-wal").exists():
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-@contextmanager
-def _readable(kind: type[Database], source: Path) -> Iterator[Database]:
-    """The file, opened to be read. SQLite writes beside it, so where it can't, and where nobody
-    else uses the file, a copy in another directory is read; nobody writes to the original then."""
-    with TemporaryDirectory() as directory:
-        database = _opened_in_use(kind, source)
-        if database is None:
-            copy = Path(directory) / source.name
-            try:
-                for ending in ("", "-wal"):
-                    with suppress(FileNotFoundError):
-                        shutil.copyfile(_beside(source, ending), _beside(copy, ending))
-            except OSError:
-                copy = source
-            try:
-                database = kind(copy, readonly=True)
-            except StateError as error:
-                # People know the original, and mend that.
-                raise type(error)(str(error).replace(str(copy), str(source))) from None
-            database.path = source
-        with closing(database):
-            yield database
-
-
-def _opened_in_use(kind: type[Database], source: Path) -> Database | None:
-    """The file itself, if somebody uses it, and SQLite can write beside it."""
-    if holder(source) is None:
-        return None
-    try:
-        return kind(source, readonly=True)
-    except (StateDamaged, StateTooNew):
-        raise
-    except StateError:
-        return None
-
-
-# Was the file left in order, and is it as it was left? Then it need not be checked. To read all of
-# it takes a twentieth of the time.
-
-
-def _mark(path: Path) -> Path:
-    return _beside(path, ".checked")
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
-
-
-def _as_left(path: Path) -> str | None:
-    """A digest of the file; ``None`` while it has a journal. Raises ``OSError``."""
-    with suppress(FileNotFoundError):
-        if _beside(path, "-wal").stat().st_size:
-            return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest()
-
-
-def _left_in_order(path: Path) -> float | None:
-    """When it was last checked whole (Unix time), if it is as snoopsync left it then."""
-    try:
-        left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
-        age = time.time() - float(checked_at)
-        if left == _as_left(path) and 0 <= age < _CHECK_SECONDS:
-            return float(checked_at)
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _leave_in_order(path: Path, checked_at: float) -> None:
-    with suppress(OSError):
-        left = _as_left(path)
-        if left is not None:
-            descriptor = os.open(_mark(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.truncate()
-                file.write(f"{left} {checked_at}\n")
-
-
-def _forget_order(path: Path) -> None:
-    with suppress(OSError):
-        _mark(path).unlink()
-
-
-def move_aside(path: Path, suffix: str) -> Path:
-    """Put a damaged state file, with its journal, out of the way; where it is now. Raises
-    ``StateError``."""
-    target = path.with_name(f"{path.name}.{suffix}")
-    try:
-        for ending in ("-wal", "-shm"):
-            journal = _beside(path, ending)
-            if journal.exists():
-                journal.rename(_beside(target, ending))
-        path.rename(target)
-    except OSError as error:
-        raise StateError(f"{path} is damaged, and can't be moved aside: {error.strerror}") from None
-    _forget_order(path)
-    return target

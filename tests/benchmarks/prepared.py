@@ -22,7 +22,8 @@ from snoopsync.model import File, Fingerprint, Place, image_ids
 from snoopsync.planner import Add
 from snoopsync.selection import Selection
 from snoopsync.state.database import Database
-from snoopsync.state.images import Sent, State
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Due, Pairs
 from tests.benchmarks.installation import Installation
 
@@ -60,10 +61,10 @@ def confirm_everything(installation: Installation) -> None:
     with closing(Database(installation.state)) as database:
         state, pairs = State(database), Pairs(database)
         with state.transaction():
-            state.apply(adds, now)
+            state.intents.apply(adds, now)
             for add in adds:
                 sha256 = dice.randbytes(_SHA256_BYTES)
-                state.confirm(Sent(add.image_id, 1, sha256, None), now)
+                state.intents.confirm(Sent(add.image_id, 1, sha256, None), now)
                 pairs.record(Due(add.image_id, sha256), (), (), now)
     fill_collection(installation.collection, [add.image_id for add in adds], dice)
 

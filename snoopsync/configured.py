@@ -1,0 +1,162 @@
+"""The folders that are configured: which directories they are, what the state file has of them, and
+the survey of each.
+
+A folder is known by its directory: one that has another name in the configuration than before is
+still the same one, and its images stay its images.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection as Container
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.disk import Disk
+from snoopsync.errors import FolderMissing
+from snoopsync.events import Event, happened
+from snoopsync.folder import Folder, Identity
+from snoopsync.selection import Selection
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
+from snoopsync.survey import Pace, Survey
+from snoopsync.watching.lookout import Lookout
+from snoopsync.watching.watcher import Watcher
+
+log = logging.getLogger("snoopsync")
+
+
+def surveys_of(
+    config: Config,
+    state: State,
+    watcher: Watcher | None = None,
+    only: Container[str] | None = None,
+    disk: Disk | None = None,
+    kept: Mapping[str, Survey] | None = None,
+) -> tuple[Survey, ...]:
+    """The configured folders, written into the state file, each with its survey; ``kept`` are those
+    that there are already."""
+    kept = kept or {}
+    _register(config, state)
+    owner = config.collection.owner
+    others = state.intents.forget_others(owner)
+    if others:
+        happened(
+            log,
+            logging.WARNING,
+            Event.OWNER_CHANGED,
+            "%d images have another owner than %s: they stay in the collection, and their files are"
+            " added as images of %s",
+            *(others, owner, owner),
+            count=others,
+            owner=owner,
+        )
+    rows = {row.name: row for row in state.folders.rows()}
+    for folder in config.folders:
+        if folder.name in kept:
+            kept[folder.name].resume(_pace(config, folder))
+    return tuple(
+        kept.get(folder.name)
+        or _survey(
+            folder,
+            rows[folder.name],
+            state,
+            disk or Disk(),
+            _pace(config, folder),
+            watcher,
+            dormant=only is not None and folder.name not in only,
+        )
+        for folder in config.folders
+    )
+
+
+def _register(config: Config, state: State) -> None:
+    """Write the configured folders into the state file. A folder that was renamed, and is in the
+    configuration under its new name, stays the same folder."""
+    rows = {row.name: row for row in state.folders.rows()}
+    configured = {folder.name for folder in config.folders}
+    dropped = [row for name, row in rows.items() if name not in configured]
+    with state.transaction():
+        for folder in config.folders:
+            row = rows.get(folder.name)
+            if row is None:
+                before = _known_before(folder, dropped)
+                if before is not None:
+                    happened(
+                        log,
+                        logging.INFO,
+                        Event.FOLDER_RENAMED,
+                        "folder %s is now called %s",
+                        *(before.name, folder.name),
+                        folder=folder.name,
+                        source_folder=before.name,
+                    )
+                    state.folders.rename(before.name, folder.name)
+                    row = before
+                    del rows[before.name]
+            begun = FolderRow(folder.name, os.fsencode(folder.path), None, None)
+            if row is not None:
+                begun = replace(
+                    begun,
+                    device=row.device,
+                    inode=row.inode,
+                    file_system=row.file_system,
+                    last_scan=row.last_scan,
+                )
+            state.folders.save(begun)
+        for name in rows.keys() - configured:
+            state.folders.drop(name)
+
+
+def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
+    """The row of this folder under another name."""
+    try:
+        identity = identity_of(folder)
+    except FolderMissing:
+        return None
+    return next((row for row in rows if row.was(identity)), None)
+
+
+def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
+    """The folders of an earlier run that had no configuration."""
+    return tuple(
+        FolderConfig(row.name, Path(row.path_text))
+        for row in state.folders.rows()
+        if row.configured
+    )
+
+
+def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
+    """The folder on the disk that the configuration means."""
+    selection = Selection(config.include, config.exclude)
+    return Folder(config.name, os.fsencode(config.path), selection, disk)
+
+
+def identity_of(folder: FolderConfig) -> Identity:
+    """Which directory is there now? Raises ``FolderMissing``."""
+    return folder_of(folder).identify()
+
+
+def _survey(
+    config: FolderConfig,
+    row: FolderRow,
+    state: State,
+    disk: Disk,
+    pace: Pace,
+    watcher: Watcher | None,
+    *,
+    dormant: bool,
+) -> Survey:
+    folder = folder_of(config, disk)
+    watch = Lookout(config.name, folder.path, config.watch, watcher)
+    if watch.mode:
+        row = replace(row, watch=watch.mode)
+        state.folders.save(row)
+    return Survey(folder, watch, state, row, pace, dormant=dormant)
+
+
+def _pace(config: Config, folder: FolderConfig) -> Pace:
+    return Pace(config.sync.rescan_interval_seconds, folder.poll_interval_seconds)

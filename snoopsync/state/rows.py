@@ -1,0 +1,44 @@
+"""An image's row as the planner's ``Record``: the one way from the table to the object.
+
+Whoever asks for records says which; what a record is made of is said here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from snoopsync.model import Fingerprint, Place, Record
+from snoopsync.state.database import Database
+
+#: The columns that ``record_of`` makes a record from.
+RECORD = (
+    "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
+    " held OR approved"
+)
+
+
+def records(database: Database, condition: str, parameters: Sequence[Any]) -> list[Record]:
+    """The records of the images that the condition is true of."""
+    rows = database.query(f"SELECT {RECORD} FROM image WHERE {condition}", parameters)
+    return [record_of(row) for row in rows]
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    """The record that the values of ``RECORD`` are."""
+    image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, *rest = row
+    submount, sha256, dirty, doomed = rest
+    return Record(
+        image_id,
+        place_of(folder, directory, name),
+        Fingerprint(inode, size, mtime_ns, ctime_ns),
+        submount,
+        sha256,
+        bool(dirty),
+        bool(doomed),
+    )
+
+
+def place_of(folder: str, directory: bytes, name: bytes) -> Place:
+    """The place, of which a row has the directory and the name apart."""
+    return Place(folder, directory + b"/" + name if directory else name)

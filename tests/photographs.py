@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageOps
 
 #: The longer side of a photograph in pixels, at most: what is larger is scaled down to it.
-LONGEST_SIDE = 1600
+LONGEST_SIDE = 1024
 
 #: So wide is a picture at least that is taken from a folder: smaller ones are icons.
 _SHORTEST_SIDE = 100

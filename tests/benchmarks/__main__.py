@@ -9,21 +9,24 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import idle, latency, looking, noop, rename, uploads
+from tests.benchmarks import idle, latency, looking, noop, recall, rename, uploads
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all."""
+    """Run the benchmarks that are named; or all, but the one that downloads photographs."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = ("noop", "idle", "looking", "latency", "uploads", "rename")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    by_name = ("recall",)
+    known = ", ".join((*names, *by_name))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--files", type=int, default=100_000, help="of noop, idle and looking")
     parser.add_argument(
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
+    parser.add_argument("--photos", type=Path, help="photographs of your own, for recall")
     given = parser.parse_args()
-    unknown = set(given.names) - set(names)
+    unknown = set(given.names) - {*names, *by_name}
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     measures: dict[str, Callable[[Path], None]] = {
@@ -31,6 +34,7 @@ def main() -> None:
         "idle": partial(idle.measure, files=given.files),
         "looking": partial(looking.measure, files=given.files),
         "latency": latency.measure,
+        "recall": partial(recall.measure, photos=given.photos),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),
     }

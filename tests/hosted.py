@@ -12,10 +12,12 @@ from pathlib import Path
 from snoopsync.client.collection import Collection
 from snoopsync.embedded.features import Features
 from snoopsync.server import http
-from snoopsync.server.app import BASE, Application, Limits
+from snoopsync.server.app import Application
+from snoopsync.server.calls import BASE
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
+from snoopsync.server.receiving import Limits
 from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
 from tests.process import Installation, Service, until

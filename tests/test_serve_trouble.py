@@ -21,8 +21,8 @@ from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.errors import Refused, Unauthorized, Unavailable, Unwritable
 from snoopsync.server import http as server_http
-from snoopsync.server.app import Limits
 from snoopsync.server.decoding import Decoders
+from snoopsync.server.receiving import Limits
 from tests.decoding import by_its_content, slowly
 from tests.hosted import Hosted, hosted
 from tests.pictures import encode, photo

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from snoopsync.events import Event, happened
 from snoopsync.server import http
-from snoopsync.server.app import BASE, Application
+from snoopsync.server.app import Application
+from snoopsync.server.calls import BASE
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from snoopsync.client.collection import Collection
@@ -209,6 +210,32 @@ def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(
     decoders: Decoders, tmp_path: Path
 ) -> None:
     decoders.look_at(picture(tmp_path, b"killed once"))
+
+
+@pytest.mark.parametrize("who", ["decoders", "the server of forks"])
+def test_what_kills_idle_decoders_is_the_end_of_them_only(
+    decoders: Decoders, tmp_path: Path, who: str
+) -> None:
+    """As when the machine is short of memory."""
+    decoders.look_at(picture(tmp_path, b"sound"))
+    server, mine = forked(psutil.Process())
+    killed = mine if who == "decoders" else [server]
+    for each in killed:
+        each.kill()
+    until(lambda: not any(lives(each) for each in killed))
+    sound = picture(tmp_path, b"sound")
+    until(lambda: decoders.look_at(sound) and not any(lives(each) for each in mine))
+    decoders.look_at(sound)
+
+
+def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The server of forks, and the decoders that it has made."""
+    (server,) = (each for each in process.children() if "forkserver" in " ".join(each.cmdline()))
+    return server, server.children()
+
+
+def lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 # Trouble of its own.

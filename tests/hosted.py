@@ -9,6 +9,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from snoopsync.client.collection import Collection
 from snoopsync.embedded.features import Features
 from snoopsync.server import http
@@ -77,3 +79,13 @@ def hosted_process(home: Installation, data: Path, *options: str | Path, **envir
     arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
     with home.service(*arguments, environment=environment) as service:
         yield service, service.line_with(" serves ").rpartition(" ")[2]
+
+
+def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The server of forks, and the decoders that it has made."""
+    (server,) = (each for each in process.children() if "forkserver" in " ".join(each.cmdline()))
+    return server, server.children()
+
+
+def lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

@@ -25,7 +25,7 @@ from snoopsync.server import http as server_http
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.receiving import Limits
 from tests.decoding import by_its_content, slowly
-from tests.hosted import Hosted, hosted
+from tests.hosted import Hosted, forked, hosted, lives
 from tests.pictures import encode, photo
 from tests.process import until
 
@@ -226,16 +226,6 @@ def test_what_kills_idle_decoders_is_the_end_of_them_only(
     sound = picture(tmp_path, b"sound")
     until(lambda: decoders.look_at(sound) and not any(lives(each) for each in mine))
     decoders.look_at(sound)
-
-
-def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The server of forks, and the decoders that it has made."""
-    (server,) = (each for each in process.children() if "forkserver" in " ".join(each.cmdline()))
-    return server, server.children()
-
-
-def lives(process: psutil.Process) -> bool:
-    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 # Trouble of its own.

@@ -165,10 +165,20 @@ class Application:
         await receive()
         heart = asyncio.create_task(self._beat())
         await send({"type": "lifespan.startup.complete"})
-        self._supervisor.ready()
+        warming = asyncio.create_task(self._warm_up())
         await receive()
+        warming.cancel()
         heart.cancel()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _warm_up(self) -> None:
+        """It listens meanwhile, and what needs no decoder is answered."""
+        try:
+            await self._shortly(self._hosting.warm_up)
+        except SnoopsyncError as error:
+            self._own_trouble(error)
+        else:
+            self._supervisor.ready()
 
     async def _beat(self) -> None:
         while self._supervisor.heartbeat_seconds is not None:

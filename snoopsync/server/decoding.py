@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -36,6 +38,10 @@ _TRIES = 2
 
 #: So often somebody who waits for a decoder looks whether there still are any.
 _LOOK_SECONDS = 1.0
+
+
+#: From linux/prctl.h: the signal that a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
 
 
 def _look(path: Path) -> Features:
@@ -134,7 +140,7 @@ class Decoders:
         return ProcessPool(
             max_workers=self._count,
             max_tasks=_PICTURES_EACH,
-            initializer=_limit_myself,
+            initializer=_begin,
             initargs=(self._bytes,),
             context=self._context,
         )
@@ -149,5 +155,9 @@ def _nothing() -> None:
     """What a decoder does when it is asked whether it is there."""
 
 
-def _limit_myself(address_space_bytes: int) -> None:
+def _begin(address_space_bytes: int) -> None:
+    """The first thing a decoder does."""
+    # Nobody would know of one that outlives the server of forks: it would go on taking pictures,
+    # and no time would be too long for it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))

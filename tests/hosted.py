@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +73,17 @@ def hosted(
 
 
 @contextmanager
-def hosted_process(home: Installation, data: Path, *options: str | Path, **environment: str
-) -> Iterator[tuple[Service, str]]:  # fmt: skip
-    """``serve`` on this directory as a process, as long as the ``with`` lasts; and its endpoint."""
+def hosted_process(
+    home: Installation,
+    data: Path,
+    *options: str | Path,
+    under: Sequence[str] = (),
+    **environment: str,
+) -> Iterator[tuple[Service, str]]:
+    """``serve`` on this directory as a process, started ``under`` another command, as long as the
+    ``with`` lasts; and its endpoint."""
     arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
-    with home.service(*arguments, environment=environment) as service:
+    with home.service(*arguments, environment=environment, under=under) as service:
         yield service, service.line_with(" serves ").rpartition(" ")[2]
 
 

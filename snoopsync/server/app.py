@@ -9,7 +9,9 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -27,6 +29,7 @@ from snoopsync.errors import (
     Refused,
     SnoopsyncError,
     Unauthorized,
+    Unavailable,
     Unwritable,
 )
 from snoopsync.events import Event, happened
@@ -77,6 +80,8 @@ class Application:
         self._supervisor = supervisor or Supervisor({})
         self._work = CapacityLimiter(limits.requests_at_once)
         self._short = CapacityLimiter(_SHORT_AT_ONCE)
+        self._most_of_key = limits.requests_of_a_key
+        self._of_key = Counter[str]()
         self._receiver = Receiver(hosting.incoming, limits, self._shortly)
         self._trouble = ""
 
@@ -141,18 +146,33 @@ class Application:
         claim = call.claim(visit.request.headers)
         hosted = await self._shortly(partial(self._hosting.admit, claim))
         visit.public_key = claim.public_key
-        body = await self._receiver.receive(visit.request) if call.has_body else None
-        try:
-            answer = await to_thread.run_sync(
-                lambda: perform(call, self._hosting.collection(hosted), hosted.name, body),
-                limiter=self._work,
-                abandon_on_cancel=True,
+        with self._under_way(claim.public_key):
+            body = await self._receiver.receive(visit.request) if call.has_body else None
+            try:
+                answer = await to_thread.run_sync(
+                    lambda: perform(call, self._hosting.collection(hosted), hosted.name, body),
+                    limiter=self._work,
+                    abandon_on_cancel=True,
+                )
+            finally:
+                if body is not None:
+                    body.unlink(missing_ok=True)
+        self._trouble = ""
+        return answer
+
+    @contextmanager
+    def _under_way(self, public_key: str) -> Iterator[None]:
+        if self._of_key[public_key] >= self._most_of_key:
+            raise Unavailable(
+                f"this key has {self._most_of_key} requests under way", status=429, retry_after=1.0
             )
-            self._trouble = ""
-            return answer
+        self._of_key[public_key] += 1
+        try:
+            yield
         finally:
-            if body is not None:
-                body.unlink(missing_ok=True)
+            self._of_key[public_key] -= 1
+            if not self._of_key[public_key]:
+                del self._of_key[public_key]
 
     async def _open_call(self, call: Call) -> Response:
         """What anybody may ask."""

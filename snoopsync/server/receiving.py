@@ -22,12 +22,15 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may cost. ``pause_seconds``: between two pieces of a body."""
+    """What a request may cost. ``pause_seconds``: between two pieces of a body.
+    ``requests_at_once`` work, and ``requests_of_a_key`` may be under way: the slow bodies of one
+    are no trouble to the others."""
 
     body_bytes: int = 64 << 20
     body_seconds: float = 600.0
     pause_seconds: float = 30.0
     requests_at_once: int = 16
+    requests_of_a_key: int = 64
 
 
 class Receiver:

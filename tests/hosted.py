@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from snoopsync.client.collection import Collection
 from snoopsync.embedded.features import Features
 from snoopsync.server import http
-from snoopsync.server.app import BASE, Application, Limits
+from snoopsync.server.app import Application
+from snoopsync.server.calls import BASE
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
+from snoopsync.server.receiving import Limits
 from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
 from tests.process import Installation, Service, until
@@ -69,9 +73,25 @@ def hosted(
 
 
 @contextmanager
-def hosted_process(home: Installation, data: Path, *options: str | Path, **environment: str
-) -> Iterator[tuple[Service, str]]:  # fmt: skip
-    """``serve`` on this directory as a process, as long as the ``with`` lasts; and its endpoint."""
+def hosted_process(
+    home: Installation,
+    data: Path,
+    *options: str | Path,
+    under: Sequence[str] = (),
+    **environment: str,
+) -> Iterator[tuple[Service, str]]:
+    """``serve`` on this directory as a process, started ``under`` another command, as long as the
+    ``with`` lasts; and its endpoint."""
     arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
-    with home.service(*arguments, environment=environment) as service:
+    with home.service(*arguments, environment=environment, under=under) as service:
         yield service, service.line_with(" serves ").rpartition(" ")[2]
+
+
+def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The server of forks, and the decoders that it has made."""
+    (server,) = (each for each in process.children() if "forkserver" in " ".join(each.cmdline()))
+    return server, server.children()
+
+
+def lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

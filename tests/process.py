@@ -149,11 +149,15 @@ class Installation:
         return self.status()["in_sync"] is True
 
     @contextmanager
-    def service(self, *arguments: str | Path, environment: Mapping[str, str] | None = None
-    ) -> Iterator[Service]:  # fmt: skip
-        """``run``, as long as the ``with`` lasts."""
+    def service(
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+    ) -> Iterator[Service]:
+        """``run``, started ``under`` another command, as long as the ``with`` lasts."""
         service = Service(
-            command(*(arguments or ("run",))),
+            [*under, *command(*(arguments or ("run",)))],
             self.environment | dict(environment or {}),
             self.home,
         )

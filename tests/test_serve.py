@@ -23,8 +23,8 @@ from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.client.signing import Signer
 from snoopsync.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
-from snoopsync.server.app import Limits
 from snoopsync.server.master import load_master_key
+from snoopsync.server.receiving import Limits
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import WINDOW_SECONDS, Claim, Verifier
 from tests.hosted import Hosted, hosted

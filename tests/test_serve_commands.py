@@ -26,7 +26,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.exits import Exit
-from tests.hosted import hosted_process
+from tests.hosted import forked, hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 from tests.test_supervisor import manager
@@ -257,10 +257,30 @@ def test_systemd_hears_that_it_is_up_lives_and_stops(
     address = str(tmp_path / "notify")
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "300000"}
     with manager(address) as systemd, hosted_process(home, data, **environment) as (service, _):
-        until(lambda: systemd.heard.count("WATCHDOG=1") >= 3)
+        until(lambda: systemd.heard.count("WATCHDOG=1") >= 3 and "READY=1" in systemd.heard)
         assert service.end() == 0
         until(lambda: "STOPPING=1" in systemd.heard)
     assert "READY=1" in systemd.heard[: systemd.heard.index("STOPPING=1")]
+
+
+def test_it_is_ready_when_a_decoder_is(home: Installation, data: Path, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with (
+        manager(address) as systemd,
+        hosted_process(home, data, NOTIFY_SOCKET=address) as (service, _),
+    ):
+        until(lambda: "READY=1" in systemd.heard)
+        _, decoders = forked(psutil.Process(service.pid))
+        assert len(decoders) == 1
+
+
+def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) -> None:
+    with hosted_process(home, data) as (service, _):
+        below = psutil.Process(service.pid).children(recursive=True)
+        assert service.end() == 0
+    assert service.lines[-1].endswith("stopped")
+    assert not any("Traceback" in line for line in service.lines)
+    until(partial(have_ended, below))
 
 
 def test_its_decoders_end_with_it_however_it_ends(home: Installation, data: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snoopsync.client.signing import Signer
-from snoopsync.server.app import BASE
+from snoopsync.server.calls import BASE
 from snoopsync.server.description import openapi
 from tests.hosted import Hosted, hosted
 from tests.pictures import encode, photo

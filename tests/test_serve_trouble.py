@@ -12,21 +12,23 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.errors import Refused, Unauthorized, Unavailable, Unwritable
 from snoopsync.server import http as server_http
-from snoopsync.server.app import Limits
 from snoopsync.server.decoding import Decoders
+from snoopsync.server.receiving import Limits
 from tests.decoding import by_its_content, slowly
-from tests.hosted import Hosted, hosted
+from tests.hosted import Hosted, forked, hosted, hosted_process, lives
 from tests.pictures import encode, photo
-from tests.process import until
+from tests.process import Installation, until
 
 PICTURE = encode(photo(1))
 
@@ -59,10 +61,13 @@ def all_of(connection: socket.socket) -> bytes:
 
 
 def head(service: Hosted, path: str, size: int, name: str = "slow") -> bytes:
-    public, secret = service.keys(name)
+    return head_of(path, size, *service.keys(name))
+
+
+def head_of(path: str, size: int, public: str, secret: str) -> bytes:
     headers = Signer(public, secret).headers("POST", path, time.time())
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {size}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"{key}: {value}" for key, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -149,6 +154,110 @@ def test_a_client_that_goes_away_stops_nothing(impatient: Hosted) -> None:
     assert list((impatient.data / "incoming").iterdir()) == []
 
 
+# Many connections.
+
+
+def idle(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
+    """So many connections that say nothing."""
+    return [
+        stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), 20.0)))
+        for _ in range(count)
+    ]
+
+
+def test_no_number_of_idle_connections_shuts_others_out(tmp_path: Path) -> None:
+    """Of a process that may have 256 files open."""
+    home, data = Installation(tmp_path), tmp_path / "data"
+    (key,) = home.json("keys", "add", "shop", "--data", data, "--json")
+    with (
+        ExitStack() as stack,
+        hosted_process(home, data, under=("prlimit", "--nofile=256:256")) as (service, endpoint),
+    ):
+        port = urlsplit(endpoint).port
+        assert port is not None
+        # Of their own time, it would be hung up on these only after half a minute.
+        client = Collection(key["public_key"], key["secret_key"], endpoint, timeout=10.0)
+        with client:
+            for turn in range(2):
+                idle(port, 200, stack)
+                client.add_image(io.BytesIO(PICTURE), str(turn))
+                assert len(client.search_images(io.BytesIO(PICTURE))["results"]) == turn + 1
+        assert service.end() == 0
+        assert not any("Traceback" in line or "error" in line for line in service.lines)
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosted]:
+    """A service that keeps four connections, and takes three requests of a key."""
+    monkeypatch.setattr(server_http, "_MOST_CONNECTIONS", 4)
+    with hosted(tmp_path / "data", Limits(requests_of_a_key=3)) as service:
+        yield service
+
+
+def assert_works(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"}"):
+        piece = connection.recv(65536)
+        assert piece
+        answer += piece
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_the_connection_that_is_idle_for_longest_makes_room(few: Hosted) -> None:
+    with ExitStack() as stack:
+        first, *others = idle(few.port, 4, stack)
+        assert_works(first)
+        (new,) = idle(few.port, 1, stack)
+        assert all_of(others[0]) == b""
+        for each in (first, *others[1:], new):
+            assert_works(each)
+
+
+def test_a_connection_with_a_request_makes_no_room_and_the_one_too_many_is_told_so(
+    few: Hosted,
+) -> None:
+    busy: list[socket.socket] = []
+    with ExitStack() as stack:
+        for name in ("a", "b"):
+            public, secret = few.keys(name)
+            for number in range(2):
+                path = f"/api/v1/image/{number}"
+                (connection,) = idle(few.port, 1, stack)
+                connection.sendall(head_of(path, len(PICTURE), public, secret) + PICTURE[:100])
+                busy.append(connection)
+                until(lambda: len(list((few.data / "incoming").iterdir())) == len(busy))
+        (new,) = idle(few.port, 1, stack)
+        new.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        refused = all_of(new)
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 5\r\n" in refused.lower()
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["status"] == 503
+        for connection in busy:
+            connection.sendall(PICTURE[100:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+
+
+def test_a_key_has_so_many_requests_under_way_and_no_more(few: Hosted) -> None:
+    public, secret = few.keys("greedy")
+    with ExitStack() as stack:
+        for number in range(3):
+            path = f"/api/v1/image/{number}"
+            (connection,) = idle(few.port, 1, stack)
+            connection.sendall(head_of(path, len(PICTURE), public, secret) + PICTURE[:100])
+        until(lambda: len(list((few.data / "incoming").iterdir())) == 3)
+        with Collection(public, secret, few.endpoint) as greedy:
+            with pytest.raises(Unavailable, match="3 requests under way") as refused:
+                greedy.get_images()
+            assert (refused.value.status, refused.value.retry_after) == (429, 1.0)
+        with few.client("other") as other:
+            other.get_images()
+        connection.sendall(PICTURE[100:])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+        with Collection(public, secret, few.endpoint) as greedy:
+            assert [image["id"] for image in greedy.images()] == ["2"]
+
+
 def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
     with hosted(tmp_path / "data", Limits(requests_at_once=1), slowly) as service:
         keys = service.keys("busy")
@@ -209,6 +318,23 @@ def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(
     decoders: Decoders, tmp_path: Path
 ) -> None:
     decoders.look_at(picture(tmp_path, b"killed once"))
+
+
+@pytest.mark.parametrize("who", ["decoders", "the server of forks"])
+def test_what_kills_idle_decoders_is_the_end_of_them_only(
+    decoders: Decoders, tmp_path: Path, who: str
+) -> None:
+    """As when the machine is short of memory."""
+    decoders.look_at(picture(tmp_path, b"sound"))
+    server, mine = forked(psutil.Process())
+    killed = mine if who == "decoders" else [server]
+    for each in killed:
+        each.kill()
+    until(lambda: not any(lives(each) for each in killed))
+    sound = picture(tmp_path, b"sound")
+    for _ in range(3):
+        decoders.look_at(sound)
+    until(lambda: not any(lives(each) for each in mine))
 
 
 # Trouble of its own.

@@ -8,8 +8,10 @@ A program of its own: the daemon imports nothing from here. What is where, in th
 ``signature``    is a request signed by who it says, now, and for the first time?
 ``decoding``     processes that look at pictures, and may die of it
 ``hosting``      what a request is about: who may use which collection
+``calls``        the calls: which is it, and what does it do
 ``description``  the calls, for programs (OpenAPI)
-``app``          the calls: what is asked, and what is answered
+``receiving``    the body of a request, into a file
+``app``          the ASGI application: from a request to its answer
 ``http``         connections: uvicorn, with a limit to its patience
 ``serving``      puts it together, runs it, and takes it apart
 ``backup``       a copy of it all, beside a running service

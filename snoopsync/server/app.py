@@ -1,33 +1,27 @@
 """The wire protocol as an ASGI application: what is asked, by whom, and what is answered.
 
-The router of a framework would take an encoded slash in an ID for a step of the path, so the calls
-are told apart here. Whatever happens, the answer is JSON with ``status`` and ``message``.
+Whatever happens, the answer is JSON with ``status`` and ``message``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import IO, Any, TypeVar
-from urllib.parse import parse_qs, unquote_to_bytes
+from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import (
     CollectionError,
     Conflict,
@@ -39,12 +33,11 @@ from snoopsync.errors import (
     Unwritable,
 )
 from snoopsync.events import Event, happened
+from snoopsync.server.calls import BASE, Answer, Call, NoSuchCall, call_of, perform
 from snoopsync.server.description import openapi
 from snoopsync.server.hosting import Hosting
-from snoopsync.server.signature import Claim
+from snoopsync.server.receiving import Limits, Receiver
 from snoopsync.supervisor import Supervisor
-
-BASE = "/api/v1"
 
 access = logging.getLogger("snoopsync.access")
 log = logging.getLogger("snoopsync.server")
@@ -56,57 +49,20 @@ _STATUS_OF: dict[type[SnoopsyncError], int] = {
     Refused: 400,
 }
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-
 _STOPPING = "the service is stopping"
 
 #: Short questions to the registry, and pieces of bodies, never wait behind pictures.
 _SHORT_AT_ONCE = 8
 
-Answer = Mapping[str, Any]
-
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a request may cost. ``pause_seconds``: between two pieces of a body."""
-
-    body_bytes: int = 64 << 20
-    body_seconds: float = 600.0
-    pause_seconds: float = 30.0
-    requests_at_once: int = 16
-
-
 @dataclass(slots=True)
-class _Call:
-    """One request: its method, the call's name and, if it has one, the image's ID."""
+class _Visit:
+    """One request, and the key that it was admitted with (empty if it was not)."""
 
     request: Request
-    method: str
-    name: str
-    image_id: str | None = None
     public_key: str = ""
-    body: Path | None = None
-    query: dict[str, str] = field(default_factory=dict)
-
-
-class _Missing(Exception):
-    """There is no such call (``allowed`` is empty), or none with this method."""
-
-    def __init__(self, allowed: str = "") -> None:
-        self.allowed = allowed
-
-
-#: The methods of each call: without an ID, and with one.
-_METHODS = {
-    ("collection", False): ("GET", "HEAD"),
-    ("image", False): ("POST",),
-    ("image", True): ("GET", "HEAD", "POST", "PUT", "DELETE"),
-    ("images", False): ("GET", "HEAD"),
-    ("search", False): ("POST",),
-    ("search", True): ("GET", "HEAD"),
-}
 
 
 class Application:
@@ -120,10 +76,13 @@ class Application:
     ) -> None:
         """``supervisor`` hears that it is up, and that its loop turns."""
         self._hosting = hosting
-        self._limits = limits or Limits()
+        limits = limits or Limits()
         self._supervisor = supervisor or Supervisor({})
-        self._work = CapacityLimiter(self._limits.requests_at_once)
+        self._work = CapacityLimiter(limits.requests_at_once)
         self._short = CapacityLimiter(_SHORT_AT_ONCE)
+        self._most_of_key = limits.requests_of_a_key
+        self._of_key = Counter[str]()
+        self._receiver = Receiver(hosting.incoming, limits, self._shortly)
         self._trouble = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,37 +93,38 @@ class Application:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
-        call = _Call(Request(scope, receive), scope["method"], "")
-        response = await self._respond(call)
-        self._tell(call, response.status_code, time.perf_counter() - began)
+        visit = _Visit(Request(scope, receive))
+        response = await self._respond(visit)
+        self._tell(visit, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
-    def _tell(self, call: _Call, status: int, seconds: float) -> None:
-        path = call.request.scope["raw_path"].decode("ascii", "backslashreplace")
+    def _tell(self, visit: _Visit, status: int, seconds: float) -> None:
+        method = visit.request.method
+        path = visit.request.scope["raw_path"].decode("ascii", "backslashreplace")
         happened(
             access,
             logging.INFO,
             Event.REQUEST,
             "%s %s %d %s %.0f ms",
-            call.method,
+            method,
             path,
             status,
-            call.public_key or "-",
+            visit.public_key or "-",
             1000 * seconds,
-            method=call.method,
+            method=method,
             path=path,
             status=status,
-            public_key=call.public_key or None,
+            public_key=visit.public_key or None,
             milliseconds=round(1000 * seconds),
         )
 
-    async def _respond(self, call: _Call) -> Response:
+    async def _respond(self, visit: _Visit) -> Response:
         try:
-            _route(call)
-            if call.name in _OPEN:
+            call = _call_of(visit.request)
+            if call.is_open:
                 return await self._open_call(call)
-            answer = await self._answer(call)
-        except _Missing as missing:
+            answer = await self._answer(call, visit)
+        except NoSuchCall as missing:
             return _not_a_call(missing)
         except ClientDisconnect:
             return _refusal(400, "the request ended before its body did")
@@ -182,25 +142,39 @@ class Application:
             return _refusal(500, "the service has failed")
         return JSONResponse(answer, answer["status"])
 
-    async def _answer(self, call: _Call) -> Answer:
-        claim = _claim(call)
+    async def _answer(self, call: Call, visit: _Visit) -> Answer:
+        claim = call.claim(visit.request.headers)
         hosted = await self._shortly(partial(self._hosting.admit, claim))
-        call.public_key = claim.public_key
-        try:
-            if call.method in ("POST", "PUT"):
-                call.body = await self._receive(call.request)
-            answer = await to_thread.run_sync(
-                lambda: _perform(call, self._hosting.collection(hosted), hosted.name),
-                limiter=self._work,
-                abandon_on_cancel=True,
-            )
-            self._trouble = ""
-            return answer
-        finally:
-            if call.body is not None:
-                call.body.unlink(missing_ok=True)
+        visit.public_key = claim.public_key
+        with self._under_way(claim.public_key):
+            body = await self._receiver.receive(visit.request) if call.has_body else None
+            try:
+                answer = await to_thread.run_sync(
+                    lambda: perform(call, self._hosting.collection(hosted), hosted.name, body),
+                    limiter=self._work,
+                    abandon_on_cancel=True,
+                )
+            finally:
+                if body is not None:
+                    body.unlink(missing_ok=True)
+        self._trouble = ""
+        return answer
 
-    async def _open_call(self, call: _Call) -> Response:
+    @contextmanager
+    def _under_way(self, public_key: str) -> Iterator[None]:
+        if self._of_key[public_key] >= self._most_of_key:
+            raise Unavailable(
+                f"this key has {self._most_of_key} requests under way", status=429, retry_after=1.0
+            )
+        self._of_key[public_key] += 1
+        try:
+            yield
+        finally:
+            self._of_key[public_key] -= 1
+            if not self._of_key[public_key]:
+                del self._of_key[public_key]
+
+    async def _open_call(self, call: Call) -> Response:
         """What anybody may ask."""
         if call.name == "openapi.json":
             return JSONResponse(openapi(BASE))
@@ -211,10 +185,20 @@ class Application:
         await receive()
         heart = asyncio.create_task(self._beat())
         await send({"type": "lifespan.startup.complete"})
-        self._supervisor.ready()
+        warming = asyncio.create_task(self._warm_up())
         await receive()
+        warming.cancel()
         heart.cancel()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _warm_up(self) -> None:
+        """It listens meanwhile, and what needs no decoder is answered."""
+        try:
+            await self._shortly(self._hosting.warm_up)
+        except SnoopsyncError as error:
+            self._own_trouble(error)
+        else:
+            self._supervisor.ready()
 
     async def _beat(self) -> None:
         while self._supervisor.heartbeat_seconds is not None:
@@ -223,45 +207,6 @@ class Application:
 
     async def _shortly(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
-
-    async def _receive(self, request: Request) -> Path:
-        """The body, in a file. Raises ``Refused`` for one that is too large or too slow."""
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._limits.body_bytes:
-            raise self._too_large()
-        path: Path | None = None
-        try:
-            descriptor, name = tempfile.mkstemp(dir=self._hosting.incoming)
-            path = Path(name)
-            with os.fdopen(descriptor, "wb") as file:
-                async with asyncio.timeout(self._limits.body_seconds):
-                    await self._copy(request, file)
-        except BaseException as error:
-            if path is not None:
-                path.unlink(missing_ok=True)
-            if isinstance(error, TimeoutError):
-                raise Refused("the body comes too slowly", status=408) from None
-            if isinstance(error, OSError):
-                kind = Unwritable if error.errno in _NO_ROOM else Unavailable
-                raise kind(f"{self._hosting.incoming}: {error.strerror}") from None
-            raise
-        return path
-
-    async def _copy(self, request: Request, file: IO[bytes]) -> None:
-        size, pieces = 0, request.stream().__aiter__()
-        while piece := await self._next(pieces):
-            size += len(piece)
-            if size > self._limits.body_bytes:
-                raise self._too_large()
-            await self._shortly(partial(file.write, piece))
-
-    async def _next(self, pieces: Any) -> bytes:
-        with suppress(StopAsyncIteration):
-            while True:
-                piece: bytes = await asyncio.wait_for(anext(pieces), self._limits.pause_seconds)
-                if piece:
-                    return piece
-        return b""
 
     def _error(self, error: SnoopsyncError) -> Response:
         """What went wrong here, with its paths, is for our log; what they did wrong is for them."""
@@ -286,103 +231,14 @@ class Application:
         response.headers["Retry-After"] = "5"
         return response
 
-    def _too_large(self) -> Refused:
-        return Refused(f"larger than {self._limits.body_bytes >> 20} MiB", status=413)
+
+def _call_of(request: Request) -> Call:
+    path = request.scope["raw_path"].decode("ascii", "replace")
+    query = request.scope["query_string"].decode("ascii", "replace")
+    return call_of(request.method, path, query)
 
 
-#: The calls that need no key.
-_OPEN = frozenset({"healthz", "openapi.json"})
-
-
-def _route(call: _Call) -> None:
-    """Which call is it? Raises ``_Missing``."""
-    path = call.request.scope["raw_path"].decode("ascii", "replace")
-    if path in ("/healthz", f"{BASE}/openapi.json"):
-        call.name = path.rpartition("/")[2]
-        if call.method not in ("GET", "HEAD"):
-            raise _Missing("GET, HEAD")
-        return
-    if not path.startswith(BASE + "/"):
-        raise _Missing
-    name, *rest = path.removeprefix(BASE + "/").split("/")
-    methods = _METHODS.get((name, bool(rest)))
-    if methods is None or len(rest) > 1:
-        raise _Missing
-    if call.method not in methods:
-        raise _Missing(", ".join(methods))
-    call.name = name
-    query = parse_qs(call.request.scope["query_string"].decode("ascii", "replace"))
-    call.query = {key: values[0] for key, values in query.items()}
-    if rest:
-        call.image_id = _decoded(rest[0])
-
-
-def _decoded(segment: str) -> str:
-    try:
-        image_id = unquote_to_bytes(segment).decode()
-    except UnicodeDecodeError:
-        image_id = ""
-    if not 1 <= len(image_id) <= 100:
-        raise Refused("an image's ID is a text of 1 to 100 characters, in UTF-8", status=400)
-    return image_id
-
-
-def _claim(call: _Call) -> Claim:
-    headers = call.request.headers
-    return Claim(
-        method=call.method,
-        path=call.request.scope["raw_path"].decode("ascii", "replace"),
-        date=headers.get("date", ""),
-        authorization=headers.get("authorization", ""),
-        changes=call.name == "image" and call.method in ("POST", "PUT", "DELETE"),
-        once=call.image_id is not None,
-    )
-
-
-def _perform(call: _Call, collection: EmbeddedCollection, name: str) -> Answer:
-    if call.image_id is not None:
-        return _about_image(call, collection, call.image_id)
-    match call.name, call.method:
-        case "collection", _:
-            return {
-                "status": 200,
-                "message": "OK",
-                "collection_id": collection.id,
-                "collection_name": name,
-                "user": name,
-            }
-        case "images", _:
-            return collection.get_images(call.query.get("start"), _count(call.query.get("count")))
-        case "image", _:
-            return collection.add_image(_body(call))
-    return collection.search_images(_body(call))
-
-
-def _about_image(call: _Call, collection: EmbeddedCollection, image_id: str) -> Answer:
-    match call.name, call.method:
-        case "search", _:
-            return collection.search_images_by_id(image_id)
-        case _, "POST" | "PUT":
-            return collection.add_image(_body(call), image_id, call.method == "PUT")
-        case _, "DELETE":
-            return collection.delete_image(image_id)
-    return collection.get_image(image_id)
-
-
-def _body(call: _Call) -> Path:
-    assert call.body is not None  # every call of these methods has received one
-    return call.body
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise Refused("count is a number of images", status=400)
-    return int(text)
-
-
-def _not_a_call(missing: _Missing) -> Response:
+def _not_a_call(missing: NoSuchCall) -> Response:
     if not missing.allowed:
         return _refusal(404, "there is no such call")
     response = _refusal(405, f"this call takes {missing.allowed}")

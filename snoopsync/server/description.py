@@ -48,7 +48,7 @@ def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, A
     def answer(what: str, of: dict[str, Any]) -> dict[str, Any]:
         return {"description": what, "content": {"application/json": {"schema": of}}}
 
-    refused = {str(each): answer("refused", _STATUS) for each in (400, 401, *refusals)}
+    refused = {str(each): answer("refused", _STATUS) for each in (400, 401, 429, *refusals)}
     failed = {"default": answer("the service can't do that now", _STATUS)}
     return {str(status): answer("done", schema)} | refused | failed
 

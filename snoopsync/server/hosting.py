@@ -61,6 +61,13 @@ class Hosting:
                 self._open[hosted.collection_id] = found
         return found
 
+    def warm_up(self) -> None:
+        """Do now what the first picture would wait for. Raises ``Unavailable``."""
+        # Late: it takes longer than all else at the start, and nobody has to wait for it to listen.
+        import snoopsync.embedded.likeness  # noqa: F401
+
+        self._decoders.warm_up()
+
     def check(self) -> None:
         """Raises what keeps the service from working."""
         self._registry.collections()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from snoopsync.events import Event, happened
 from snoopsync.server import http
-from snoopsync.server.app import BASE, Application
+from snoopsync.server.app import Application
+from snoopsync.server.calls import BASE
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
@@ -21,6 +23,9 @@ from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
 
 log = logging.getLogger("snoopsync.server")
+
+#: Connections, bodies, and some nine for each collection that is open.
+_FILES = 16384
 
 
 def serve(
@@ -35,6 +40,7 @@ def serve(
     """Serve the collections of this directory until SIGTERM or SIGINT. Raises
     ``SnoopsyncError``."""
     supervisor = Supervisor(os.environ)
+    _allow_files()
     with ExitStack() as stack:
         # Two on one directory would not know of each other's signatures.
         stack.enter_context(locked(data / "keys.sqlite3"))
@@ -63,6 +69,16 @@ def serve(
         _hear_the_libraries()
         server.run(sockets=[listener])
     happened(log, logging.INFO, Event.STOPPED, "stopped")
+
+
+def _allow_files() -> None:
+    """Open as many files as we may, up to what we can use: the usual limit is for programs that
+    call select(2)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError):  # it works with what it has
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _hear_the_libraries() -> None:

@@ -10,16 +10,15 @@ be taken for another's: it is dropped when a search comes upon it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from snoopsync.embedded import pdq
 from snoopsync.embedded.decode import features_of
 from snoopsync.embedded.features import CODE_BYTES, Features
-from snoopsync.embedded.index import FAISS_FROM, CodeIndex, best_scan, scan_with_faiss
+from snoopsync.embedded.index import FAISS_FROM, CodeIndex, Keys, best_scan, scan_with_faiss
 from snoopsync.embedded.kinds import FORM_KINDS, Kind, compare, is_photographic, luma_of
 from snoopsync.embedded.source import Body
 from snoopsync.embedded.store import Candidate, Store, StoredCodes, StoredImage
@@ -45,7 +44,7 @@ _NEARER_BITS = 8
 _DEEP_UP_TO = 250_000
 _DEEP_UP_TO_WITH_NUMPY = 25_000
 
-_FOLLOW_ROWS = 2_048
+_FOLLOW_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +160,27 @@ class Likeness:
     def _follow(self) -> None:
         while rows := self._store.codes_after(self._seen, _FOLLOW_ROWS):
             self._add(rows)
-            self._seen = rows[-1].moment
+            self._seen = rows[-1][0]
 
     def _add(self, rows: list[StoredCodes]) -> None:
-        pairs = [pair for row in rows for pair in _keyed(row)]
-        self._index.add(
-            np.array([key for key, _ in pairs], np.int64),
-            np.frombuffer(b"".join(code for _, code in pairs), np.uint8).reshape(-1, CODE_BYTES),
+        moments, codes, trimmed = zip(*rows, strict=True)
+        bordered = [moment for moment, each in zip(moments, trimmed, strict=True) if each]
+        keys = np.concatenate(
+            [
+                _key(np.array(moments, np.int64), trimmed=False),
+                _key(np.array(bordered, np.int64), trimmed=True),
+            ]
         )
+        joined = np.frombuffer(b"".join(codes + trimmed), np.uint8).reshape(-1, CODE_BYTES)
+        order = np.argsort(keys)
+        self._index.add(keys[order], joined[order])
 
 
-def _key(moment: int, *, trimmed: bool) -> int:
-    return moment << 1 | trimmed
+_Moment = TypeVar("_Moment", int, Keys)
 
 
-def _keyed(row: StoredCodes) -> Iterator[tuple[int, bytes]]:
-    yield _key(row.moment, trimmed=False), row.code
-    if row.trimmed:
-        yield _key(row.moment, trimmed=True), row.trimmed
+def _key(moment: _Moment, *, trimmed: bool) -> _Moment:
+    return moment * 2 + trimmed
 
 
 def _affords_views(codes: int) -> bool:

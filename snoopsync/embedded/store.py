@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from snoopsync.embedded import database
 from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
@@ -53,12 +53,9 @@ class Candidate:
     features: Features
 
 
-class StoredCodes(NamedTuple):
-    """The code of a stored picture as it is, and without its borders (empty if it has none)."""
-
-    moment: int
-    code: bytes
-    trimmed: bytes
+#: An image's moment, and the code of the picture as it is and without its borders (empty if it has
+#: none). A bare tuple, as SQLite gives it: a million are read when a collection is opened.
+StoredCodes = tuple[int, bytes, bytes]
 
 
 class Store:
@@ -192,12 +189,12 @@ class Store:
         any, made by today's feed."""
         with self._looking() as reader:
             rows = reader.execute(
-                "SELECT moment, substr(codes, 1, :bytes), substr(trimmed, 1, :bytes) FROM image"
-                " WHERE moment > :moment AND feed = :feed AND codes != x''"
+                "SELECT moment, substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'')"
+                " FROM image WHERE moment > :moment AND feed = :feed AND codes != x''"
                 " ORDER BY moment LIMIT :count",
                 {"bytes": CODE_BYTES, "moment": moment, "feed": FEED_VERSION, "count": count},
             )
-            return [StoredCodes(*row) for row in rows]
+            return rows.fetchall()
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

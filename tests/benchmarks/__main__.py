@@ -9,14 +9,15 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import idle, latency, looking, noop, recall, rename, uploads
+from tests.benchmarks import adding, idle, large, latency, looking, noop, recall, rename, uploads
 
 
 def main() -> None:
-    """Run the benchmarks that are named; or all, but the one that downloads photographs."""
+    """Run the benchmarks that are named; or all, but those that download photographs or take
+    minutes to prepare."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = ("noop", "idle", "looking", "latency", "uploads", "rename")
-    by_name = ("recall",)
+    names = ("noop", "idle", "looking", "latency", "uploads", "rename", "adding")
+    by_name = ("recall", "large")
     known = ", ".join((*names, *by_name))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
+    parser.add_argument("--pictures", type=int, default=1_000_000, help="of large")
     parser.add_argument("--photos", type=Path, help="photographs of your own, for recall")
     given = parser.parse_args()
     unknown = set(given.names) - {*names, *by_name}
@@ -34,6 +36,8 @@ def main() -> None:
         "idle": partial(idle.measure, files=given.files),
         "looking": partial(looking.measure, files=given.files),
         "latency": latency.measure,
+        "adding": partial(adding.measure, rounds=given.rounds),
+        "large": partial(large.measure, pictures=given.pictures),
         "recall": partial(recall.measure, photos=given.photos),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),

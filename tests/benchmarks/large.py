@@ -1,0 +1,161 @@
+"""A large collection: the time until it can be searched, its memory, searches, changes."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from snoopsync.embedded import index
+from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.embedded.likeness import Likeness
+from snoopsync.embedded.store import Store
+from tests.benchmarks.installation import ENVIRONMENT
+from tests.benchmarks.measuring import percentile, table
+
+_MEBIBYTE = 1024 * 1024
+_CHUNK_ROWS = 20_000
+_TRIMMED_SHARE = 0.1
+_SEARCHES = 100
+_CHANGES = 2_000
+
+
+def measure(root: Path, *, pictures: int) -> None:
+    """Print the figures with faiss and with numpy alone, each from a process of its own."""
+    path = root / f"large-{pictures}.sqlite3"
+    if not path.exists():
+        _fill(path, pictures)
+    rows = []
+    for engine in ("faiss", "numpy"):
+        command = (sys.executable, "-m", "tests.benchmarks.large", str(path), engine)
+        done = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT)
+        rows.append((engine, *json.loads(done.stdout)))
+    head = ("", "start s", "index MiB", "RSS MiB", "search ms", "p95", "deep ms", "p95")
+    table(f"{pictures} pictures: until the first search is answered, and searches", head, rows)
+    _measure_changes(pictures)
+
+
+def _fill(path: Path, pictures: int) -> None:
+    """Random codes. The thumbnails, which only matches are compared by, are left out."""
+    Store(path, lambda: "benchmark").close()
+    dice = np.random.default_rng(1)
+    with closing(sqlite3.connect(path)) as connection:
+        for start in range(0, pictures, _CHUNK_ROWS):
+            count = min(_CHUNK_ROWS, pictures - start)
+            codes = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
+            trimmed = dice.integers(0, 256, (count, 8 * CODE_BYTES), np.uint8)
+            has_border = dice.random(count) < _TRIMMED_SHARE
+            connection.executemany(
+                "INSERT INTO image VALUES (?, ?, ?, 100000, 'JPEG', 640, 480, ?, ?, 80, ?, ?)",
+                [
+                    (
+                        start + row + 1,
+                        f"owner.{start + row:027d}",
+                        codes[row, :32].tobytes(),
+                        FEED_VERSION,
+                        codes[row, 32:48].tobytes(),
+                        codes[row].tobytes(),
+                        trimmed[row].tobytes() if has_border[row] else b"",
+                    )
+                    for row in range(count)
+                ],
+            )
+            connection.commit()
+
+
+def _searched(path: Path, engine: str) -> None:
+    """In a process of its own: write the row of this engine to standard output."""
+    if engine == "numpy":
+        sys.modules["faiss"] = None  # type: ignore[assignment]
+    process = psutil.Process()
+    dice = np.random.default_rng(2)
+    with closing(Store(path, lambda: "benchmark")) as store:
+        likeness = Likeness(store)
+        plain = _features(dice)
+        started = time.perf_counter()
+        likeness.matches(plain)
+        start = time.perf_counter() - started
+        times = _times(lambda: likeness.matches(_features(dice)))
+        views = dice.integers(0, 256, (101, CODE_BYTES), np.uint8)
+        deep = _times(lambda: likeness._index.search(views, 75))
+        figures = (
+            f"{start:.1f}",
+            f"{likeness._index.size_bytes / _MEBIBYTE:.0f}",
+            f"{process.memory_info().rss / _MEBIBYTE:.0f}",
+            *_milliseconds(times),
+            *_milliseconds(deep),
+        )
+    sys.stdout.write(json.dumps(figures))
+
+
+def _times(work: Callable[[], object]) -> list[float]:
+    taken = []
+    gc.collect()
+    for _ in range(_SEARCHES):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return taken
+
+
+def _milliseconds(times: list[float]) -> tuple[str, str]:
+    return f"{1000 * statistics.median(times):.1f}", f"{1000 * percentile(times, 95):.1f}"
+
+
+def _features(dice: np.random.Generator) -> Features:
+    """A picture with a border: of 16 codes, and no views."""
+    return Features(
+        sha256=dice.bytes(32),
+        size_bytes=100_000,
+        kind="JPEG",
+        width=640,
+        height=480,
+        digest=dice.bytes(16),
+        quality=80,
+        codes=dice.bytes(8 * CODE_BYTES),
+        trimmed=dice.bytes(8 * CODE_BYTES),
+        thumbnail=None,
+    )
+
+
+def _measure_changes(pictures: int) -> None:
+    """A code more and one less, in a small index and in a large one."""
+    rows = []
+    for count in (10_000, pictures):
+        codes = index.CodeIndex()
+        dice = np.random.default_rng(3)
+        codes.add(
+            np.arange(count, dtype=np.int64), dice.integers(0, 256, (count, CODE_BYTES), np.uint8)
+        )
+        one = dice.integers(0, 256, (1, CODE_BYTES), np.uint8)
+        added, removed = [], []
+        victims = random.Random(4).sample(range(count), _CHANGES)
+        for number, victim in enumerate(victims):
+            key = np.array([count + number], np.int64)
+            begun = time.perf_counter()
+            codes.add(key, one)
+            middle = time.perf_counter()
+            codes.remove(victim)
+            added.append(middle - begun)
+            removed.append(time.perf_counter() - middle)
+        rows.append((str(count), _micro(added), _micro(removed)))
+    table("changes of the index, microseconds (p50, p95)", ("codes", "add", "remove"), rows)
+
+
+def _micro(times: list[float]) -> str:
+    return f"{1e6 * statistics.median(times):.0f}, {1e6 * percentile(times, 95):.0f}"
+
+
+if __name__ == "__main__":
+    _searched(Path(sys.argv[1]), sys.argv[2])

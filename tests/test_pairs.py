@@ -163,6 +163,19 @@ def test_what_bytes_nobody_tells_is_not_taken_for_dismissed(pairs: Pairs) -> Non
     assert tell(pairs) == [Pair("nas.a", "nas.c")]
 
 
+def test_a_pair_that_only_one_of_two_searches_finds_stays_until_the_bytes_change(
+    pairs: Pairs,
+) -> None:
+    compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
+    pairs.record(Due("nas.b", b"2" * 32), [], [AB], now=2.0)
+    assert tell(pairs) == [AB]
+    pairs.record(Due("nas.b", b"3" * 32), [], [AB], now=3.0)
+    assert pairs.count_open() == 0
+    compared(pairs, "nas.a", b"1" * 32, "nas.b", b"3" * 32)
+    pairs.record(Due("nas.a", b"1" * 32), [], [AB], now=4.0)
+    assert pairs.count_open() == 0
+
+
 def test_a_pair_has_the_kind_and_the_better_one_of_the_last_search(pairs: Pairs) -> None:
     better = Better("nas.a", Reason.PIXELS)
     find(pairs, AB)

@@ -114,13 +114,16 @@ class Pairs:
         that no alert is lost), pairs that are none any more, and that the search is done. A new
         pair of bytes of which a pair was dismissed is dismissed.
 
-        A pair whose other image is being sent just now is not judged: its own search will be."""
+        A pair whose other image is being sent just now is not judged: its own search will be. And
+        what the other image's search has found stays, although this one has not found it, if it
+        was for these very bytes: a whole picture may find its part, and not the part the whole."""
         with self._database.transaction():
             self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
             self._database.change_many(
                 "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
-                " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)",
-                [(*pair, due.image_id) for pair in gone],
+                " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
+                " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
+                [(*pair, due.image_id, due.sha256) for pair in gone],
             )
             # An image that was sent again during the search is still due.
             self._database.change(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -404,3 +405,21 @@ def test_without_its_libraries_it_says_what_to_install(
     with pytest.raises(SnoopsyncError, match=r"needs .*pip install 'snoopsync\[embedded\]'"):
         add(collection, "a")
     assert ids(collection) == []
+
+
+def test_a_collection_of_the_format_before_is_brought_up_to_date(
+    collection: EmbeddedCollection, database: Path
+) -> None:
+    """Before, no thumbnails were kept."""
+    add(collection, "old")
+    collection.close()
+    with closing(sqlite3.connect(database)) as before:
+        before.execute("DROP TABLE small")
+        before.execute("PRAGMA user_version = 1")
+        before.commit()
+    with closing(EmbeddedCollection(database)) as again:
+        assert again.id == collection.id
+        add(again, "new")
+        old, new = again.search_images(io.BytesIO(PICTURES[0]))["results"]
+        assert {old["id"], new["id"]} == {"old", "new"}
+        assert again.delete_image("old")["status"] == 200

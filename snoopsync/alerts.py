@@ -22,6 +22,10 @@ class Pair(NamedTuple):
         return cls(min(one, other), max(one, other))
 
 
+#: The kind of a match of which one side has more around it than the other.
+_BORDERED = "bordered"
+
+
 class Reason(StrEnum):
     """Why one file of a pair is the better one to keep."""
 
@@ -76,7 +80,7 @@ def judge(
             Pair.of(image_id, match["id"]),
             match["rank"],
             match.get("kind"),
-            _better((image_id, answer), (match["id"], match), modified_ns),
+            _better((image_id, answer), (match["id"], match), match.get("kind"), modified_ns),
             _digest(match.get("sha256")),
         )
         for match in matches
@@ -88,9 +92,14 @@ def judge(
 
 
 def _better(
-    one: tuple[str, PictureSize], other: tuple[str, PictureSize], modified_ns: Mapping[str, int]
+    one: tuple[str, PictureSize],
+    other: tuple[str, PictureSize],
+    kind: str | None,
+    modified_ns: Mapping[str, int],
 ) -> Better | None:
     """More pixels are better, then more bytes, then the file that was there first."""
+    if kind == _BORDERED:
+        return None  # the more pixels may be the border's
     (ours, our_size), (theirs, their_size) = one, other
     measures = (
         (Reason.PIXELS, _pixels(our_size), _pixels(their_size)),

@@ -80,6 +80,12 @@ def test_more_pixels_are_better_then_more_bytes_then_the_older_file(
     assert pair.better == better
 
 
+def test_a_picture_is_not_better_by_its_border() -> None:
+    found = Match(id="old", rank=3, kind="bordered", **LARGE)  # type: ignore[typeddict-item]
+    [pair] = alerts.judge("new", SMALL, [found], (), 50, NOBODY).pairs
+    assert pair.better is None
+
+
 def test_what_the_collection_tells_of_a_match_goes_with_the_pair() -> None:
     told = Match(id="a", rank=3, kind="mirrored", sha256="00ff")
     [pair] = judge("b", [told]).pairs

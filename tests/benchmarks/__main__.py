@@ -25,6 +25,7 @@ def main() -> None:
         "--dir", type=Path, help="where to work; what was prepared there is used again"
     )
     parser.add_argument("--photos", type=Path, help="photographs of your own, for recall")
+    parser.add_argument("--alone", action="store_true", help="recall without others' hashes")
     given = parser.parse_args()
     unknown = set(given.names) - {*names, *by_name}
     if unknown:
@@ -34,7 +35,7 @@ def main() -> None:
         "idle": partial(idle.measure, files=given.files),
         "looking": partial(looking.measure, files=given.files),
         "latency": latency.measure,
-        "recall": partial(recall.measure, photos=given.photos),
+        "recall": partial(recall.measure, photos=given.photos, alone=given.alone),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),
     }

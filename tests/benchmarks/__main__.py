@@ -27,6 +27,7 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=1_000_000, help="of large")
     parser.add_argument("--photos", type=Path, help="photographs of your own, for recall")
+    parser.add_argument("--alone", action="store_true", help="recall without others' hashes")
     given = parser.parse_args()
     unknown = set(given.names) - {*names, *by_name}
     if unknown:
@@ -38,7 +39,7 @@ def main() -> None:
         "latency": latency.measure,
         "adding": partial(adding.measure, rounds=given.rounds),
         "large": partial(large.measure, pictures=given.pictures),
-        "recall": partial(recall.measure, photos=given.photos),
+        "recall": partial(recall.measure, photos=given.photos, alone=given.alone),
         "uploads": partial(uploads.measure, rounds=given.rounds),
         "rename": partial(rename.measure, rounds=given.rounds),
     }

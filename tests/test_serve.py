@@ -334,8 +334,8 @@ def test_a_listing_goes_on_where_it_was_when_that_image_is_gone(client: Collecti
     assert [image["id"] for image in page["images"]] == ["2", "1", "0"]
 
 
-@pytest.mark.parametrize("query", ["count=x", "count=-1", "count=1e9"])
-def test_a_count_that_is_none_is_refused(service: Hosted, query: str) -> None:
+@pytest.mark.parametrize("query", ["count=x", "count=-1", "count=1e9", "count=", "start="])
+def test_a_count_or_a_start_that_is_none_is_refused(service: Hosted, query: str) -> None:
     path = f"/api/v1/images?{query}"
     assert ask(service, "GET", path, **signed(service, "GET", path))[0] == 400
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +20,10 @@ from hypothesis import strategies as st
 from snoopsync.client.signing import Signer
 from snoopsync.server.calls import BASE
 from snoopsync.server.description import openapi
-from tests.hosted import Hosted, hosted
+from tests.foreign import environment_with
+from tests.hosted import Hosted, hosted, hosted_process
 from tests.pictures import encode, photo
+from tests.process import Installation
 
 DESCRIPTION = openapi(BASE)
 
@@ -99,6 +104,69 @@ def assert_like(schema: dict[str, Any], value: Any) -> None:
     if isinstance(value, list):
         for each in value:
             assert_like(schema["items"], each)
+
+
+#: Signs each request, by what is in the environment.
+HOOKS = """
+import base64, hashlib, hmac, os
+from email.utils import formatdate
+from urllib.parse import urlsplit
+
+import schemathesis
+from requests.auth import AuthBase
+
+
+class Signed(AuthBase):
+    def __call__(self, request):
+        date = formatdate(usegmt=True)
+        signed = "\\n".join((request.method, urlsplit(request.url).path, date)).encode()
+        digest = hmac.new(os.environ["SECRET_KEY"].encode(), signed, hashlib.sha1).digest()
+        signature = base64.b64encode(digest).decode()
+        request.headers["Date"] = date
+        request.headers["Authorization"] = f"VSHMAC {os.environ['PUBLIC_KEY']}:{signature}"
+        return request
+
+
+schemathesis.auth.set_from_requests(Signed())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_schemathesis_finds_nothing_that_is_not_described(
+    schemathesis: Path, tmp_path: Path, seed: int
+) -> None:
+    home, data = Installation(tmp_path), tmp_path / "data"
+    (key,) = home.json("keys", "add", "described", "--data", data, "--json")
+    (tmp_path / "hooks.py").write_text(HOOKS)
+    environment = {
+        "PUBLIC_KEY": key["public_key"],
+        "SECRET_KEY": key["secret_key"],
+        "SCHEMATHESIS_HOOKS": "hooks",
+        "PYTHONPATH": str(tmp_path),
+        "PATH": os.environ["PATH"],
+    }
+    with hosted_process(home, data) as (service, endpoint):
+        # That bytes are no picture is no rule of the description: some valid data is refused.
+        options = f"--no-color --seed={seed} --mode=all --max-examples=150"
+        options += " --exclude-checks=positive_data_acceptance"
+        done = subprocess.run(
+            [str(schemathesis), "run", f"{endpoint}/openapi.json", *options.split()],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert not [line for line in service.lines if "Traceback" in line]
+        assert service.end() == 0
+
+
+@pytest.fixture(scope="module")
+def schemathesis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment_with(tmp_path_factory.mktemp("foreign"), "schemathesis>=4") / "schemathesis"
 
 
 def test_the_description_is_served_to_anybody(service: Hosted) -> None:

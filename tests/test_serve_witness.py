@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.foreign import environment_with
 from tests.hosted import hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation
@@ -54,13 +54,7 @@ print(json.dumps(said))
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the published client."""
-    environment = tmp_path_factory.mktemp("published")
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip: list[str | Path] = [environment / "bin" / "pip", "install", "-q", "visualsnoop==0.2"]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"visualsnoop 0.2 can't be installed: {done.stderr.strip()[-200:]}")
-    return environment / "bin" / "python"
+    return environment_with(tmp_path_factory.mktemp("published"), "visualsnoop==0.2") / "python"
 
 
 @pytest.mark.slow

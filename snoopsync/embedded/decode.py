@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import logging
 import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -17,7 +18,7 @@ import PIL.AvifImagePlugin
 import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from snoopsync.embedded import border, pdq
 from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
@@ -40,6 +41,11 @@ _DIGEST_BYTES = 16
 _pillow = logging.getLogger("PIL")
 _pillow.addHandler(logging.NullHandler())
 _pillow.propagate = False
+
+# libtiff writes to it by itself, whatever Python's logging is told. Where Pillow was built in some
+# other way, it goes on doing so.
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 #: Pictures that are decoded at the same time: each may take up to a gigabyte.
 _slots = threading.BoundedSemaphore(2)

@@ -90,7 +90,11 @@ def call_of(method: str, path: str, query: str) -> Call:
         raise NoSuchCall(", ".join(methods))
     image_id = _decoded(rest[0]) if rest else None
     return Call(
-        method, path, name, image_id, {key: all_[0] for key, all_ in parse_qs(query).items()}
+        method,
+        path,
+        name,
+        image_id,
+        {key: all_[0] for key, all_ in parse_qs(query, keep_blank_values=True).items()},
     )
 
 

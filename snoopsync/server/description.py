@@ -32,6 +32,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
 _SIZE = {name: {"type": "integer"} for name in ("width", "height", "size_bytes")}
 _MATCHES = {
@@ -82,7 +83,7 @@ def openapi(base: str) -> dict[str, Any]:
                 "get": {
                     "parameters": [
                         {"name": "start", "in": "query", "schema": _TEXT},
-                        {"name": "count", "in": "query", "schema": {"type": "integer"}},
+                        {"name": "count", "in": "query", "schema": _COUNT},
                     ],
                     "responses": _answers(
                         _object(

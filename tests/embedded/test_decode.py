@@ -381,6 +381,16 @@ def test_a_broken_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.Monkey
         look(encode(PICTURE))
 
 
+def test_what_a_library_thinks_of_a_damaged_file_is_not_written_to_standard_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """libtiff does so, of some of them with a line about each row."""
+    data = encode(PICTURE, "TIFF", compression="tiff_deflate")
+    with pytest.raises(Refused):
+        look(data[:8] + b"\x55" * 200 + data[208:])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_bytes_after_the_picture_are_no_damage() -> None:
     data = encode(PICTURE)
     assert look(data + b"\0" * 100).thumbnail == look(data).thumbnail

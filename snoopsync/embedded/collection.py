@@ -28,7 +28,8 @@ from snoopsync.protocol import (
 
 if TYPE_CHECKING:
     from snoopsync.embedded.features import Features
-    from snoopsync.embedded.likeness import Alike, Likeness
+    from snoopsync.embedded.likeness import Likeness
+    from snoopsync.embedded.matching import Alike
 
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100

@@ -84,8 +84,17 @@ def _grown(share: float, place: float) -> Span:
     return Span(-place * (width - 1), width - place * (width - 1))
 
 
+_CLOSE_TURNS = (-1.0, 1.0)
+
+#: What close views leave out of the picture, or add to it.
+_CLOSE_SHARE = 0.02
+
+#: How much of a difference must go by seeing the picture so.
+_CLOSER = 0.5
+
+
 def _turns() -> Iterator[Turn]:
-    for degrees in (-1.0, 1.0):
+    for degrees in _CLOSE_TURNS:
         yield Turn(degrees, 1.0)
     # Set straight: with empty corners, or cropped until there are none.
     for degrees in (-3.0, 3.0):
@@ -102,12 +111,86 @@ DEEP_KINDS = tuple(cut.kind for cut in CUTS) + (Kind.ROTATED,) * len(TURNS)
 
 def deep_codes(luma: Luma) -> NDArray[np.uint8]:
     """The codes of all views, a row each, in the order of ``DEEP_KINDS``."""
-    cutting, turning = _cutting(), _turning()
+    cutting = _cutting()
     spans = np.einsum("sik,kl->sil", cutting.waves, luma)
     cut = np.einsum("nil,njl->nij", spans[cutting.lines], cutting.waves[cutting.columns])
+    turned = (pdq.waves_of(view)[None] for view in _turned(luma))
+    return pdq.codes_of(np.concatenate([cut, *turned]))
+
+
+def _turned(luma: Luma) -> Luma:
+    """All of ``TURNS``, one after the other."""
+    turning = _turning()
     turned = np.einsum("npk,nkp->np", turning.weights, luma.ravel()[turning.pixels])
-    turned = turned.reshape(-1, _SIDE, _SIDE)
-    return pdq.codes_of(np.concatenate([cut, *(pdq.waves_of(view)[None] for view in turned)]))
+    views: Luma = turned.reshape(-1, _SIDE, _SIDE)
+    return views
+
+
+def beside(cut: Cut, ours: Luma, theirs: Luma) -> NDArray[np.float64]:
+    """The pixels that one of two pictures has beside the other, if ``cut`` of ours is theirs."""
+    if _is_within(cut.lines) and _is_within(cut.columns):
+        return ours[~_covered(cut.lines, cut.columns)]
+    return theirs[~_covered(_where_ours_is(cut.lines), _where_ours_is(cut.columns))]
+
+
+def _is_within(span: Span) -> bool:
+    return span.start >= 0 and span.end <= 1
+
+
+def _where_ours_is(span: Span) -> Span:
+    """Where, in the view, the picture is of which it is the view."""
+    width = span.end - span.start
+    return Span(-span.start / width, (1 - span.start) / width)
+
+
+def _covered(lines: Span, columns: Span) -> NDArray[np.bool_]:
+    middle = (np.arange(_SIDE) + 0.5) / _SIDE
+    down, across = ((middle >= span.start) & (middle <= span.end) for span in (lines, columns))
+    covered: NDArray[np.bool_] = down[:, None] & across
+    return covered
+
+
+class CloseViews:
+    """The views of a picture that are so near to it that their codes are, too: a little cropped,
+    uncropped or turned."""
+
+    def __init__(self, luma: Luma) -> None:
+        cuts = [cut for cut in _close_cuts() if cut.lines != WHOLE or cut.columns != WHOLE]
+        views = [_sampled(luma, cut) for cut in cuts]
+        turned = _turned(luma)[: len(_CLOSE_TURNS)]
+        self._kinds = [cut.kind for cut in cuts] + [Kind.ROTATED] * len(turned)
+        self._views = np.stack([_normal(view) for view in (luma, *views, *turned)])
+
+    def kind_of(self, theirs: Luma) -> Kind | None:
+        """What another picture is to this one, if it lies much better upon one of the views than
+        upon the picture itself."""
+        differences = 1 - np.einsum("vp,p->v", self._views, _normal(theirs))
+        best = int(differences.argmin())
+        if not best or differences[best] > _CLOSER * differences[0]:
+            return None
+        return self._kinds[best - 1]
+
+
+def _close_cuts() -> Iterator[Cut]:
+    for make in (_shrunk, _grown):
+        spans = (WHOLE, *(make(_CLOSE_SHARE, place) for place in (0.0, 0.5, 1.0)))
+        for lines in spans:
+            for columns in spans:
+                yield Cut(Kind.CROPPED, lines, columns)
+
+
+def _normal(luma: Luma) -> NDArray[np.float64]:
+    """The picture as a vector of length 1, of which brightness and contrast are no part."""
+    vector = (luma - luma.mean()).ravel()
+    length = float(np.sqrt(np.einsum("p,p->", vector, vector)))
+    normal: NDArray[np.float64] = vector / length if length else vector
+    return normal
+
+
+def _sampled(luma: Luma, cut: Cut) -> Luma:
+    lines, columns = _sampling(cut.lines), _sampling(cut.columns)
+    view: Luma = np.einsum("il,jl->ij", np.einsum("ik,kl->il", lines, luma), columns)
+    return view
 
 
 class _Cutting(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,18 @@ def test_an_index_that_is_changed_for_ever_does_not_grow() -> None:
         codes.remove(key - 100)
     assert found(codes, stored, 0) == {(key, key % 100, 0) for key in range(4_900, 5_000)}
     assert codes.size_bytes < 100_000
+
+
+def test_codes_are_found_where_they_are_after_any_number_of_changes() -> None:
+    codes, dice = CodeIndex(scan_with_numpy), random.Random(5)
+    stored = random_codes(3, 4_000)
+    there: list[int] = []
+    for key in range(4_000):
+        codes.add(keys(key), stored[key][np.newaxis])
+        there.append(key)
+        if len(there) > 90:
+            codes.remove(there.pop(dice.randrange(len(there))))
+    assert found(codes, stored, 0) == {(key, key, 0) for key in there}
 
 
 @settings(max_examples=60, deadline=None)

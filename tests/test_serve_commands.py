@@ -274,6 +274,14 @@ def test_it_is_ready_when_a_decoder_is(home: Installation, data: Path, tmp_path:
         assert len(decoders) == 1
 
 
+def test_it_can_be_stopped_as_soon_as_it_says_that_it_serves(
+    home: Installation, data: Path
+) -> None:
+    for _ in range(3):
+        with hosted_process(home, data) as (service, _):
+            assert service.end() == 0
+
+
 def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) -> None:
     with hosted_process(home, data) as (service, _):
         below = psutil.Process(service.pid).children(recursive=True)

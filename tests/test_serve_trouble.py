@@ -101,8 +101,9 @@ def test_a_connection_without_a_request_is_hung_up_on(impatient: Hosted) -> None
 def test_a_body_that_comes_too_slowly_is_refused_and_leaves_nothing(
     impatient: Hosted, drops: bool
 ) -> None:
+    request = head(impatient, "/api/v1/image/a", len(PICTURE)) + PICTURE[:100]
     with closing(connected(impatient)) as connection:
-        connection.sendall(head(impatient, "/api/v1/image/a", len(PICTURE)) + PICTURE[:100])
+        connection.sendall(request)
         connection.settimeout(SHORT_SECONDS / 4)
         answer, began = b"", time.monotonic()
         while b"\r\n\r\n" not in answer and time.monotonic() - began < 20.0:
@@ -122,8 +123,9 @@ def test_a_body_that_comes_too_slowly_is_refused_and_leaves_nothing(
 
 
 def test_what_follows_a_refusal_is_not_waited_for(impatient: Hosted) -> None:
+    request = head(impatient, "/api/v1/image/a", 2 << 20)
     with closing(connected(impatient)) as connection:
-        connection.sendall(head(impatient, "/api/v1/image/a", 2 << 20))
+        connection.sendall(request)
         assert all_of(connection).startswith(b"HTTP/1.1 413")
 
 
@@ -146,8 +148,9 @@ def test_an_answer_that_takes_longer_than_its_patience_costs_no_connection(
 
 
 def test_a_client_that_goes_away_stops_nothing(impatient: Hosted) -> None:
+    request = head(impatient, "/api/v1/image/a", len(PICTURE), "away") + PICTURE
     with closing(connected(impatient)) as connection:
-        connection.sendall(head(impatient, "/api/v1/image/a", len(PICTURE), "away") + PICTURE)
+        connection.sendall(request)
         until(lambda: list((impatient.data / "incoming").iterdir()))
     with impatient.client("away") as client:
         until(lambda: [image["id"] for image in client.images()] == ["a"])

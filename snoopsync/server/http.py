@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,19 +154,21 @@ def in_url(host: str) -> str:
 
 
 class Server(uvicorn.Server):
-    """Ends when it is told to, by SIGTERM or SIGINT."""
+    """Ends when it is told to, by SIGTERM or SIGINT if it hears signals."""
 
     def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
         """``stopping`` is called when it begins to end."""
         super().__init__(config)
         self._stopping = stopping
 
+    def hear_signals(self) -> None:
+        """From now on, also before it runs. Of the main thread only."""
+        for number in _SIGNALS:
+            signal.signal(number, self.handle_exit)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own sends the signal to the process again in the end: no clean end at all.
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                signal.signal(number, self.handle_exit)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -53,6 +53,7 @@ def serve(
         stack.enter_context(closing(hosting))
         application = Application(hosting, supervisor=supervisor)
         server = http.server(application, certificate, key, supervisor.stopping)
+        server.hear_signals()
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
         happened(

@@ -198,14 +198,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _from_wide_grey(image: Image.Image) -> Image.Image:
     """Grey of 16 bits or more in 8: integers by their high byte, floats (which have no white of
     their own) spread from the darkest to the brightest."""
-    grey = np.asarray(image, dtype=np.float64)
-    if image.mode == "F":
-        grey = np.nan_to_num(grey, posinf=0, neginf=0)
-        low, high = grey.min(), grey.max()
-        grey = (grey - low) * (255 / (high - low)) if high > low else np.zeros_like(grey)
-    else:
-        grey = grey // 256
-    return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    if image.mode != "F":
+        # As wide as they are: a large picture would take gigabytes as floats.
+        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
+    grey = np.nan_to_num(np.array(image), copy=False, posinf=0, neginf=0)
+    low, high = float(grey.min()), float(grey.max())
+    with np.errstate(all="ignore"):  # of ranges that are no picture's
+        grey -= low
+        grey *= 255 / (high - low) if high > low else 0
+    grey = np.nan_to_num(grey, copy=False, posinf=255, neginf=0)
+    return Image.fromarray(np.clip(grey, 0, 255, out=grey).astype(np.uint8))
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -394,3 +394,11 @@ def test_what_a_library_thinks_of_a_damaged_file_is_not_written_to_standard_erro
 def test_bytes_after_the_picture_are_no_damage() -> None:
     data = encode(PICTURE)
     assert look(data + b"\0" * 100).thumbnail == look(data).thumbnail
+
+
+@pytest.mark.parametrize("darkest, brightest", [(-3e38, 3e38), (0.0, 1e-44), (-1e-3, 1e-3)])
+def test_floats_are_spread_however_far_they_are_apart(darkest: float, brightest: float) -> None:
+    half = np.full((64, 64), darkest, np.float32)
+    half[32:] = brightest
+    thumbnail = look(encode(Image.fromarray(half), "TIFF")).thumbnail
+    assert thumbnail is not None and (thumbnail.grey[0], thumbnail.grey[-1]) == (0, 255)

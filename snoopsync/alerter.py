@@ -128,14 +128,12 @@ class Alerter:
 
     def _search(self, due: Due) -> None:
         try:
-            answer = self._collection.search_images_by_id(due.image_id)
+            matches = self._collection.search_images_by_id(due.image_id)["results"]
         except NotFound:
-            answer = None
-        matches = answer["results"] if answer else []
+            matches = []
         current = self._pairs.current(due.image_id)
         findings = judge(
             due.image_id,
-            answer or {},
             matches,
             current,
             self._max_rank,

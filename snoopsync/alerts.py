@@ -65,22 +65,20 @@ class Findings:
 
 def judge(
     image_id: str,
-    answer: PictureSize,
     matches: Iterable[Match],
     current: Collection[Pair],
     max_rank: int,
     modified_ns: Mapping[str, int],
 ) -> Findings:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
-    256 that differ; 0 is the same picture). ``answer`` tells the image's own size, ``current`` its
-    pairs as of the last look, ``modified_ns`` when the files of images were modified that have
-    one here."""
+    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
+    ``modified_ns``: when the files of images were modified that have one here."""
     found = {
         match["id"]: Found(
             Pair.of(image_id, match["id"]),
             match["rank"],
             match.get("kind"),
-            _better((image_id, answer), (match["id"], match), match.get("kind"), modified_ns),
+            _better(image_id, match, modified_ns),
             _digest(match.get("sha256")),
         )
         for match in matches
@@ -91,25 +89,20 @@ def judge(
     return Findings(tuple(pairs), tuple(sorted(gone)))
 
 
-def _better(
-    one: tuple[str, PictureSize],
-    other: tuple[str, PictureSize],
-    kind: str | None,
-    modified_ns: Mapping[str, int],
-) -> Better | None:
+def _better(image_id: str, match: Match, modified_ns: Mapping[str, int]) -> Better | None:
     """More pixels are better, then more bytes, then the file that was there first."""
-    if kind == _BORDERED:
+    if match.get("kind") == _BORDERED:
         return None  # the more pixels may be the border's
-    (ours, our_size), (theirs, their_size) = one, other
+    asked: PictureSize = match.get("asked", {})
     measures = (
-        (Reason.PIXELS, _pixels(our_size), _pixels(their_size)),
-        (Reason.BYTES, our_size.get("size_bytes"), their_size.get("size_bytes")),
-        (Reason.AGE, _age(modified_ns, ours), _age(modified_ns, theirs)),
+        (Reason.PIXELS, _pixels(asked), _pixels(match)),
+        (Reason.BYTES, asked.get("size_bytes"), match.get("size_bytes")),
+        (Reason.AGE, _age(modified_ns, image_id), _age(modified_ns, match["id"])),
     )
     for reason, our_measure, their_measure in measures:
         if our_measure is None or their_measure is None or our_measure == their_measure:
             continue
-        return Better(ours if our_measure > their_measure else theirs, reason)
+        return Better(image_id if our_measure > their_measure else match["id"], reason)
     return None
 
 

@@ -28,8 +28,7 @@ class ImageAnswer(TypedDict):
 
 
 class PictureSize(TypedDict):
-    """How large a picture is, upright, in pixels and in bytes: where the service tells it, as ours
-    does."""
+    """How large a picture is, upright, in pixels and in bytes."""
 
     width: NotRequired[int]
     height: NotRequired[int]
@@ -40,19 +39,20 @@ class Match(PictureSize):
     """One image that is like the one asked about.
 
     ``rank`` is 0 for the same picture and grows as they differ. What follows is only there when
-    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, and
-    ``kind``, what the one is to the other (``embedded.kinds``).
+    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, its size,
+    ``kind``, what the one is to the other (``embedded.kinds``), and the size of the picture that
+    was ``asked`` about.
     """
 
     id: str
     rank: int
     sha256: NotRequired[str]
     kind: NotRequired[str]
+    asked: NotRequired[PictureSize]
 
 
-class SearchAnswer(PictureSize):
-    """The answer to a search; ``results`` has the best match first. The size is that of the picture
-    that was asked about."""
+class SearchAnswer(TypedDict):
+    """The answer to a search; ``results`` has the best match first."""
 
     status: int
     message: str

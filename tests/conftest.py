@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -19,6 +20,13 @@ from tests.losing import Playground
 from tests.process import Installation
 from tests.watching import Alarm, Follower
 from tests.world import ServedWorld, Shelf, World
+
+
+def pytest_configure() -> None:
+    """Take the signals back that a shell has its background jobs, and ``nohup`` its command,
+    ignore: what the tests start would ignore them too, and is interrupted by them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ def match(image_id: str, rank: int) -> Match:
 def judge(
     image_id: str, matches: list[Match], current: Collection[Pair] = (), *, max_rank: int = 50
 ) -> Findings:
-    return alerts.judge(image_id, UNKNOWN, matches, current, max_rank, NOBODY)
+    return alerts.judge(image_id, matches, current, max_rank, NOBODY)
 
 
 def test_a_match_up_to_the_highest_rank_is_a_pair() -> None:
@@ -75,14 +75,16 @@ HEAVY = PictureSize(width=30, height=40, size_bytes=901)
 def test_more_pixels_are_better_then_more_bytes_then_the_older_file(
     ours: PictureSize, theirs: PictureSize, modified_ns: dict[str, int], better: Better | None
 ) -> None:
-    found = Match(id="old", rank=3, **theirs)  # type: ignore[typeddict-item]
-    [pair] = alerts.judge("new", ours, [found], (), 50, modified_ns).pairs
+    found = Match(id="old", rank=3, asked=ours, **theirs)  # type: ignore[typeddict-item]
+    [pair] = alerts.judge("new", [found], (), 50, modified_ns).pairs
     assert pair.better == better
 
 
 def test_a_picture_is_not_better_by_its_border() -> None:
-    found = Match(id="old", rank=3, kind="bordered", **LARGE)  # type: ignore[typeddict-item]
-    [pair] = alerts.judge("new", SMALL, [found], (), 50, NOBODY).pairs
+    large: Match = {"id": "old", "rank": 3, "width": 40, "height": 30, "asked": SMALL}
+    [pair] = judge("new", [large]).pairs
+    assert pair.better == Better("old", Reason.PIXELS)
+    [pair] = judge("new", [{**large, "kind": "bordered"}]).pairs
     assert pair.better is None
 
 

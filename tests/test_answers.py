@@ -357,7 +357,13 @@ def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None
     odd = {"kind": 3, "sha256": None, "width": "wide", "height": -1, "size_bytes": 2**63}
     usable = {"kind": "cropped", "sha256": "00", "width": 4, "height": 3, "size_bytes": 9}
     matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
-    body = {"collection_id": "c", "results": matches, "width": True}
+    matches += [{"id": "c", "rank": 3, "asked": {"width": True, "height": 4}}]
+    matches += [{"id": "d", "rank": 3, "asked": [1]}]
+    body = {"collection_id": "c", "results": matches}
     found = search(answer(body=json.dumps(body).encode()))
-    assert found["results"] == [{"id": "a", "rank": 3}, {"id": "b", "rank": 3, **usable}]
-    assert "width" not in found
+    assert found["results"] == [
+        {"id": "a", "rank": 3},
+        {"id": "b", "rank": 3, **usable},
+        {"id": "c", "rank": 3, "asked": {"height": 4}},
+        {"id": "d", "rank": 3},
+    ]

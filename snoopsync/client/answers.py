@@ -223,13 +223,20 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
         _require(answer, match, rank=int)
         if match["rank"] < 0:
             raise _unusable(answer, "rank", match["rank"])
-    for told in (found, *found["results"]):
-        _leave_out_odd(told)
+        _leave_out_odd(match)
+        _leave_out_odd(match.get("asked", {}))
     return cast(SearchAnswer, found)
 
 
-#: What some services tell beside the protocol, and how it looks.
-_EXTRAS = {"kind": str, "sha256": str, "width": int, "height": int, "size_bytes": int}
+#: What some services tell of a match beside the protocol, and how it looks.
+_EXTRAS = {
+    "kind": str,
+    "sha256": str,
+    "width": int,
+    "height": int,
+    "size_bytes": int,
+    "asked": dict,
+}
 
 #: More is no size of a picture.
 _MAX_SIZE = 2**48

@@ -185,9 +185,6 @@ class EmbeddedCollection:
             "collection_id": self.id,
             "image_id": image_id,
             "image_time": image_time(stored.moment),
-            "width": features.width,
-            "height": features.height,
-            "size_bytes": features.size_bytes,
             "results": [match for match in self._matches(features) if match["id"] != image_id],
         }
 
@@ -198,9 +195,6 @@ class EmbeddedCollection:
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            "width": features.width,
-            "height": features.height,
-            "size_bytes": features.size_bytes,
             "results": self._matches(features),
         }
 
@@ -242,7 +236,8 @@ class EmbeddedCollection:
         return self._started_likeness().look_at(read_body(image))
 
     def _matches(self, features: Features) -> list[Match]:
-        return [_match(alike) for alike in self._started_likeness().matches(features)]
+        matches = self._started_likeness().matches(features)
+        return [_match(alike, features) for alike in matches]
 
     def _forget(self, stored: StoredImage) -> None:
         if self._likeness is not None:
@@ -267,7 +262,7 @@ def _start_likeness(store: Store) -> Likeness:
     return Likeness(store)
 
 
-def _match(alike: Alike) -> Match:
+def _match(alike: Alike, asked: Features) -> Match:
     match: Match = {
         "id": alike.stored.image_id,
         "rank": alike.rank,
@@ -275,6 +270,11 @@ def _match(alike: Alike) -> Match:
         "width": alike.features.width,
         "height": alike.features.height,
         "size_bytes": alike.features.size_bytes,
+        "asked": {
+            "width": asked.width,
+            "height": asked.height,
+            "size_bytes": asked.size_bytes,
+        },
     }
     if alike.kind is not None:
         match["kind"] = alike.kind

@@ -35,12 +35,19 @@ _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
 _SIZE = {name: {"type": "integer"} for name in ("width", "height", "size_bytes")}
+_ASKED = {"type": "object", "properties": _SIZE}
 _MATCHES = {
     "type": "array",
     "items": {
         "type": "object",
         "required": ["id", "rank"],
-        "properties": {"id": _TEXT, "rank": {"type": "integer"}, "kind": _TEXT, **_SIZE},
+        "properties": {
+            "id": _TEXT,
+            "rank": {"type": "integer"},
+            "kind": _TEXT,
+            **_SIZE,
+            "asked": _ASKED,
+        },
     },
 }
 
@@ -98,12 +105,12 @@ def openapi(base: str) -> dict[str, Any]:
             "/search": {
                 "post": {
                     "requestBody": _BODY,
-                    "responses": _answers(_object(results=_MATCHES, **_SIZE), 200, 408, 413, 415),
+                    "responses": _answers(_object(results=_MATCHES), 200, 408, 413, 415),
                 }
             },
             "/search/{image_id}": {
                 "parameters": [_ID],
-                "get": {"responses": _answers(_object(results=_MATCHES, **_SIZE), 200, 404)},
+                "get": {"responses": _answers(_object(results=_MATCHES), 200, 404)},
             },
         },
         "components": {

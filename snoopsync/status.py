@@ -182,6 +182,8 @@ class Status:
         account = self.service.account
         if account is None or account["progress"] is None or not self.collection.reachable:
             return None
+        if not any(folder.counts.pending for folder in self.folders):
+            return None  # the last of it was sent since the service gave its account
         return None if self.collection.unauthorized else sending(account)
 
     def as_message(self) -> dict[str, Any]:

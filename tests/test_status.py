@@ -167,7 +167,9 @@ def test_what_to_type_is_quoted_as_a_shell_needs_it(home: Installation) -> None:
     assert "snoopsync approve 'my pictures')" in home.run("status").out
 
 
-def seen_by(account: dict[str, Any], reachable: bool = True, error: str | None = None) -> Status:
+def seen_by(
+    account: dict[str, Any], reachable: bool = True, error: str | None = None, pending: int = 0
+) -> Status:
     """A status in which all is well but for this."""
     well: dict[str, Any] = {"age_seconds": 0.0, "reconciled": True, "looking": False}
     well |= {"unsettled": 0, "in_flight": 0, "stalled": [], "unproven": [], "progress": None}
@@ -175,7 +177,7 @@ def seen_by(account: dict[str, Any], reachable: bool = True, error: str | None =
     return Status(
         ServiceStatus(7, well | account),
         CollectionStatus("embedded", "c", reachable, error),
-        (FolderStatus(row, Counts(images=3), FolderState.OK, 60.0),),
+        (FolderStatus(row, Counts(images=3, pending=pending), FolderState.OK, 60.0),),
         duplicates_open=0,
         now=1.0,
     )
@@ -202,8 +204,14 @@ def test_an_error_that_keeps_nothing_from_being_mirrored_is_told_all_the_same() 
     ],
 )
 def test_how_far_the_sending_is(progress: dict[str, Any], words: str) -> None:
-    assert seen_by({"progress": progress}).doing == f"mirroring: {words}"
-    first = seen_by({"progress": progress, "reconciled": False})
+    assert seen_by({"progress": progress}, pending=2).doing == f"mirroring: {words}"
+    first = seen_by({"progress": progress, "reconciled": False}, pending=2)
     assert first.doing == f"comparing folders and collection: {words}"
     # While nothing can be sent there is something else to be told.
-    assert seen_by({"progress": progress}, reachable=False).doing is None
+    assert seen_by({"progress": progress}, reachable=False, pending=2).doing is None
+
+
+def test_what_was_sent_since_the_service_told_of_it_is_not_being_sent() -> None:
+    progress = {"done": 0, "left": 3, "seconds": 0.1}
+    told = seen_by({"progress": progress})
+    assert told.doing is None and "in sync" in next(lines(told))

@@ -112,6 +112,7 @@ def _is_photograph(features: Features) -> bool:
 
 
 def the_same(features: Features, candidate: Candidate) -> Alike:
+    """A candidate with the picture's bytes, or with its very pixels in other bytes."""
     is_identical = candidate.features.sha256 == features.sha256
     kind = Kind.IDENTICAL if is_identical else Kind.REENCODED
     return Alike(candidate.stored, candidate.features, 0, kind)

@@ -15,7 +15,8 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -46,6 +47,7 @@ _RESYNC_EDGES = 150
 SEED = 1
 TRIALS = 500
 PARTS = 5
+AT_A_TIME = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,20 +212,37 @@ def say(what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def nurseries() -> Iterator[list[Nursery]]:
+    """One for each trial that is under way at a time: half of each is waiting for the disk."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Nursery()) for _ in range(AT_A_TIME)]
+
+
+@pytest.fixture
+def nursery(nurseries: list[Nursery]) -> Nursery:
+    return nurseries[0]
+
+
+def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> list[Stage]:
+    """Try them, a share in each of the nurseries."""
+
+    def play_share(number: int) -> list[Stage]:
+        share = trials[number :: len(nurseries)]
+        return [play(nurseries[number], base / f"trial {number}", trial) for trial in share]
+
+    with ThreadPoolExecutor(len(nurseries)) as pool:
+        return [stage for share in pool.map(play_share, range(len(nurseries))) for stage in share]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_it_was_doing_when_it_was_killed(
-    nursery: Nursery, tmp_path: Path, part: int
+    nurseries: list[Nursery], tmp_path: Path, part: int
 ) -> None:
-    edges = count_edges(nursery, tmp_path / "uninterrupted")
+    edges = count_edges(nurseries[0], tmp_path / "uninterrupted")
     points = random.Random(SEED).sample(range(1, edges + 1), TRIALS)[part::PARTS]
     dice = random.Random(SEED + part)
-    stages = [play(nursery, tmp_path / "trial", trial) for trial in trials(points, edges, dice)]
+    stages = play_all(nurseries, tmp_path, list(trials(points, edges, dice)))
     kills = sum(len(stage.kills) for stage in stages)
     say(f"{kills} kills, {len(stages)} first ones at {edges} edge calls, seed {SEED}, part {part}")
     assert kills >= len(stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import logging
 import os
 import shutil
@@ -23,10 +24,15 @@ from tests.world import ServedWorld, Shelf, World
 
 
 def pytest_configure() -> None:
-    """Take the signals back that a shell has its background jobs, and ``nohup`` its command,
-    ignore: what the tests start would ignore them too, and is interrupted by them."""
+    """Before the first test."""
+    # A shell has its background jobs ignore these, and ``nohup`` its command: what the tests start
+    # would ignore them too, and is interrupted by them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # Thousands of processes are started, and none of them may write what it compiles.
+    here = Path(__file__).parent
+    for package in (here.parent / "snoopsync", here):
+        compileall.compile_dir(package, quiet=1)
 
 
 @pytest.fixture(autouse=True)

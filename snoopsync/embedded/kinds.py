@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from snoopsync.embedded.border import content_box
 from snoopsync.embedded.features import Thumbnail
 from snoopsync.embedded.pdq import FORMS, SIDE
 
@@ -69,6 +70,9 @@ _TEXTURE = 2.0
 #: Blocks with something in them that a picture must have to be taken for a photograph: of 124 all
 #: but one have, and most have all 64; slides have 30.
 _MIN_TEXTURED_BLOCKS = 40
+
+#: Of the 64 lines of a thumbnail, those that a frame takes on each side at least.
+_FRAME_LINES = 2
 
 #: Neighbouring shades that a bar has, and the part of it that has them: of captions under
 #: photographs all had 0.44 and more, of strips of the photographs 3 in 4 less than 0.37.
@@ -133,8 +137,18 @@ def is_bar(pixels: NDArray[np.float64]) -> bool:
 
 def is_photographic(thumbnail: Thumbnail) -> bool:
     """Is there something to see nearly everywhere? Not in slides, drawings and dialogs, of which
-    the parts are alike that are not the same."""
-    return int(_textured(luma_of(thumbnail)).sum()) >= _MIN_TEXTURED_BLOCKS
+    the parts are alike that are not the same; nor in a frame, which is like any other frame."""
+    luma = luma_of(thumbnail)
+    return int(_textured(luma).sum()) >= _MIN_TEXTURED_BLOCKS and not _is_framed(luma)
+
+
+def _is_framed(luma: NDArray[np.float64]) -> bool:
+    """Are there borders on two sides that face each other? One alone may be the night's sky."""
+    box = content_box(luma.astype(np.uint8))
+    if box is None:
+        return False
+    left, top, right, bottom = box
+    return min(left, SIDE - right) >= _FRAME_LINES or min(top, SIDE - bottom) >= _FRAME_LINES
 
 
 def _textured(luma: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from PIL import ImageOps
 
 from snoopsync.embedded.features import Features, Thumbnail
 from snoopsync.embedded.kinds import Kind
@@ -40,6 +42,17 @@ def test_only_photographs_are_matched_by_views() -> None:
     hit = Hit(30, VIEW, trimmed=False)
     assert judge(PHOTO, PHOTO, hit) is not None
     assert judge(PHOTO, replace(PHOTO, thumbnail=flat(200)), hit) is None
+
+
+@pytest.mark.parametrize("border", [(24, 24), (0, 30), (30, 0)])
+def test_what_is_framed_is_not_taken_for_a_photograph(border: tuple[int, int]) -> None:
+    """Else any two framed pictures are alike by their frames."""
+    framed = look(encode(ImageOps.expand(photo(1, (480, 360)), border, "black")))
+    hit = Hit(30, VIEW, trimmed=False)
+    assert judge(PHOTO, framed, hit) is None
+    certain = Hit(60, UPRIGHT, trimmed=False)
+    alike = judge(framed, framed, certain)
+    assert alike is not None and alike.rank == 60
 
 
 def test_a_picture_of_low_quality_is_only_matched_by_the_same_picture() -> None:

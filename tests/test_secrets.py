@@ -151,7 +151,9 @@ def test_systemd_credential_of_addresses(tmp_path: Path) -> None:
     assert secrets_from_credentials(environ) == secrets_from_credentials({}) == ()
     path = private(tmp_path / "snoopsync-notify-urls", "\n", 0o440)
     assert secrets_from_credentials(environ) == ()
+    path.chmod(0o600)
     path.write_text(f"# mine\n{SECRET}\nother\n")
+    path.chmod(0o440)
     assert [each.reveal() for each in secrets_from_credentials(environ)] == [SECRET, "other"]
 
 

@@ -82,7 +82,10 @@ class Receiver:
     async def _next(self, pieces: Any) -> bytes:
         with suppress(StopAsyncIteration):
             while True:
-                piece: bytes = await asyncio.wait_for(anext(pieces), self._limits.pause_seconds)
+                # Not ``wait_for``: before Python 3.12 it takes a piece that comes at the moment at
+                # which all of the time is over for a reason to go on.
+                async with asyncio.timeout(self._limits.pause_seconds):
+                    piece: bytes = await anext(pieces)
                 if piece:
                     return piece
         return b""

@@ -1,0 +1,44 @@
+"""Bodies are taken in within their time, whatever moment it is over at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import ClassVar, cast
+
+import pytest
+from starlette.requests import Request
+
+from snoopsync.errors import Refused
+from snoopsync.server.receiving import Limits, Receiver
+
+
+async def in_place(work: Callable[[], object]) -> object:
+    return work()
+
+
+class Dripping:
+    """A request whose body never ends."""
+
+    headers: ClassVar[dict[str, str]] = {}
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"x"
+
+
+def test_a_body_that_is_too_slow_is_refused_though_a_piece_comes_at_that_very_moment(
+    tmp_path: Path,
+) -> None:
+    limits = Limits(body_seconds=0.002, pause_seconds=10.0, body_bytes=1 << 40)
+    receiver = Receiver(tmp_path, limits, in_place)
+
+    async def receive_many() -> None:
+        for _ in range(300):
+            with pytest.raises(Refused, match="too slowly"):
+                await asyncio.wait_for(receiver.receive(cast(Request, Dripping())), 5.0)
+
+    asyncio.run(receive_many())
+    assert list(tmp_path.iterdir()) == []

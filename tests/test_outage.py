@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from snoopsync.client.outage import Clock, Outage, RetryPolicy
+from snoopsync.client.outage import Clock, Gate, Outage, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import (
     BadAnswer,
@@ -369,6 +369,21 @@ class TestTheGate:
             late.set()
             assert call.result(10) == FOUND
         assert len(caplog.records) == 2
+
+    def test_stays_closed_for_an_answer_to_what_was_sent_before(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Or a service that fails every other request comes and goes in the log all the time."""
+        caplog.set_level(logging.INFO, "snoopsync")
+        gate = Gate(RetryPolicy(), threading.Event(), FakeClock(), lambda: 1.0)
+        with gate.passage() as first, gate.passage() as second:
+            gate.failed(DOWN, first)
+            gate.answered(second)
+            assert gate.outage is not None
+        with gate.passage() as probe:
+            gate.answered(probe)
+        assert gate.outage is None
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_a_conflict_after_a_failed_connect_is_with_somebody_else(clock: FakeClock) -> None:

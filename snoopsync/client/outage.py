@@ -182,11 +182,12 @@ class Gate:
                     return
                 self._clock.wait(self._changed, left)
 
-    def answered(self) -> None:
-        """The service has answered: the gate opens."""
+    def answered(self, sent: Pass) -> None:
+        """The service has answered: the gate opens. Not for what was sent before it closed: a
+        service that fails one of two would be said to come and go all the time."""
         with self._changed:
             self._terse.tell_counts(self._clock.monotonic())
-            if self._trouble is not None:
+            if self._trouble is not None and sent.probe:
                 lasted = self._clock.now() - self._trouble.since
                 if self._trouble.was_said:
                     happened(

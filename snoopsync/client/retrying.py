@@ -247,11 +247,11 @@ class RetryingCollection:
                 # A probe that is answered 500 has not found the service any better.
                 call.was_down = _is_down(error) or (sent.probe and not error.permanent)
                 if not call.was_down:
-                    self._gate.answered()
+                    self._gate.answered(sent)
                 elif not is_last or error.concerns_all:
                     self._gate.failed(error, sent)
                 raise
-            self._gate.answered()
+            self._gate.answered(sent)
             return result
 
     def _ask_something_light(self, call: _Call[T], sent: Pass) -> None:
@@ -264,7 +264,7 @@ class RetryingCollection:
                 call.was_down = True
                 self._gate.failed(error, sent)
                 raise
-        self._gate.answered()
+        self._gate.answered(sent)
 
     def _pause(self, call: _Call[T]) -> float:
         if call.was_down:

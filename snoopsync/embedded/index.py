@@ -6,6 +6,7 @@ memory while there are few codes). Both give the same answers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +26,9 @@ Scan = Callable[[Codes, Codes, int], Hits]
 
 #: From this many codes on, faiss is worth its 14 MiB: numpy takes 4 ms for this many.
 FAISS_FROM = 16_384
+
+#: So many comparisons one core makes in some 5 ms.
+_ALONE_UP_TO = 4_000_000
 
 _BLOCK_CODES = 16_384
 _FIRST_CAPACITY = 256
@@ -160,7 +164,8 @@ def scan_with_faiss(codes: Codes, queries: Codes, radius: int) -> Hits:
 
     queries = np.ascontiguousarray(queries)
     # For this thread only: a search of a few milliseconds is not worth waking the other cores.
-    faiss.omp_set_num_threads(1)
+    is_long = len(queries) * len(codes) > _ALONE_UP_TO
+    faiss.omp_set_num_threads((os.cpu_count() or 1) if is_long else 1)
     result = faiss.RangeSearchResult(len(queries))
     faiss.hamming_range_search(
         faiss.swig_ptr(queries),

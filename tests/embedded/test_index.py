@@ -145,7 +145,11 @@ def test_any_history_is_answered_as_by_brute_force(data: st.DataObject, seed: in
         assert len(one) == len(rows)
 
 
-def test_a_large_index_is_searched_with_faiss_and_answers_as_numpy_does() -> None:
+@pytest.mark.parametrize("alone_up_to", [0, index._ALONE_UP_TO])
+def test_a_large_index_is_searched_with_faiss_and_answers_as_numpy_does(
+    monkeypatch: pytest.MonkeyPatch, alone_up_to: int
+) -> None:
+    monkeypatch.setattr(index, "_ALONE_UP_TO", alone_up_to)
     count = index.FAISS_FROM + 1_000
     stored = random_codes(4, count)
     chosen, plain = CodeIndex(), CodeIndex(scan_with_numpy)

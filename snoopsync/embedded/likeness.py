@@ -31,9 +31,9 @@ from snoopsync.embedded.source import Body
 from snoopsync.embedded.store import Store, StoredCodes
 
 #: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, with
-#: faiss and with numpy alone.
-_DEEP_UP_TO = 250_000
-_DEEP_UP_TO_WITH_NUMPY = 25_000
+#: faiss (on a slow machine of two cores) and with numpy alone.
+_DEEP_UP_TO = 75_000
+_DEEP_UP_TO_WITH_NUMPY = 30_000
 
 _FOLLOW_ROWS = 4_096
 
@@ -83,10 +83,13 @@ class Likeness:
         is_low = features.quality < pdq.MIN_QUALITY
         with self._lock:
             self._follow()
-            queries = Queries(features, deep=not is_low and _affords_views(len(self._index)))
-            if not len(queries.codes):
-                return queries, {}
-            radius = MAX_RANK_OF_LOW_QUALITY if is_low else MAX_RANK
+            affords_views = _affords_views(len(self._index))
+        # Made while others search.
+        queries = Queries(features, deep=not is_low and affords_views)
+        if not len(queries.codes):
+            return queries, {}
+        radius = MAX_RANK_OF_LOW_QUALITY if is_low else MAX_RANK
+        with self._lock:
             keys, asked, bits = self._index.search(queries.codes, radius)
         hits: dict[int, list[Hit]] = {}
         order = np.argsort(bits, kind="stable")

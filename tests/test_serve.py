@@ -23,6 +23,7 @@ from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.client.signing import Signer
 from snoopsync.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
+from snoopsync.server.http import listening
 from snoopsync.server.master import load_master_key
 from snoopsync.server.receiving import Limits
 from snoopsync.server.registry import Registry
@@ -349,6 +350,16 @@ def test_a_picture_that_is_none_is_refused(client: Collection) -> None:
         client.add_image(io.BytesIO(bomb), "bomb")
     assert refused.value.status in (400, 415)
     client.add_image(io.BytesIO(PICTURE), "sound")
+
+
+def test_an_answer_does_not_wait_for_the_other_side_s_acknowledgement() -> None:
+    with (
+        closing(listening("127.0.0.1", 0)) as listener,
+        closing(socket.create_connection(listener.getsockname())),
+    ):
+        connection, _ = listener.accept()
+        with closing(connection):
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_many_at_once_are_all_answered(service: Hosted, client: Collection) -> None:

@@ -142,7 +142,12 @@ def listening(host: str, port: int) -> socket.socket:
     """A socket that waits for connections there. Raises ``SnoopsyncError``."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=_WAITING)
+        listener = socket.create_server((host, port), family=family, backlog=_WAITING)
+        # Its connections have it, too. asyncio would see to it, but not where, as here, the socket
+        # was not made for TCP by name; and then each answer's body waits for an acknowledgement of
+        # its head, which the other side puts off for 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except (OSError, UnicodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "that is no name of a host"
         raise SnoopsyncError(f"can't listen on {in_url(host)}:{port}: {said}") from None

@@ -360,19 +360,20 @@ def test_an_embedded_collection_that_cannot_be_opened_is_an_error(
     [
         ("numpy", "raise ImportError('no such CPU')", "error", "ImportError: no such CPU", 1),
         ("numpy", "import os; os.abort()", "error", "it ends Python", 1),
-        ("faiss", "import nonsense", "warning", "No module named 'nonsense'", 0),
+        ("pillow_heif", "import nonsense", "warning", "No module named 'nonsense'", 0),
     ],
 )
 def test_a_library_that_cannot_be_imported_is_said_with_what_installs_it(
     home: Installation, module: str, program: str, state: str, said: str, code: int
 ) -> None:
+    package = module.replace("_", "-")
     broken = home.home / "broken"
     (broken / module).mkdir(parents=True)
     (broken / module / "__init__.py").write_text(program)
     home.environment["PYTHONPATH"] = f"{broken}:{home.environment['PYTHONPATH']}"
     done = home.run_process("check")
     assert done.code == code, done
-    assert re.search(rf"^{state} +libraries: {module}.* can't be used: .*{said}", done.out, re.M)
+    assert re.search(rf"^{state} +libraries: {package} can't be used: .*{said}", done.out, re.M)
     assert "         pip install 'snoopsync[embedded]'\n" in done.out
 
 

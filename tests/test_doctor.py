@@ -255,7 +255,7 @@ def test_what_is_missing_of_the_libraries_is_said_one_by_one() -> None:
     assert "no picture can be added" in findings[0].message
     assert "HEIC" in findings[1].message
     [finding] = library_findings({})
-    assert (finding.state, finding.message) == (OK, "numpy, pillow, faiss-cpu, pillow-heif")
+    assert (finding.state, finding.message) == (OK, "numpy, pillow, pillow-heif")
 
 
 # The service.

@@ -47,7 +47,6 @@ _INSTALL = "pip install 'snoopsync[embedded]'"
 _LIBRARIES = (
     ("numpy", "numpy", None),
     ("PIL.AvifImagePlugin", "pillow", None),
-    ("faiss", "faiss-cpu", "searching is slower in a large collection"),
     ("pillow_heif", "pillow-heif", "HEIC pictures are refused"),
 )
 

@@ -10,7 +10,11 @@ about a picture, never its bytes. What is where, in the order of import:
 ``pdq``         the perceptual code: the transform, its eight forms, the quality
 ``border``      what remains of a picture without its uniform borders
 ``decode``      the only Pillow: bytes to features
-``index``       exact search over codes, with faiss or numpy
+``scan``        exact search through codes: the counting of bits
+``index``       codes in memory, to add, remove and search
+``kinds``       what two pictures that are alike are to each other
+``views``       what a picture would look like cropped, framed or turned a little
+``matching``    what is asked for, and what becomes of what is near
 ``likeness``    which stored pictures are like this one: the index that follows the store
 ``collection``  the operations, put together from these
 ==============  ================================================================

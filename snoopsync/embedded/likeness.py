@@ -17,7 +17,7 @@ import numpy as np
 from snoopsync.embedded import pdq
 from snoopsync.embedded.decode import features_of
 from snoopsync.embedded.features import CODE_BYTES, Features
-from snoopsync.embedded.index import FAISS_FROM, CodeIndex, Keys, best_scan, scan_with_faiss
+from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.matching import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
@@ -30,10 +30,9 @@ from snoopsync.embedded.matching import (
 from snoopsync.embedded.source import Body
 from snoopsync.embedded.store import Store, StoredCodes
 
-#: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, with
-#: faiss (on a slow machine of two cores) and with numpy alone.
+#: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, on a
+#: slow machine of two cores.
 _DEEP_UP_TO = 75_000
-_DEEP_UP_TO_WITH_NUMPY = 30_000
 
 _FOLLOW_ROWS = 4_096
 
@@ -83,7 +82,7 @@ class Likeness:
         is_low = features.quality < pdq.MIN_QUALITY
         with self._lock:
             self._follow()
-            affords_views = _affords_views(len(self._index))
+            affords_views = len(self._index) <= _DEEP_UP_TO
         # Made while others search.
         queries = Queries(features, deep=not is_low and affords_views)
         if not len(queries.codes):
@@ -123,9 +122,3 @@ _Moment = TypeVar("_Moment", int, Keys)
 
 def _key(moment: _Moment, *, trimmed: bool) -> _Moment:
     return moment * 2 + trimmed
-
-
-def _affords_views(codes: int) -> bool:
-    if codes < FAISS_FROM or best_scan(codes) is scan_with_faiss:
-        return codes <= _DEEP_UP_TO
-    return codes <= _DEEP_UP_TO_WITH_NUMPY

@@ -1,4 +1,4 @@
-"""Exact search: faiss and numpy answer as brute force does."""
+"""Exact search: it answers as brute force does."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from snoopsync.embedded import index
-from snoopsync.embedded.index import CodeIndex, Codes, scan_with_faiss, scan_with_numpy
+from snoopsync.embedded import index, pdq
+from snoopsync.embedded.features import CODE_BYTES
+from snoopsync.embedded.index import CodeIndex
+from snoopsync.embedded.scan import BLOCK_CODES, Codes, Search
 
-SCANS = [scan_with_numpy, scan_with_faiss]
 RADIUS = 75
 
 
@@ -47,32 +48,28 @@ def brute_force(rows: dict[int, bytes], queries: Codes, radius: int) -> set[tupl
     }
 
 
-@pytest.mark.parametrize("scan", SCANS)
-def test_an_empty_index_has_no_matches(scan: index.Scan) -> None:
-    assert found(CodeIndex(scan), random_codes(1, 16), RADIUS) == set()
+def test_an_empty_index_has_no_matches() -> None:
+    assert found(CodeIndex(), random_codes(1, 16), RADIUS) == set()
 
 
-@pytest.mark.parametrize("scan", SCANS)
-def test_the_radius_is_included(scan: index.Scan) -> None:
+def test_the_radius_is_included() -> None:
     (code,) = random_codes(1, 1)
-    codes = CodeIndex(scan)
+    codes = CodeIndex()
     codes.add(keys(1, 2), np.stack([near(code, RADIUS), near(code, RADIUS + 1)]))
     assert found(codes, code[np.newaxis], RADIUS) == {(1, 0, RADIUS)}
 
 
-@pytest.mark.parametrize("scan", SCANS)
-def test_all_256_bits_are_counted(scan: index.Scan) -> None:
+def test_all_256_bits_are_counted() -> None:
     (code,) = random_codes(1, 1)
-    codes = CodeIndex(scan)
+    codes = CodeIndex()
     codes.add(keys(1), near(code, 256)[np.newaxis])
     assert found(codes, code[np.newaxis], 256) == {(1, 0, 256)}
     assert found(codes, code[np.newaxis], 255) == set()
 
 
-@pytest.mark.parametrize("scan", SCANS)
-def test_each_pair_of_a_query_and_a_code_is_told(scan: index.Scan) -> None:
+def test_each_pair_of_a_query_and_a_code_is_told() -> None:
     (code,) = random_codes(1, 1)
-    codes = CodeIndex(scan)
+    codes = CodeIndex()
     codes.add(keys(7, 8), np.stack([near(code, 40), near(code, 9)]))
     assert found(codes, np.stack([near(code, 30), code]), RADIUS) == {
         *((7, 0, 10), (7, 1, 40)),
@@ -80,10 +77,9 @@ def test_each_pair_of_a_query_and_a_code_is_told(scan: index.Scan) -> None:
     }
 
 
-@pytest.mark.parametrize("scan", SCANS)
-def test_removing_a_key_removes_its_code_and_no_other(scan: index.Scan) -> None:
+def test_removing_a_key_removes_its_code_and_no_other() -> None:
     stored = random_codes(3, 4)
-    codes = CodeIndex(scan)
+    codes = CodeIndex()
     codes.add(keys(1, 2, 5, 9), stored)
     for absent_or_not in (2, 2, 3, 100, 0):
         codes.remove(absent_or_not)
@@ -92,17 +88,17 @@ def test_removing_a_key_removes_its_code_and_no_other(scan: index.Scan) -> None:
 
 
 def test_an_index_that_is_changed_for_ever_does_not_grow() -> None:
-    codes = CodeIndex(scan_with_numpy)
+    codes = CodeIndex()
     stored = random_codes(3, 100)
     for key in range(5_000):
         codes.add(keys(key), stored[key % 100][np.newaxis])
         codes.remove(key - 100)
     assert found(codes, stored, 0) == {(key, key % 100, 0) for key in range(4_900, 5_000)}
-    assert codes.size_bytes < 100_000
+    assert codes.size_bytes < BLOCK_CODES * CODE_BYTES + 100_000
 
 
 def test_codes_are_found_where_they_are_after_any_number_of_changes() -> None:
-    codes, dice = CodeIndex(scan_with_numpy), random.Random(5)
+    codes, dice = CodeIndex(), random.Random(5)
     stored = random_codes(3, 4_000)
     there: list[int] = []
     for key in range(4_000):
@@ -117,7 +113,7 @@ def test_codes_are_found_where_they_are_after_any_number_of_changes() -> None:
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_any_history_is_answered_as_by_brute_force(data: st.DataObject, seed: int) -> None:
     centres = random_codes(seed, 3)
-    indexes = CodeIndex(scan_with_numpy), CodeIndex(scan_with_faiss)
+    codes = CodeIndex()
     rows: dict[int, bytes] = {}
     for step in range(data.draw(st.integers(0, 30))):
         if data.draw(st.integers(0, 3)):
@@ -131,43 +127,83 @@ def test_any_history_is_answered_as_by_brute_force(data: st.DataObject, seed: in
             )
             new = keys(*range(100 * step, 100 * step + len(added)))
             rows.update(zip(new.tolist(), map(bytes, added), strict=True))
-            for one in indexes:
-                one.add(new, added)
+            codes.add(new, added)
         else:
             for key in data.draw(st.lists(st.sampled_from(sorted(rows) or [0]))):
                 rows.pop(key, None)
-                for one in indexes:
-                    one.remove(key)
+                codes.remove(key)
     radius = data.draw(st.integers(0, 130))
     expected = brute_force(rows, centres, radius)
-    for one in indexes:
-        assert found(one, centres, radius) == expected
-        assert len(one) == len(rows)
+    assert found(codes, centres, radius) == expected
+    assert len(codes) == len(rows)
+
+
+def forms(seed: int) -> Codes:
+    """The codes of the eight forms of a picture."""
+    luma = np.random.default_rng(seed).integers(0, 256, (pdq.SIDE, pdq.SIDE)).astype(np.float64)
+    return np.frombuffer(pdq.eight_codes(luma), np.uint8).reshape(-1, CODE_BYTES)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    changed=st.lists(st.tuples(st.integers(0, 15), st.sets(st.integers(0, 255))), max_size=40),
+    radius=st.integers(0, 100),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_forms_of_a_picture_are_found_as_by_brute_force(
+    seed: int, changed: list[tuple[int, set[int]]], radius: int, order: random.Random
+) -> None:
+    """In the order in which four are looked for together, and in any other."""
+    queries = np.concatenate([forms(seed), forms(seed + 1)])
+    stored = np.unpackbits(queries[[number for number, _ in changed]], axis=1)
+    for row, (_, bits) in zip(stored, changed, strict=True):
+        row[list(bits)] ^= 1
+    codes = CodeIndex()
+    rows = dict(enumerate(map(bytes, np.packbits(stored, axis=1))))
+    codes.add(keys(*rows), np.packbits(stored, axis=1).reshape(-1, CODE_BYTES))
+    assert found(codes, queries, radius) == brute_force(rows, queries, radius)
+    shuffled = queries[order.sample(range(16), 16)]
+    assert found(codes, shuffled, radius) == brute_force(rows, shuffled, radius)
+
+
+def test_four_forms_of_a_picture_are_looked_for_in_one_pass() -> None:
+    assert Search(np.concatenate([forms(1), forms(2)]), RADIUS).passes == 4
+    assert Search(np.concatenate([forms(1), random_codes(1, 3)]), RADIUS).passes == 5
 
 
 @pytest.mark.parametrize("alone_up_to", [0, index._ALONE_UP_TO])
-def test_a_large_index_is_searched_with_faiss_and_answers_as_numpy_does(
+def test_many_codes_are_searched_block_by_block(
     monkeypatch: pytest.MonkeyPatch, alone_up_to: int
 ) -> None:
     monkeypatch.setattr(index, "_ALONE_UP_TO", alone_up_to)
-    count = index.FAISS_FROM + 1_000
+    count = 2 * BLOCK_CODES + 10_000
     stored = random_codes(4, count)
-    chosen, plain = CodeIndex(), CodeIndex(scan_with_numpy)
-    for one in (chosen, plain):
-        one.add(np.arange(count, dtype=np.int64), stored)
-        one.remove(count - 1)
-        one.remove(5)
-    assert index.best_scan(len(chosen)) is scan_with_faiss
-    # Random codes are 128 bits apart: a radius of 95 has some by chance, in every block.
-    places = [0, 5, count // 2, count - 3]
-    answer = found(chosen, stored[places], 95)
-    assert answer == found(plain, stored[places], 95)
-    assert {hit for hit in answer if hit[2] == 0} == {
-        (0, 0, 0),
-        (count // 2, 2, 0),
-        (count - 3, 3, 0),
+    codes = CodeIndex()
+    codes.add(np.arange(count, dtype=np.int64), stored)
+    # Random codes are 128 bits apart: a radius of 98 has some by chance, in every block.
+    places = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
+    queries = np.concatenate([stored[places], forms(1)])
+    differing = np.bitwise_count(stored[:, np.newaxis] ^ queries).sum(axis=2, dtype=np.int64)
+    expected = {
+        (key, query, int(differing[key, query])) for key, query in np.argwhere(differing <= 98)
     }
+    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(places)}) == 3
+    assert found(codes, queries, 98) == expected
+    for key in (count - 1, 5, BLOCK_CODES):
+        codes.remove(key)
+    left = {hit for hit in expected if hit[0] not in (count - 1, 5, BLOCK_CODES)}
+    assert found(codes, queries, 98) == left
 
 
-def test_a_small_index_does_without_faiss() -> None:
-    assert index.best_scan(index.FAISS_FROM - 1) is scan_with_numpy
+def test_blocks_that_are_empty_are_given_back() -> None:
+    codes = CodeIndex()
+    stored = random_codes(4, BLOCK_CODES + 1)
+    codes.add(np.arange(BLOCK_CODES + 1, dtype=np.int64), stored)
+    large = codes.size_bytes
+    codes.remove(0)
+    assert codes.size_bytes == large - BLOCK_CODES * CODE_BYTES
+    codes.add(keys(BLOCK_CODES + 1), stored[:1])
+    assert found(codes, stored[[0, 1, -1]], 0) == {
+        *((BLOCK_CODES + 1, 0, 0), (1, 1, 0), (BLOCK_CODES, 2, 0))
+    }

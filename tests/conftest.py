@@ -19,6 +19,7 @@ from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.documentation import broken_promises
 from tests.losing import Playground
 from tests.process import Installation
+from tests.queue_limit import usual_queue
 from tests.watching import Alarm, Follower
 from tests.world import ServedWorld, Shelf, World
 
@@ -49,6 +50,13 @@ def documented_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.Logger, "handle", checked)
     yield
     assert not broken
+
+
+@pytest.fixture(autouse=True)
+def queue_of_the_usual_length() -> Iterator[None]:
+    """Tests may run side by side: none of them meets the short queue of another one."""
+    with usual_queue():
+        yield
 
 
 @pytest.fixture

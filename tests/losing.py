@@ -7,7 +7,6 @@ its watcher it can have watchdog's own observer, to show that what happens is wo
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import signal
@@ -23,6 +22,7 @@ import pytest
 
 from tests.pictures import encode, photo
 from tests.process import Installation, Service, until
+from tests.queue_limit import short_queue
 from tests.world import DiskFolder
 
 CONFIGURATION = """
@@ -55,8 +55,6 @@ from snoopsync.cli import main; main()
 
 #: How the log tells of an overflow.
 QUEUE_WAS_FULL = "folder pictures: the system's queue of events was full"
-
-_QUEUE_LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this to the system")
 
@@ -243,29 +241,6 @@ def is_lost_by_stock(playground: Playground, story: Story) -> bool:
     """Does snoopsync on the stock observer not come right?"""
     with playground.played(story, STOCK, patience=STOCK_SECONDS):
         return not playground.comes_right(STOCK_SECONDS)
-
-
-@contextmanager
-def short_queue(events: int) -> Iterator[None]:
-    """An inotify that is opened meanwhile queues no more events than these. One at a time may do
-    this: whoever comes second would put back what the first one has set."""
-    try:
-        limit = _QUEUE_LIMIT.open("r+")
-    except PermissionError:
-        pytest.skip("root of a user namespace may not do this to the system")
-    with limit:
-        fcntl.flock(limit, fcntl.LOCK_EX)
-        before = limit.read()
-        try:
-            _QUEUE_LIMIT.write_text(str(events))
-            yield
-        finally:
-            _QUEUE_LIMIT.write_text(before)
-
-
-def queue_limit() -> int:
-    """How many events the system queues."""
-    return int(_QUEUE_LIMIT.read_text())
 
 
 def _digest(data: bytes) -> str:

@@ -36,14 +36,17 @@ from tests.losing import (
     complaints,
     is_lost_by_stock,
     needs_root,
-    queue_limit,
 )
 from tests.process import until
+from tests.queue_limit import queue_limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 TREES = 100
 SAVES = 2_000
+
+#: For a test that waits until the others that are under way have ended.
+_WITH_WAIT_SECONDS = 600
 
 #: Lines about files that are refused, before they are only counted, and some for counting.
 _FEW_LINES = 20 + 5
@@ -194,12 +197,14 @@ def test_no_save_of_a_burst_in_memory_is_lost(playground: Playground) -> None:
 
 
 @needs_root
+@pytest.mark.timeout(_WITH_WAIT_SECONDS)
 def test_no_save_is_lost_when_the_queue_is_always_full(playground: Playground) -> None:
     story = Story(files_are_saved_as_fast_as_can_be, says=(QUEUE_WAS_FULL,), queue=64)
     check_story(playground, story)
 
 
 @needs_root
+@pytest.mark.timeout(_WITH_WAIT_SECONDS)
 @pytest.mark.parametrize("count", [5_000, pytest.param(40_000, marks=pytest.mark.slow)])
 def test_a_burst_of_files_that_are_gone_again_leaves_nothing_but_a_few_lines(
     playground: Playground, count: int

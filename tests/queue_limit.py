@@ -1,0 +1,55 @@
+"""How many events the system queues for an inotify. A test may have fewer: no other test is under
+way meanwhile, in any process."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+_LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
+
+_held: list[IO[str]] = []
+
+
+def queue_limit() -> int:
+    """How many it queues."""
+    return int(_LIMIT.read_text())
+
+
+@contextmanager
+def usual_queue() -> Iterator[None]:
+    """It queues as many as usual, but where ``short_queue`` is called inside."""
+    with _LIMIT.open() as limit:
+        fcntl.flock(limit, fcntl.LOCK_SH)
+        _held.append(limit)
+        try:
+            yield
+        finally:
+            _held.remove(limit)
+            # Also for the processes that were forked with it.
+            fcntl.flock(limit, fcntl.LOCK_UN)
+
+
+@contextmanager
+def short_queue(events: int) -> Iterator[None]:
+    """An inotify that is opened meanwhile queues no more events than these. It begins when all
+    other tests that are under way have ended."""
+    try:
+        with _LIMIT.open("r+"):
+            pass
+    except PermissionError:
+        pytest.skip("root of a user namespace may not do this to the system")
+    (limit,) = _held
+    fcntl.flock(limit, fcntl.LOCK_EX)
+    before = _LIMIT.read_text()
+    try:
+        _LIMIT.write_text(str(events))
+        yield
+    finally:
+        _LIMIT.write_text(before)
+        fcntl.flock(limit, fcntl.LOCK_SH)

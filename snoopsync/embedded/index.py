@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from snoopsync.embedded.scan import (
     BLOCK_CODES,
-    NO_HITS,
     Codes,
     Hits,
     Search,
@@ -88,16 +87,13 @@ class CodeIndex:
         """All codes within ``radius`` bits of a query: the key of each, the query's place among
         the queries, and the distance. In no order."""
         search = Search(queries, radius)
-        starts = range(0, self._count, BLOCK_CODES)
-
-        def hits(start: int, block: Words) -> Hits:
-            places, asked, distances = search.hits(block[:, : self._count - start])
-            return self._keys[self._line_of[places + start]], asked, distances
-
-        if search.passes * self._count <= _ALONE_UP_TO:
-            return joined([NO_HITS, *map(hits, starts, self._blocks)])
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            return joined([*threads.map(hits, starts, self._blocks)])
+        is_long = search.passes * self._count > _ALONE_UP_TO
+        cores = len(os.sched_getaffinity(0)) if is_long else 1
+        first, *others = search.shares(self._blocks, self._count, cores)
+        with ThreadPoolExecutor(max(1, len(others))) as threads:
+            elsewhere = threads.map(search.hits, others)
+            places, asked, distances = joined([search.hits(first), *elsewhere])
+        return self._keys[self._line_of[places]], asked, distances
 
     def _append(self, words: Words) -> None:
         while words.size:

@@ -12,7 +12,7 @@ may be near, with as many bits granted, and those are counted exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,19 +28,30 @@ Words = NDArray[np.uint64]
 #: position may come up repeatedly, once for each query.
 Hits = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-NO_HITS: Hits = (np.empty(0, np.int64),) * 3
+#: Codes that are looked through at once, with the position of the first.
+Piece = tuple[int, Words]
 
-#: So many codes are looked through at once: what is counted of them stays in the processor's
-#: cache, and Python's own time does not show.
-BLOCK_CODES = 32_768
+_NOWHERE = np.empty(0, np.int64)
+
+NO_HITS: Hits = (_NOWHERE, _NOWHERE, _NOWHERE)
+
+#: So many codes lie together in memory.
+BLOCK_CODES = 131_072
+
+#: So many comparisons are made at once: what is counted for them stays in the processor's cache,
+#: and Python's own time does not show.
+_AT_ONCE = 65_536
+
+#: For so many queries, or pictures in four forms, if there are as many.
+_QUERIES_AT_ONCE = 4
 
 _QUARTERS = 4
+_HALF_WORD = 32
 
-#: The bits of two words, half of which differ if the codes have nothing to do with each other.
-_HALF = 2 * 64
+#: How far codes are from each other that have nothing to do with each other, give or take 8.
+_UNLIKE = 128
 
-#: Up to this distance there are few of a million codes that have nothing to do with the query: they
-#: are 128 bits from it, give or take 8.
+#: Up to this distance there are few of a million codes that have nothing to do with the query.
 _MAX_REACH = 112
 
 _KEPT, _OVER = np.uint64(0), ~np.uint64(0)
@@ -72,37 +83,44 @@ def empty_block() -> Words:
 
 
 class Search:
-    """A search for all codes within ``radius`` bits of any of the queries, block by block. Queries
-    that are the forms of one picture are best given one after the other, in the order of
-    ``pdq.FORMS``. Any thread may use it."""
+    """A search for all codes within ``radius`` bits of any of the queries. Queries that are the
+    forms of one picture are best given one after the other, in the order of ``pdq.FORMS``. Any
+    thread may use it."""
 
     def __init__(self, queries: Codes, radius: int) -> None:
         self._radius = radius
-        self._passes = _passes(words_of(queries), radius)
+        self._sought = _sought(words_of(queries), radius)
 
     @property
     def passes(self) -> int:
-        """How often each block is gone through."""
-        return len(self._passes)
+        """How often each code is looked at."""
+        return sum(len(each.numbers) for each in self._sought)
 
-    def hits(self, block: Words) -> Hits:
-        """The hits in a block of at most ``BLOCK_CODES``, with their positions in it."""
-        differing = np.empty(block.shape[1], np.uint64)
-        counts = np.empty(block.shape, np.uint8)
+    def shares(self, blocks: Sequence[Words], count: int, number: int) -> list[list[Piece]]:
+        """The first ``count`` codes in these blocks, in pieces to look through at once; these in so
+        many shares, none much larger than another."""
+        largest = _AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
+        parts = []
+        for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
+            codes = block[:, : count - begin]
+            size = codes.shape[1]
+            step = min(largest, -(-size // number))
+            parts += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
+        return [parts[share::number] for share in range(number)]
+
+    def hits(self, share: Sequence[Piece]) -> Hits:
+        """The hits in these pieces."""
         found = [NO_HITS]
-        for each in self._passes:
-            for words, wanted, count in zip(block, each.queries[:, 0], counts, strict=True):
-                np.bitwise_xor(words, wanted, out=differing)
-                np.bitwise_count(differing, out=count)
-            if (near := np.flatnonzero(each.may_be_near(counts))).size:
-                found.append(self._counted_exactly(block, near, each))
+        scratch = _Scratch()
+        for start, piece in share:
+            for each in self._sought:
+                for some in each.parts(max(1, _AT_ONCE // piece.shape[1])):
+                    rows, places = scratch.near(piece, some)
+                    if places.size:
+                        at, numbers, distances = some.counted_exactly(piece, rows, places)
+                        near = distances <= self._radius
+                        found.append((start + at[near], numbers[near], distances[near]))
         return joined(found)
-
-    def _counted_exactly(self, block: Words, places: NDArray[np.int64], each: _Pass) -> Hits:
-        differing = block[:, places, np.newaxis] ^ each.queries[:, np.newaxis, :]
-        distances = np.bitwise_count(differing).sum(axis=0, dtype=np.int64)
-        near, queries = np.nonzero(distances <= self._radius)
-        return places[near], queries + each.number, distances[near, queries]
 
 
 def joined(hits: Sequence[Hits]) -> Hits:
@@ -112,49 +130,105 @@ def joined(hits: Sequence[Hits]) -> Hits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
-    """One query, or the four forms of a picture, that are looked for together. ``number`` is the
-    place of the first among all; ``reach`` the bits up to which a code may be near."""
+class _Sought:
+    """What is looked for together: queries, or pictures in four forms. ``queries`` has, for each
+    quarter, a row for each picture, of its forms. ``numbers`` are the places of the first forms
+    among all queries, ``reach`` the bits up to which a code may be near to one of them."""
 
     queries: Words
-    number: int
-    reach: int
+    numbers: NDArray[np.int64]
+    reach: NDArray[np.int64]
 
-    def may_be_near(self, counts: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which codes may be near, of which so many bits differ from the first query's, by
-        quarters. (256 differing bits are 0 in a byte: a needless look, and no code that is
-        missed.)"""
-        sums = counts[2:] + counts[:2]
-        near: NDArray[np.bool_] = sums[0] + sums[1] <= self.reach
-        if self.queries.shape[1] > 1:
-            differences = counts[2:] - counts[:2]
-            for turned_over in (
-                sums[1] - sums[0],
-                differences[0] + differences[1],
-                differences[1] - differences[0],
-            ):
-                # The distance is _HALF more: as a signed byte it is 128 less than that.
-                near |= turned_over.view(np.int8) <= self.reach - _HALF
-        return near
+    @property
+    def forms(self) -> int:
+        """How many forms each of the pictures has."""
+        return int(self.queries.shape[2])
+
+    def parts(self, size: int) -> Iterator[_Sought]:
+        """So many of them at a time."""
+        for start in range(0, len(self.numbers), size):
+            part = slice(start, start + size)
+            yield _Sought(self.queries[:, part], self.numbers[part], self.reach[part])
+
+    def counted_exactly(
+        self, piece: Words, rows: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> Hits:
+        """The distances of the codes in these places from each form of the pictures in these
+        rows."""
+        differing = piece[:, places, np.newaxis] ^ self.queries[:, rows]
+        distances = np.bitwise_count(differing).sum(axis=0, dtype=np.int64).ravel()
+        numbers = self.numbers[rows, np.newaxis] + np.arange(self.forms)
+        return np.repeat(places, self.forms), numbers.ravel(), distances
 
 
-def _passes(queries: Words, radius: int) -> list[_Pass]:
-    passes = []
-    count = queries.shape[1]
-    number = 0
-    while number < count:
-        four = queries[:, number : number + len(_FORMS)]
-        reach = radius + _granted(four) if four.shape == _FORMS.shape else _MAX_REACH + 1
-        if reach <= _MAX_REACH:
-            passes.append(_Pass(four, number, reach))
+class _Scratch:
+    """Where it is counted, in memory that serves again and again: it is larger than what the
+    allocator keeps at hand, and to get it anew takes longer than to count."""
+
+    def __init__(self) -> None:
+        self._differing = np.empty(_AT_ONCE, np.uint64)
+        self._counts = np.empty((_QUARTERS, _AT_ONCE), np.int8)
+        self._sums = np.empty((2, _AT_ONCE), np.int8)
+        self._differences = np.empty((2, _AT_ONCE), np.int8)
+
+    def near(self, piece: Words, sought: _Sought) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of what is sought may be near to which code of the piece: their rows and places.
+        All is counted in bytes, from half of the bits on: -128 is none that differs."""
+        shape = len(sought.numbers), piece.shape[1]
+        size = shape[0] * shape[1]
+        differing = self._differing[:size].reshape(shape)
+        counts = self._counts[:, :size].reshape(_QUARTERS, *shape)
+        for words, wanted, count in zip(piece, sought.queries[:, :, :1], counts, strict=True):
+            np.bitwise_xor(words, wanted, out=differing)
+            np.bitwise_count(differing, out=count.view(np.uint8))
+        sums = np.add(counts[2:], counts[:2], out=self._sums[:, :size].reshape(2, *shape))
+        sums -= 2 * _HALF_WORD
+        if sought.forms == 1:
+            # All 256 are 128 as well as -128 in a byte: a needless look, and no code is missed.
+            nearest = np.add(sums[0], sums[1], out=sums[0])
         else:
-            four = four[:, :1]
-            passes.append(_Pass(four, number, min(radius, 255)))
-        number += four.shape[1]
-    return passes
+            # As it is and mirrored, then turned over and both: first + second, second - first.
+            differences = self._differences[:, :size].reshape(2, *shape)
+            np.subtract(counts[2:], counts[:2], out=differences)
+            for first, second in (sums, differences):
+                np.absolute(first, out=first)
+                np.subtract(second, first, out=second)
+            nearest = np.minimum(sums[1], differences[1], out=sums[1])
+        reach = sought.reach - _UNLIKE
+        if nearest.min() > reach.max():
+            return _NOWHERE, _NOWHERE
+        rows, places = np.nonzero(nearest <= reach[:, np.newaxis])
+        return rows, places
 
 
-def _granted(forms: Words) -> int:
-    """The most bits by which one of four forms is not what the first would become."""
-    differing = forms ^ forms[:, :1] ^ _FORMS
-    return int(np.bitwise_count(differing).sum(axis=0, dtype=np.int64).max())
+def _sought(queries: Words, radius: int) -> list[_Sought]:
+    """The queries as they are looked for: as pictures in four forms where they are that, the rest
+    one by one."""
+    count, at_once = queries.shape[1], len(_FORMS)
+    reach = radius + _granted(queries)
+    fours, singles, number = [], [], 0
+    while number < count:
+        if number < len(reach) and reach[number] <= _MAX_REACH:
+            fours.append(number)
+            number += at_once
+        else:
+            singles.append(number)
+            number += 1
+    of_fours = np.array(fours, np.int64)
+    forms = of_fours[:, np.newaxis] + np.arange(at_once)
+    alone = np.full(len(singles), min(radius, 2 * _UNLIKE - 1))
+    return [
+        _Sought(queries[:, forms], of_fours, reach[of_fours]),
+        _Sought(queries[:, singles, np.newaxis], np.array(singles, np.int64), alone),
+    ]
+
+
+def _granted(queries: Words) -> NDArray[np.int64]:
+    """For each four of the queries that come one after the other: the most bits by which one of
+    them is not what the first would become as that form."""
+    if queries.shape[1] < len(_FORMS):
+        return _NOWHERE
+    fours = np.lib.stride_tricks.sliding_window_view(queries, len(_FORMS), axis=1)
+    differing = fours ^ fours[:, :, :1] ^ _FORMS[:, np.newaxis, :]
+    bits: NDArray[np.int64] = np.bitwise_count(differing).sum(axis=0, dtype=np.int64).max(axis=1)
+    return bits

@@ -21,6 +21,7 @@ from snoopsync.embedded import index, pdq
 from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded.likeness import Likeness
 from snoopsync.embedded.store import Store
+from snoopsync.embedded.views import DEEP_KINDS
 from tests.benchmarks.installation import ENVIRONMENT
 from tests.benchmarks.measuring import percentile, table
 
@@ -83,7 +84,7 @@ def _searched(path: Path) -> None:
         likeness.matches(plain)
         start = time.perf_counter() - started
         times = _times(lambda: likeness.matches(_features(dice)))
-        views = dice.integers(0, 256, (101, CODE_BYTES), np.uint8)
+        views = dice.integers(0, 256, (len(DEEP_KINDS), CODE_BYTES), np.uint8)
         deep = _times(lambda: likeness._index.search(views, 75))
         figures = (
             f"{start:.1f}",

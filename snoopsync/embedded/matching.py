@@ -70,7 +70,7 @@ class Queries:
         self.codes = np.frombuffer(codes, np.uint8).reshape(-1, CODE_BYTES)
         self._forms = len(features.codes) // CODE_BYTES
         self._trimmed_end = len(self.codes)
-        if deep and _is_photograph(features):
+        if deep and self._thumbnail is not None:
             self.codes = np.concatenate([self.codes, deep_codes(self.luma)])
 
     @cached_property
@@ -87,6 +87,17 @@ class Queries:
     def is_view(self, hit: Hit) -> bool:
         """Was it a view that matched?"""
         return hit.query >= self._trimmed_end
+
+    def tells(self, hit: Hit, ours: bool, theirs: bool) -> bool:
+        """Does this hit say something, if so many of the two pictures are photographs? By a view,
+        only one of a photograph does: of the one that is part of the other, if one is. Whatever
+        else is in that one, as a bar, says nothing against it."""
+        if not self.is_view(hit):
+            return True
+        cut = self.cut(hit)
+        if cut is None:
+            return ours and theirs
+        return theirs if cut.is_part else ours
 
     def is_upright(self, hit: Hit) -> bool:
         """Did the picture as it is match another as it is?"""
@@ -122,9 +133,8 @@ def judged(
     features: Features, candidate: Candidate, queries: Queries, hits: list[Hit]
 ) -> Alike | None:
     """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture."""
-    photographs = _is_photograph(features) and _is_photograph(candidate.features)
-    if not photographs:
-        hits = [hit for hit in hits if not queries.is_view(hit)]
+    ours, theirs = _is_photograph(features), _is_photograph(candidate.features)
+    hits = [hit for hit in hits if queries.tells(hit, ours, theirs)]
     if not hits:
         return None
     nearest = hits[0]
@@ -137,7 +147,7 @@ def judged(
         is_same = comparison is not None and comparison.is_same
         if not is_same or rank > MAX_RANK_OF_LOW_QUALITY:
             return None
-    if comparison is not None and photographs and comparison.is_certain:
+    if comparison is not None and ours and theirs and comparison.is_certain:
         rank = min(rank, _MAX_RANK_OF_CERTAIN)
     is_upright = upright is not None and upright.bits <= nearest.bits + _NEARER_BITS
     if not is_upright:

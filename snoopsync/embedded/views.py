@@ -2,8 +2,7 @@
 little. Searching for the codes of all of them finds what was cropped, framed or set straight.
 
 They are made from the 64 x 64 shades of grey that are kept of a picture, so that a search for a
-stored picture sees no less than one for a new file. What a view has beyond the picture's edge is
-its mirror image.
+stored picture sees no less than one for a new file.
 
 A crop, and what undoes one, is a matrix for the lines and one for the columns. The transform of
 the view is made by their products with the transform's own matrix, computed once: no pixel of it
@@ -39,11 +38,18 @@ class Span(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Cut:
     """The picture between these lines and columns. ``kind``: what one is to the other, if this
-    view of the one is the other."""
+    view of the one is the other. What it has beyond the picture's edge is the picture's mirror
+    image or, if ``has_bar``, one shade."""
 
     kind: Kind
     lines: Span
     columns: Span
+    has_bar: bool = False
+
+    @property
+    def is_part(self) -> bool:
+        """Is nothing in it that is not in the picture?"""
+        return _is_within(self.lines) and _is_within(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,12 @@ def _cuts() -> Iterator[Cut]:
             yield Cut(Kind.CROPPED, _shrunk(share, down), _shrunk(share, across))
             yield Cut(Kind.CROPPED, _grown(share, down), _grown(share, across))
     # A caption, or a bar, along one side.
-    for share in (0.08, 0.13, 0.2):
+    for share in (0.07, 0.1, 0.135, 0.18):
         for side in (0.0, 1.0):
-            for span in (_shrunk(share, side), _grown(share, side)):
-                yield Cut(Kind.BORDERED, span, WHOLE)
-                yield Cut(Kind.BORDERED, WHOLE, span)
+            for make, has_bar in ((_shrunk, False), (_grown, True)):
+                span = make(share, side)
+                yield Cut(Kind.BORDERED, span, WHOLE, has_bar)
+                yield Cut(Kind.BORDERED, WHOLE, span, has_bar)
 
 
 def _shrunk(share: float, place: float) -> Span:
@@ -128,7 +135,7 @@ def _turned(luma: Luma) -> Luma:
 
 def beside(cut: Cut, ours: Luma, theirs: Luma) -> NDArray[np.float64]:
     """The pixels that one of two pictures has beside the other, if ``cut`` of ours is theirs."""
-    if _is_within(cut.lines) and _is_within(cut.columns):
+    if cut.is_part:
         return ours[~_covered(cut.lines, cut.columns)]
     return theirs[~_covered(_where_ours_is(cut.lines), _where_ours_is(cut.columns))]
 
@@ -204,15 +211,16 @@ class _Cutting(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _cutting() -> _Cutting:
-    spans = sorted({span for cut in CUTS for span in (cut.lines, cut.columns)})
-    waves = np.stack([np.einsum("ik,kl->il", pdq.DCT, _sampling(span)) for span in spans])
-    lines = [spans.index(cut.lines) for cut in CUTS]
-    columns = [spans.index(cut.columns) for cut in CUTS]
-    return _Cutting(waves, lines, columns)
+    # Of which shade a bar is does not matter: what is even has no waves.
+    used = [((cut.lines, cut.has_bar), (cut.columns, cut.has_bar)) for cut in CUTS]
+    spans = sorted({each for both in used for each in both})
+    waves = np.stack([np.einsum("ik,kl->il", pdq.DCT, _sampling(*each)) for each in spans])
+    lines, columns = zip(*used, strict=True)
+    return _Cutting(waves, [*map(spans.index, lines)], [*map(spans.index, columns)])
 
 
-def _sampling(span: Span) -> NDArray[np.float64]:
-    """The matrix from the picture's lines to those of a span of it."""
+def _sampling(span: Span, has_bar: bool = False) -> NDArray[np.float64]:
+    """The matrix from the picture's lines to those of a span of it. Lines of a bar are 0."""
     middle = (np.arange(_SIDE) + 0.5) / _SIDE
     at = (span.start + (span.end - span.start) * middle) * _SIDE - 0.5
     first, share = np.floor(at).astype(int), at % 1
@@ -220,6 +228,8 @@ def _sampling(span: Span) -> NDArray[np.float64]:
     for line in range(_SIDE):
         matrix[line, _inside(first[line])] += 1 - share[line]
         matrix[line, _inside(first[line] + 1)] += share[line]
+    if has_bar:
+        matrix[(at < 0) | (at > _SIDE - 1)] = 0
     return matrix
 
 

@@ -201,7 +201,8 @@ def test_a_view_s_code_is_the_code_of_the_view() -> None:
     assert len(codes) == len(views.DEEP_KINDS)
     whole = views.Cut(Kind.CROPPED, views.WHOLE, views.WHOLE)
     for code, cut in zip(codes, views.CUTS, strict=False):
-        seen = views._sampling(cut.lines) @ luma @ views._sampling(cut.columns).T
+        lines, columns = (views._sampling(span, cut.has_bar) for span in (cut.lines, cut.columns))
+        seen = lines @ luma @ columns.T
         assert code.tobytes() == pdq.eight_codes(seen)[:32]
         assert cut != whole
     assert len(set(views.CUTS)) == len(views.CUTS)

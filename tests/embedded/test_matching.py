@@ -67,6 +67,14 @@ def test_only_photographs_are_matched_by_views(
     assert (judge(ours, theirs, Hit(30, view, trimmed=False)) is not None) == is_match
 
 
+@pytest.mark.parametrize("colour", ["white", "black", "red"])
+def test_a_bar_that_the_stored_picture_has_more_is_seen_whatever_its_colour(colour: str) -> None:
+    barred = look(encode(ImageOps.expand(photo(1, (480, 360)), (0, 0, 0, 56), colour)))
+    code = np.frombuffer(barred.codes[:CODE_BYTES], np.uint8)
+    bits = np.bitwise_count(Queries(PHOTO, deep=True).codes ^ code).sum(axis=1, dtype=int)
+    assert bits.min() <= 8
+
+
 def test_a_caption_outside_is_seen_whatever_edge_is_even_besides() -> None:
     """The caption's edge and the night sky on the other side are no frame."""
     sky = photo(1, (480, 360))

@@ -89,10 +89,10 @@ class CodeIndex:
         search = Search(queries, radius)
         is_long = search.passes * self._count > _ALONE_UP_TO
         cores = len(os.sched_getaffinity(0)) if is_long else 1
-        first, *others = search.shares(self._blocks, self._count, cores)
-        with ThreadPoolExecutor(max(1, len(others))) as threads:
-            elsewhere = threads.map(search.hits, others)
-            places, asked, distances = joined([search.hits(first), *elsewhere])
+        pieces = iter(search.pieces(self._blocks, self._count, cores))
+        with ThreadPoolExecutor(cores) as threads:
+            elsewhere = threads.map(search.hits, [pieces] * (cores - 1))
+            places, asked, distances = joined([search.hits(pieces), *elsewhere])
         return self._keys[self._line_of[places]], asked, distances
 
     def _append(self, words: Words) -> None:

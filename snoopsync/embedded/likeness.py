@@ -32,7 +32,7 @@ from snoopsync.embedded.store import Store, StoredCodes
 
 #: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, on a
 #: slow machine of two cores.
-_DEEP_UP_TO = 60_000
+_DEEP_UP_TO = 50_000
 
 _FOLLOW_ROWS = 4_096
 

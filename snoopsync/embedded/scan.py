@@ -40,7 +40,7 @@ BLOCK_CODES = 131_072
 
 #: So many comparisons are made at once: what is counted for them stays in the processor's cache,
 #: and Python's own time does not show.
-_AT_ONCE = 65_536
+_AT_ONCE = 131_072
 
 #: For so many queries, or pictures in four forms, if there are as many.
 _QUERIES_AT_ONCE = 4
@@ -53,6 +53,8 @@ _UNLIKE = 128
 
 #: Up to this distance there are few of a million codes that have nothing to do with the query.
 _MAX_REACH = 112
+
+_ODD_COLUMNS, _EVEN_COLUMNS = 0xAAAA, 0x5555
 
 _KEPT, _OVER = np.uint64(0), ~np.uint64(0)
 
@@ -71,10 +73,15 @@ _FORMS = np.array(
 def words_of(codes: Codes) -> Words:
     """The codes with their bits in quarters: the waves' lines 1, 3, 5... and 2, 4, 6..., in each
     the columns 1, 3, 5... and 2, 4, 6..."""
-    bits = np.unpackbits(codes, axis=1).reshape(len(codes), 8, 2, 8, 2)
-    quarters = bits.transpose(2, 4, 0, 1, 3).reshape(_QUARTERS, len(codes), 64)
-    words: Words = np.packbits(quarters, axis=2).view(np.uint64)[..., 0]
-    return words
+    lines = np.ascontiguousarray(codes).view(">u2")
+    words = np.empty((2, 2, len(codes), 4), np.uint16)
+    for even in (0, 1):
+        # Two lines, with every other bit each, make one.
+        one, other = lines[:, even::4], lines[:, even + 2 :: 4]
+        words[even, 0] = one & _ODD_COLUMNS | (other & _ODD_COLUMNS) >> 1
+        words[even, 1] = (one & _EVEN_COLUMNS) << 1 | other & _EVEN_COLUMNS
+    quarters: Words = words.view(np.uint64).reshape(_QUARTERS, len(codes))
+    return quarters
 
 
 def empty_block() -> Words:
@@ -96,23 +103,24 @@ class Search:
         """How often each code is looked at."""
         return sum(len(each.numbers) for each in self._sought)
 
-    def shares(self, blocks: Sequence[Words], count: int, number: int) -> list[list[Piece]]:
-        """The first ``count`` codes in these blocks, in pieces to look through at once; these in so
-        many shares, none much larger than another."""
+    def pieces(self, blocks: Sequence[Words], count: int, threads: int) -> list[Piece]:
+        """The first ``count`` codes in these blocks, in pieces to look through at once; not so
+        large that there is nothing for one of so many threads."""
         largest = _AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
-        parts = []
+        found = []
         for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
             codes = block[:, : count - begin]
             size = codes.shape[1]
-            step = min(largest, -(-size // number))
-            parts += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
-        return [parts[share::number] for share in range(number)]
+            step = min(largest, -(-size // threads))
+            found += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
+        return found
 
-    def hits(self, share: Sequence[Piece]) -> Hits:
-        """The hits in these pieces."""
+    def hits(self, pieces: Iterator[Piece]) -> Hits:
+        """The hits in these pieces. Several threads may share an iterator of a list: each takes
+        the next piece, however fast its core is."""
         found = [NO_HITS]
         scratch = _Scratch()
-        for start, piece in share:
+        for start, piece in pieces:
             for each in self._sought:
                 for some in each.parts(max(1, _AT_ONCE // piece.shape[1])):
                     rows, places = scratch.near(piece, some)

@@ -11,20 +11,20 @@ from typing import IO
 
 import pytest
 
-_LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
+LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
 
 _held: list[IO[str]] = []
 
 
 def queue_limit() -> int:
     """How many it queues."""
-    return int(_LIMIT.read_text())
+    return int(LIMIT.read_text())
 
 
 @contextmanager
 def usual_queue() -> Iterator[None]:
     """It queues as many as usual, but where ``short_queue`` is called inside."""
-    with _LIMIT.open() as limit:
+    with LIMIT.open() as limit:
         fcntl.flock(limit, fcntl.LOCK_SH)
         _held.append(limit)
         try:
@@ -40,16 +40,16 @@ def short_queue(events: int) -> Iterator[None]:
     """An inotify that is opened meanwhile queues no more events than these. It begins when all
     other tests that are under way have ended."""
     try:
-        with _LIMIT.open("r+"):
+        with LIMIT.open("r+"):
             pass
     except PermissionError:
         pytest.skip("root of a user namespace may not do this to the system")
     (limit,) = _held
     fcntl.flock(limit, fcntl.LOCK_EX)
-    before = _LIMIT.read_text()
+    before = LIMIT.read_text()
     try:
-        _LIMIT.write_text(str(events))
+        LIMIT.write_text(str(events))
         yield
     finally:
-        _LIMIT.write_text(before)
+        LIMIT.write_text(before)
         fcntl.flock(limit, fcntl.LOCK_SH)

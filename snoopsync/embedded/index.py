@@ -88,7 +88,7 @@ class CodeIndex:
         the queries, and the distance. In no order."""
         search = Search(queries, radius)
         is_long = search.passes * self._count > _ALONE_UP_TO
-        cores = len(os.sched_getaffinity(0)) if is_long else 1
+        cores = (os.cpu_count() or 1) if is_long else 1
         pieces = iter(search.pieces(self._blocks, self._count, cores))
         with ThreadPoolExecutor(cores) as threads:
             elsewhere = threads.map(search.hits, [pieces] * (cores - 1))

@@ -6,7 +6,8 @@ about a picture, never its bytes. What is where, in the order of import:
 ==============  ================================================================
 ``features``    what is kept of a picture: sizes, digests, codes
 ``source``      reads an image to send, whole and hashed
-``store``       the only SQL
+``database``    opens it: schema, permissions, errors
+``store``       what is in it: all other SQL
 ``pdq``         the perceptual code: the transform, its eight forms, the quality
 ``border``      what remains of a picture without its uniform borders
 ``decode``      the only Pillow: bytes to features

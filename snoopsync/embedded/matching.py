@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snoopsync.embedded import pdq
-from snoopsync.embedded.features import CODE_BYTES, Features
+from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.kinds import (
     FORM_KINDS,
     Comparison,
@@ -80,6 +80,11 @@ class Queries:
         return luma_of(self._thumbnail)
 
     @cached_property
+    def is_photograph(self) -> bool:
+        """Is the picture one, as far as was kept?"""
+        return _is_photographic(self._thumbnail)
+
+    @cached_property
     def close_views(self) -> CloseViews:
         """The picture's views that are very near to it. It must have a thumbnail."""
         return CloseViews(self.luma)
@@ -88,16 +93,16 @@ class Queries:
         """Was it a view that matched?"""
         return hit.query >= self._trimmed_end
 
-    def tells(self, hit: Hit, ours: bool, theirs: bool) -> bool:
-        """Does this hit say something, if so many of the two pictures are photographs? By a view,
-        only one of a photograph does: of the one that is part of the other, if one is. Whatever
-        else is in that one, as a bar, says nothing against it."""
+    def tells(self, hit: Hit, *, is_of_photograph: bool) -> bool:
+        """Does this hit, of a picture that is a photograph or is not, say something? By a view,
+        only a photograph matches: the one that is a part of the other, if one is. What else is in
+        the other, as a bar, says nothing against it."""
         if not self.is_view(hit):
             return True
         cut = self.cut(hit)
         if cut is None:
-            return ours and theirs
-        return theirs if cut.is_part else ours
+            return self.is_photograph and is_of_photograph
+        return is_of_photograph if cut.is_part else self.is_photograph
 
     def is_upright(self, hit: Hit) -> bool:
         """Did the picture as it is match another as it is?"""
@@ -118,8 +123,8 @@ class Queries:
         return form
 
 
-def _is_photograph(features: Features) -> bool:
-    return features.thumbnail is not None and is_photographic(features.thumbnail)
+def _is_photographic(thumbnail: Thumbnail | None) -> bool:
+    return thumbnail is not None and is_photographic(thumbnail)
 
 
 def the_same(features: Features, candidate: Candidate) -> Alike:
@@ -133,8 +138,8 @@ def judged(
     features: Features, candidate: Candidate, queries: Queries, hits: list[Hit]
 ) -> Alike | None:
     """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture."""
-    ours, theirs = _is_photograph(features), _is_photograph(candidate.features)
-    hits = [hit for hit in hits if queries.tells(hit, ours, theirs)]
+    is_of_photograph = _is_photographic(candidate.features.thumbnail)
+    hits = [hit for hit in hits if queries.tells(hit, is_of_photograph=is_of_photograph)]
     if not hits:
         return None
     nearest = hits[0]
@@ -147,7 +152,8 @@ def judged(
         is_same = comparison is not None and comparison.is_same
         if not is_same or rank > MAX_RANK_OF_LOW_QUALITY:
             return None
-    if comparison is not None and ours and theirs and comparison.is_certain:
+    are_photographs = queries.is_photograph and is_of_photograph
+    if comparison is not None and are_photographs and comparison.is_certain:
         rank = min(rank, _MAX_RANK_OF_CERTAIN)
     is_upright = upright is not None and upright.bits <= nearest.bits + _NEARER_BITS
     if not is_upright:

@@ -46,7 +46,9 @@ _AT_ONCE = 131_072
 _QUERIES_AT_ONCE = 4
 
 _QUARTERS = 4
-_HALF_WORD = 32
+
+#: Half of the bits of two quarters.
+_HALF_OF_TWO = 64
 
 #: How far codes are from each other that have nothing to do with each other, give or take 8.
 _UNLIKE = 128
@@ -190,7 +192,7 @@ class _Scratch:
             np.bitwise_xor(words, wanted, out=differing)
             np.bitwise_count(differing, out=count.view(np.uint8))
         sums = np.add(counts[2:], counts[:2], out=self._sums[:, :size].reshape(2, *shape))
-        sums -= 2 * _HALF_WORD
+        sums -= _HALF_OF_TWO
         if sought.forms == 1:
             # All 256 are 128 as well as -128 in a byte: a needless look, and no code is missed.
             nearest = np.add(sums[0], sums[1], out=sums[0])

@@ -27,6 +27,7 @@ from snoopsync.events import Event, happened
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
+from snoopsync.schedule import Schedule, begin_schedule
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
 from snoopsync.state.images import State
@@ -56,6 +57,7 @@ class Assembly:
     collection: RetryingCollection
     searched: RetryingCollection
     clock: Clock
+    schedule: Schedule
     surveys: tuple[Survey, ...]
     mirror: Mirror
     alerter: Alerter
@@ -189,7 +191,8 @@ def assembled(
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
-    surveys = surveys_of(config, state, watcher, only, edges.disk, kept)
+    surveys = surveys_of(config, state, watcher, only, edges.disk, kept, edges.clock)
+    schedule = begin_schedule(state, edges.clock)
     settings = Settings(
         owner=config.collection.owner,
         settle_seconds=0.0 if rehearsal else sync.settle_seconds,
@@ -204,7 +207,7 @@ def assembled(
         DeletionGuard(sync.hold_deletes_over, state),
         coat,
         searched,
-        clock=edges.clock,
+        schedule=schedule,
         make_workers=edges.make_workers,
     )
     pairs = Pairs(database)
@@ -223,7 +226,9 @@ def assembled(
     )
     if before is not None:
         mirror.take_over(before.mirror)
-    yield Assembly(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter)
+    yield Assembly(
+        config, state, pairs, coat, searched, edges.clock, schedule, surveys, mirror, alerter
+    )
     searched.tell_counts()
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from snoopsync.clock import Clock
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
@@ -36,6 +37,7 @@ def surveys_of(
     only: Container[str] | None = None,
     disk: Disk | None = None,
     kept: Mapping[str, Survey] | None = None,
+    clock: Clock | None = None,
 ) -> tuple[Survey, ...]:
     """The configured folders, written into the state file, each with its survey; ``kept`` are those
     that there are already."""
@@ -67,6 +69,7 @@ def surveys_of(
             disk or Disk(),
             _pace(config, folder),
             watcher,
+            clock or Clock(),
             dormant=only is not None and folder.name not in only,
         )
         for folder in config.folders
@@ -147,6 +150,7 @@ def _survey(
     disk: Disk,
     pace: Pace,
     watcher: Watcher | None,
+    clock: Clock,
     *,
     dormant: bool,
 ) -> Survey:
@@ -155,7 +159,7 @@ def _survey(
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)
-    return Survey(folder, watch, state, row, pace, dormant=dormant)
+    return Survey(folder, watch, state, row, pace, clock, dormant=dormant)
 
 
 def _pace(config: Config, folder: FolderConfig) -> Pace:

@@ -54,7 +54,7 @@ class DeletionGuard:
         now: float,
     ) -> Verdict:
         """Decide about the deletions of one plan. ``vanishing`` gives the places of a folder that
-        are seen to be gone, but not for long enough; ``now`` is Unix time."""
+        are seen to be gone, but not for long enough; ``now`` is schedule time."""
         verdict = Verdict()
         approved: set[str] = set()
         by_folder: dict[str, list[Delete]] = defaultdict(list)

@@ -24,6 +24,7 @@ class Event(StrEnum):
     RELOAD_REFUSED = "reload-refused"
     NO_SOCKET = "no-socket"
     REQUESTS_ABANDONED = "requests-abandoned"
+    CLOCK_JUMPED = "clock-jumped"
     LOG_UNWRITABLE = "log-unwritable"
 
     # Images.

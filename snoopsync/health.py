@@ -93,18 +93,12 @@ def _of_folders(snapshot: Snapshot) -> Iterator[str]:
             )
         if row.state is FolderState.UNWATCHED:
             yield f"folder {name} is unwatched: {row.reason}"
-        if row.state is FolderState.OK and not is_scanned(folder, snapshot.now):
+        if row.state is FolderState.OK and not folder.is_scanned(snapshot.now):
             yield f"folder {name}: the last whole scan is too long ago"
-
-
-def is_scanned(folder: FolderStatus, now: float) -> bool:
-    """Was all of it looked through, not too long ago?"""
-    scanned = folder.row.last_scan
-    return scanned is not None and now - scanned <= folder.scan_limit_seconds
 
 
 def is_mirrored(folder: FolderStatus, now: float) -> bool:
     """Is everything in it in the collection, as far as is known?"""
     counts = folder.counts
     is_done = not (counts.pending or counts.failed or counts.held)
-    return folder.state is FolderState.OK and is_done and is_scanned(folder, now)
+    return folder.state is FolderState.OK and is_done and folder.is_scanned(now)

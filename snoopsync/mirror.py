@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.clock import Clock
 from snoopsync.comparison import Comparison
 from snoopsync.deletions import DeletionGuard
 from snoopsync.errors import CollectionError
@@ -35,6 +34,7 @@ from snoopsync.planner import (
     prune,
 )
 from snoopsync.recognition import Recognizer
+from snoopsync.schedule import Schedule
 from snoopsync.sender import Sender
 from snoopsync.state.images import State
 from snoopsync.survey import Survey
@@ -83,14 +83,16 @@ class Mirror:
         collection: RetryingCollection,
         searched: RetryingCollection,
         *,
-        clock: Clock,
+        schedule: Schedule,
         make_workers: Callable[[int, str], Workers] = Workers,
     ) -> None:
+        clock = schedule.clock
         self.surveys = surveys
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
         self._state = state
         self._guard = guard
         self._collection = collection
+        self._schedule = schedule
         self._clock = clock
         self._folders = {survey.folder.name: survey.folder for survey in surveys}
         self._unsettled = Unsettled(
@@ -107,7 +109,7 @@ class Mirror:
             senders,
             # Enough that no worker waits for this thread.
             _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers,
-            clock,
+            schedule,
         )
         self.sender.on_done = self._tell
         self.sender.on_landed = self.wake
@@ -323,17 +325,16 @@ class Mirror:
                 self.sender.meet(error)
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
-        now = self._clock.now()
         deletes = [
             action
             for action in actions
             if isinstance(action, Delete) and not self.sender.is_condemned(action.image_id)
         ]
-        verdict = self._guard.judge(deletes, self._unsettled.vanishing, now)
+        verdict = self._guard.judge(deletes, self._unsettled.vanishing, self._schedule.now())
         others = [action for action in actions if not isinstance(action, Delete)]
         planned = [*others, *verdict.send]
         with self._state.transaction():
-            self._state.intents.apply(planned, now)
+            self._state.intents.apply(planned, self._clock.now())
             self._state.deletions.hold(action.image_id for action in verdict.hold)
         # They have been gone for long enough, and only wait for the others that they are counted
         # with. Had they to be gone for as long again, they would wait for one another.

@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 
+from snoopsync.clock import Clock
 from snoopsync.config.settings import Config
 from snoopsync.errors import StateError
 from snoopsync.health import Live, Snapshot, Stored, is_mirrored
+from snoopsync.schedule import read_schedule
 from snoopsync.state.database import Database
 from snoopsync.state.images import Counts, State
 from snoopsync.state.pairs import Pairs
-from snoopsync.status import folder_status
+from snoopsync.status import folder_status, scan_age
 
 #: What was read is good for so long: to count 100,000 images takes 0.1 s.
 _FRESH_SECONDS = 5.0
@@ -45,21 +48,21 @@ class Observer:
         if live.trouble is not None:
             # Nothing may be open on a file system that has to be repaired.
             return Snapshot(live, Stored(error=live.trouble), time.time())
-        return Snapshot(live, self._stored_now(), time.time())
+        return Snapshot(live, _aged(self._stored_now(live), live), time.time())
 
     def mirrored_at(self, folder: str) -> float:
         """When the folder was last seen to be wholly mirrored (Unix time); 0 if it was not, since
         this began."""
         return self._mirrored_at.get(folder, 0.0)
 
-    def _stored_now(self) -> Stored:
+    def _stored_now(self, live: Live) -> Stored:
         if not self._lock.acquire(timeout=_READING_SECONDS):
             return Stored(error="it is still being read")
         try:
             if time.monotonic() >= self._read_at + _FRESH_SECONDS:
                 self._stored = self._read(self._config)
                 self._read_at = time.monotonic()
-                self._note(self._stored)
+                self._note(_aged(self._stored, live))
             return self._stored
         finally:
             self._lock.release()
@@ -74,7 +77,7 @@ class Observer:
                     for row in state.folders.rows()
                     if row.configured
                 )
-                due = state.intents.count_due(time.time())
+                due = state.intents.count_due(read_schedule(state, Clock()).now())
                 return Stored(folders, Pairs(database).count_open(), due)
         except StateError as error:
             return Stored(error=str(error))
@@ -84,3 +87,12 @@ class Observer:
         for folder in stored.folders:
             if is_mirrored(folder, now):
                 self._mirrored_at[folder.row.name] = now
+
+
+def _aged(stored: Stored, live: Live) -> Stored:
+    """With the ages of the scans by the service's last account: what was read is older."""
+    folders = (
+        replace(folder, scan_age_seconds=scan_age(live.account, folder.row.name))
+        for folder in stored.folders
+    )
+    return replace(stored, folders=tuple(folders))

@@ -79,6 +79,11 @@ class Reconciler:
             self._put_off(report.trouble)
         self.trouble = report.trouble
 
+    def retry_now(self) -> None:
+        """Compare at once what could not be compared, without a pause before."""
+        self._not_before = min(self._not_before, time.monotonic())
+        self._pause_seconds = _AGAIN_SECONDS
+
     def _missing(self) -> list[Survey]:
         return [survey for survey in self._assembly.surveys if survey.is_missing]
 

@@ -172,7 +172,7 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
 def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | None:
     """The service waits for a collection that is away for ever, a command does not."""
     outage = assembly.collection.outage
-    if outage is None or assembly.clock.now() - outage.since < patience_seconds:
+    if outage is None or outage.seconds < patience_seconds:
         return None
     return Unreachable(outage.last_error)
 

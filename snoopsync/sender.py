@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from snoopsync.clock import Clock
 from snoopsync.errors import CollectionError, Unauthorized
 from snoopsync.events import Event, Field, happened
 from snoopsync.folder import Folder
@@ -21,6 +20,7 @@ from snoopsync.model import File, Gone, Place, Sight, place_keys
 from snoopsync.planner import Action, Add, Delete, Forget, Update
 from snoopsync.protocol import ImageCollection
 from snoopsync.repeats import TerseLog
+from snoopsync.schedule import RETRY_SECONDS, Schedule
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
 from snoopsync.transfer import (
@@ -36,9 +36,6 @@ from snoopsync.transfer import (
 from snoopsync.workers import Workers
 
 log = logging.getLogger("snoopsync.mirror")
-
-#: After these, in this order, an image that was refused is tried again; then the last one again.
-RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
 
 #: How often the collection is asked whether it takes the keys now.
 _CREDENTIALS_SECONDS = 60.0
@@ -78,7 +75,7 @@ class Sender:
         transfer: Transfer,
         workers: Workers,
         capacity: int,
-        clock: Clock,
+        schedule: Schedule,
     ) -> None:
         self.trouble: CollectionError | None = None
         self.tally = Tally()
@@ -92,7 +89,8 @@ class Sender:
         self._transfer = transfer
         self._workers = workers
         self._capacity = capacity
-        self._clock = clock
+        self._schedule = schedule
+        self._clock = schedule.clock
         self._condemned: set[str] = set()
         self._removals: list[Removal] = []
         self._flying: dict[str, Future[Outcome | None]] = {}
@@ -166,7 +164,7 @@ class Sender:
         return [item.record.place for item in items if not self._send(item, look)]
 
     def _outstanding(self, limit: int, present: Sequence[str]) -> list[Outstanding]:
-        return self._intents.outstanding(limit, self._clock.now(), present, list(self._flying))
+        return self._intents.outstanding(limit, self._schedule.now(), present, list(self._flying))
 
     def _send(self, item: Outstanding, look: Callable[[Place], Sight]) -> bool:
         record = item.record
@@ -193,7 +191,7 @@ class Sender:
             )
         elif isinstance(sight, File | Gone):
             # Not what was planned for: it has to come to rest again first.
-            self._intents.postpone(record.image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+            self._intents.postpone(record.image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
             return False
         else:
             self._park(
@@ -207,7 +205,7 @@ class Sender:
         if item.record.sha256 is None:
             self._intents.forget(item.record.image_id)
         else:
-            self._intents.postpone(item.record.image_id, self._clock.now() + _UNWANTED_SECONDS)
+            self._intents.postpone(item.record.image_id, self._schedule.now() + _UNWANTED_SECONDS)
 
     def _fly(self, image_id: str, job: Callable[[], Outcome | None]) -> None:
         future = self._workers.submit(job)
@@ -236,6 +234,10 @@ class Sender:
         )
         self.trouble = None
         return True
+
+    def retry_now(self) -> None:
+        """While nothing can be sent, ask the collection at once whether it can be now."""
+        self._next_credentials = self._clock.monotonic()
 
     # Confirming.
 
@@ -289,13 +291,13 @@ class Sender:
         if removal.place is not None and not deleted.was_there:
             return Forget(removal.place, removal.image_id)
         if removal.place is not None and not removal.by_request:
-            self._state.deletions.note_sent(removal.place.folder, self._clock.now())
+            self._state.deletions.note_sent(removal.place.folder, self._schedule.now())
         self.tally.deleted += 1
         self._tell(Event.DELETED, removal.place, removal.image_id)
         return Delete(removal.place, removal.image_id)
 
     def _doubt(self, image_id: str, place: Place) -> list[Place]:
-        self._intents.postpone(image_id, self._clock.now() + _SECOND_LOOK_SECONDS)
+        self._intents.postpone(image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
         record = self._state.record(image_id)
         # It may have been renamed while it was sent.
         return [place] if record is None or record.place == place else [place, record.place]
@@ -304,7 +306,7 @@ class Sender:
         delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
         is_news = True
         if rejected.mark is not None:
-            retry_at = self._clock.now() + delay
+            retry_at = self._schedule.now() + delay
             is_news = self._intents.park(
                 rejected.image_id, rejected.mark, rejected.reason, retry_at
             )

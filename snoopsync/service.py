@@ -20,6 +20,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from snoopsync.assembly import Assembly
+from snoopsync.clock import Jump, JumpDetector
 from snoopsync.config.settings import Config
 from snoopsync.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.events import Event, happened
@@ -46,6 +47,9 @@ _SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
 #: A search that fails, and works again, is logged so many times, and then counted.
 _MOST_SAID = 5
 _SEARCH_IN_TURNS = "the search for duplicates fails, and works, in turns"
+
+#: What is said of a machine that is suspended every few minutes.
+_JUMPS = "the machine was suspended, or its clock was set"
 
 _WATCHER_CHECK_SECONDS = 1.0
 
@@ -98,6 +102,9 @@ class Service:
         self._ended: set[str] = set()
         self._hands_over = False
         self._search_due = threading.Event()
+        self._search_retry = threading.Event()
+        self._jumps = JumpDetector(assembly.clock)
+        self._terse = TerseLog(log, _MOST_SAID)
         self._search_error: CollectionError | None = None
         self._failure: BaseException | None = None
         self._account = Account()
@@ -135,6 +142,7 @@ class Service:
         self._stop.set()
         self._assembly.mirror.drain()
         self._search_due.set()
+        self._search_retry.set()
         if self._hands_over:
             # The next one could send the same images beside the requests that are under way.
             self._wait_for_engine()
@@ -249,6 +257,7 @@ class Service:
                 self._tend()
                 mirror.wait()
         finally:
+            self._terse.close()
             if not mirror.close(_SHUTDOWN_SECONDS):
                 message = "some requests did not end in time: they are sent again at next start"
                 count = mirror.in_flight
@@ -257,6 +266,10 @@ class Service:
     def _tend(self) -> None:
         """What has to be done all the time, whatever else is done."""
         now, mirror = time.monotonic(), self._assembly.mirror
+        jump = self._jumps.look()
+        if jump is not None:
+            self._after_jump(jump, now)
+        self._terse.tell_counts(now)
         if now >= self._next_check:
             self._watcher.check(now)
             self._around.require_state()
@@ -269,6 +282,25 @@ class Service:
             # The folders are looked at and watched, and the comparison has begun.
             self._is_ready = True
             self._around.supervisor.ready()
+
+    def _after_jump(self, jump: Jump, now: float) -> None:
+        """Look at everything, since no event tells what a network share or another disk went
+        through meanwhile, and try at once what waits for its next attempt."""
+        self._terse.say(
+            now,
+            _JUMPS,
+            logging.INFO,
+            Event.CLOCK_JUMPED,
+            "%s: scanning all folders",
+            jump,
+            suspended=round(jump.suspended, 3),
+            stepped=round(jump.stepped, 3),
+        )
+        for survey in self._assembly.surveys:
+            survey.scan()
+        self._assembly.mirror.sender.retry_now()
+        self._reconciler.retry_now()
+        self._search_retry.set()
 
     def _give_account(self) -> None:
         mirror = self._assembly.mirror
@@ -299,6 +331,7 @@ class Service:
             "unproven": [survey.row.name for survey in mirror.surveys if not survey.watch.proven],
             "missing": [survey.row.name for survey in mirror.surveys if survey.is_missing],
             "stalled": self._stalled,
+            "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.surveys},
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)
@@ -309,7 +342,7 @@ class Service:
     def _left(self) -> int:
         """How many images are on their way."""
         assembly = self._assembly
-        return assembly.state.intents.count_due(assembly.clock.now()) + assembly.mirror.unsettled
+        return assembly.state.intents.count_due(assembly.schedule.now()) + assembly.mirror.unsettled
 
     # The thread that looks for duplicates.
 
@@ -325,7 +358,7 @@ class Service:
             self._search_due.clear()
             if self._assembly.mirror.trouble is not None:
                 # The engine asks whether the collection can be used again: one who asks is enough.
-                self._stop.wait(_SEARCH_AGAIN_SECONDS)
+                self._wait_for_search(_SEARCH_AGAIN_SECONDS)
                 self._search_due.set()
                 continue
             try:
@@ -344,6 +377,12 @@ class Service:
                         error=str(error),
                     )
                 self._search_error = error
-                self._stop.wait(pause)
+                self._wait_for_search(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
                 self._search_due.set()
+
+    def _wait_for_search(self, seconds: float) -> None:
+        """Wait for so long, or until there is a reason to search at once, or to end."""
+        self._search_retry.clear()
+        if not self._stop.is_set():
+            self._search_retry.wait(seconds)

@@ -41,12 +41,23 @@ _SCAN_GRACE_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class FolderStatus:
-    """One folder, counted. ``last_scan`` is Unix time."""
+    """One folder, counted. ``scan_limit_seconds``: how old its last whole scan may be.
+    ``scan_age_seconds``: for how long the machine has been awake since then, if the service tells:
+    the wall clock may have been set since, and nothing changes during a suspend."""
 
     row: FolderRow
     counts: Counts
     state: FolderState
     scan_limit_seconds: float
+    scan_age_seconds: float | None = None
+
+    def is_scanned(self, now: float) -> bool:
+        """Was all of it looked through, not too long ago? ``now`` is Unix time, for where no
+        service tells."""
+        if self.row.last_scan is None:
+            return False
+        age = self.scan_age_seconds
+        return (now - self.row.last_scan if age is None else age) <= self.scan_limit_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +170,7 @@ class Status:
                     f"folder {name}: {images(counts.held)} gone, and held back from deletion"
                     f" (snoopsync list --state held, snoopsync approve {shlex.quote(name)})"
                 )
-            scanned = folder.row.last_scan
-            if scanned is None or self.now - scanned > folder.scan_limit_seconds:
+            if not folder.is_scanned(self.now):
                 yield f"folder {name}: the last whole scan is too long ago"
 
     @property
@@ -262,7 +272,13 @@ def _status(
     state = State(database)
     counts = state.counts()
     folders = tuple(
-        folder_status(config, row, counts.get(row.name, Counts()), differing.get(row.name, 0))
+        folder_status(
+            config,
+            row,
+            counts.get(row.name, Counts()),
+            differing.get(row.name, 0),
+            scan_age(service.account, row.name),
+        )
         for row in rows
     )
     return Status(
@@ -306,8 +322,18 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     return [survey.row for survey in surveys], differing
 
 
+def scan_age(account: Message | None, folder: str) -> float | None:
+    """``FolderStatus.scan_age_seconds``, by the service's account."""
+    age: float | None = (account or {}).get("scan_ages", {}).get(folder)
+    return None if account is None or age is None else age + float(account["age_seconds"])
+
+
 def folder_status(
-    config: Config, row: FolderRow, counts: Counts, differing: int = 0
+    config: Config,
+    row: FolderRow,
+    counts: Counts,
+    differing: int = 0,
+    scan_age_seconds: float | None = None,
 ) -> FolderStatus:
     """How a folder is; ``differing``: so many files of it differ from what is known."""
     counts = replace(counts, pending=counts.pending + differing)
@@ -318,7 +344,8 @@ def folder_status(
     interval = config.sync.rescan_interval_seconds
     if row.watch == "poll" and row.name in by_name:
         interval = by_name[row.name].poll_interval_seconds
-    return FolderStatus(row, counts, state, 1.5 * interval + _SCAN_GRACE_SECONDS)
+    limit = 1.5 * interval + _SCAN_GRACE_SECONDS
+    return FolderStatus(row, counts, state, limit, scan_age_seconds)
 
 
 def _collection_status(config: Config, state: State, service: ServiceStatus) -> CollectionStatus:

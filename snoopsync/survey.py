@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import random
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from snoopsync.clock import Clock
 from snoopsync.errors import FolderMissing
 from snoopsync.events import Event, Field
 from snoopsync.folder import Folder, Identity
@@ -73,6 +73,7 @@ class Survey:
         state: State,
         row: FolderRow,
         pace: Pace,
+        clock: Clock | None = None,
         *,
         dormant: bool = False,
     ) -> None:
@@ -82,7 +83,9 @@ class Survey:
         self._walk = Walk(folder, watch, state, self._warn)
         self._state = state
         self._pace = pace
+        self._clock = clock or Clock()
         self._dormant = dormant
+        self._scanned_at: float | None = None
         self._terse = TerseLog(log, _MOST_SAID)
         self._now = 0.0
         self._next_guard = 0.0
@@ -115,6 +118,12 @@ class Survey:
     def scanned(self) -> int:
         """How many files the last scan of the whole folder has found, or this one so far."""
         return self._walk.scanned
+
+    @property
+    def scan_age_seconds(self) -> float | None:
+        """For how long the machine has been awake since the last scan of the whole folder ended;
+        ``None`` before the first one that this process has seen."""
+        return None if self._scanned_at is None else self._clock.monotonic() - self._scanned_at
 
     @property
     def next_due(self) -> float:
@@ -167,7 +176,9 @@ class Survey:
         elif was_scanning and not self.is_scanning and not self.is_missing:
             self._next_scan = self._pace.next_scan(now, self.watch.mode)
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
-            self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
+            self._scanned_at = self._clock.monotonic()
+            last_scan = self._clock.now()
+            self._save(replace(self.row, state=self._resting_state(), last_scan=last_scan))
 
     def resume(self, pace: Pace) -> None:
         """Go on beside a new configuration, in which the folder is as it was, at this pace."""

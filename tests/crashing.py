@@ -245,6 +245,7 @@ class Leaps(JumpingClock):
     """Time that only passes where everything waits: also the thread that reads the listing."""
 
     def __init__(self, now: float) -> None:
+        super().__init__()
         self._seconds = now
 
     def wait(self, event: threading.Event, seconds: float) -> None:

@@ -203,6 +203,21 @@ class TestAnOutage:
         assert outages == [Outage(since=1_000_000, attempts=1, last_error="a login page")]
         assert wearer.outage is None
 
+    def test_has_lasted_for_as_long_as_was_waited_whatever_the_wall_clock_does(self) -> None:
+        class Stepped(FakeClock):
+            def now(self) -> float:
+                return super().now() + (86_400.0 if self.waited else 0.0)
+
+        clock = Stepped()
+        wearer = coat(Script(clock, down_until=30.0))
+        lasted: list[tuple[float, float]] = []
+        clock.before_wait = lambda: lasted.append(
+            (wearer.outage.seconds if wearer.outage else 0.0, clock.time)
+        )
+        wearer.get_image("a")
+        assert len(lasted) > 1
+        assert all(seconds == waited for seconds, waited in lasted)
+
     @pytest.mark.parametrize("status", [429, 502, 503, 504, 511, 522])
     def test_is_also_what_a_busy_service_or_its_gateway_says(
         self, clock: FakeClock, status: int

@@ -15,7 +15,7 @@ import pytest
 
 from snoopsync.disk import Disk
 from snoopsync.model import FolderState, ImageState
-from snoopsync.sender import RETRY_SECONDS
+from snoopsync.schedule import RETRY_SECONDS
 from snoopsync.state.database import Database
 from snoopsync.state.images import ImageRow, State
 from snoopsync.workers import Workers

@@ -79,12 +79,20 @@ class JumpingClock(Clock):
 
     def __init__(self) -> None:
         self._seconds = 1_000_000_000.0
+        self._suspended = 0.0
+        self._stepped = 0.0
 
     def now(self) -> float:
-        return self._seconds
+        return self.boottime() + self._stepped
 
     def monotonic(self) -> float:
         return self._seconds
+
+    def boottime(self) -> float:
+        return self._seconds + self._suspended
+
+    def boot_id(self) -> str:
+        return "a boot"
 
     def wait(self, event: threading.Event, seconds: float) -> None:
         if not event.wait(_YIELD_SECONDS):
@@ -92,6 +100,14 @@ class JumpingClock(Clock):
 
     def advance(self, seconds: float) -> None:
         self._seconds += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps for so long."""
+        self._suspended += seconds
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """Somebody sets the wall clock forward by so much; back, if that is negative."""
+        self._stepped += seconds
 
 
 class InlineWorkers(Workers):

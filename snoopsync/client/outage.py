@@ -55,11 +55,13 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The service is down: since when (Unix seconds), how often it was tried, and what it said."""
+    """The service is down: since when (Unix seconds, for people), how often it was tried, what it
+    said, and how long it has been down."""
 
     since: float
     attempts: int
     last_error: str
+    seconds: float = 0.0
 
 
 class Clock:
@@ -70,8 +72,9 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
+        """Seconds that never jump, and go on while the machine is suspended: a pause that a service
+        asks for is over then too."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
         """Wait for a notification, for at most so long. May return early."""
@@ -99,6 +102,7 @@ class Pass:
 @dataclass(slots=True)
 class _Trouble:
     since: float
+    began: float
     deadline: float
     attempts: int
     error: CollectionError
@@ -142,7 +146,8 @@ class Gate:
             trouble = self._trouble
             if trouble is None:
                 return None
-            return Outage(trouble.since, trouble.attempts, str(trouble.error))
+            seconds = self._clock.monotonic() - trouble.began
+            return Outage(trouble.since, trouble.attempts, str(trouble.error), seconds)
 
     @contextmanager
     def passage(self) -> Iterator[Pass]:
@@ -188,7 +193,7 @@ class Gate:
         with self._changed:
             self._terse.tell_counts(self._clock.monotonic())
             if self._trouble is not None and sent.probe:
-                lasted = self._clock.now() - self._trouble.since
+                lasted = self._clock.monotonic() - self._trouble.began
                 if self._trouble.was_said:
                     happened(
                         logger,
@@ -228,7 +233,7 @@ class Gate:
                     error,
                     error=str(error),
                 )
-                trouble = _Trouble(self._clock.now(), deadline, 0, error, now, said)
+                trouble = _Trouble(self._clock.now(), now, deadline, 0, error, now, said)
                 self._trouble = trouble
             elif not sent.probe:
                 # Sent before the gate closed: it says nothing new, but may ask for more time.

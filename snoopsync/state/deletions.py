@@ -29,14 +29,19 @@ class Deletions:
         return count
 
     def sent_since(self, folder: str, since: float) -> int:
-        """How many deletions were sent for this folder since then (Unix time)."""
+        """How many deletions were sent for this folder since then (schedule time)."""
         self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
         count: int = self._database.one("SELECT count(*) FROM deletion WHERE folder = ?", (folder,))
         return count
 
     def note_sent(self, folder: str, now: float) -> None:
-        """A deletion that nobody asked for by name was sent: the guard counts it."""
+        """A deletion that nobody asked for by name was sent (schedule time): the guard counts
+        it."""
         self._database.change("INSERT INTO deletion VALUES (?, ?)", (folder, now))
+
+    def limit_sent(self, now: float) -> None:
+        """No deletion was sent later than now (schedule time)."""
+        self._database.change("UPDATE deletion SET at = ?1 WHERE at > ?1", (now,))
 
     def hold(self, image_ids: Iterable[str]) -> None:
         """These deletions wait for a person."""

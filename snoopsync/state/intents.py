@@ -134,7 +134,8 @@ class Intents:
     def outstanding(
         self, limit: int, now: float, folders: Sequence[str], skip: Sequence[str] = ()
     ) -> list[Outstanding]:
-        """Dirty rows of these folders that may be sent now, but for the IDs in ``skip``."""
+        """Dirty rows of these folders that may be sent now (schedule time), but for the IDs in
+        ``skip``."""
         if not folders:
             return []  # SQLite has no plan for that with this index
         rows = self._database.query(
@@ -167,7 +168,7 @@ class Intents:
         return count
 
     def count_due(self, now: float) -> int:
-        """How many rows can be sent now."""
+        """How many rows can be sent now (schedule time)."""
         count: int = self._database.one(
             "SELECT count(*) FROM image WHERE dirty AND NOT held AND coalesce(retry_at, 0) <= ?",
             (now,),
@@ -183,8 +184,17 @@ class Intents:
             (refused,),
         )
 
+    def limit_retries(self, now: float, delays: Sequence[float]) -> None:
+        """Let no image be tried again later than after its own delay from now: ``delays`` has one
+        for each attempt in turn, and the last one for all that follow."""
+        self._database.change_many(
+            "UPDATE image SET retry_at = ?1 WHERE dirty AND NOT held"
+            " AND coalesce(retry_at, 0) > ?1 AND min(max(attempts, 1), ?3) = ?2",
+            [(now + delay, number, len(delays)) for number, delay in enumerate(delays, start=1)],
+        )
+
     def next_retry(self) -> float | None:
-        """When the next parked image may be tried again (Unix time)."""
+        """When the next parked image may be tried again (schedule time)."""
         at: float | None = self._database.one(
             "SELECT min(retry_at) FROM image WHERE dirty AND NOT held"
         )
@@ -203,8 +213,9 @@ class Intents:
         )
 
     def park(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
-        """The collection, or the disk, refused this one: leave it alone until ``retry_at``, or
-        until the file changes. Is that news, or was it refused before with the same words?"""
+        """The collection, or the disk, refused this one: leave it alone until ``retry_at``
+        (schedule time), or until the file changes. Is that news, or was it refused before with the
+        same words?"""
         with self._database.transaction():
             known = "SELECT 1 FROM image WHERE image_id = ? AND error = ?"
             is_news = self._database.one(known, (image_id, error)) is None
@@ -216,7 +227,7 @@ class Intents:
         return is_news
 
     def postpone(self, image_id: str, until: float) -> None:
-        """Leave a dirty row alone until then (Unix time), without calling it failed."""
+        """Leave a dirty row alone until then (schedule time), without calling it failed."""
         self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
 
     def removed(self, image_id: str, mark: int) -> None:

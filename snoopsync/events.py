@@ -52,6 +52,7 @@ class Event(StrEnum):
     FOLDER_MISSING = "folder-missing"
     FOLDER_BACK = "folder-back"
     FOLDER_RENAMED = "folder-renamed"
+    FOLDERS_DROPPED = "folders-dropped"
     UNREADABLE = "unreadable"
     UNWATCHED = "unwatched"
     EVENTS_LOST = "events-lost"

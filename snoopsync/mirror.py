@@ -38,6 +38,7 @@ from snoopsync.schedule import Schedule
 from snoopsync.sender import Sender
 from snoopsync.state.images import State
 from snoopsync.survey import Survey
+from snoopsync.tally import Fate
 from snoopsync.transfer import Rehearsal, Removal, Transfer
 from snoopsync.unsettled import Unsettled
 from snoopsync.workers import Workers
@@ -98,6 +99,7 @@ class Mirror:
         self._unsettled = Unsettled(
             self._folders, settings.settle_seconds, settings.delete_after_seconds, clock
         )
+        self._unsettled.on_unclear = self._note_unclear
         self._readers = make_workers(2, "read")
         self._gatherer = Gatherer(settings.owner, self._folders, state, self._readers)
         senders = make_workers(settings.workers, "send")
@@ -167,11 +169,14 @@ class Mirror:
     @property
     def is_idle(self) -> bool:
         """Is everything done that can be done now?"""
-        return not self._unsettled.settling and self.is_at_rest
+        if self._unsettled.settling or not self.is_at_rest:
+            return False
+        return not self.sender.has_postponed(self._present)
 
     @property
     def is_at_rest(self) -> bool:
-        """Is everything done but for the files that don't come to rest?"""
+        """Is everything done but for the files that don't come to rest, or have just changed while
+        they were sent?"""
         if self.is_looking or self._unsettled.has_undecided:
             return False
         return self.sender.is_idle(self._present)
@@ -185,6 +190,14 @@ class Mirror:
     def unsettled(self) -> int:
         """How many places have changed and are not planned for yet."""
         return len(self._unsettled)
+
+    def unsettled_places(self) -> Iterator[tuple[Place, bool]]:
+        """These places; whether a file was there at the last look."""
+        return self._unsettled.unsent()
+
+    def has_file(self, place: Place) -> bool:
+        """Is there a file now?"""
+        return isinstance(self._unsettled.sight(place), File)
 
     @property
     def in_flight(self) -> int:
@@ -259,6 +272,11 @@ class Mirror:
                 for place, seen in survey.work(time.monotonic() + _LOOK_SECONDS, now):
                     self._unsettled.see(place, seen)
         self._unsettled.look_at_due()
+
+    def _note_unclear(self, place: Place, reason: str) -> None:
+        for survey in self.surveys:
+            if survey.folder.name == place.folder:
+                survey.note_unclear(place.path, reason)
 
     def _send(self) -> None:
         # While the listing is read, nobody could tell whether it has what is sent meanwhile.
@@ -350,7 +368,7 @@ class Mirror:
                     self.sender.note_renamed(image_id, source, place)
                     left.append(source)
                 case Adopt():
-                    self.sender.tally.adopted += 1
+                    self.sender.tally.note(action.place, action.image_id, Fate.ADOPTED)
                 case Delete(_, image_id):
                     self.sender.condemn(image_id)
         self._unsettled.leave(left)

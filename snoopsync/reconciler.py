@@ -14,6 +14,7 @@ from typing import Any
 
 from snoopsync.assembly import Assembly
 from snoopsync.events import Event, happened
+from snoopsync.exits import Exit
 from snoopsync.resync import Report, Show, resync
 from snoopsync.survey import Survey
 
@@ -104,7 +105,9 @@ class Reconciler:
 
 def _tell(report: Report) -> None:
     counts = asdict(report.summary)
-    happened(log, logging.INFO, Event.IN_ORDER, "in order: %s", _describe(counts), **counts)
+    # Held deletions, missing folders and failed images are told of by events of their own.
+    message = "in order: %s" if report.exit_code == Exit.OK else "compared, not in order: %s"
+    happened(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:
         happened(
             log,

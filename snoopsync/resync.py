@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
@@ -14,15 +15,28 @@ from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
-from snoopsync.sender import Tally
+from snoopsync.model import Place, printable
+from snoopsync.state.images import Counts
 from snoopsync.survey import Survey
+from snoopsync.tally import Fate, Tally
 
 log = logging.getLogger("snoopsync.resync")
 
 _SCANNING = "scanning"
 
-#: How long a resync waits for files that are written to all the time.
+#: How long a resync waits for files that are written to all the time, after it got on last.
 _RESTLESS_SECONDS = 60.0
+
+#: How many files a line of the log names.
+_SAMPLES = 3
+
+#: How many images a report names of those that were not sent, and of those that can't be read.
+_NAMED = 20
+
+#: Why an image was not sent that nobody refused.
+_RESTLESS = "the file is being written to"
+_NOT_SENT = "not sent yet"
+_NOT_DELETED = "gone, and not deleted from the collection yet"
 
 #: How often progress is shown.
 _SHOW_SECONDS = 0.2
@@ -30,7 +44,10 @@ _SHOW_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a resync did, in images; ``failed`` and ``held`` are all there are after it."""
+    """What a resync did, in images. ``scanned`` is the sum of ``added``, ``updated``, ``renamed``,
+    ``adopted``, ``unchanged`` and ``failed``: of the files that were found, each is counted once.
+    ``failed`` are those that are not mirrored after it, for whatever reason, and the images that
+    should be deleted and are not; ``held`` the deletions that wait for a person."""
 
     scanned: int
     added: int
@@ -61,13 +78,19 @@ Show = Callable[[Progress], None]
 @dataclass(frozen=True, slots=True)
 class Report:
     """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
-    it could not be ended, if so."""
+    it could not be ended, if so. Of those that failed some were ``refused`` and some are
+    ``waiting``; the others could not be compared. ``unsent`` and ``unreadable`` name the first of
+    them, with the reason."""
 
     summary: Summary
     exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
+    refused: int = 0
+    waiting: int = 0
+    unsent: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def as_message(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -86,6 +109,10 @@ class Report:
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
+            message.get("refused", 0),
+            message.get("waiting", 0),
+            tuple(message.get("unsent", ())),
+            tuple(message.get("unreadable", ())),
         )
 
 
@@ -110,6 +137,7 @@ def resync(
     show_at = 0.0
     mirror = assembly.mirror
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
+    mirror.sender.tally = Tally({survey.folder.name for survey in surveys})
     assembly.state.intents.retry_now(refused=retry_refused)
     phases = _phases(assembly, surveys, prune=prune)
     trouble: CollectionError | None = None
@@ -144,7 +172,6 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
     """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
     Raises ``CollectionError``."""
     mirror, state = assembly.mirror, assembly.state
-    mirror.sender.tally = Tally()
     mirror.sender.trouble = None
     mirror.comparison.begin()
     for survey in surveys:
@@ -155,18 +182,37 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
         yield _SCANNING
     mirror.look_again(mirror.comparison.compare(listing.result()))
     yield "sending"
-    patient_until = assembly.clock.monotonic() + _RESTLESS_SECONDS
-    while not mirror.is_idle:
-        if mirror.is_at_rest and assembly.clock.monotonic() > patient_until:
-            message, count = "%d files don't come to rest: not waiting for them", mirror.unsettled
-            happened(log, logging.WARNING, Event.RESTLESS, message, count, count=count)
-            break
-        yield "sending"
+    yield from _sending(assembly)
     if prune:
         mirror.prune()
         while not mirror.is_at_rest:
             yield "pruning"
     state.set_fact(COLLECTION_FACT, assembly.collection.id)
+
+
+def _sending(assembly: Assembly) -> Iterator[str]:
+    """Until all is sent, but for files that are written to all the time."""
+    mirror = assembly.mirror
+    done, patient_until = -1, 0.0
+    while not mirror.is_idle:
+        now = assembly.clock.monotonic()
+        if mirror.sender.tally.done != done:
+            done, patient_until = mirror.sender.tally.done, now + _RESTLESS_SECONDS
+        elif mirror.is_at_rest and now > patient_until:
+            places = sorted(place for place, is_file in mirror.unsettled_places() if is_file)
+            happened(
+                log,
+                logging.WARNING,
+                Event.RESTLESS,
+                "%d files are written to all the time, and are not waited for: %s%s",
+                len(places),
+                ", ".join(map(str, places[:_SAMPLES])),
+                ", ..." if len(places) > _SAMPLES else "",
+                count=len(places),
+                samples=[place.text for place in places[:_SAMPLES]],
+            )
+            return
+        yield "sending"
 
 
 def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | None:
@@ -178,10 +224,47 @@ def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | No
 
 
 def _progress(assembly: Assembly, surveys: Sequence[Survey], phase: str) -> Progress:
-    tally = assembly.mirror.sender.tally
-    done = tally.added + tally.updated + tally.deleted
     left = assembly.state.intents.count_dirty() + assembly.mirror.unsettled
+    done = assembly.mirror.sender.tally.done
     return Progress(phase, sum(survey.scanned for survey in surveys), done, left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsent:
+    """An image that is not as the disk has it. ``image_id`` is ``None`` for a file that none was
+    planned for; ``is_file``: is there a file, or is the image to be deleted?"""
+
+    image_id: str | None
+    reason: str
+    is_file: bool
+    is_refused: bool = False
+
+    def named(self, place: Place) -> str:
+        """In words."""
+        return f"{'failed' if self.is_refused else 'waiting'}: {place}: {self.reason}"
+
+
+def _unsent(
+    assembly: Assembly, surveys: Sequence[Survey], *, is_cut_short: bool
+) -> dict[Place, _Unsent]:
+    """What is not mirrored now, of these folders, by place: what the state file has planned and
+    not confirmed, and what has not come to rest. Of a folder that is missing only what was refused
+    is known. ``is_cut_short``: it may be all of the images, and nothing had the time to rest."""
+    mirror = assembly.mirror
+    missing = {survey.folder.name: survey.is_missing for survey in surveys}
+    found: dict[Place, _Unsent] = {}
+    for item in assembly.state.intents.unsent(list(missing)):
+        if item.error is None and missing[item.place.folder]:
+            continue
+        is_file = not mirror.sender.is_condemned(item.image_id)
+        is_file = is_file and (is_cut_short or mirror.has_file(item.place))
+        reason = item.error or (_NOT_SENT if is_file else _NOT_DELETED)
+        found[item.place] = _Unsent(item.image_id, reason, is_file, item.error is not None)
+    for place, is_file in mirror.unsettled_places():
+        if missing.get(place.folder) is False and place not in found:
+            waits = _NOT_SENT if is_cut_short else _RESTLESS
+            found[place] = _Unsent(None, waits if is_file else _NOT_DELETED, is_file)
+    return found
 
 
 def _report(
@@ -191,38 +274,57 @@ def _report(
     trouble: CollectionError | None,
     seconds: float,
 ) -> Report:
-    tally = assembly.mirror.sender.tally
-    names = {survey.folder.name for survey in surveys}
-    counts = [count for name, count in assembly.state.counts().items() if name in names]
-    failed = sum(count.failed for count in counts)
-    held = sum(count.held for count in counts)
-    scanned = sum(survey.scanned for survey in surveys)
-    changed = tally.added + tally.updated + tally.renamed + tally.adopted + failed
-    missing = tuple(survey.row.reason or "" for survey in surveys if survey.is_missing)
-    summary = Summary(
-        scanned=scanned,
-        added=tally.added,
-        updated=tally.updated,
-        deleted=tally.deleted,
-        renamed=tally.renamed,
-        adopted=tally.adopted,
+    tally, counts = assembly.mirror.sender.tally, assembly.state.counts()
+    unsent = _unsent(assembly, surveys, is_cut_short=trouble is not None)
+    fates = tally.end({item.image_id for item in unsent.values() if item.image_id})
+    files = sum(item.is_file for item in unsent.values())
+    held = sum(counts.get(survey.folder.name, Counts()).held for survey in surveys)
+    # A file may have come after its directory was listed.
+    scanned = max(sum(survey.scanned for survey in surveys), fates.total() + files)
+    unchanged = scanned - fates.total() - files
+    failed = len(unsent)
+    if trouble is not None:
         # What could not be compared to the end is not known to be as it should be.
-        unchanged=max(0, scanned - changed) if trouble is None else 0,
-        failed=failed,
-        held=held,
-        seconds=round(seconds, 3),
-    )
+        failed, unchanged = failed + unchanged, 0
+    missing = tuple(survey.row.reason or "" for survey in surveys if survey.is_missing)
+    unreadable = [
+        f"{printable(survey.folder.absolute(path))}: {reason}"
+        for survey in surveys
+        for path, reason in islice(survey.unreadable.items(), _NAMED)
+    ]
     if isinstance(trouble, Unauthorized):
         code = Exit.UNAUTHORIZED
     elif trouble is not None:
         code = Exit.UNREACHABLE
     elif held or missing:
         code = Exit.HELD_OR_MISSING
-    elif failed or any(survey.unreadable for survey in surveys):
+    elif failed or unreadable:
         code = Exit.IMAGES_FAILED
     else:
         code = Exit.OK
-    return Report(summary, code, missing, orphans, str(trouble) if trouble else None)
+    summary = Summary(
+        scanned=scanned,
+        added=fates[Fate.ADDED],
+        updated=fates[Fate.UPDATED],
+        deleted=tally.deleted,
+        renamed=fates[Fate.RENAMED],
+        adopted=fates[Fate.ADOPTED],
+        unchanged=unchanged,
+        failed=failed,
+        held=held,
+        seconds=round(seconds, 3),
+    )
+    return Report(
+        summary,
+        code,
+        missing,
+        orphans,
+        str(trouble) if trouble else None,
+        sum(item.is_refused for item in unsent.values()),
+        sum(not item.is_refused for item in unsent.values()),
+        tuple(unsent[place].named(place) for place in sorted(unsent)[:_NAMED]),
+        tuple(unreadable[:_NAMED]),
+    )
 
 
 def read_listing(assembly: Assembly) -> Future[Listing]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 
 from snoopsync.errors import CollectionError, Unauthorized
@@ -23,6 +22,7 @@ from snoopsync.repeats import TerseLog
 from snoopsync.schedule import RETRY_SECONDS, Schedule
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
+from snoopsync.tally import Fate, Tally
 from snoopsync.transfer import (
     Deleted,
     LookAgain,
@@ -44,22 +44,8 @@ _CREDENTIALS_SECONDS = 60.0
 #: looked at again meanwhile.
 _SECOND_LOOK_SECONDS = 1.0
 
-#: How long a row is left alone whose file the configuration does not want any more.
-_UNWANTED_SECONDS = 3600.0
-
 #: What is said of keys that are taken and refused again and again.
 _IN_TURNS = "the collection takes requests, and refuses them, in turns"
-
-
-@dataclass
-class Tally:
-    """What was done since it was last begun anew, in images."""
-
-    added: int = 0
-    updated: int = 0
-    deleted: int = 0
-    renamed: int = 0
-    adopted: int = 0
 
 
 class Sender:
@@ -78,7 +64,7 @@ class Sender:
         schedule: Schedule,
     ) -> None:
         self.trouble: CollectionError | None = None
-        self.tally = Tally()
+        self.tally = Tally(())
         self.chatter = logging.INFO
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
         self.on_landed: Callable[[], None] = lambda: None
@@ -106,6 +92,10 @@ class Sender:
     def is_idle(self, present: Sequence[str]) -> bool:
         """Is everything of these folders sent that can be sent now?"""
         return not (self._flying or self._removals or self._outstanding(1, present))
+
+    def has_postponed(self, present: Sequence[str]) -> bool:
+        """Is anything of these folders left alone for a moment, although nobody refused it?"""
+        return self._intents.has_postponed(present)
 
     def condemn(self, image_id: str) -> None:
         """The image may be removed, once its row's turn has come."""
@@ -205,7 +195,7 @@ class Sender:
         if item.record.sha256 is None:
             self._intents.forget(item.record.image_id)
         else:
-            self._intents.postpone(item.record.image_id, self._schedule.now() + _UNWANTED_SECONDS)
+            self._intents.shelve(item.record.image_id)
 
     def _fly(self, image_id: str, job: Callable[[], Outcome | None]) -> None:
         future = self._workers.submit(job)
@@ -274,10 +264,10 @@ class Sender:
         self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
         if record.sha256 is None:
-            self.tally.added += 1
+            self.tally.note(record.place, record.image_id, Fate.ADDED)
             self._tell(Event.ADDED, record.place, record.image_id)
             return Add(record.place, record.image_id, file)
-        self.tally.updated += 1
+        self.tally.note(record.place, record.image_id, Fate.UPDATED)
         self._tell(Event.UPDATED, record.place, record.image_id)
         return Update(record.place, record.image_id, file)
 
@@ -292,7 +282,7 @@ class Sender:
             return Forget(removal.place, removal.image_id)
         if removal.place is not None and not removal.by_request:
             self._state.deletions.note_sent(removal.place.folder, self._schedule.now())
-        self.tally.deleted += 1
+        self.tally.note_deleted(None if removal.by_request else removal.place)
         self._tell(Event.DELETED, removal.place, removal.image_id)
         return Delete(removal.place, removal.image_id)
 
@@ -337,7 +327,7 @@ class Sender:
 
     def note_renamed(self, image_id: str, source: Place, place: Place) -> None:
         """A picture was renamed: the image is its image still, and there is nothing to send."""
-        self.tally.renamed += 1
+        self.tally.note(place, image_id, Fate.RENAMED)
         happened(
             log,
             self.chatter,

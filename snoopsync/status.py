@@ -25,6 +25,7 @@ from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
+from snoopsync.vitals import Progress
 
 #: How old the service's own account of itself may be. It is renewed every second.
 _SERVICE_AGE_SECONDS = 15.0
@@ -98,7 +99,8 @@ class CollectionStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """All of it, as of ``now`` (Unix time). ``obstacle``: what keeps the state file from being
-    written, so that what is missing can't be mirrored."""
+    written, so that what is missing can't be mirrored. ``to_compare``: images that are in the
+    collection, and not searched for duplicates yet."""
 
     service: ServiceStatus
     collection: CollectionStatus
@@ -106,6 +108,7 @@ class Status:
     duplicates_open: int
     now: float
     obstacle: str | None = None
+    to_compare: int = 0
 
     def reasons(self) -> list[str]:
         """Why it can't be said that everything is mirrored; empty if it can."""
@@ -189,18 +192,24 @@ class Status:
     @property
     def doing(self) -> str | None:
         """What the service is sending: how far it is, how fast, and how long that will take."""
+        return sending(self.service.account or {}) if self._progress else None
+
+    @property
+    def _progress(self) -> Progress | None:
         account = self.service.account
         if account is None or account["progress"] is None or not self.collection.reachable:
             return None
         if not any(folder.counts.pending for folder in self.folders):
             return None  # the last of it was sent since the service gave its account
-        return None if self.collection.unauthorized else sending(account)
+        return None if self.collection.unauthorized else Progress(**account["progress"])
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""
         account = self.service.account or {}
+        reasons, progress = self.reasons(), self._progress
         return {
-            "in_sync": not self.reasons(),
+            "in_sync": not reasons,
+            "reasons": reasons,
             "service": {
                 "running": self.service.is_running,
                 "pid": self.service.pid,
@@ -213,7 +222,9 @@ class Status:
                 "last_error": self.collection.last_error,
             },
             "folders": [_folder_message(folder) for folder in self.folders],
+            "to_compare": self.to_compare,
             "duplicates_open": self.duplicates_open,
+            "progress": progress and progress.as_message(),
         }
 
 
@@ -236,6 +247,7 @@ def _folder_message(folder: FolderStatus) -> dict[str, Any]:
         "name": folder.row.name,
         "path": folder.row.path_text,
         "state": folder.state,
+        "reason": folder.row.reason,
         "watch": folder.row.watch or None,
         "images": folder.counts.images,
         "pending": folder.counts.pending,
@@ -269,7 +281,7 @@ def _status(
     differing: Mapping[str, int],
 ) -> Status:
     """``differing``: how many files of each folder differ from what is known."""
-    state = State(database)
+    state, pairs = State(database), Pairs(database)
     counts = state.counts()
     folders = tuple(
         folder_status(
@@ -285,9 +297,10 @@ def _status(
         service,
         _collection_status(config, state, service),
         folders,
-        Pairs(database).count_open(),
+        pairs.count_open(),
         time.time(),
         obstacle(config.state, trying=not service.is_running),
+        pairs.count_due(),
     )
 
 

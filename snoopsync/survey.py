@@ -180,6 +180,10 @@ class Survey:
             last_scan = self._clock.now()
             self._save(replace(self.row, state=self._resting_state(), last_scan=last_scan))
 
+    def note_unclear(self, path: bytes, reason: str) -> None:
+        """A file that was seen there can't be looked at any more."""
+        self._walk.note_unclear(path, reason)
+
     def resume(self, pace: Pace) -> None:
         """Go on beside a new configuration, in which the folder is as it was, at this pace."""
         self._pace = pace

@@ -8,16 +8,20 @@ place is looked at anew whenever it goes on: what was seen before may have chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from snoopsync.clock import Clock
 from snoopsync.folder import DirectoryCache, Folder
 from snoopsync.model import File, Fingerprint, Place, Sight, Unclear
 from snoopsync.settle import Settler
 
+#: The sight of a place that nobody wants to know of, or that is away with its folder.
+_NO_PLACE = Unclear("not a place of a folder that is there")
+
 
 class Unsettled:
-    """Used by one thread. Its length is how many places are settling or postponed."""
+    """Used by one thread. Its length is how many places are settling or postponed. ``on_unclear``
+    is told of each place that can't be looked at, and is dropped here: nobody else knows of it."""
 
     def __init__(
         self,
@@ -26,6 +30,7 @@ class Unsettled:
         delete_after_seconds: float,
         clock: Clock,
     ) -> None:
+        self.on_unclear: Callable[[Place, str], None] = lambda place, reason: None
         self._folders = folders
         self._clock = clock
         self._settler = Settler(
@@ -53,6 +58,13 @@ class Unsettled:
     def has_undecided(self) -> bool:
         """Are there places that came to rest, and are not decided on?"""
         return bool(self._at_rest or self._postponed)
+
+    def unsent(self) -> Iterator[tuple[Place, bool]]:
+        """All of them; whether a file was there at the last look."""
+        for place, seen in self._settler.waiting():
+            yield place, seen is not None
+        for place, sight in (*self._at_rest.items(), *self._postponed.items()):
+            yield place, isinstance(sight, File)
 
     def places(self) -> set[Place]:
         """All of them."""
@@ -94,6 +106,7 @@ class Unsettled:
             sight = self._sight(place, caches)
             if isinstance(sight, Unclear):
                 self._settler.drop(place)
+                self._tell_unclear(place, sight)
             else:
                 self.see(place, sight.fingerprint if isinstance(sight, File) else None)
 
@@ -120,8 +133,12 @@ class Unsettled:
     def _sight(self, place: Place, caches: dict[str, DirectoryCache]) -> Sight:
         folder = self._folders.get(place.folder)
         if folder is None or folder.identity is None or not folder.selection.wants(place.path):
-            return Unclear("not a place of a folder that is there")
+            return _NO_PLACE
         return folder.look(place.path, caches.setdefault(place.folder, {}))
+
+    def _tell_unclear(self, place: Place, sight: Unclear) -> None:
+        if sight is not _NO_PLACE:
+            self.on_unclear(place, sight.reason)
 
     # Deciding.
 
@@ -133,6 +150,9 @@ class Unsettled:
             caches: dict[str, DirectoryCache] = {}
             at_rest |= {place: self._sight(place, caches) for place in self._postponed}
             self._postponed.clear()
+        for place, sight in at_rest.items():
+            if isinstance(sight, Unclear):
+                self._tell_unclear(place, sight)
         return sorted(at_rest.items())
 
     def postpone(self, sights: Mapping[Place, Sight]) -> None:

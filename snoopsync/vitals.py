@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from snoopsync.config.durations import describe_duration
 
@@ -59,14 +60,39 @@ class Progress:
     left: int
     seconds: float
 
+    @property
+    def total(self) -> int:
+        """All images of it."""
+        return self.done + self.left
+
+    @property
+    def per_second(self) -> float:
+        """The rate since it began; 0 if nothing can be said of it yet."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at that rate, if it is known."""
+        return self.left / self.per_second if self.per_second else None
+
+    def as_message(self) -> dict[str, Any]:
+        """The progress as ``status --json`` has it."""
+        left = self.seconds_left
+        return {
+            "done": self.done,
+            "total": self.total,
+            "per_second": round(self.per_second, 3),
+            "seconds_left": None if left is None else round(left, 3),
+        }
+
     def __str__(self) -> str:
         """In words, with the rate since it began and the time that is left at that rate."""
-        words = f"{self.done} of {self.done + self.left} images"
-        if not (self.done and self.seconds):
+        words = f"{self.done} of {self.total} images"
+        left, rate = self.seconds_left, self.per_second
+        if left is None:
             return words
-        rate = self.done / self.seconds
         shown = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
-        return f"{words}, {shown}/s, {describe_duration(self.left / rate)} left"
+        return f"{words}, {shown}/s, {describe_duration(left)} left"
 
 
 class Activity:

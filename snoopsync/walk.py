@@ -253,8 +253,20 @@ class Walk:
             self._unclear[directory] = now
         for path, reason in now.items():
             if path not in before:
-                message = "%s can't be looked at, and stays as it is in the collection: %s"
-                self._tell_unreadable("files can't be looked at", message, path, reason)
+                self._tell_unclear(path, reason)
+
+    def note_unclear(self, path: bytes, reason: str) -> None:
+        """A file that was listed can't be looked at any more: it is tried again, as one that could
+        not be looked at when it was listed. ``reason`` may begin with the path."""
+        reason = reason.rpartition(": ")[2]
+        directory = path.rpartition(b"/")[0]
+        if path not in self._unclear.get(directory, {}) and self._is_there():
+            self._unclear.setdefault(directory, {})[path] = reason
+            self._tell_unclear(path, reason)
+
+    def _tell_unclear(self, path: bytes, reason: str) -> None:
+        message = "%s can't be looked at, and stays as it is in the collection: %s"
+        self._tell_unreadable("files can't be looked at", message, path, reason)
 
     def _is_there(self) -> bool:
         """Is the folder itself there? Of one that is not, nothing can be said but what its guard

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,16 @@ def home(tmp_path: Path) -> Installation:
 def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
     home.ok("resync")
     [status] = home.json("status", "--json")
-    assert list(status) == ["in_sync", "service", "collection", "folders", "duplicates_open"]
+    assert list(status) == [
+        *("in_sync", "reasons", "service", "collection", "folders"),
+        *("to_compare", "duplicates_open", "progress"),
+    ]
+    assert (status["reasons"], status["to_compare"], status["progress"]) == ([], 0, None)
     assert status["service"] == {"running": False, "pid": None, "version": None}
     assert list(status["collection"]) == ["endpoint", "id", "reachable", "last_error"]
     [folder] = status["folders"]
     assert list(folder) == [
-        *("name", "path", "state", "watch", "images"),
+        *("name", "path", "state", "reason", "watch", "images"),
         *("pending", "failed", "held_deletes", "last_scan"),
     ]
     assert (folder["name"], folder["path"]) == ("pictures", str(home.pictures))
@@ -109,6 +115,28 @@ def test_a_folder_that_is_missing_is_not_in_sync(home: Installation) -> None:
     status = home.status()
     assert status["in_sync"] is False
     assert status["folders"][0]["state"] == "missing"
+
+
+def test_json_has_the_reasons_that_people_are_told(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "elsewhere")
+    [status] = home.json("status", "--json", code=4)
+    assert [f"- {reason}" for reason in status["reasons"]] == [
+        line for line in home.run("status").out.splitlines() if line.startswith("- ")
+    ]
+    assert "No such file" in status["folders"][0]["reason"]
+
+
+def test_images_that_were_not_searched_for_yet_are_counted(home: Installation) -> None:
+    home.ok("resync")
+    with closing(sqlite3.connect(home.state)) as database, database:
+        database.execute("UPDATE image SET search_due = 1 WHERE name <> CAST('0.jpg' AS BLOB)")
+    [status] = home.json("status", "--json")
+    assert (status["in_sync"], status["to_compare"]) == (True, 2)
+    assert "2 images still to be searched for duplicates" in home.ok("status")
+    home.ok("resync")
+    assert home.status()["to_compare"] == 0
+    assert "searched" not in home.ok("status")
 
 
 def test_failed_images_are_not_in_sync(home: Installation) -> None:
@@ -209,6 +237,22 @@ def test_how_far_the_sending_is(progress: dict[str, Any], words: str) -> None:
     assert first.doing == f"comparing folders and collection: {words}"
     # While nothing can be sent there is something else to be told.
     assert seen_by({"progress": progress}, reachable=False, pending=2).doing is None
+
+
+@pytest.mark.parametrize(
+    ("done", "left", "seconds", "told"),
+    [
+        (0, 7, 5.0, {"done": 0, "total": 7, "per_second": 0.0, "seconds_left": None}),
+        (2, 3, 4.0, {"done": 2, "total": 5, "per_second": 0.5, "seconds_left": 6.0}),
+        (2, 3, 0.0, {"done": 2, "total": 5, "per_second": 0.0, "seconds_left": None}),
+    ],
+)
+def test_json_has_how_far_the_sending_is(
+    done: int, left: int, seconds: float, told: dict[str, Any]
+) -> None:
+    progress = {"done": done, "left": left, "seconds": seconds}
+    assert seen_by({"progress": progress}, pending=2).as_message()["progress"] == told
+    assert seen_by({"progress": progress}).as_message()["progress"] is None
 
 
 def test_what_was_sent_since_the_service_told_of_it_is_not_being_sent() -> None:

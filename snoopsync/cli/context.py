@@ -24,7 +24,7 @@ from snoopsync.config.settings import (
 )
 from snoopsync.configured import remembered_folders
 from snoopsync.control import Message, ask
-from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError
+from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit
 from snoopsync.model import printable
 from snoopsync.state.database import Database
@@ -92,6 +92,16 @@ class Context:
         """The configuration, or what an earlier ``run FOLDER`` has left in the state file."""
         config = self.configuration()
         return config or self.ready(_remembered(default_config(())))
+
+    def installation_with(self, folders: Sequence[Path]) -> Config:
+        """The same, for a command that names the folders to be mirrored: a damaged state file,
+        which such a command rebuilds, remembers none."""
+        try:
+            return self.installation()
+        except StateDamaged:
+            if not folders:
+                raise
+            return self.ready(default_config(()))
 
 
 def _remembered(config: Config) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -31,7 +32,6 @@ from snoopsync.cli.context import (
     mirrored_argument,
     names_of,
     new_folders,
-    reading,
 )
 from snoopsync.cli.progress import progress
 from snoopsync.config.durations import parse_duration
@@ -51,7 +51,7 @@ from snoopsync.errors import (
 )
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
-from snoopsync.model import FolderState
+from snoopsync.model import FolderState, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import ImageCollection
 from snoopsync.resync import Progress, Report, Show, resync
@@ -83,10 +83,11 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     if config is not None:
         reload: Reload = partial(_configuration_anew, context, folders)
     elif folders:
-        config = context.installation()
+        config = context.installation_with(folders)
         paths = {os.path.realpath(path) for path in folders}
         known = [each for each in config.folders if os.path.realpath(each.path) in paths]
         given = replace(config, folders=(*known, *new_folders(config.folders, folders)))
+        _tell_dropped(config, given)
         config, reload = given, lambda: given
     else:
         raise click.UsageError(
@@ -96,6 +97,25 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
     run_service(config, showing, reload, Supervisor(os.environ))
     return Exit.OK
+
+
+def _tell_dropped(before: Config, given: Config) -> None:
+    """An earlier run may have had other folders: say that they are left, and how to keep them."""
+    names = {folder.name for folder in given.folders}
+    dropped = [folder for folder in before.folders if folder.name not in names]
+    if not dropped:
+        return
+    paths = (shlex.quote(printable(str(folder.path))) for folder in (*dropped, *given.folders))
+    happened(
+        log,
+        logging.WARNING,
+        Event.FOLDERS_DROPPED,
+        "not mirrored any more: %s; the images stay in the collection. To mirror all of them:"
+        " snoopsync run %s",
+        ", ".join(printable(str(folder.path)) for folder in dropped),
+        " ".join(paths),
+        folders=[folder.name for folder in dropped],
+    )
 
 
 def _configured(context: Context, folders: Sequence[Path]) -> Config | None:
@@ -207,22 +227,19 @@ def resync_command(
         results.plan(context.out, planned, as_json=as_json)
     if as_json:
         results.json_lines([report.summary_message()])
+        for line in (*report.unsent, *report.unreadable):
+            click.echo(f"snoopsync: {printable(line)}", err=True)
         if report.trouble is not None:
-            trouble = report.trouble
-            happened(log, logging.ERROR, Event.COMPARISON_FAILED, "%s", trouble, error=trouble)
-        return report.exit_code
-    failed = []
-    if report.summary.failed and not dry_run:
-        with reading(config) as database:
-            failed = results.some_failed(State(database), wanted.names)
-    results.report(context.out, report, failed, dry_run=dry_run)
+            results.json_error(f"the collection: {report.trouble}", report.exit_code)
+    else:
+        results.report(context.out, report, dry_run=dry_run)
     return report.exit_code
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:
     config = context.configuration()
     if config is None:
-        config = context.installation()
+        config = context.installation_with(folders)
         new = new_folders(config.folders, folders)
         names = {folder.name for folder in new}
         known = tuple(folder for folder in config.folders if folder.name not in names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,17 +25,19 @@ from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import Match
 from snoopsync.resync import Report
-from snoopsync.state.images import ImageRow, State
+from snoopsync.state.images import ImageRow
 from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.status import images, iso
-
-#: How many of the failed images a resync lists itself.
-_FAILED_LISTED = 20
 
 
 def json_lines(values: Iterable[Mapping[str, Any]]) -> None:
     """Each value on one line of standard output."""
     sys.stdout.writelines(json.dumps(value) + "\n" for value in values)
+
+
+def json_error(message: str, exit_code: int) -> None:
+    """An error, as a program that asked for JSON reads it from standard error."""
+    sys.stderr.write(json.dumps({"error": message, "exit_code": int(exit_code)}) + "\n")
 
 
 def finding(console: Console, finding: Finding) -> None:
@@ -217,40 +219,19 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
         write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
 
 
-def some_failed(state: State, folders: Collection[str]) -> list[ImageRow]:
-    """The first of the failed images of these folders."""
-    failed = (row for row in state.images(ImageState.FAILED) if row.place.folder in folders)
-    return [row for _, row in zip(range(_FAILED_LISTED), failed, strict=False)]
-
-
-def report(
-    console: Console, report: Report, failed: Sequence[ImageRow], *, dry_run: bool = False
-) -> None:
-    """What a resync did, in a line, and what it left. ``failed``: those to be named."""
-    summary = report.summary
-    counts = {
-        "added": summary.added,
-        "updated": summary.updated,
-        "renamed": summary.renamed,
-        "adopted": summary.adopted,
-        "deleted": summary.deleted,
-        "failed": summary.failed,
-        "held": summary.held,
-    }
-    changes = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    would = "it would be: " if dry_run and changes else ""
-    _print(
-        console,
-        f"{images(summary.scanned)} looked at, {would}{changes or 'nothing to do'}"
-        f" ({summary.seconds:.1f} s)",
-    )
+def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
+    """What a resync did, in a line, and what it left."""
+    _print(console, _did(report, dry_run=dry_run))
     for missing in report.missing:
         _print(console, f"missing: {printable(missing)}")
-    for row in failed:
-        _print(console, f"failed: {row.place}{_error(row)}")
-    if summary.failed > len(failed) and not dry_run:
-        _print(console, "all that failed: snoopsync list --state failed")
-    if summary.held:
+    for unsent in report.unsent:
+        _print(console, printable(unsent))
+    more = report.refused + report.waiting - len(report.unsent)
+    if more > 0:
+        _print(console, f"and {more} more: snoopsync list --state failed, --state pending")
+    for unreadable in report.unreadable:
+        _print(console, f"can't be read: {printable(unreadable)}")
+    if report.summary.held:
         _print(console, "to let the held deletions go: snoopsync approve")
     if report.orphans:
         _print(
@@ -258,8 +239,30 @@ def report(
             f"{images(report.orphans)} of ours of no file here: snoopsync resync --prune"
             " deletes what the configuration does not name",
         )
+
+
+def _did(report: Report, *, dry_run: bool) -> str:
+    """What a resync did: one sentence."""
+    summary = report.summary
+    counts = {
+        "added": summary.added,
+        "updated": summary.updated,
+        "renamed": summary.renamed,
+        "adopted": summary.adopted,
+        "deleted": summary.deleted,
+        "failed": report.refused,
+        "waiting": report.waiting,
+        "not compared": summary.failed - report.refused - report.waiting,
+        "held": summary.held,
+    }
+    changes = [f"{count} {name}" for name, count in counts.items() if count]
+    scanned = f"{images(summary.scanned)} looked at"
+    took = f"({summary.seconds:.1f} s)"
     if report.trouble is not None:
-        _print(console, f"not done, the collection: {printable(report.trouble)}")
+        done = ", ".join([scanned, *changes])
+        return f"not done, the collection: {printable(report.trouble)}; {done} {took}"
+    would = "it would be: " if dry_run and changes else ""
+    return f"{scanned}, {would}{', '.join(changes) or 'nothing to do'} {took}"
 
 
 def _print(console: Console, line: str) -> None:

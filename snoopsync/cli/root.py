@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import os
 import sys
 import traceback
@@ -174,7 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run_program(arguments: Sequence[str] | None) -> int:
-    """Run a command; its exit code. What went wrong is told on standard error."""
+    """Run a command; its exit code. What went wrong is told on standard error, as a JSON object if
+    the command was asked for JSON."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = itertools.takewhile(lambda argument: argument != "--", arguments)
+    tell = _tell_json if "--json" in options else _tell
     try:
         code = program.main(
             args=arguments,
@@ -183,26 +188,36 @@ def run_program(arguments: Sequence[str] | None) -> int:
             standalone_mode=False,
         )
     except click.ClickException as error:
-        error.show()
-        return Exit.USAGE
+        if tell is _tell:
+            error.show()
+            return Exit.USAGE
+        return tell(error.format_message(), Exit.USAGE)
     except click.Abort:
         return _INTERRUPTED
     except StateDamaged as error:
-        click.echo(
-            f"snoopsync: {error}; `snoopsync resync` moves it aside, and rebuilds it from the"
-            " folders and the collection",
-            err=True,
+        return tell(
+            f"{error}; `snoopsync resync` moves it aside, and rebuilds it from the folders (name"
+            " them, if there is no configuration) and the collection",
+            exit_code(error),
         )
-        return exit_code(error)
     except SnoopsyncError as error:
-        click.echo(f"snoopsync: {error}", err=True)
-        return exit_code(error)
+        return tell(str(error), exit_code(error))
     except OSError as error:
         # The system's own refusal, such as a full disk behind standard output.
-        click.echo(f"snoopsync: {error}", err=True)
-        return Exit.BUG
+        return tell(str(error), Exit.BUG)
     except Exception:
         traceback.print_exc()
-        click.echo("snoopsync: this is a bug in snoopsync, please report it", err=True)
-        return Exit.BUG
+        return tell("this is a bug in snoopsync, please report it", Exit.BUG)
     return int(code or Exit.OK)
+
+
+def _tell(message: str, code: Exit) -> int:
+    click.echo(f"snoopsync: {message}", err=True)
+    return code
+
+
+def _tell_json(message: str, code: Exit) -> int:
+    from snoopsync.cli.results import json_error
+
+    json_error(message, code)
+    return code

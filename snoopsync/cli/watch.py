@@ -161,4 +161,5 @@ def _essence(seen: Seen) -> tuple[object, object]:
     news = [(name, state, counts.failed, counts.held) for name, state, counts in states]
     reasons, service = seen.reasons(), seen.service
     about = (not reasons, service.pid, service.trouble, seen.collection)
-    return (about, states, reasons, seen.doing, seen.duplicates_open), (about, news)
+    duplicates = seen.duplicates_open, seen.to_compare
+    return (about, states, reasons, seen.doing, duplicates), (about, news)

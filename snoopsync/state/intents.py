@@ -29,6 +29,15 @@ class Outstanding:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """A dirty row as it is reported. ``error``: why it was refused, if it was."""
+
+    image_id: str
+    place: Place
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The collection has answered for one image: it holds these bytes."""
 
@@ -162,6 +171,26 @@ class Intents:
         """The records of a folder's dirty rows, parked ones too."""
         return records(self._database, "folder = ? AND dirty AND NOT held", (folder,))
 
+    def unsent(self, folders: Sequence[str]) -> list[Unsent]:
+        """What is not confirmed of these folders, but for what is held."""
+        if not folders:
+            return []
+        rows = self._database.query(
+            "SELECT image_id, folder, directory, name, error FROM image INDEXED BY image_due"
+            f" WHERE dirty AND NOT held AND folder IN ({_marks(folders)})",
+            folders,
+        )
+        return [Unsent(row[0], place_of(*row[1:4]), row[4]) for row in rows]
+
+    def has_postponed(self, folders: Sequence[str]) -> bool:
+        """Is there a dirty row of these folders that was not refused?"""
+        found = folders and self._database.one(
+            "SELECT 1 FROM image INDEXED BY image_due WHERE dirty AND NOT held AND error IS NULL"
+            f" AND folder IN ({_marks(folders)}) LIMIT 1",
+            folders,
+        )
+        return bool(found)
+
     def count_dirty(self) -> int:
         """How many rows are dirty, parked ones too, but for those that are held."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE dirty AND NOT held")
@@ -229,6 +258,15 @@ class Intents:
     def postpone(self, image_id: str, until: float) -> None:
         """Leave a dirty row alone until then (schedule time), without calling it failed."""
         self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
+
+    def shelve(self, image_id: str) -> None:
+        """The file is not wanted now, so nothing has to be sent. Which file the row is about is
+        forgotten, so that it is looked at anew once it is wanted again."""
+        self._database.change(
+            "UPDATE image SET dirty = 0, inode = 0, size = 0, mtime_ns = 0, ctime_ns = 0,"
+            " attempts = 0, retry_at = NULL, error = NULL WHERE image_id = ?",
+            (image_id,),
+        )
 
     def removed(self, image_id: str, mark: int) -> None:
         """The collection has confirmed that it does not hold the image any more. A row that was

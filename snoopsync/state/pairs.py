@@ -19,12 +19,16 @@ _PAGE_ROWS = 10_000
 _LISTED = """
     SELECT pair.a, image_a.folder, image_a.directory, image_a.name,
            pair.b, image_b.folder, image_b.directory, image_b.name,
-           rank, kind, better, reason, found_at, finder, dismissed, gone
+           rank, kind, better, reason, found_at, finder, dismissed, gone OR NOT {is_mirrored}
     FROM pair
     LEFT JOIN image AS image_a ON image_a.image_id = pair.a
     LEFT JOIN image AS image_b ON image_b.image_id = pair.b
 """
 
+_MIRRORED = """
+    EXISTS (SELECT 1 FROM image JOIN folder ON folder.name = image.folder
+            WHERE image.image_id IN (pair.a, pair.b) AND folder.configured)
+"""
 
 _FOUND = """
     INSERT INTO pair (a, b, finder, rank, kind, better, reason, found_at, alerted,
@@ -133,7 +137,9 @@ class Pairs:
 
     def untold(self) -> list[Duplicate]:
         """Open pairs whose alert was not given yet."""
-        return self._listed("WHERE NOT alerted AND NOT dismissed AND NOT gone")
+        return self._listed(
+            f"WHERE NOT alerted AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
+        )
 
     def told(self, duplicates: Iterable[Duplicate]) -> None:
         """Their alerts were given."""
@@ -145,7 +151,7 @@ class Pairs:
     def listed(self, *, everything: bool = False) -> Iterator[Duplicate]:
         """The open pairs, or all of them, the newest first. Not of one moment, as
         ``State.images``."""
-        where = "" if everything else "AND NOT dismissed AND NOT gone"
+        where = "" if everything else f"AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         last: tuple[float, str, str] = (-inf, "", "")
         while True:
             page = self._listed(
@@ -158,12 +164,24 @@ class Pairs:
                 return
             last = -page[-1].found_at, page[-1].a.image_id, page[-1].b.image_id
 
+    def count_due(self) -> int:
+        """How many images have to be searched for."""
+        count: int = self._database.one("SELECT count(*) FROM image WHERE search_due")
+        return count
+
     def count_open(self) -> int:
         """How many pairs are open."""
         count: int = self._database.one(
-            "SELECT count(*) FROM pair WHERE NOT dismissed AND NOT gone"
+            f"SELECT count(*) FROM pair WHERE NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         )
         return count
+
+    def _is_mirrored(self) -> str:
+        """Of a pair: is one of its two images of a folder that is configured? Nobody has to be
+        told of pictures in folders that are not mirrored any more."""
+        if not self._database.one("SELECT 1 FROM folder WHERE NOT configured LIMIT 1"):
+            return "true"  # as nearly always: there is nothing to look up
+        return _MIRRORED
 
     def knows(self, image_id: str) -> bool:
         """Is this image in any pair?"""
@@ -185,7 +203,8 @@ class Pairs:
         return changed == 1
 
     def _listed(self, condition: str, parameters: Sequence[Any] = ()) -> list[Duplicate]:
-        rows = self._database.query(f"{_LISTED} {condition}", parameters)
+        listed = _LISTED.format(is_mirrored=self._is_mirrored())
+        rows = self._database.query(f"{listed} {condition}", parameters)
         return [_duplicate(row) for row in rows]
 
 

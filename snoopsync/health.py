@@ -93,7 +93,9 @@ def _of_folders(snapshot: Snapshot) -> Iterator[str]:
             )
         if row.state is FolderState.UNWATCHED:
             yield f"folder {name} is unwatched: {row.reason}"
-        if row.state is FolderState.OK and not folder.is_scanned(snapshot.now):
+        # A service that is starting has not scanned yet.
+        is_old = snapshot.live.account is not None and not folder.is_scanned(snapshot.now)
+        if row.state is FolderState.OK and is_old:
             yield f"folder {name}: the last whole scan is too long ago"
 
 

@@ -204,7 +204,7 @@ def _sending(assembly: Assembly) -> Iterator[str]:
                 log,
                 logging.WARNING,
                 Event.RESTLESS,
-                "%d files are written to all the time, and are not waited for: %s%s",
+                "files that are written to all the time are not waited for (%d): %s%s",
                 len(places),
                 ", ".join(map(str, places[:_SAMPLES])),
                 ", ..." if len(places) > _SAMPLES else "",

@@ -143,7 +143,7 @@ def test_a_program_gets_a_line_for_each_change(home: Installation) -> None:
         until(lambda: not last(piped)["service"]["running"])
         assert piped.end() == (0, "")
     lines = [json.loads(line) for line in piped.lines]
-    assert all(list(line) == keys for line in lines)
+    assert all(list(line) == keys for line in lines), lines
     assert all(line != following for line, following in pairwise(lines))
 
 

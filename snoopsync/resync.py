@@ -14,6 +14,7 @@ from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
+from snoopsync.leftout import LeftOutCounts, merge
 from snoopsync.sender import Tally
 from snoopsync.survey import Survey
 
@@ -61,13 +62,14 @@ Show = Callable[[Progress], None]
 @dataclass(frozen=True, slots=True)
 class Report:
     """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
-    it could not be ended, if so."""
+    it could not be ended, if so. ``left_out``: what the folders hold that is not mirrored."""
 
     summary: Summary
     exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
+    left_out: LeftOutCounts
 
     def as_message(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -86,6 +88,7 @@ class Report:
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
+            message["left_out"],
         )
 
 
@@ -222,7 +225,10 @@ def _report(
         code = Exit.IMAGES_FAILED
     else:
         code = Exit.OK
-    return Report(summary, code, missing, orphans, str(trouble) if trouble else None)
+    left_out: LeftOutCounts = {}
+    for survey in surveys:
+        merge(left_out, survey.row.left_out)
+    return Report(summary, code, missing, orphans, str(trouble) if trouble else None, left_out)
 
 
 def read_listing(assembly: Assembly) -> Future[Listing]:

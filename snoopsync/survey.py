@@ -167,7 +167,14 @@ class Survey:
         elif was_scanning and not self.is_scanning and not self.is_missing:
             self._next_scan = self._pace.next_scan(now, self.watch.mode)
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
-            self._save(replace(self.row, state=self._resting_state(), last_scan=time.time()))
+            self._save(
+                replace(
+                    self.row,
+                    state=self._resting_state(),
+                    last_scan=time.time(),
+                    left_out=self._walk.left_out,
+                )
+            )
 
     def resume(self, pace: Pace) -> None:
         """Go on beside a new configuration, in which the folder is as it was, at this pace."""

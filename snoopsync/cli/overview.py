@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
+from snoopsync.leftout import describe
 from snoopsync.model import printable
 from snoopsync.status import FolderStatus, Status
 
@@ -43,6 +44,7 @@ def overview(console: Console, status: Status) -> Group:
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
     parts.append(remarks)
+    parts += [Text(line, overflow="fold") for line in _left_out(status)]
     if status.duplicates_open:
         parts.append(Text(_open_duplicates(status)))
     return Group(*parts)
@@ -59,6 +61,7 @@ def lines(status: Status) -> Iterator[str]:
         yield f"{name}: {state}, {count}, scanned {scanned}, {path}"
     for remark in _remarks(status):
         yield f"- {remark}"
+    yield from _left_out(status)
     if status.duplicates_open:
         yield _open_duplicates(status)
 
@@ -81,6 +84,13 @@ def _remarks(status: Status) -> Iterator[str]:
     error = status.collection.last_error
     if error is not None and not any(error in reason for reason in reasons):
         yield f"last error: {printable(error)}"
+
+
+def _left_out(status: Status) -> Iterator[str]:
+    """What each folder holds that is not mirrored."""
+    for folder in status.folders:
+        if folder.row.left_out:
+            yield f"{printable(folder.row.name)}: left out: {describe(folder.row.left_out)}"
 
 
 def _open_duplicates(status: Status) -> str:

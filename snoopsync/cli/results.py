@@ -21,6 +21,7 @@ from rich.filesize import decimal
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
+from snoopsync.leftout import describe
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import Match
@@ -244,6 +245,8 @@ def report(
         f"{images(summary.scanned)} looked at, {would}{changes or 'nothing to do'}"
         f" ({summary.seconds:.1f} s)",
     )
+    if report.left_out:
+        _print(console, f"left out: {describe(report.left_out)}")
     for missing in report.missing:
         _print(console, f"missing: {printable(missing)}")
     for row in failed:

@@ -23,7 +23,13 @@ from snoopsync.doctor.collection import (
 )
 from snoopsync.doctor.configuration import Setup, configuration_findings, read_setup
 from snoopsync.doctor.finding import Finding, warning
-from snoopsync.doctor.folders import LOOK_SECONDS, folder_finding, look_through, missing_finding
+from snoopsync.doctor.folders import (
+    LOOK_SECONDS,
+    folder_finding,
+    left_out_finding,
+    look_through,
+    missing_finding,
+)
 from snoopsync.doctor.inotify import inotify_findings
 from snoopsync.doctor.service import read_units, service_finding, unit_findings
 from snoopsync.doctor.state import NOWHERE, STATE_FILE, place_findings, read_state
@@ -81,6 +87,9 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
             continue
         look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
         yield folder_finding(folder, look)
+        left_out = left_out_finding(folder, look)
+        if left_out is not None:
+            yield left_out
         if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
             watched += 1
             directories += look.directories

@@ -31,8 +31,10 @@ from snoopsync.doctor.folders import (
     missing_finding,
 )
 from snoopsync.doctor.inotify import inotify_findings
+from snoopsync.doctor.overlaps import overlap_findings
 from snoopsync.doctor.service import read_units, service_finding, unit_findings
 from snoopsync.doctor.state import NOWHERE, STATE_FILE, place_findings, read_state
+from snoopsync.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.status import service_status
 from snoopsync.watching.limits import read_limits, read_use
@@ -78,6 +80,7 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
     """The folders, and the system's limits for watching them. ``state`` is written to."""
     watched = directories = 0
     whole = True
+    present: list[Folder] = []
     configs = {folder.name: folder for folder in config.folders}
     for survey in surveys_of(config, state):
         folder = configs[survey.row.name]
@@ -90,10 +93,12 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
         left_out = left_out_finding(folder, look)
         if left_out is not None:
             yield left_out
+        present.append(survey.folder)
         if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
             watched += 1
             directories += look.directories
             whole = whole and look.whole
+    yield from overlap_findings(present)
     limits = read_limits()
     if limits is not None:
         others = read_use(os.getuid(), besides=service)

@@ -84,6 +84,8 @@ def _regex(patterns: Sequence[str]) -> str:
 _is_program_file = re.compile(
     f"(?is)(?:{_regex([each for each in DEFAULT_EXCLUDE if not each.endswith('/')])})".encode()
 ).fullmatch
+#: The first character of every name that has a picture's suffix and is a program's file.
+_BEGINNINGS = b".~"
 _has_program_directory = re.compile(
     f"(?is)(?:\\A|/)(?:{_regex(DEFAULT_EXCLUDE)})(?:/|\\Z)".encode()
 ).search
@@ -156,6 +158,8 @@ class Selection:
         why_excluded = self._excluder(directory)
         if why_excluded is None:
             return included
+        if included is _is_supported and why_excluded is _why_default:
+            return _is_wanted_by_default
         return lambda name: included(name) and why_excluded(name) is None
 
     def reasoner(self, directory: bytes) -> Callable[[bytes], LeftOut | None]:
@@ -237,6 +241,13 @@ def check_pattern(pattern: str) -> None:
 def _is_supported(name: bytes) -> bool:
     # Most end so as they are, and this is asked for every file of a scan.
     return name.endswith(_AS_USUAL) or _suffix(name) in _SUPPORTED
+
+
+def _is_wanted_by_default(name: bytes) -> bool:
+    # A scan asks for every file: most are decided by their last and their first characters.
+    if name.endswith(_AS_USUAL) and name[0] not in _BEGINNINGS:
+        return True
+    return _is_supported(name) and not _is_program_file(name)
 
 
 def _suffix(name: bytes) -> bytes:

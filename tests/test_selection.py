@@ -182,6 +182,14 @@ def test_names_like_those_of_other_programs_are_wanted(path: bytes) -> None:
     assert Selection(None, []).wants(path)
 
 
+@pytest.mark.parametrize("pattern", [each for each in DEFAULT_EXCLUDE if each[-1] != "/"])
+def test_the_short_cut_of_a_scan_knows_every_pattern_of_a_file(pattern: str) -> None:
+    name = os.fsencode(pattern.replace("*", "x"))
+    assert not Selection(None, []).wants(name)
+    # The short cut asks the patterns only about names that begin so.
+    assert name[:1] in (b".", b"~") or not name.endswith(SUPPORTED_SUFFIXES)
+
+
 def test_a_pattern_of_ones_own_takes_a_default_back() -> None:
     selection = Selection(None, ["!.thumbnails/", "!._keep.jpg"])
     assert selection.wants(b"a/.thumbnails/b.jpg")

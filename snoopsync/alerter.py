@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from snoopsync.alerts import Better, judge
+from snoopsync.alerts import Better, Pair, judge
 from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.events import Event, Field, event_record, happened
+from snoopsync.hardlinks import HardLinks
 from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter
 from snoopsync.measures import Measures
@@ -72,7 +73,8 @@ class Alert:
 
 class Alerter:
     """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
-    are recorded, and not alerted about. ``measures`` counts them."""
+    are recorded, and not alerted about. ``measures`` counts them. ``hard_links`` tells which
+    matches are the image's own file under another name: they are no duplicates."""
 
     def __init__(
         self,
@@ -83,7 +85,9 @@ class Alerter:
         *,
         quiet: bool = False,
         measures: Measures | None = None,
+        hard_links: HardLinks | None = None,
     ) -> None:
+        self._hard_links = hard_links
         self._collection = collection
         self._pairs = pairs
         self._max_rank = max_rank
@@ -131,6 +135,10 @@ class Alerter:
             matches = self._collection.search_images_by_id(due.image_id)["results"]
         except NotFound:
             matches = []
+        ids = {match["id"] for match in matches}
+        left_out = self._pairs.left_out(ids)
+        matches = [match for match in matches if match["id"] not in left_out]
+        links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
         findings = judge(
             due.image_id,
@@ -139,7 +147,8 @@ class Alerter:
             self._max_rank,
             self._pairs.modified_ns([due.image_id, *(match["id"] for match in matches)]),
         )
-        self._pairs.record(due, findings.pairs, findings.gone, time.time())
+        linked = [Pair.of(due.image_id, link) for link in links]
+        self._pairs.record(due, findings.pairs, findings.gone, time.time(), linked)
         if any(found.pair not in current for found in findings.pairs):
             self._tell()
 

@@ -24,6 +24,7 @@ from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import StateDamaged
 from snoopsync.events import Event, happened
+from snoopsync.hardlinks import HardLinks
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
@@ -223,6 +224,9 @@ def assembled(
         announce,
         quiet=not config.duplicates.alert,
         measures=edges.measures,
+        hard_links=HardLinks(
+            state, {survey.folder.name: survey.folder for survey in surveys}, edges.disk
+        ),
     )
     if before is not None:
         mirror.take_over(before.mirror)

@@ -20,6 +20,7 @@ from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.events import Event, happened
 from snoopsync.folder import Folder, Identity
+from snoopsync.model import Place, printable
 from snoopsync.selection import Selection
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
@@ -28,6 +29,9 @@ from snoopsync.watching.lookout import Lookout
 from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
+
+#: How many of the images are named that are left out from now on.
+_SAMPLE_PATHS = 3
 
 
 def surveys_of(
@@ -78,7 +82,9 @@ def surveys_of(
 
 def _register(config: Config, state: State) -> None:
     """Write the configured folders into the state file. A folder that was renamed, and is in the
-    configuration under its new name, stays the same folder."""
+    configuration under its new name, stays the same folder. Images that the configuration does not
+    want any more are left out from now on."""
+    left_out: dict[str, list[Place]] = {}
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = [row for name, row in rows.items() if name not in configured]
@@ -100,7 +106,12 @@ def _register(config: Config, state: State) -> None:
                     state.folders.rename(before.name, folder.name)
                     row = before
                     del rows[before.name]
-            begun = FolderRow(folder.name, os.fsencode(folder.path), None, None)
+            selection = selection_of(folder)
+            if row is None or row.selection != selection.digest:
+                left_out[folder.name] = state.unwanted.apply(folder.name, selection)
+            begun = FolderRow(
+                folder.name, os.fsencode(folder.path), None, None, selection=selection.digest
+            )
             if row is not None:
                 begun = replace(
                     begun,
@@ -108,10 +119,32 @@ def _register(config: Config, state: State) -> None:
                     inode=row.inode,
                     file_system=row.file_system,
                     last_scan=row.last_scan,
+                    left_out=row.left_out,
                 )
             state.folders.save(begun)
         for name in rows.keys() - configured:
             state.folders.drop(name)
+    for name, places in left_out.items():
+        if places:
+            _tell_left_out(name, places)
+
+
+def _tell_left_out(name: str, places: Sequence[Place]) -> None:
+    samples = places[:_SAMPLE_PATHS]
+    happened(
+        log,
+        logging.WARNING,
+        Event.LEFT_OUT,
+        "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
+        " collection, and are no duplicates. To delete them there:"
+        " snoopsync resync --prune --dry-run, then without --dry-run",
+        *(name, "1 image" if len(places) == 1 else f"{len(places)} images"),
+        ", ".join(printable(place.path) for place in samples),
+        ", ..." if len(places) > len(samples) else "",
+        folder=name,
+        count=len(places),
+        samples=[place.text for place in samples],
+    )
 
 
 def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
@@ -134,8 +167,12 @@ def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
 
 def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
     """The folder on the disk that the configuration means."""
-    selection = Selection(config.include, config.exclude)
-    return Folder(config.name, os.fsencode(config.path), selection, disk)
+    return Folder(config.name, os.fsencode(config.path), selection_of(config), disk)
+
+
+def selection_of(config: FolderConfig) -> Selection:
+    """Which files of the folder the configuration wants."""
+    return Selection(config.include, config.exclude, exclude_defaults=config.exclude_defaults)
 
 
 def identity_of(folder: FolderConfig) -> Identity:

@@ -53,6 +53,7 @@ class Event(StrEnum):
     FOLDER_BACK = "folder-back"
     FOLDER_RENAMED = "folder-renamed"
     FOLDERS_DROPPED = "folders-dropped"
+    LEFT_OUT = "left-out"
     UNREADABLE = "unreadable"
     UNWATCHED = "unwatched"
     EVENTS_LOST = "events-lost"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
+from snoopsync.leftout import LeftOut, LeftOutCounts, count
 from snoopsync.model import (
     UNNUMBERED,
     File,
@@ -43,11 +44,13 @@ class Identity(NamedTuple):
 
 class Listing(NamedTuple):
     """What is directly in a directory: the wanted files, and the directories worth entering (as
-    paths). ``unclear`` are names that may be either, and can't be looked at, with the reason."""
+    paths). ``unclear`` are names that may be either, and can't be looked at, with the reason.
+    ``left_out`` counts the rest; it does not count what is ``unclear``."""
 
     files: dict[bytes, FingerprintKey]
     directories: list[bytes]
     unclear: dict[bytes, str]
+    left_out: LeftOutCounts
 
 
 class Folder:
@@ -98,11 +101,13 @@ class Folder:
         """List one directory, symbolic links not followed. Raises ``OSError``: then nothing is
         known of what is in it."""
         wants = self.selection.chooser(directory)
-        enters = self.selection.enters
+        why_unwanted = self.selection.reasoner(directory)
+        why_not_entered = self.selection.why_not_entered
         prefix = directory + b"/" if directory else b""
         files: dict[bytes, FingerprintKey] = {}
         directories = []
         unclear: dict[bytes, str] = {}
+        left_out: LeftOutCounts = {}
         with self._disk.entries(self.absolute(directory)) as entries:
             for entry in entries:
                 name = entry.name
@@ -111,14 +116,20 @@ class Folder:
                 try:
                     if wants(name) and entry.is_file(follow_symlinks=False):
                         files[name] = fingerprint_key(entry.stat(follow_symlinks=False))
-                    elif entry.is_dir(follow_symlinks=False) and enters(prefix + name):
-                        directories.append(prefix + name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        reason = why_not_entered(prefix + name)
+                        if reason is None:
+                            directories.append(prefix + name)
+                        else:
+                            count(left_out, reason, name)
+                    else:
+                        count(left_out, _why_no_file(entry, why_unwanted(name)), name)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    if wants(name) or enters(prefix + name):
+                    if wants(name) or why_not_entered(prefix + name) is None:
                         unclear[name] = error.strerror or str(error)
-        return Listing(files, directories, unclear)
+        return Listing(files, directories, unclear, left_out)
 
     def look(self, path: bytes, directories: DirectoryCache | None = None) -> Sight:
         """What is at this path now? ``directories`` remembers, for a batch of looks, which
@@ -235,6 +246,18 @@ class Folder:
             return 0
         # Not remembered by device: another disk may have its number by now.
         return self._disk.file_system(absolute) or UNNUMBERED
+
+
+def _why_no_file(entry: os.DirEntry[bytes] | os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:
+    """Why this entry, which is no directory, is not mirrored. ``unwanted``: what the selection says
+    of its name. Where a link points to is not looked at: that could wait for a dead network."""
+    if unwanted in (LeftOut.EXCLUDED, LeftOut.OTHER_PROGRAM):
+        return unwanted
+    if entry.is_symlink():
+        return LeftOut.SYMLINK
+    if unwanted is None or not entry.is_file(follow_symlinks=False):
+        return LeftOut.SPECIAL
+    return unwanted
 
 
 def _is_disk_of(known: int, now: int) -> bool:

@@ -80,7 +80,8 @@ class Gatherer:
         )
 
     def _look(self, scene: _Scene, record: Record) -> Sight:
-        """Is the record's file still at its place? One that a mount hides has not left it."""
+        """Is the record's file still at its place? One that a mount hides has not left it. At a
+        place that the configuration leaves out, no other file is of interest."""
         place = record.place
         folder = self._folders.get(place.folder)
         if folder is None or folder.identity is None:
@@ -89,6 +90,8 @@ class Gatherer:
         sight = folder.look(place.path, cache)
         if isinstance(sight, Gone) and folder.is_hidden(place.path, record.submount, cache):
             return Unclear("a disk was mounted or unmounted there")
+        if isinstance(sight, File) and sight.fingerprint.inode != record.seen.inode:
+            return sight if folder.selection.wants(place.path) else Gone()
         return sight
 
     def _follow_homeless(

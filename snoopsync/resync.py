@@ -15,6 +15,7 @@ from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
+from snoopsync.leftout import LeftOutCounts, merge
 from snoopsync.model import Place, printable
 from snoopsync.state.images import Counts
 from snoopsync.survey import Survey
@@ -80,13 +81,14 @@ class Report:
     """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
     it could not be ended, if so. Of those that failed some were ``refused`` and some are
     ``waiting``; the others could not be compared. ``unsent`` and ``unreadable`` name the first of
-    them, with the reason."""
+    them, with the reason. ``left_out``: what the folders hold that is not mirrored."""
 
     summary: Summary
     exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
+    left_out: LeftOutCounts
     refused: int = 0
     waiting: int = 0
     unsent: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ class Report:
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
+            message["left_out"],
             message.get("refused", 0),
             message.get("waiting", 0),
             tuple(message.get("unsent", ())),
@@ -314,12 +317,16 @@ def _report(
         held=held,
         seconds=round(seconds, 3),
     )
+    left_out: LeftOutCounts = {}
+    for survey in surveys:
+        merge(left_out, survey.row.left_out)
     return Report(
         summary,
         code,
         missing,
         orphans,
         str(trouble) if trouble else None,
+        left_out,
         sum(item.is_refused for item in unsent.values()),
         sum(not item.is_refused for item in unsent.values()),
         tuple(unsent[place].named(place) for place in sorted(unsent)[:_NAMED]),

@@ -16,6 +16,7 @@ from snoopsync.configured import surveys_of
 from snoopsync.control import Message, ask, socket_path
 from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
+from snoopsync.leftout import totals
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
 from snoopsync.questions import sending
@@ -253,6 +254,7 @@ def _folder_message(folder: FolderStatus) -> dict[str, Any]:
         "pending": folder.counts.pending,
         "failed": folder.counts.failed,
         "held_deletes": folder.counts.held,
+        "left_out": totals(folder.row.left_out),
         "last_scan": iso(folder.row.last_scan),
     }
 

@@ -177,8 +177,14 @@ class Survey:
             self._next_scan = self._pace.next_scan(now, self.watch.mode)
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._scanned_at = self._clock.monotonic()
-            last_scan = self._clock.now()
-            self._save(replace(self.row, state=self._resting_state(), last_scan=last_scan))
+            self._save(
+                replace(
+                    self.row,
+                    state=self._resting_state(),
+                    last_scan=self._clock.now(),
+                    left_out=self._walk.left_out,
+                )
+            )
 
     def note_unclear(self, path: bytes, reason: str) -> None:
         """A file that was seen there can't be looked at any more."""

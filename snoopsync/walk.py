@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from snoopsync.events import Event, Field
 from snoopsync.folder import DirectoryCache, Folder, Listing
+from snoopsync.leftout import LeftOut, LeftOutCounts, merge
 from snoopsync.model import File, Fingerprint, Gone, Place, Unclear, printable
 from snoopsync.state.images import State
 from snoopsync.watching.hints import Hints
@@ -44,12 +45,14 @@ class Walk:
     """The ways through one folder that are still to go. Used by one thread.
 
     ``scanned``: how many files the last scan has found, or the one that is under way so far.
-    ``missed``: only a scan can say what has happened meanwhile.
+    ``missed``: only a scan can say what has happened meanwhile. ``left_out``: what is not mirrored
+    of what the last scan has found, or the one that is under way so far.
     """
 
     def __init__(self, folder: Folder, watch: Lookout, state: State, warn: Warn) -> None:
         self.scanned = 0
         self.missed = False
+        self.left_out: LeftOutCounts = {}
         self._folder = folder
         self._watch = watch
         self._state = state
@@ -93,6 +96,7 @@ class Walk:
         self._walked = set()
         self.missed = False
         self.scanned = 0
+        self.left_out = {}
         self._ways.append((b"", True))
 
     def stop(self) -> None:
@@ -185,9 +189,11 @@ class Walk:
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
             # What happened below it meanwhile, nobody has seen.
             self.missed = True
-        if self._walked is not None and deep:
+        # A hint may lead to a directory twice during a scan, which is counted once.
+        if self._walked is not None and deep and directory not in self._walked:
             self._walked.add(directory)
             self.scanned += len(listing.files)
+            merge(self.left_out, listing.left_out)
 
         self._note_unclear(directory, listing.unclear)
         yield from self._compare(directory, listing)
@@ -317,6 +323,9 @@ class Walk:
 
     def _end_scan(self, walked: set[bytes]) -> Iterator[Sighting]:
         self._walked = None
+        unreadable = len(self._unreadable) + sum(map(len, self._unclear.values()))
+        if unreadable:
+            self.left_out[LeftOut.UNREADABLE] = {"": unreadable}
         for directory in sorted(self._state.directories(self._folder.name) - walked):
             if self._enters(directory) and not self._is_below_unreadable(directory):
                 yield from self._missing(directory, self._state.known(self._folder.name, directory))

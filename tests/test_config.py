@@ -97,6 +97,8 @@ folders:
     name: My photos
     include: ["*.jpg", "!x.jpg"]
     exclude: []
+    exclude_defaults: false
+    prefer: true
     watch: poll
     poll_interval: 1m
 sync:
@@ -123,7 +125,14 @@ metrics: {listen: "[::1]:8080"}
     )
     assert not config.collection.embedded
     photos = FolderConfig(
-        "My photos", Path("/srv/photos"), ("*.jpg", "!x.jpg"), (), Watch.POLL, 60.0
+        "My photos",
+        Path("/srv/photos"),
+        ("*.jpg", "!x.jpg"),
+        (),
+        Watch.POLL,
+        60.0,
+        exclude_defaults=False,
+        prefer=True,
     )
     assert config.folders == (photos,)
     assert config.sync == SyncConfig(0.05, 0.0, 86400.0, 64, HoldPolicy(3, 100))

@@ -139,6 +139,9 @@ def test_what_other_programs_have_is_counted(tmp_path: Path) -> None:
 # Folders.
 
 
+SKIPPED = {"excluded": {"": 1}}
+
+
 def test_a_look_ends_in_time_and_says_that_there_is_more(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}" / "deeper").mkdir(parents=True)
@@ -147,10 +150,14 @@ def test_a_look_ends_in_time_and_says_that_there_is_more(tmp_path: Path) -> None
     folder = Folder("photos", os.fsencode(tmp_path), Selection(None, ["skipped/"]))
     ticks = iter(range(100))
     look = look_through(folder, 4.0, lambda: float(next(ticks)))
-    assert look == Look(images=3, directories=4, unreadable=0, first_unreadable=None, whole=False)
+    assert look == Look(
+        images=3, directories=4, unreadable=0, first_unreadable=None, whole=False, left_out=SKIPPED
+    )
     assert str(look) == "at least 3 images in 4 directories"
     whole = look_through(folder, 100.0, lambda: 0.0)
-    assert whole == Look(images=5, directories=11, unreadable=0, first_unreadable=None, whole=True)
+    assert whole == Look(
+        images=5, directories=11, unreadable=0, first_unreadable=None, whole=True, left_out=SKIPPED
+    )
 
 
 def test_a_path_that_is_too_long_for_a_call_can_be_looked_at(deep: bytes, tmp_path: Path) -> None:

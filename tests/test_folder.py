@@ -14,6 +14,7 @@ import pytest
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
+from snoopsync.leftout import totals
 from snoopsync.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
 from snoopsync.selection import Selection
 from tests.deep import deep_below, write_in
@@ -91,6 +92,7 @@ def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_ente
     listing = armed(root).list_directory(b"")
     assert listing.files == {b"top.jpg": tuple(Fingerprint.of((root / "top.jpg").lstat()))}
     assert sorted(listing.directories) == [b"2024", b"directory.jpg"]
+    assert totals(listing.left_out) == {"symlink": 2, "other-type": 1, "special": 1}
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"a\nb.jpg", b"x" * 251 + b".jpg"])

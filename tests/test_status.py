@@ -44,7 +44,7 @@ def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
     [folder] = status["folders"]
     assert list(folder) == [
         *("name", "path", "state", "reason", "watch", "images"),
-        *("pending", "failed", "held_deletes", "last_scan"),
+        *("pending", "failed", "held_deletes", "left_out", "last_scan"),
     ]
     assert (folder["name"], folder["path"]) == ("pictures", str(home.pictures))
     assert (folder["state"], folder["images"]) == ("ok", 3)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
+from snoopsync.leftout import describe
 from snoopsync.model import printable
 from snoopsync.status import FolderStatus, Status, images
 
@@ -43,7 +44,7 @@ def overview(console: Console, status: Status) -> Group:
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
     parts.append(remarks)
-    parts += [Text(line) for line in _duplicates(status)]
+    parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_duplicates(status)]]
     return Group(*parts)
 
 
@@ -58,6 +59,7 @@ def lines(status: Status) -> Iterator[str]:
         yield f"{name}: {state}, {count}, scanned {scanned}, {path}"
     for remark in _remarks(status):
         yield f"- {remark}"
+    yield from _left_out(status)
     yield from _duplicates(status)
 
 
@@ -79,6 +81,13 @@ def _remarks(status: Status) -> Iterator[str]:
     error = status.collection.last_error
     if error is not None and not any(error in reason for reason in reasons):
         yield f"last error: {printable(error)}"
+
+
+def _left_out(status: Status) -> Iterator[str]:
+    """What each folder holds that is not mirrored."""
+    for folder in status.folders:
+        if folder.row.left_out:
+            yield f"{printable(folder.row.name)}: left out: {describe(folder.row.left_out)}"
 
 
 def _duplicates(status: Status) -> Iterator[str]:

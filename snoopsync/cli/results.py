@@ -21,6 +21,7 @@ from rich.filesize import decimal
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
+from snoopsync.leftout import describe
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import Match
@@ -222,6 +223,8 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
 def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
     """What a resync did, in a line, and what it left."""
     _print(console, _did(report, dry_run=dry_run))
+    if report.left_out:
+        _print(console, f"left out: {describe(report.left_out)}")
     for missing in report.missing:
         _print(console, f"missing: {printable(missing)}")
     for unsent in report.unsent:

@@ -257,8 +257,13 @@ folders:
     name: $name
     # Which files are mirrored, as in a .gitignore. By default: all images of a supported format.
     #include: ["*.jpg", "*.JPG"]
-    # Which of these are left out.
-    exclude: [".thumbnails/", "@eaDir/"]
+    # Which of these are left out, as in a .gitignore; added to the default list.
+    exclude: []
+    # Also leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
+    # snapshots, temporary files. The README has the list. A "!pattern" in exclude takes one back.
+    exclude_defaults: true
+    # Of identical files, keep the one in this folder.
+    prefer: false
     # How changes are noticed: auto, events or poll.
     watch: auto
     # How often to look, when polling.

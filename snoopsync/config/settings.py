@@ -103,20 +103,22 @@ class CollectionConfig:
 
 @dataclass(frozen=True, slots=True)
 class FolderConfig:
-    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute."""
+    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute.
+    ``exclude_defaults``: files of other programs are excluded too. ``prefer``: of identical files,
+    the one in this folder is the one to keep."""
 
     name: str = field(metadata=key("name", readers.name))
     path: Path = field(metadata=key("path", readers.path))
     include: tuple[str, ...] | None = field(
         default=None, metadata=key("include", readers.some_patterns)
     )
-    exclude: tuple[str, ...] = field(
-        default=(".thumbnails/", "@eaDir/"), metadata=key("exclude", readers.patterns)
-    )
+    exclude: tuple[str, ...] = field(default=(), metadata=key("exclude", readers.patterns))
     watch: Watch = field(default=Watch.AUTO, metadata=key("watch", choice(Watch)))
     poll_interval_seconds: float = field(
         default=30.0, metadata=key("poll_interval", duration("1s"))
     )
+    exclude_defaults: bool = field(default=True, metadata=key("exclude_defaults", readers.boolean))
+    prefer: bool = field(default=False, metadata=key("prefer", readers.boolean))
 
 
 @dataclass(frozen=True, slots=True)

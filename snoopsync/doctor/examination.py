@@ -23,10 +23,18 @@ from snoopsync.doctor.collection import (
 )
 from snoopsync.doctor.configuration import Setup, configuration_findings, read_setup
 from snoopsync.doctor.finding import Finding, warning
-from snoopsync.doctor.folders import LOOK_SECONDS, folder_finding, look_through, missing_finding
+from snoopsync.doctor.folders import (
+    LOOK_SECONDS,
+    folder_finding,
+    left_out_finding,
+    look_through,
+    missing_finding,
+)
 from snoopsync.doctor.inotify import inotify_findings
+from snoopsync.doctor.overlaps import overlap_findings
 from snoopsync.doctor.service import read_units, service_finding, unit_findings
 from snoopsync.doctor.state import NOWHERE, STATE_FILE, place_findings, read_state
+from snoopsync.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.status import service_status
 from snoopsync.watching.limits import read_limits, read_use
@@ -72,6 +80,7 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
     """The folders, and the system's limits for watching them. ``state`` is written to."""
     watched = directories = 0
     whole = True
+    present: list[Folder] = []
     configs = {folder.name: folder for folder in config.folders}
     for survey in surveys_of(config, state):
         folder = configs[survey.row.name]
@@ -81,10 +90,15 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
             continue
         look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
         yield folder_finding(folder, look)
+        left_out = left_out_finding(folder, look)
+        if left_out is not None:
+            yield left_out
+        present.append(survey.folder)
         if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
             watched += 1
             directories += look.directories
             whole = whole and look.whole
+    yield from overlap_findings(present)
     limits = read_limits()
     if limits is not None:
         others = read_use(os.getuid(), besides=service)

@@ -9,7 +9,7 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from snoopsync.config.settings import FolderConfig
@@ -17,6 +17,7 @@ from snoopsync.doctor.finding import Finding, error, ok, warning
 from snoopsync.errors import FolderMissing
 from snoopsync.exits import Exit
 from snoopsync.folder import Folder
+from snoopsync.leftout import LeftOut, LeftOutCounts, describe, merge
 from snoopsync.model import printable
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch, mount_of
 
@@ -29,13 +30,15 @@ _FORBIDDEN = os.strerror(errno.EACCES)
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look through a folder found: how many wanted images in how many directories, and what
-    can't be read (the first of them, with the reason). Not ``whole``: there are more."""
+    can't be read (the first of them, with the reason). ``left_out`` counts what is not mirrored.
+    Not ``whole``: there are more."""
 
     images: int
     directories: int
     unreadable: int
     first_unreadable: tuple[bytes, str] | None
     whole: bool
+    left_out: LeftOutCounts = field(default_factory=dict)
 
     def __str__(self) -> str:
         least = "" if self.whole else "at least "
@@ -47,8 +50,9 @@ class Look:
 def look_through(folder: Folder, until: float, clock: Callable[[], float] = time.monotonic) -> Look:
     """Look at every directory of the folder, and at whether its images can be read, until the clock
     says ``until``."""
-    images = directories = 0
+    images = directories = unlooked = 0
     unreadable: dict[bytes, str] = {}
+    left_out: LeftOutCounts = {}
     ways = deque([b""])
     while ways and clock() < until:
         directory = ways.popleft()
@@ -58,17 +62,22 @@ def look_through(folder: Folder, until: float, clock: Callable[[], float] = time
             continue  # it was there when the one above it was listed
         except OSError as failure:
             unreadable[directory] = failure.strerror or str(failure)
+            unlooked += 1
             continue
         directories += 1
         images += len(listing.files)
+        merge(left_out, listing.left_out)
         prefix = directory + b"/" if directory else b""
         unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
+        unlooked += len(listing.unclear)
         for name in listing.files:
             if not _may_read(folder.absolute(prefix + name)):
                 unreadable[prefix + name] = _FORBIDDEN
         ways.extend(listing.directories)
     first = next(((folder.absolute(path), why) for path, why in unreadable.items()), None)
-    return Look(images, directories, len(unreadable), first, not ways)
+    if unlooked:
+        left_out[LeftOut.UNREADABLE] = {"": unlooked}
+    return Look(images, directories, len(unreadable), first, not ways, left_out)
 
 
 def _may_read(path: bytes) -> bool:
@@ -122,6 +131,14 @@ def folder_finding(config: FolderConfig, look: Look, mountinfo: Path = MOUNTINFO
         mend = "set its watch to auto, or to poll"
         return warning(_name(config), f"{message}, but {best.reason}", mend)
     return ok(_name(config), message)
+
+
+def left_out_finding(config: FolderConfig, look: Look) -> Finding | None:
+    """What the folder holds that is not mirrored; ``None`` if that is nothing."""
+    if not look.left_out:
+        return None
+    least = "" if look.whole else "at least "
+    return ok(f"left out of {printable(config.name)}", f"{least}{describe(look.left_out)}")
 
 
 def _file_system(path: bytes, mountinfo: Path) -> str | None:

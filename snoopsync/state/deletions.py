@@ -21,9 +21,10 @@ class Deletions:
 
     def count_images(self, folder: str) -> int:
         """How many images this folder has: those that the collection holds, and those that are on
-        their way to it."""
+        their way to it. Not those that the configuration leaves out."""
         count: int = self._database.one(
-            "SELECT count(*) FROM image WHERE folder = ? AND (sha256 IS NOT NULL OR error IS NULL)",
+            "SELECT count(*) FROM image WHERE folder = ? AND NOT left_out"
+            " AND (sha256 IS NOT NULL OR error IS NULL)",
             (folder,),
         )
         return count

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from snoopsync.folder import Identity
+from snoopsync.leftout import LeftOutCounts, dump, load
 from snoopsync.model import FolderState
 from snoopsync.state.database import Database
 
@@ -13,7 +14,9 @@ from snoopsync.state.database import Database
 @dataclass(frozen=True, slots=True)
 class FolderRow:
     """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan.
-    ``device`` to ``file_system`` are its identity when it was last there."""
+    ``device`` to ``file_system`` are its identity when it was last there. ``left_out``: what that
+    scan found that is not mirrored. ``selection``: the digest of the include and exclude that the
+    folder's images were last compared with, ``None`` if they never were."""
 
     name: str
     path: bytes
@@ -25,6 +28,8 @@ class FolderRow:
     reason: str | None = None
     last_scan: float | None = None
     file_system: int = 0
+    left_out: LeftOutCounts = field(default_factory=dict)
+    selection: str | None = None
 
     @property
     def path_text(self) -> str:
@@ -56,17 +61,25 @@ class Folders:
         """Every folder that was ever configured, by name."""
         rows = self._database.query(
             "SELECT name, path, device, inode, configured, state, watch, reason, last_scan,"
-            " file_system FROM folder ORDER BY name"
+            " file_system, left_out, selection FROM folder ORDER BY name"
         )
         return [
-            FolderRow(name, path, device, inode, bool(configured), _folder_state(state), *rest)
-            for name, path, device, inode, configured, state, *rest in rows
+            FolderRow(
+                *(name, path, device, inode, bool(configured), _folder_state(state)),
+                *(watch, reason, last_scan, file_system, load(left_out), selection),
+            )
+            for (
+                (name, path, device, inode, configured, state, watch, reason, last_scan),
+                (file_system, left_out, selection),
+            ) in ((row[:9], row[9:]) for row in rows)
         ]
 
     def save(self, row: FolderRow) -> None:
         """Write a folder's row."""
         self._database.change(
-            "REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO folder (name, path, device, inode, configured, state, watch, reason,"
+            " last_scan, file_system, left_out, selection)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.name,
                 row.path,
@@ -78,6 +91,8 @@ class Folders:
                 row.reason,
                 row.last_scan,
                 row.file_system,
+                dump(row.left_out),
+                row.selection,
             ),
         )
 

@@ -19,6 +19,7 @@ from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
 from snoopsync.state.listings import Listings
 from snoopsync.state.rows import place_of, records
+from snoopsync.state.unwanted import Unwanted
 
 #: How many rows of a long listing are read at once.
 _PAGE_ROWS = 1000
@@ -56,12 +57,13 @@ class ImageRow:
 
 class State:
     """The state file over a ``Database``: here what is known of the images, and beside that the
-    ``folders``, the ``intents`` and the ``deletions``."""
+    ``folders``, the ``intents``, the ``deletions`` and the ``unwanted`` images."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
         self.intents = Intents(database)
         self.deletions = Deletions(database, self.intents)
+        self.unwanted = Unwanted(database, self.intents)
         self._database = database
         self.transaction = database.transaction
 
@@ -80,10 +82,11 @@ class State:
 
     def known(self, folder: str, directory: bytes) -> dict[bytes, FingerprintKey]:
         """The fingerprints of the files directly in this directory, by name. Not of those whose
-        deletion is held: they are known to be gone, and news if they are back."""
+        deletion is held: they are known to be gone, and news if they are back. Nor of those that
+        are left out: a listing does not have them."""
         rows = self._database.query(
             "SELECT name, inode, size, mtime_ns, ctime_ns FROM image"
-            " WHERE folder = ? AND directory = ? AND NOT held",
+            " WHERE folder = ? AND directory = ? AND NOT held AND NOT left_out",
             (folder, directory),
         )
         return {row[0]: row[1:] for row in rows}
@@ -148,8 +151,10 @@ class State:
         return self._records("folder = ?", (folder,))
 
     def sample(self, folder: str, count: int) -> list[Record]:
-        """A few records of a folder, spread over it."""
-        return self._records("folder = ? ORDER BY image_id LIMIT ?", (folder, count))
+        """A few records of a folder, spread over it, of files that a scan would find."""
+        return self._records(
+            "folder = ? AND NOT left_out ORDER BY image_id LIMIT ?", (folder, count)
+        )
 
     def knows_size(self, size: int) -> bool:
         """Does any record's file have this size (bytes)?"""
@@ -187,10 +192,14 @@ class State:
     # What is shown.
 
     def counts(self) -> dict[str, Counts]:
-        """Images by folder and state, read in one moment."""
-        # Not one pass over all rows: the indexes of the few that are held or dirty, and of places.
+        """Images by folder and state, read in one moment. Those that are left out are none of a
+        folder's images any more."""
+        # Not one pass over all rows: the indexes of the few that are held, dirty or left out, and
+        # of places.
         rows = self._database.query(
             "SELECT folder, 'images', count(*) FROM image GROUP BY folder"
+            " UNION ALL SELECT folder, 'left_out', count(*) FROM image WHERE left_out"
+            " GROUP BY folder"
             " UNION ALL SELECT folder, 'held', count(*) FROM image WHERE held GROUP BY folder"
             f" UNION ALL SELECT folder, {_IMAGE_STATE} AS state, count(*)"
             " FROM image INDEXED BY image_due WHERE dirty AND NOT held GROUP BY folder, state"
@@ -198,6 +207,8 @@ class State:
         totals: dict[str, dict[str, int]] = {}
         for folder, state, count in rows:
             totals.setdefault(folder, {})[state] = count
+        for by_state in totals.values():
+            by_state["images"] -= by_state.pop("left_out", 0)
         return {folder: Counts(**by_state) for folder, by_state in totals.items()}
 
     def images(self, state: ImageState | None = None) -> Iterator[ImageRow]:

@@ -100,8 +100,11 @@ class Intents:
 
     def _see(self, image_id: str, seen: Fingerprint, submount: int) -> None:
         self._database.change(
-            "UPDATE image SET inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, submount = ?,"
-            " held = 0, approved = 0 WHERE image_id = ?",
+            "UPDATE image SET inode = ?1, size = ?2, mtime_ns = ?3, ctime_ns = ?4, submount = ?5,"
+            # Another file with the same bytes: it may have become a hard link, or be none any more.
+            " search_due = search_due OR (inode <> ?1 AND NOT left_out AND EXISTS"
+            " (SELECT 1 FROM pair WHERE a = ?6 OR b = ?6)),"
+            " held = 0, approved = 0 WHERE image_id = ?6",
             (*seen, submount, image_id),
         )
 
@@ -122,7 +125,9 @@ class Intents:
         for action in renames:
             place = action.place
             self._database.change(
-                "UPDATE image SET folder = ?, directory = ?, name = ? WHERE image_id = ?",
+                "UPDATE image SET folder = ?, directory = ?, name = ?,"
+                # A file may come back from a place that is left out.
+                " search_due = search_due OR left_out, left_out = 0 WHERE image_id = ?",
                 (place.folder, place.directory, place.name, action.image_id),
             )
             self._see(action.image_id, action.file.fingerprint, action.file.submount)
@@ -133,7 +138,7 @@ class Intents:
         changed = self._database.change(
             "UPDATE image SET sha256 = x'', dirty = 1, mark = mark + 1, attempts = 0,"
             " retry_at = NULL, error = NULL"
-            " WHERE image_id = ? AND image_time = ? AND NOT dirty AND NOT held",
+            " WHERE image_id = ? AND image_time = ? AND NOT dirty AND NOT held AND NOT left_out",
             (image_id, image_time),
         )
         return changed > 0

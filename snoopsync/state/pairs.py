@@ -38,8 +38,9 @@ _FOUND = """
     ON CONFLICT (a, b) DO UPDATE SET
         rank = excluded.rank, kind = excluded.kind, better = excluded.better,
         reason = excluded.reason, a_sha256 = excluded.a_sha256, b_sha256 = excluded.b_sha256,
-        gone = 0, alerted = alerted AND NOT gone,
-        found_at = CASE WHEN gone THEN excluded.found_at ELSE found_at END
+        -- 2: it had only ended because the configuration left one of the two out.
+        gone = 0, alerted = alerted AND gone <> 1,
+        found_at = CASE WHEN gone = 1 THEN excluded.found_at ELSE found_at END
 """
 
 
@@ -113,14 +114,33 @@ class Pairs:
         )
         return dict(rows)
 
-    def record(self, due: Due, found: Iterable[Found], gone: Iterable[Pair], now: float) -> None:
+    def left_out(self, image_ids: Collection[str]) -> set[str]:
+        """Those of these images that the configuration leaves out: they are in no pair."""
+        rows = self._database.query(
+            "SELECT image_id FROM image"
+            " WHERE image_id IN (SELECT value FROM json_each(?)) AND left_out",
+            (json.dumps(list(image_ids)),),
+        )
+        return {image_id for (image_id,) in rows}
+
+    def record(
+        self,
+        due: Due,
+        found: Iterable[Found],
+        gone: Iterable[Pair],
+        now: float,
+        linked: Iterable[Pair] = (),
+    ) -> None:
         """Write down what a search found, in one transaction: new pairs (still to be alerted, so
         that no alert is lost), pairs that are none any more, and that the search is done. A new
         pair of bytes of which a pair was dismissed is dismissed.
 
         A pair whose other image is being sent just now is not judged: its own search will be. And
         what the other image's search has found stays, although this one has not found it, if it
-        was for these very bytes: a whole picture may find its part, and not the part the whole."""
+        was for these very bytes: a whole picture may find its part, and not the part the whole.
+
+        ``linked``: those of them that are one file under two names. They are recorded as gone, so
+        that the image is searched for again when one of the names gets a file of its own."""
         with self._database.transaction():
             self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
             self._database.change_many(
@@ -128,6 +148,9 @@ class Pairs:
                 " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
                 " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
                 [(*pair, due.image_id, due.sha256) for pair in gone],
+            )
+            self._database.change_many(
+                "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in linked]
             )
             # An image that was sent again during the search is still due.
             self._database.change(

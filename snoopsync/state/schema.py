@@ -114,4 +114,24 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- What the last whole scan of a folder left out, as JSON: {reason: {suffix: count}}. selection:
+    -- the digest of the include and exclude that image.left_out was last decided by.
+    ALTER TABLE folder ADD COLUMN left_out TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE folder ADD COLUMN selection TEXT;
+    -- An image that the collection holds, and whose file the configuration does not want any more.
+    -- Nothing is due for it, and a scan does not expect its file.
+    ALTER TABLE image ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX image_left_out ON image (folder) WHERE left_out;
+    DROP INDEX image_seen;
+    CREATE INDEX image_seen
+        ON image (folder, directory, name, inode, size, mtime_ns, ctime_ns, held, left_out);
+    DROP TRIGGER image_changed;
+    CREATE TRIGGER image_changed
+    AFTER UPDATE OF folder, directory, name, inode, size, mtime_ns, ctime_ns, held, left_out
+    ON image BEGIN
+        DELETE FROM listing WHERE folder = old.folder AND directory = old.directory;
+        DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
+    END;
+    """,
 )

@@ -51,7 +51,8 @@ class Mount:
     """One line of ``mountinfo``, see proc_pid_mountinfo(5).
 
     ``point`` is where it is mounted, ``kind`` the type of the file system, ``device`` its
-    ``major:minor``, ``options`` both the mount's and the file system's.
+    ``major:minor``, ``options`` both the mount's and the file system's, ``root`` the directory of
+    the file system that is mounted: ``/`` but for bind mounts and subvolumes.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Mount:
     point: bytes
     kind: str
     options: tuple[bytes, ...]
+    root: bytes
 
     def covers(self, path: bytes) -> bool:
         """Is the path at the mount point or below it?"""
@@ -92,7 +94,7 @@ def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
 
     Raises ``OSError`` if the table can't be read, ``LookupError`` if no mount covers the path.
     """
-    mount = _find(path, parse_mounts(mountinfo.read_bytes()))
+    mount = find_mount(path, parse_mounts(mountinfo.read_bytes()))
     if mount is None:
         raise LookupError(f"no mount covers {os.fsdecode(path)}")
     return mount
@@ -164,7 +166,7 @@ def parse_mounts(table: bytes) -> list[Mount]:
 def _parse(line: bytes) -> Mount:
     # Between the mount's own fields and the file system's there may be any number of tags.
     own, _, rest = line.partition(b" - ")
-    number, parent, device, _root, point, options, *_tags = own.split(b" ")
+    number, parent, device, root, point, options, *_tags = own.split(b" ")
     kind, _source, super_options = [*rest.split(b" "), b""][:3]
     return Mount(
         int(number),
@@ -173,6 +175,7 @@ def _parse(line: bytes) -> Mount:
         _unescape(point),
         kind.decode(),
         tuple(_split_options(options) + _split_options(super_options)),
+        _unescape(root),
     )
 
 
@@ -184,8 +187,10 @@ def _unescape(text: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), text)
 
 
-def _find(path: bytes, mounts: list[Mount]) -> Mount | None:
-    """Walk down the path as the kernel does: the longest mount point may be hidden under a later
+def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
+    """The mount that the path is on, ``None`` if it is on none of these.
+
+    Walk down the path as the kernel does: the longest mount point may be hidden under a later
     mount that was made above it."""
     covering = [mount for mount in mounts if mount.covers(path)]
     numbers = {mount.number for mount in covering}
@@ -199,7 +204,7 @@ def _find(path: bytes, mounts: list[Mount]) -> Mount | None:
 
 
 def _choose(path: bytes, mounts: list[Mount]) -> Choice:
-    mount = _find(path, mounts)
+    mount = find_mount(path, mounts)
     if mount is None:
         return Choice("events", "the file system is not known")
     if not events_reach(mount.kind):
@@ -233,7 +238,7 @@ def _has_open_layer(overlay: Mount, mounts: list[Mount]) -> bool:
     """Can one write to the overlay's layers from here? Not in a container, whose layers are out
     of reach, and not on a live system, whose lower layer is read-only."""
     for layer in _layers(overlay):
-        mount = _find(layer, mounts)
+        mount = find_mount(layer, mounts)
         reachable = os.path.isdir(layer)  # noqa: PTH112 - bytes
         if reachable and mount is not None and b"ro" not in mount.options:
             return True

@@ -26,6 +26,7 @@ from snoopsync.errors import StateDamaged
 from snoopsync.events import Event, happened
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
+from snoopsync.ownership import owner_of, recall_owner, report_host
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
@@ -189,9 +190,12 @@ def assembled(
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
+    if config.collection.embedded:
+        recall_owner(state, collection)
     surveys = surveys_of(config, state, watcher, only, edges.disk, kept)
+    report_host(config.collection, state)
     settings = Settings(
-        owner=config.collection.owner,
+        owner=owner_of(config.collection, state),
         settle_seconds=0.0 if rehearsal else sync.settle_seconds,
         delete_after_seconds=0.0 if rehearsal else sync.delete_after_seconds,
         workers=sync.workers,

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from snoopsync.assembly import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
@@ -14,6 +14,7 @@ from snoopsync.comparison import Listing
 from snoopsync.errors import CollectionError, Stopped, Unauthorized, Unreachable
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
+from snoopsync.pruning import Approve, Prune, Pruning
 from snoopsync.sender import Tally
 from snoopsync.survey import Survey
 
@@ -30,7 +31,8 @@ _SHOW_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a resync did, in images; ``failed`` and ``held`` are all there are after it."""
+    """What a resync did, in images; ``failed`` and ``held`` are all there are after it. Deletions
+    of a prune that wait for approval count as held."""
 
     scanned: int
     added: int
@@ -42,6 +44,20 @@ class Summary:
     failed: int
     held: int
     seconds: float
+
+    def after(self, first: Summary) -> Summary:
+        """This one and the one right before it, as one."""
+        changed = first.added + first.updated + first.renamed + first.adopted
+        return replace(
+            self,
+            added=first.added + self.added,
+            updated=first.updated + self.updated,
+            deleted=first.deleted + self.deleted,
+            renamed=first.renamed + self.renamed,
+            adopted=first.adopted + self.adopted,
+            unchanged=max(0, self.unchanged - changed),
+            seconds=round(first.seconds + self.seconds, 3),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +77,23 @@ Show = Callable[[Progress], None]
 @dataclass(frozen=True, slots=True)
 class Report:
     """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
-    it could not be ended, if so."""
+    it could not be ended, if so. ``pruning``: what a prune did, if one was asked for."""
 
     summary: Summary
     exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
+    pruning: Pruning | None = None
+
+    def after(self, first: Report) -> Report:
+        """This one and the one right before it, as one."""
+        return replace(self, summary=self.summary.after(first.summary))
 
     def as_message(self) -> dict[str, Any]:
         """The report as JSON has it."""
-        return asdict(self)
+        pruning = self.pruning and self.pruning.as_message()
+        return asdict(replace(self, pruning=None)) | {"pruning": pruning}
 
     def summary_message(self) -> dict[str, Any]:
         """The summary as ``--json`` has it."""
@@ -86,6 +108,7 @@ class Report:
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
+            Pruning.from_message(message["pruning"]) if message["pruning"] else None,
         )
 
 
@@ -93,7 +116,7 @@ def resync(
     assembly: Assembly,
     *,
     folders: Collection[str],
-    prune: bool = False,
+    prune: Approve | None = None,
     retry_refused: bool = True,
     stop: threading.Event,
     patience_seconds: float = COMMAND_PATIENCE_SECONDS,
@@ -102,6 +125,8 @@ def resync(
 ) -> Report:
     """Compare everything in these folders and make it equal; in a rehearsal, only plan that.
 
+    ``prune``: also delete the images that the configuration leaves out. If they are more than the
+    guard's limit, it is asked whether this plan is approved.
     ``retry_refused``: images that were refused are tried now, whenever their time is.
     ``patience_seconds``: for how long the collection may be away. ``tend`` is called with every
     step, for what the service has to do beside it; ``show`` now and then.
@@ -111,7 +136,8 @@ def resync(
     mirror = assembly.mirror
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
     assembly.state.intents.retry_now(refused=retry_refused)
-    phases = _phases(assembly, surveys, prune=prune)
+    pruner = Prune(assembly, surveys, prune) if prune is not None else None
+    phases = _phases(assembly, surveys, pruner)
     trouble: CollectionError | None = None
     try:
         with mirror.quietly():
@@ -134,13 +160,28 @@ def resync(
             mirror.sender.meet(error)
     except Stopped:
         pass
+    # What is not pruned by now was only proven for this run.
+    mirror.sender.drop_prunes()
     # Once everything was compared, the state file knows what the collection holds.
     was_compared = assembly.state.fact(COLLECTION_FACT) is not None
     orphans = mirror.comparison.end(trust_state=was_compared)
-    return _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
+    report = _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
+    return report if pruner is None else _with_pruning(report, pruner.outcome)
 
 
-def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> Iterator[str]:
+def _with_pruning(report: Report, pruning: Pruning) -> Report:
+    """The report, with what became of a prune."""
+    report = replace(report, pruning=pruning)
+    if pruning.waits:
+        summary = replace(report.summary, held=report.summary.held + len(pruning.deletes))
+        report = replace(report, summary=summary)
+    if report.exit_code is Exit.OK and (pruning.waits or pruning.failed):
+        code = Exit.HELD_OR_MISSING if pruning.waits else Exit.IMAGES_FAILED
+        report = replace(report, exit_code=code)
+    return report
+
+
+def _phases(assembly: Assembly, surveys: Sequence[Survey], pruner: Prune | None) -> Iterator[str]:
     """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
     Raises ``CollectionError``."""
     mirror, state = assembly.mirror, assembly.state
@@ -162,9 +203,8 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
             happened(log, logging.WARNING, Event.RESTLESS, message, count, count=count)
             break
         yield "sending"
-    if prune:
-        mirror.prune()
-        while not mirror.is_at_rest:
+    if pruner is not None:
+        for _ in pruner.run():
             yield "pruning"
     state.set_fact(COLLECTION_FACT, assembly.collection.id)
 

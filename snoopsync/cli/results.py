@@ -21,6 +21,7 @@ from rich.filesize import decimal
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
+from snoopsync.events import Event
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import Match
@@ -217,6 +218,15 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
         write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
 
 
+def held(console: Console, state: State, folders: Collection[str]) -> None:
+    """The images of these folders whose deletion waits for approval, a line each."""
+    rows = [row for row in state.images(ImageState.HELD) if row.place.folder in folders]
+    if rows:
+        image_list(console, rows, Targets({}))
+    elif console.is_terminal:
+        console.print("no deletion is held")
+
+
 def some_failed(state: State, folders: Collection[str]) -> list[ImageRow]:
     """The first of the failed images of these folders."""
     failed = (row for row in state.images(ImageState.FAILED) if row.place.folder in folders)
@@ -250,16 +260,36 @@ def report(
         _print(console, f"failed: {row.place}{_error(row)}")
     if summary.failed > len(failed) and not dry_run:
         _print(console, "all that failed: snoopsync list --state failed")
-    if summary.held:
+    waiting = len(report.pruning.deletes) if report.pruning and report.pruning.waits else 0
+    if summary.held > waiting:
         _print(console, "to let the held deletions go: snoopsync approve")
-    if report.orphans:
+    if report.pruning is None and report.orphans:
+        have = "has" if report.orphans == 1 else "have"
         _print(
             console,
-            f"{images(report.orphans)} of ours of no file here: snoopsync resync --prune"
-            " deletes what the configuration does not name",
+            f"{images(report.orphans)} in the collection {have} no file here; to delete what no"
+            " folder of the configuration holds: snoopsync resync --prune",
         )
+    for _, message in left_undone(report):
+        _print(console, printable(message))
+
+
+def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
+    """Why a resync did not do all that it was asked for: the event, and what to say."""
+    pruning = report.pruning
+    for kept in pruning.kept if pruning is not None else ():
+        yield Event.NOT_PRUNED, kept
+    if pruning is not None and pruning.waits:
+        yield (
+            Event.NOT_PRUNED,
+            f"{images(len(pruning.deletes))} to prune: more than sync.hold_deletes_over allows,"
+            " none is deleted; to delete exactly the ones printed above: snoopsync resync --prune"
+            " --yes",
+        )
+    if pruning is not None and pruning.failed:
+        yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"
     if report.trouble is not None:
-        _print(console, f"not done, the collection: {printable(report.trouble)}")
+        yield Event.COMPARISON_FAILED, f"not done, the collection: {report.trouble}"
 
 
 def _print(console: Console, line: str) -> None:

@@ -114,4 +114,9 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (a, b)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- The newest image row when a deletion was noticed: later rows are new files, which must not
+    -- count among the images that a folder keeps.
+    ALTER TABLE deletion ADD COLUMN newest INTEGER NOT NULL DEFAULT 9223372036854775807;
+    """,
 )

@@ -25,7 +25,7 @@ _SAMPLE_PATHS = 3
 _COUNTING_SECONDS = 60.0
 
 #: A changed number is logged after this time, and then after twice as long each time, up to a most.
-_AGAIN_SECONDS = 60.0
+_AGAIN_SECONDS = 5.0
 _AGAIN_AT_MOST_SECONDS = 3600.0
 
 

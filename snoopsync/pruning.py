@@ -3,7 +3,7 @@ record knows.
 
 An ID is a hash and does not tell its folder. So an image without a record is deleted only when all
 configured folders are there and were scanned to the end in this very run. A prune is all or
-nothing, and more than the guard's limit needs a person's approval of exactly this plan.
+nothing. What is more than the guard's limit needs a person's approval, of exactly this plan.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from snoopsync.survey import Survey
 class Pruning:
     """What a prune found and did.
 
-    ``deletes``: its whole plan. ``waits``: the plan is more than the guard's limit, nobody approved
-    it, and nothing of it was done. ``kept``: why images were kept that may be unwanted, a sentence
-    each. ``failed``: images of the plan that could not be deleted.
+    ``deletes``: its whole plan. ``waits``: the plan needs approval, since it is more than the
+    guard's limit or since there are ``doubts`` (a sentence each); nobody approved it, and nothing
+    of it was done. ``kept``: why images were kept that may be unwanted, a sentence each.
+    ``failed``: images of the plan that could not be deleted.
     """
 
     deletes: tuple[Delete, ...] = ()
     waits: bool = False
     kept: tuple[str, ...] = ()
     failed: int = 0
+    doubts: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -64,13 +66,20 @@ class Pruning:
             "waits": self.waits,
             "kept": list(self.kept),
             "failed": self.failed,
+            "doubts": list(self.doubts),
         }
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Pruning:
         """The pruning that ``as_message`` wrote."""
         deletes = tuple(_delete(each) for each in message["deletes"])
-        return cls(deletes, message["waits"], tuple(message["kept"]), message["failed"])
+        return cls(
+            deletes,
+            message["waits"],
+            tuple(message["kept"]),
+            message["failed"],
+            tuple(message["doubts"]),
+        )
 
 
 #: Is this plan, which is more than the limit, approved?
@@ -95,10 +104,11 @@ class Prune:
         self.outcome = self._plan()
         deletes = self.outcome.deletes
         is_much = mirror.guard.exceeds(deletes, assembly.clock.now())
-        if is_much and not self.approve(self.outcome):
+        needs_approval = is_much or bool(self.outcome.doubts)
+        if needs_approval and not self.approve(self.outcome):
             self.outcome = replace(self.outcome, waits=True)
             return
-        mirror.remove(mirror.guard.clear_prune(deletes, approved=is_much))
+        mirror.remove(mirror.guard.clear_prune(deletes, approved=needs_approval))
         while not mirror.is_at_rest:
             yield
         self.outcome = replace(self.outcome, failed=mirror.sender.tally.unpruned)
@@ -108,12 +118,12 @@ class Prune:
         obstacles = [why for each in self.assembly.surveys for why in self._obstacles(each)]
         if obstacles:
             return Pruning(kept=tuple(f"nothing is pruned: {why}" for why in obstacles))
-        if len(self.surveys) == len(self.assembly.surveys):
-            left_out, unknown, kept = mirror.left_out(), self._unknown(), self._keeps_unknown()
-        else:
-            left_out = mirror.left_out({each.folder.name for each in self.surveys})
-            unknown, kept = frozenset[str](), self._not_all()
-        return Pruning(tuple(prune(left_out, frozenset() if kept else unknown)), kept=kept)
+        is_all = len(self.surveys) == len(self.assembly.surveys)
+        names = None if is_all else {each.folder.name for each in self.surveys}
+        kept = self._keeps_unknown()
+        unknown = frozenset[str]() if kept else self._unknown()
+        doubts = self._doubts() if unknown else ()
+        return Pruning(tuple(prune(mirror.left_out(names), unknown)), kept=kept, doubts=doubts)
 
     def _obstacles(self, survey: Survey) -> Iterator[str]:
         name = survey.folder.name
@@ -131,32 +141,38 @@ class Prune:
         return remote.unclaimed if remote is not None else frozenset()
 
     def _keeps_unknown(self) -> tuple[str, ...]:
+        """Why images without a record are kept, if so: a sentence."""
         count, waiting = len(self._unknown()), self.assembly.mirror.unsettled
-        kept = f"{_images(count)} without a record are kept"
         if not count:
             return ()
+        kept = f"not pruned: {_images(count)} without a record"
+        if len(self.surveys) < len(self.assembly.surveys):
+            return (
+                f"{kept}: only a resync of all folders can tell whether they belong to another one"
+                " (snoopsync resync --prune)",
+            )
         if waiting:
-            return (f"{kept}: they may belong to the {waiting} files that are still waiting",)
-        # Without a record of its files an empty mount point looks like the folder itself.
+            return (f"{kept}: they may belong to the {_files(waiting)} still waiting",)
+        return ()
+
+    def _doubts(self) -> tuple[str, ...]:
+        """Folders that may be empty mount points: without a record of its files, nothing else
+        tells one from the folder itself. With a single folder the guard's own limits see it."""
+        if len(self.surveys) == 1:
+            return ()
         return tuple(
-            f"{kept}: folder {survey.folder.name} holds no image (an empty mount point?); if that"
-            " is right, remove it from the configuration first"
+            f"folder {survey.folder.name} holds no image (an empty mount point?)"
             for survey in self.surveys
             if not survey.scanned
-        )
-
-    def _not_all(self) -> tuple[str, ...]:
-        count = len(self._unknown())
-        if not count:
-            return ()
-        return (
-            f"{_images(count)} without a record are kept: only a resync of all folders can tell"
-            " whether they belong to another one (snoopsync resync --prune)",
         )
 
 
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
+
+
+def _files(count: int) -> str:
+    return "file that is" if count == 1 else f"{count} files that are"
 
 
 def _delete_message(delete: Delete) -> dict[str, Any]:

@@ -59,17 +59,26 @@ def test_nothing_is_pruned_while_a_configured_folder_is_missing(two: World) -> N
     assert report.exit_code == Exit.HELD_OR_MISSING
 
 
-def test_nothing_without_a_record_is_pruned_while_a_folder_is_an_empty_mount_point(
+def test_images_without_a_record_need_approval_while_a_folder_may_be_an_empty_mount_point(
     two: World,
 ) -> None:
     two.lose_state()
     root = disk_of(two, "second").root
     root.rename(root.with_name("away"))
     root.mkdir()
-    report = two.resync(prune=True)
+    report = two.resync(prune=True, approve=lambda _pruning: False)
     assert two.remote.deletes() == []
+    assert report.exit_code == Exit.HELD_OR_MISSING
     assert report.pruning is not None
-    assert "folder second holds no image" in report.pruning.kept[0]
+    assert "folder second holds no image" in report.pruning.doubts[0]
+
+
+def test_the_last_image_of_the_only_folder_can_be_pruned(world: World) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    world.resync()
+    world.lose_state()
+    world.disk.remove("a.jpg")
+    assert world.resync(prune=True, approve=lambda _pruning: False).summary.deleted == 1
 
 
 def test_a_prune_of_one_folder_leaves_images_that_may_belong_to_another(two: World) -> None:
@@ -154,7 +163,7 @@ def test_a_prune_of_one_folder_says_what_it_keeps(two: World) -> None:
     report = two.resync("photos", prune=True)
     assert report.pruning is not None
     [kept] = report.pruning.kept
-    assert "4 images without a record are kept" in kept
+    assert "4 images without a record" in kept
 
 
 def test_nothing_is_pruned_while_a_directory_can_not_be_read(two: World) -> None:

@@ -45,6 +45,6 @@ def _confirmed(pruning: Pruning, folders: Sequence[FolderConfig]) -> bool:
     """Does a person at the terminal confirm this plan? Without a terminal nobody does."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    for line in pruning.counts([folder.name for folder in folders]):
+    for line in (*pruning.counts([folder.name for folder in folders]), *pruning.doubts):
         click.echo(line, err=True)
     return click.confirm(f"Delete these {images(len(pruning.deletes))}?", err=True)

@@ -280,11 +280,11 @@ def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
     for kept in pruning.kept if pruning is not None else ():
         yield Event.NOT_PRUNED, kept
     if pruning is not None and pruning.waits:
+        why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
         yield (
             Event.NOT_PRUNED,
-            f"{images(len(pruning.deletes))} to prune: more than sync.hold_deletes_over allows,"
-            " none is deleted; to delete exactly the ones printed above: snoopsync resync --prune"
-            " --yes",
+            f"{images(len(pruning.deletes))} to prune: {why}, none is deleted; to delete exactly"
+            " those printed above: snoopsync resync --prune --yes",
         )
     if pruning is not None and pruning.failed:
         yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"

@@ -98,8 +98,11 @@ def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Findin
     is mounted over it. ``None`` if there is none."""
     cache: DirectoryCache = {}
     for directory, submount in state.directories_of_disks(config.name):
-        path = directory + b"/*" if directory else b"*"
-        if folder.selection.enters(directory) and folder.is_hidden(path, submount, cache):
+        if not folder.is_hidden(directory + b"/" if directory else b"", submount, cache):
+            continue
+        wants = folder.selection.chooser(directory)
+        known = state.known(config.name, directory)
+        if folder.selection.enters(directory) and any(map(wants, known)):
             where, _, mend = disk_gone(directory).partition("; ")
             message = f"{printable(folder.absolute(directory))}: {where}"
             mend = f"mount it again\n{mend}"

@@ -27,6 +27,7 @@ from snoopsync.events import Event, happened
 from snoopsync.hardlinks import HardLinks
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
+from snoopsync.ownership import owner_of, recall_owner, report_host
 from snoopsync.protocol import ImageCollection
 from snoopsync.schedule import Schedule, begin_schedule
 from snoopsync.state.database import Database
@@ -192,10 +193,13 @@ def assembled(
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
+    if config.collection.embedded:
+        recall_owner(state, collection)
     surveys = surveys_of(config, state, watcher, only, edges.disk, kept, edges.clock)
     schedule = begin_schedule(state, edges.clock)
+    report_host(config.collection, state)
     settings = Settings(
-        owner=config.collection.owner,
+        owner=owner_of(config.collection, state),
         settle_seconds=0.0 if rehearsal else sync.settle_seconds,
         delete_after_seconds=0.0 if rehearsal else sync.delete_after_seconds,
         workers=sync.workers,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from snoopsync.addresses import Address, is_loopback
-from snoopsync.config.settings import Config
+from snoopsync.config.settings import Config, default_owner
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event, happened
 from snoopsync.health import Live
@@ -53,7 +53,7 @@ class Companions:
         self._overview.take(config)
         if config.notify is not None:
             self._notifier = self._notifier or Notifier(self._measures)
-            self._notifier.take(config.notify, config.collection.owner, targets)
+            self._notifier.take(config.notify, config.collection.owner or default_owner(), targets)
         elif self._notifier is not None:
             self._notifier.close(_FAREWELL_SECONDS)
             self._notifier = None

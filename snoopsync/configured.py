@@ -21,6 +21,7 @@ from snoopsync.errors import FolderMissing
 from snoopsync.events import Event, happened
 from snoopsync.folder import Folder, Identity
 from snoopsync.model import Place, printable
+from snoopsync.ownership import take_owner
 from snoopsync.selection import Selection
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
@@ -47,19 +48,7 @@ def surveys_of(
     that there are already."""
     kept = kept or {}
     _register(config, state)
-    owner = config.collection.owner
-    others = state.intents.forget_others(owner)
-    if others:
-        happened(
-            log,
-            logging.WARNING,
-            Event.OWNER_CHANGED,
-            "%d images have another owner than %s: they stay in the collection, and their files are"
-            " added as images of %s",
-            *(others, owner, owner),
-            count=others,
-            owner=owner,
-        )
+    take_owner(config.collection, state)
     rows = {row.name: row for row in state.folders.rows()}
     for folder in config.folders:
         if folder.name in kept:

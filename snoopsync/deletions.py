@@ -1,22 +1,59 @@
-"""Which deletions may be sent, which wait for a person, and which for the whole picture."""
+"""Which deletions may be sent, which wait for a person, and which wait for the whole picture.
+
+Every deletion passes the guard: the sender takes nothing but what the guard has cleared.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.events import Event, happened
 from snoopsync.hold import WINDOW_SECONDS, Losses, must_hold
 from snoopsync.model import Fingerprint, Place, printable
-from snoopsync.planner import Delete
+from snoopsync.planner import Cause, Delete
 from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync.deletions")
 
 _SAMPLE_PATHS = 3
+
+#: How long the first message about held deletions waits at most for more files that are going.
+_COUNTING_SECONDS = 60.0
+
+#: A changed number is logged after this time, and then after twice as long each time, up to a most.
+_AGAIN_SECONDS = 5.0
+_AGAIN_AT_MOST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A deletion that the guard lets through; only the guard makes these.
+
+    ``counts``: it counts in the window, since nobody approved it. ``newest``: the newest image row
+    that was known when the loss was noticed.
+    """
+
+    delete: Delete
+    counts: bool
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderView:
+    """What the guard must know of a folder beside the state file.
+
+    ``vanishing``: places seen to be gone, but not for long enough. ``newest``: the number of the
+    newest image row before the first loss was noticed; later ones are new files. ``hold_all``:
+    hold every deletion, however few there are.
+    """
+
+    vanishing: Collection[Place]
+    newest: int
+    hold_all: bool = False
 
 
 @dataclass
@@ -24,7 +61,7 @@ class Verdict:
     """What becomes of some deletions. ``unsettled`` are to be asked about again: whether they are
     too many is only known when more files, seen to be gone, are gone for long enough."""
 
-    send: list[Delete] = field(default_factory=list)
+    send: list[Cleared] = field(default_factory=list)
     hold: list[Delete] = field(default_factory=list)
     unsettled: list[Delete] = field(default_factory=list)
 
@@ -33,92 +70,173 @@ class Verdict:
 class _LetGo:
     """A deletion that may be sent, and the file as it was last seen."""
 
-    delete: Delete
+    cleared: Cleared
     seen: Fingerprint
 
 
+@dataclass
+class _News:
+    """What has to be logged about the held deletions of one folder. Times are monotonic seconds."""
+
+    losses: Losses
+    counted_by: float
+    told: int = 0
+    due: float = 0.0
+    pause_seconds: float = _AGAIN_SECONDS
+    is_new: bool = True
+
+
 class DeletionGuard:
-    """Counts deletions by folder. ``policy`` is ``None`` if nothing is ever held."""
+    """Counts deletions by folder. ``policy`` is ``None`` if many deletions are never held."""
 
     def __init__(self, policy: HoldPolicy | None, state: State) -> None:
         self._policy = policy
         self._state = state
         self._deletions = state.deletions
         self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
-        self._told: dict[str, int] = {}
+        self._news: dict[str, _News] = {}
 
     def judge(
         self,
         deletes: Sequence[Delete],
-        vanishing: Callable[[str], frozenset[Place]],
+        view: Callable[[str], FolderView],
         now: float,
+        monotonic: float = 0.0,
     ) -> Verdict:
-        """Decide about the deletions of one plan. ``vanishing`` gives the places of a folder that
-        are seen to be gone, but not for long enough; ``now`` is schedule time."""
+        """Decide about the deletions of one plan, of images whose files are gone. ``view`` tells
+        of a folder; ``now`` is schedule time."""
         verdict = Verdict()
-        approved: set[str] = set()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
-        for folder in {delete.place.folder for delete in deletes if delete.place}:
-            self._deletions.approve_refused(folder, (delete.image_id for delete in deletes))
-            approved |= {record.image_id for record in self._deletions.approved(folder)}
         for delete in deletes:
-            if delete.place is None or self._policy is None or delete.image_id in approved:
-                verdict.send.append(delete)
-            else:
-                by_folder[delete.place.folder].append(delete)
+            assert delete.place is not None
+            by_folder[delete.place.folder].append(delete)
         for folder, asked in by_folder.items():
-            others = len(vanishing(folder) - {delete.place for delete in asked})
-            self._judge_folder(folder, asked, others, now, verdict)
+            seen = view(folder)
+            self._deletions.approve_refused(folder, (delete.image_id for delete in asked))
+            approved = {record.image_id for record in self._deletions.approved(folder)}
+            counted = []
+            for delete in asked:
+                if delete.image_id in approved:
+                    verdict.send.append(Cleared(delete, counts=False, newest=seen.newest))
+                else:
+                    counted.append(delete)
+            if self._policy is None and not seen.hold_all:
+                verdict.send += [Cleared(each, counts=True, newest=seen.newest) for each in counted]
+            elif counted:
+                self._judge_folder(folder, counted, seen, now, monotonic, verdict)
         return verdict
 
     def _judge_folder(
-        self, folder: str, asked: list[Delete], others: int, now: float, verdict: Verdict
+        self,
+        folder: str,
+        asked: list[Delete],
+        seen: FolderView,
+        now: float,
+        monotonic: float,
+        verdict: Verdict,
     ) -> None:
-        assert self._policy is not None
-        held = {record.image_id: record.place for record in self._deletions.held(folder)}
-        images = self._deletions.count_images(folder)
-        sent = self._deletions.sent_since(folder, now - WINDOW_SECONDS)
         unsent = self._unsent(folder)
-        coming = list(({delete.image_id: delete for delete in asked} | unsent).values())
-        known = len(held.keys() | {delete.image_id for delete in coming})
-        losses = Losses(images, sent, known)
-        count, percent = self._policy.count, self._policy.percent
-        if must_hold(losses, count, percent):
-            verdict.hold += coming
+        coming = {item.cleared.delete.image_id: item.cleared.delete for item in unsent}
+        coming |= {delete.image_id: delete for delete in asked}
+        newest = min([seen.newest, *(item.cleared.newest for item in unsent)])
+        losses = self._losses(folder, coming.keys(), newest, now)
+        others = len(set(seen.vanishing) - {delete.place for delete in coming.values()})
+        with_others = Losses(
+            max(0, losses.kept - others), losses.sent, losses.coming + others, losses.unconfirmed
+        )
+        if seen.hold_all or self._is_too_much(losses):
+            verdict.hold += coming.values()
             self._let_go.pop(folder, None)
-            if not held:
-                self._told.pop(folder, None)
-            places = [delete.place for delete in coming if delete.place]
-            self._tell(folder, list(dict.fromkeys([*held.values(), *places])), losses)
-        elif others and must_hold(Losses(images, sent, known + others), count, percent):
+            self._note_held(folder, losses, monotonic)
+        elif others and self._is_too_much(with_others):
             verdict.unsettled += asked
         else:
-            verdict.send += asked
             for delete in asked:
+                cleared = Cleared(delete, counts=True, newest=newest)
+                verdict.send.append(cleared)
                 record = self._state.record(delete.image_id)
                 if record is not None:
-                    self._let_go[folder][delete.image_id] = _LetGo(delete, record.seen)
+                    self._let_go[folder][delete.image_id] = _LetGo(cleared, record.seen)
 
-    def _unsent(self, folder: str) -> dict[str, Delete]:
+    def exceeds(self, deletes: Sequence[Delete], now: float) -> bool:
+        """Are these deletions of a prune too many to be sent without approval? They are counted as
+        all others are: by folder, and images that no record knows against all of the owner's."""
+        by_folder: dict[str | None, list[str]] = defaultdict(list)
+        for delete in deletes:
+            folder = delete.place.folder if delete.place is not None else None
+            by_folder[folder].append(delete.image_id)
+        newest = self._deletions.newest()
+        return any(
+            self._is_too_much(self._losses(folder, image_ids, newest, now))
+            for folder, image_ids in by_folder.items()
+        )
+
+    def clear_prune(self, deletes: Sequence[Delete], *, approved: bool) -> list[Cleared]:
+        """Let the deletions of a prune through: ``approved`` by a person, or few enough."""
+        assert all(delete.cause is not Cause.GONE for delete in deletes)
+        newest = self._deletions.newest()
+        return [Cleared(delete, counts=not approved, newest=newest) for delete in deletes]
+
+    def _losses(
+        self, folder: str | None, image_ids: Collection[str], newest: int, now: float
+    ) -> Losses:
+        sent = self._deletions.sent_since(folder, now - WINDOW_SECONDS)
+        newest = min(newest, self._deletions.newest_when_noticed(folder))
+        kept, coming, unconfirmed = self._deletions.count_losses(folder, image_ids, newest)
+        return Losses(kept, sent, coming, unconfirmed)
+
+    def _is_too_much(self, losses: Losses) -> bool:
+        if self._policy is None:
+            return False
+        return must_hold(losses, self._policy.count, self._policy.percent)
+
+    def _unsent(self, folder: str) -> list[_LetGo]:
         """The deletions that were let go, and are not done: in an outage they gather."""
         let_go = self._let_go.pop(folder, None)
         if let_go is None:
-            return {}
+            return []
         dirty = {record.image_id: record for record in self._state.intents.dirty_records(folder)}
         self._let_go[folder] = {
             image_id: item
             for image_id, item in let_go.items()
-            # Planned for anew since, if something else was seen at its place.
+            # Something else was seen at its place since: it was planned again.
             if image_id in dirty and dirty[image_id].seen == item.seen
         }
-        return {image_id: item.delete for image_id, item in self._let_go[folder].items()}
+        return list(self._let_go[folder].values())
 
-    def _tell(self, folder: str, places: Sequence[Place], losses: Losses) -> None:
-        # Not for each one that trickles in: again when they are twice as many.
-        if losses.coming < 2 * self._told.get(folder, 0):
-            return
-        self._told[folder] = losses.coming
-        samples = places[:_SAMPLE_PATHS]
+    # Telling.
+
+    def _note_held(self, folder: str, losses: Losses, monotonic: float) -> None:
+        if not self._deletions.holds_any(folder):
+            self._news.pop(folder, None)
+        news = self._news.setdefault(folder, _News(losses, monotonic + _COUNTING_SECONDS))
+        news.losses = losses
+        news.is_new = True
+
+    def tell(
+        self, is_vanishing: Callable[[str], bool], monotonic: float, *, is_last: bool = False
+    ) -> None:
+        """Log what is held and was not logged yet: at once when no more files are going, again
+        when the number has doubled, and now and then while it changes. So the last message has the
+        right number. ``is_last``: nobody will call again."""
+        for folder, news in self._news.items():
+            if not news.is_new:
+                continue
+            held = self._deletions.count_held(folder)
+            is_counted = not is_vanishing(folder) or monotonic >= news.counted_by
+            is_due = held >= 2 * news.told or monotonic >= news.due
+            if is_last or (is_counted and is_due):
+                news.is_new = False
+                if held not in (0, news.told):
+                    self._tell(folder, news, held, monotonic)
+
+    def _tell(self, folder: str, news: _News, held: int, monotonic: float) -> None:
+        news.told = held
+        news.due = monotonic + news.pause_seconds
+        news.pause_seconds = min(2 * news.pause_seconds, _AGAIN_AT_MOST_SECONDS)
+        before = max(news.losses.before, held)
+        percent = 100.0 * (news.losses.sent + held) / before if before else 0.0
+        samples = [record.place for record in self._deletions.held(folder, _SAMPLE_PATHS)]
         happened(
             log,
             logging.WARNING,
@@ -127,13 +245,13 @@ class DeletionGuard:
             " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,
-            losses.coming,
-            losses.percent,
+            held,
+            percent,
             ", ".join(printable(place.path) for place in samples),
-            ", ..." if len(places) > len(samples) else "",
+            ", ..." if held > len(samples) else "",
             *(folder, folder),
             folder=folder,
-            count=losses.coming,
-            percent=round(losses.percent, 1),
+            count=held,
+            percent=round(percent, 1),
             samples=[place.text for place in samples],
         )

@@ -42,6 +42,7 @@ class Event(StrEnum):
     RESTLESS = "restless"
     IN_ORDER = "in-order"
     ORPHANS = "orphans"
+    NOT_PRUNED = "not-pruned"
     FOREIGN_CHANGES = "foreign-changes"
     COMPARISON_FAILED = "comparison-failed"
     RECOGNITION_FAILED = "recognition-failed"
@@ -68,6 +69,7 @@ class Event(StrEnum):
     SEARCH_FAILED = "search-failed"
     NOT_ENCRYPTED = "not-encrypted"
     OWNER_CHANGED = "owner-changed"
+    OWNER_KEPT = "owner-kept"
 
     # The state file.
     STATE_DAMAGED = "state-damaged"

@@ -13,25 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Container
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.comparison import Comparison
-from snoopsync.deletions import DeletionGuard
+from snoopsync.deletions import Cleared, DeletionGuard, FolderView
 from snoopsync.errors import CollectionError
 from snoopsync.gather import Gatherer
-from snoopsync.model import File, Gone, Place, Sight, Unclear
+from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
 from snoopsync.planner import (
     Action,
     Adopt,
     Delete,
     Forget,
-    Remote,
     Rename,
     plan,
-    prune,
 )
 from snoopsync.recognition import Recognizer
 from snoopsync.schedule import Schedule
@@ -39,7 +38,7 @@ from snoopsync.sender import Sender
 from snoopsync.state.images import State
 from snoopsync.survey import Survey
 from snoopsync.tally import Fate
-from snoopsync.transfer import Rehearsal, Removal, Transfer
+from snoopsync.transfer import Rehearsal, Transfer
 from snoopsync.unsettled import Unsettled
 from snoopsync.workers import Workers
 
@@ -91,7 +90,7 @@ class Mirror:
         self.surveys = surveys
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
         self._state = state
-        self._guard = guard
+        self.guard = guard
         self._collection = collection
         self._schedule = schedule
         self._clock = clock
@@ -120,6 +119,8 @@ class Mirror:
         )
         self._wake = threading.Event()
         self._is_draining = False
+        newest = state.deletions.newest()
+        self._newest = {survey.folder.name: newest for survey in surveys}
         self._recognizer = Recognizer(self._folders, searched, clock, make_workers, self.wake)
 
     # For what is around it.
@@ -217,6 +218,7 @@ class Mirror:
         """Let the requests under way end, and write down what they did. False if some had not
         ended after ``timeout_seconds``: they are abandoned, and sent again after the next start."""
         ended = self.sender.close(timeout_seconds)
+        self._tell_held(is_last=True)
         self._readers.close(timeout_seconds=0.1)
         self._recognizer.close()
         for survey in self.surveys:
@@ -224,20 +226,22 @@ class Mirror:
         self._collection.tell_counts()
         return ended
 
-    def prune(self) -> None:
-        """Remove the images that the configuration doesn't name any more, and those of ours that
-        no file was found for. While the listing takes part."""
-        unwanted = [
+    def left_out(self, folders: Container[str] | None = None) -> list[Record]:
+        """The records of the files that the configuration does not name any more, in these folders
+        or in all that were ever configured."""
+        return [
             record
             for row in self._state.folders.rows()
+            if folders is None or row.name in folders
             for record in self._state.records_in(row.name)
             if not self._is_wanted(record.place)
         ]
-        deletions = prune(unwanted, self.comparison.remote or Remote())
-        self.comparison.note(deletions)
-        self.sender.remove(
-            Removal(deletion.image_id, deletion.place, by_request=True) for deletion in deletions
-        )
+
+    def remove(self, prunes: Sequence[Cleared]) -> None:
+        """Remove these images, which a person asked for and the guard has cleared."""
+        self.comparison.note([cleared.delete for cleared in prunes])
+        for cleared in prunes:
+            self.sender.clear(cleared)
 
     def _is_wanted(self, place: Place) -> bool:
         folder = self._folders.get(place.folder)
@@ -259,8 +263,10 @@ class Mirror:
         self._recognize()
         self._decide()
         self._send()
+        self._tell_held()
 
     def _look(self) -> None:
+        self._note_newest()
         now = self._clock.monotonic()
         for survey in self.surveys:
             survey.tick(now)
@@ -277,6 +283,27 @@ class Mirror:
         for survey in self.surveys:
             if survey.folder.name == place.folder:
                 survey.note_unclear(place.path, reason)
+
+    def _note_newest(self) -> None:
+        """Remember, for each folder that is known not to lose anything now, which image rows there
+        are. During a scan nobody can say whether a new file or a loss came first."""
+        if self._unsettled.has_undecided:
+            return
+        newest = self._state.deletions.newest()
+        for survey in self.surveys:
+            name = survey.folder.name
+            if not (survey.is_busy or self._loses_files(name)):
+                self._newest[name] = newest
+
+    def _loses_files(self, folder: str) -> bool:
+        return self._unsettled.is_vanishing(folder) or self._state.deletions.holds_any(folder)
+
+    def _view(self, folder: str) -> FolderView:
+        return FolderView(self._unsettled.vanishing(folder), self._newest[folder])
+
+    def _tell_held(self, *, is_last: bool = False) -> None:
+        now = self._clock.monotonic()
+        self.guard.tell(self._unsettled.is_vanishing, now, is_last=is_last)
 
     def _send(self) -> None:
         # While the listing is read, nobody could tell whether it has what is sent meanwhile.
@@ -346,16 +373,18 @@ class Mirror:
         deletes = [
             action
             for action in actions
-            if isinstance(action, Delete) and not self.sender.is_condemned(action.image_id)
+            if isinstance(action, Delete) and not self.sender.is_cleared(action.image_id)
         ]
-        verdict = self._guard.judge(deletes, self._unsettled.vanishing, self._schedule.now())
+        verdict = self.guard.judge(
+            deletes, self._view, self._schedule.now(), self._clock.monotonic()
+        )
         others = [action for action in actions if not isinstance(action, Delete)]
-        planned = [*others, *verdict.send]
+        planned = [*others, *(cleared.delete for cleared in verdict.send)]
         with self._state.transaction():
             self._state.intents.apply(planned, self._clock.now())
             self._state.deletions.hold(action.image_id for action in verdict.hold)
         # They have been gone for long enough, and only wait for the others that they are counted
-        # with. Had they to be gone for as long again, they would wait for one another.
+        # with. Restarting their timers would deadlock them.
         self._unsettled.postpone(
             {delete.place: Gone() for delete in verdict.unsettled if delete.place is not None}
         )
@@ -369,8 +398,8 @@ class Mirror:
                     left.append(source)
                 case Adopt():
                     self.sender.tally.note(action.place, action.image_id, Fate.ADOPTED)
-                case Delete(_, image_id):
-                    self.sender.condemn(image_id)
+        for cleared in verdict.send:
+            self.sender.clear(cleared)
         self._unsettled.leave(left)
         self._tell([action for action in planned if isinstance(action, Rename | Adopt | Forget)])
 

@@ -88,13 +88,22 @@ class Adopt(_OfFile):
     sha256: bytes
 
 
+class Cause(StrEnum):
+    """Why an image is deleted. Only ``GONE`` is planned without a request."""
+
+    GONE = "the file is gone"
+    LEFT_OUT = "the configuration leaves the file out"
+    UNKNOWN = "no record knows the image"
+
+
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove the image. ``place`` is ``None`` for one that no record knows (only when pruning)."""
+    """Remove the image. ``place`` is ``None`` exactly if the cause is ``UNKNOWN``."""
 
     verb: ClassVar = Verb.DELETE
     place: Place | None
     image_id: str
+    cause: Cause = Cause.GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +196,11 @@ def _new_places(world: World, moves: Mapping[Record, Place]) -> list[Place]:
     ]
 
 
-def prune(unwanted: Iterable[Record], remote: Remote) -> list[Delete]:
-    """Deletions that only the user can ask for: of images whose files the configuration does not
-    name any more, and of images of ours that no record knows."""
-    known = [Delete(record.place, record.image_id) for record in unwanted]
-    return known + [Delete(None, image_id) for image_id in sorted(remote.unclaimed)]
+def prune(left_out: Iterable[Record], unknown: Iterable[str]) -> list[Delete]:
+    """Deletions that only a person can ask for: of images whose files the configuration leaves
+    out, and of images of ours that no record knows."""
+    deletes = [Delete(each.place, each.image_id, Cause.LEFT_OUT) for each in left_out]
+    return deletes + [Delete(None, image_id, Cause.UNKNOWN) for image_id in sorted(unknown)]
 
 
 def _file(world: World, place: Place) -> File:

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from snoopsync.alerts import Pair
@@ -192,10 +192,13 @@ class Questions:
         assembly, question = self._assembly, asked.question
         wanted = question.get("folders") or ()
         patience = question.get("patience_seconds")
+        approved = question.get("approved")
+        if question.get("prune") is True:
+            self._require_all_known(wanted)
         report = resync(
             assembly,
             folders=[each.folder.name for each in assembly.surveys if each.folder.name in wanted],
-            prune=question.get("prune") is True,
+            prune=(lambda plan: plan.digest == approved) if question.get("prune") is True else None,
             stop=self._stop,
             patience_seconds=patience if isinstance(patience, int | float) else 0.0,
             tend=self._tend,
@@ -204,6 +207,18 @@ class Questions:
         if self._stop.is_set():
             raise ServiceFailed(_STOPPING, Exit.LOCKED)  # it was cut short
         return report.as_message()
+
+    def _require_all_known(self, wanted: Iterable[str]) -> None:
+        """Raise ``ServiceFailed`` if the service does not mirror all of these folders: it would
+        take their images for those of folders that are not configured."""
+        known = {survey.folder.name for survey in self._assembly.surveys}
+        unknown = sorted(set(wanted) - known)
+        if unknown:
+            raise ServiceFailed(
+                f"nothing is pruned: the running service does not mirror {', '.join(unknown)};"
+                " reload it, so that it has the configuration that you have",
+                Exit.HELD_OR_MISSING,
+            )
 
     def _approve(self, question: Message) -> Message:
         """``images``: how many held deletions were let go, or dropped. ``taken``: was a directory

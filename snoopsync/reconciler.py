@@ -113,8 +113,8 @@ def _tell(report: Report) -> None:
             log,
             logging.WARNING,
             Event.ORPHANS,
-            "%d images of ours in the collection belong to no file that is known here; they are"
-            " left alone (snoopsync resync --prune deletes them)",
+            "%d images in the collection have no file here; they are left alone (snoopsync resync"
+            " --prune deletes them)",
             report.orphans,
             count=report.orphans,
         )

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
 from snoopsync.leftout import LeftOutCounts, merge
 from snoopsync.model import Place, printable
+from snoopsync.pruning import Approve, Prune, Pruning
 from snoopsync.state.images import Counts
 from snoopsync.survey import Survey
 from snoopsync.tally import Fate, Tally
@@ -48,7 +49,8 @@ class Summary:
     """What a resync did, in images. ``scanned`` is the sum of ``added``, ``updated``, ``renamed``,
     ``adopted``, ``unchanged`` and ``failed``: of the files that were found, each is counted once.
     ``failed`` are those that are not mirrored after it, for whatever reason, and the images that
-    should be deleted and are not; ``held`` the deletions that wait for a person."""
+    should be deleted and are not; ``held`` the deletions that wait for a person, those of a prune
+    too."""
 
     scanned: int
     added: int
@@ -60,6 +62,20 @@ class Summary:
     failed: int
     held: int
     seconds: float
+
+    def after(self, first: Summary) -> Summary:
+        """This one and the one right before it, as one."""
+        changed = first.added + first.updated + first.renamed + first.adopted
+        return replace(
+            self,
+            added=first.added + self.added,
+            updated=first.updated + self.updated,
+            deleted=first.deleted + self.deleted,
+            renamed=first.renamed + self.renamed,
+            adopted=first.adopted + self.adopted,
+            unchanged=max(0, self.unchanged - changed),
+            seconds=round(first.seconds + self.seconds, 3),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,8 @@ class Report:
     """The end of a resync. ``orphans``: images of ours that no file was found for. ``trouble``: why
     it could not be ended, if so. Of those that failed some were ``refused`` and some are
     ``waiting``; the others could not be compared. ``unsent`` and ``unreadable`` name the first of
-    them, with the reason. ``left_out``: what the folders hold that is not mirrored."""
+    them, with the reason. ``left_out``: what the folders hold that is not mirrored. ``pruning``:
+    what a prune did, if one was asked for."""
 
     summary: Summary
     exit_code: Exit
@@ -93,10 +110,16 @@ class Report:
     waiting: int = 0
     unsent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    pruning: Pruning | None = None
+
+    def after(self, first: Report) -> Report:
+        """This one and the one right before it, as one."""
+        return replace(self, summary=self.summary.after(first.summary))
 
     def as_message(self) -> dict[str, Any]:
         """The report as JSON has it."""
-        return asdict(self)
+        pruning = self.pruning and self.pruning.as_message()
+        return asdict(replace(self, pruning=None)) | {"pruning": pruning}
 
     def summary_message(self) -> dict[str, Any]:
         """The summary as ``--json`` has it."""
@@ -116,6 +139,7 @@ class Report:
             message.get("waiting", 0),
             tuple(message.get("unsent", ())),
             tuple(message.get("unreadable", ())),
+            Pruning.from_message(message["pruning"]) if message["pruning"] else None,
         )
 
 
@@ -123,7 +147,7 @@ def resync(
     assembly: Assembly,
     *,
     folders: Collection[str],
-    prune: bool = False,
+    prune: Approve | None = None,
     retry_refused: bool = True,
     stop: threading.Event,
     patience_seconds: float = COMMAND_PATIENCE_SECONDS,
@@ -132,6 +156,8 @@ def resync(
 ) -> Report:
     """Compare everything in these folders and make it equal; in a rehearsal, only plan that.
 
+    ``prune``: also delete the images that the configuration leaves out. If they are more than the
+    guard's limit, it is asked whether this plan is approved.
     ``retry_refused``: images that were refused are tried now, whenever their time is.
     ``patience_seconds``: for how long the collection may be away. ``tend`` is called with every
     step, for what the service has to do beside it; ``show`` now and then.
@@ -142,7 +168,8 @@ def resync(
     surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
     mirror.sender.tally = Tally({survey.folder.name for survey in surveys})
     assembly.state.intents.retry_now(refused=retry_refused)
-    phases = _phases(assembly, surveys, prune=prune)
+    pruner = Prune(assembly, surveys, prune) if prune is not None else None
+    phases = _phases(assembly, surveys, pruner)
     trouble: CollectionError | None = None
     try:
         with mirror.quietly():
@@ -165,13 +192,28 @@ def resync(
             mirror.sender.meet(error)
     except Stopped:
         pass
+    # What is not pruned by now was only proven for this run.
+    mirror.sender.drop_prunes()
     # Once everything was compared, the state file knows what the collection holds.
     was_compared = assembly.state.fact(COLLECTION_FACT) is not None
     orphans = mirror.comparison.end(trust_state=was_compared)
-    return _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
+    report = _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
+    return report if pruner is None else _with_pruning(report, pruner.outcome)
 
 
-def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> Iterator[str]:
+def _with_pruning(report: Report, pruning: Pruning) -> Report:
+    """The report, with what became of a prune."""
+    report = replace(report, pruning=pruning)
+    if pruning.waits:
+        summary = replace(report.summary, held=report.summary.held + len(pruning.deletes))
+        report = replace(report, summary=summary)
+    if report.exit_code is Exit.OK and (pruning.waits or pruning.failed):
+        code = Exit.HELD_OR_MISSING if pruning.waits else Exit.IMAGES_FAILED
+        report = replace(report, exit_code=code)
+    return report
+
+
+def _phases(assembly: Assembly, surveys: Sequence[Survey], pruner: Prune | None) -> Iterator[str]:
     """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
     Raises ``CollectionError``."""
     mirror, state = assembly.mirror, assembly.state
@@ -186,9 +228,8 @@ def _phases(assembly: Assembly, surveys: Sequence[Survey], *, prune: bool) -> It
     mirror.look_again(mirror.comparison.compare(listing.result()))
     yield "sending"
     yield from _sending(assembly)
-    if prune:
-        mirror.prune()
-        while not mirror.is_at_rest:
+    if pruner is not None:
+        for _ in pruner.run():
             yield "pruning"
     state.set_fact(COLLECTION_FACT, assembly.collection.id)
 
@@ -259,7 +300,7 @@ def _unsent(
     for item in assembly.state.intents.unsent(list(missing)):
         if item.error is None and missing[item.place.folder]:
             continue
-        is_file = not mirror.sender.is_condemned(item.image_id)
+        is_file = not mirror.sender.is_cleared(item.image_id)
         is_file = is_file and (is_cut_short or mirror.has_file(item.place))
         reason = item.error or (_NOT_SENT if is_file else _NOT_DELETED)
         found[item.place] = _Unsent(item.image_id, reason, is_file, item.error is not None)

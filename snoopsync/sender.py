@@ -1,22 +1,24 @@
 """Sends what the state file says is outstanding, and writes down what the collection confirmed.
 
 What is sent is decided at the last moment, by one more look at the place: a plan may be old by the
-time its turn comes. An image is removed only if its deletion was planned by this process: after a
-restart a dirty row whose file is gone has to be gone for long enough once more.
+time its turn comes. An image is removed only if the guard has cleared its deletion in this process:
+after a restart a dirty row whose file is gone has to be gone for long enough once more.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
+from snoopsync.deletions import Cleared
 from snoopsync.errors import CollectionError, Unauthorized
 from snoopsync.events import Event, Field, happened
 from snoopsync.folder import Folder
-from snoopsync.model import File, Gone, Place, Sight, place_keys
-from snoopsync.planner import Action, Add, Delete, Forget, Update
+from snoopsync.model import File, Gone, Place, Sight, Unclear, place_keys, printable
+from snoopsync.planner import Action, Add, Cause, Forget, Update
 from snoopsync.protocol import ImageCollection
 from snoopsync.repeats import TerseLog
 from snoopsync.schedule import RETRY_SECONDS, Schedule
@@ -77,8 +79,8 @@ class Sender:
         self._capacity = capacity
         self._schedule = schedule
         self._clock = schedule.clock
-        self._condemned: set[str] = set()
-        self._removals: list[Removal] = []
+        self._cleared: dict[str, Cleared] = {}
+        self._prunes: list[Cleared] = []
         self._flying: dict[str, Future[Outcome | None]] = {}
         self._next_credentials = 0.0
         self.landed = 0
@@ -91,18 +93,30 @@ class Sender:
 
     def is_idle(self, present: Sequence[str]) -> bool:
         """Is everything of these folders sent that can be sent now?"""
-        return not (self._flying or self._removals or self._outstanding(1, present))
+        return not (self._flying or self._prunes or self._outstanding(1, present))
 
     def has_postponed(self, present: Sequence[str]) -> bool:
         """Is anything of these folders left alone for a moment, although nobody refused it?"""
         return self._intents.has_postponed(present)
 
-    def condemn(self, image_id: str) -> None:
-        """The image may be removed, once its row's turn has come."""
-        self._condemned.add(image_id)
+    def clear(self, cleared: Cleared) -> None:
+        """The image may be removed: one whose file is gone once its row's turn has come, one that
+        is pruned as soon as there is room."""
+        if cleared.delete.cause is Cause.GONE:
+            self._cleared[cleared.delete.image_id] = cleared
+        else:
+            self._prunes.append(cleared)
+
+    def is_cleared(self, image_id: str) -> bool:
+        """Is its removal cleared, and not done?"""
+        return image_id in self._cleared
+
+    def drop_prunes(self) -> None:
+        """Remove none of the images that were to be pruned and were not sent yet."""
+        self._prunes.clear()
 
     def note_planned(self, action: Action) -> None:
-        """This was planned for its image, and no removal any more that was."""
+        """This was planned for its image. A new plan cancels any pending deletion."""
         happened(
             log,
             logging.DEBUG,
@@ -113,18 +127,10 @@ class Sender:
             **place_keys(action.place),
             image_id=action.image_id,
         )
-        self._pardon(action.image_id)
+        self._withdraw(action.image_id)
 
-    def _pardon(self, image_id: str) -> None:
-        self._condemned.discard(image_id)
-
-    def is_condemned(self, image_id: str) -> bool:
-        """Is its removal planned, and not done?"""
-        return image_id in self._condemned
-
-    def remove(self, removals: Iterable[Removal]) -> None:
-        """Remove these, whatever is on the disk."""
-        self._removals += removals
+    def _withdraw(self, image_id: str) -> None:
+        self._cleared.pop(image_id, None)
 
     def close(self, timeout_seconds: float) -> bool:
         """Let the requests under way end, and write down what they did. False if some had not
@@ -144,10 +150,8 @@ class Sender:
             return []
         # Few enough that none waits long in line.
         room = self._capacity - len(self._flying)
-        while self._removals and room > 0:
-            removal = self._removals.pop()
-            self._fly(removal.image_id, partial(self._transfer.remove, removal))
-            room -= 1
+        while self._prunes and room > 0:
+            room -= self._prune(self._prunes.pop())
         if room <= 0:
             return []
         items = self._outstanding(room, present)
@@ -164,21 +168,20 @@ class Sender:
             return True
         sight = look(record.place)
         if isinstance(sight, File) and sight.fingerprint == record.seen:
-            self._pardon(record.image_id)
+            self._withdraw(record.image_id)
             self._fly(record.image_id, partial(self._transfer.upload, folder, item))
-        elif isinstance(sight, Gone) and self.is_condemned(record.image_id):
+        elif isinstance(sight, Gone) and record.image_id in self._cleared:
+            cleared = self._cleared[record.image_id]
             removal = Removal(
-                record.image_id,
-                record.place,
+                # It may have been renamed since.
+                replace(cleared, delete=replace(cleared.delete, place=record.place)),
                 item.mark,
-                record.submount,
                 item.attempts,
                 confirmed=record.sha256 is not None,
-                by_request=item.approved,
+                counts=cleared.counts and not item.approved,
             )
-            self._fly(
-                record.image_id, partial(self._transfer.delete, folder, removal, record.place)
-            )
+            proof = partial(folder.prove_gone, record.place.path, record.submount)
+            self._fly(record.image_id, partial(self._transfer.delete, removal, proof))
         elif isinstance(sight, File | Gone):
             # Not what was planned for: it has to come to rest again first.
             self._intents.postpone(record.image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
@@ -188,6 +191,29 @@ class Sender:
                 Rejected(record.image_id, record.place, item.mark, item.attempts, sight.reason)
             )
         return True
+
+    def _prune(self, cleared: Cleared) -> bool:
+        """Remove an image that is pruned, unless it has a file again by now."""
+        delete = cleared.delete
+        record = self._state.record(delete.image_id)
+        if (record and record.place) != delete.place or self._wants(delete.place):
+            self.tally.unpruned += 1
+            return False
+        removal = Removal(cleared, counts=cleared.counts)
+        self._fly(delete.image_id, partial(self._transfer.delete, removal, self._prove_left_out))
+        return True
+
+    def _wants(self, place: Place | None) -> bool:
+        folder = self._folders.get(place.folder) if place is not None else None
+        return folder is not None and place is not None and folder.selection.wants(place.path)
+
+    def _prove_left_out(self) -> Sight:
+        """That no file needs the image was found by scans of all folders. It is only as true as
+        they are still the same ones. May be called on any thread."""
+        for folder in self._folders.values():
+            if not folder.is_present():
+                return Unclear(f"{printable(folder.path)} is missing or not the same directory")
+        return Gone()
 
     def _pass_over(self, item: Outstanding) -> None:
         """The configuration does not want this file any more, so nothing of it is sent. What was
@@ -273,18 +299,21 @@ class Sender:
 
     def _forget(self, deleted: Deleted) -> Action:
         removal = deleted.removal
-        self._pardon(removal.image_id)
+        self._withdraw(removal.image_id)
         if removal.mark is None:
             self._intents.forget(removal.image_id)
         else:
             self._intents.removed(removal.image_id, removal.mark)
         if removal.place is not None and not deleted.was_there:
             return Forget(removal.place, removal.image_id)
-        if removal.place is not None and not removal.by_request:
-            self._state.deletions.note_sent(removal.place.folder, self._schedule.now())
-        self.tally.note_deleted(None if removal.by_request else removal.place)
+        if removal.counts:
+            folder = removal.place.folder if removal.place is not None else None
+            newest = removal.cleared.newest
+            self._state.deletions.note_sent(folder, self._schedule.now(), newest)
+        is_pruned = removal.cleared.delete.cause is not Cause.GONE
+        self.tally.note_deleted(None if is_pruned else removal.place)
         self._tell(Event.DELETED, removal.place, removal.image_id)
-        return Delete(removal.place, removal.image_id)
+        return removal.cleared.delete
 
     def _doubt(self, image_id: str, place: Place) -> list[Place]:
         self._intents.postpone(image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
@@ -295,7 +324,9 @@ class Sender:
     def _park(self, rejected: Rejected) -> None:
         delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
         is_news = True
-        if rejected.mark is not None:
+        if rejected.mark is None:
+            self.tally.unpruned += 1
+        else:
             retry_at = self._schedule.now() + delay
             is_news = self._intents.park(
                 rejected.image_id, rejected.mark, rejected.reason, retry_at

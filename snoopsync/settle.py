@@ -100,6 +100,10 @@ class Settler:
         """The places of this folder that were seen to be gone, and wait for ``delete_after``."""
         return frozenset(self._gone.get(folder, ()))
 
+    def has_gone(self, folder: str) -> bool:
+        """Are there any such places?"""
+        return folder in self._gone
+
     def _patience(self, seen: Fingerprint | None) -> float:
         return self._delete_after_seconds if seen is None else self._settle_seconds
 

@@ -20,6 +20,7 @@ from snoopsync.leftout import totals
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
 from snoopsync.questions import sending
+from snoopsync.retiring import FOLDER_GONE
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
@@ -160,9 +161,10 @@ class Status:
         for folder in self.folders:
             name, counts = folder.row.name, folder.counts
             if folder.state not in (FolderState.OK, FolderState.HELD):
-                yield f"folder {name} is {folder.state}" + (
-                    f": {folder.row.reason}" if folder.row.reason else ""
-                )
+                reason = f": {folder.row.reason}" if folder.row.reason else ""
+                if folder.state is FolderState.MISSING:
+                    reason += f"; {FOLDER_GONE}"
+                yield f"folder {name} is {folder.state}{reason}"
             if counts.pending:
                 yield f"folder {name}: {images(counts.pending)} not mirrored yet"
             if counts.failed:

@@ -20,10 +20,12 @@ class Fate(IntEnum):
 
 class Tally:
     """Counts the images of these folders, until it is ended: a service that runs for years sends
-    any number of images after its last resync. ``deleted`` goes on."""
+    any number of images after its last resync. ``deleted`` goes on. ``unpruned``: images that were
+    to be pruned and are still there."""
 
     def __init__(self, folders: Container[str]) -> None:
         self.deleted = 0
+        self.unpruned = 0
         self._folders = folders
         self._fates: dict[str, Fate] | None = {}
 

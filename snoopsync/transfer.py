@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
+from snoopsync.deletions import Cleared
 from snoopsync.errors import CollectionError, FileChanged, NotFound, Stopped
 from snoopsync.folder import Folder
 from snoopsync.measures import Call
-from snoopsync.model import File, Gone, Place, Record, Unclear
+from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
 from snoopsync.protocol import ImageCollection
 from snoopsync.state.intents import Outstanding, Sent
 from snoopsync.steady import SteadyFile
@@ -17,18 +18,30 @@ from snoopsync.steady import SteadyFile
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An image to remove. ``place`` is ``None`` for one that no record knows, ``mark`` for one that
-    no plan of the state file's is about. ``confirmed``: the collection is known to have held it, so
-    one that it does not hold any more was removed. ``by_request``: its user approved it, or pruned
-    it, so it is not counted as one of many."""
+    """An image to remove, which the guard has cleared. ``mark`` and ``attempts`` are those of its
+    row, ``None`` and 0 where nothing was planned for one. ``confirmed``: the collection is known to
+    have held it, so one that it does not hold any more was removed. ``counts``: the guard counts
+    it, since nobody approved it."""
 
-    image_id: str
-    place: Place | None
+    cleared: Cleared
     mark: int | None = None
-    submount: int = 0
     attempts: int = 0
     confirmed: bool = True
-    by_request: bool = False
+    counts: bool = True
+
+    @property
+    def image_id(self) -> str:
+        """The image."""
+        return self.cleared.delete.image_id
+
+    @property
+    def place(self) -> Place | None:
+        """Where its file was; ``None`` for an image that no record knows."""
+        return self.cleared.delete.place
+
+
+#: Looks, right before a request to delete is sent, whether that is still proven to be right.
+Proof = Callable[[], Sight]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +127,27 @@ class Transfer:
         except Stopped:
             return None
 
-    def delete(self, folder: Folder, removal: Removal, place: Place) -> Outcome | None:
-        """Remove the image of this place, if its file is proven, now, to be gone."""
+    def delete(self, removal: Removal, proof: Proof) -> Outcome | None:
+        """Remove an image, if ``proof`` gives ``Gone``. The proof is asked for right before each
+        attempt: the request may have waited for hours, while the collection was away."""
 
         def prove() -> None:
-            sight = folder.prove_gone(place.path, removal.submount)
+            sight = proof()
             if not isinstance(sight, Gone):
                 raise _Unproven(sight)
 
-        try:
-            return self.remove(removal, prove)
-        except _Unproven as unproven:
-            if isinstance(unproven.sight, Unclear):
-                reason = unproven.sight.reason
-                return Rejected(removal.image_id, place, removal.mark, removal.attempts, reason)
-            return LookAgain(removal.image_id, place)
+        def rejected(reason: str) -> Rejected:
+            return Rejected(removal.image_id, removal.place, removal.mark, removal.attempts, reason)
 
-    def remove(self, removal: Removal, prove: Callable[[], None] = lambda: None) -> Outcome | None:
-        """Remove an image without a look at the disk, since its user has asked for it by name.
-        What ``prove`` raises, right before the request is sent, is raised from here."""
         try:
             was_there = self._remove(removal, prove)
+        except _Unproven as unproven:
+            if isinstance(unproven.sight, File) and removal.place is not None:
+                return LookAgain(removal.image_id, removal.place)
+            assert isinstance(unproven.sight, Unclear)
+            return rejected(unproven.sight.reason)
         except CollectionError as error:
-            if error.concerns_all:
-                return Trouble(error)
-            return Rejected(
-                removal.image_id, removal.place, removal.mark, removal.attempts, str(error)
-            )
+            return Trouble(error) if error.concerns_all else rejected(str(error))
         except Stopped:
             return None
         return Deleted(removal, was_there or removal.confirmed)
@@ -155,7 +162,6 @@ class Transfer:
         """Was there such an image?"""
 
         def attempt(collection: ImageCollection) -> bool:
-            # The request may have waited for hours, while the collection was away.
             prove()
             return remove_image(collection, removal.image_id)
 

@@ -79,6 +79,10 @@ class Unsettled:
         """The places of this folder that were seen to be gone, and not for long enough yet."""
         return self._settler.gone(folder)
 
+    def is_vanishing(self, folder: str) -> bool:
+        """Are there any such places?"""
+        return self._settler.has_gone(folder)
+
     def arriving(self) -> dict[int, tuple[Place, File]]:
         """The files that are not decided on, by inode."""
         unsettled = ((place, seen) for place, seen in self._settler.waiting() if seen is not None)

@@ -18,12 +18,10 @@ from snoopsync.events import Event, Field
 from snoopsync.folder import DirectoryCache, Folder, Listing
 from snoopsync.leftout import LeftOut, LeftOutCounts, merge
 from snoopsync.model import File, Fingerprint, Gone, Place, Unclear, printable
+from snoopsync.retiring import disk_gone
 from snoopsync.state.images import State
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.lookout import Lookout
-
-#: Why files that are not to be seen are not taken for gone.
-_HIDDEN = "a disk was mounted or unmounted here, what was in it is not deleted"
 
 
 class Sighting(NamedTuple):
@@ -80,7 +78,7 @@ class Walk:
     def unreadable(self) -> Mapping[bytes, str]:
         """Directories that can't be listed or are not all there, files that can't be looked at, and
         why."""
-        hidden = dict.fromkeys(self._hidden, _HIDDEN)
+        hidden = {directory: disk_gone(directory) for directory in sorted(self._hidden)}
         return ChainMap(self._unreadable, hidden, *self._unclear.values())
 
     @property
@@ -248,7 +246,8 @@ class Walk:
         if hides and not self._is_there():
             return
         if hides and directory not in self._hidden:
-            self._tell_unreadable("directories are not all there", "%s: %s", directory, _HIDDEN)
+            topic, reason = "directories are not all there", disk_gone(directory)
+            self._tell_unreadable(topic, "%s: %s", directory, reason)
         (self._hidden.add if hides else self._hidden.discard)(directory)
 
     def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
@@ -291,14 +290,15 @@ class Walk:
         # What is wrong with the folder itself, its own guard says.
         if directory and directory not in self._unreadable:
             message = "%s can't be listed, nothing below it is deleted: %s"
-            self._tell_unreadable("directories can't be listed", message, directory, reason)
+            topic = f"directories can't be listed: {reason}"
+            self._tell_unreadable(topic, message, directory, reason)
         self._unreadable[directory] = reason
 
     def _tell_unreadable(self, topic: str, message: str, path: bytes, reason: str) -> None:
         where = self._folder.absolute(path)
         self._warn(
             Event.UNREADABLE,
-            f"{topic}: {reason}",
+            topic,
             message,
             *(printable(where), reason),
             path=os.fsdecode(where),

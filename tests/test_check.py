@@ -236,7 +236,8 @@ def test_a_folder_that_is_another_directory_than_it_was_is_an_error(home: Instal
     home.pictures.mkdir()
     finding = found(home, code=4)["folder pictures"]
     assert "another directory than it was" in finding["message"]
-    assert finding["mend"].endswith("snoopsync approve pictures")
+    assert "snoopsync approve pictures" in finding["mend"]
+    assert "gone for good" in finding["mend"]
     home.ok("approve", "pictures")
     assert found(home)["folder pictures"]["state"] == "ok"
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.deletions import Cleared
 from snoopsync.disk import Disk
 from snoopsync.model import Place
-from snoopsync.planner import Verb
+from snoopsync.planner import Delete, Verb
 from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.mounting import FRESH, make_disk, mounted, needs_root
 from tests.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
@@ -252,8 +253,9 @@ def test_right_before_the_request_there_is_one_more_look(filled: World, what: st
         if what == "folder is away":
             root.rename(root.with_name("away"))
         place = Place("photos", b"0/0.jpg")
-        removal = Removal(filled.id_of("0/0.jpg"), place, mark=7)
-        outcome = transfer.delete(folder, removal, place)
+        delete = Delete(place, filled.id_of("0/0.jpg"))
+        removal = Removal(Cleared(delete, counts=True, newest=0), mark=7)
+        outcome = transfer.delete(removal, lambda: folder.prove_gone(place.path, 0))
     expected = {"file is back": LookAgain, "folder is away": Rejected, "file is gone": Deleted}
     assert isinstance(outcome, expected[what])
     assert len(filled.remote.deletes()) == (what == "file is gone")

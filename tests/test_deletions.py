@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.deletions import DeletionGuard, Verdict
+from snoopsync.deletions import Cleared, DeletionGuard, FolderView, Verdict
 from snoopsync.hold import WINDOW_SECONDS
 from snoopsync.model import File, Fingerprint, Place
-from snoopsync.planner import Add, Delete, Update
+from snoopsync.planner import Add, Cause, Delete, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -29,13 +29,30 @@ class Folder:
         self.path = path
         self.policy = policy
         self.vanishing: frozenset[Place] = frozenset()
+        self.hold_all = False
+        self.cleared: dict[str, Cleared] = {}
         self.places = [Place("photos", b"%03d.jpg" % number) for number in range(images)]
         self.open()
         self.state.intents.apply(
             [Add(place, self.id_of(place), file()) for place in self.places], NOW
         )
-        for item in self.state.intents.outstanding(images, NOW, ["photos"]):
+        self.confirm_all()
+        self.notice_nothing()
+
+    def confirm_all(self) -> None:
+        """All that was planned arrives."""
+        for item in self.state.intents.outstanding(1000, NOW, ["photos"]):
             self.state.intents.confirm(Sent(item.record.image_id, item.mark, b"1" * 32, None), NOW)
+
+    def add(self, names: Iterable[str]) -> None:
+        """New files appear, and are mirrored."""
+        places = [Place("photos", name.encode()) for name in names]
+        self.state.intents.apply([Add(place, self.id_of(place), file()) for place in places], NOW)
+        self.confirm_all()
+
+    def notice_nothing(self) -> None:
+        """The folder is seen to be whole: all its images are known."""
+        self.newest = self.state.deletions.newest()
 
     def open(self) -> None:
         self.database = Database(self.path)
@@ -55,10 +72,16 @@ class Folder:
     def delete(self, places: Iterable[Place], now: float = NOW) -> Verdict:
         """Plan to delete them, and write down what may be sent and what is held."""
         deletes = [Delete(place, self.id_of(place)) for place in places]
-        verdict = self.guard.judge(deletes, lambda _: self.vanishing, now)
-        self.state.intents.apply(verdict.send, now)
+        view = FolderView(self.vanishing, self.newest, self.hold_all)
+        verdict = self.guard.judge(deletes, lambda _: view, now, now)
+        self.state.intents.apply([cleared.delete for cleared in verdict.send], now)
         self.state.deletions.hold(delete.image_id for delete in verdict.hold)
+        self.cleared |= {cleared.delete.image_id: cleared for cleared in verdict.send}
         return verdict
+
+    def tell(self, now: float = NOW, *, is_last: bool = False) -> None:
+        """Log what is held."""
+        self.guard.tell(lambda _: bool(self.vanishing), now, is_last=is_last)
 
     def carry_out(self, now: float = NOW) -> int:
         """Remove all that may be, and count it."""
@@ -66,7 +89,8 @@ class Folder:
         for item in items:
             self.state.intents.removed(item.record.image_id, item.mark)
             if not item.approved:
-                self.state.deletions.note_sent("photos", now)
+                newest = self.cleared[item.record.image_id].newest
+                self.state.deletions.note_sent("photos", now, newest)
         return len(items)
 
 
@@ -74,8 +98,8 @@ def file(version: int = 1) -> File:
     return File(Fingerprint(version, 1, version, version))
 
 
-def places_of(deletes: Iterable[Delete]) -> list[Place | None]:
-    return [delete.place for delete in deletes]
+def places_of(deletes: Iterable[Delete | Cleared]) -> list[Place | None]:
+    return [each.delete.place if isinstance(each, Cleared) else each.place for each in deletes]
 
 
 @pytest.fixture
@@ -250,12 +274,79 @@ def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Fo
     assert len(folder.delete(folder.places).send) == 40
 
 
-def test_an_image_that_no_record_knows_is_only_deleted_by_request(
+def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
     folder_of: Callable[..., Folder],
 ) -> None:
+    folder = folder_of(12, HoldPolicy(count=50, percent=10))
+    folder.add(f"new-{number}.jpg" for number in range(100))
+    assert len(folder.delete(folder.places).hold) == 12
+
+
+def test_a_folder_keeps_one_of_its_known_images_though_they_go_one_by_one(
+    folder_of: Callable[..., Folder],
+) -> None:
+    """What was known is what was known when the window began."""
+    folder = folder_of(12, HoldPolicy(count=50, percent=10))
+    for number in range(11):
+        assert folder.delete([folder.places[number]], NOW + 10 * number).send
+        folder.carry_out(NOW + 10 * number)
+        folder.add([f"new-{number}.jpg"])
+        folder.notice_nothing()
+    folder.reopen()
+    assert folder.delete([folder.places[11]], NOW + 120).hold
+
+
+def test_new_images_do_not_count_as_lost_when_some_of_them_go(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(0, HoldPolicy(count=50, percent=10))
+    folder.add(f"{number}.jpg" for number in range(100))
+    folder.notice_nothing()
+    verdict = folder.delete([Place("photos", b"%d.jpg" % number) for number in range(12)])
+    assert len(verdict.send) == 12
+
+
+def test_new_files_do_not_lower_the_share_that_goes(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(100)
+    folder.add(f"new-{number}.jpg" for number in range(100))
+    assert len(folder.delete(folder.places[:11]).hold) == 11
+
+
+@pytest.mark.parametrize("policy", [POLICY, None])
+def test_all_deletions_of_a_folder_are_held_when_that_is_asked_for(
+    folder_of: Callable[..., Folder], policy: HoldPolicy | None
+) -> None:
+    folder = folder_of(40, policy)
+    folder.hold_all = True
+    assert places_of(folder.delete(folder.places[:1]).hold) == folder.places[:1]
+
+
+def test_images_that_no_record_knows_are_counted_against_all_of_the_owner(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    unknown = [Delete(None, f"nas.{number}", Cause.UNKNOWN) for number in range(12)]
+    assert not folder.guard.exceeds(unknown[:11], NOW)
+    assert folder.guard.exceeds(unknown, NOW)
+
+
+def test_prunes_of_one_window_are_counted_together(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    orphans = [Delete(None, f"nas.orphan{number}") for number in range(50)]
-    assert folder.guard.judge(orphans, lambda _: frozenset(), NOW).send == orphans
+    unknown = [Delete(None, f"nas.{number}", Cause.UNKNOWN) for number in range(6)]
+    for _ in folder.guard.clear_prune(unknown[:5], approved=False):
+        folder.state.deletions.note_sent(None, NOW)
+    assert folder.guard.exceeds(unknown[5:], NOW)
+    assert not folder.guard.exceeds(unknown[5:], NOW + WINDOW_SECONDS + 1)
+
+
+def test_a_prune_counts_with_the_deletions_of_its_folder(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(40)
+    folder.delete(folder.places[:3])
+    folder.carry_out()
+    left_out = [Delete(place, folder.id_of(place), Cause.LEFT_OUT) for place in folder.places[3:6]]
+    assert not folder.guard.exceeds(left_out[:2], NOW)
+    assert folder.guard.exceeds(left_out, NOW)
+    assert not DeletionGuard(None, folder.state).exceeds(left_out, NOW), "nothing is ever held"
 
 
 def test_the_log_names_count_percent_and_some_paths(
@@ -264,6 +355,7 @@ def test_the_log_names_count_percent_and_some_paths(
     folder = folder_of(40)
     with caplog.at_level(logging.WARNING, "snoopsync.deletions"):
         folder.delete(folder.places[:10])
+        folder.tell()
     [message] = caplog.messages
     for part in ("photos", "10 deletions", "25 %", "000.jpg", "002.jpg, ...", "approve"):
         assert part in message
@@ -275,3 +367,40 @@ def test_a_state_file_that_was_closed_keeps_what_is_held(folder_of: Callable[...
     folder.delete(folder.places[:6])
     with closing(Database(folder.path, readonly=True)) as database:
         assert len(State(database).deletions.held("photos")) == 6
+
+
+def counted(caplog: pytest.LogCaptureFixture) -> list[int]:
+    return [record.fields["count"] for record in caplog.records]  # type: ignore[attr-defined]
+
+
+def test_the_log_waits_for_the_whole_number(
+    folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 120 files that are removed some are gone for long enough before the others."""
+    folder = folder_of(200)
+    folder.vanishing = frozenset(folder.places[61:120])
+    folder.delete(folder.places[:61])
+    folder.tell()
+    assert counted(caplog) == []
+    folder.vanishing = frozenset()
+    folder.delete(folder.places[61:120])
+    folder.tell()
+    assert counted(caplog) == [120]
+
+
+def test_the_last_message_about_held_deletions_has_the_right_number(
+    folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(200)
+    folder.delete(folder.places[:61])
+    folder.tell()
+    folder.delete(folder.places[61:70])
+    folder.tell(NOW + 1)
+    assert counted(caplog) == [61], "not for each one that follows"
+    folder.tell(NOW + 6)
+    assert counted(caplog) == [61, 70]
+    folder.delete(folder.places[70:71], NOW + 62)
+    folder.tell(NOW + 62, is_last=True)
+    assert counted(caplog) == [61, 70, 71]
+    folder.tell(NOW + 10_000)
+    assert counted(caplog) == [61, 70, 71]

@@ -27,15 +27,22 @@ from snoopsync.hold import Losses, must_hold
 def test_held_are_more_than_both_limits_and_whatever_empties_a_folder(
     images: int, sent: int, coming: int, held: bool
 ) -> None:
-    assert must_hold(Losses(images, sent, coming), count=50, percent=10) == held
+    assert must_hold(Losses(images - coming, sent, coming), count=50, percent=10) == held
 
 
 def test_the_share_is_of_what_the_folder_had_when_the_window_began() -> None:
-    assert Losses(images=60, sent=40, coming=10).percent == 50.0
-    assert Losses(images=0, sent=0, coming=0).percent == 0.0
+    assert Losses(kept=50, sent=40, coming=10).percent == 50.0
+    assert Losses(kept=0, sent=0, coming=0).percent == 0.0
 
 
 def test_with_a_count_of_nothing_only_the_percentage_decides() -> None:
-    assert not must_hold(Losses(1000, 0, 100), count=0, percent=10)
-    assert must_hold(Losses(1000, 0, 101), count=0, percent=10)
-    assert must_hold(Losses(5, 0, 1), count=0, percent=0)
+    assert not must_hold(Losses(900, 0, 100), count=0, percent=10)
+    assert must_hold(Losses(899, 0, 101), count=0, percent=10)
+    assert must_hold(Losses(4, 0, 1), count=0, percent=0)
+
+
+def test_images_that_were_never_confirmed_do_not_make_a_folder_full() -> None:
+    """While the first import waits for the collection, nothing is known that could be lost."""
+    assert not must_hold(Losses(0, 0, 12, unconfirmed=3), count=50, percent=10)
+    assert must_hold(Losses(0, 0, 13, unconfirmed=3), count=50, percent=10)
+    assert must_hold(Losses(0, 0, 51, unconfirmed=51), count=50, percent=10)

@@ -12,6 +12,7 @@ from snoopsync.planner import (
     Action,
     Add,
     Adopt,
+    Cause,
     Delete,
     Forget,
     Refresh,
@@ -523,10 +524,10 @@ def test_images_of_ours_that_no_record_knows_are_only_deleted_by_pruning(scene: 
     remote = Remote(frozenset({"nas.2", "nas.1"}))
     scene.remote = remote
     assert scene.plan() == []
-    assert prune([unwanted], remote) == [
-        Delete(A, unwanted.image_id),
-        Delete(None, "nas.1"),
-        Delete(None, "nas.2"),
+    assert prune([unwanted], remote.unclaimed) == [
+        Delete(A, unwanted.image_id, Cause.LEFT_OUT),
+        Delete(None, "nas.1", Cause.UNKNOWN),
+        Delete(None, "nas.2", Cause.UNKNOWN),
     ]
 
 

@@ -119,11 +119,18 @@ def test_an_image_of_unknown_bytes_is_expected_there(state: State) -> None:
     assert the_only_due(state).record.sha256 == b""
 
 
-def test_images_on_their_way_count_and_those_that_were_refused_do_not(state: State) -> None:
-    apply(state, Add(A, "nas.1", version(1)))
-    assert state.deletions.count_images("photos") == 1
-    state.intents.park("nas.1", the_only_due(state).mark, "not a picture", NOW + 25)
-    assert state.deletions.count_images("photos") == 0
+def test_known_images_are_confirmed_and_not_new(state: State) -> None:
+    synced(state, A, "nas.1")
+    newest = state.deletions.newest()
+    synced(state, B, "nas.2")
+    apply(state, Add(Place("photos", b"on-its-way.jpg"), "nas.3", version(1)))
+    assert state.deletions.newest() == newest + 2
+    assert state.deletions.count_losses("photos", [], newest) == (1, 0, 0)
+    assert state.deletions.count_losses("photos", [], newest + 2) == (2, 0, 0)
+    assert state.deletions.count_losses("photos", ["nas.1"], newest) == (0, 1, 0)
+    state.deletions.hold(["nas.2"])
+    assert state.deletions.count_losses("photos", ["nas.3", "nas.2"], newest) == (1, 2, 1)
+    assert state.deletions.count_losses(None, ["nas.9"], newest) == (2, 1, 0)
 
 
 def test_a_deletion_that_is_planned_during_the_upload_stays_dirty(state: State) -> None:
@@ -396,7 +403,6 @@ def test_records_are_found_by_content_size_and_folder(state: State) -> None:
     assert [record.place for record in state.records_with_content(TWO, 9)] == [B]
     assert state.knows_size(100)
     assert not state.knows_size(101)
-    assert state.deletions.count_images("photos") == 2
     assert len(state.sample("photos", 1)) == 1
 
 

@@ -9,17 +9,19 @@ import pytest
 
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.deletions import Cleared
 from snoopsync.errors import NotFound, Unavailable, Unreachable
 from snoopsync.folder import Folder
 from snoopsync.model import Fingerprint, Place, Record
+from snoopsync.planner import Delete
 from snoopsync.protocol import ImageAnswer
 from snoopsync.selection import Selection
 from snoopsync.state.intents import Outstanding
-from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
+from snoopsync.transfer import Deleted, LookAgain, Outcome, Rejected, Removal, Transfer
 from tests.world import Shelf, fake_picture
 
 PLACE = Place("photos", b"a.jpg")
-REMOVAL = Removal("tester.a", PLACE)
+REMOVAL = Removal(Cleared(Delete(PLACE, "tester.a"), counts=True, newest=0))
 
 
 class FailingOnce(Shelf):
@@ -57,6 +59,11 @@ def folder(tmp_path: Path) -> Folder:
     return folder
 
 
+def delete(shelf: Shelf, folder: Folder) -> Outcome | None:
+    """Delete the image of ``PLACE``, if its file is proven to be gone."""
+    return transfer_to(shelf).delete(REMOVAL, lambda: folder.prove_gone(PLACE.path, 0))
+
+
 def transfer_to(shelf: Shelf) -> Transfer:
     policy = RetryPolicy(base_seconds=0.0)
     return Transfer(RetryingCollection(shelf, stop=threading.Event(), policy=policy))
@@ -84,7 +91,7 @@ def test_a_deletion_is_proven_anew_before_every_attempt(
 ) -> None:
     shelf = FailingOnce(error, tmp_path / "photos" / "a.jpg")
 
-    outcome = transfer_to(shelf).delete(folder, REMOVAL, PLACE)
+    outcome = delete(shelf, folder)
 
     assert outcome == LookAgain("tester.a", PLACE)
     assert shelf.deletions == 1
@@ -95,7 +102,7 @@ def test_a_folder_that_went_missing_while_a_deletion_waited_stops_it(
 ) -> None:
     shelf = LosingTheFolder(Unavailable("later", status=503), tmp_path / "photos" / "a.jpg")
 
-    outcome = transfer_to(shelf).delete(folder, REMOVAL, PLACE)
+    outcome = delete(shelf, folder)
 
     assert isinstance(outcome, Rejected)
     assert "missing" in outcome.reason
@@ -106,5 +113,5 @@ def test_an_image_whose_file_stays_gone_is_removed_at_the_next_attempt(folder: F
     shelf = FailingOnce(Unavailable("later", status=503), Path())
     shelf.meanwhile = lambda: None  # type: ignore[method-assign]
 
-    assert transfer_to(shelf).delete(folder, REMOVAL, PLACE) == Deleted(REMOVAL)
+    assert delete(shelf, folder) == Deleted(REMOVAL)
     assert shelf.deletions == 2

@@ -46,6 +46,7 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
+from snoopsync.pruning import Approve, Pruning
 from snoopsync.resync import Report, resync
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -472,6 +473,11 @@ class Live:
         self.rest()
 
 
+def approves(_pruning: Pruning) -> bool:
+    """A person who approves any prune."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a rehearsal said: its lines, and its report."""
@@ -579,12 +585,16 @@ class World:
         ):
             yield assembly
 
-    def resync(self, *folders: str, prune: bool = False) -> Report:
-        """``snoopsync resync``."""
-        return self.resync_telling(lambda _actions: None, *folders, prune=prune)
+    def resync(self, *folders: str, prune: bool = False, approve: Approve = approves) -> Report:
+        """``snoopsync resync``, with ``--prune`` and, unless ``approve`` says no, ``--yes``."""
+        return self.resync_telling(lambda _actions: None, *folders, prune=prune, approve=approve)
 
     def resync_telling(
-        self, tell: Callable[[Sequence[Action]], None], *folders: str, prune: bool = False
+        self,
+        tell: Callable[[Sequence[Action]], None],
+        *folders: str,
+        prune: bool = False,
+        approve: Approve = approves,
     ) -> Report:
         """``snoopsync resync``, that tells what it does."""
         stop = threading.Event()
@@ -594,14 +604,14 @@ class World:
             self._assembled(database, stop, only=names) as assembly,
         ):
             assembly.mirror.on_done = tell
-            report = resync(assembly, folders=names, prune=prune, stop=stop)
+            report = resync(assembly, folders=names, prune=approve if prune else None, stop=stop)
             assembly.mirror.close(DEADLINE_SECONDS)
             if report.trouble is None:
                 with suppress(CollectionError):
                     assembly.alerter.work_off(stop.is_set)
             return report
 
-    def rehearse(self, *folders: str, prune: bool = False) -> Plan:
+    def rehearse(self, *folders: str, prune: bool = False, approve: Approve = approves) -> Plan:
         """``snoopsync resync --dry-run``."""
         stop = threading.Event()
         planned: list[Action] = []
@@ -611,7 +621,7 @@ class World:
             self._assembled(database, stop, only=names, rehearsal=True) as assembly,
         ):
             assembly.mirror.on_done = planned.extend
-            report = resync(assembly, folders=names, prune=prune, stop=stop)
+            report = resync(assembly, folders=names, prune=approve if prune else None, stop=stop)
             assembly.mirror.close(DEADLINE_SECONDS)
         return Plan(lines(planned), report)
 

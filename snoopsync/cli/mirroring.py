@@ -1,4 +1,4 @@
-"""The commands that mirror: ``run``, ``resync``, ``approve``."""
+"""The commands that mirror: ``run`` and ``resync``."""
 
 from __future__ import annotations
 
@@ -25,24 +25,20 @@ from snoopsync.assembly import (
 from snoopsync.cli import results
 from snoopsync.cli.context import (
     Context,
-    answer,
     answers,
-    complete_folder,
     json_option,
     mirrored_argument,
     names_of,
     new_folders,
 )
 from snoopsync.cli.progress import progress
+from snoopsync.cli.pruning import ask_to_prune
 from snoopsync.config.durations import parse_duration
-from snoopsync.config.settings import Config, FolderConfig
-from snoopsync.configured import identity_of
-from snoopsync.control import Message
+from snoopsync.config.settings import Config
 from snoopsync.daemon import run_service
 from snoopsync.errors import (
     CollectionError,
     ConfigError,
-    FolderMissing,
     Problem,
     ServiceFailed,
     ServiceUnavailable,
@@ -51,14 +47,14 @@ from snoopsync.errors import (
 )
 from snoopsync.events import Event, happened
 from snoopsync.exits import Exit
-from snoopsync.model import FolderState, printable
+from snoopsync.model import printable
 from snoopsync.planner import Action
 from snoopsync.protocol import ImageCollection
+from snoopsync.pruning import Approve
 from snoopsync.resync import Progress, Report, Show, resync
 from snoopsync.service import Reload
 from snoopsync.state.database import Database
-from snoopsync.state.images import State
-from snoopsync.state.lock import holder, locked
+from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from snoopsync.supervisor import Supervisor
 
@@ -140,12 +136,14 @@ def _configuration_anew(context: Context, folders: Sequence[Path]) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class _Resync:
-    """What to resync. ``names``: of folders."""
+    """What to resync. ``names``: of folders. ``approved``: the digest of the plan of a prune that
+    may be done though it is more than the guard's limit."""
 
     config: Config
     names: frozenset[str]
     prune: bool
     patience_seconds: float
+    approved: str | None = None
 
     @contextmanager
     def assembled(
@@ -163,12 +161,18 @@ class _Resync:
         ) as assembly:
             yield assembly
 
-    def run(self, assembly: Assembly, show: Show = lambda progress: None) -> Report:
-        """Do it."""
+    def run(
+        self,
+        assembly: Assembly,
+        show: Show = lambda progress: None,
+        approve: Approve | None = None,
+    ) -> Report:
+        """Do it. ``approve`` decides about a prune instead of ``approved``."""
+        approve = approve or (lambda plan: plan.digest == self.approved)
         return resync(
             assembly,
             folders=self.names,
-            prune=self.prune,
+            prune=approve if self.prune else None,
             stop=threading.Event(),
             patience_seconds=self.patience_seconds,
             show=show,
@@ -185,11 +189,8 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 @click.command(name="resync")
 @mirrored_argument
 @click.option("--dry-run", is_flag=True, help="Print what would be done, change nothing.")
-@click.option(
-    "--prune",
-    is_flag=True,
-    help="Also delete the images of files that the configuration does not name any more.",
-)
+@click.option("--prune", is_flag=True, help="Also delete what the configuration leaves out.")
+@click.option("--yes", is_flag=True, help="Confirm what --prune prints, however many they are.")
 @click.option(
     "--wait",
     "patience_seconds",
@@ -206,6 +207,7 @@ def resync_command(
     folders: tuple[Path, ...],
     dry_run: bool,
     prune: bool,
+    yes: bool,
     patience_seconds: float,
     as_json: bool,
 ) -> Exit:
@@ -214,21 +216,41 @@ def resync_command(
     Works beside a running service, which then does it. FOLDERs are some of the configuration's, by
     name or by path. Without a configuration any folders are mirrored, into the embedded collection.
 
-    Exit codes: 0 all is mirrored; 3 some images failed; 4 deletions are held (see approve), or a
-    folder is missing; 5 the collection could not be reached; 6 it refused the credentials; 7
+    --prune deletes nothing unless every folder is there and was scanned to the end. Of some FOLDERs
+    it deletes only images of files that were left out of these. More deletions than
+    sync.hold_deletes_over are printed, and need a confirmation, or --yes.
+
+    Exit codes: 0 all is mirrored; 3 some images failed; 4 deletions are held (see approve, --yes),
+    or a folder is missing; 5 the collection could not be reached; 6 it refused the credentials; 7
     another snoopsync holds the state file, and is no service that could do it.
     """
+    if yes and not prune:
+        raise click.UsageError("--yes goes with --prune")
     config = _config_with(context, folders)
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
     planned: list[Action] = []
-    with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
-        report = _rehearse(wanted, planned) if dry_run else _resync(wanted, show)
-    if dry_run:
+
+    def attempt(approved: str | None = None) -> Report:
+        with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
+            if dry_run:
+                return _rehearse(wanted, planned, yes=yes)
+            return _resync(replace(wanted, approved=approved), show)
+
+    report = attempt()
+    if report.pruning is not None and report.pruning.waits:
+        planned += report.pruning.deletes
+    if planned:
         results.plan(context.out, planned, as_json=as_json)
+    if not dry_run:
+        out, all_folders = context.out, config.folders
+        report = ask_to_prune(report, attempt, all_folders, out, yes=yes, as_json=as_json)
+    level = logging.ERROR if report.exit_code else logging.WARNING
     if as_json:
         results.json_lines([report.summary_message()])
         for line in (*report.unsent, *report.unreadable):
             click.echo(f"snoopsync: {printable(line)}", err=True)
+        for event, message in results.left_undone(report):
+            happened(log, level, event, "%s", message, error=message)
         if report.trouble is not None:
             results.json_error(f"the collection: {report.trouble}", report.exit_code)
     else:
@@ -292,6 +314,7 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
         "command": "resync",
         "folders": sorted(wanted.names),
         "prune": wanted.prune,
+        "approved": wanted.approved,
         "patience_seconds": wanted.patience_seconds,
     }
     begun = False
@@ -307,74 +330,13 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
     raise ServiceFailed("the service ended before the resync did", Exit.LOCKED)
 
 
-def _rehearse(wanted: _Resync, planned: list[Action]) -> Report:
+def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> Report:
     with (
         closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.assembled(database, collection, rehearsal=True) as assembly,
     ):
         assembly.mirror.on_done = planned.extend
-        report = wanted.run(assembly)
+        report = wanted.run(assembly, approve=lambda _plan: yes)
         assembly.mirror.close(1.0)
     return report
-
-
-@click.command()
-@click.argument("folder", required=False, shell_complete=complete_folder)
-@click.option(
-    "--discard", is_flag=True, help="Forget these images instead: they stay in the collection."
-)
-@click.pass_obj
-def approve(context: Context, folder: str | None, discard: bool) -> Exit:
-    """Let held deletions go out, of one FOLDER or of all.
-
-    Deletions are held when they are many, or would empty a folder. See which with: snoopsync list
-    --state held.
-
-    A FOLDER that is missing because another directory is in its place: take that directory.
-    """
-    config = context.installation()
-    name = next(iter(names_of(config, [folder]))) if folder is not None else None
-    if holder(config.state) is not None:
-        question = {"command": "approve", "folder": name, "discard": discard}
-        done, when = answer(config, question), "now"
-    else:
-        with locked(config.state), closing(open_state(config.state)) as database:
-            done, when = _approve(State(database), config, name, discard), "by the next run"
-    count, taken = done["images"], done["taken"]
-    images = "1 image" if count == 1 else f"{count} images"
-    if taken:
-        context.out.print(f"folder {name} is the directory that is there now", highlight=False)
-    if not count:
-        if not taken:
-            context.out.print("no deletion is held")
-    elif discard:
-        context.out.print(f"{images} forgotten; in the collection they stay", highlight=False)
-    else:
-        context.out.print(f"{images} to be deleted {when}", highlight=False)
-    return Exit.OK
-
-
-def _approve(state: State, config: Config, name: str | None, discard: bool) -> Message:
-    """What a service answers, without one. Raises ``FolderMissing``."""
-    folders = [folder for folder in config.folders if name in (None, folder.name)]
-    with state.transaction():
-        if discard:
-            images = sum(state.deletions.discard(folder.name) for folder in folders)
-            return {"images": images, "taken": False}
-        taken = name is not None and _take(state, folders[0])
-        images = sum(state.deletions.approve(folder.name) for folder in folders)
-        return {"images": images, "taken": taken}
-
-
-def _take(state: State, folder: FolderConfig) -> bool:
-    """Take the directory that is there now for the folder. Was it another one?"""
-    try:
-        identity = identity_of(folder)
-    except FolderMissing as error:
-        raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
-    for row in state.folders.rows():
-        if row.name == folder.name and not row.was(identity):
-            state.folders.save(row.taken(identity))
-            return row.state is FolderState.MISSING
-    return False

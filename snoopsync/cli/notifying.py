@@ -11,6 +11,7 @@ import click
 
 from snoopsync.cli import results
 from snoopsync.cli.context import Context, json_option
+from snoopsync.config.settings import default_owner
 from snoopsync.exits import Exit
 from snoopsync.logs import NOTIFYING
 from snoopsync.news import Message
@@ -33,9 +34,8 @@ def test_command(context: Context, as_json: bool) -> Exit:
     if config is None or config.notify is None:
         raise click.ClickException("nobody is to be told: the configuration has no `notify`")
     text = "This is a test. What happens from now on is told here."
-    message = Message(
-        f"snoopsync ({config.collection.owner}): test", text, logging.INFO, time.time()
-    )
+    owner = config.collection.owner or default_owner()
+    message = Message(f"snoopsync ({owner}): test", text, logging.INFO, time.time())
     found = _send(targets_of(config), message)
     if as_json:
         results.json_lines([{"target": each.label, "error": each.error} for each in found])

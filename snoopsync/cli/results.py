@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,12 +21,13 @@ from rich.filesize import decimal
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
+from snoopsync.events import Event
 from snoopsync.leftout import describe
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
 from snoopsync.protocol import Match
 from snoopsync.resync import Report
-from snoopsync.state.images import ImageRow
+from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.status import images, iso
 
@@ -220,6 +221,15 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
         write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
 
 
+def held(console: Console, state: State, folders: Collection[str]) -> None:
+    """The images of these folders whose deletion waits for approval, a line each."""
+    rows = [row for row in state.images(ImageState.HELD) if row.place.folder in folders]
+    if rows:
+        image_list(console, rows, Targets({}))
+    elif console.is_terminal:
+        console.print("no deletion is held")
+
+
 def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
     """What a resync did, in a line, and what it left."""
     _print(console, _did(report, dry_run=dry_run))
@@ -234,14 +244,36 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
         _print(console, f"and {more} more: snoopsync list --state failed, --state pending")
     for unreadable in report.unreadable:
         _print(console, f"can't be read: {printable(unreadable)}")
-    if report.summary.held:
+    waiting = len(report.pruning.deletes) if report.pruning and report.pruning.waits else 0
+    if report.summary.held > waiting:
         _print(console, "to let the held deletions go: snoopsync approve")
-    if report.orphans:
+    if report.pruning is None and report.orphans:
+        have = "has" if report.orphans == 1 else "have"
         _print(
             console,
-            f"{images(report.orphans)} of ours of no file here: snoopsync resync --prune"
-            " deletes what the configuration does not name",
+            f"{images(report.orphans)} in the collection {have} no file here; to delete what no"
+            " folder of the configuration holds: snoopsync resync --prune",
         )
+    for _, message in left_undone(report):
+        _print(console, printable(message))
+
+
+def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
+    """Why a prune did not do all that it was asked for: the event, and what to say."""
+    pruning = report.pruning
+    if pruning is None:
+        return
+    for kept in pruning.kept:
+        yield Event.NOT_PRUNED, kept
+    if pruning.waits:
+        why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
+        yield (
+            Event.NOT_PRUNED,
+            f"{images(len(pruning.deletes))} to prune: {why}, none is deleted; to delete exactly"
+            " those printed above: snoopsync resync --prune --yes",
+        )
+    if pruning.failed:
+        yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"
 
 
 def _did(report: Report, *, dry_run: bool) -> str:

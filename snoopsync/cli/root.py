@@ -35,7 +35,7 @@ _COMMANDS = {
     "list": ("looking:list_command", "List every known image."),
     "duplicates": ("looking:duplicates", "List the pictures that are there twice."),
     "search": ("looking:search", "Find pictures like this file."),
-    "approve": ("mirroring:approve", "Let held deletions go out, or drop them."),
+    "approve": ("approving:approve", "Let held deletions go out, or drop them."),
     "notify": ("notifying:notify", "Try the notifications."),
     "init": ("beginning:init", "Write a commented configuration."),
     "service": ("installing:service", "Have systemd run snoopsync."),

@@ -279,7 +279,8 @@ sync:
   # How many uploads are under way at once.
   workers: 4
   # Deletions wait for `snoopsync approve` when there are more than this many, and more than this
-  # part of the folder, in 10 minutes. "never" holds none.
+  # part of the folder, in 10 minutes; or when a folder of 10 images or more would keep none.
+  # More than this of a prune need --yes. "never" holds none.
   hold_deletes_over: {count: 50, percent: 10}
 
 duplicates:

@@ -84,7 +84,8 @@ def default_name(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """The collection that the folders are mirrored into."""
+    """The collection that the folders are mirrored into. ``owner`` is ``None`` for the one that the
+    state file remembers, or the host's name (``snoopsync.ownership``)."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -92,7 +93,7 @@ class CollectionConfig:
     secret_key_file: Path | None = field(
         default=None, metadata=key("secret_key_file", readers.path)
     )
-    owner: str = field(default_factory=default_owner, metadata=key("owner", readers.owner))
+    owner: str | None = field(default=None, metadata=key("owner", readers.owner))
     timeout_seconds: float = field(default=30.0, metadata=key("timeout", duration("1ms")))
 
     @property

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.config.file import CONFIG_VARIABLE, find_config, read_config
 from snoopsync.config.secrets import CREDENTIAL, SECRET_VARIABLE
-from snoopsync.config.settings import Config, default_config
-from snoopsync.doctor.finding import Finding, error, ok
+from snoopsync.config.settings import (
+    CollectionConfig,
+    Config,
+    default_config,
+    default_owner,
+)
+from snoopsync.doctor.finding import Finding, error, ok, warning
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.exits import Exit
 from snoopsync.model import printable
 
 CONFIGURATION = "configuration"
 SECRET_KEY = "secret key"
+OWNER = "owner"
 
 #: The name of each source of a secret key, as problems and readings have it, for a person.
 _SECRET_SOURCES = {
@@ -69,6 +75,23 @@ def configuration_findings(setup: Setup, folders: int) -> list[Finding]:
         file = printable(str(setup.config.collection.secret_key_file))
         findings.append(ok(SECRET_KEY, _SECRET_SOURCES[setup.secret_from].format(file=file)))
     return findings
+
+
+def owner_findings(config: CollectionConfig, known: str | None) -> Iterator[Finding]:
+    """Is the owner another one than expected? ``known``: the owner that the state file has."""
+    host = default_owner()
+    owner = config.owner or known or host
+    message = f"the IDs of all images begin with {owner}."
+    if config.owner is not None and known not in (None, config.owner):
+        yield warning(
+            OWNER,
+            f"{message} now, and before with {known}.: those images stay, and their files are added"
+            " anew",
+            f"if that is not meant, set collection.owner: {known}",
+        )
+    elif config.owner is None and owner != host:
+        message += f" as before, though the host is called {host} now"
+        yield warning(OWNER, message, f"to make that explicit, set collection.owner: {owner}")
 
 
 def _sound(setup: Setup, folders: int) -> Finding:

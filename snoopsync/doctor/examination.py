@@ -21,11 +21,17 @@ from snoopsync.doctor.collection import (
     missing_libraries,
     service_findings,
 )
-from snoopsync.doctor.configuration import Setup, configuration_findings, read_setup
+from snoopsync.doctor.configuration import (
+    Setup,
+    configuration_findings,
+    owner_findings,
+    read_setup,
+)
 from snoopsync.doctor.finding import Finding, warning
 from snoopsync.doctor.folders import (
     LOOK_SECONDS,
     folder_finding,
+    hidden_finding,
     left_out_finding,
     look_through,
     missing_finding,
@@ -35,6 +41,7 @@ from snoopsync.doctor.overlaps import overlap_findings
 from snoopsync.doctor.service import read_units, service_finding, unit_findings
 from snoopsync.doctor.state import NOWHERE, STATE_FILE, place_findings, read_state
 from snoopsync.folder import Folder
+from snoopsync.ownership import known_owner
 from snoopsync.state.images import State
 from snoopsync.status import service_status
 from snoopsync.watching.limits import read_limits, read_use
@@ -58,6 +65,8 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Fi
         if setup.source is None:
             config = replace(config, folders=remembered_folders(state))
         yield from configuration_findings(setup, len(config.folders))
+        if setup.is_sound("collection"):
+            yield from owner_findings(config.collection, known_owner(state))
         service = service_status(config) if setup.is_sound("state") else None
         yield from _folders(config, state, None if service is None else service.pid)
         if service is None:
@@ -89,7 +98,7 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
             yield missing_finding(folder, survey.folder)
             continue
         look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
-        yield folder_finding(folder, look)
+        yield hidden_finding(folder, survey.folder, state) or folder_finding(folder, look)
         left_out = left_out_finding(folder, look)
         if left_out is not None:
             yield left_out

@@ -16,9 +16,11 @@ from snoopsync.config.settings import FolderConfig
 from snoopsync.doctor.finding import Finding, error, ok, warning
 from snoopsync.errors import FolderMissing
 from snoopsync.exits import Exit
-from snoopsync.folder import Folder
+from snoopsync.folder import DirectoryCache, Folder
 from snoopsync.leftout import LeftOut, LeftOutCounts, describe, merge
 from snoopsync.model import printable
+from snoopsync.retiring import FOLDER_GONE, disk_gone
+from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch, mount_of
 
 #: How long to look through one folder.
@@ -97,7 +99,24 @@ def missing_finding(config: FolderConfig, folder: Folder) -> Finding:
         path = printable(folder.path)
         message = f"{path} is another directory than it was (an empty mount point?)"
         mend = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
-    return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+    return error(_name(config), message, f"{mend}\n{FOLDER_GONE}", Exit.HELD_OR_MISSING)
+
+
+def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
+    """The first directory whose images are on a disk that is not there now, or hidden by one that
+    is mounted over it. ``None`` if there is none."""
+    cache: DirectoryCache = {}
+    for directory, submount in state.directories_of_disks(config.name):
+        if not folder.is_hidden(directory + b"/" if directory else b"", submount, cache):
+            continue
+        wants = folder.selection.chooser(directory)
+        known = state.known(config.name, directory)
+        if folder.selection.enters(directory) and any(map(wants, known)):
+            where, _, mend = disk_gone(directory).partition("; ")
+            message = f"{printable(folder.absolute(directory))}: {where}"
+            mend = f"mount it again\n{mend}"
+            return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+    return None
 
 
 def _name(config: FolderConfig) -> str:

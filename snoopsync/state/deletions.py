@@ -4,12 +4,16 @@ person has let go. Whether they have to wait, the guard decides (``snoopsync.del
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 
 from snoopsync.model import Record
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import records
+
+#: A row number that no image row is after.
+_NO_LIMIT = (1 << 63) - 1
 
 
 class Deletions:
@@ -19,26 +23,56 @@ class Deletions:
         self._database = database
         self._intents = intents
 
-    def count_images(self, folder: str) -> int:
-        """How many images this folder has: those that the collection holds, and those that are on
-        their way to it. Not those that the configuration leaves out."""
+    def newest(self) -> int:
+        """The number of the newest image row; numbers grow with each image that is planned."""
+        number: int | None = self._database.one("SELECT max(rowid) FROM image")
+        return number or 0
+
+    def count_losses(
+        self, folder: str | None, image_ids: Collection[str], newest: int
+    ) -> tuple[int, int, int]:
+        """How many images stay, and how many go, if these and the held ones of the folder go.
+
+        ``folder``: ``None`` for all images of the owner, of which ``image_ids`` have no record.
+        Returns the confirmed images that stay, whose row is not after ``newest`` and that the
+        configuration does not leave out; those that go; and those that go and were never confirmed.
+        """
+        if folder is None:
+            kept: int = self._database.one("SELECT count(*) FROM image WHERE sha256 IS NOT NULL")
+            return kept, len(image_ids), 0
+        [(kept, coming, unconfirmed)] = self._database.query(
+            "SELECT"
+            " count(*) FILTER"
+            " (WHERE NOT goes AND NOT left_out AND sha256 IS NOT NULL AND number <= ?1),"
+            " count(*) FILTER (WHERE goes),"
+            " count(*) FILTER (WHERE goes AND sha256 IS NULL)"
+            " FROM (SELECT sha256, left_out, rowid AS number,"
+            " held OR image_id IN (SELECT value FROM json_each(?2)) AS goes"
+            " FROM image WHERE folder = ?3)",
+            (newest, json.dumps(list(image_ids)), folder),
+        )
+        return kept, coming, unconfirmed
+
+    def sent_since(self, folder: str | None, since: float) -> int:
+        """How many deletions were sent for this folder since then (schedule time). Those before are
+        forgotten."""
+        self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
         count: int = self._database.one(
-            "SELECT count(*) FROM image WHERE folder = ? AND NOT left_out"
-            " AND (sha256 IS NOT NULL OR error IS NULL)",
-            (folder,),
+            "SELECT count(*) FROM deletion WHERE folder = ?", (folder or "",)
         )
         return count
 
-    def sent_since(self, folder: str, since: float) -> int:
-        """How many deletions were sent for this folder since then (schedule time)."""
-        self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
-        count: int = self._database.one("SELECT count(*) FROM deletion WHERE folder = ?", (folder,))
-        return count
+    def newest_when_noticed(self, folder: str | None) -> int:
+        """The newest image row when the first of the deletions that are remembered was noticed."""
+        newest: int | None = self._database.one(
+            "SELECT min(newest) FROM deletion WHERE folder = ?", (folder or "",)
+        )
+        return _NO_LIMIT if newest is None else newest
 
-    def note_sent(self, folder: str, now: float) -> None:
-        """A deletion that nobody asked for by name was sent (schedule time): the guard counts
-        it."""
-        self._database.change("INSERT INTO deletion VALUES (?, ?)", (folder, now))
+    def note_sent(self, folder: str | None, now: float, newest: int = _NO_LIMIT) -> None:
+        """A deletion that nobody approved was sent, of an image of this folder or of one that no
+        record knows: the guard counts it. ``newest``: the newest image row when it was noticed."""
+        self._database.change("INSERT INTO deletion VALUES (?, ?, ?)", (folder or "", now, newest))
 
     def limit_sent(self, now: float) -> None:
         """No deletion was sent later than now (schedule time)."""
@@ -51,9 +85,23 @@ class Deletions:
             [(image_id,) for image_id in image_ids],
         )
 
-    def held(self, folder: str) -> list[Record]:
-        """The images whose deletion waits."""
-        return records(self._database, "folder = ? AND held", (folder,))
+    def held(self, folder: str, limit: int = -1) -> list[Record]:
+        """The images whose deletion waits, or at most ``limit`` of them."""
+        return records(
+            self._database, "folder = ? AND held ORDER BY directory, name LIMIT ?", (folder, limit)
+        )
+
+    def count_held(self, folder: str) -> int:
+        """How many deletions wait."""
+        count: int = self._database.one(
+            "SELECT count(*) FROM image WHERE folder = ? AND held", (folder,)
+        )
+        return count
+
+    def holds_any(self, folder: str) -> bool:
+        """Does any deletion wait?"""
+        found = "SELECT 1 FROM image WHERE folder = ? AND held LIMIT 1"
+        return self._database.one(found, (folder,)) is not None
 
     def approve(self, folder: str) -> int:
         """Let the held deletions go out, each once its file is proven to be gone still."""

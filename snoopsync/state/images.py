@@ -111,6 +111,15 @@ class State:
         )
         return {row[0] for row in rows}
 
+    def directories_of_disks(self, folder: str) -> list[tuple[bytes, int]]:
+        """Every directory that has images directly in it, with the number of the disk they are on:
+        once for each disk. In the order of paths."""
+        rows = self._database.query(
+            "SELECT DISTINCT directory, submount FROM image WHERE folder = ? ORDER BY directory",
+            (folder,),
+        )
+        return [(directory, submount) for directory, submount in rows]
+
     def places_below(self, folder: str, directory: bytes) -> list[Place]:
         """The places of every image in this directory and below."""
         below = ""
@@ -176,6 +185,11 @@ class State:
             " WHERE sha256 IS NOT NULL AND NOT dirty AND image_time <> ''"
         )
         return dict(json.loads(times))
+
+    def owner_of_images(self) -> str | None:
+        """What the ID of an image begins with, up to the dot; ``None`` without any image."""
+        image_id: str | None = self._database.one("SELECT image_id FROM image LIMIT 1")
+        return None if image_id is None else image_id.partition(".")[0]
 
     def all_ids(self) -> set[str]:
         """Every ID that is given out."""

@@ -133,5 +133,8 @@ STEPS: tuple[str, ...] = (
         DELETE FROM listing WHERE folder = old.folder AND directory = old.directory;
         DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
     END;
+    -- The newest image row when a deletion was noticed: later rows are new files, which must not
+    -- count among the images that a folder keeps.
+    ALTER TABLE deletion ADD COLUMN newest INTEGER NOT NULL DEFAULT 9223372036854775807;
     """,
 )

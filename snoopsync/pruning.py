@@ -96,7 +96,7 @@ class Prune:
     outcome: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
-        self._scanned_before = {each.folder.name: each.row.last_scan for each in self.surveys}
+        self._scans_before = {each.folder.name: each.scans_ended for each in self.surveys}
 
     def run(self) -> Iterator[None]:
         """Plan, and delete what may be deleted. A step of the mirror is done at each ``yield``."""
@@ -131,7 +131,7 @@ class Prune:
             yield f"folder {name} is missing"
         elif survey not in self.surveys:
             return
-        elif survey.is_busy or survey.row.last_scan == self._scanned_before[name]:
+        elif survey.is_busy or survey.scans_ended == self._scans_before[name]:
             yield f"folder {name} was not scanned to the end"
         elif survey.unreadable:
             yield f"folder {name} is not all there: {survey.row.reason}"

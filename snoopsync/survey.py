@@ -64,7 +64,8 @@ class Pace:
 
 class Survey:
     """The looking at one folder. Used by one thread. ``now`` is monotonic seconds. One that is
-    ``dormant`` is never scanned: it is only known, for the files that come from there."""
+    ``dormant`` is never scanned: it is only known, for the files that come from there.
+    ``scans_ended`` counts the scans of the whole folder that have ended."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Survey:
         self.folder = folder
         self.watch = watch
         self.row = row
+        self.scans_ended = 0
         self._walk = Walk(folder, watch, state, self._warn)
         self._state = state
         self._pace = pace
@@ -177,6 +179,7 @@ class Survey:
             self._next_scan = self._pace.next_scan(now, self.watch.mode)
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
             self._scanned_at = self._clock.monotonic()
+            self.scans_ended += 1
             self._save(
                 replace(
                     self.row,

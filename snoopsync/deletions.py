@@ -57,19 +57,48 @@ class DeletionGuard:
         are seen to be gone, but not for long enough; ``now`` is Unix time."""
         verdict = Verdict()
         approved: set[str] = set()
+        unproven: set[str] = set()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for folder in {delete.place.folder for delete in deletes if delete.place}:
             self._deletions.approve_refused(folder, (delete.image_id for delete in deletes))
             approved |= {record.image_id for record in self._deletions.approved(folder)}
+            unproven |= self._deletions.needing_approval(folder)
         for delete in deletes:
-            if delete.place is None or self._policy is None or delete.image_id in approved:
+            if delete.place is not None and delete.image_id in unproven:
+                verdict.hold.append(delete)
+            elif delete.place is None or self._policy is None or delete.image_id in approved:
                 verdict.send.append(delete)
             else:
                 by_folder[delete.place.folder].append(delete)
+        # An older backup of the disk looks like that, so no number of them is small enough.
+        self._tell_unproven(verdict.hold)
         for folder, asked in by_folder.items():
             others = len(vanishing(folder) - {delete.place for delete in asked})
             self._judge_folder(folder, asked, others, now, verdict)
         return verdict
+
+    def _tell_unproven(self, deletes: Sequence[Delete]) -> None:
+        by_folder: dict[str, list[Place]] = defaultdict(list)
+        for delete in deletes:
+            if delete.place is not None:
+                by_folder[delete.place.folder].append(delete.place)
+        for folder, places in by_folder.items():
+            happened(
+                log,
+                logging.WARNING,
+                Event.DELETIONS_HELD,
+                "folder %s: %d files are missing since its disk was recognised by its contents;"
+                " their deletion is held: %s%s; to delete the images: snoopsync approve %s; to"
+                " keep them: snoopsync approve --discard %s",
+                *(folder, len(places)),
+                ", ".join(printable(place.path) for place in places[:_SAMPLE_PATHS]),
+                ", ..." if len(places) > _SAMPLE_PATHS else "",
+                *(folder, folder),
+                folder=folder,
+                count=len(places),
+                percent=round(100 * len(places) / self._deletions.count_images(folder), 1),
+                samples=[place.text for place in places[:_SAMPLE_PATHS]],
+            )
 
     def _judge_folder(
         self, folder: str, asked: list[Delete], others: int, now: float, verdict: Verdict

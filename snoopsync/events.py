@@ -51,6 +51,7 @@ class Event(StrEnum):
     FOLDER_MISSING = "folder-missing"
     FOLDER_BACK = "folder-back"
     FOLDER_RENAMED = "folder-renamed"
+    FOLDER_RECOGNISED = "folder-recognised"
     UNREADABLE = "unreadable"
     UNWATCHED = "unwatched"
     EVENTS_LOST = "events-lost"

@@ -250,6 +250,23 @@ def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Fo
     assert len(folder.delete(folder.places).send) == 40
 
 
+@pytest.mark.parametrize("policy", [HoldPolicy(count=5, percent=10), None])
+def test_what_needs_approval_is_held_however_few_until_it_is_approved(
+    folder_of: Callable[..., Folder], policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(40, policy)
+    folder.state.deletions.require_approval(folder.places[:1])
+    verdict = folder.delete(folder.places[:2])
+    assert places_of(verdict.hold) == folder.places[:1]
+    assert places_of(verdict.send) == folder.places[1:2]
+    [message] = caplog.messages
+    for part in ("photos", "1 files", "000.jpg", "approve photos"):
+        assert part in message
+    folder.state.deletions.hold([folder.id_of(folder.places[0])])
+    assert folder.state.deletions.approve("photos") == 1
+    assert places_of(folder.delete(folder.places[:1]).send) == folder.places[:1]
+
+
 def test_an_image_that_no_record_knows_is_only_deleted_by_request(
     folder_of: Callable[..., Folder],
 ) -> None:

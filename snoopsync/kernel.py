@@ -97,9 +97,10 @@ class _MountTable:
     """Counts the changes of the mount table: poll(2) tells each one once."""
 
     def __init__(self) -> None:
-        self._table = _MOUNT_TABLE.open("rb")
+        # Open for as long as the process lives.
+        table = os.open(_MOUNT_TABLE, os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
-        self._poll.register(self._table, select.POLLPRI)
+        self._poll.register(table, select.POLLPRI)
         self._lock = threading.Lock()
         self._changes = 1
 

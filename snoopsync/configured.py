@@ -19,9 +19,11 @@ from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.events import Event, happened
-from snoopsync.folder import Folder, Identity
+from snoopsync.folder import Folder
+from snoopsync.identity import Identity, Verdict, decide, decide_by_content
 from snoopsync.model import Place, printable
 from snoopsync.ownership import take_owner
+from snoopsync.sample import SAMPLE_FILES, take_sample
 from snoopsync.selection import Selection
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
@@ -81,7 +83,7 @@ def _register(config: Config, state: State) -> None:
         for folder in config.folders:
             row = rows.get(folder.name)
             if row is None:
-                before = _known_before(folder, dropped)
+                before = _known_before(folder, dropped, state)
                 if before is not None:
                     happened(
                         log,
@@ -107,6 +109,9 @@ def _register(config: Config, state: State) -> None:
                     device=row.device,
                     inode=row.inode,
                     file_system=row.file_system,
+                    birth_ns=row.birth_ns,
+                    recognised_by_content=row.recognised_by_content,
+                    accepted=row.accepted,
                     last_scan=row.last_scan,
                     left_out=row.left_out,
                 )
@@ -136,13 +141,36 @@ def _tell_left_out(name: str, places: Sequence[Place]) -> None:
     )
 
 
-def _known_before(folder: FolderConfig, rows: Sequence[FolderRow]) -> FolderRow | None:
-    """The row of this folder under another name."""
+def _known_before(
+    config: FolderConfig, rows: Sequence[FolderRow], state: State
+) -> FolderRow | None:
+    """The row of this folder under another name. One that was recognised by its content alone says
+    so."""
+    folder = folder_of(config)
     try:
-        identity = identity_of(folder)
+        identity = folder.identify()
     except FolderMissing:
         return None
-    return next((row for row in rows if row.was(identity)), None)
+    for row in rows:
+        if row.identity is None:
+            continue
+        verdict = decide(row.identity, identity, observed_here=False)
+        if verdict is Verdict.SAME:
+            return row
+        if verdict is Verdict.CANNOT_TELL and _may_be(row, folder, identity):
+            records = state.sample(row.name, SAMPLE_FILES)
+            sample = take_sample(records, folder.open, folder.disk, folder.path)
+            if records and decide_by_content(sample) is Verdict.SAME:
+                return replace(row, recognised_by_content=True)
+    return None
+
+
+def _may_be(row: FolderRow, folder: Folder, identity: Identity) -> bool:
+    """Is it worth comparing the files? A copy, beside a directory that still is where the row has
+    it, is another folder."""
+    is_elsewhere = row.path != folder.path and os.path.lexists(row.path)
+    has_its_numbers = row.identity is not None and row.identity[:2] == identity[:2]
+    return has_its_numbers or not is_elsewhere
 
 
 def remembered_folders(state: State) -> tuple[FolderConfig, ...]:

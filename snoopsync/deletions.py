@@ -47,13 +47,11 @@ class FolderView:
     """What the guard must know of a folder beside the state file.
 
     ``vanishing``: places seen to be gone, but not for long enough. ``newest``: the number of the
-    newest image row before the first loss was noticed; later ones are new files. ``hold_all``:
-    hold every deletion, however few there are.
+    newest image row before the first loss was noticed; later ones are new files.
     """
 
     vanishing: Collection[Place]
     newest: int
-    hold_all: bool = False
 
 
 @dataclass
@@ -114,17 +112,37 @@ class DeletionGuard:
             seen = view(folder)
             self._deletions.approve_refused(folder, (delete.image_id for delete in asked))
             approved = {record.image_id for record in self._deletions.approved(folder)}
+            # The folder may be an older backup, so no number of these is small enough.
+            unproven = self._deletions.needing_approval(folder)
+            held = [delete for delete in asked if delete.image_id in unproven]
+            if held:
+                self._hold(folder, held, seen.newest, now, monotonic, verdict)
             counted = []
             for delete in asked:
+                if delete.image_id in unproven:
+                    continue
                 if delete.image_id in approved:
                     verdict.send.append(Cleared(delete, counts=False, newest=seen.newest))
                 else:
                     counted.append(delete)
-            if self._policy is None and not seen.hold_all:
+            if self._policy is None:
                 verdict.send += [Cleared(each, counts=True, newest=seen.newest) for each in counted]
             elif counted:
                 self._judge_folder(folder, counted, seen, now, monotonic, verdict)
         return verdict
+
+    def _hold(
+        self,
+        folder: str,
+        deletes: Sequence[Delete],
+        newest: int,
+        now: float,
+        monotonic: float,
+        verdict: Verdict,
+    ) -> None:
+        losses = self._losses(folder, {delete.image_id for delete in deletes}, newest, now)
+        verdict.hold += deletes
+        self._note_held(folder, losses, monotonic)
 
     def _judge_folder(
         self,
@@ -144,7 +162,7 @@ class DeletionGuard:
         with_others = Losses(
             max(0, losses.kept - others), losses.sent, losses.coming + others, losses.unconfirmed
         )
-        if seen.hold_all or self._is_too_much(losses):
+        if self._is_too_much(losses):
             verdict.hold += coming.values()
             self._let_go.pop(folder, None)
             self._note_held(folder, losses, monotonic)
@@ -237,16 +255,19 @@ class DeletionGuard:
         before = max(news.losses.before, held)
         percent = 100.0 * (news.losses.sent + held) / before if before else 0.0
         samples = [record.place for record in self._deletions.held(folder, _SAMPLE_PATHS)]
+        unproven = len(self._deletions.needing_approval(folder))
+        why = f" ({unproven} missing since its disk was recognised by its contents)"
         happened(
             log,
             logging.WARNING,
             Event.DELETIONS_HELD,
-            "folder %s: %d deletions (%.0f %% of it) are held, none is sent: %s%s;"
+            "folder %s: %d deletions (%.0f %% of it) are held, none is sent%s: %s%s;"
             " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,
             held,
             percent,
+            why if unproven else "",
             ", ".join(printable(place.path) for place in samples),
             ", ..." if held > len(samples) else "",
             *(folder, folder),

@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from snoopsync.kernel import DirectoryFacts, facts_of
 from snoopsync.model import int64
 
 #: Below Linux's PATH_MAX of 4,096, with room for the last name.
 _PIECE_BYTES = 3500
 
-#: FS_IOC_GETFSUUID of Linux 6.9, where there is such a call.
-_GET_UUID = 0x80111500
+#: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
+_GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT = 0x80111500, 17, 1
+
+#: XFS_IOC_FSGEOMETRY_V1, for XFS on older kernels: the UUID is at the 64th byte of the answer.
+_XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT = 0x80705864, 112, 64
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -53,6 +57,16 @@ class Disk:
                 raise
             number = 0
         return int64(number)
+
+    def facts(self, path: bytes) -> DirectoryFacts:
+        """The mount that a directory is on, and when the directory was made."""
+        try:
+            return facts_of(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with _anchored(path) as (anchor, name):
+            return facts_of(name, anchor)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
@@ -96,17 +110,25 @@ def _device_number(device: int) -> int:
 
 
 def _number_of_uuid(path: bytes) -> int:
-    """The UUID of the file system, made a number as those do it that tell it by statfs(2); 0 if it
-    is not told."""
+    """The UUID of the file system, as the number that file systems make of it for statfs(2)
+    (``uuid_to_fsid``); 0 if it is not told."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        answer = bytearray(1 + 16)  # its length comes first
-        fcntl.ioctl(descriptor, _GET_UUID, answer)
-    except OSError:
-        return 0
+        uuid = _ask_uuid(descriptor, _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT) or _ask_uuid(
+            descriptor, _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT
+        )
     finally:
         os.close(descriptor)
-    return int.from_bytes(answer[1:9], "little") ^ int.from_bytes(answer[9:], "little")
+    return int.from_bytes(uuid[:8], "little") ^ int.from_bytes(uuid[8:], "little")
+
+
+def _ask_uuid(descriptor: int, call: int, answer_bytes: int, at: int) -> bytes:
+    answer = bytearray(answer_bytes)
+    try:
+        fcntl.ioctl(descriptor, call, answer)
+    except OSError:
+        return b""
+    return bytes(answer[at : at + 16])
 
 
 def _file(descriptor: int) -> BinaryIO:

@@ -55,6 +55,7 @@ class Event(StrEnum):
     FOLDER_RENAMED = "folder-renamed"
     FOLDERS_DROPPED = "folders-dropped"
     LEFT_OUT = "left-out"
+    FOLDER_RECOGNISED = "folder-recognised"
     UNREADABLE = "unreadable"
     UNWATCHED = "unwatched"
     EVENTS_LOST = "events-lost"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
+from snoopsync.identity import Identity
 from snoopsync.leftout import LeftOut, LeftOutCounts, count
 from snoopsync.model import (
     UNNUMBERED,
@@ -31,15 +32,7 @@ from snoopsync.model import (
 )
 from snoopsync.selection import Selection
 from snoopsync.steady import SteadyFile
-
-
-class Identity(NamedTuple):
-    """Which directory this is. ``file_system`` (0 if that can't be told) tells a disk from another
-    one that got its device's number: their root directories have one inode."""
-
-    device: int
-    inode: int
-    file_system: int
+from snoopsync.submounts import Submounts
 
 
 class Listing(NamedTuple):
@@ -56,7 +49,8 @@ class Listing(NamedTuple):
 class Folder:
     """One folder on the disk. ``identity`` is the directory that it is known to be; while it is
     ``None`` (not armed), or while the disk shows another one, nothing in it is gone. ``bytes_read``
-    grows with every read of its files."""
+    grows with every read of its files. ``submounts`` tells the disks below it that have no ID of
+    their own; without it, nothing on such a disk is gone."""
 
     def __init__(
         self, name: str, path: bytes, selection: Selection, disk: Disk | None = None
@@ -66,17 +60,21 @@ class Folder:
         self.selection = selection
         self.identity: Identity | None = None
         self.bytes_read = 0
-        self._disk = disk or Disk()
+        self.submounts: Submounts | None = None
+        self.disk = disk or Disk()
 
     def identify(self) -> Identity:
         """Which directory is there now? Raises ``FolderMissing`` if none that can be read is."""
         try:
-            stat = self._disk.stat(self.path)
+            stat = self.disk.stat(self.path)
             if not S_ISDIR(stat.st_mode):
                 raise FolderMissing(f"{printable(self.path)} is not a directory")
-            with self._disk.entries(self.path):
-                file_system = self._disk.file_system(self.path)
-                return Identity(stat.st_dev, int64(stat.st_ino), file_system)
+            with self.disk.entries(self.path):
+                file_system = self.disk.file_system(self.path)
+                facts = self.disk.facts(self.path)
+                # A file system's own ID needs no help of the mount table, which changes often.
+                mount = facts.mount if facts.is_unique or not file_system else 0
+                return Identity(stat.st_dev, int64(stat.st_ino), file_system, facts.birth_ns, mount)
         except OSError as error:
             raise FolderMissing(
                 f"{printable(self.path)}: {os.strerror(error.errno or 0)}"
@@ -108,7 +106,7 @@ class Folder:
         directories = []
         unclear: dict[bytes, str] = {}
         left_out: LeftOutCounts = {}
-        with self._disk.entries(self.absolute(directory)) as entries:
+        with self.disk.entries(self.absolute(directory)) as entries:
             for entry in entries:
                 name = entry.name
                 if not isinstance(name, bytes):
@@ -140,7 +138,7 @@ class Folder:
         if not isinstance(above, _Directory):
             return above
         try:
-            stat = self._disk.lstat(self.absolute(path))
+            stat = self.disk.lstat(self.absolute(path))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return Gone()
@@ -152,7 +150,7 @@ class Folder:
     def is_directory(self, path: bytes) -> bool:
         """Is there a directory at this path (and not a symbolic link to one)?"""
         try:
-            return S_ISDIR(self._disk.lstat(self.absolute(path)).st_mode)
+            return S_ISDIR(self.disk.lstat(self.absolute(path)).st_mode)
         except OSError:
             return False
 
@@ -181,7 +179,7 @@ class Folder:
 
     def open(self, path: bytes) -> SteadyFile:
         """Open a file to be sent. Raises ``OSError``."""
-        return SteadyFile(self._disk, self.absolute(path), self._count)
+        return SteadyFile(self.disk, self.absolute(path), self._count)
 
     def _count(self, size: int) -> None:
         # Two threads at once may lose one of their counts: that it grows is what matters.
@@ -193,12 +191,14 @@ class Folder:
             return sight
         absolute = self.absolute(directory)
         try:
-            with self._disk.entries(absolute) as entries:
+            with self.disk.entries(absolute) as entries:
                 next(iter(entries), None)
-            device = self._disk.lstat(absolute).st_dev if directory else None
-            now_submount = 0 if device is None else self._submount(absolute, device)
+            device = self.disk.lstat(absolute).st_dev if directory else None
+            now_submount = 0 if device is None else self._submount(directory, device)
         except OSError as error:
             return Unclear(f"{printable(absolute)} can't be listed: {error.strerror}")
+        if isinstance(now_submount, Unclear):
+            return now_submount
         if not _is_disk_of(submount, now_submount):
             return Unclear(f"a disk was mounted or unmounted at or below {printable(absolute)}")
         return Gone()
@@ -231,9 +231,10 @@ class Folder:
                 return above
         absolute = self.absolute(directory)
         try:
-            stat = self._disk.lstat(absolute) if directory else self._disk.stat(absolute)
+            stat = self.disk.lstat(absolute) if directory else self.disk.stat(absolute)
             if S_ISDIR(stat.st_mode):
-                return _Directory(self._submount(absolute, stat.st_dev))
+                submount = self._submount(directory, stat.st_dev)
+                return submount if isinstance(submount, Unclear) else _Directory(submount)
         except OSError as error:
             # The folder itself is never gone, it is missing.
             if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -241,11 +242,13 @@ class Folder:
             return Unclear(f"{printable(absolute)}: {error.strerror}")
         return Gone()
 
-    def _submount(self, absolute: bytes, device: int) -> int:
+    def _submount(self, directory: bytes, device: int) -> int | Unclear:
         if self.identity is None or device == self.identity.device:
             return 0
         # Not remembered by device: another disk may have its number by now.
-        return self._disk.file_system(absolute) or UNNUMBERED
+        if self.submounts is not None:
+            return self.submounts.number(directory, device)
+        return self.disk.file_system(self.absolute(directory)) or UNNUMBERED
 
 
 def _why_no_file(entry: os.DirEntry[bytes] | os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:
@@ -261,9 +264,8 @@ def _why_no_file(entry: os.DirEntry[bytes] | os.DirEntry[str], unwanted: LeftOut
 
 
 def _is_disk_of(known: int, now: int) -> bool:
-    """Is the disk that is there now the one that a file was on? One without a number may be any
-    that is not the folder's own."""
-    return known == now or (known == UNNUMBERED and now != 0)
+    """Is the disk that is there now the one that a file was on?"""
+    return known == now != UNNUMBERED
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,14 +154,14 @@ class FolderState(StrEnum):
     UNWATCHED = "unwatched"
 
 
-#: The ``submount`` of a file on another disk than its folder's that has no number of its own.
+#: The ``submount`` of a file on another disk than its folder's that nobody has given a number.
 UNNUMBERED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class File:
     """A regular file is there. ``submount``: 0 on the device that the folder itself is on, else the
-    number of the file system that is mounted there (``UNNUMBERED`` if it has none)."""
+    number of the file system that is mounted there: its own, or one that snoopsync gave it."""
 
     fingerprint: Fingerprint
     submount: int = 0
@@ -191,7 +191,7 @@ class Record:
     the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
     planned and has not been confirmed: until it is, nobody knows what the collection holds.
     ``submount``: which other file system than the folder's the file was on, as in ``File``.
-    ``doomed``: its deletion is held, or was approved and is not done.
+    ``doomed``: its deletion is held, needs approval, or was approved and is not done.
     """
 
     image_id: str

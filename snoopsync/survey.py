@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 
 from snoopsync.clock import Clock
 from snoopsync.errors import FolderMissing
-from snoopsync.events import Event, Field
-from snoopsync.folder import Folder, Identity
-from snoopsync.model import File, FolderState, Record, printable
+from snoopsync.events import Event, Field, happened
+from snoopsync.folder import Folder
+from snoopsync.identity import Identity, Sample, Verdict
+from snoopsync.identity_check import Finding, IdentityCheck
+from snoopsync.model import FolderState, Place, printable
 from snoopsync.repeats import TerseLog
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
+from snoopsync.submounts import Submounts
 from snoopsync.walk import Sighting, Walk
 from snoopsync.watching.lookout import Lookout
 
@@ -30,13 +33,6 @@ GUARD_SECONDS = 2.0
 
 #: How often directories that could not be watched or read are tried again.
 RETRY_SECONDS = 30.0
-
-#: A folder that changed its identity (a disk got another device number at boot) is the same one if
-#: this share of the images known of it is in it, with the same inodes, sizes and times.
-SAME_FOLDER_SHARE = 0.5
-
-#: How many known images are looked for to decide that.
-SAME_FOLDER_SAMPLE = 200
 
 #: Each kind of trouble with a folder is logged so many times, and then counted.
 _MOST_SAID = 10
@@ -82,13 +78,16 @@ class Survey:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._walk = Walk(folder, watch, state, self._warn)
+        self._walk = Walk(folder, watch, state, self._warn, self._is_by_content)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
         self._dormant = dormant
         self._scanned_at: float | None = None
         self._terse = TerseLog(log, _MOST_SAID)
+        self._submounts = Submounts(folder.name, folder.path, folder.disk, state, folder.open)
+        folder.submounts = self._submounts
+        self._check = IdentityCheck(folder, state)
         self._now = 0.0
         self._next_guard = 0.0
         self._next_scan = 0.0
@@ -98,8 +97,15 @@ class Survey:
 
     @property
     def is_missing(self) -> bool:
-        """Is the folder away, or another one? Then nothing in it counts as gone."""
-        return self.row.state is FolderState.MISSING
+        """Is the folder away, or another one, or is it not known yet whether it is the same one?
+        Then nothing in it counts as gone."""
+        return self.row.state is FolderState.MISSING or self._check.is_under_way
+
+    @property
+    def is_being_recognised(self) -> bool:
+        """Is it not known yet whether the directory that is there is the folder? ``work`` goes on
+        finding out."""
+        return self._check.is_under_way
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
@@ -114,7 +120,7 @@ class Survey:
     @property
     def is_busy(self) -> bool:
         """Is there anything left to look at now?"""
-        return self._walk.is_busy
+        return self._walk.is_busy or self._check.is_under_way
 
     @property
     def scanned(self) -> int:
@@ -142,6 +148,7 @@ class Survey:
         if self.is_missing or self._dormant:
             self._walk.stop()
         else:
+            self._look_at_submounts()
             self._walk.scan()
 
     # The clockwork.
@@ -151,7 +158,9 @@ class Survey:
         self._now = now
         self._terse.tell_counts(now)
         hints = self.watch.take()
-        if now >= self._next_guard or hints.root_gone:
+        # Also before a scan, so that it does not look at another disk.
+        is_scan_due = not self.is_missing and now >= self._next_scan
+        if hints.root_gone or is_scan_due or now >= self._next_guard:
             self._next_guard = now + GUARD_SECONDS
             self._guard()
         if self.is_missing:
@@ -160,6 +169,8 @@ class Survey:
             # It looks the same, and may be another that got its number: nobody watches that.
             self._walk.forget()
             self.scan()
+        if hints.trees:
+            self._look_at_submounts()
         self._walk.follow(hints)
         if now >= self._next_scan and not self.is_scanning:
             self._next_scan = float("inf")
@@ -171,27 +182,62 @@ class Survey:
     def work(self, until: float, now: float) -> Iterator[Sighting]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
         written to the state file before the last sighting was given out."""
+        if self._check.is_under_way:
+            self._go_on_checking(now)
+            return
         was_scanning = self.is_scanning
-        yield from self._walk.work(until)
+        unproven: list[Place] = []
+        for sighting in self._walk.work(until):
+            if sighting.seen is None and self._is_by_content(sighting.place):
+                unproven.append(sighting.place)
+            yield sighting
+        if unproven:
+            self._state.deletions.require_approval(unproven)
+        if not self._walk.is_busy:
+            self._submounts.by_content.clear()
         if self._walk.missed:
             self._next_guard = self._next_scan = 0.0
         elif was_scanning and not self.is_scanning and not self.is_missing:
-            self._next_scan = self._pace.next_scan(now, self.watch.mode)
-            self._next_retry = self._pace.next_retry(now, self.watch.mode)
-            self._scanned_at = self._clock.monotonic()
-            self.scans_ended += 1
+            self._end_scan(now)
+
+    def _end_scan(self, now: float) -> None:
+        self._next_scan = self._pace.next_scan(now, self.watch.mode)
+        self._next_retry = self._pace.next_retry(now, self.watch.mode)
+        self._scanned_at = self._clock.monotonic()
+        self.scans_ended += 1
+        with self._state.transaction():
+            if self.row.recognised_by_content:
+                for directory in self._walk.unreadable:
+                    places = self._state.places_below(self.folder.name, directory)
+                    self._state.deletions.require_approval(places)
             self._save(
                 replace(
                     self.row,
                     state=self._resting_state(),
                     last_scan=self._clock.now(),
                     left_out=self._walk.left_out,
+                    recognised_by_content=False,
                 )
             )
 
     def note_unclear(self, path: bytes, reason: str) -> None:
         """A file that was seen there can't be looked at any more."""
         self._walk.note_unclear(path, reason)
+
+    def _is_by_content(self, place: Place) -> bool:
+        """Was the disk of this place recognised by its content alone, and not scanned since? Then
+        it may be an older backup: what it lacks, nobody has deleted."""
+        if self.row.recognised_by_content:
+            return True
+        if not self._submounts.by_content:
+            return False
+        record = self._state.record_at(place)
+        return record is not None and record.submount in self._submounts.by_content
+
+    def _look_at_submounts(self) -> None:
+        if self.folder.identity is not None:
+            device = self.folder.identity.device
+            self._submounts.look_around(device, self.folder.selection.enters)
 
     def resume(self, pace: Pace) -> None:
         """Go on beside a new configuration, in which the folder is as it was, at this pace."""
@@ -211,58 +257,91 @@ class Survey:
         except FolderMissing as error:
             self._lose(str(error))
             return
-        if identity != self.folder.identity or self.is_missing:
-            self._arm(identity)
+        if identity == self.folder.identity and not self.is_missing:
+            return
+        finding = self._check.begin(self.row, identity, self._now)
+        if finding is not None:
+            self._follow_finding(finding)
+        elif self._check.is_under_way:
+            self.folder.identity = None
+            self._walk.stop()
+
+    def _go_on_checking(self, now: float) -> None:
+        try:
+            finding = self._check.go_on(self.row, now)
+        except FolderMissing as error:
+            self._lose(str(error))
+            return
+        if finding is not None:
+            self._follow_finding(finding)
+        elif not self._check.is_under_way:
+            self._next_guard = 0.0
+
+    def _follow_finding(self, finding: Finding) -> None:
+        if finding.verdict is not Verdict.SAME:
+            self._refuse(finding.sample)
+            return
+        if finding.sample is not None:
+            self._tell_recognised(finding.sample)
+        self._take_identity(finding.identity, by_content=finding.sample is not None)
 
     def accept(self) -> None:
         """A person says that the directory which is there now is the folder. Raises
         ``FolderMissing``."""
         identity = self.folder.identify()
-        self._take_identity(identity)
+        self.row = replace(self.row, accepted=True)
+        self._take_identity(identity, by_content=False)
 
-    def _arm(self, identity: Identity) -> None:
-        is_known = self.row.device is None or self.row.was(identity)
-        if is_known or self._is_same_inside(identity):
-            self._take_identity(identity)
-        else:
-            self._lose(
-                f"{printable(self.folder.path)} is another directory than it was (an empty mount"
-                f" point?); if that is right: snoopsync approve {self.row.name}"
-            )
+    def _tell_recognised(self, sample: Sample) -> None:
+        happened(
+            log,
+            logging.INFO,
+            Event.FOLDER_RECOGNISED,
+            "folder %s is recognised by its contents: of %d known files that were compared, %d are"
+            " there; files that are missing now are not deleted without approval",
+            *(self.row.name, sample.known, sample.found),
+            folder=self.row.name,
+            compared=sample.known,
+            found=sample.found,
+        )
 
-    def _take_identity(self, identity: Identity) -> None:
-        if self.is_missing:
+    def _refuse(self, sample: Sample | None = None) -> None:
+        found = "an empty mount point?"
+        if sample is not None:
+            found = f"of {sample.known} known files that were compared, {sample.found} are there"
+            if not sample.is_decided:
+                unread = sample.known - sample.found - sample.different
+                found += f", and {unread} can't be read"
+        self._lose(
+            f"{printable(self.folder.path)} is another directory than it was ({found});"
+            f" if that is right: snoopsync approve {self.row.name}"
+        )
+
+    def _take_identity(self, identity: Identity, *, by_content: bool) -> None:
+        if self.row.state is FolderState.MISSING:
             self._warn(Event.FOLDER_BACK, _COMES_AND_GOES, "folder %s is back", self.row.name)
+        self._check.take(identity)
         self.folder.identity = identity
         self.watch.choose()
-        self._save(
-            replace(
-                self.row.taken(identity),
-                watch=self.watch.mode,
-                state=FolderState.SCANNING,
-                reason=None,
-            )
+        row = replace(
+            self.row.taken(identity),
+            watch=self.watch.mode,
+            state=FolderState.SCANNING,
+            reason=None,
+            recognised_by_content=by_content or self.row.recognised_by_content,
+            accepted=False,
         )
+        is_numbered = identity.file_system != 0 and identity.file_system == self.row.file_system
+        with self._state.transaction():
+            if by_content or (self.row.accepted and not is_numbered):
+                # They are another file system's, or may be made up with every mount.
+                self._state.intents.forget_inodes(row.name)
+            self._save(row)
         self._walk.forget()
         self.scan()
 
-    def _is_same_inside(self, identity: Identity) -> bool:
-        """Other numbers, and yet the files that are known? A disk may get another device number at
-        every boot, and not every file system keeps its own."""
-        records = self._state.sample(self.row.name, SAME_FOLDER_SAMPLE)
-        if not records:
-            return True
-        self.folder.identity = identity
-        found = sum(self._is_there(record) for record in records)
-        self.folder.identity = None
-        return found >= len(records) * SAME_FOLDER_SHARE
-
-    def _is_there(self, record: Record) -> bool:
-        sight = self.folder.look(record.place.path)
-        return isinstance(sight, File) and sight.fingerprint.same_file(record.seen)
-
     def _lose(self, reason: str) -> None:
-        if not self.is_missing or self.row.reason != reason:
+        if self.row.state is not FolderState.MISSING or self.row.reason != reason:
             self._warn(
                 Event.FOLDER_MISSING,
                 _COMES_AND_GOES,
@@ -271,6 +350,7 @@ class Survey:
                 path=os.fsdecode(self.folder.path),
                 reason=reason,
             )
+        self._check.stop()
         self.folder.identity = None
         self._walk.stop()
         self._save(replace(self.row, state=FolderState.MISSING, reason=reason))

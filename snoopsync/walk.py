@@ -11,7 +11,7 @@ import errno
 import os
 import time
 from collections import ChainMap, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from snoopsync.events import Event, Field
@@ -47,7 +47,16 @@ class Walk:
     of what the last scan has found, or the one that is under way so far.
     """
 
-    def __init__(self, folder: Folder, watch: Lookout, state: State, warn: Warn) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        watch: Lookout,
+        state: State,
+        warn: Warn,
+        is_by_content: Callable[[Place], bool] = lambda place: False,
+    ) -> None:
+        """``is_by_content``: was the disk of this place recognised by its content alone, and not
+        scanned since?"""
         self.scanned = 0
         self.missed = False
         self.left_out: LeftOutCounts = {}
@@ -55,6 +64,8 @@ class Walk:
         self._watch = watch
         self._state = state
         self._warn = warn
+        self._is_by_content = is_by_content
+        self._renumbered: list[tuple[Place, Fingerprint]] = []
         self._listings = state.listings(folder.name)
         self._ways: deque[tuple[bytes, bool]] = deque()
         self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
@@ -152,6 +163,8 @@ class Walk:
                 yield from self._end_scan(self._walked)
             else:
                 break
+        self._state.intents.renumber_inodes(self._renumbered)
+        self._renumbered.clear()
         self._listings.save()
         if not self.is_scanning:
             self._listings.release()
@@ -222,8 +235,14 @@ class Walk:
             return
         prefix = directory + b"/" if directory else b""
         for name, key in files.items():
-            if known.pop(name, None) != key:
-                yield Sighting(self._folder.place(prefix + name), Fingerprint(*key))
+            before = known.pop(name, None)
+            if before != key:
+                place, seen = self._folder.place(prefix + name), Fingerprint(*key)
+                if before is not None and before[1:] == key[1:] and self._is_by_content(place):
+                    # Its inode number was forgotten: some file systems make them up at every mount.
+                    self._renumbered.append((place, seen))
+                else:
+                    yield Sighting(place, seen)
         # One that can't be looked at is not missing.
         yield from self._missing(directory, known.keys() - listing.unclear.keys())
 

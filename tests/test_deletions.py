@@ -29,7 +29,6 @@ class Folder:
         self.path = path
         self.policy = policy
         self.vanishing: frozenset[Place] = frozenset()
-        self.hold_all = False
         self.cleared: dict[str, Cleared] = {}
         self.places = [Place("photos", b"%03d.jpg" % number) for number in range(images)]
         self.open()
@@ -72,7 +71,7 @@ class Folder:
     def delete(self, places: Iterable[Place], now: float = NOW) -> Verdict:
         """Plan to delete them, and write down what may be sent and what is held."""
         deletes = [Delete(place, self.id_of(place)) for place in places]
-        view = FolderView(self.vanishing, self.newest, self.hold_all)
+        view = FolderView(self.vanishing, self.newest)
         verdict = self.guard.judge(deletes, lambda _: view, now, now)
         self.state.intents.apply([cleared.delete for cleared in verdict.send], now)
         self.state.deletions.hold(delete.image_id for delete in verdict.hold)
@@ -274,6 +273,25 @@ def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Fo
     assert len(folder.delete(folder.places).send) == 40
 
 
+@pytest.mark.parametrize("policy", [HoldPolicy(count=5, percent=10), None])
+def test_what_needs_approval_is_held_however_few_until_it_is_approved(
+    folder_of: Callable[..., Folder], policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(40, policy)
+    folder.state.deletions.require_approval(folder.places[:1])
+    verdict = folder.delete(folder.places[:2])
+    assert places_of(verdict.hold) == folder.places[:1]
+    assert [cleared.delete.place for cleared in verdict.send] == folder.places[1:2]
+    folder.state.deletions.hold([folder.id_of(folder.places[0])])
+    folder.guard.tell(lambda _folder: False, 0.0)
+    [message] = caplog.messages
+    for part in ("photos", "1 missing since its disk was", "000.jpg", "approve photos"):
+        assert part in message
+    assert folder.state.deletions.approve("photos") == 1
+    verdict = folder.delete(folder.places[:1])
+    assert [cleared.delete.place for cleared in verdict.send] == folder.places[:1]
+
+
 def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
     folder_of: Callable[..., Folder],
 ) -> None:
@@ -310,15 +328,6 @@ def test_new_files_do_not_lower_the_share_that_goes(folder_of: Callable[..., Fol
     folder = folder_of(100)
     folder.add(f"new-{number}.jpg" for number in range(100))
     assert len(folder.delete(folder.places[:11]).hold) == 11
-
-
-@pytest.mark.parametrize("policy", [POLICY, None])
-def test_all_deletions_of_a_folder_are_held_when_that_is_asked_for(
-    folder_of: Callable[..., Folder], policy: HoldPolicy | None
-) -> None:
-    folder = folder_of(40, policy)
-    folder.hold_all = True
-    assert places_of(folder.delete(folder.places[:1]).hold) == folder.places[:1]
 
 
 def test_images_that_no_record_knows_are_counted_against_all_of_the_owner(

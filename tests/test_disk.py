@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from snoopsync import disk, kernel
 from snoopsync.disk import Disk
 from tests.deep import deep_below, write_in
 from tests.mounting import make_disk, mounted, needs_root
+from tests.support.disks import Drives, require
 
 ODD_NAMES = [
     b"\xff\xfe.jpg",
@@ -34,6 +36,9 @@ def deep(tmp_path: Path) -> Iterator[bytes]:
     with deep_below(tmp_path) as (path, descriptor):
         write_in(descriptor, b"a.jpg", b"deep down")
         yield os.fsencode(tmp_path) + b"/" + path
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
 def open_descriptors() -> int:
@@ -126,7 +131,70 @@ def test_a_disk_has_a_number_that_no_other_has_and_keeps_it(tmp_path: Path) -> N
         assert Disk().file_system(bytes(place)) not in (0, number)
 
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@needs_root
+def test_xfs_has_a_number_also_on_a_kernel_that_tells_no_uuid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("xfs")
+    with Drives(tmp_path) as drives, drives.make("xfs").mounted(tmp_path) as point:
+        number = Disk().file_system(bytes(point))
+        assert number
+        monkeypatch.setattr(disk, "_GET_UUID", 0)
+        assert Disk().file_system(bytes(point)) == number
+
+
+# Which mount it is.
+
+
+def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has no mount IDs that are given only once, before Linux 6.8."""
+    monkeypatch.setattr(kernel, "_STATX_MNT_ID_UNIQUE", 0)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@needs_root
+def test_a_directory_that_is_mounted_again_is_on_another_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    """Though the kernel gives the device's number, and the mount's, to the next one."""
+    require("exfat")
+    if is_old:
+        old_kernel(monkeypatch)
+    point, mounts = tmp_path / "point", []
+    point.mkdir()
+    with Drives(tmp_path) as drives:
+        card = drives.make("exfat", {"a.jpg": b"a"})
+        for _ in range(3):
+            with card.mounted(point):
+                mounts.append(Disk().facts(bytes(point)).mount)
+                assert Disk().facts(bytes(point)).mount == mounts[-1]
+    assert len(set(mounts)) == 3
+    assert 0 not in mounts
+
+
+@linux_only
+@pytest.mark.parametrize("is_old", [False, True])
+def test_directories_of_one_mount_are_on_the_same_one(
+    deep: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    if is_old:
+        old_kernel(monkeypatch)
+    mount = Disk().facts(os.fsencode(tmp_path)).mount
+    assert Disk().facts(deep).mount == mount != 0
+    with pytest.raises(FileNotFoundError):
+        Disk().facts(os.fsencode(tmp_path / "nothing"))
+
+
+@linux_only
+def test_a_directory_that_is_made_again_has_another_birth_time(tmp_path: Path) -> None:
+    births = []
+    for _ in range(2):
+        (tmp_path / "x").mkdir()
+        births.append(Disk().facts(os.fsencode(tmp_path / "x")).birth_ns)
+        (tmp_path / "x").rmdir()
+    if not births[0]:
+        pytest.skip("this file system has no birth times")
+    assert births[0] != births[1]
 
 
 @linux_only

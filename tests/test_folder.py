@@ -14,6 +14,7 @@ import pytest
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
+from snoopsync.kernel import DirectoryFacts
 from snoopsync.leftout import totals
 from snoopsync.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
 from snoopsync.selection import Selection
@@ -52,6 +53,10 @@ class FailingDisk(Disk):
     def file_system(self, path: bytes) -> int:
         self._call(path)
         return super().file_system(path)
+
+    def facts(self, path: bytes) -> DirectoryFacts:
+        self._call(path)
+        return super().facts(path)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
@@ -413,8 +418,8 @@ class TwoDisks(FailingDisk):
         (77, 77, True),
         (77, 78, False),
         (77, 0, False),
-        (UNNUMBERED, 0, True),
-        (UNNUMBERED, 77, True),
+        (UNNUMBERED, 0, False),
+        (UNNUMBERED, 77, False),
         (0, 77, False),
         (0, 0, False),
     ],
@@ -422,7 +427,7 @@ class TwoDisks(FailingDisk):
 def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     root: Path, known: int, now: int, is_gone: bool
 ) -> None:
-    """One that has no number can't be told from another: it may be any but the folder's own."""
+    """One that has no number can't be told from another, unless its files are known."""
     disk = TwoDisks(bytes(root / "2024"))
     folder = armed(root, disk)
     disk.number = known

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from snoopsync.disk import Disk
 from snoopsync.folder import Folder
+from snoopsync.identity_check import REFUSED_SECONDS, STALLED_SECONDS
 from snoopsync.model import File, Fingerprint, FolderState, Place
 from snoopsync.planner import Add
 from snoopsync.selection import Selection
@@ -72,6 +74,11 @@ class PartlyDeadDisk(Disk):
     def __init__(self) -> None:
         self.dead: set[bytes] = set()
         self.code = errno.EACCES
+        self.before_lstat: Callable[[], object] = lambda: None
+
+    def lstat(self, path: bytes) -> os.stat_result:
+        self.before_lstat()
+        return super().lstat(path)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
@@ -122,6 +129,8 @@ class Scene:
         """Look at everything there is to look at: the paths that are not as they are known, and
         whether there is a file."""
         self.survey.tick(self.now)
+        while self.survey.is_being_recognised:
+            list(self.survey.work(FOREVER, self.now))
         sightings = list(self.survey.work(FOREVER, self.now))
         return {sighting.place.text: sighting.seen is not None for sighting in sightings}
 
@@ -437,10 +446,11 @@ def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> N
     scene.look()
     scene.disk.remove("d.jpg")
     row = scene.survey.row
-    scene.state.folders.save(replace(row, device=(row.device or 0) + 1))
+    scene.state.folders.save(replace(row, device=(row.device or 0) + 1, file_system=0))
     scene.begin()
     assert scene.look() == {"d.jpg": False}
     assert scene.survey.row.device == row.device
+    assert scene.state.deletions.needing_approval("photos") == {"tester.d.jpg"}
 
 
 def test_another_disk_with_the_same_numbers_is_not_the_folder(scene: Scene) -> None:
@@ -460,11 +470,11 @@ def test_another_disk_with_the_same_numbers_is_not_the_folder(scene: Scene) -> N
     assert scene.look() == {"a.jpg": False}
 
 
-def test_a_folder_whose_disk_was_not_written_down_is_known_by_its_other_numbers(
-    scene: Scene,
-) -> None:
-    scene.disk.write("a.jpg", b"a")
-    scene.know("a.jpg")
+def test_a_folder_whose_disk_was_not_written_down_is_known_by_what_is_on_it(scene: Scene) -> None:
+    """Device and inode prove nothing after a restart."""
+    for name in "abc":
+        scene.disk.write(f"{name}.jpg", name.encode())
+    scene.know("a.jpg", "b.jpg", "c.jpg")
     scene.look()
     scene.disk.remove("a.jpg")
     row = scene.survey.row
@@ -472,6 +482,79 @@ def test_a_folder_whose_disk_was_not_written_down_is_known_by_its_other_numbers(
     scene.begin()
     assert scene.look() == {"a.jpg": False}
     assert scene.survey.row.file_system == row.file_system
+
+    scene.disk.remove("b.jpg")
+    scene.disk.remove("c.jpg")
+    scene.state.folders.save(replace(row, file_system=0))
+    scene.begin()
+    assert scene.look() == {}
+    assert scene.survey.is_missing
+
+
+def test_files_need_approval_if_they_are_missing_at_the_first_scan_after_recognition_by_content(
+    scene: Scene,
+) -> None:
+    for name in "abcdef":
+        scene.disk.write(f"{name}.jpg", name.encode())
+    scene.know(*(f"{name}.jpg" for name in "abcdef"))
+    scene.look()
+    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    scene.disk.remove("a.jpg")
+    scene.begin()
+    scene.survey.tick(scene.now)
+    while scene.survey.is_being_recognised:
+        assert scene.survey.is_missing, "until that is known, nothing is sent"
+        assert scene.survey.is_busy
+        list(scene.survey.work(FOREVER, scene.now))
+    assert scene.survey.row.recognised_by_content
+    scene.begin()
+    assert scene.survey.row.recognised_by_content, "a restart is no scan"
+    assert scene.look() == {"a.jpg": False}
+    assert not scene.survey.row.recognised_by_content
+    scene.disk.remove("b.jpg")
+    scene.watch.hints = names("", "b.jpg")
+    assert scene.look() == {"b.jpg": False}
+    assert scene.state.deletions.needing_approval("photos") == {"tester.a.jpg"}
+
+
+def test_a_directory_that_could_not_be_listed_at_the_first_scan_needs_approval_too(
+    scene: Scene,
+) -> None:
+    for path in ("a.jpg", "b.jpg", "x/c.jpg"):
+        scene.disk.write(path, path.encode())
+    scene.know("a.jpg", "b.jpg", "x/c.jpg")
+    scene.look()
+    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    scene.edge.dead = {os.fsencode(scene.disk.root / "x")}
+    scene.begin()
+    assert scene.look() == {}
+    assert scene.state.deletions.needing_approval("photos") == {"tester.x/c.jpg"}
+
+
+def test_a_disk_that_never_answers_is_missing_and_stops_nothing(scene: Scene) -> None:
+    for name in "ab":
+        scene.disk.write(f"{name}.jpg", name.encode())
+    scene.know("a.jpg", "b.jpg")
+    scene.look()
+    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    answers = threading.Event()
+    scene.edge.before_lstat = answers.wait
+    scene.begin()
+    scene.survey.tick(scene.now)
+    list(scene.survey.work(FOREVER, scene.now))
+    assert scene.survey.is_being_recognised
+    scene.wait(STALLED_SECONDS + 1.0)
+    list(scene.survey.work(FOREVER, scene.now))
+    assert not scene.survey.is_being_recognised
+    assert scene.survey.row.reason == "its disk does not answer"
+    scene.wait(REFUSED_SECONDS)
+    scene.survey.tick(scene.now)
+    assert not scene.survey.is_being_recognised, "one thread is waiting for it already"
+    answers.set()
+    scene.survey._check._abandoned.result()
+    scene.wait(GUARD_SECONDS)
+    assert scene.look() == {}
+    assert not scene.survey.is_missing
 
 
 def test_a_folder_that_nothing_is_known_of_may_be_any_directory(scene: Scene) -> None:

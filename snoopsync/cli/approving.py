@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import click
 
@@ -14,6 +15,7 @@ from snoopsync.configured import identity_of
 from snoopsync.control import Message
 from snoopsync.errors import FolderMissing
 from snoopsync.exits import Exit
+from snoopsync.identity import Verdict, decide
 from snoopsync.model import FolderState
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
@@ -81,7 +83,11 @@ def _take(state: State, folder: FolderConfig) -> bool:
     except FolderMissing as error:
         raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
     for row in state.folders.rows():
-        if row.name == folder.name and not row.was(identity):
-            state.folders.save(row.taken(identity))
-            return row.state is FolderState.MISSING
+        verdict = decide(row.identity, identity, observed_here=False)
+        is_missing = row.state is FolderState.MISSING
+        if row.name == folder.name and (
+            verdict is Verdict.OTHER or (is_missing and verdict is Verdict.CANNOT_TELL)
+        ):
+            state.folders.save(replace(row.taken(identity), accepted=True))
+            return is_missing
     return False

@@ -94,8 +94,11 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
     for survey in surveys_of(config, state):
         folder = configs[survey.row.name]
         survey.tick(time.monotonic())
+        until = time.monotonic() + LOOK_SECONDS
+        while survey.is_being_recognised and time.monotonic() < until:
+            list(survey.work(until, time.monotonic()))
         if survey.is_missing:
-            yield missing_finding(folder, survey.folder)
+            yield missing_finding(folder, survey.folder, survey.row.reason)
             continue
         look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
         yield hidden_finding(folder, survey.folder, state) or folder_finding(folder, look)

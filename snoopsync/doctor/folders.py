@@ -87,8 +87,8 @@ def _may_read(path: bytes) -> bool:
     return os.access(path, os.R_OK) or not os.path.lexists(path)
 
 
-def missing_finding(config: FolderConfig, folder: Folder) -> Finding:
-    """Why a folder counts as missing."""
+def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = None) -> Finding:
+    """Why a folder counts as missing. ``reason``: what its guard says of the directory there."""
     try:
         folder.identify()
     except FolderMissing as failure:
@@ -98,6 +98,8 @@ def missing_finding(config: FolderConfig, folder: Folder) -> Finding:
     else:
         path = printable(folder.path)
         message = f"{path} is another directory than it was (an empty mount point?)"
+        if reason is not None:
+            message = reason.partition(";")[0]
         mend = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
     return error(_name(config), message, f"{mend}\n{FOLDER_GONE}", Exit.HELD_OR_MISSING)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 
-from snoopsync.model import Record
+from snoopsync.model import Place, Record
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import records
@@ -78,6 +78,21 @@ class Deletions:
         """No deletion was sent later than now (schedule time)."""
         self._database.change("UPDATE deletion SET at = ?1 WHERE at > ?1", (now,))
 
+    def require_approval(self, places: Iterable[Place]) -> None:
+        """The deletions of the images at these places wait for a person, however few they are."""
+        self._database.change_many(
+            "UPDATE image SET needs_approval = 1"
+            " WHERE folder = ? AND directory = ? AND name = ? AND NOT approved",
+            [(place.folder, place.directory, place.name) for place in places],
+        )
+
+    def needing_approval(self, folder: str) -> set[str]:
+        """The images that ``require_approval`` was called for, and that were not approved since."""
+        rows = self._database.query(
+            "SELECT image_id FROM image WHERE folder = ? AND needs_approval", (folder,)
+        )
+        return {image_id for (image_id,) in rows}
+
     def hold(self, image_ids: Iterable[str]) -> None:
         """These deletions wait for a person."""
         self._database.change_many(
@@ -106,7 +121,8 @@ class Deletions:
     def approve(self, folder: str) -> int:
         """Let the held deletions go out, each once its file is proven to be gone still."""
         return self._database.change(
-            "UPDATE image SET held = 0, approved = 1 WHERE folder = ? AND held", (folder,)
+            "UPDATE image SET held = 0, approved = 1, needs_approval = 0 WHERE folder = ? AND held",
+            (folder,),
         )
 
     def approve_refused(self, folder: str, image_ids: Iterable[str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from snoopsync.folder import Identity
+from snoopsync.identity import Identity
 from snoopsync.leftout import LeftOutCounts, dump, load
 from snoopsync.model import FolderState
 from snoopsync.state.database import Database
@@ -14,9 +16,15 @@ from snoopsync.state.database import Database
 @dataclass(frozen=True, slots=True)
 class FolderRow:
     """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan.
-    ``device`` to ``file_system`` are its identity when it was last there. ``left_out``: what that
-    scan found that is not mirrored. ``selection``: the digest of the include and exclude that the
-    folder's images were last compared with, ``None`` if they never were."""
+    ``device``, ``inode``, ``file_system`` and ``birth_ns`` are its identity when it was last there.
+    ``left_out``: what that scan found that is not mirrored. ``selection``: the digest of the
+    include and exclude that the folder's images were last compared with, ``None`` if they never
+    were.
+
+    ``recognised_by_content``: the numbers could not tell that it is the folder, its files did, and
+    no scan has ended since: what is missing in it may only be missing in an older backup.
+    ``accepted``: a person said that this directory is the folder, and it was not armed since.
+    """
 
     name: str
     path: bytes
@@ -30,16 +38,21 @@ class FolderRow:
     file_system: int = 0
     left_out: LeftOutCounts = field(default_factory=dict)
     selection: str | None = None
+    birth_ns: int = 0
+    recognised_by_content: bool = False
+    accepted: bool = False
 
     @property
     def path_text(self) -> str:
         """The path as Python has it in a ``str``."""
         return os.fsdecode(self.path)
 
-    def was(self, identity: Identity) -> bool:
-        """Is this directory the folder? By its numbers alone, as far as they are known."""
-        is_same = (self.device, self.inode) == (identity.device, identity.inode)
-        return is_same and self.file_system in (0, identity.file_system)
+    @property
+    def identity(self) -> Identity | None:
+        """Which directory it was when it was last there; ``None`` if it never was."""
+        if self.device is None or self.inode is None:
+            return None
+        return Identity(self.device, self.inode, self.file_system, self.birth_ns)
 
     def taken(self, identity: Identity) -> FolderRow:
         """The row when this directory is the folder from now on."""
@@ -48,6 +61,7 @@ class FolderRow:
             device=identity.device,
             inode=identity.inode,
             file_system=identity.file_system,
+            birth_ns=identity.birth_ns,
         )
 
 
@@ -60,39 +74,22 @@ class Folders:
     def rows(self) -> list[FolderRow]:
         """Every folder that was ever configured, by name."""
         rows = self._database.query(
-            "SELECT name, path, device, inode, configured, state, watch, reason, last_scan,"
-            " file_system, left_out, selection FROM folder ORDER BY name"
+            "SELECT name, path, device, inode, last_scan, watch, reason, file_system, birth_ns,"
+            " selection, state, configured, recognised_by_content, accepted, left_out"
+            " FROM folder ORDER BY name"
         )
-        return [
-            FolderRow(
-                *(name, path, device, inode, bool(configured), _folder_state(state)),
-                *(watch, reason, last_scan, file_system, load(left_out), selection),
-            )
-            for (
-                (name, path, device, inode, configured, state, watch, reason, last_scan),
-                (file_system, left_out, selection),
-            ) in ((row[:9], row[9:]) for row in rows)
-        ]
+        return [_row(row) for row in rows]
 
     def save(self, row: FolderRow) -> None:
         """Write a folder's row."""
         self._database.change(
-            "REPLACE INTO folder (name, path, device, inode, configured, state, watch, reason,"
-            " last_scan, file_system, left_out, selection)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO folder (name, path, device, inode, last_scan, watch, reason, file_system,"
+            " birth_ns, selection, state, configured, recognised_by_content, accepted, left_out)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                row.name,
-                row.path,
-                row.device,
-                row.inode,
-                row.configured,
-                row.state,
-                row.watch,
-                row.reason,
-                row.last_scan,
-                row.file_system,
-                dump(row.left_out),
-                row.selection,
+                *(row.name, row.path, row.device, row.inode, row.last_scan, row.watch, row.reason),
+                *(row.file_system, row.birth_ns, row.selection, row.state, row.configured),
+                *(row.recognised_by_content, row.accepted, dump(row.left_out)),
             ),
         )
 
@@ -106,6 +103,28 @@ class Folders:
             for table in ("image", "deletion"):
                 self._database.change(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))
             self._database.change("UPDATE folder SET name = ? WHERE name = ?", (new, old))
+
+
+def _row(values: Sequence[Any]) -> FolderRow:
+    name, path, device, inode, last_scan, watch, reason, file_system, *rest = values
+    birth_ns, selection, state, configured, by_content, accepted, left_out = rest
+    return FolderRow(
+        name,
+        path,
+        device,
+        inode,
+        configured=bool(configured),
+        state=_folder_state(state),
+        watch=watch,
+        reason=reason,
+        last_scan=last_scan,
+        file_system=file_system,
+        birth_ns=birth_ns,
+        recognised_by_content=bool(by_content),
+        accepted=bool(accepted),
+        left_out=load(left_out),
+        selection=selection,
+    )
 
 
 def _folder_state(text: str) -> FolderState:

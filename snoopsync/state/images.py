@@ -18,14 +18,11 @@ from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
 from snoopsync.state.listings import Listings
-from snoopsync.state.rows import place_of, records
+from snoopsync.state.rows import below_directory, place_of, records
 from snoopsync.state.unwanted import Unwanted
 
 #: How many rows of a long listing are read at once.
 _PAGE_ROWS = 1000
-
-#: The least byte string greater than every path below a directory: "0" comes after "/".
-_AFTER_SLASH = b"0"
 
 _IMAGE_STATE = """
     CASE WHEN held THEN 'held' WHEN error IS NOT NULL THEN 'failed'
@@ -122,11 +119,7 @@ class State:
 
     def places_below(self, folder: str, directory: bytes) -> list[Place]:
         """The places of every image in this directory and below."""
-        below = ""
-        limits: tuple[bytes, ...] = ()
-        if directory:
-            below = "AND (directory = ? OR (directory >= ? AND directory < ?))"
-            limits = (directory, directory + b"/", directory + _AFTER_SLASH)
+        below, limits = below_directory(directory)
         rows = self._database.query(
             f"SELECT directory, name FROM image WHERE folder = ? {below}", (folder, *limits)
         )
@@ -159,11 +152,29 @@ class State:
         """Every record of a folder."""
         return self._records("folder = ?", (folder,))
 
-    def sample(self, folder: str, count: int) -> list[Record]:
-        """A few records of a folder, spread over it, of files that a scan would find."""
+    def sample(
+        self, folder: str, count: int, submount: int = 0, directory: bytes = b""
+    ) -> list[Record]:
+        """At most ``count`` records of files that were last seen on this file system (as in
+        ``Record.submount``) in this directory or below, that are wanted and not known to be gone.
+        Their order is that of the IDs, which are hashes of the paths: they are spread over the
+        folder."""
+        below, limits = below_directory(directory)
         return self._records(
-            "folder = ? AND NOT left_out ORDER BY image_id LIMIT ?", (folder, count)
+            "folder = ? AND submount = ? AND NOT left_out AND NOT held AND NOT approved"
+            f" AND NOT needs_approval {below} ORDER BY image_id LIMIT ?",
+            (folder, submount, *limits, count),
         )
+
+    def submounts_below(self, folder: str, directory: bytes) -> set[int]:
+        """The other file systems than the folder's that files in this directory or below were last
+        seen on."""
+        below, limits = below_directory(directory)
+        rows = self._database.query(
+            f"SELECT DISTINCT submount FROM image WHERE folder = ? AND submount {below}",
+            (folder, *limits),
+        )
+        return {submount for (submount,) in rows}
 
     def knows_size(self, size: int) -> bool:
         """Does any record's file have this size (bytes)?"""

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from snoopsync.model import File, Fingerprint, Place, Record
 from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
-from snoopsync.state.rows import RECORD, place_of, record_of, records
+from snoopsync.state.rows import RECORD, below_directory, place_of, record_of, records
+
+#: No file has this inode number.
+_NO_INODE = -1
 
 #: The least text greater than every ID of an owner: "/" comes after ".".
 _AFTER_DOT = "/"
@@ -91,7 +94,7 @@ class Intents:
             " mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,"
             " submount = excluded.submount, dirty = 1, mark = mark + 1, attempts = 0,"
             " sha256 = iif(excluded.sha256 IS NULL, NULL, coalesce(sha256, excluded.sha256)),"
-            " retry_at = NULL, error = NULL, held = 0, approved = 0",
+            " retry_at = NULL, error = NULL, held = 0, approved = 0, needs_approval = 0",
             (
                 *(image_id, place.folder, place.directory, place.name),
                 *(*file.fingerprint, file.submount, sha256),
@@ -104,7 +107,7 @@ class Intents:
             # Another file with the same bytes: it may have become a hard link, or be none any more.
             " search_due = search_due OR (inode <> ?1 AND NOT left_out AND EXISTS"
             " (SELECT 1 FROM pair WHERE a = ?6 OR b = ?6)),"
-            " held = 0, approved = 0 WHERE image_id = ?6",
+            " held = 0, approved = 0, needs_approval = 0 WHERE image_id = ?6",
             (*seen, submount, image_id),
         )
 
@@ -292,6 +295,34 @@ class Intents:
         with self._database.transaction():
             self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))
             self._database.change("UPDATE pair SET gone = 1 WHERE a = ?1 OR b = ?1", (image_id,))
+
+    def forget_inodes(self, folder: str, submount: int = 0, directory: bytes = b"") -> None:
+        """The inode numbers of the files on this file system (as in ``Record.submount``), in this
+        directory or below, are not theirs any more. Whoever has one of them now is another file."""
+        below, limits = below_directory(directory)
+        self._database.change(
+            f"UPDATE image SET inode = {_NO_INODE} WHERE folder = ? AND submount = ? {below}",
+            (folder, submount, *limits),
+        )
+
+    def renumber_inodes(self, files: Iterable[tuple[Place, Fingerprint]]) -> None:
+        """These files are the known ones, and have other inode numbers now."""
+        rows = [(seen.inode, place.folder, place.directory, place.name) for place, seen in files]
+        if rows:
+            with self._database.transaction():
+                self._database.change_many(
+                    "UPDATE image SET inode = ? WHERE folder = ? AND directory = ? AND name = ?",
+                    rows,
+                )
+
+    def renumber(self, folder: str, directory: bytes, old: int, new: int) -> None:
+        """The file system that files in this directory or below were seen on (``submount``) has
+        this new number."""
+        below, limits = below_directory(directory)
+        self._database.change(
+            f"UPDATE image SET submount = ? WHERE folder = ? AND submount = ? {below}",
+            (new, folder, old, *limits),
+        )
 
     def forget_others(self, owner: str) -> int:
         """Forget the images that have another owner: they are not ours to change. Returns how many

@@ -11,10 +11,13 @@ from typing import Any
 from snoopsync.model import Fingerprint, Place, Record
 from snoopsync.state.database import Database
 
+#: The least byte string greater than every path below a directory: "0" comes after "/".
+_AFTER_SLASH = b"0"
+
 #: The columns that ``record_of`` makes a record from.
 RECORD = (
     "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
-    " held OR approved"
+    " held OR approved OR needs_approval"
 )
 
 
@@ -42,3 +45,14 @@ def record_of(row: Sequence[Any]) -> Record:
 def place_of(folder: str, directory: bytes, name: bytes) -> Place:
     """The place, of which a row has the directory and the name apart."""
     return Place(folder, directory + b"/" + name if directory else name)
+
+
+def below_directory(directory: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """The condition, to be added to another one, that an image is in this directory or below, and
+    its parameters."""
+    if not directory:
+        return "", ()
+    return (
+        "AND (directory = ? OR (directory >= ? AND directory < ?))",
+        (directory, directory + b"/", directory + _AFTER_SLASH),
+    )

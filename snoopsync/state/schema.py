@@ -136,5 +136,15 @@ STEPS: tuple[str, ...] = (
     -- The newest image row when a deletion was noticed: later rows are new files, which must not
     -- count among the images that a folder keeps.
     ALTER TABLE deletion ADD COLUMN newest INTEGER NOT NULL DEFAULT 9223372036854775807;
+    -- When the folder's directory was made (Unix time in nanoseconds); 0: not known.
+    ALTER TABLE folder ADD COLUMN birth_ns INTEGER NOT NULL DEFAULT 0;
+    -- Only its content says that it is the folder, and no scan has ended since.
+    ALTER TABLE folder ADD COLUMN recognised_by_content INTEGER NOT NULL DEFAULT 0;
+    -- A person said that it is the folder, and it was not looked at since.
+    ALTER TABLE folder ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
+    -- The file was missing at the first scan of a disk that was recognised by its content alone. An
+    -- older backup looks like that, so a person has to approve the deletion.
+    ALTER TABLE image ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX image_needs_approval ON image (folder) WHERE needs_approval;
     """,
 )

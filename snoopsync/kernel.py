@@ -1,0 +1,118 @@
+"""What statx(2) tells of a directory and ``os.stat`` does not: its mount, and its birth time.
+
+Python has no ``os.statx`` before 3.15, so the C library is called.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import struct
+import threading
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_AT_FDCWD = -100
+_STATX_BTIME, _STATX_MNT_ID_UNIQUE = 0x800, 0x4000
+
+#: ``struct statx`` has 256 bytes; these are the offsets of ``stx_mask``, ``stx_btime`` (seconds and
+#: nanoseconds) and ``stx_mnt_id``.
+_STATX_BYTES, _MASK_AT, _BIRTH_AT, _MOUNT_AT = 256, 0, 80, 144
+
+_MOUNT_TABLE = Path("/proc/self/mountinfo")
+
+
+class DirectoryFacts(NamedTuple):
+    """``mount`` is another number for every mount that this process sees, 0 where the system does
+    not tell it. ``is_unique``: the kernel never gives it again; else it is another one whenever
+    anything was mounted or unmounted. ``birth_ns`` is Unix time, 0 where it is not told."""
+
+    mount: int
+    birth_ns: int
+    is_unique: bool
+
+
+def facts_of(path: bytes, anchor: int = _AT_FDCWD) -> DirectoryFacts:
+    """What the kernel tells of a directory; ``path`` is relative to the ``anchor`` descriptor.
+    Raises ``OSError``."""
+    mask, birth_ns, mount = _statx(path, anchor)
+    if not mask & _STATX_BTIME:
+        birth_ns = 0
+    if mask & _STATX_MNT_ID_UNIQUE:
+        return DirectoryFacts(mount, birth_ns, is_unique=True)
+    return DirectoryFacts(_reused_mount(path, anchor), birth_ns, is_unique=False)
+
+
+def _statx(path: bytes, anchor: int) -> tuple[int, int, int]:
+    """The mask of what is told, the birth time, the mount."""
+    call = _statx_call()
+    if call is None:
+        return 0, 0, 0
+    answer = ctypes.create_string_buffer(_STATX_BYTES)
+    if call(anchor, path, 0, _STATX_BTIME | _STATX_MNT_ID_UNIQUE, answer):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    (mask,) = struct.unpack_from("=I", answer, _MASK_AT)
+    seconds, nanoseconds = struct.unpack_from("=qI", answer, _BIRTH_AT)
+    (mount,) = struct.unpack_from("=Q", answer, _MOUNT_AT)
+    return mask, seconds * 1_000_000_000 + nanoseconds, mount
+
+
+@cache
+def _statx_call() -> ctypes._NamedFuncPointer | None:
+    try:
+        call = ctypes.CDLL(None, use_errno=True).statx
+    except (AttributeError, OSError):
+        return None
+    call.argtypes = (
+        *(ctypes.c_int, ctypes.c_char_p, ctypes.c_int),
+        *(ctypes.c_uint, ctypes.c_void_p),
+    )
+    return call
+
+
+def _reused_mount(path: bytes, anchor: int) -> int:
+    """Before Linux 6.8 a mount ID is given away again, also to the next mount at the same place. So
+    it only counts together with how often the mount table has changed."""
+    table = _mount_table()
+    if table is None:
+        return 0
+    # First the table: a change after that makes the next observation another one.
+    changes = table.changes()
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, dir_fd=None if anchor == _AT_FDCWD else anchor)
+    try:
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+    ids = [int(line.split()[1]) for line in lines if line.startswith("mnt_id:")]
+    return changes << 32 | ids[0] if ids else 0
+
+
+class _MountTable:
+    """Counts the changes of the mount table: poll(2) tells each one once."""
+
+    def __init__(self) -> None:
+        # Open for as long as the process lives.
+        table = os.open(_MOUNT_TABLE, os.O_RDONLY | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(table, select.POLLPRI)
+        self._lock = threading.Lock()
+        self._changes = 1
+
+    def changes(self) -> int:
+        with self._lock:
+            self._changes += bool(self._poll.poll(0))
+            return self._changes
+
+
+@cache
+def _mount_table() -> _MountTable | None:
+    try:
+        return _MountTable()
+    except OSError:
+        return None

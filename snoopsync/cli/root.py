@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 import traceback
@@ -16,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from snoopsync.cli.completing import COMPLETE_VARIABLE
+from snoopsync.cli.startup import prepare
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
@@ -167,9 +167,7 @@ def program(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding does not have must not end the listing of all.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare()
     sys.exit(run_program(arguments))
 
 

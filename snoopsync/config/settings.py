@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import platformdirs
-
 from snoopsync.addresses import Address
 from snoopsync.config import readers
+from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
 from snoopsync.config.readers import EMBEDDED, choice, duration, section, several, whole
 from snoopsync.config.secrets import Secret
@@ -60,9 +59,12 @@ class LogFormat(StrEnum):
 
 
 def default_state_path() -> Path:
-    """Where the state file is when the configuration does not say."""
-    path = platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
-    return Path(os.path.realpath(path))
+    """Where the state file is when the configuration does not say. Raises ``ConfigError`` if there
+    is no home directory."""
+    directory = state_directory()
+    if directory is None:
+        raise no_home("state", "XDG_STATE_HOME")
+    return Path(os.path.realpath(directory / STATE_NAME))
 
 
 def default_owner(host: str | None = None) -> str:

@@ -257,6 +257,9 @@ collection:
   owner: $owner
   # How long to wait for an answer.
   timeout: 30s
+  # Which certificates to trust instead of the bundled ones: a PEM file, or "system" for those that
+  # this machine trusts.
+  #ca_file: /etc/ssl/certs/our-authority.pem
 
 folders:
   - path: $path

@@ -25,7 +25,12 @@ from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event
 from snoopsync.model import printable
 
-_SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
+_SERVICE_KEYS = (
+    "collection.public_key",
+    "collection.secret_key",
+    "collection.secret_key_file",
+    "collection.ca_file",
+)
 
 
 #: The name of the state file.
@@ -86,7 +91,8 @@ def default_name(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """The collection that the folders are mirrored into."""
+    """The collection that the folders are mirrored into. ``ca_file``: the certificates to trust, a
+    path or ``system``."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -96,6 +102,7 @@ class CollectionConfig:
     )
     owner: str = field(default_factory=default_owner, metadata=key("owner", readers.owner))
     timeout_seconds: float = field(default=30.0, metadata=key("timeout", duration("1ms")))
+    ca_file: str | None = field(default=None, metadata=key("ca_file", readers.ca_file))
 
     @property
     def embedded(self) -> bool:

@@ -28,8 +28,9 @@ def _is_text(value: object) -> bool:
 
 
 def _is_patience(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= _MAX_PATIENCE_SECONDS  # which is not so of NaN
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= _MAX_PATIENCE_SECONDS  # which is not so of NaN
 
 
 _TEXT = _Value("a text", _is_text, is_required=True)

@@ -25,6 +25,7 @@ class Event(StrEnum):
     NO_SOCKET = "no-socket"
     REQUESTS_ABANDONED = "requests-abandoned"
     LOG_UNWRITABLE = "log-unwritable"
+    LOG_LINES_LOST = "log-lines-lost"
 
     # Images.
     ADDED = "added"

@@ -104,7 +104,8 @@ def serve(
     # Late: what it imports is for this command alone.
     from snoopsync.server.serving import serve as run
 
-    run(data, *listen, certificate=certificate, key=key, decoders=workers)
+    with logs.in_background():
+        run(data, *listen, certificate=certificate, key=key, decoders=workers)
     return Exit.OK
 
 

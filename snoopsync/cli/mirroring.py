@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from snoopsync import logs
 from snoopsync.assembly import (
     COMMAND_PATIENCE_SECONDS,
     Assembly,
@@ -94,7 +95,8 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             " configuration (snoopsync init ~/Pictures)"
         )
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
-    run_service(config, showing, reload, context.ready, Supervisor(os.environ))
+    with logs.in_background():
+        run_service(config, showing, reload, context.ready, Supervisor(os.environ))
     return Exit.OK
 
 

@@ -19,6 +19,7 @@ from snoopsync.cli.startup import prepare
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
+from snoopsync.logwriter import is_stuck
 from snoopsync.version import __version__
 
 #: What a shell says of a program that was ended by Ctrl-C.
@@ -168,7 +169,12 @@ def program(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     prepare()
-    sys.exit(run_program(arguments))
+    code = run_program(arguments)
+    if is_stuck():
+        # Python would wait for the stream that takes no more of the log.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_program(arguments: Sequence[str] | None) -> int:

@@ -80,6 +80,7 @@ class Event(StrEnum):
     HOSTING = "hosting"
     REQUEST = "request"
     HOSTING_TROUBLE = "hosting-trouble"
+    CERTIFICATE_EXPIRES = "certificate-expires"
 
     # Beside the service.
     NOTIFICATIONS_FAIL = "notifications-fail"

@@ -16,7 +16,7 @@ from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.events import Event, Field, event_record, happened
 from snoopsync.hardlinks import HardLinks
 from snoopsync.linefile import append_line
-from snoopsync.logs import JsonFormatter
+from snoopsync.logs import JsonFormatter, delivered
 from snoopsync.measures import Measures
 from snoopsync.model import place_keys, printable
 from snoopsync.protocol import ImageCollection
@@ -25,6 +25,12 @@ from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 log = logging.getLogger("snoopsync.duplicates")
 
 _BATCH = 50
+
+#: So many alerts are on their way to the log at once, and are marked in one commit.
+_TOLD_AT_ONCE = 500
+
+#: How often somebody who waits for the log looks whether the service ends.
+_WAIT_SECONDS = 0.5
 
 #: After so many searches that the service had no answer for, one after the other, it needs a rest.
 _MOST_FAILURES = 20
@@ -104,14 +110,14 @@ class Alerter:
 
         Raises ``CollectionError``: the first one that was met, if not all could be searched for.
         """
-        self._tell()
+        self._tell(is_stopped)
         failed_in_a_row = 0
         while batch := self._due(self._failed):
             for due in batch:
                 if is_stopped():
                     return
                 try:
-                    self._search(due)
+                    self._search(due, is_stopped)
                     failed_in_a_row = 0
                 except CollectionError as error:
                     if error.concerns_all:
@@ -130,7 +136,7 @@ class Alerter:
         batch = self._pairs.due(_BATCH + len(failed))
         return [due for due in batch if due.image_id not in failed]
 
-    def _search(self, due: Due) -> None:
+    def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
         try:
             matches = self._collection.search_images_by_id(due.image_id)["results"]
         except NotFound:
@@ -150,18 +156,23 @@ class Alerter:
         linked = [Pair.of(due.image_id, link) for link in links]
         self._pairs.record(due, findings.pairs, findings.gone, time.time(), linked)
         if any(found.pair not in current for found in findings.pairs):
-            self._tell()
+            self._tell(is_stopped)
 
-    def _tell(self) -> None:
+    def _tell(self, is_stopped: Callable[[], bool]) -> None:
         # Told first, marked after: should the machine stop in between, the alert comes twice. The
-        # other way round it might never come.
+        # other way round it might never come. It is told when its line is written, and not as long
+        # as the line waits for that.
         untold = self._pairs.untold()
-        if untold:
+        for start in range(0, len(untold), _TOLD_AT_ONCE):
+            pairs = untold[start : start + _TOLD_AT_ONCE]
             if not self._quiet:
-                for pair in untold:
+                for pair in pairs:
                     self._announce(Alert.of(pair))
-            self._pairs.told(untold)
-            self._measures.found_duplicates(len(untold))
+                while not delivered(_WAIT_SECONDS):
+                    if is_stopped():
+                        return
+            self._pairs.told(pairs)
+            self._measures.found_duplicates(len(pairs))
 
 
 def announce_to_log(alert: Alert) -> None:

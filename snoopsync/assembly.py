@@ -128,6 +128,7 @@ def _client(
         secret_key=settings.secret_key.reveal() if settings.secret_key else "",
         endpoint=settings.endpoint,
         timeout=timeout_seconds or settings.timeout_seconds,
+        ca_file=settings.ca_file,
         on_sent=(measures or Measures()).sent,
     )
 

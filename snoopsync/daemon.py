@@ -23,8 +23,12 @@ from snoopsync.companions import Companions
 from snoopsync.config.settings import Config
 from snoopsync.control import ControlServer, Message
 from snoopsync.errors import (
+    CollectionError,
+    ConfigError,
+    Problem,
     SnoopsyncError,
     StateDamaged,
+    StateError,
     StateFull,
     StateReadOnly,
     StateReplaced,
@@ -37,6 +41,7 @@ from snoopsync.obstacles import obstacle
 from snoopsync.reconciler import Showing
 from snoopsync.service import Reload, Service, Surroundings
 from snoopsync.signals import bell, caught
+from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
@@ -59,12 +64,16 @@ _UNWRITABLE = {
 
 
 def run_service(
-    config: Config, showing: Showing, reload: Reload, supervisor: Supervisor | None = None
+    config: Config,
+    showing: Showing,
+    reload: Reload,
+    begin_to_log: Callable[[Config], Config],
+    supervisor: Supervisor | None = None,
 ) -> None:
     """Run the service until SIGTERM or SIGINT; with SIGHUP it takes the configuration that
-    ``reload`` reads. ``showing`` is for how the first comparison goes on. Raises ``StateLocked`` if
-    a service runs already, ``StateError`` if the state file can't be used, ``ConfigError`` if
-    nobody can be told or asked as it says.
+    ``reload`` reads, and ``begin_to_log`` with it. ``showing`` is for how the first
+    comparison goes on. Raises ``StateLocked`` if a service runs already, ``StateError`` if the
+    state file can't be used, ``ConfigError`` if nobody can be told or asked as it says.
 
     When the state file turns out to be damaged, was replaced, or can't be written, all starts over
     with what is there then: only what was written down is known for sure.
@@ -73,7 +82,7 @@ def run_service(
         around = Surroundings(signals, it, reload, supervisor or Supervisor({}))
         desk = _Desk()
         with Companions(config, around.measures, desk.live) as companions:
-            _Daemon(config, showing, around, desk, companions).run()
+            _Daemon(config, showing, around, desk, companions, begin_to_log).run()
             happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
@@ -87,8 +96,10 @@ class _Daemon:
         around: Surroundings,
         desk: _Desk,
         companions: Companions,
+        begin_to_log: Callable[[Config], Config],
     ) -> None:
         self._config = config
+        self._begin_to_log = begin_to_log
         self._showing = showing
         self._reload = around.reload
         self._around = replace(around, reload=self._configuration_anew)
@@ -118,8 +129,17 @@ class _Daemon:
             self._has_companions = True
 
     def _configuration_anew(self) -> Config:
+        """What is configured now. Raises ``ConfigError`` if it can't be used; then everything is
+        as it was."""
         config = self._reload()
-        self._companions.take(config)
+        if config.state != self._config.state:
+            _require_usable_state(config)
+        config = self._begin_to_log(config)
+        try:
+            self._companions.take(config)
+        except ConfigError:
+            self._begin_to_log(self._config)
+            raise
         return config
 
     def _run_locked(self, require_lock: Callable[[], None]) -> None:
@@ -225,6 +245,22 @@ class _Daemon:
                     message = "%s can be written again: starting over"
                     happened(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
+
+
+def _require_usable_state(config: Config) -> None:
+    """Raises ``ConfigError`` if a service could not start with the state file of this
+    configuration, or with the embedded collection beside it."""
+    try:
+        with locked(config.state):
+            # A damaged one is moved aside by the service that starts with it.
+            with suppress(StateDamaged), closing(Database(config.state)):
+                pass
+            if config.collection.embedded:
+                with opened_collection(config):
+                    pass
+    except (StateError, CollectionError) as error:
+        problem = Problem("state", f"can't be used: {error}")
+        raise ConfigError(str(config.source or "configuration"), (problem,)) from None
 
 
 class _Desk:

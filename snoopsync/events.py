@@ -26,6 +26,7 @@ class Event(StrEnum):
     REQUESTS_ABANDONED = "requests-abandoned"
     CLOCK_JUMPED = "clock-jumped"
     LOG_UNWRITABLE = "log-unwritable"
+    LOG_LINES_LOST = "log-lines-lost"
 
     # Images.
     ADDED = "added"
@@ -85,6 +86,7 @@ class Event(StrEnum):
     HOSTING = "hosting"
     REQUEST = "request"
     HOSTING_TROUBLE = "hosting-trouble"
+    CERTIFICATE_EXPIRES = "certificate-expires"
 
     # Beside the service.
     NOTIFICATIONS_FAIL = "notifications-fail"

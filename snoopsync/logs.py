@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event, event_record, fields_of
 from snoopsync.journal import JournalHandler, is_journal, priority
 from snoopsync.linefile import append_line, require_appendable
+from snoopsync.logwriter import BackgroundWriter
 from snoopsync.model import printable
 
 #: The levels' colours on a terminal.
@@ -30,6 +32,9 @@ _COLOURS = {
     logging.DEBUG: "blue",
 }
 
+
+#: Is the log written in the background?
+_BACKGROUND = threading.Event()
 
 _OURS = logging.getLogger("snoopsync")
 _ALL = logging.getLogger()
@@ -108,7 +113,7 @@ class LogFileHandler(logging.Handler):
         super().__init__()
         require_appendable(path)
         self._path = path
-        self._beside = beside
+        self.beside = beside
         self._failing = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -135,13 +140,13 @@ class LogFileHandler(logging.Handler):
             path=str(self._path),
             error=error.strerror,
         )
-        self._beside.handle(record)
+        self.beside.handle(record)
 
 
 #: How the names of the threads begin that send notifications.
 NOTIFYING = "notify"
 
-_HANDLERS = (StderrHandler, JournalHandler, LogFileHandler)
+_HANDLERS = (StderrHandler, JournalHandler, LogFileHandler, BackgroundWriter)
 
 
 def configure(
@@ -157,16 +162,19 @@ def configure(
     ``verbosity`` moves the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
     be opened; the log is then as it was.
     """
-    handlers = [_stderr_handler(config.format, environ, journal_socket)]
+    handlers: list[logging.Handler] = [_stderr_handler(config.format, environ, journal_socket)]
     if config.file is not None:
         handlers.append(_file_handler(config.file, config.format, handlers[0]))
+    if _BACKGROUND.is_set():
+        handlers = _in_background(handlers)
     levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
     wanted = levels.index(logging.getLevelNamesMapping()[config.level.upper()]) - verbosity
     level = levels[max(0, min(len(levels) - 1, wanted))]
     for handler in handlers:
         handler.setLevel(level)
         handler.addFilter(_may_be_written)
-    _replace_handlers(handlers)
+    for earlier in _replace_handlers(handlers):
+        earlier.close()
     # Notifications may be of what is not written.
     _OURS.setLevel(min(level, logging.INFO))
     _OURS.propagate = False
@@ -180,23 +188,75 @@ def _may_be_written(record: logging.LogRecord) -> bool:
     return is_ours or not (record.threadName or "").startswith(NOTIFYING)
 
 
+@contextmanager
+def in_background() -> Iterator[None]:
+    """As long as the ``with`` lasts, whoever logs never waits until a line is written: not for a
+    disk that hangs, nor for a pipe that nobody reads. What can't be written in time is lost, and
+    counted."""
+    _BACKGROUND.set()
+    _replace_handlers(_in_background(_ours()))
+    try:
+        yield
+    finally:
+        _BACKGROUND.clear()
+        for handler in _ours():
+            if isinstance(handler, BackgroundWriter):
+                handler.end()
+
+
+def delivered(seconds: float) -> bool:
+    """Are all lines until now written, in one place at least? Waits for so long at most."""
+    handlers = _ours()
+    writers = [each for each in handlers if isinstance(each, BackgroundWriter) and each.is_running]
+    if not writers or len(writers) < len(handlers):
+        return True  # written at once, or nowhere
+    written = threading.Event()
+    for writer in writers:
+        writer.when_written(written)
+    return written.wait(seconds)
+
+
 def release() -> None:
     """Log nowhere any more: undo ``configure``."""
-    _replace_handlers([])
+    for earlier in _replace_handlers([]):
+        earlier.close()
     _OURS.setLevel(logging.NOTSET)
     _OURS.propagate = True
     _ALL.setLevel(logging.WARNING)
 
 
-def _replace_handlers(handlers: Iterable[logging.Handler]) -> None:
+def _ours() -> list[logging.Handler]:
+    return [each for each in _OURS.handlers if isinstance(each, _HANDLERS)]
+
+
+def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Handler]:
+    """Returns the earlier ones that are none any more."""
+    before = [each for each in _ours() if each not in handlers]
     for logger in (_OURS, _ALL):
-        earlier = [each for each in logger.handlers if isinstance(each, _HANDLERS)]
         # The new ones first: a line that comes meanwhile is rather there twice than lost.
         for handler in handlers:
             logger.addHandler(handler)
-        for handler in earlier:
+        for handler in before:
             logger.removeHandler(handler)
-            handler.close()
+    return before
+
+
+def _in_background(handlers: Sequence[logging.Handler]) -> list[logging.Handler]:
+    """The same handlers, each behind a thread of its own: none waits for another. A terminal gets
+    its lines at once: a progress bar writes there as well, and they have to stay above it."""
+    writers: dict[logging.Handler, logging.Handler] = {}
+    for handler in handlers:
+        if isinstance(handler, StderrHandler) and sys.stderr.isatty():
+            writers[handler] = handler
+            continue
+        writers[handler] = writer = BackgroundWriter(handler)
+        writer.setLevel(handler.level)
+        for each in handler.filters:
+            writer.addFilter(each)
+    for handler in handlers:
+        if isinstance(handler, LogFileHandler):
+            handler.beside = writers.get(handler.beside, handler.beside)
+    return list(writers.values())
 
 
 def _stderr_handler(

@@ -13,7 +13,14 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
 
-#: An image to send: a path, or a binary file that is read from where it stands to its end.
+#: In place of a PEM file: the certificates that the system trusts.
+SYSTEM_STORE = "system"
+
+#: An image's ID, for the client of a service; everywhere else it is the text.
+ImageId = str | int
+
+#: An image to send: a path (a text or a ``PathLike``), the picture's own bytes, or a binary file
+#: that is read from where it stands to its end.
 ImageSource = str | bytes | os.PathLike[str] | BinaryIO
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 from snoopsync.alerts import Pair
 from snoopsync.assembly import Assembly
+from snoopsync.commands import require_sound
 from snoopsync.control import ALIVE, Message
 from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.exits import Exit, exit_code
@@ -124,6 +125,12 @@ class Questions:
 
     def answer(self, question: Message) -> Iterator[Message]:
         """The messages that answer a command; the last has ``result`` or ``error``."""
+        try:
+            # Here, on the asker's thread: the engine only gets what it can carry out.
+            require_sound(question)
+        except SnoopsyncError as error:
+            yield {"error": str(error), "exit_code": exit_code(error)}
+            return
         if question.get("command") == "status":
             yield {"result": self._account.fresh(self._assembly.mirror.wake)}
             return
@@ -183,7 +190,7 @@ class Questions:
             case "dismiss":
                 pair = Pair.of(str(question.get("a")), str(question.get("b")))
                 return {"known": self._assembly.pairs.dismiss(pair)}
-        raise SnoopsyncError("the service is of another version, and does not know this command")
+        raise AssertionError(question)  # ``require_sound`` knows no other
 
     def _resync(self, asked: _Asked) -> Message:
         def show(progress: ResyncProgress) -> None:

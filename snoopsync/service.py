@@ -5,8 +5,9 @@ engine steps the mirror; one looks for duplicates; the mirror's workers, the wat
 the socket's answers. They stop in this order: the engine, which lets the requests under way end and
 writes down what they did; the duplicates, whose work is still due next time; then what they used.
 
-A new configuration is taken by ending all that and putting it together anew, but for what stays as
-it was: the state file, the watches, and what is known of the folders that are configured as before.
+A new configuration is taken by ending all these threads and putting the service together again, but
+for what stays as it was: the state file, the watches, and what is known of the folders that are
+configured as before.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ _WATCHER_PATIENCES = 5
 #: How often the parts of the service are looked at, if systemd does not want to know more often.
 _LOOK_AT_PARTS_SECONDS = 5.0
 
-#: The name of the thread that steps the mirror.
+#: The names of the thread that steps the mirror, and of the one that looks for duplicates.
 _ENGINE = "engine"
+_SEARCHER = "duplicates"
 
 #: Reads the configuration anew. Raises ``ConfigError``.
 Reload = Callable[[], Config]
@@ -134,7 +136,7 @@ class Service:
         ``showing`` is for how far the first comparison is. Raises what ended a thread, if anything
         did."""
         engine = self._thread(_ENGINE, lambda: self._engine(showing))
-        searcher = self._thread("duplicates", self._search)
+        searcher = self._thread(_SEARCHER, self._search)
         engine.start()
         searcher.start()
         config = self._wait()
@@ -144,8 +146,9 @@ class Service:
         self._search_due.set()
         self._search_retry.set()
         if self._hands_over:
-            # The next one could send the same images beside the requests that are under way.
-            self._wait_for_engine()
+            # Beside a thread of this one, the next one could send the same images, or alert about
+            # the same pairs.
+            self._wait_for_threads()
         else:
             self._around.supervisor.stopping()
         engine.join(_SHUTDOWN_SECONDS + 1.0)
@@ -182,8 +185,8 @@ class Service:
             self._rest()
         return None
 
-    def _wait_for_engine(self) -> None:
-        while _ENGINE not in self._ended and not self._around.signals.stop:
+    def _wait_for_threads(self) -> None:
+        while not self._ended >= {_ENGINE, _SEARCHER} and not self._around.signals.stop:
             self._rest()
 
     def _rest(self) -> None:

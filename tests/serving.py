@@ -14,7 +14,7 @@ from snoopsync.control import ControlServer
 from snoopsync.exits import Exit
 from snoopsync.protocol import ImageCollection
 from snoopsync.resync import Show
-from snoopsync.service import Service, Surroundings
+from snoopsync.service import Reload, Service, Surroundings
 from snoopsync.signals import Bell, Signals
 from snoopsync.state.lock import locked
 from snoopsync.status import read_status
@@ -39,11 +39,14 @@ def serving(
     collection: ImageCollection | None = None,
     supervisor: Supervisor | None = None,
     patience_seconds: float = 60.0,
+    signals: Signals | None = None,
+    reload: Reload | None = None,
 ) -> Iterator[Service]:
-    """The service for this world, as long as the ``with`` lasts. Its own pauses are short."""
+    """The service for this world, as long as the ``with`` lasts. Its own pauses are short. A test
+    sends it ``signals``, upon which it may ``reload``."""
     monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
-    signals, stop = Signals(), threading.Event()
+    signals, stop = signals or Signals(), threading.Event()
     with ExitStack() as stack:
         bell = stack.enter_context(closing(Bell()))
         stack.enter_context(locked(world.state_path))
@@ -63,7 +66,7 @@ def serving(
         around = Surroundings(
             signals,
             bell,
-            lambda: world.config,
+            reload or (lambda: world.config),
             supervisor or Supervisor({}),
             patience_seconds=patience_seconds,
         )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from snoopsync.alerter import Alert, Alerter, announce_to_file
+from snoopsync.alerter import Alert, Alerter, announce_to_file, announce_to_log
 from snoopsync.alerts import Better, Pair, Reason
+from snoopsync.config.settings import LogConfig
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
+from snoopsync.logs import configure, in_background, release
 from snoopsync.measures import Measures
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
@@ -22,6 +26,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs, Side
+from tests.pipes import full_pipe
 
 
 class Collection(EmbeddedCollection):
@@ -130,6 +135,29 @@ def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
         world.collection.twins = now
         world.send("a", version)
         assert len(world.search()) == 1
+
+
+def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: World) -> None:
+    """As long as it only waits to be written, a crash would lose it."""
+    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.send("a")
+    world.send("b")
+    alerter = Alerter(world.collection, world.pairs, 50, announce_to_log)
+    answers = iter([False])
+    with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
+        stderr = os.fdopen(os.dup(writing), "w")
+        with closing(stderr):
+            patch.setattr(sys, "stderr", stderr)
+            configure(LogConfig(), verbosity=0, environ={})
+            try:
+                with in_background():
+                    alerter.work_off(lambda: next(answers, True))
+                    assert len(world.pairs.untold()) == 1
+                    os.read(reading, 1 << 20)
+                    alerter.work_off(lambda: False)
+                    assert not world.pairs.untold()
+            finally:
+                release()
 
 
 def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: World) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from snoopsync.errors import (
     BadAnswer,
     CollectionError,
     FileChanged,
+    Refused,
     Unauthorized,
     Unreachable,
 )
@@ -60,6 +62,25 @@ def test_a_request_carries_its_date_and_the_clients_version(
     assert headers["Date"].endswith(" GMT")
     assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - time.time()) < 60
     assert headers["X-Visualsnoop-Client-Version"].startswith("snoopsync/")
+
+
+def test_a_number_is_an_id(server: CollectionServer, client: Collection) -> None:
+    assert client.add_image(PICTURE, 12)["image_id"] == "12"
+    assert client.add_image(PICTURE, image_id=12, update_existing=True)["message"] == "Updated"
+    assert client.get_image(12)["image_id"] == "12"
+    client.add_image(PICTURE, 13)
+    assert client.search_images_by_id(12)["results"][0]["id"] == "13"
+    assert client.get_images(start=12)["images"][-1]["id"] == "12"
+    assert client.delete_image(12)["message"] == "Deleted"
+    assert [image["id"] for image in client.images()] == ["13"]
+
+
+@pytest.mark.parametrize("odd", [True, 1.0, b"12", ["12"]])
+def test_nothing_else_is_an_id(client: Collection, odd: Any) -> None:
+    with pytest.raises(Refused, match="an image ID is a text or a number"):
+        client.get_image(odd)
+    with pytest.raises(Refused):
+        client.add_image(PICTURE, odd)
 
 
 def test_the_wrong_secret_is_unauthorized(server: CollectionServer) -> None:

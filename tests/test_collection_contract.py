@@ -107,6 +107,21 @@ def test_an_update_replaces_the_picture(collection: ImageCollection) -> None:
     assert collection.search_images(io.BytesIO(OTHER_PICTURE))["results"][0]["id"] == "a"
 
 
+def test_bytes_are_the_picture_and_a_text_is_a_path(
+    collection: ImageCollection, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(PICTURE)
+    collection.add_image(PICTURE, "bytes")
+    collection.add_image(str(path), "text")
+    collection.add_image(path, "path")
+    collection.add_image(bytes(OTHER_PICTURE), "path", update_existing=True)
+    assert {match["id"] for match in collection.search_images(PICTURE)["results"]} == {
+        "bytes",
+        "text",
+    }
+
+
 def test_what_is_not_there_is_not_found(collection: ImageCollection) -> None:
     with pytest.raises(NotFound):
         collection.get_image("a")
@@ -200,14 +215,14 @@ def test_a_search_by_id_leaves_the_image_itself_out(collection: ImageCollection)
     assert found["image_id"] == "a"
 
 
-def test_an_image_is_a_path_in_any_form_or_a_file(
+def test_an_image_is_a_path_its_bytes_or_a_file(
     collection: ImageCollection, tmp_path: Path
 ) -> None:
     path = tmp_path / "a picture é.jpg"
     path.write_bytes(PICTURE)
     collection.add_image(path, "path")
     collection.add_image(str(path), "text")
-    collection.add_image(bytes(path), "bytes")
+    collection.add_image(PICTURE, "bytes")
     with path.open("rb") as file:
         collection.add_image(file, "file")
     assert len(collection.search_images(path)["results"]) == 4

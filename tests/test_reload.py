@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sqlite3
+import threading
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from snoopsync import service as service_module
+from snoopsync.alerter import Alerter
+from snoopsync.config.settings import Config, DuplicatesConfig
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.reconciler import Showing
+from snoopsync.signals import Signals
+from snoopsync.watching.watcher import Watcher
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang
 from tests.pictures import encode, photo
 from tests.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, Service, until
-from tests.world import Shelf, fake_picture
+from tests.serving import serving
+from tests.world import Shelf, World, fake_picture
 
 
 @pytest.fixture
@@ -186,3 +198,88 @@ def test_many_in_a_row_lose_nothing(home: Installation) -> None:
             reload(service)
         until(home.is_in_sync)
         assert len(home.json("list", "--json")) == 11
+
+
+# A state file that can't be used.
+
+
+def taken(home: Installation, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    (path.parent / f"{path.name}.lock").mkdir()
+
+
+def no_directory(home: Installation, path: Path) -> None:
+    path.parent.write_text("a file")
+
+
+def of_a_newer_version(home: Installation, path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(home.state, path)
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute("PRAGMA user_version = 1000")
+
+
+@pytest.mark.parametrize("spoil", [taken, no_directory, of_a_newer_version])
+def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
+    home: Installation, spoil: Callable[[Installation, Path], None]
+) -> None:
+    home.configure()
+    log = home.home / "new.log"
+    with home.running() as service:
+        elsewhere = home.home / "elsewhere" / "state.sqlite3"
+        spoil(home, elsewhere)
+        home.configure(f"{QUICK_SYNC}state: {elsewhere}\nlog: {{file: {log}, format: json}}\n")
+        begun = reload(service, "the old one stays")
+        assert "state: can't be used: " in service.line_with("the old one stays", after=begun)
+        (home.pictures / "later.jpg").write_bytes(encode(photo(8)))
+        service.line_with(" added pictures/later.jpg", after=begun)
+        assert not log.exists()
+        home.configure()
+        until(home.is_in_sync)
+        assert service.end() == 0
+
+
+def test_a_damaged_state_file_is_begun_again(home: Installation) -> None:
+    home.configure()
+    with home.running() as service:
+        elsewhere = home.home / "elsewhere.sqlite3"
+        elsewhere.write_bytes(b"nonsense" * 1000)
+        home.configure(f"{QUICK_SYNC}state: {elsewhere}\n")
+        begun = len(service.lines)
+        service.send(signal.SIGHUP)
+        service.line_with("in order:", after=begun)
+        until(home.is_in_sync)
+
+
+def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch, watcher: Watcher
+) -> None:
+    """Otherwise two searches could alert about one pair."""
+    order: list[str] = []
+    searching, returned = threading.Event(), threading.Event()
+    run = service_module.Service.run
+
+    def search(_alerter: Alerter, _is_stopped: Callable[[], bool]) -> None:
+        if not searching.is_set():
+            searching.set()
+            returned.wait(1.5)  # longer than a service that stops waits for its search
+            order.append("the search has ended")
+
+    def recorded(service: service_module.Service, showing: Showing) -> Config | None:
+        config = run(service, showing)
+        order.append("the service has ended")
+        returned.set()
+        return config
+
+    monkeypatch.setattr(Alerter, "work_off", search)
+    monkeypatch.setattr(service_module.Service, "run", recorded)
+    world.disk.write("a.jpg", fake_picture(1))
+    signals = Signals()
+    other = replace(world.config, duplicates=DuplicatesConfig(max_rank=9))
+    with serving(world, monkeypatch, watcher, signals=signals, reload=lambda: other) as running:
+        assert searching.wait(DEADLINE_SECONDS)
+        signals.reload = True
+        running._around.bell.ring()
+        assert returned.wait(DEADLINE_SECONDS)
+    assert order == ["the search has ended", "the service has ended"]

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from snoopsync.cli import results
 from snoopsync.config import readers
+from snoopsync.config.directories import home_directory
 from snoopsync.config.document import SettingError, Value
 from snoopsync.config.readers import EMBEDDED
 from snoopsync.config.secrets import Secret, SecretError, secret_from_file
@@ -54,8 +55,9 @@ def _ask_for_folders(console: Console, given: tuple[Path, ...]) -> tuple[Path, .
     folders: tuple[Path, ...] = ()
     for path in given:
         folders = _tried(console, folders, path)
-    pictures = Path.home() / "Pictures"
-    suggestion = str(pictures) if pictures.is_dir() else None
+    home = home_directory()
+    pictures = None if home is None else home / "Pictures"
+    suggestion = str(pictures) if pictures is not None and pictures.is_dir() else None
     while not folders:
         folders = _tried(console, (), _asked("Folder to mirror", readers.path, suggestion))
     if folders == given:

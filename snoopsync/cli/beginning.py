@@ -15,8 +15,9 @@ import click
 from snoopsync.cli.asking import Wishes, ask_for_the_rest
 from snoopsync.cli.context import Context, folders_argument
 from snoopsync.config import readers
+from snoopsync.config.directories import home_directory
 from snoopsync.config.document import SettingError, Value
-from snoopsync.config.file import SYSTEM_PATH, load_config, render_config, user_directory
+from snoopsync.config.file import SYSTEM_PATH, load_config, render_config, user_config_file
 from snoopsync.config.readers import EMBEDDED
 from snoopsync.errors import ConfigError
 from snoopsync.exits import Exit
@@ -80,7 +81,7 @@ def init(
     On a terminal, asks for what is not given, and tries it at once.
     """
     named = output or context.config_path
-    target = (named or user_directory() / "config.yaml").absolute()
+    target = (named or user_config_file()).absolute()
     secret_target = target.with_name(_SECRET_FILE)
     if os.path.lexists(target):
         raise _there_already(target)
@@ -94,7 +95,10 @@ def init(
     if not no_input and sys.stdin.isatty() and sys.stdout.isatty():
         wishes = ask_for_the_rest(context.out, wishes, secret_target)
     elif not wishes.folders:
-        wishes = replace(wishes, folders=(Path.home() / "Pictures",))
+        home = home_directory()
+        if home is None:
+            raise click.UsageError("this user has no home directory: name a folder to mirror")
+        wishes = replace(wishes, folders=(home / "Pictures",))
     for path in _write(wishes, target, secret_target):
         click.echo(f"wrote {path}")
     for problem in _still_to_do(wishes, target):

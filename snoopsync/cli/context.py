@@ -78,8 +78,13 @@ class Context:
 
     def configuration(self) -> Config | None:
         """The configuration file's, if there is a file. Raises ``ConfigError``."""
+        config = self.read()
+        return None if config is None else self.ready(config)
+
+    def read(self) -> Config | None:
+        """As ``configuration``, and the log is as it was."""
         path = find_config(self.config_path, os.environ)
-        return None if path is None else self.ready(load_config(path, os.environ))
+        return None if path is None else load_config(path, os.environ)
 
     def ready(self, config: Config) -> Config:
         """Apply the options, and begin to log."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import platformdirs
 from rich.table import Table
 
 from snoopsync import logs
 from snoopsync.cli import results
 from snoopsync.cli.context import Context, json_option
+from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
 from snoopsync.errors import Refused, SnoopsyncError
 from snoopsync.exits import Exit
@@ -28,8 +28,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def _default_data() -> Path:
     """Below systemd's state directory for the unit, if there is one, or the user's own."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    own = platformdirs.user_state_path("snoopsync", appauthor=False) / "hosted"
-    return Path(given) if given else own
+    if given:
+        return Path(given)
+    directory = state_directory()
+    if directory is None:
+        raise no_home("--data", "XDG_STATE_HOME")
+    return directory / "hosted"
 
 
 def _data_option(command: Command) -> Command:
@@ -100,7 +104,8 @@ def serve(
     # Late: what it imports is for this command alone.
     from snoopsync.server.serving import serve as run
 
-    run(data, *listen, certificate=certificate, key=key, decoders=workers)
+    with logs.in_background():
+        run(data, *listen, certificate=certificate, key=key, decoders=workers)
     return Exit.OK
 
 

@@ -17,11 +17,11 @@ from itertools import count
 from pathlib import Path
 
 import click
-import platformdirs
 
 import snoopsync
 from snoopsync.cli.context import Context
-from snoopsync.config.file import SYSTEM_PATH, find_config, user_directory
+from snoopsync.config.directories import config_directory
+from snoopsync.config.file import SYSTEM_PATH, find_config, user_config_file
 from snoopsync.exits import Exit
 from snoopsync.readiness import Readiness, own_readiness, system_readiness
 from snoopsync.units import (
@@ -57,7 +57,12 @@ class _Place:
     @property
     def directory(self) -> Path:
         if self.own:
-            return platformdirs.user_config_path("systemd") / "user"
+            directory = config_directory("systemd")
+            if directory is None:
+                raise click.UsageError(
+                    "this user has no home directory: set $HOME or $XDG_CONFIG_HOME"
+                )
+            return directory / "user"
         return self.root / "etc/systemd/system"
 
     @property
@@ -164,7 +169,7 @@ def _account(name: str | None) -> pwd.struct_passwd | None:
 def _configuration(context: Context, *, own: bool) -> Path:
     """The file that the service is to read, whether it is there or not. Raises ``ConfigError``."""
     # Whoever is root has a configuration of their own, which the system's service can't read.
-    usual = user_directory() / "config.yaml" if own else SYSTEM_PATH
+    usual = user_config_file() if own else SYSTEM_PATH
     found = find_config(context.config_path, os.environ, user_dir=usual.parent, system_path=usual)
     return (found or usual).absolute()
 

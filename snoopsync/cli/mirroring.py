@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from snoopsync import logs
 from snoopsync.assembly import (
     COMMAND_PATIENCE_SECONDS,
     Assembly,
@@ -75,7 +76,7 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     configuration, or leaves the old one if that has mistakes; on a terminal it ends the service.
     Exit code 7: another snoopsync holds the state file. 78: the configuration is wrong.
     """
-    config = _configured(context, folders)
+    config = _chosen(context.configuration(), folders)
     if config is not None:
         reload: Reload = partial(_configuration_anew, context, folders)
     elif folders:
@@ -91,7 +92,8 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             " configuration (snoopsync init ~/Pictures)"
         )
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
-    run_service(config, showing, reload, Supervisor(os.environ))
+    with logs.in_background():
+        run_service(config, showing, reload, context.ready, Supervisor(os.environ))
     return Exit.OK
 
 
@@ -114,9 +116,9 @@ def _tell_dropped(before: Config, given: Config) -> None:
     )
 
 
-def _configured(context: Context, folders: Sequence[Path]) -> Config | None:
-    """The configuration, of these of its folders, if there is one."""
-    config = context.configuration()
+def _chosen(config: Config | None, folders: Sequence[Path]) -> Config | None:
+    """The configuration, if there is one, with only these of its folders; with all, if none is
+    given."""
     if config is None:
         return None
     names = names_of(config, folders)
@@ -126,7 +128,7 @@ def _configured(context: Context, folders: Sequence[Path]) -> Config | None:
 def _configuration_anew(context: Context, folders: Sequence[Path]) -> Config:
     """The same, while the service runs. Raises ``ConfigError``."""
     try:
-        config = _configured(context, folders)
+        config = _chosen(context.read(), folders)
     except click.UsageError as error:
         raise ConfigError("command line", (Problem("FOLDER", error.message),)) from None
     if config is None:

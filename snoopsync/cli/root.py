@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import itertools
 import os
 import sys
@@ -17,9 +16,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from snoopsync.cli.completing import COMPLETE_VARIABLE
+from snoopsync.cli.startup import prepare
 from snoopsync.config.settings import LogFormat
 from snoopsync.errors import SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit, exit_code
+from snoopsync.logwriter import is_stuck
 from snoopsync.version import __version__
 
 #: What a shell says of a program that was ended by Ctrl-C.
@@ -168,10 +169,13 @@ def program(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding does not have must not end the listing of all.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run_program(arguments))
+    prepare()
+    code = run_program(arguments)
+    if is_stuck():
+        # Python would wait for the stream that takes no more of the log.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_program(arguments: Sequence[str] | None) -> int:

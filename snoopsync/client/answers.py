@@ -48,6 +48,10 @@ _DONE = frozenset({201, 204})
 _ADVICE = "is collection.endpoint right, or does something else answer (a login page, a proxy)?"
 
 
+#: What to do about a proxy that does not know who we are.
+_PROXY_LOGIN = "put a user and a password into the URL of the proxy"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as it arrived. ``headers`` finds its names in any case."""
@@ -73,6 +77,8 @@ def refusal(answer: Answer, now: float) -> CollectionError | None:
     if 200 <= status < 300:
         return None
     message = said(answer)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return BadAnswer(f"{message}: {_PROXY_LOGIN}", status=status)
     if status in (401, 403):
         return Unauthorized(message + _clock_hint(answer, now), status=status)
     if status == 404:
@@ -105,9 +111,13 @@ def is_bare(answer: Answer) -> bool:
     return answer.status in _DONE and not answer.body.strip()
 
 
-def of_no_collection(answer: Answer) -> BadAnswer:
-    """What an answer is that did not come from a collection."""
-    return BadAnswer(f"{said(answer)}, and there is no collection: {_ADVICE}", status=answer.status)
+def of_no_collection(answer: Answer, likely_endpoint: str | None = None) -> BadAnswer:
+    """What an answer is that did not come from a collection. ``likely_endpoint``: where there may
+    be one."""
+    advice = _ADVICE
+    if likely_endpoint is not None and answer.status == HTTPStatus.NOT_FOUND:
+        advice = f"collection.endpoint lacks its path, it may be {likely_endpoint}"
+    return BadAnswer(f"{said(answer)}, and there is no collection: {advice}", status=answer.status)
 
 
 def said(answer: Answer) -> str:

@@ -7,6 +7,7 @@ trying again is ``retrying``'s job.
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,13 +22,16 @@ from requests.adapters import HTTPAdapter
 from snoopsync.addresses import is_loopback
 from snoopsync.client import answers
 from snoopsync.client.answers import Answer
-from snoopsync.client.connections import OpenSockets, pool_classes, trouble
+from snoopsync.client.connections import OpenSockets, trouble, watch_connections
 from snoopsync.client.paging import PAGE_IMAGES, listed
-from snoopsync.client.signing import Signer, quoted_id
+from snoopsync.client.proxies import proxy_for
+from snoopsync.client.signing import Signer, id_text, quoted_id
 from snoopsync.client.sources import Body, SourceFailed, opened
+from snoopsync.client.tls import trust
 from snoopsync.errors import BadAnswer, NotConnected, NotFound, Refused
 from snoopsync.protocol import (
     ImageAnswer,
+    ImageId,
     ImageSource,
     ListAnswer,
     ListedImage,
@@ -51,13 +55,23 @@ _PIECE_BYTES = 64 * 1024
 
 _SESSION_PATH = "/collection"
 
+#: How the paths of calls begin that are about one image.
+_PATHS_OF_IMAGES = ("/image/", "/search/")
+
+#: The path of an endpoint, unless somebody has moved it.
+_USUAL_PATH = "/api/v1"
+
 
 class Collection:
     """A collection behind an endpoint, opened with a pair of keys.
 
     ``timeout`` is in seconds: for the connection, for every piece of a body to be taken, and for
-    the whole answer. ``now`` gives the time in Unix seconds. ``on_sent`` is told how many bytes of
-    an image are sent, as they are. May be used by several threads.
+    the whole answer. ``ca_file`` is a PEM file with the certificates to trust, or ``system`` for
+    those that the system trusts. ``now`` gives the time in Unix seconds. ``on_sent`` is told how
+    many bytes of an image are sent, as they are. May be used by several threads.
+
+    An image is a path (``str`` or ``PathLike``), the picture itself (``bytes``), or a binary file.
+    An image's ID is a text of 1 to 100 characters, or a number.
     Raises ``ValueError`` for an endpoint or a key that can't be one.
     """
 
@@ -68,6 +82,7 @@ class Collection:
         endpoint: str = DEFAULT_ENDPOINT,
         timeout: float = 30.0,
         *,
+        ca_file: str | os.PathLike[str] | None = None,
         now: Callable[[], float] = time.time,
         on_sent: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
@@ -82,11 +97,15 @@ class Collection:
         self._on_sent = on_sent
         self._sockets = OpenSockets()
         self._adapter = _Adapter(self._sockets)
-        # Of requests' Session only this is wanted: proxies and certificates from the environment.
-        # Its cookies, redirects and .netrc are not (a .netrc would replace the signature).
-        with requests.Session() as session:
-            environment = session.merge_environment_settings(self._origin, {}, True, None, None)
-        self._environment: dict[str, Any] = {**environment}
+        # requests' adapter is used without its Session, whose cookies, redirects and .netrc are not
+        # wanted (a .netrc would replace the signature).
+        self._trust = trust(None if ca_file is None else os.fspath(ca_file), os.environ)
+        self._proxy = proxy_for(self._origin, os.environ)
+        self._way: dict[str, Any] = {
+            "verify": self._trust.path or True,
+            "proxies": {} if self._proxy is None else {"all": self._proxy.url},
+            "stream": True,
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._signer.public_key!r}, endpoint={self.endpoint!r})"
@@ -127,39 +146,44 @@ class Collection:
         return self._session.user
 
     def add_image(
-        self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
+        self, image: ImageSource, image_id: ImageId | None = None, update_existing: bool = False
     ) -> ImageAnswer:
         """Send an image, as ``ImageCollection`` says.
 
         What reading the image raises is raised as it is, and then nothing was stored.
         """
+        image_id = None if image_id is None else id_text(image_id)
         if update_existing and image_id is None:
             raise NotFound("to update an image, say which: image_id")
         method = "PUT" if update_existing else "POST"
         answer = self._ask(method, _image_path(image_id), image)
         return answers.changed_image(answer, image_id, self._known_id())
 
-    def get_image(self, image_id: str) -> ImageAnswer:
+    def get_image(self, image_id: ImageId) -> ImageAnswer:
         """Is it there? Raises ``NotFound`` if not."""
+        image_id = id_text(image_id)
         answer = self._ask("GET", _image_path(image_id))
         return answers.image(answer, image_id, self._known_id())
 
-    def delete_image(self, image_id: str) -> ImageAnswer:
+    def delete_image(self, image_id: ImageId) -> ImageAnswer:
         """Remove it. Raises ``NotFound`` if it is not there."""
+        image_id = id_text(image_id)
         answer = self._ask("DELETE", _image_path(image_id))
         return answers.changed_image(answer, image_id, self._known_id())
 
-    def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
+    def get_images(self, start: ImageId | None = None, count: int | None = None) -> ListAnswer:
         """One page of the listing, from the image ``start`` on, newest first."""
-        query = {"start": start, "count": None if count is None else str(count)}
+        first = None if start is None else id_text(start)
+        query = {"start": first, "count": None if count is None else str(count)}
         return answers.listing(self._ask("GET", "/images", **query), self._known_id())
 
     def images(self) -> Iterator[ListedImage]:
         """Every image of the collection, each once, while pages are read as needed."""
         return listed(lambda start: self.get_images(start, PAGE_IMAGES))
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+    def search_images_by_id(self, image_id: ImageId) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
+        image_id = id_text(image_id)
         answer = self._ask("GET", f"/search/{quoted_id(image_id)}")
         return answers.search_by_id(answer, image_id, self._known_id())
 
@@ -191,7 +215,9 @@ class Collection:
         self.clock_ahead_seconds = answers.clock_ahead(answer, now)
         error = answers.refusal(answer, now)
         is_final = isinstance(error, Refused) or answers.is_bare(answer)
-        if is_final and not answers.is_the_collections(answer):
+        # Only an image can be missing: a call that is not found is one of no collection.
+        is_no_call = isinstance(error, NotFound) and not path.startswith(_PATHS_OF_IMAGES)
+        if is_no_call or (is_final and not answers.is_the_collections(answer)):
             self._require_collection(answer, path)
         if error is not None:
             raise error
@@ -209,7 +235,12 @@ class Collection:
                 return
             except (Refused, BadAnswer):
                 pass
-        raise answers.of_no_collection(answer)
+        raise answers.of_no_collection(answer, self._likely_endpoint)
+
+    @property
+    def _likely_endpoint(self) -> str | None:
+        """Where a collection usually is on this host, if that is not the endpoint."""
+        return None if self._base_path.endswith(_USUAL_PATH) else f"{self._origin}{_USUAL_PATH}"
 
     def _request(
         self, method: str, path: str, query: dict[str, str | None], body: Body | None
@@ -246,9 +277,7 @@ class Collection:
         if self._sockets.cut_off:
             raise NotConnected("this collection's client is closed")
         try:
-            with self._adapter.send(
-                request, timeout=self._timeout, **self._environment
-            ) as response:
+            with self._adapter.send(request, timeout=self._timeout, **self._way) as response:
                 return Answer(
                     response.status_code, response.reason or "", response.headers, _read(response)
                 )
@@ -260,7 +289,13 @@ class Collection:
             http.client.HTTPException,
             OSError,
         ) as foreign:
-            error = trouble(foreign, urlsplit(self._origin).netloc, self._timeout)
+            host = urlsplit(self._origin).netloc
+            untrusted = self._trust.problem
+            error = (
+                trouble(foreign, host, self._timeout, self._proxy)
+                if untrusted is None
+                else NotConnected(f"{host}: {untrusted}")
+            )
         raise error
 
 
@@ -268,16 +303,18 @@ class _Adapter(HTTPAdapter):
     """requests' connections to the service, without its retries, shared by all threads."""
 
     def __init__(self, sockets: OpenSockets) -> None:
-        self._pool_classes = pool_classes(sockets)
+        self._sockets = sockets
         super().__init__(pool_maxsize=_KEPT_CONNECTIONS, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+        watch_connections(self.poolmanager, self._sockets)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
+        is_new = proxy not in self.proxy_manager
         manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = self._pool_classes
+        if is_new:
+            watch_connections(manager, self._sockets)
         return manager
 
 

@@ -20,20 +20,38 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, DecodeError, NewConnectionError, ProxyError
+from requests.exceptions import InvalidProxyURL, InvalidSchema
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    NewConnectionError,
+    ProxyError,
+    ProxySchemeUnknown,
+)
 
+from snoopsync.client import answers, tls
+from snoopsync.client.proxies import Proxy
 from snoopsync.errors import BadAnswer, CollectionError, NotConnected, Unreachable
+
+#: What is wrong with the URL of a proxy, before anything is sent to it.
+_PROXY_UNUSABLE = (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown)
 
 #: Errors after which it is certain that no request was sent.
 _BEFORE_THE_REQUEST = (
     ConnectTimeoutError,
     NewConnectionError,
     ProxyError,
+    *_PROXY_UNUSABLE,
     socket.gaierror,
     ssl.SSLCertVerificationError,
 )
+
+#: Errors of the way to a proxy, where there is one.
+_BEFORE_THE_PROXY = (ConnectTimeoutError, NewConnectionError, socket.gaierror, *_PROXY_UNUSABLE)
+
+#: How Python's HTTP client says that a proxy refused to connect.
+_TUNNEL_REFUSED = "Tunnel connection failed: "
 
 
 #: The one status below 200 that nothing comes after, in this protocol.
@@ -69,30 +87,26 @@ def _cut(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def pool_classes(sockets: OpenSockets) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools by URL scheme, with connections that have both properties."""
+def watch_connections(manager: PoolManager, sockets: OpenSockets) -> None:
+    """Give the connections that this manager makes both properties, whatever they go through: a
+    manager for a SOCKS proxy has connections of its own."""
+    manager.pool_classes_by_scheme = {
+        scheme: _watched(pool, sockets) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
 
-    class Http(HTTPConnection):
+
+def _watched(pool: type[HTTPConnectionPool], sockets: OpenSockets) -> type[HTTPConnectionPool]:
+    base: Any = pool.ConnectionCls
+
+    class Connection(base):  # type: ignore[misc]  # its base is only known when it is made
         response_class = PromptResponse
 
         def connect(self) -> None:
             super().connect()
             sockets.add(self.sock)
 
-    class Https(HTTPSConnection):
-        response_class = PromptResponse
-
-        def connect(self) -> None:
-            super().connect()
-            sockets.add(self.sock)
-
-    class HttpPool(HTTPConnectionPool):
-        ConnectionCls = Http
-
-    class HttpsPool(HTTPSConnectionPool):
-        ConnectionCls = Https
-
-    return {"http": HttpPool, "https": HttpsPool}
+    # Under its own name: urllib3 tells connections with TLS from others by their class's base.
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
 class PromptResponse(http.client.HTTPResponse):
@@ -138,15 +152,22 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
-def trouble(error: Exception, host: str, timeout: float) -> CollectionError:
-    """What a foreign error of a request to ``host`` means, on one line."""
+def trouble(
+    error: Exception, host: str, timeout: float, proxy: Proxy | None = None
+) -> CollectionError:
+    """What a foreign error of a request to ``host``, through ``proxy``, means, on one line."""
     chain = list(_chain(error))
     if any(isinstance(link, DecodeError) for link in chain):
         return BadAnswer(f"{host}: the answer can't be unpacked")
     what = next(filter(None, (_plainly(link, timeout) for link in chain)), type(chain[-1]).__name__)
+    where = host
+    if proxy is not None:
+        # To the proxy itself no connection was made, or it has refused to make the other one.
+        is_proxys = any(isinstance(link, (ProxyError, *_BEFORE_THE_PROXY)) for link in chain)
+        where = str(proxy) if is_proxys else f"{host}, through {proxy}"
     if any(isinstance(link, _BEFORE_THE_REQUEST) for link in chain):
-        return NotConnected(f"{host}: {what}")
-    return Unreachable(f"{host}: {what}")
+        return NotConnected(f"{where}: {what}")
+    return Unreachable(f"{where}: {what}")
 
 
 def _plainly(error: BaseException, timeout: float) -> str | None:
@@ -155,8 +176,12 @@ def _plainly(error: BaseException, timeout: float) -> str | None:
             return f"no connection within {timeout:g} s"
         case TimeoutError():
             return f"no answer within {timeout:g} s"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted: {error.verify_message}"
+        case ssl.SSLError():  # an OSError whose number is OpenSSL's, and not the system's
+            return tls.in_words(error)
+        case InvalidSchema():
+            return "a SOCKS proxy needs PySocks: pip install 'snoopsync[socks]'"
+        case InvalidProxyURL() | ProxySchemeUnknown():
+            return "that is not the URL of a proxy: it is like http://proxy.example:3128"
         case socket.gaierror():
             return f"its name is not found: {error.strerror}"
         case http.client.RemoteDisconnected():
@@ -167,6 +192,8 @@ def _plainly(error: BaseException, timeout: float) -> str | None:
             return f"the answer is not HTTP ({type(error).__name__})"
         case OSError(errno=int(number)) if number in errno.errorcode:
             return os.strerror(number)
+        case OSError() if str(error).startswith(_TUNNEL_REFUSED):
+            return f"it refuses to connect: {answers.one_line(str(error)[len(_TUNNEL_REFUSED) :])}"
     return None
 
 

@@ -15,6 +15,7 @@ from email.utils import formatdate
 from urllib.parse import quote
 
 from snoopsync.errors import Refused
+from snoopsync.protocol import ImageId
 
 #: The service takes IDs of up to this many characters.
 LONGEST_ID = 100
@@ -50,6 +51,16 @@ def _signature(keyed: hmac.HMAC, method: str, path: str, date: str) -> str:
     signing = keyed.copy()
     signing.update(f"{method}\n{path}\n{date}".encode())
     return base64.b64encode(signing.digest()).decode()
+
+
+def id_text(image_id: ImageId) -> str:
+    """The ID as it is sent: numbers are the most common IDs, and are sent in decimals. Raises
+    ``Refused`` if it can't be an ID."""
+    if isinstance(image_id, int) and not isinstance(image_id, bool):
+        return str(image_id)
+    if not isinstance(image_id, str):
+        raise Refused(f"an image ID is a text or a number, not {image_id!r:.120}")
+    return image_id
 
 
 def quoted_id(image_id: str) -> str:

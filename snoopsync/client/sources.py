@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -24,12 +25,14 @@ _SPOOL_BYTES = 8 * 1024 * 1024
 def opened(image: ImageSource) -> Iterator[BinaryIO]:
     """The image as a binary file that can seek.
 
-    A path is opened, and closed at the end. A file is passed on as it stands, and left open; if it
-    can't seek (a pipe, a socket), it is copied to a temporary file first. Raises ``OSError`` as
-    the file system does.
+    A path is opened, and closed at the end. Bytes are the image themselves. A file is passed on as
+    it stands, and left open; if it can't seek (a pipe, a socket), it is copied to a temporary file
+    first. Raises ``OSError`` as the file system does.
     """
-    if isinstance(image, str | bytes | os.PathLike):
-        with Path(os.fsdecode(image)).open("rb") as file:
+    if isinstance(image, bytes):
+        yield io.BytesIO(image)
+    elif isinstance(image, str | os.PathLike):
+        with Path(image).open("rb") as file:
             yield file
     elif image.seekable():
         yield image
@@ -44,7 +47,8 @@ def opened(image: ImageSource) -> Iterator[BinaryIO]:
 def repeatable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
     """A function that gives the image to send, as often as it is called.
 
-    A path stays one, and is opened anew by who sends it; a file is put back to where it stood.
+    A path and bytes stay what they are, and whoever sends them opens them again; a file is put back
+    to where it stood.
     """
     if isinstance(image, str | bytes | os.PathLike):
         yield lambda: image

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from string import Template
 
-import platformdirs
 import yaml
 
 from snoopsync.config import secrets
+from snoopsync.config.directories import config_directory, no_home
 from snoopsync.config.document import Document, read_fields
 from snoopsync.config.readers import EMBEDDED
 from snoopsync.config.secrets import Secret, SecretError, SecretUnreadable
@@ -32,12 +32,18 @@ SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
 #: Where the system's service keeps its state: its unit has systemd make this directory.
 SYSTEM_STATE_DIRECTORY = Path("/var/lib/snoopsync")
 
+#: The name of the configuration file in the user's directory.
+_FILE_NAME = "config.yaml"
+
 _MAX_BYTES = 1 << 20
 
 
-def user_directory() -> Path:
-    """Where the user's own configuration is."""
-    return platformdirs.user_config_path("snoopsync", appauthor=False)
+def user_config_file() -> Path:
+    """The user's own configuration file. Raises ``ConfigError`` if there is no home directory."""
+    directory = config_directory()
+    if directory is None:
+        raise no_home("--config", "XDG_CONFIG_HOME")
+    return directory / _FILE_NAME
 
 
 def find_config(
@@ -63,7 +69,8 @@ def find_config(
             if not _may_be_there(path):
                 raise ConfigError(str(path), (Problem(origin, "there is no such file"),))
             return path
-    usual = ((user_dir or user_directory()) / "config.yaml", system_path)
+    own = user_dir or config_directory()
+    usual = (system_path,) if own is None else (own / _FILE_NAME, system_path)
     # Not Path.exists, which raises where a directory on the way can't be searched.
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
 
@@ -250,6 +257,9 @@ collection:
   owner: $owner
   # How long to wait for an answer.
   timeout: 30s
+  # Which certificates to trust instead of the bundled ones: a PEM file, or "system" for those that
+  # this machine trusts.
+  #ca_file: /etc/ssl/certs/our-authority.pem
 
 folders:
   - path: $path

@@ -29,6 +29,7 @@ from snoopsync.config.document import (
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.secrets import Secret
 from snoopsync.model import OWNER_PATTERN
+from snoopsync.protocol import SYSTEM_STORE
 from snoopsync.selection import check_pattern
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -140,6 +141,22 @@ def path(value: Value) -> Path:
         return tidy(value.document.folder / Path(given).expanduser())
     except RuntimeError:
         raise SettingError("begins with ~, and there is no such home directory") from None
+
+
+def ca_file(value: Value) -> str:
+    """Which certificates to trust: ``system``, or the path of a PEM file."""
+    if text(value) == SYSTEM_STORE:
+        return SYSTEM_STORE
+    given = path(value)
+    import ssl  # late, as few configurations need it
+
+    try:
+        ssl.create_default_context(cafile=given)
+    except ssl.SSLError:
+        raise SettingError("has no certificates in PEM form") from None
+    except OSError as error:
+        raise SettingError(f"can't be read: {error.strerror}") from None
+    return str(given)
 
 
 def state(value: Value) -> Path:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import platformdirs
-
 from snoopsync.addresses import Address
 from snoopsync.config import readers
+from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
 from snoopsync.config.readers import EMBEDDED, choice, duration, section, several, whole
 from snoopsync.config.secrets import Secret
@@ -26,7 +25,12 @@ from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event
 from snoopsync.model import printable
 
-_SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
+_SERVICE_KEYS = (
+    "collection.public_key",
+    "collection.secret_key",
+    "collection.secret_key_file",
+    "collection.ca_file",
+)
 
 
 #: The name of the state file.
@@ -60,9 +64,12 @@ class LogFormat(StrEnum):
 
 
 def default_state_path() -> Path:
-    """Where the state file is when the configuration does not say."""
-    path = platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
-    return Path(os.path.realpath(path))
+    """Where the state file is when the configuration does not say. Raises ``ConfigError`` if there
+    is no home directory."""
+    directory = state_directory()
+    if directory is None:
+        raise no_home("state", "XDG_STATE_HOME")
+    return Path(os.path.realpath(directory / STATE_NAME))
 
 
 def default_owner(host: str | None = None) -> str:
@@ -85,7 +92,8 @@ def default_name(folder: Path) -> str:
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
     """The collection that the folders are mirrored into. ``owner`` is ``None`` for the one that the
-    state file remembers, or the host's name (``snoopsync.ownership``)."""
+    state file remembers, or the host's name (``snoopsync.ownership``). ``ca_file``: the
+    certificates to trust, a path or ``system``."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -95,6 +103,7 @@ class CollectionConfig:
     )
     owner: str | None = field(default=None, metadata=key("owner", readers.owner))
     timeout_seconds: float = field(default=30.0, metadata=key("timeout", duration("1ms")))
+    ca_file: str | None = field(default=None, metadata=key("ca_file", readers.ca_file))
 
     @property
     def embedded(self) -> bool:

@@ -73,6 +73,7 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
             secret_key=secret_key,
             endpoint=settings.endpoint,
             timeout=min(settings.timeout_seconds, _LONGEST_WAIT_SECONDS),
+            ca_file=settings.ca_file,
         )
     except ValueError as failure:
         return Reply(None, NotConnected(str(failure)), None)

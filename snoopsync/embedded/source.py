@@ -28,13 +28,16 @@ class Body:
 
 
 def read_body(image: ImageSource) -> Body:
-    """All bytes of the file at this path, or of this file from where it stands to its end.
+    """All bytes of the image: of the file at this path, of this file from where it stands to its
+    end, or these bytes.
 
     Raises ``Refused`` if there are none (400) or far too many (413). What the file itself raises
     while it is read comes through as it is.
     """
-    if isinstance(image, str | bytes | os.PathLike):
-        with Path(os.fsdecode(image)).open("rb") as file:
+    if isinstance(image, bytes):
+        return _read(io.BytesIO(image))
+    if isinstance(image, str | os.PathLike):
+        with Path(image).open("rb") as file:
             return _read(file)
     return _read(image)
 

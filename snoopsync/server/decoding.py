@@ -73,6 +73,8 @@ class Decoders:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["snoopsync.embedded.decode", __name__])
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
+        self._failure: str | None = None
         self._is_closed = False
         self._pool = self._new_pool()
 
@@ -81,7 +83,32 @@ class Decoders:
         try:
             self._do(_nothing)
         except (ProcessExpired, BrokenProcessPool, TooSlow):
-            raise Unavailable("the processes that decode pictures can't be started") from None
+            raise self._failed("can't be started") from None
+        self._failure = None
+
+    def check(self) -> None:
+        """Raises ``Unavailable`` if they could not work when they were last needed, and still
+        can't."""
+        if self._failure is None:
+            return
+        # One caller tries, the others hear what was so before.
+        if not self._trying.acquire(blocking=False):
+            raise Unavailable(self._failure)
+        try:
+            self.warm_up()
+        finally:
+            self._trying.release()
+
+    def _failed(self, what: str) -> Unavailable:
+        self._failure = f"the processes that decode pictures {what}"
+        try:
+            # The pool does not tell why: this one does.
+            process = self._context.Process(target=_nothing)
+            process.start()
+            process.join(_LOOK_SECONDS)
+        except (OSError, EOFError) as error:
+            self._failure += f": {error}"
+        return Unavailable(self._failure)
 
     def look_at(self, image: ImageSource) -> Features:
         """What the picture in this file (a path) looks like. Raises ``Refused``, and
@@ -103,10 +130,11 @@ class Decoders:
             except BrokenProcessPool:
                 killed = False  # by this picture: something has ended all of them
             else:
+                self._failure = None
                 return features
         if killed:
             raise Refused("can't be decoded: it ends the decoder", status=415)
-        raise Unavailable("the processes that decode pictures are killed, again and again")
+        raise self._failed("can't be started, or are killed again and again")
 
     def close(self) -> None:
         """End them, whatever they do."""

@@ -71,6 +71,7 @@ class Hosting:
     def check(self) -> None:
         """Raises what keeps the service from working."""
         self._registry.collections()
+        self._decoders.check()
 
     def close(self) -> None:
         """Close all of them."""

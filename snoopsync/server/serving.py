@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import ssl
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from snoopsync.addresses import is_loopback
 from snoopsync.events import Event, happened
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
+from snoopsync.server.certificate import certificate_warning
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
+from snoopsync.server.sockets import keep_sockets_below
 from snoopsync.state.lock import locked
 from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
@@ -47,6 +51,7 @@ def serve(
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
         listener = stack.enter_context(closing(http.listening(host, port)))
+        keep_sockets_below(data)
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, pool, time.time)
@@ -54,6 +59,7 @@ def serve(
         application = Application(hosting, supervisor=supervisor)
         server = http.server(application, certificate, key, supervisor.stopping)
         server.hear_signals()
+        _warn(host, certificate, server.config.ssl)
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
         happened(
@@ -70,6 +76,32 @@ def serve(
         _hear_the_libraries()
         server.run(sockets=[listener])
     happened(log, logging.INFO, Event.STOPPED, "stopped")
+
+
+def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -> None:
+    """Warn of what clients would suffer from, and can't see themselves."""
+    if certificate is None or context is None:
+        if not is_loopback(host):
+            happened(
+                log,
+                logging.WARNING,
+                Event.NOT_ENCRYPTED,
+                "--listen %s without TLS: whoever is on the way can read and change pictures. Use"
+                " --certificate and --key, or listen on 127.0.0.1 behind a proxy that has TLS",
+                http.in_url(host),
+                endpoint=host,
+            )
+        return
+    warning = certificate_warning(context, certificate, time.time())
+    if warning is not None:
+        happened(
+            log,
+            logging.WARNING,
+            Event.CERTIFICATE_EXPIRES,
+            "%s",
+            warning,
+            path=str(certificate),
+        )
 
 
 def _allow_files() -> None:

@@ -1,0 +1,126 @@
+"""TLS: which certificates are trusted, and what a failure means."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from snoopsync.protocol import SYSTEM_STORE
+
+#: Where a user may name certificates for all programs, the one that decides first. The first two
+#: are those of requests and curl, the last is OpenSSL's.
+_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+#: Where systems have their trusted certificates, if OpenSSL does not know it: Debian and Arch,
+#: Fedora, openSUSE, Alpine.
+_SYSTEM_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+_ADD_AUTHORITY = (
+    "set collection.ca_file to the certificate of its authority (PEM), or to `system` if this"
+    " machine trusts it"
+)
+_NO_TLS = "it does not speak TLS on this port: correct the port, or use http://"
+_OLD_TLS = "it has no version of TLS that is secure: it needs 1.2 or newer"
+_NO_CIPHER = "it has no cipher that is secure in common with snoopsync"
+
+#: What OpenSSL's codes for a certificate that is refused mean (x509_vfy.h), and what to do.
+_VERIFICATIONS = {
+    9: "its certificate is not valid yet: correct the clock of this machine, or the certificate",
+    10: "its certificate has expired: renew it, or correct the clock of this machine",
+    18: f"its certificate is self-signed: {_ADD_AUTHORITY}",
+    19: f"its certificate is from an authority that is not trusted here: {_ADD_AUTHORITY}",
+    20: f"its certificate is from an authority that is not trusted here: {_ADD_AUTHORITY}; or it"
+    " does not send the certificates between",
+    21: f"its certificate can't be verified: {_ADD_AUTHORITY}; or it does not send the certificates"
+    " between",
+}
+
+#: Parts of OpenSSL's names for the other failures (sslerr.h), and what they mean.
+_REASONS = (
+    ("CERTIFICATE_REQUIRED", "it wants a certificate of the client, and snoopsync has none"),
+    ("WRONG_VERSION_NUMBER", _NO_TLS),
+    ("HTTP_REQUEST", _NO_TLS),
+    ("RECORD_LAYER_FAILURE", _NO_TLS),
+    ("PACKET_LENGTH_TOO_LONG", _NO_TLS),
+    ("UNSUPPORTED_PROTOCOL", _OLD_TLS),
+    ("ALERT_PROTOCOL_VERSION", _OLD_TLS),
+    ("VERSION_TOO_LOW", _OLD_TLS),
+    ("HANDSHAKE_FAILURE", f"it refuses the TLS handshake: {_NO_CIPHER}"),
+    ("NO_SHARED_CIPHER", _NO_CIPHER),
+    ("INSUFFICIENT_SECURITY", _NO_CIPHER),
+    ("UNRECOGNIZED_NAME", "it has no certificate for this name: correct collection.endpoint"),
+)
+
+
+def in_words(error: ssl.SSLError) -> str:
+    """What a failure of TLS means, and what to do, on one line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = error.verify_message.rstrip(".")
+        return _VERIFICATIONS.get(error.verify_code, f"its certificate is not trusted: {said}")
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return (
+            "it closed the connection in the middle of TLS: it does not speak TLS on this port, or"
+            " it wants a certificate of the client, and snoopsync has none"
+        )
+    reason = error.reason or ""
+    for part, meaning in _REASONS:
+        if part in reason:
+            return meaning
+    return f"TLS failed: {reason.replace('_', ' ').lower() or type(error).__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which certificates are trusted. ``path`` is a PEM file or a directory as OpenSSL has it;
+    ``None`` for those that come with snoopsync (certifi's). ``source`` is what named it."""
+
+    path: str | None
+    source: str
+
+    @property
+    def problem(self) -> str | None:
+        """Why the certificates can't be used, on one line; ``None`` if they can."""
+        if self.path is None:
+            return None
+        path = Path(self.path)
+        try:
+            if path.is_dir():
+                next(path.iterdir())
+            else:
+                ssl.create_default_context(cafile=self.path)
+        except StopIteration:
+            why = "there are no certificates in it"
+        except ssl.SSLError:
+            why = "it has no certificates in PEM form"
+        except OSError as error:
+            why = error.strerror or "it can't be read"
+        else:
+            return None
+        return f"{self.source}: {self.path}: {why}"
+
+
+def trust(ca_file: str | None, environ: Mapping[str, str]) -> Trust:
+    """The certificates to trust: those of ``ca_file`` (a path, or ``SYSTEM_STORE``), else those of
+    the environment, else those that come with snoopsync."""
+    if ca_file == SYSTEM_STORE:
+        return Trust(_system_store(), "collection.ca_file: system")
+    if ca_file:
+        return Trust(ca_file, "collection.ca_file")
+    for variable in _VARIABLES:
+        if path := environ.get(variable):
+            return Trust(path, f"${variable}")
+    return Trust(None, "certifi")
+
+
+def _system_store() -> str:
+    """Where the system's trusted certificates are; if they are nowhere, where OpenSSL looks."""
+    known = ssl.get_default_verify_paths()
+    files = [path for path in (known.cafile, *_SYSTEM_FILES) if path and Path(path).is_file()]
+    return next(iter(files), known.capath or known.openssl_cafile)

@@ -48,6 +48,12 @@ _STEPS = (
         )
         """,
     ),
+    (
+        # What the comparison sees besides: transparency, the picture without its borders, frames.
+        "ALTER TABLE small ADD COLUMN alpha BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE small ADD COLUMN inside BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE small ADD COLUMN frames INTEGER NOT NULL DEFAULT 1",
+    ),
 )
 
 #: How long to wait for another process that is writing.

@@ -31,7 +31,8 @@ _IMAGE = "moment, id, sha256"
 _FULL = "image LEFT JOIN small ON small.moment = image.moment AND feed = :feed"
 _FEATURES = (
     "sha256, size_bytes, kind, width, height, iif(feed = :feed, thumbnail, x''), quality,"
-    " iif(feed = :feed, codes, x''), iif(feed = :feed, trimmed, x''), grey, colour"
+    " iif(feed = :feed, codes, x''), iif(feed = :feed, trimmed, x''), grey, colour,"
+    " alpha, inside, frames"
 )
 
 
@@ -249,10 +250,12 @@ def _insert(
             features.trimmed,
         ),
     )
-    if features.thumbnail is not None:
+    small = features.thumbnail
+    if small is not None:
         connection.execute(
-            "INSERT INTO small (moment, grey, colour) VALUES (?, ?, ?)",
-            (moment, features.thumbnail.grey, features.thumbnail.colour),
+            "INSERT INTO small (moment, grey, colour, alpha, inside, frames)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (moment, small.grey, small.colour, small.alpha, small.inner, features.frames),
         )
     return StoredImage(moment, image_id, features.sha256)
 
@@ -267,8 +270,10 @@ def _delete(connection: sqlite3.Connection, image_id: str) -> StoredImage:
 
 
 def _features(row: Sequence[Any]) -> Features:
-    sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, grey, colour = row
-    thumbnail = None if grey is None else Thumbnail(grey, colour)
+    sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, *small = row
+    grey, colour, alpha, inner, frames = small
+    thumbnail = None if grey is None else Thumbnail(grey, colour, alpha, inner)
     return Features(
-        *(sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, thumbnail)
+        *(sha256, size_bytes, kind, width, height, digest, quality, codes, trimmed, thumbnail),
+        frames=1 if frames is None else frames,
     )

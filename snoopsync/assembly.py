@@ -27,6 +27,7 @@ from snoopsync.events import Event, happened
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.protocol import ImageCollection
+from snoopsync.renewal import Renewal
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
 from snoopsync.state.images import State
@@ -59,6 +60,7 @@ class Assembly:
     surveys: tuple[Survey, ...]
     mirror: Mirror
     alerter: Alerter
+    renewal: Renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +222,15 @@ def assembled(
         announce,
         quiet=not config.duplicates.alert,
         measures=edges.measures,
+        folders=config.folder_order,
     )
     if before is not None:
         mirror.take_over(before.mirror)
-    yield Assembly(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter)
+    folders = {survey.folder.name: survey.folder for survey in surveys}
+    renewal = Renewal(config.collection.owner, state, pairs, folders, searched)
+    yield Assembly(
+        *(config, state, pairs, coat, searched, edges.clock, surveys, mirror, alerter, renewal)
+    )
     searched.tell_counts()
 
 

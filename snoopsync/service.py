@@ -1,7 +1,8 @@
 """The service: reconcile, then watch until it is told to stop.
 
 Its threads: the main one waits for signals, and tells systemd whether the others make progress; the
-engine steps the mirror; one looks for duplicates; the mirror's workers, the watcher's readers and
+engine steps the mirror; one looks for duplicates; one has pictures described again that an older
+version of the collection has described; the mirror's workers, the watcher's readers and
 the socket's answers. They stop in this order: the engine, which lets the requests under way end and
 writes down what they did; the duplicates, whose work is still due next time; then what they used.
 
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 
 from snoopsync.assembly import Assembly
 from snoopsync.config.settings import Config
-from snoopsync.errors import CollectionError, ConfigError, Stopped, Unauthorized
+from snoopsync.errors import CollectionError, ConfigError, NotFound, Stopped, Unauthorized
 from snoopsync.events import Event, happened
 from snoopsync.health import Live
 from snoopsync.measures import Measures
@@ -46,6 +47,14 @@ _SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
 #: A search that fails, and works again, is logged so many times, and then counted.
 _MOST_SAID = 5
 _SEARCH_IN_TURNS = "the search for duplicates fails, and works, in turns"
+
+#: How often the collection is asked which pictures an older version of it has described; and how
+#: often one that does not tell.
+_RENEW_AGAIN_SECONDS = 3600.0
+_OFFERED_AGAIN_SECONDS = 86_400.0
+
+#: How often it is looked whether there is something more important to do than that.
+_RENEWAL_WAITS_SECONDS = 0.5
 
 _WATCHER_CHECK_SECONDS = 1.0
 
@@ -128,8 +137,10 @@ class Service:
         did."""
         engine = self._thread(_ENGINE, lambda: self._engine(showing))
         searcher = self._thread("duplicates", self._search)
+        renewer = self._thread("renewal", self._renew)
         engine.start()
         searcher.start()
+        renewer.start()
         config = self._wait()
         self._hands_over = config is not None
         self._stop.set()
@@ -142,6 +153,7 @@ class Service:
             self._around.supervisor.stopping()
         engine.join(_SHUTDOWN_SECONDS + 1.0)
         searcher.join(1.0)
+        renewer.join(1.0)
         if self._failure is not None:
             raise self._failure
         return None if self._around.signals.stop else config
@@ -299,6 +311,7 @@ class Service:
             "unproven": [survey.row.name for survey in mirror.surveys if not survey.watch.proven],
             "missing": [survey.row.name for survey in mirror.surveys if survey.is_missing],
             "stalled": self._stalled,
+            "to_renew": self._assembly.renewal.left,
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)
@@ -347,3 +360,32 @@ class Service:
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
                 self._search_due.set()
+
+    # The thread that has pictures described again.
+
+    def _renew(self) -> None:
+        # At the start, files have to be sent and compared first.
+        while not self.reconciled:
+            if self._stop.wait(_RENEWAL_WAITS_SECONDS):
+                return
+        pause = _SEARCH_AGAIN_SECONDS
+        while not self._stop.is_set():
+            try:
+                if self._assembly.renewal.work_off(self._rest_from_renewal):
+                    self._search_due.set()
+                pause = _SEARCH_AGAIN_SECONDS
+                self._stop.wait(_RENEW_AGAIN_SECONDS)
+            except NotFound:
+                self._stop.wait(_OFFERED_AGAIN_SECONDS)
+            except CollectionError:
+                # The engine and the searches tell of a collection that can't be used.
+                self._stop.wait(pause)
+                pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
+
+    def _rest_from_renewal(self, seconds: float) -> bool:
+        mirror = self._assembly.mirror
+        while not self._stop.wait(seconds):
+            if mirror.trouble is None and not (mirror.in_flight or mirror.unsettled):
+                return True
+            seconds = _RENEWAL_WAITS_SECONDS
+        return False

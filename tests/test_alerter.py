@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from snoopsync.alerter import Alert, Alerter, announce_to_file
-from snoopsync.alerts import Better, Pair, Reason
+from snoopsync.alerts import Pair
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
+from snoopsync.keep import Keep, Reason
 from snoopsync.measures import Measures
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
@@ -219,15 +220,15 @@ def alert() -> Alert:
     return Alert(Side("one", odd), Side("other", None), 0)
 
 
-def test_an_alert_says_what_they_are_to_each_other_and_which_is_the_better_one() -> None:
+def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
     here, there = Side("one", Place("f", b"a.jpg")), Side("other", None)
-    mirrored = Alert(here, there, 4, "mirrored", Better("one", Reason.PIXELS))
+    mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
         "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
-        " the better one: f/a.jpg (more pixels)"
+        " keep f/a.jpg (more pixels)"
     )
-    assert str(Alert(here, there, 9, "odd\n", Better("other", Reason.AGE))).endswith(
-        ", rank 9, odd\\n; the better one: other (older)"
+    assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
+        ", rank 9, odd\\n; keep other (older)"
     )
 
 
@@ -247,7 +248,7 @@ def test_an_alert_is_one_line_and_names_everything(
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [
         *("time", "level", "logger", "event", "folder", "path", "image_id"),
-        *("match_folder", "match_path", "match_id", "rank"),
+        *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
     ]
     assert json.loads(line)["path"] == "odd\udcff\n.jpg"
     assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)

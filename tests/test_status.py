@@ -32,7 +32,8 @@ def home(tmp_path: Path) -> Installation:
 def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
     home.ok("resync")
     [status] = home.json("status", "--json")
-    assert list(status) == ["in_sync", "service", "collection", "folders", "duplicates_open"]
+    keys = ["in_sync", "service", "collection", "folders", "duplicates_open", "to_renew"]
+    assert list(status) == keys
     assert status["service"] == {"running": False, "pid": None, "version": None}
     assert list(status["collection"]) == ["endpoint", "id", "reachable", "last_error"]
     [folder] = status["folders"]

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
 from snoopsync.model import printable
-from snoopsync.status import FolderStatus, Status
+from snoopsync.status import FolderStatus, Status, images
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 
@@ -43,8 +43,7 @@ def overview(console: Console, status: Status) -> Group:
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
     parts.append(remarks)
-    if status.duplicates_open:
-        parts.append(Text(_open_duplicates(status)))
+    parts += map(Text, _besides(status))
     return Group(*parts)
 
 
@@ -59,8 +58,7 @@ def lines(status: Status) -> Iterator[str]:
         yield f"{name}: {state}, {count}, scanned {scanned}, {path}"
     for remark in _remarks(status):
         yield f"- {remark}"
-    if status.duplicates_open:
-        yield _open_duplicates(status)
+    yield from _besides(status)
 
 
 def _answer(status: Status) -> str:
@@ -83,9 +81,17 @@ def _remarks(status: Status) -> Iterator[str]:
         yield f"last error: {printable(error)}"
 
 
-def _open_duplicates(status: Status) -> str:
-    plural = "" if status.duplicates_open == 1 else "s"
-    return f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)"
+def _besides(status: Status) -> Iterator[str]:
+    """What does not keep it from being in sync."""
+    if status.to_renew:
+        verb = "is" if status.to_renew == 1 else "are"
+        yield (
+            f"{images(status.to_renew)} {verb} sent again at low priority: the collection describes"
+            " pictures in a new way"
+        )
+    if status.duplicates_open:
+        plural = "" if status.duplicates_open == 1 else "s"
+        yield f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)"
 
 
 def _folders(status: Status, *, is_linked: bool) -> Table:

@@ -259,6 +259,8 @@ folders:
     #include: ["*.jpg", "*.JPG"]
     # Which of these are left out.
     exclude: [".thumbnails/", "@eaDir/"]
+    # Of identical files, keep the one in this folder. That is shown, and never acted on.
+    prefer: false
     # How changes are noticed: auto, events or poll.
     watch: auto
     # How often to look, when polling.

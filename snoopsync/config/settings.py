@@ -103,7 +103,8 @@ class CollectionConfig:
 
 @dataclass(frozen=True, slots=True)
 class FolderConfig:
-    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute."""
+    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute. Of
+    identical files, the one in a folder with ``prefer`` is the one to keep."""
 
     name: str = field(metadata=key("name", readers.name))
     path: Path = field(metadata=key("path", readers.path))
@@ -117,6 +118,7 @@ class FolderConfig:
     poll_interval_seconds: float = field(
         default=30.0, metadata=key("poll_interval", duration("1s"))
     )
+    prefer: bool = field(default=False, metadata=key("prefer", readers.boolean))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,11 @@ class Config:
         default_factory=lambda: None, metadata=key("metrics", section(MetricsConfig))
     )
     source: Path | None = None
+
+    @property
+    def folder_order(self) -> dict[str, tuple[int, bool]]:
+        """Of each folder its place in the configuration, from 0, and whether it is preferred."""
+        return {folder.name: (at, folder.prefer) for at, folder in enumerate(self.folders)}
 
 
 def default_config(folders: Sequence[Path]) -> Config:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from snoopsync.embedded import border, pdq
+from snoopsync.embedded.evidence import evidence_of
 from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
 from snoopsync.embedded.source import Body
 from snoopsync.errors import Refused
@@ -86,6 +87,7 @@ def features_of(body: Body) -> Features:
             size, picture = _upright(image)
             thumbnail = picture.resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR)
             codes, quality, trimmed = _codes(picture, thumbnail)
+            evidence = evidence_of(image, body.content)
     return Features(
         sha256=body.sha256,
         size_bytes=body.size_bytes,
@@ -97,6 +99,7 @@ def features_of(body: Body) -> Features:
         codes=codes,
         trimmed=trimmed,
         thumbnail=_kept(thumbnail),
+        evidence=evidence,
     )
 
 

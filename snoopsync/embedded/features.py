@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snoopsync.embedded.evidence import Evidence
+
 #: Which pixels the codes are made from, and how. Codes of two versions can't be compared, so this
 #: grows with every change to ``decode``, ``border`` or ``pdq`` that moves a bit.
-FEED_VERSION = 1
+FEED_VERSION = 2
 
 #: Bytes of one code: 256 bits.
 CODE_BYTES = 32
@@ -33,7 +35,8 @@ class Features:
     snoopsync looked at. ``quality`` (0 to 100) says how much there is in it to tell it by.
     ``codes`` are the codes of its eight forms (as it is, turned and mirrored), 32 bytes each, the
     picture as it is first; empty if there is next to nothing in it. ``trimmed`` are the same for
-    the picture without its uniform borders; empty if it has none.
+    the picture without its uniform borders; empty if it has none. ``evidence`` is ``None`` for a
+    picture that an older snoopsync looked at.
     """
 
     sha256: bytes
@@ -46,3 +49,4 @@ class Features:
     codes: bytes
     trimmed: bytes
     thumbnail: Thumbnail | None
+    evidence: Evidence | None = None

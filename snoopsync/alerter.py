@@ -194,7 +194,7 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
     def announce(alert: Alert) -> None:
         nonlocal is_failing
         announce_to_log(alert)
-        record = event_record(log, logging.WARNING, Event.DUPLICATE, "", **alert.keys())
+        record = event_record(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
         try:
             append_line(path, formatter.format(record))
             is_failing = False

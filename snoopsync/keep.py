@@ -52,6 +52,25 @@ class Keep:
 FolderOrder = Mapping[str, tuple[int, bool]]
 
 
+#: Where other programs put what was deleted, and thumbnails. By default nothing of it is mirrored;
+#: where it is, it is not what a person wants to keep.
+_LEFTOVER_DIRECTORIES = frozenset(
+    {
+        b".Trash",
+        b".trash",
+        b".Trashes",
+        b".dtrash",
+        b"#recycle",
+        b".recycle",
+        b"$RECYCLE.BIN",
+        b"@Recycle",
+        b".thumbnails",
+        b"@eaDir",
+        b".@__thumb",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file that exists, in a configured folder. ``modified_ns``: nanoseconds of Unix time.
@@ -63,6 +82,14 @@ class File:
     folder_order: int = 0
     is_preferred: bool = False
 
+    @property
+    def is_leftover(self) -> bool:
+        """Is it in a trash or a thumbnail directory of another program?"""
+        directories = self.place.path.split(b"/")[:-1]
+        return any(
+            each in _LEFTOVER_DIRECTORIES or each.startswith(b".Trash-") for each in directories
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -72,6 +99,11 @@ class Candidate:
     image_id: str
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
     file: File | None = None
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Is there a file, and not in the trash or among the thumbnails of another program?"""
+        return self.file is not None and not self.file.is_leftover
 
 
 #: Before this, a file's time is that of a clock that was never set: 1970, or 1980 on FAT.
@@ -108,7 +140,7 @@ def which_to_keep(
         is_better = rule(one.facts, other.facts)
         if is_better is not None:
             better = one if is_better else other
-            return None if better.file is None else Keep(better.image_id, reason)
+            return Keep(better.image_id, reason) if better.can_be_kept else None
     return None
 
 
@@ -186,9 +218,10 @@ def _evidence(facts: PictureFacts) -> Evidence:
 
 
 def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
-    if one.file is None or other.file is None:
-        there = one if one.file is not None else other
-        return None if there.file is None else Keep(there.image_id, Reason.CONFIGURED_FIRST)
+    if not (one.can_be_kept and other.can_be_kept):
+        there = one if one.can_be_kept else other
+        return Keep(there.image_id, Reason.CONFIGURED_FIRST) if there.can_be_kept else None
+    assert one.file is not None and other.file is not None
     for reason, order in _orders(now_ns):
         ours, theirs = order(one.file), order(other.file)
         if ours != theirs:

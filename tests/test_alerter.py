@@ -13,12 +13,19 @@ import pytest
 from snoopsync.alerter import Alert, Alerter, announce_to_file
 from snoopsync.alerts import Pair
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
+from snoopsync.errors import (
+    BadAnswer,
+    CollectionError,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
 from snoopsync.keep import Keep, Reason
 from snoopsync.measures import Measures
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
-from snoopsync.protocol import SearchByIdAnswer
+from snoopsync.protocol import ImageAnswer, SearchByIdAnswer
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -247,7 +254,7 @@ def test_an_alert_is_one_line_and_names_everything(
     )
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [
-        *("time", "level", "logger", "event", "folder", "path", "image_id"),
+        *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
         *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
     ]
     assert json.loads(line)["path"] == "odd\udcff\n.jpg"
@@ -278,3 +285,76 @@ def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
     with caplog.at_level(logging.WARNING, "snoopsync.duplicates"):
         announce_to_file(tmp_path)(alert())
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+class Renewing(Collection):
+    """One that describes its pictures again: ``old`` are those that are not done yet."""
+
+    old: frozenset[str] = frozenset()
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        answer = super().search_images_by_id(image_id)
+        if image_id in self.old:
+            answer["outdated"] = True
+        if self.old:
+            answer["partial"] = True
+        return answer
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        if image_id == "gone":
+            raise NotFound("no such image")
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": "",
+            "outdated": image_id in self.old,
+        }
+
+
+@pytest.fixture
+def renewing(tmp_path: Path) -> Iterator[World]:
+    """``a`` and ``b`` are known as a pair, and so are ``a`` and ``gone``."""
+    with (
+        closing(Database(tmp_path / "state.sqlite3")) as database,
+        closing(Renewing(tmp_path / "collection.sqlite3")) as collection,
+    ):
+        world = World(database, collection)
+        collection.twins = {"a": {"b": 3, "gone": 3}}
+        world.send("a")
+        world.send("b")
+        world.search()
+        collection.twins = {}
+        yield world
+
+
+def open_pairs(world: World) -> set[str]:
+    return {pair.b.image_id for pair in world.pairs.listed()}
+
+
+@pytest.mark.parametrize(
+    ("old", "left"),
+    [
+        # Neither was compared with what another version has described.
+        ({"a"}, {"b", "gone"}),
+        ({"b"}, {"b"}),
+        # They were compared.
+        ({"c"}, set()),
+        (set(), set()),
+    ],
+)
+def test_a_pair_that_was_not_compared_is_not_gone(
+    renewing: World, old: set[str], left: set[str]
+) -> None:
+    renewing.collection.old = frozenset(old)  # type: ignore[attr-defined]
+    renewing.send("a", 2)
+    assert len(renewing.search()) == 2
+    assert open_pairs(renewing) == left
+    renewing.collection.old = frozenset()  # type: ignore[attr-defined]
+    renewing.collection.twins = {"a": {"b": 3}}
+    renewing.send("a", 3)
+    renewing.search()
+    assert open_pairs(renewing) == {"b"}
+    # What has never been gone is no news.
+    assert len(renewing.told) == (2 if "b" in left else 3)

@@ -127,6 +127,17 @@ def test_only_a_file_that_exists_is_kept() -> None:
     assert keep == Keep("there", Reason.MORE_PIXELS)
 
 
+@pytest.mark.parametrize(
+    "path", [".Trash-1000/files/a.jpg", "2024/#recycle/a.jpg", "@eaDir/a.jpg/XL.jpg"]
+)
+def test_a_file_in_the_trash_or_among_thumbnails_is_never_kept(path: str) -> None:
+    trashed = Candidate("trashed", picture(400, 300), file(path))
+    there = Candidate("there", picture(200, 150), file("b.jpg"))
+    assert which_to_keep(trashed, there, "reencoded", NOW, identical=False) is None
+    keep = which_to_keep(trashed, there, "identical", NOW, identical=True)
+    assert keep == Keep("there", Reason.CONFIGURED_FIRST)
+
+
 def kept_of_identical(one: File | None, other: File | None) -> tuple[str, str] | None:
     # What the pictures are does not matter: they are the same.
     a, b = Candidate("one", picture(), one), Candidate("other", picture(), other)

@@ -29,20 +29,20 @@ _BLOCK = 8
 _MIN_QUALITY = 82
 
 #: Pixels along each side below which there are too few blocks.
-_MIN_SIDE = 96
+_MIN_SIDE = 128
 
 #: The part of the picture that is looked at, in pixels.
-_PART_WIDTH, _PART_HEIGHT = 192, 128
+_PART_WIDTH, _PART_HEIGHT = 160, 128
 
 #: Lines that are decoded of a large JPEG, from its top.
-_TOP_LINES = 192
+_TOP_LINES = 160
 
 #: Waves that are looked at (down, across). JPEG's steps for the long ones are small, and the short
 #: ones have few values.
 _WAVES = ((0, 1), (1, 0), (1, 1), (0, 5), (6, 0), (1, 4), (5, 1), (2, 4), (3, 3), (4, 3))
 
 #: Steps that are tried. Rounded pixels hide smaller ones.
-_STEPS = np.arange(3, 33, dtype=np.float32)
+_STEPS = np.arange(3, 26, dtype=np.float32)
 
 #: A step must be so many times the file's own.
 _LARGER_STEP = 1.5
@@ -50,14 +50,16 @@ _LARGER_STEP = 1.5
 #: Values below are taken for the rounding of pixels.
 _NOISE = 1.4
 
-#: So many values a wave must have, and so many waves must agree.
-_MIN_VALUES = 50
+_LEAST_VALUE = min(_NOISE, 0.45 * float(_STEPS[0]))
+
+#: So many values a wave must have (more than ``_MOST_VALUES`` say no more), and so many waves must
+#: agree.
+_MIN_VALUES = 40
+_MOST_VALUES = 128
 _MIN_WAVES = 3
 
 #: How near the values lie to multiples of a step: 1 is on them, 0 is anywhere.
 _MIN_NEARNESS = 0.55
-
-_LUMA = (0.299, 0.587, 0.114)
 
 _ONES = np.ones((_BLOCK, _BLOCK))
 
@@ -119,9 +121,7 @@ def _waves(image: Image, start: tuple[int, int]) -> _Waves:
         first = (side - offset - length) // 2 // _BLOCK * _BLOCK + offset
         box.append((first, first + length))
     (left, right), (top, bottom) = box
-    luma = np.asarray(image.crop((left, top, right, bottom)), np.float32)
-    if luma.ndim > 2:
-        luma = np.einsum("ijk,k->ij", luma, np.array(_LUMA, np.float32))
+    luma = np.asarray(image.crop((left, top, right, bottom)).convert("L"), np.float32)
     lines, columns = luma.shape[0] // _BLOCK, luma.shape[1] // _BLOCK
     blocks = luma.reshape(lines, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
     waves: _Waves = np.abs(np.einsum("wp,np->wn", _BASIS, blocks.reshape(-1, _BLOCK * _BLOCK)))
@@ -141,11 +141,12 @@ def _has_traces(waves: _Waves, own_steps: NDArray[np.float64]) -> bool:
 
 def _has_step(values: NDArray[np.float32], own_step: float) -> bool:
     """Do these values lie near multiples of a step that is larger than the file's own?"""
-    values = values[values > min(_NOISE, 0.45 * float(_STEPS[0]))]
+    values = np.sort(values[values > _LEAST_VALUE])
     if len(values) < _MIN_VALUES:
         return False
+    values = values[:: -(-len(values) // _MOST_VALUES)]
     # A step beyond nearly all values has no multiples among them.
-    least, most = _LARGER_STEP * own_step, np.percentile(values, 95)
+    least, most = _LARGER_STEP * own_step, values[len(values) * 19 // 20]
     steps = _STEPS[(least <= _STEPS) & (most >= _STEPS)]
     if not len(steps):
         return False

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from snoopsync.embedded import border, pdq, pixels, tiff
+from snoopsync.embedded.evidence import evidence_of
 from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
 from snoopsync.embedded.frames import Frames, frames_of, has_more_frames, has_other_pictures
 from snoopsync.embedded.opening import (
@@ -105,6 +106,7 @@ def _features(body: Body, content: io.BytesIO) -> Features:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         with _refusing(kind):
             size, picture, frames = _decoded(image, size)
+            evidence = evidence_of(image, body.content)
             look = _look(frames.sheet if frames else picture)
             # The borders of frames are inside a sheet. And without its borders only a picture's
             # grey is kept, which does not tell what is transparent in it.
@@ -128,6 +130,7 @@ def _features(body: Body, content: io.BytesIO) -> Features:
         trimmed=codes.trimmed,
         thumbnail=_kept(look, codes.inner),
         frames=frames.count if frames else 1,
+        evidence=evidence,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snoopsync.embedded.evidence import Evidence
+
 #: Which pixels the codes are made from, and how. Codes of two versions can't be compared, so this
 #: grows with every change to ``decode``, ``pixels``, ``frames``, ``border`` or ``pdq`` that moves a
 #: bit.
@@ -42,7 +44,8 @@ class Features:
     that an older snoopsync looked at. ``quality`` (0 to 100) says how much there is in it to tell
     it by. ``codes`` are the codes of its eight forms (as it is, turned and mirrored), 32 bytes
     each, the picture as it is first; empty if there is next to nothing in it. ``trimmed`` are the
-    same for the picture without its uniform borders; empty if it has none.
+    same for the picture without its uniform borders; empty if it has none. ``evidence`` is
+    ``None`` for a picture that an older snoopsync looked at.
     """
 
     sha256: bytes
@@ -56,3 +59,4 @@ class Features:
     trimmed: bytes
     thumbnail: Thumbnail | None
     frames: int = 1
+    evidence: Evidence | None = None

@@ -176,13 +176,11 @@ def the_same(features: Features, candidate: Candidate) -> Alike:
 def judged(
     features: Features, candidate: Candidate, queries: Queries, hits: list[Hit]
 ) -> Alike | None:
-    """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture."""
+    """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture.
+    ``hits``: at least one, those that tell something, the nearest first."""
     if (features.frames > 1) != (candidate.features.frames > 1):
         return None
     is_of_photograph = _is_photographic(candidate.features)
-    hits = [hit for hit in hits if queries.tells(hit, candidate.features)]
-    if not hits:
-        return None
     nearest = hits[0]
     rank = max(1, nearest.bits)
     upright = next((hit for hit in hits if queries.is_upright(hit)), None)

@@ -369,7 +369,7 @@ class Service:
             if self._stop.wait(_RENEWAL_WAITS_SECONDS):
                 return
         pause = _SEARCH_AGAIN_SECONDS
-        while not self._stop.is_set():
+        while self._rest_from_renewal(0.0):
             try:
                 if self._assembly.renewal.work_off(self._rest_from_renewal):
                     self._search_due.set()
@@ -377,8 +377,11 @@ class Service:
                 self._stop.wait(_RENEW_AGAIN_SECONDS)
             except NotFound:
                 self._stop.wait(_OFFERED_AGAIN_SECONDS)
-            except CollectionError:
-                # The engine and the searches tell of a collection that can't be used.
+            except CollectionError as error:
+                if isinstance(error, Unauthorized):
+                    # The engine stops sending, and asks whether the keys are taken again.
+                    self._search_error = error
+                # Of a collection that is away, the engine and the searches tell.
                 self._stop.wait(pause)
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
 

@@ -238,8 +238,9 @@ class Status:
             "folders": [_folder_message(folder) for folder in self.folders],
             "to_compare": self.to_compare,
             "duplicates_open": self.duplicates_open,
-            "to_renew": self.to_renew,
             "progress": progress and progress.as_message(),
+            # Only after an upgrade, until it is done.
+            **({"to_renew": self.to_renew} if self.to_renew else {}),
         }
 
 

@@ -36,7 +36,7 @@ def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
     [status] = home.json("status", "--json")
     assert list(status) == [
         *("in_sync", "reasons", "service", "collection", "folders"),
-        *("to_compare", "duplicates_open", "to_renew", "progress"),
+        *("to_compare", "duplicates_open", "progress"),
     ]
     assert (status["reasons"], status["to_compare"], status["progress"]) == ([], 0, None)
     assert status["service"] == {"running": False, "pid": None, "version": None}

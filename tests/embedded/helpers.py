@@ -30,6 +30,8 @@ def as_the_version_before(database: Path, *image_ids: str) -> None:
             before.execute("DROP INDEX image_by_feed")
             before.execute("ALTER TABLE image DROP COLUMN mark")
             before.execute("ALTER TABLE image DROP COLUMN evidence")
+            for column in ("alpha", "inside", "frames"):
+                before.execute(f"ALTER TABLE small DROP COLUMN {column}")
             before.execute("PRAGMA user_version = 2")
         before.commit()
 

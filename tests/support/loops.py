@@ -34,7 +34,7 @@ _FLAGS_AT = 8 + 52
 _FIRST = 64
 _LAST = 1024
 
-_RELEASE_SECONDS = 10.0
+_RELEASE_SECONDS = 2.0
 
 # From <sched.h> and <sys/mount.h>.
 _CLONE_NEWNS = 0x00020000
@@ -117,7 +117,8 @@ class LoopDevice:
         return True
 
     def wait_until_free(self) -> None:
-        """Wait until the image is detached: a file system may let go of it a little late."""
+        """Wait until the image is detached: a file system may let go of it a little late. Raises
+        ``TimeoutError``."""
         deadline = time.monotonic() + _RELEASE_SECONDS
         while self.is_attached:
             if time.monotonic() > deadline:

@@ -77,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
             "exfat",
             8 * _MIB,
             ("mkfs.exfat",),
-            ("mount.exfat-fuse", "-d", "-o", "noatime"),
+            ("mount.exfat-fuse", "-d", "-o", "noatime,nonempty"),
         ),
         Kind("ntfs", 8 * _MIB, ("mkntfs", "-q", "-Q", "-F"), ("ntfs-3g", "-o", "no_detach")),
         # Made from a directory, as large as needed; size_bytes only says that there is an image.

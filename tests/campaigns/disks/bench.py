@@ -11,8 +11,8 @@ from tests.campaigns.disks.conditions import Conditions, Layout, Story
 from tests.campaigns.disks.ledger import Ledger, Picture, numbers
 from tests.support.disks import Drive, Drives, write_files
 
-#: A folder keeps at least so many pictures: of fewer, any other disk could be the right one.
-_FEWEST_PICTURES = 4
+#: Slots 0 and 1 are for what is mounted first.
+_COVER_SLOT = 2
 
 Pictures = dict[str, Picture]
 
@@ -51,6 +51,11 @@ class Bench:
         self.right = self._make(conditions.kind, self.pictures)
         self.backups: list[tuple[Drive, frozenset[int]]] = []
         self.inside: Drive | None = None
+        self._halves: list[Drive] = []
+        self._renamed: set[int] = set()
+        self._edited: set[int] = set()
+        # With more changes than these the right disk might look like another one.
+        self._changes_left = conditions.pictures // 3
 
     def _make(self, kind: str, pictures: Mapping[str, Picture]) -> Drive:
         return self._drives.make(kind, _data(pictures), _mtimes(pictures))
@@ -69,6 +74,11 @@ class Bench:
     def is_backup(self) -> bool:
         """Is an older copy of it mounted?"""
         return any(self.inside is drive for drive, _ in self.backups)
+
+    @property
+    def is_half(self) -> bool:
+        """Is a disk mounted that has half of its pictures?"""
+        return any(self.inside is drive for drive in self._halves)
 
     # Mounting.
 
@@ -89,6 +99,9 @@ class Bench:
                 self._ledger.outdated |= {each.number for each in self.pictures.values()} - has
         drive.mount(self.point, slot)
         self.inside = drive
+        if self.is_half:
+            # What was renamed may not be known again after it.
+            self._ledger.mixed |= self._renamed
 
     def another(self, kind: str) -> Drive:
         """A disk with other pictures."""
@@ -108,7 +121,9 @@ class Bench:
         """A disk with copies of half the pictures, and as many others."""
         kept = list(self.pictures.items())[::2]
         others = {self._new_path(random.Random(number)): self._foreign() for number in range(4)}
-        return self._make(self._conditions.kind, dict(kept) | others)
+        self._ledger.mixed |= {picture.number for picture in others.values()}
+        self._halves.append(self._make(self._conditions.kind, dict(kept) | others))
+        return self._halves[-1]
 
     def make_backup(self) -> None:
         """Copy the right disk, which is not mounted then."""
@@ -152,28 +167,37 @@ class Bench:
         for _ in range(dice.randint(1, 3)):
             what = dice.choice(("add", "add", "edit", "rename", "delete"))
             path = dice.choice(sorted(self.pictures))
+            if what != "add":
+                if not self._changes_left:
+                    continue
+                self._changes_left -= 1
             match what:
                 case "add":
                     path = self._new_path(dice)
                     self._put(path, self._ledger.new_picture(), root)
                 case "edit":
+                    self._edited.add(self.pictures[path].number)
                     self._put(path, self._ledger.edited(self.pictures[path]), root)
                 case "rename":
-                    target = self._new_path(dice)
-                    self.pictures[target] = self.pictures.pop(path)
-                    if root is not None:
-                        (root / target).parent.mkdir(parents=True, exist_ok=True)
-                        (root / path).rename(root / target)
-                    changed.append(target)
-                case _ if len(self.pictures) <= _FEWEST_PICTURES:
-                    continue
+                    changed.append(self._rename(path, self._new_path(dice), root))
                 case _:
                     self._ledger.deleted.add(self.pictures.pop(path).number)
                     if root is not None:
                         (root / path).unlink()
+            self._ledger.renewed |= self._renamed & self._edited
             self._story.tell(f"  {what} {path}")
             changed.append(path)
         return changed
+
+    def _rename(self, path: str, target: str, root: Path | None) -> str:
+        picture = self.pictures[target] = self.pictures.pop(path)
+        self._renamed.add(picture.number)
+        if self._halves:
+            self._ledger.mixed.add(picture.number)
+        if root is not None:
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).rename(root / target)
+        return target
 
     def _put(self, path: str, picture: Picture, root: Path | None) -> None:
         self.pictures[path] = picture
@@ -191,6 +215,14 @@ class Bench:
         self.folder.rmdir()
         aside.rename(self.folder)
         self._story.tell("  the folder is back")
+
+    @contextmanager
+    def covered(self, drive: Drive) -> Iterator[None]:
+        """Another disk is mounted over what is mounted."""
+        self._story.tell(f"  mount {drive} over it")
+        with drive.mounted(self.point, _COVER_SLOT):
+            yield
+        self._story.tell(f"  unmount {drive}")
 
     # What is expected.
 

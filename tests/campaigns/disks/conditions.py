@@ -52,6 +52,7 @@ STEP_WEIGHTS = {
     "edit": 10,
     "edit_away": 7,
     "replace_root": 3,
+    "cover": 4,
     "make_unreadable": 4,
     "restart": 6,
     "kill": 5,

@@ -41,20 +41,24 @@ class Picture:
 class Ledger:
     """Judges the collection's own record.
 
-    ``deleted`` are the numbers of the pictures that a person deleted from the right disk.
-    ``outdated`` are those that an older copy of the disk does not have, while that may be taken for
-    the disk itself: where a file system has an ID, its copy has the same. ``foreign`` are those of
-    other disks, and ``allows_foreign`` says that these may be sent.
+    Each of these is a set of the numbers of pictures. ``deleted``: a person deleted them from the
+    right disk, or approved it. ``outdated``: an older copy of the disk does not have them, and may
+    be taken for the disk itself: where a file system has an ID, its copy has the same. ``renewed``:
+    they were renamed and edited, so nothing tells that the old and the new file are one picture.
+    ``foreign``: they are on other disks; ``allows_foreign`` says that these may be sent. ``mixed``:
+    a disk that has half of the right one's pictures may be taken for it, so these may be sent, and
+    left over in the end until a person approves that they go.
     """
 
     story: Story
     allows_foreign: bool
     deleted: set[int] = field(default_factory=set)
     outdated: set[int] = field(default_factory=set)
+    renewed: set[int] = field(default_factory=set)
+    mixed: set[int] = field(default_factory=set)
     foreign: set[int] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
-    foreign_sent: int = 0
     _numbers: dict[str, int] = field(default_factory=dict)
     _count: int = 0
 
@@ -78,8 +82,12 @@ class Ledger:
         return self._numbers[sha256]
 
     def may_be_deleted(self, sha256: str) -> bool:
-        """Did a person delete the picture that has these bytes?"""
-        return self.number(sha256) in self.deleted | self.outdated
+        """Did a person delete the file that had these bytes?"""
+        return self.number(sha256) in self.deleted | self.outdated | self.renewed
+
+    def may_be_left(self, sha256: str) -> bool:
+        """May an image with these bytes and without a file wait for a person in the end?"""
+        return self.may_be_deleted(sha256) or self.number(sha256) in self.mixed
 
     def watch(self, server: CollectionServer) -> None:
         """Judge every request that this collection gets."""
@@ -103,10 +111,8 @@ class Ledger:
         elif seen.sha256 in self._numbers:
             number = self.number(seen.sha256)
             self.story.tell(f"    {seen.method} of picture {number}")
-            if number in self.foreign:
-                self.foreign_sent += 1
-                if not self.allows_foreign:
-                    self._violate(f"{seen.method} of picture {number}, which is on another disk")
+            if number in self.foreign and number not in self.mixed and not self.allows_foreign:
+                self._violate(f"{seen.method} of picture {number}, which is on another disk")
         else:
             self._violate(f"{seen.method} of bytes that are no picture")
 

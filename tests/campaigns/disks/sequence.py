@@ -56,7 +56,6 @@ class Sequence:
         self._is_suspended = False
         #: Has the engine seen the whole folder on the right disk, and nothing else since?
         self._has_seen_all = False
-        self._halves: list[Drive | None] = []
         self._done: list[str] = []
 
     def run(self) -> Outcome:
@@ -68,6 +67,7 @@ class Sequence:
             raise Violation(f"{violation}\n{self._conditions}\n{self.story}") from violation
 
     def _run(self) -> Outcome:
+        self._bench.make_backup()
         self._bench.mount(self._bench.right, 0)
         self._start()
         self._settle()
@@ -122,13 +122,10 @@ class Sequence:
     def _check_other_disk(self) -> None:
         """A folder that is wholly on another disk is missing."""
         state = self._engine.folder_state()
-        inside, bench = self._bench.inside, self._bench
-        if self._conditions.layout is Layout.BELOW or bench.is_right or bench.is_backup:
-            return
-        if inside in self._halves:
-            return
-        if state != "missing":
-            raise Violation(f"the folder is {state} while {inside or 'nothing'} is mounted")
+        bench = self._bench
+        may_be_right = bench.is_right or bench.is_backup or bench.is_half
+        if self._is_whole and not may_be_right and state != "missing":
+            raise Violation(f"the folder is {state} while {bench.inside or 'nothing'} is mounted")
 
     # Steps. One that returns False was not possible.
 
@@ -155,16 +152,11 @@ class Sequence:
 
     def mount_half(self, dice: random.Random) -> None:
         """A disk with half of the pictures."""
-        half = self._bench.half()
-        self._halves.append(half)
-        self._mount(half, 0)
+        self._mount(self._bench.half(), 0)
 
-    def mount_older(self, dice: random.Random) -> bool:
+    def mount_older(self, dice: random.Random) -> None:
         """An older copy of the right disk."""
-        if not self._bench.backups:
-            return False
         self._mount(dice.choice(self._bench.backups)[0], dice.choice((0, 0, 1)))
-        return True
 
     def make_backup(self, dice: random.Random) -> None:
         """Copy the right disk, and perhaps mount it again."""
@@ -179,8 +171,10 @@ class Sequence:
             return False
         expects = self._has_seen_all and self._engine.runs and self._is_exact
         before = set(self._ledger.deleted)
+        # All events or none: of half a rename nobody could tell that it is one.
+        is_told = dice.random() < 0.7
         for path in self._bench.edit_here(dice):
-            if dice.random() < 0.7:
+            if is_told:
                 self._engine.tell(path)
         if expects and dice.random() < 0.5:
             self._settle()
@@ -204,6 +198,14 @@ class Sequence:
             self._work_on(dice, "missing")
         return True
 
+    def cover(self, dice: random.Random) -> None:
+        """For a while another disk is mounted over what is mounted."""
+        kind = self._some_kind(dice)
+        other = self._bench.another(kind) if dice.random() < 0.5 else self._bench.empty(kind)
+        self._leave()
+        with self._bench.covered(other):
+            self._work_on(dice, "missing" if self._is_whole else None)
+
     def make_unreadable(self, dice: random.Random) -> bool:
         """For a while the disk can't be read."""
         bench = self._bench
@@ -218,9 +220,8 @@ class Sequence:
             broken = self._engine.unreadable(bench.point)
         else:
             return False
-        whole = self._conditions.layout is not Layout.BELOW
         with broken:
-            self._work_on(dice, "missing" if whole else None)
+            self._work_on(dice, "missing" if self._is_whole else None)
         if bench.inside.kind.fuse:
             bench.unmount()
         return True
@@ -297,6 +298,11 @@ class Sequence:
         return self._conditions.kind if dice.random() < 0.75 else dice.choice(self._kinds)
 
     @property
+    def _is_whole(self) -> bool:
+        """Is all of the folder on the disk?"""
+        return self._conditions.layout is not Layout.BELOW
+
+    @property
     def _is_exact(self) -> bool:
         """Is it known when snoopsync has seen everything, and is nothing held for its number?"""
         return not self._conditions.is_process and self._conditions.hold is None
@@ -347,9 +353,10 @@ class Sequence:
         self._check_files("in the end")
         foreign = [each for each in self._surplus() if self._ledger.number(each) in self._foreign]
         held = [each for each in self._surplus() if each not in foreign]
-        unjustified = [each for each in held if not self._ledger.may_be_deleted(each)]
+        unjustified = [each for each in held if not self._ledger.may_be_left(each)]
         if unjustified:
-            raise Violation(f"{len(unjustified)} images are of no file, and nobody deleted one")
+            numbers = [self._ledger.number(each) for each in unjustified]
+            raise Violation(f"pictures {numbers} have no file, and nobody deleted them")
         if held:
             self._approve(len(held))
         # Pictures of a disk that was mounted below the folder once are on a disk that is away.
@@ -366,12 +373,16 @@ class Sequence:
 
     @property
     def _foreign(self) -> set[int]:
-        return self._ledger.foreign if self._ledger.allows_foreign else set()
+        """The pictures whose images may be left over for good: those that were last seen on another
+        disk that was mounted below the folder."""
+        ledger = self._ledger
+        return ledger.foreign | ledger.mixed if ledger.allows_foreign else set()
 
     def _approve(self, count: int) -> None:
         """Those left over are held, and ``approve`` lets them go."""
         if self._engine.held() < count:
             raise Violation(f"{count} images are of no file, and {self._engine.held()} are held")
+        self._ledger.deleted |= {self._ledger.number(each) for each in self._surplus()}
         self._engine.approve()
         self._settle()
         self._settle()

@@ -84,7 +84,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("squashfs", 1, tools=("mksquashfs",), read_only=True),
         Kind("overlay", has_id=True),
         Kind("bind", has_id=True),
-        Kind("bindfs", fuse=("bindfs", "-f")),
+        Kind("bindfs", fuse=("bindfs", "-f", "-o", "nonempty")),
         Kind("sshfs", fuse=("sshfs", "-f")),
     )
 }

@@ -29,7 +29,7 @@ class Figures:
     uploads: int = 0
     approved: int = 0
     waited: int = 0
-    foreign: int = 0
+    stranded: int = 0
     broken: list[str] = field(default_factory=list)
 
     def count(self, conditions: Conditions, outcome: Outcome | None) -> None:
@@ -44,7 +44,7 @@ class Figures:
         self.uploads += outcome.uploads
         self.approved += outcome.approved
         self.waited += outcome.approved > 0
-        self.foreign += outcome.foreign > 0
+        self.stranded += outcome.stranded > 0
 
     def __str__(self) -> str:
         def counted(title: str, counter: Counter[str]) -> str:
@@ -63,7 +63,7 @@ class Figures:
                 f" {self.uploads} uploads",
                 f"{kept} in sync in the end: {kept - self.waited} without approve,"
                 f" {self.waited} after it ({self.approved} deletions by a person);"
-                f" in {self.foreign} an image of a disk mounted below was left",
+                f" in {self.stranded} an image of a disk mounted below was left",
                 f"{len(self.broken)} sequences broke a promise{broken}",
             )
         )

@@ -152,7 +152,8 @@ class Bench:
 
     def edit_away(self, dice: random.Random) -> None:
         """The same, on another machine."""
-        if self.is_right:
+        if self.is_right or self.is_backup:
+            # Not while a copy is mounted: the kernel would not mount two disks with one ID.
             self.unmount()
         if self.right.kind.read_only:
             self._edit(dice, None)

@@ -59,6 +59,7 @@ class Ledger:
     foreign: set[int] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+    foreign_was_sent: bool = False
     _numbers: dict[str, int] = field(default_factory=dict)
     _count: int = 0
 
@@ -89,6 +90,17 @@ class Ledger:
         """May an image with these bytes and without a file wait for a person in the end?"""
         return self.may_be_deleted(sha256) or self.number(sha256) in self.mixed
 
+    def may_be_stranded(self, sha256: str) -> bool:
+        """May an image with these bytes be left for good, on a disk that was mounted below the
+        folder once? One of another disk may. So may one whose file a person deleted, if another
+        disk's pictures have meanwhile taken the places of all others: nothing tells any more which
+        disk it was on."""
+        if not self.allows_foreign:
+            return False
+        if self.number(sha256) in self.foreign:
+            return True
+        return self.foreign_was_sent and self.may_be_left(sha256)
+
     def watch(self, server: CollectionServer) -> None:
         """Judge every request that this collection gets."""
 
@@ -111,6 +123,7 @@ class Ledger:
         elif seen.sha256 in self._numbers:
             number = self.number(seen.sha256)
             self.story.tell(f"    {seen.method} of picture {number}")
+            self.foreign_was_sent |= number in self.foreign
             if number in self.foreign and number not in self.mixed and not self.allows_foreign:
                 self._violate(f"{seen.method} of picture {number}, which is on another disk")
         else:

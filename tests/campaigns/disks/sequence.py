@@ -22,12 +22,12 @@ _DAY_SECONDS = 86_400.0
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a sequence ended. ``deletes``: DELETE requests; ``approved``: deletions by a person that
-    waited for ``approve``; ``foreign``: images of another disk that were left in the end."""
+    waited for ``approve``; ``stranded``: images of a disk that was mounted below the folder."""
 
     deletes: int
     uploads: int
     approved: int
-    foreign: int
+    stranded: int
     steps: tuple[str, ...]
 
 
@@ -351,8 +351,8 @@ class Sequence:
         self._engine.wait_until_mirrored(self._bench.expected())
         self._settle()
         self._check_files("in the end")
-        foreign = [each for each in self._surplus() if self._ledger.number(each) in self._foreign]
-        held = [each for each in self._surplus() if each not in foreign]
+        stranded = list(filter(self._ledger.may_be_stranded, self._surplus()))
+        held = [each for each in self._surplus() if each not in stranded]
         unjustified = [each for each in held if not self._ledger.may_be_left(each)]
         if unjustified:
             numbers = [self._ledger.number(each) for each in unjustified]
@@ -360,23 +360,16 @@ class Sequence:
         if held:
             self._approve(len(held))
         # Pictures of a disk that was mounted below the folder once are on a disk that is away.
-        if not foreign and self._engine.folder_state() != "ok":
+        if not stranded and self._engine.folder_state() != "ok":
             raise Violation(f"the folder is {self._engine.folder_state()} in the end")
         requests = self._ledger.requests
         return Outcome(
             requests["DELETE"],
             requests["POST"] + requests["PUT"],
             len(held),
-            len(foreign),
+            len(stranded),
             tuple(self._done),
         )
-
-    @property
-    def _foreign(self) -> set[int]:
-        """The pictures whose images may be left over for good: those that were last seen on another
-        disk that was mounted below the folder."""
-        ledger = self._ledger
-        return ledger.foreign | ledger.mixed if ledger.allows_foreign else set()
 
     def _approve(self, count: int) -> None:
         """Those left over are held, and ``approve`` lets them go."""
@@ -387,7 +380,7 @@ class Sequence:
         self._settle()
         self._settle()
         self._check()
-        left = [each for each in self._surplus() if self._ledger.number(each) not in self._foreign]
+        left = [each for each in self._surplus() if not self._ledger.may_be_stranded(each)]
         if left:
             raise Violation(f"{len(left)} images are left after they were approved to go")
         self._check_files("after the approval")

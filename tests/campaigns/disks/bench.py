@@ -99,9 +99,6 @@ class Bench:
                 self._ledger.outdated |= {each.number for each in self.pictures.values()} - has
         drive.mount(self.point, slot)
         self.inside = drive
-        if self.is_half:
-            # What was renamed may not be known again after it.
-            self._ledger.mixed |= self._renamed
 
     def another(self, kind: str) -> Drive:
         """A disk with other pictures."""
@@ -117,8 +114,13 @@ class Bench:
         """A disk without pictures; it has the directory that is the folder, if that is one."""
         return self._drives.make(kind, {f"{self._prefix}read me": b"nothing here"})
 
-    def half(self) -> Drive:
-        """A disk with copies of half the pictures, and as many others."""
+    def half(self) -> Drive | None:
+        """A disk with copies of half the pictures, and a few others. After it there are no changes
+        but additions; after changes there is none (``None``): a disk of which half is known, and
+        then another half of the rest, could be any."""
+        if self._changes_left < self._conditions.pictures // 3 and not self._halves:
+            return None
+        self._changes_left = 0
         kept = list(self.pictures.items())[::2]
         others = {self._new_path(random.Random(number)): self._foreign() for number in range(4)}
         self._ledger.mixed |= {picture.number for picture in others.values()}
@@ -193,8 +195,6 @@ class Bench:
     def _rename(self, path: str, target: str, root: Path | None) -> str:
         picture = self.pictures[target] = self.pictures.pop(path)
         self._renamed.add(picture.number)
-        if self._halves:
-            self._ledger.mixed.add(picture.number)
         if root is not None:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / path).rename(root / target)

@@ -150,9 +150,13 @@ class Sequence:
         """A disk without pictures."""
         self._mount(self._bench.empty(self._some_kind(dice)), 0)
 
-    def mount_half(self, dice: random.Random) -> None:
+    def mount_half(self, dice: random.Random) -> bool:
         """A disk with half of the pictures."""
-        self._mount(self._bench.half(), 0)
+        half = self._bench.half()
+        if half is None:
+            return False
+        self._mount(half, 0)
+        return True
 
     def mount_older(self, dice: random.Random) -> None:
         """An older copy of the right disk."""

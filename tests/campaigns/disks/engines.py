@@ -271,6 +271,7 @@ class Process(Engine):
         self._server = server
         self._clock_offset = home / "clock"
         if _LIBFAKETIME.exists() and any(step.name == "step_clock" for step in conditions.steps):
+            # Only the wall clock. (libfaketime 0.9.10 then breaks time.sleep, and no other wait.)
             self._clock_offset.write_text("+0\n")
             self._home.environment |= {
                 "LD_PRELOAD": str(_LIBFAKETIME),

@@ -89,7 +89,7 @@ def test_only_a_picture_that_a_person_deleted_may_be_deleted(judged: Judged) -> 
 
 def test_a_picture_keeps_its_number_when_it_is_edited(judged: Judged) -> None:
     picture = judged.ledger.new_picture()
-    edited = judged.ledger.edited(picture)
+    edited = judged.ledger.edit(picture)
     assert edited.sha256 != picture.sha256
     assert judged.ask("PUT", "tests.1", edited.sha256) == []
     assert judged.ask("DELETE", judged.hold(edited)) != []

@@ -120,21 +120,23 @@ def main() -> int:
     began = time.monotonic()
     first = arguments.only or 0
     last = first + 1 if arguments.only is not None else arguments.sequences
-    for index in range(first, last):
-        if arguments.minutes and time.monotonic() > began + 60.0 * arguments.minutes:
-            break
-        conditions = Conditions.of(arguments.seed, index, kinds, arguments.processes)
-        try:
-            figures.count(conditions, run_one(conditions, kinds))
-        except Violation as violation:
-            figures.count(conditions, None)
-            shortest = shrink(conditions, violation, kinds) if arguments.shrink else violation
-            sys.stdout.write(f"VIOLATION: {shortest}\n\n")
-            sys.stdout.flush()
-            if not arguments.keep_going:
+    try:
+        for index in range(first, last):
+            if arguments.minutes and time.monotonic() > began + 60.0 * arguments.minutes:
                 break
-    figures.seconds = time.monotonic() - began
-    sys.stdout.write(f"seed {arguments.seed}: {figures}\n")
+            conditions = Conditions.of(arguments.seed, index, kinds, arguments.processes)
+            try:
+                figures.count(conditions, run_one(conditions, kinds))
+            except Violation as violation:
+                figures.count(conditions, None)
+                shortest = shrink(conditions, violation, kinds) if arguments.shrink else violation
+                sys.stdout.write(f"VIOLATION: {shortest}\n\n")
+                if not arguments.keep_going:
+                    break
+            sys.stdout.flush()
+    finally:
+        figures.seconds = time.monotonic() - began
+        sys.stdout.write(f"seed {arguments.seed}: {figures}\n")
     return 1 if figures.broken else 0
 
 

@@ -52,8 +52,6 @@ class Bench:
         self.backups: list[tuple[Drive, frozenset[int]]] = []
         self.inside: Drive | None = None
         self._halves: list[Drive] = []
-        self._renamed: set[int] = set()
-        self._edited: set[int] = set()
         # With more changes than these the right disk might look like another one.
         self._changes_left = conditions.pictures // 3
 
@@ -179,22 +177,20 @@ class Bench:
                     path = self._new_path(dice)
                     self._put(path, self._ledger.new_picture(), root)
                 case "edit":
-                    self._edited.add(self.pictures[path].number)
-                    self._put(path, self._ledger.edited(self.pictures[path]), root)
+                    self._put(path, self._ledger.edit(self.pictures[path]), root)
                 case "rename":
                     changed.append(self._rename(path, self._new_path(dice), root))
                 case _:
                     self._ledger.deleted.add(self.pictures.pop(path).number)
                     if root is not None:
                         (root / path).unlink()
-            self._ledger.renewed |= self._renamed & self._edited
             self._story.tell(f"  {what} {path}")
             changed.append(path)
         return changed
 
     def _rename(self, path: str, target: str, root: Path | None) -> str:
         picture = self.pictures[target] = self.pictures.pop(path)
-        self._renamed.add(picture.number)
+        self._ledger.renamed.add(picture.number)
         if root is not None:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / path).rename(root / target)

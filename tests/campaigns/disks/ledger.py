@@ -54,7 +54,8 @@ class Ledger:
     allows_foreign: bool
     deleted: set[int] = field(default_factory=set)
     outdated: set[int] = field(default_factory=set)
-    renewed: set[int] = field(default_factory=set)
+    renamed: set[int] = field(default_factory=set)
+    edited: set[int] = field(default_factory=set)
     mixed: set[int] = field(default_factory=set)
     foreign: set[int] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
@@ -70,8 +71,9 @@ class Ledger:
             self.foreign.add(self._count)
         return self._known(Picture(self._count))
 
-    def edited(self, picture: Picture) -> Picture:
-        """The next version of a picture."""
+    def edit(self, picture: Picture) -> Picture:
+        """A person edits a picture: the next version of it."""
+        self.edited.add(picture.number)
         return self._known(Picture(picture.number, picture.version + 1))
 
     def _known(self, picture: Picture) -> Picture:
@@ -84,7 +86,7 @@ class Ledger:
 
     def may_be_deleted(self, sha256: str) -> bool:
         """Did a person delete the file that had these bytes?"""
-        return self.number(sha256) in self.deleted | self.outdated | self.renewed
+        return self.number(sha256) in self.deleted | self.outdated | (self.renamed & self.edited)
 
     def may_be_left(self, sha256: str) -> bool:
         """May an image with these bytes and without a file wait for a person in the end?"""
@@ -99,7 +101,8 @@ class Ledger:
             return False
         if self.number(sha256) in self.foreign:
             return True
-        return self.foreign_was_sent and self.may_be_left(sha256)
+        is_lost = self.may_be_left(sha256) or self.number(sha256) in self.renamed
+        return self.foreign_was_sent and is_lost
 
     def watch(self, server: CollectionServer) -> None:
         """Judge every request that this collection gets."""

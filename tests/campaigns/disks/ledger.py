@@ -42,12 +42,13 @@ class Ledger:
     """Judges the collection's own record.
 
     Each of these is a set of the numbers of pictures. ``deleted``: a person deleted them from the
-    right disk, or approved it. ``outdated``: an older copy of the disk does not have them, and may
-    be taken for the disk itself: where a file system has an ID, its copy has the same. ``renewed``:
-    they were renamed and edited, so nothing tells that the old and the new file are one picture.
-    ``foreign``: they are on other disks; ``allows_foreign`` says that these may be sent. ``mixed``:
-    a disk that has half of the right one's pictures may be taken for it, so these may be sent, and
-    left over in the end until a person approves that they go.
+    right disk, or approved it. ``renamed`` and ``edited``: a person did that to them; to both, and
+    nothing tells that the old and the new file are one picture. ``outdated``: an older copy of the
+    disk does not have them, and may be taken for the disk itself: where a file system has an ID,
+    its copy has the same. ``foreign``: they are on other disks; ``allows_foreign`` says that these
+    may be sent. ``mixed``: they are on a disk that has half of the right one's pictures and may be
+    taken for it, so they may be sent, and left over in the end until a person approves that they
+    go.
     """
 
     story: Story

@@ -228,9 +228,7 @@ def assembled(
         announce,
         quiet=not config.duplicates.alert,
         measures=edges.measures,
-        hard_links=HardLinks(
-            state, {survey.folder.name: survey.folder for survey in surveys}, edges.disk
-        ),
+        hard_links=HardLinks(state, {survey.folder.name: survey.folder for survey in surveys}),
     )
     if before is not None:
         mirror.take_over(before.mirror)

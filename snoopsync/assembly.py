@@ -232,7 +232,7 @@ def assembled(
         announce,
         quiet=not config.duplicates.alert,
         measures=edges.measures,
-        hard_links=HardLinks(state, folders, edges.disk),
+        hard_links=HardLinks(state, folders),
         folders=config.folder_order,
     )
     if before is not None:

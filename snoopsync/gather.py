@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from snoopsync.errors import FileChanged
-from snoopsync.folder import DirectoryCache, Folder
+from snoopsync.folder import Folder, FolderViews
 from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
 from snoopsync.planner import World
 from snoopsync.state.images import State
@@ -27,7 +27,6 @@ class _Scene:
     sights: dict[Place, Sight]
     records: dict[Place, Record] = field(default_factory=dict)
     hashes: dict[Place, bytes] = field(default_factory=dict)
-    caches: dict[str, DirectoryCache] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -56,10 +55,12 @@ class Gatherer:
             if record is not None:
                 scene.records[place] = record
         self._follow_homeless(scene, arriving)
-        self._follow_files(scene)
+        with FolderViews() as views:
+            self._follow_files(scene, views)
         asked = frozenset(sights)
         changed = self._hash(scene, self._undecided(scene))
-        self._follow_contents(scene)
+        with FolderViews() as views:
+            self._follow_contents(scene, views)
         self._follow_homeless(scene, arriving)
         changed |= self._hash(scene, self._undecided(scene))
         self._prove_gone(scene, gone_for_good)
@@ -79,16 +80,16 @@ class Gatherer:
             gone_for_good=gone_for_good,
         )
 
-    def _look(self, scene: _Scene, record: Record) -> Sight:
+    def _look(self, views: FolderViews, record: Record) -> Sight:
         """Is the record's file still at its place? One that a mount hides has not left it. At a
         place that the configuration leaves out, no other file is of interest."""
         place = record.place
         folder = self._folders.get(place.folder)
         if folder is None or folder.identity is None:
             return Unclear("the folder is not there")
-        cache = scene.caches.setdefault(place.folder, {})
-        sight = folder.look(place.path, cache)
-        if isinstance(sight, Gone) and folder.is_hidden(place.path, record.submount, cache):
+        view = views.of(folder)
+        sight = view.look(place.path)
+        if isinstance(sight, Gone) and view.is_hidden(place.path, record.submount):
             return Unclear("a disk was mounted or unmounted there")
         if isinstance(sight, File) and sight.fingerprint.inode != record.seen.inode:
             return sight if folder.selection.wants(place.path) else Gone()
@@ -108,7 +109,7 @@ class Gatherer:
             if found is not None and found[0] not in scene.sights:
                 self._add(scene, found[0], found[1])
 
-    def _follow_files(self, scene: _Scene) -> None:
+    def _follow_files(self, scene: _Scene, views: FolderViews) -> None:
         """For every file that is not its record's own: the records that had its inode, and so on
         from the files at their places, until a chain or a ring of renames is complete."""
         waiting = [place for place in scene.sights if _is_open(scene, place)]
@@ -117,7 +118,7 @@ class Gatherer:
             assert isinstance(sight, File)
             for record in self._state.records_with_inode(sight.fingerprint.inode):
                 if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(scene, record), record)
+                    self._add(scene, record.place, self._look(views, record), record)
                     if _is_open(scene, record.place):
                         waiting.append(record.place)
 
@@ -127,11 +128,11 @@ class Gatherer:
             if record is not None and folder is not None:
                 scene.sights[place] = folder.prove_gone(place.path, record.submount)
 
-    def _follow_contents(self, scene: _Scene) -> None:
+    def _follow_contents(self, scene: _Scene, views: FolderViews) -> None:
         for sha256 in set(scene.hashes.values()):
             for record in self._state.records_with_content(sha256, _MOST_TWINS):
                 if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(scene, record), record)
+                    self._add(scene, record.place, self._look(views, record), record)
 
     def _add(self, scene: _Scene, place: Place, sight: Sight, record: Record | None = None) -> None:
         scene.sights[place] = sight

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from snoopsync.disk import Disk
 from snoopsync.folder import Folder
 from snoopsync.model import Place
 from snoopsync.state.images import State
@@ -13,10 +12,9 @@ from snoopsync.state.images import State
 class HardLinks:
     """Looks at the disk, for one image and those that are like it. For any thread."""
 
-    def __init__(self, state: State, folders: Mapping[str, Folder], disk: Disk) -> None:
+    def __init__(self, state: State, folders: Mapping[str, Folder]) -> None:
         self._state = state
         self._folders = folders
-        self._disk = disk
 
     def of(self, image_id: str, others: Collection[str]) -> set[str]:
         """Those of the others whose file is this image's file now, by device and inode. Of a file
@@ -40,7 +38,8 @@ class HardLinks:
         if folder is None:
             return None
         try:
-            stat = self._disk.lstat(folder.absolute(place.path))
+            with folder.disk.root(folder.path) as root:
+                stat = folder.disk.lstat(root, place.path)
         except OSError:
             return None
         return stat.st_dev, stat.st_ino

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
 _STATX_BTIME, _STATX_MNT_ID_UNIQUE = 0x800, 0x4000
 
 #: ``struct statx`` has 256 bytes; these are the offsets of ``stx_mask``, ``stx_btime`` (seconds and
@@ -34,26 +34,26 @@ class DirectoryFacts(NamedTuple):
     is_unique: bool
 
 
-def facts_of(path: bytes, anchor: int = _AT_FDCWD) -> DirectoryFacts:
-    """What the kernel tells of a directory; ``path`` is relative to the ``anchor`` descriptor.
-    Raises ``OSError``."""
-    mask, birth_ns, mount = _statx(path, anchor)
+def facts_of(descriptor: int) -> DirectoryFacts:
+    """What the kernel tells of an opened directory. Raises ``OSError``."""
+    mask, birth_ns, mount = _statx(descriptor)
     if not mask & _STATX_BTIME:
         birth_ns = 0
     if mask & _STATX_MNT_ID_UNIQUE:
         return DirectoryFacts(mount, birth_ns, is_unique=True)
-    return DirectoryFacts(_reused_mount(path, anchor), birth_ns, is_unique=False)
+    return DirectoryFacts(_reused_mount(descriptor), birth_ns, is_unique=False)
 
 
-def _statx(path: bytes, anchor: int) -> tuple[int, int, int]:
+def _statx(descriptor: int) -> tuple[int, int, int]:
     """The mask of what is told, the birth time, the mount."""
     call = _statx_call()
     if call is None:
         return 0, 0, 0
     answer = ctypes.create_string_buffer(_STATX_BYTES)
-    if call(anchor, path, 0, _STATX_BTIME | _STATX_MNT_ID_UNIQUE, answer):
+    wanted = _STATX_BTIME | _STATX_MNT_ID_UNIQUE
+    if call(descriptor, b"", _AT_EMPTY_PATH, wanted, answer):
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
+        raise OSError(code, os.strerror(code))
     (mask,) = struct.unpack_from("=I", answer, _MASK_AT)
     seconds, nanoseconds = struct.unpack_from("=qI", answer, _BIRTH_AT)
     (mount,) = struct.unpack_from("=Q", answer, _MOUNT_AT)
@@ -73,22 +73,18 @@ def _statx_call() -> ctypes._NamedFuncPointer | None:
     return call
 
 
-def _reused_mount(path: bytes, anchor: int) -> int:
+def _reused_mount(descriptor: int) -> int:
     """Before Linux 6.8 a mount ID is given away again, also to the next mount at the same place. So
-    it only counts together with how often the mount table has changed."""
+    it only counts together with how often the mount table has changed. No other mount gets the ID
+    while the descriptor is open, and each one after that is another change."""
     table = _mount_table()
     if table is None:
         return 0
-    # First the table: a change after that makes the next observation another one.
     changes = table.changes()
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(path, flags, dir_fd=None if anchor == _AT_FDCWD else anchor)
     try:
         lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
     except OSError:
         return 0
-    finally:
-        os.close(descriptor)
     ids = [int(line.split()[1]) for line in lines if line.startswith("mnt_id:")]
     return changes << 32 | ids[0] if ids else 0
 

@@ -11,6 +11,7 @@ from stat import S_ISREG
 from threading import Thread
 from typing import TypeVar
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.errors import FileChanged
 from snoopsync.identity import Sample
@@ -34,16 +35,19 @@ class _Match(Enum):
 
 
 def take_sample(
-    records: Sequence[Record], open_file: Callable[[bytes], SteadyFile], disk: Disk, root: bytes
+    records: Sequence[Record], open_file: Callable[[bytes], SteadyFile], disk: Disk, path: bytes
 ) -> Sample:
-    """Compare these files below ``root`` by size and mtime, and where only the mtime differs, by
-    the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others make them up
-    with every mount. Files are read only until the rest can't change the verdict, small ones first.
-    """
-    root = root.rstrip(b"/")
+    """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
+    differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others
+    make them up with every mount. Files are read only until the rest can't change the verdict,
+    small ones first."""
     by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
-    for record in sorted(records, key=lambda record: record.seen.size):
-        by_match[_compare_stat(record, disk, root + b"/" + record.place.path)].append(record)
+    try:
+        with disk.root(path) as root:
+            for record in sorted(records, key=lambda record: record.seen.size):
+                by_match[_compare_stat(record, disk, root)].append(record)
+    except OSError:
+        return Sample(len(records))
     to_read = by_match[_Match.ONLY_CONTENT_TELLS]
     found = by_match[_Match.FOUND]
     proofs = list(filter(_has_digest, found))[:_PROOFS]
@@ -68,9 +72,9 @@ def _has_digest(record: Record) -> bool:
     return bool(record.sha256) and not record.dirty
 
 
-def _compare_stat(record: Record, disk: Disk, path: bytes) -> _Match:
+def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
     try:
-        stat = disk.lstat(path)
+        stat = disk.lstat(root, record.place.path)
     except OSError as error:
         return (
             _Match.DIFFERENT if error.errno in (errno.ENOENT, errno.ENOTDIR) else _Match.UNREADABLE

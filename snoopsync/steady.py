@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ from stat import S_ISREG
 from types import TracebackType
 from typing import BinaryIO
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.errors import FileChanged
 from snoopsync.model import Fingerprint, printable
@@ -25,13 +27,21 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
     """
 
     def __init__(
-        self, disk: Disk, path: bytes, on_read: Callable[[int], None] = lambda _bytes: None
+        self,
+        disk: Disk,
+        folder: bytes,
+        path: bytes,
+        on_read: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
-        """``on_read`` is told how many bytes were read, each time."""
+        """``path`` is below the directory at ``folder``. ``on_read`` is told how many bytes were
+        read, each time. Raises ``OSError``."""
         self._disk = disk
+        self._folder = folder
         self._path = path
         self._on_read = on_read
-        self._file = disk.open(path)
+        with disk.root(folder) as root:
+            self._absolute = root.absolute(path)
+            self._file = self._open(root)
         stat = os.fstat(self._file.fileno())
         self.fingerprint = Fingerprint.of(stat)
         self.sha256: bytes | None = None
@@ -39,7 +49,19 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
         self._hashed_bytes = 0
         if not S_ISREG(stat.st_mode):
             self.close()
-            raise FileChanged(f"{printable(path)} is not a regular file any more")
+            raise self._no_file()
+
+    def _open(self, root: Root) -> BinaryIO:
+        try:
+            return self._disk.open(root, self._path)
+        except OSError as error:
+            # A symbolic link, or a socket.
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise self._no_file() from None
+            raise
+
+    def _no_file(self) -> FileChanged:
+        return FileChanged(f"{printable(self._absolute)} is not a regular file any more")
 
     @property
     def size(self) -> int:
@@ -71,14 +93,16 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
 
     def _check(self, end: int) -> None:
         try:
-            there = Fingerprint.of(self._disk.lstat(self._path))
+            # The folder is not held open meanwhile: an upload may take long.
+            with self._disk.root(self._folder) as root:
+                there = Fingerprint.of(self._disk.lstat(root, self._path))
             opened = Fingerprint.of(os.fstat(self._file.fileno()))
         except OSError as error:
             raise FileChanged(
-                f"{printable(self._path)}: {error.strerror} while it was read"
+                f"{printable(self._absolute)}: {error.strerror} while it was read"
             ) from None
         if end != self.size or not self.fingerprint == there == opened:
-            raise FileChanged(f"{printable(self._path)} changed while it was read")
+            raise FileChanged(f"{printable(self._absolute)} changed while it was read")
         if self._hashed_bytes == self.size:
             self.sha256 = self._hash.digest()
 

@@ -17,6 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.identity import Sample, Verdict, decide_by_content
 from snoopsync.model import UNNUMBERED, Unclear, printable
@@ -66,23 +67,26 @@ class Submounts:
             root = os.path.realpath(self._root).rstrip(b"/") + b"/"
         except OSError:
             return
-        for point in {mount.point for mount in mounts if mount.point.startswith(root)}:
-            directory = point[len(root) :]
-            with suppress(OSError):
-                on = self._disk.lstat(self._absolute(directory)).st_dev
-                if on != device and enters(directory):
-                    self.number(directory, on)
+        below = {mount.point for mount in mounts if mount.point.startswith(root)}
+        if not below:
+            return
+        with suppress(OSError), self._disk.root(self._root) as opened:
+            for directory in (point[len(root) :] for point in below):
+                with suppress(OSError):
+                    on = self._disk.stat(opened, directory).st_dev
+                    if on != device and enters(directory):
+                        self.number(opened, directory, on)
 
-    def number(self, directory: bytes, device: int) -> int | Unclear:
+    def number(self, root: Root, directory: bytes, device: int) -> int | Unclear:
         """The number of the file system that this directory below the folder is on: not the
         folder's own ``device``. Raises ``OSError``."""
-        absolute = self._absolute(directory)
-        own = self._disk.file_system(absolute)
-        mount = device, self._disk.facts(absolute).mount
+        own = self._disk.file_system(root, directory)
+        mount = device, self._disk.facts(root, directory).mount
         with self._lock:
             known = self._numbers.get(mount)
             if known is None:
-                found = self._recognise(mount, self._mount_point(directory, mount), own)
+                point = self._mount_point(root, directory, mount)
+                found = self._recognise(mount, point, own)
                 if isinstance(found, Unclear):
                     return found
                 known = self._numbers[mount] = found
@@ -91,11 +95,11 @@ class Submounts:
     def _absolute(self, directory: bytes) -> bytes:
         return self._root.rstrip(b"/") + b"/" + directory
 
-    def _mount_point(self, directory: bytes, mount: _Mount) -> bytes:
+    def _mount_point(self, root: Root, directory: bytes, mount: _Mount) -> bytes:
         while b"/" in directory:
             above = directory.rpartition(b"/")[0]
-            absolute = self._absolute(above)
-            if mount != (self._disk.lstat(absolute).st_dev, self._disk.facts(absolute).mount):
+            device = self._disk.stat(root, above).st_dev
+            if mount != (device, self._disk.facts(root, above).mount):
                 break
             directory = above
         return directory

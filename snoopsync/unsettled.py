@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from snoopsync.clock import Clock
-from snoopsync.folder import DirectoryCache, Folder
+from snoopsync.folder import Folder, FolderViews
 from snoopsync.model import File, Fingerprint, Place, Sight, Unclear
 from snoopsync.settle import Settler
 
@@ -96,7 +96,8 @@ class Unsettled:
 
     def sight(self, place: Place) -> Sight:
         """What is there now."""
-        return self._sight(place, {})
+        with FolderViews() as views:
+            return self._sight(place, views)
 
     def see(self, place: Place, seen: Fingerprint | None) -> None:
         """Take note of a look that differs from what is known (``None``: there is no file)."""
@@ -105,14 +106,14 @@ class Unsettled:
 
     def look_again(self, places: Iterable[Place]) -> None:
         """Look at these places as if something had changed there."""
-        caches: dict[str, DirectoryCache] = {}
-        for place in places:
-            sight = self._sight(place, caches)
-            if isinstance(sight, Unclear):
-                self._settler.drop(place)
-                self._tell_unclear(place, sight)
-            else:
-                self.see(place, sight.fingerprint if isinstance(sight, File) else None)
+        with FolderViews() as views:
+            for place in places:
+                sight = self._sight(place, views)
+                if isinstance(sight, Unclear):
+                    self._settler.drop(place)
+                    self._tell_unclear(place, sight)
+                else:
+                    self.see(place, sight.fingerprint if isinstance(sight, File) else None)
 
     def look_at_due(self) -> None:
         """Look at those that may have come to rest by now."""
@@ -121,24 +122,24 @@ class Unsettled:
     def leave(self, sources: Iterable[Place]) -> None:
         """Pictures were renamed away from these places. That they are gone is no news any more; a
         file that is there now is."""
-        caches: dict[str, DirectoryCache] = {}
-        for place in sources:
-            sight = self._sight(place, caches)
-            if isinstance(sight, File):
-                self.see(place, sight.fingerprint)
-            else:
-                self._settler.drop(place)
-                self._postponed.pop(place, None)
+        with FolderViews() as views:
+            for place in sources:
+                sight = self._sight(place, views)
+                if isinstance(sight, File):
+                    self.see(place, sight.fingerprint)
+                else:
+                    self._settler.drop(place)
+                    self._postponed.pop(place, None)
 
     def drop_folder(self, name: str) -> None:
         """The folder is missing: what settles there says nothing."""
         self._settler.drop_folder(name)
 
-    def _sight(self, place: Place, caches: dict[str, DirectoryCache]) -> Sight:
+    def _sight(self, place: Place, views: FolderViews) -> Sight:
         folder = self._folders.get(place.folder)
         if folder is None or folder.identity is None or not folder.selection.wants(place.path):
             return _NO_PLACE
-        return folder.look(place.path, caches.setdefault(place.folder, {}))
+        return views.of(folder).look(place.path)
 
     def _tell_unclear(self, place: Place, sight: Unclear) -> None:
         if sight is not _NO_PLACE:
@@ -151,8 +152,8 @@ class Unsettled:
         in the order of places. They are the caller's to deal with."""
         at_rest, self._at_rest = self._at_rest, {}
         if postponed:
-            caches: dict[str, DirectoryCache] = {}
-            at_rest |= {place: self._sight(place, caches) for place in self._postponed}
+            with FolderViews() as views:
+                at_rest |= {place: self._sight(place, views) for place in self._postponed}
             self._postponed.clear()
         for place, sight in at_rest.items():
             if isinstance(sight, Unclear):

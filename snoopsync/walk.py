@@ -14,8 +14,9 @@ from collections import ChainMap, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from snoopsync.errors import FolderMissing
 from snoopsync.events import Event, Field
-from snoopsync.folder import DirectoryCache, Folder, Listing
+from snoopsync.folder import Folder, FolderView, Listing
 from snoopsync.leftout import LeftOut, LeftOutCounts, merge
 from snoopsync.model import File, Fingerprint, Gone, Place, Unclear, printable
 from snoopsync.retiring import disk_gone
@@ -152,34 +153,39 @@ class Walk:
         written to the state file before the last sighting was given out."""
         if self.is_scanning:
             self._listings.begin()
-        while time.monotonic() < until:
-            if self._names:
-                directory, names = self._names.popleft()
-                yield from self._look_at_names(directory, names)
-            elif self._ways:
-                directory, deep = self._ways.popleft()
-                yield from self._look_at_directory(directory, deep)
-            elif self._walked is not None:
-                yield from self._end_scan(self._walked)
-            else:
-                break
+        with self._folder.view() as view:
+            while time.monotonic() < until and self.is_busy:
+                yield from self._step(view)
+                view.forget()
         self._state.intents.renumber_inodes(self._renumbered)
         self._renumbered.clear()
         self._listings.save()
         if not self.is_scanning:
             self._listings.release()
 
-    def _look_at_names(self, directory: bytes, names: Iterable[bytes]) -> Iterator[Sighting]:
+    def _step(self, view: FolderView) -> Iterator[Sighting]:
+        if self._names:
+            directory, names = self._names.popleft()
+            yield from self._look_at_names(view, directory, names)
+        elif self._ways:
+            directory, deep = self._ways.popleft()
+            yield from self._look_at_directory(view, directory, deep)
+        elif self._walked is not None:
+            yield from self._end_scan(view, self._walked)
+
+    def _look_at_names(
+        self, view: FolderView, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Sighting]:
         wants = self._folder.selection.chooser(directory)
         for name in names:
             path = directory + b"/" + name if directory else name
             was_directory = path in self._children.get(directory, ())
-            if self._enters(path) and (was_directory or self._folder.is_directory(path)):
+            if self._enters(path) and (was_directory or view.is_directory(path)):
                 self._ways.append((path, True))
             if not wants(name):
                 continue
             place = self._folder.place(path)
-            sight = self._folder.look(path)
+            sight = view.look(path)
             record = self._state.record_at(place)
             if isinstance(sight, File):
                 if record is None or record.doomed or sight.fingerprint != record.seen:
@@ -190,12 +196,18 @@ class Walk:
                 # What is in the way, the listing says.
                 self._ways.append((directory, False))
 
-    def _look_at_directory(self, directory: bytes, deep: bool) -> Iterator[Sighting]:
+    def _look_at_directory(
+        self, view: FolderView, directory: bytes, deep: bool
+    ) -> Iterator[Sighting]:
         self._watch.cover(directory)
         try:
-            listing = self._folder.list_directory(directory)
+            listing = view.list_directory(directory)
+        except FolderMissing as error:
+            if self._is_there():
+                self._unreadable[directory] = str(error)
+            return
         except OSError as error:
-            yield from self._not_listed(directory, error)
+            yield from self._not_listed(view, directory, error)
             return
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
             # What happened below it meanwhile, nobody has seen.
@@ -207,7 +219,7 @@ class Walk:
             merge(self.left_out, listing.left_out)
 
         self._note_unclear(directory, listing.unclear)
-        yield from self._compare(directory, listing)
+        yield from self._compare(view, directory, listing)
 
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
@@ -219,10 +231,10 @@ class Walk:
         else:
             self._children.pop(directory, None)
         for child in before - children:
-            yield from self._vanished(child)
+            yield from self._vanished(view, child)
         self._ways.extendleft((child, True) for child in (children if deep else children - before))
 
-    def _compare(self, directory: bytes, listing: Listing) -> Iterator[Sighting]:
+    def _compare(self, view: FolderView, directory: bytes, listing: Listing) -> Iterator[Sighting]:
         files = listing.files
         if self._listings.is_known(directory, files):
             self._hidden.discard(directory)
@@ -244,21 +256,22 @@ class Walk:
                 else:
                     yield Sighting(place, seen)
         # One that can't be looked at is not missing.
-        yield from self._missing(directory, known.keys() - listing.unclear.keys())
+        yield from self._missing(view, directory, known.keys() - listing.unclear.keys())
 
-    def _missing(self, directory: bytes, names: Iterable[bytes]) -> Iterator[Sighting]:
+    def _missing(
+        self, view: FolderView, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Sighting]:
         """These files are known to have been in this directory, and are not to be seen there."""
         wants = self._folder.selection.chooser(directory)
         prefix = directory + b"/" if directory else b""
         submounts = self._state.submounts(self._folder.name, directory)
-        cache: DirectoryCache = {}
         hides = False
         for name in names:
             # One that is not wanted any more is not listed, which says nothing of the file.
             if not wants(name):
                 continue
             path = prefix + name
-            if self._folder.is_hidden(path, submounts.get(name, 0), cache):
+            if view.is_hidden(path, submounts.get(name, 0)):
                 hides = True
             else:
                 yield Sighting(self._folder.place(path), None)
@@ -299,11 +312,11 @@ class Walk:
         self.missed |= not is_there
         return is_there
 
-    def _not_listed(self, directory: bytes, error: OSError) -> Iterator[Sighting]:
+    def _not_listed(self, view: FolderView, directory: bytes, error: OSError) -> Iterator[Sighting]:
         if not self._is_there():
             return
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
-            yield from self._vanished(directory)
+            yield from self._vanished(view, directory)
             return
         reason = error.strerror or str(error)
         # What is wrong with the folder itself, its own guard says.
@@ -324,7 +337,7 @@ class Walk:
             reason=reason,
         )
 
-    def _vanished(self, directory: bytes) -> Iterator[Sighting]:
+    def _vanished(self, view: FolderView, directory: bytes) -> Iterator[Sighting]:
         """A directory is not where it was. Whether it really is gone, each file's own look says."""
         self._watch.forget(directory)
         for path in [path for path in self._children if _is_in(path, directory)]:
@@ -338,16 +351,18 @@ class Walk:
         for place in self._state.places_below(self._folder.name, directory):
             names[place.directory].append(place.name)
         for path in names:
-            yield from self._missing(path, names[path])
+            yield from self._missing(view, path, names[path])
 
-    def _end_scan(self, walked: set[bytes]) -> Iterator[Sighting]:
+    def _end_scan(self, view: FolderView, walked: set[bytes]) -> Iterator[Sighting]:
         self._walked = None
         unreadable = len(self._unreadable) + sum(map(len, self._unclear.values()))
         if unreadable:
             self.left_out[LeftOut.UNREADABLE] = {"": unreadable}
         for directory in sorted(self._state.directories(self._folder.name) - walked):
             if self._enters(directory) and not self._is_below_unreadable(directory):
-                yield from self._missing(directory, self._state.known(self._folder.name, directory))
+                yield from self._missing(
+                    view, directory, self._state.known(self._folder.name, directory)
+                )
 
     def _is_below_unreadable(self, directory: bytes) -> bool:
         return any(_is_in(directory, path) for path in self._unreadable)

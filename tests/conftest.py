@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
@@ -34,6 +35,9 @@ def pytest_configure() -> None:
     here = Path(__file__).parent
     for package in (here.parent / "snoopsync", here):
         compileall.compile_dir(package, quiet=1)
+    # How long an example takes says more of the machine than of the code.
+    settings.register_profile("snoopsync", deadline=None)
+    settings.load_profile("snoopsync")
 
 
 @pytest.fixture(autouse=True)

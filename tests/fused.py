@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import requests
 
+from snoopsync.beneath import Root
 from snoopsync.client.answers import Answer
 from snoopsync.client.collection import Collection
 from snoopsync.disk import Disk
@@ -57,23 +58,27 @@ class FusedDisk(Disk):
     def __init__(self, fuse: Fuse) -> None:
         self._fuse = fuse
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        self._fuse.burn(f"lstat {os.fsdecode(path)}")
-        return super().lstat(path)
+    def root(self, path: bytes) -> Root:
+        self._fuse.burn(f"root {os.fsdecode(path)}")
+        return super().root(path)
 
-    def stat(self, path: bytes) -> os.stat_result:
-        self._fuse.burn(f"stat {os.fsdecode(path)}")
-        return super().stat(path)
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        self._fuse.burn(f"lstat {os.fsdecode(root.absolute(path))}")
+        return super().lstat(root, path)
+
+    def stat(self, root: Root, path: bytes) -> os.stat_result:
+        self._fuse.burn(f"stat {os.fsdecode(root.absolute(path))}")
+        return super().stat(root, path)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        self._fuse.burn(f"entries {os.fsdecode(path)}")
-        with super().entries(path) as entries:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        self._fuse.burn(f"entries {os.fsdecode(root.absolute(path))}")
+        with super().entries(root, path) as entries:
             yield entries
 
-    def open(self, path: bytes) -> BinaryIO:
-        self._fuse.burn(f"open {os.fsdecode(path)}")
-        return super().open(path)
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        self._fuse.burn(f"open {os.fsdecode(root.absolute(path))}")
+        return super().open(root, path)
 
 
 class FusedCollection(Collection):

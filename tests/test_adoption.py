@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.protocol import ImageCollection
@@ -67,10 +68,10 @@ def test_without_its_state_a_running_service_finds_every_image_again(world: Worl
 class ForbiddingDisk(Disk):
     """One file can't be read."""
 
-    def open(self, path: bytes) -> BinaryIO:
-        if path.endswith(b"/secret.jpg"):
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        if root.absolute(path).endswith(b"/secret.jpg"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return super().open(path)
+        return super().open(root, path)
 
 
 def test_a_file_that_can_not_be_read_holds_up_no_others(world: World) -> None:

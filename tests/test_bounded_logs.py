@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.alerter import Alert, announce_to_file
+from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
 from snoopsync.events import Event, fields_of
@@ -338,10 +339,10 @@ class UnreadableDisk(Disk):
     """Directories whose names begin with ``bad`` can't be listed."""
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        if path.rpartition(b"/")[2].startswith(b"bad"):
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if root.absolute(path).rpartition(b"/")[2].startswith(b"bad"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        with super().entries(path) as entries:
+        with super().entries(root, path) as entries:
             yield entries
 
 

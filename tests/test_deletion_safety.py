@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.deletions import Cleared
 from snoopsync.disk import Disk
@@ -89,18 +90,22 @@ class TroubledDisk(Disk):
         if self.troubled(path):
             raise OSError(self.code, os.strerror(self.code))
 
-    def lstat(self, path: bytes) -> os.stat_result:
+    def root(self, path: bytes) -> Root:
         self._check(path)
-        return super().lstat(path)
+        return super().root(path)
 
-    def stat(self, path: bytes) -> os.stat_result:
-        self._check(path)
-        return super().stat(path)
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        self._check(root.absolute(path))
+        return super().lstat(root, path)
+
+    def stat(self, root: Root, path: bytes) -> os.stat_result:
+        self._check(root.absolute(path))
+        return super().stat(root, path)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        self._check(path)
-        with super().entries(path) as entries:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        self._check(root.absolute(path))
+        with super().entries(root, path) as entries:
             yield entries
 
 

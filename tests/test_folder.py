@@ -7,10 +7,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
@@ -42,26 +44,30 @@ class FailingDisk(Disk):
         if self.calls == self.nth:
             raise OSError(self.error, os.strerror(self.error), path)
 
-    def lstat(self, path: bytes) -> os.stat_result:
+    def root(self, path: bytes) -> Root:
         self._call(path)
-        return super().lstat(path)
+        return super().root(path)
 
-    def stat(self, path: bytes) -> os.stat_result:
-        self._call(path)
-        return super().stat(path)
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        self._call(root.absolute(path))
+        return super().lstat(root, path)
 
-    def file_system(self, path: bytes) -> int:
-        self._call(path)
-        return super().file_system(path)
+    def stat(self, root: Root, path: bytes) -> os.stat_result:
+        self._call(root.absolute(path))
+        return super().stat(root, path)
 
-    def facts(self, path: bytes) -> DirectoryFacts:
-        self._call(path)
-        return super().facts(path)
+    def file_system(self, root: Root, path: bytes) -> int:
+        self._call(root.absolute(path))
+        return super().file_system(root, path)
+
+    def facts(self, root: Root, path: bytes) -> DirectoryFacts:
+        self._call(root.absolute(path))
+        return super().facts(root, path)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        self._call(path)
-        with super().entries(path) as entries:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        self._call(root.absolute(path))
+        with super().entries(root, path) as entries:
             yield entries
 
 
@@ -149,10 +155,10 @@ def test_the_fingerprint_is_what_lstat_says(root: Path) -> None:
 def test_a_batch_of_looks_sees_each_directory_once(root: Path) -> None:
     disk = FailingDisk()
     folder = armed(root, disk)
-    cache: dict[bytes, object] = {}
-    folder.look(b"2024/june/a.jpg", cache)  # type: ignore[arg-type]  # only passed on
-    disk.arm(0)
-    folder.look(b"2024/june/b.jpg", cache)  # type: ignore[arg-type]  # only passed on
+    with folder.view() as view:
+        view.look(b"2024/june/a.jpg")
+        disk.arm(0)
+        view.look(b"2024/june/b.jpg")
     assert disk.calls == 1
 
 
@@ -271,7 +277,7 @@ def test_nothing_is_gone_from_a_folder_that_was_never_known(root: Path) -> None:
 
 
 def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(root: Path) -> None:
-    """At whichever call it happens, and whether or not the old one comes back."""
+    """At whichever call it happens, and at whichever later one the old one comes back."""
     disk = FailingDisk()
     folder = armed(root, disk)
     away = root.with_name("away")
@@ -279,20 +285,54 @@ def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(roo
     other.mkdir()
     disk.arm(0)
     folder.prove_gone(FILE, submount=0)
-    for nth in range(1, disk.calls + 1):
+    count = disk.calls
+    for nth, back in combinations(range(1, count + 2), 2):
 
-        def swap(call: int, at: int = nth) -> None:
+        def swap(call: int, at: int = nth, back_at: int = back) -> None:
             if call == at:
                 root.rename(away)
                 other.rename(root)
+            elif call == back_at:
+                come_back()
+
+        def come_back() -> None:
+            if away.exists():
+                root.rename(other)
+                away.rename(root)
 
         disk.before_call = swap
         disk.arm(0)
         sight = folder.prove_gone(FILE, submount=0)
         disk.before_call = lambda call: None
-        assert not isinstance(sight, Gone), f"swapped before call {nth}"
-        root.rename(other)
-        away.rename(root)
+        come_back()
+        assert not isinstance(sight, Gone), f"swapped before call {nth}, back before {back}"
+
+
+def test_a_folder_is_open_for_no_longer_than_its_view(root: Path) -> None:
+    """Else its disk could not be unmounted."""
+
+    def held() -> list[Path]:
+        links = (Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
+        targets = [link.readlink() for link in links if link.exists()]
+        return [target for target in targets if target.is_relative_to(root)]
+
+    folder = armed(root)
+    unlink(root)
+    folder.prove_gone(FILE, submount=0)
+    folder.list_directory(b"2024")
+    folder.look(b"top.jpg")
+    assert held() == []
+    with folder.open(b"top.jpg") as file:
+        assert held() == [root / "top.jpg"]
+        file.read()
+    assert held() == []
+    with folder.view() as view:
+        assert held() == []
+        view.look(FILE)
+        assert root in held()
+        with pytest.raises(FileNotFoundError):
+            view.list_directory(b"2023")
+    assert held() == []
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -320,16 +360,16 @@ class SecretiveDisk(Disk):
         self.opens = opens
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        if not path.endswith(self.directory):
-            with super().entries(path) as entries:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if not root.absolute(path).endswith(self.directory):
+            with super().entries(root, path) as entries:
                 yield entries
         elif self.opens:
-            yield self._failing(path)
+            yield self._failing(root.absolute(path))
         else:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
+            raise PermissionError(errno.EACCES, "Permission denied", root.absolute(path))
 
-    def _failing(self, path: bytes) -> Iterator[os.DirEntry[bytes]]:
+    def _failing(self, path: bytes) -> Iterator[os.DirEntry[str]]:
         raise OSError(errno.EIO, "Input/output error", path)
         yield  # a generator: it fails when it is asked for the first entry
 
@@ -361,6 +401,9 @@ def test_a_directory_that_cannot_be_listed_is_an_error_and_not_empty(root: Path)
     disk = FailingDisk(errno.EACCES)
     folder = armed(root, disk)
     disk.arm(1)
+    with pytest.raises(FolderMissing):
+        folder.list_directory(b"2024/june")
+    disk.arm(2)
     with pytest.raises(PermissionError):
         folder.list_directory(b"2024/june")
 
@@ -400,16 +443,16 @@ class TwoDisks(FailingDisk):
         self.mount_point = mount_point
         self.number = 0
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        stat = super().lstat(path)
-        if not path.startswith(self.mount_point):
+    def stat(self, root: Root, path: bytes) -> os.stat_result:
+        stat = super().stat(root, path)
+        if not root.absolute(path).startswith(self.mount_point):
             return stat
         times = {"st_mtime_ns": stat.st_mtime_ns, "st_ctime_ns": stat.st_ctime_ns}
         return os.stat_result((*stat[:2], stat.st_dev + 1, *stat[3:10]), times)
 
-    def file_system(self, path: bytes) -> int:
-        number = super().file_system(path)
-        return self.number if path.startswith(self.mount_point) else number
+    def file_system(self, root: Root, path: bytes) -> int:
+        number = super().file_system(root, path)
+        return self.number if root.absolute(path).startswith(self.mount_point) else number
 
 
 @pytest.mark.parametrize(
@@ -437,7 +480,8 @@ def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     unlink(root)
     disk.number = now
     assert folder.look(FILE) == Gone()
-    assert folder.is_hidden(FILE, known, {}) is not is_gone
+    with folder.view() as view:
+        assert view.is_hidden(FILE, known) is not is_gone
     assert isinstance(folder.prove_gone(FILE, known), Gone if is_gone else Unclear)
 
 

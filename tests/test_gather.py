@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.folder import Folder
 from snoopsync.gather import Gatherer
@@ -31,9 +32,9 @@ class CountingDisk(Disk):
     def __init__(self) -> None:
         self.opened: list[str] = []
 
-    def open(self, path: bytes) -> BinaryIO:
-        self.opened.append(os.fsdecode(path.rpartition(b"/")[2]))
-        return super().open(path)
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        self.opened.append(os.fsdecode(root.absolute(path).rpartition(b"/")[2]))
+        return super().open(root, path)
 
 
 class Scene:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.assembly import Edges
+from snoopsync.beneath import Root
 from snoopsync.config.settings import Watch
 from snoopsync.disk import Disk
 from snoopsync.protocol import ImageAnswer, ImageSource
@@ -89,9 +90,9 @@ class HangingDisk(Disk):
     def __init__(self, hanging: Hanging) -> None:
         self._hanging = hanging
 
-    def lstat(self, path: bytes) -> stat_result:
+    def lstat(self, root: Root, path: bytes) -> stat_result:
         self._hanging.pass_by()
-        return super().lstat(path)
+        return super().lstat(root, path)
 
 
 class HangingShelf(Shelf):

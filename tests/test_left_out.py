@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
 from snoopsync.leftout import LeftOut, LeftOutCounts, count, describe, dump, load, merge, totals
@@ -197,10 +198,10 @@ class SecretiveDisk(Disk):
         self._name = name
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        if path.endswith(self._name):
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if root.absolute(path).endswith(self._name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        with super().entries(path) as entries:
+        with super().entries(root, path) as entries:
             yield entries
 
 

@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.addresses import Address
 from snoopsync.assembly import Edges
+from snoopsync.beneath import Root
 from snoopsync.config.settings import Watch
 from snoopsync.disk import Disk
 from snoopsync.embedded import EmbeddedCollection
@@ -247,10 +248,10 @@ class Hanging(Disk):
         self.begin = threading.Event()
         self.end = threading.Event()
 
-    def lstat(self, path: bytes) -> stat_result:
+    def lstat(self, root: Root, path: bytes) -> stat_result:
         if self.begin.is_set():
             self.end.wait()
-        return super().lstat(path)
+        return super().lstat(root, path)
 
 
 @contextmanager

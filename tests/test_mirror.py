@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.planner import Verb
 from snoopsync.watching.watcher import Watcher
@@ -403,10 +404,10 @@ def test_a_file_that_never_rests_holds_up_no_resync(world: World) -> None:
     sizes = iter(range(1, 10_000))
 
     class Growing(Disk):
-        def lstat(self, path: bytes) -> os.stat_result:
-            if path.endswith(b"growing.jpg"):
+        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+            if root.absolute(path).endswith(b"growing.jpg"):
                 world.disk.write("growing.jpg", fake_picture(1, next(sizes)))
-            return super().lstat(path)
+            return super().lstat(root, path)
 
     world.disk.write("growing.jpg", B)
     world.disk_edge = Growing()

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.disk import Disk
 from snoopsync.exits import Exit
@@ -26,10 +27,10 @@ class UnreadableDirectory(Disk):
     """A disk on which a directory of the name ``deep`` can't be listed."""
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        if path.endswith(b"/deep"):
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if root.absolute(path).endswith(b"/deep"):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-        with super().entries(path) as entries:
+        with super().entries(root, path) as entries:
             yield entries
 
 

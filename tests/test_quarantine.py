@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.model import FolderState, ImageState
 from snoopsync.schedule import RETRY_SECONDS
@@ -42,26 +43,26 @@ class BadDisk(Disk):
         if not works:
             raise OSError(self.code, os.strerror(self.code))
 
-    def open(self, path: bytes) -> BinaryIO:
-        self.check(self.opens(path))
-        return super().open(path)
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        self.check(self.opens(root.absolute(path)))
+        return super().open(root, path)
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        self.check(self.looks(path))
-        return super().lstat(path)
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        self.check(self.looks(root.absolute(path)))
+        return super().lstat(root, path)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        with super().entries(path) as entries:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with super().entries(root, path) as entries:
             checked = (BadEntry(entry, self) for entry in entries)
-            yield cast(Iterator[os.DirEntry[bytes]], checked)
+            yield cast(Iterator[os.DirEntry[str]], checked)
 
 
 @dataclass
 class BadEntry:
     """An entry of a listing whose ``lstat`` may fail. What kind it is, the listing itself says."""
 
-    entry: os.DirEntry[bytes] | os.DirEntry[str]
+    entry: os.DirEntry[str]
     disk: BadDisk
 
     def __getattr__(self, name: str) -> object:
@@ -320,10 +321,10 @@ def test_a_directory_that_can_not_be_looked_at_has_not_vanished(
 
     class TypelessDisk(BadDisk):
         @contextmanager
-        def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-            with Disk.entries(self, path) as entries:
+        def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+            with Disk.entries(self, root, path) as entries:
                 checked = (TypelessEntry(entry, self) for entry in entries)
-                yield cast(Iterator[os.DirEntry[bytes]], checked)
+                yield cast(Iterator[os.DirEntry[str]], checked)
 
     disk = world.disk_edge = TypelessDisk()
     world.disk.write("x/a.jpg", GOOD)

@@ -4,7 +4,6 @@ only its content identifies waits for a person."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,10 +13,9 @@ from _pytest.mark import ParameterSet
 
 from snoopsync.cli.approving import _approve
 from snoopsync.config.settings import FolderConfig
-from snoopsync.disk import Disk
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from tests.support.disks import KINDS, Drive, Drives, require
+from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.test_deletion_safety import Stage, stage, watch_for_long
 from tests.world import ToldWatcher, World, fake_picture
 
@@ -378,5 +376,5 @@ def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what
         live.scan()
         watch_for_long(world, live)
     world.check_mirrored()
-    number = Disk().file_system(os.fsencode(below))
+    number = number_of(below)
     assert {record.submount for record in world.records()} == {0, number}

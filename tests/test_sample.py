@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.identity import Sample
 from snoopsync.model import Fingerprint, Place, Record
@@ -41,7 +42,7 @@ class Known:
 
     def open(self, path: bytes) -> SteadyFile:
         self.opened.append(path)
-        return SteadyFile(self.disk, os.fsencode(self.root) + b"/" + path)
+        return SteadyFile(self.disk, os.fsencode(self.root), path)
 
     def sample(self) -> Sample:
         return take_sample(self.records, self.open, self.disk, os.fsencode(self.root))
@@ -121,8 +122,8 @@ def test_a_link_or_a_directory_is_no_file(known: Known) -> None:
 
 def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
     class DeadDisk(Disk):
-        def lstat(self, path: bytes) -> os.stat_result:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), root.absolute(path))
 
     known.disk = DeadDisk()
     assert known.sample() == Sample(32, 0, 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.errors import FileChanged
 from snoopsync.steady import SteadyFile
@@ -27,8 +28,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def steady(path: Path) -> SteadyFile:
-    return SteadyFile(Disk(), os.fsencode(path))
+def steady(path: Path, disk: Disk | None = None) -> SteadyFile:
+    return SteadyFile(disk or Disk(), bytes(path.parent), os.fsencode(path.name))
 
 
 def read_in_blocks(file: SteadyFile, size: int = BLOCK) -> tuple[bytes, bool]:
@@ -197,13 +198,13 @@ class ForgetfulDisk(Disk):
     def __init__(self, answer: os.stat_result) -> None:
         self.answer = answer
 
-    def lstat(self, path: bytes) -> os.stat_result:
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
         return self.answer
 
 
 def test_that_the_name_looks_the_same_is_not_enough(path: Path) -> None:
     disk = ForgetfulDisk(path.lstat())
-    with SteadyFile(disk, os.fsencode(path)) as file:
+    with steady(path, disk) as file:
         rewrite(path)
         with pytest.raises(FileChanged):
             file.read()
@@ -213,17 +214,20 @@ def test_that_the_open_file_looks_the_same_is_not_enough(path: Path) -> None:
     other = path.with_suffix(".other")
     other.write_bytes(OTHER)
     disk = ForgetfulDisk(other.lstat())
-    with SteadyFile(disk, os.fsencode(path)) as file, pytest.raises(FileChanged):
+    with (
+        steady(path, disk) as file,
+        pytest.raises(FileChanged),
+    ):
         file.read()
 
 
 def test_a_failing_disk_is_a_changed_file(path: Path) -> None:
     class Failing(Disk):
-        def lstat(self, path: bytes) -> os.stat_result:
-            raise OSError(5, "Input/output error", path)
+        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+            raise OSError(5, "Input/output error", root.absolute(path))
 
     with (
-        SteadyFile(Failing(), os.fsencode(path)) as file,
+        steady(path, Failing()) as file,
         pytest.raises(FileChanged, match="Input/output error"),
     ):
         file.read()

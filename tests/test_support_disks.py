@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.disk import Disk
-from tests.support.disks import KINDS, Drives, require
+from tests.support.disks import KINDS, Drives, number_of, require
 
 FILES = {"DCIM/a.jpg": b"one", "b.jpg": b"two"}
 
@@ -55,7 +54,7 @@ def test_a_kind_has_an_id_or_none_as_it_says(tmp_path: Path, point: Path, name: 
         first, second = drives.make(name, FILES), drives.make(name, FILES)
         for drive in (first, second, first):
             with drive.mounted(point):
-                ids.append(Disk().file_system(bytes(point)))
+                ids.append(number_of(point))
     if kind.has_id:
         assert ids[0] == ids[2] != 0
         assert name == "bind" or ids[0] != ids[1]

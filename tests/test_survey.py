@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.folder import Folder
 from snoopsync.identity_check import REFUSED_SECONDS, STALLED_SECONDS
@@ -76,15 +77,15 @@ class PartlyDeadDisk(Disk):
         self.code = errno.EACCES
         self.before_lstat: Callable[[], object] = lambda: None
 
-    def lstat(self, path: bytes) -> os.stat_result:
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
         self.before_lstat()
-        return super().lstat(path)
+        return super().lstat(root, path)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        if path in self.dead:
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if root.absolute(path) in self.dead:
             raise OSError(self.code, os.strerror(self.code))
-        with super().entries(path) as entries:
+        with super().entries(root, path) as entries:
             yield entries
 
 

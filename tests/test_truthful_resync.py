@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.exits import Exit
 from snoopsync.model import Place
@@ -34,11 +35,11 @@ class Growing(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        if path.endswith(b"/" + self._name):
-            with Path(os.fsdecode(path)).open("ab") as file:
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        if root.absolute(path).endswith(b"/" + self._name):
+            with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
-        return super().lstat(path)
+        return super().lstat(root, path)
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -62,11 +63,11 @@ class ChangesAtOpen(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def open(self, path: bytes):  # type: ignore[no-untyped-def]
-        if path.endswith(b"/" + self._name):
-            with Path(os.fsdecode(path)).open("ab") as file:
+    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
+        if root.absolute(path).endswith(b"/" + self._name):
+            with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
-        return super().open(path)
+        return super().open(root, path)
 
 
 def test_a_file_that_changes_whenever_it_is_sent_is_counted_and_named(world: World) -> None:
@@ -86,11 +87,11 @@ class VanishesOnce(Disk):
 
     has_vanished = False
 
-    def open(self, path: bytes):  # type: ignore[no-untyped-def]
+    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
         if not self.has_vanished:
             self.has_vanished = True
             raise FileNotFoundError(errno.ENOENT, "no such file")
-        return super().open(path)
+        return super().open(root, path)
 
 
 def test_a_resync_does_not_end_before_what_it_has_to_look_at_again_is_sent(world: World) -> None:
@@ -106,10 +107,10 @@ class FailsLater(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        if path.endswith(b"/" + self._name):
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        if root.absolute(path).endswith(b"/" + self._name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return super().lstat(path)
+        return super().lstat(root, path)
 
 
 def test_a_file_that_can_not_be_looked_at_any_more_is_named(world: World) -> None:

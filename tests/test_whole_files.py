@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
+from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from tests.world import World, fake_picture
 
@@ -39,8 +40,8 @@ class MeddledDisk(Disk):
         self._meddle = meddle
         self._left = times
 
-    def open(self, path: bytes) -> BinaryIO:
-        with super().open(path) as file:
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        with super().open(root, path) as file:
             return Meddled(os.dup(file.fileno()), self._once)
 
     def _once(self) -> None:

@@ -16,7 +16,7 @@ from snoopsync.config.settings import FolderConfig
 from snoopsync.doctor.finding import Finding, error, ok, warning
 from snoopsync.errors import FolderMissing
 from snoopsync.exits import Exit
-from snoopsync.folder import DirectoryCache, Folder
+from snoopsync.folder import Folder
 from snoopsync.leftout import LeftOut, LeftOutCounts, describe, merge
 from snoopsync.model import printable
 from snoopsync.retiring import FOLDER_GONE, disk_gone
@@ -56,35 +56,31 @@ def look_through(folder: Folder, until: float, clock: Callable[[], float] = time
     unreadable: dict[bytes, str] = {}
     left_out: LeftOutCounts = {}
     ways = deque([b""])
-    while ways and clock() < until:
-        directory = ways.popleft()
-        try:
-            listing = folder.list_directory(directory)
-        except FileNotFoundError:
-            continue  # it was there when the one above it was listed
-        except OSError as failure:
-            unreadable[directory] = failure.strerror or str(failure)
-            unlooked += 1
-            continue
-        directories += 1
-        images += len(listing.files)
-        merge(left_out, listing.left_out)
-        prefix = directory + b"/" if directory else b""
-        unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
-        unlooked += len(listing.unclear)
-        for name in listing.files:
-            if not _may_read(folder.absolute(prefix + name)):
-                unreadable[prefix + name] = _FORBIDDEN
-        ways.extend(listing.directories)
+    with folder.view() as view:
+        while ways and clock() < until:
+            directory = ways.popleft()
+            try:
+                listing = view.list_directory(directory)
+            except FileNotFoundError:
+                continue  # it was there when the one above it was listed
+            except (OSError, FolderMissing) as failure:
+                unreadable[directory] = getattr(failure, "strerror", None) or str(failure)
+                unlooked += 1
+                continue
+            directories += 1
+            images += len(listing.files)
+            merge(left_out, listing.left_out)
+            prefix = directory + b"/" if directory else b""
+            unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
+            unlooked += len(listing.unclear)
+            for name in listing.files:
+                if not view.may_read(prefix + name):
+                    unreadable[prefix + name] = _FORBIDDEN
+            ways.extend(listing.directories)
     first = next(((folder.absolute(path), why) for path, why in unreadable.items()), None)
     if unlooked:
         left_out[LeftOut.UNREADABLE] = {"": unlooked}
     return Look(images, directories, len(unreadable), first, not ways, left_out)
-
-
-def _may_read(path: bytes) -> bool:
-    """``True`` also for one that is gone, or whose path is too long to ask."""
-    return os.access(path, os.R_OK) or not os.path.lexists(path)
 
 
 def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = None) -> Finding:
@@ -107,17 +103,17 @@ def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = N
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
     """The first directory whose images are on a disk that is not there now, or hidden by one that
     is mounted over it. ``None`` if there is none."""
-    cache: DirectoryCache = {}
-    for directory, submount in state.directories_of_disks(config.name):
-        if not folder.is_hidden(directory + b"/" if directory else b"", submount, cache):
-            continue
-        wants = folder.selection.chooser(directory)
-        known = state.known(config.name, directory)
-        if folder.selection.enters(directory) and any(map(wants, known)):
-            where, _, mend = disk_gone(directory).partition("; ")
-            message = f"{printable(folder.absolute(directory))}: {where}"
-            mend = f"mount it again\n{mend}"
-            return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+    with folder.view() as view:
+        for directory, submount in state.directories_of_disks(config.name):
+            if not view.is_hidden(directory + b"/" if directory else b"", submount):
+                continue
+            wants = folder.selection.chooser(directory)
+            known = state.known(config.name, directory)
+            if folder.selection.enters(directory) and any(map(wants, known)):
+                where, _, mend = disk_gone(directory).partition("; ")
+                message = f"{printable(folder.absolute(directory))}: {where}"
+                mend = f"mount it again\n{mend}"
+                return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
     return None
 
 

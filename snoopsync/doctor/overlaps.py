@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.doctor.finding import Finding, warning
+from snoopsync.errors import FolderMissing
 from snoopsync.folder import Folder
 from snoopsync.model import printable
 from snoopsync.watching.mounts import MOUNTINFO, Mount, find_mount, parse_mounts
@@ -70,9 +71,10 @@ def _findings(part: _Part, other: _Part, rest: bytes) -> Iterator[Finding]:
         return
     ours, theirs = part.folder.absolute(here), other.folder.absolute(there)
     try:
-        if not os.path.samefile(ours, theirs):  # noqa: PTH121 - bytes
-            return  # something else is mounted over one of them
-    except OSError:
+        with part.folder.view() as mine, other.folder.view() as others:
+            if not os.path.samestat(mine.stat(here), others.stat(there)):
+                return  # something else is mounted over one of them
+    except (OSError, FolderMissing):
         return
     shown = other if there else part
     excluded = there or here

@@ -31,6 +31,7 @@ from typing import Self
 
 import pytest
 
+from snoopsync.disk import Disk
 from tests.support.loops import LoopDevice, use_private_mounts
 
 #: For what is mounted where nobody looks, whatever is in the other slots.
@@ -379,3 +380,10 @@ def _unmount(point: Path) -> None:
             subprocess.run(["umount", "-l", point], capture_output=True, check=False)
             return
         time.sleep(0.01)
+
+
+def number_of(path: Path) -> int:
+    """The number of the file system that a directory is on, as snoopsync tells it."""
+    disk = Disk()
+    with disk.root(bytes(path)) as root:
+        return disk.file_system(root, b"")

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from snoopsync.beneath import Root
 from snoopsync.config.settings import DuplicatesConfig, FolderConfig, SyncConfig
 from snoopsync.disk import Disk
 from tests.campaigns.disks.conditions import Conditions, Violation
@@ -119,31 +120,32 @@ class BreakableDisk(Disk):
 
     broken: bytes | None = None
 
-    def _check(self, path: bytes) -> None:
-        if self.broken is not None and (path + b"/").startswith(self.broken + b"/"):
+    def _check(self, root: Root, path: bytes) -> None:
+        absolute = root.path.rstrip(b"/") + b"/" + path + b"/"
+        if self.broken is not None and absolute.startswith(self.broken + b"/"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        self._check(path)
-        return super().lstat(path)
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        self._check(root, path)
+        return super().lstat(root, path)
 
-    def stat(self, path: bytes) -> os.stat_result:
-        self._check(path)
-        return super().stat(path)
+    def stat(self, root: Root, directory: bytes) -> os.stat_result:
+        self._check(root, directory)
+        return super().stat(root, directory)
 
-    def file_system(self, path: bytes) -> int:
-        self._check(path)
-        return super().file_system(path)
+    def file_system(self, root: Root, directory: bytes) -> int:
+        self._check(root, directory)
+        return super().file_system(root, directory)
 
     @contextmanager
-    def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:
-        self._check(path)
-        with super().entries(path) as entries:
+    def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        self._check(root, directory)
+        with super().entries(root, directory) as entries:
             yield entries
 
-    def open(self, path: bytes) -> BinaryIO:
-        self._check(path)
-        return super().open(path)
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        self._check(root, path)
+        return super().open(root, path)
 
 
 class InProcess(Engine):

@@ -1,0 +1,183 @@
+"""Opens a directory beneath another one, and never one that is elsewhere.
+
+Whoever writes into a folder can replace a directory in it by a symbolic link at any moment, also
+between two calls of ours. So no path below a folder is given to the kernel as a whole: a lookup
+starts at the folder's descriptor, and neither follows a link nor leaves the folder. openat2(2)
+does that in one call. Python has no function for it, so the C library's ``syscall`` is called.
+Before Linux 5.6, and under a seccomp filter that does not know openat2, the path is opened
+directory by directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from functools import cache
+from types import TracebackType
+
+#: A directory that others are looked up in. It needs no right to list the directory.
+_LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+#: openat2 has this number on every architecture that has got its system calls in step.
+_OPENAT2 = 437
+
+#: RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS of linux/openat2.h.
+_RESOLVE = 0x08 | 0x04 | 0x02
+
+#: Below Linux's PATH_MAX of 4,096.
+_MOST_BYTES = 4000
+
+_AT_FDCWD = -100
+
+
+def open_directory(anchor: int, path: bytes, flags: int = _LOOKUP) -> int:
+    """Open a directory beneath the one that ``anchor`` is a descriptor of, whatever the length of
+    its path. The caller closes the result. Raises ``OSError``: ``NotADirectoryError`` if it or one
+    on the way is a symbolic link."""
+    step, most_bytes = (_openat2, _MOST_BYTES) if _has_openat2() else (_open_name, 0)
+    at = anchor
+    try:
+        while len(path) > most_bytes:
+            piece, path = _cut(path, most_bytes)
+            deeper = step(at, piece, _LOOKUP if path else flags)
+            if not path:
+                return deeper
+            if at != anchor:
+                os.close(at)
+            at = deeper
+        return step(at, path, flags)
+    finally:
+        if at != anchor:
+            os.close(at)
+
+
+def parent_and_name(path: bytes) -> tuple[bytes, bytes]:
+    """The directory that a path is in, and its name there. Raises ``OSError`` for a name that
+    would lead out of the directory."""
+    parent, _, name = path.rpartition(b"/")
+    if name == b"..":
+        raise _error(errno.EXDEV, path)
+    return parent, name
+
+
+class Root:
+    """The directory of a folder, opened for one batch of calls, and everything beneath it. Used by
+    one thread, in a ``with``.
+
+    An open descriptor keeps its disk from being unmounted, and does not show what is mounted over
+    the folder's path meanwhile. So it is closed as soon as the batch is done.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        """``path`` is the folder's own, which may be a symbolic link. Raises ``OSError``."""
+        self.path = path
+        self._descriptor = os.open(path, _LOOKUP)
+        self._last: tuple[bytes, int] | None = None
+
+    def absolute(self, path: bytes) -> bytes:
+        """The absolute path of a path below the folder, for messages."""
+        return self.path.rstrip(b"/") + b"/" + path if path else self.path
+
+    def directory(self, path: bytes) -> int:
+        """A descriptor to look names up in this directory. It stays open until the next call for
+        another one: names in one directory mostly come one after the other. Raises ``OSError``."""
+        if not path:
+            return self._descriptor
+        if self._last is None or self._last[0] != path:
+            opened = open_directory(self._descriptor, path)
+            self.forget()
+            self._last = path, opened
+        return self._last[1]
+
+    def open_to_list(self, path: bytes) -> int:
+        """A descriptor of this directory that can be read, for the caller to close. Raises
+        ``OSError``."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        return open_directory(self._descriptor, path or b".", flags)
+
+    def forget(self) -> None:
+        """Look the next directory up from the folder, also if it is the same as the last one."""
+        if self._last is not None:
+            os.close(self._last[1])
+            self._last = None
+
+    def __enter__(self) -> Root:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.forget()
+        os.close(self._descriptor)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+@cache
+def _how(flags: int) -> _OpenHow:
+    return _OpenHow(flags | os.O_NOFOLLOW, 0, _RESOLVE)
+
+
+def _openat2(anchor: int, path: bytes, flags: int) -> int:
+    how = _how(flags)
+    while True:
+        descriptor: int = _syscall()(_OPENAT2, anchor, path, ctypes.byref(how), ctypes.sizeof(how))
+        if descriptor >= 0:
+            return descriptor
+        code = ctypes.get_errno()
+        if code == errno.ELOOP:
+            raise _error(errno.ENOTDIR, path)
+        if code != errno.EINTR:
+            raise _error(code, path)
+
+
+def _open_name(anchor: int, name: bytes, flags: int) -> int:
+    """With ``O_DIRECTORY`` and ``O_NOFOLLOW``, a symbolic link is an ``ENOTDIR``."""
+    parent_and_name(name)
+    return os.open(name, flags | os.O_NOFOLLOW, dir_fd=anchor)
+
+
+def _cut(path: bytes, most_bytes: int) -> tuple[bytes, bytes]:
+    """The first directories of a path, in at most so many bytes, but at least one; and the rest."""
+    end = path.rfind(b"/", 0, most_bytes + 1)
+    if end <= 0:
+        end = path.find(b"/")
+    return (path, b"") if end < 0 else (path[:end], path[end + 1 :])
+
+
+def _error(code: int, path: bytes) -> OSError:
+    return OSError(code, os.strerror(code), path)
+
+
+@cache
+def _syscall() -> ctypes._NamedFuncPointer:
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    call.argtypes = (
+        *(ctypes.c_long, ctypes.c_int, ctypes.c_char_p),
+        *(ctypes.c_void_p, ctypes.c_size_t),
+    )
+    return call
+
+
+@cache
+def _has_openat2() -> bool:
+    """Found out once: an EPERM of one path says nothing of the others."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(_openat2(_AT_FDCWD, b".", _LOOKUP))
+    except OSError:
+        return False
+    return True

@@ -5,7 +5,7 @@ only its content identifies waits for a person."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from _pytest.mark import ParameterSet
 from snoopsync.cli.approving import _approve
 from snoopsync.config.settings import FolderConfig
 from snoopsync.disk import Disk
+from snoopsync.model import Record
+from snoopsync.sample import SAMPLE_FILES
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from tests.support.disks import KINDS, Drive, Drives, require
@@ -222,6 +224,68 @@ def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
     world.resync()
     assert world.held() == 1
     assert world.remote.deletes() == []
+
+
+@pytest.mark.parametrize("others", [{}, pictures(100)], ids=["empty", "other"])
+def test_another_disk_is_not_the_folder_though_every_deletion_needs_approval(
+    world: World, drives: Drives, others: dict[str, bytes]
+) -> None:
+    """A clone was recognised, and another disk took its place before the first scan of it."""
+    require("exfat")
+    card, other = drives.make("exfat", pictures(0)), drives.make("exfat", others)
+    mirrored(world, card, world.disk.root)
+    need_approval(world, world.records())
+    card.unmount()
+    with other.mounted(world.disk.root):
+        assert world.resync().exit_code == 4
+        assert world.folder_state() == "missing"
+        assert world.remote.changes() == []
+    card.mount(world.disk.root)
+    assert world.resync().exit_code == 0
+    assert world.folder_state() == "ok"
+    assert world.held() == 0
+    assert world.remote.changes() == []
+
+
+def test_the_right_disk_is_recognised_after_one_with_half_of_its_pictures(
+    world: World, drives: Drives
+) -> None:
+    require("exfat")
+    half = pictures(0, COUNT // 2) | pictures(100, COUNT)
+    card, other = drives.make("exfat", pictures(0)), drives.make("exfat", half)
+    mirrored(world, card, world.disk.root)
+    card.unmount()
+    with other.mounted(world.disk.root):
+        world.resync()
+        assert world.held() == COUNT // 2
+    card.mount(world.disk.root)
+    world.resync()
+    assert world.folder_state() == "ok"
+    assert world.held() == COUNT, "what only the other disk has"
+    assert world.remote.deletes() == []
+
+
+def test_a_disk_is_recognised_by_the_few_files_that_are_not_to_be_deleted(
+    world: World, drives: Drives
+) -> None:
+    require("exfat")
+    card = drives.make("exfat", pictures(0, 3 * SAMPLE_FILES))
+    mirrored(world, card, world.disk.root)
+    gone = [record for record in world.records() if record.place.name not in (b"7.jpg", b"8.jpg")]
+    need_approval(world, gone)
+    for record in gone:
+        world.disk.remove(record.place.text)
+    card.unmount()
+    card.mount(world.disk.root)
+    world.resync()
+    assert world.folder_state() == "ok"
+    assert world.remote.changes() == []
+
+
+def need_approval(world: World, records: Iterable[Record]) -> None:
+    """As if these files were missing at the first scan of a disk that its content identifies."""
+    with closing(Database(world.state_path)) as database:
+        State(database).deletions.require_approval([record.place for record in records])
 
 
 # What a person says.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from snoopsync.kernel import DirectoryFacts, facts_of
+from snoopsync.kernel import DirectoryFacts, facts_of, mount_id_of
 from snoopsync.model import int64
 
 #: Below Linux's PATH_MAX of 4,096, with room for the last name.
@@ -67,6 +67,17 @@ class Disk:
                 raise
         with _anchored(path) as (anchor, name):
             return facts_of(name, anchor)
+
+    def mount_id(self, path: bytes) -> int:
+        """Two directories have the same number if they are on the same mount now; 0 where the
+        system does not tell it."""
+        try:
+            return mount_id_of(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with _anchored(path) as (anchor, name):
+            return mount_id_of(name, anchor)
 
     @contextmanager
     def entries(self, path: bytes) -> Iterator[Iterator[os.DirEntry[bytes] | os.DirEntry[str]]]:

@@ -32,7 +32,7 @@ from snoopsync.model import (
 )
 from snoopsync.selection import Selection
 from snoopsync.steady import SteadyFile
-from snoopsync.submounts import Submounts
+from snoopsync.submounts import Submounts, is_submount, own_number
 
 
 class Listing(NamedTuple):
@@ -243,12 +243,14 @@ class Folder:
         return Gone()
 
     def _submount(self, directory: bytes, device: int) -> int | Unclear:
-        if self.identity is None or device == self.identity.device:
+        if self.identity is None:
+            return 0
+        if device == self.identity.device and not is_submount(self.disk, self.path, directory):
             return 0
         # Not remembered by device: another disk may have its number by now.
         if self.submounts is not None:
             return self.submounts.number(directory, device)
-        return self.disk.file_system(self.absolute(directory)) or UNNUMBERED
+        return own_number(self.disk, self.path, directory) or UNNUMBERED
 
 
 def _why_no_file(entry: os.DirEntry[bytes] | os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:

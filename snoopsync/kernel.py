@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _AT_FDCWD = -100
-_STATX_BTIME, _STATX_MNT_ID_UNIQUE = 0x800, 0x4000
+_STATX_BTIME, _STATX_MNT_ID, _STATX_MNT_ID_UNIQUE = 0x800, 0x1000, 0x4000
 
 #: ``struct statx`` has 256 bytes; these are the offsets of ``stx_mask``, ``stx_btime`` (seconds and
 #: nanoseconds) and ``stx_mnt_id``.
@@ -45,13 +45,30 @@ def facts_of(path: bytes, anchor: int = _AT_FDCWD) -> DirectoryFacts:
     return DirectoryFacts(_reused_mount(path, anchor), birth_ns, is_unique=False)
 
 
+def mount_id_of(path: bytes, anchor: int = _AT_FDCWD) -> int:
+    """The ID of the mount that a directory is on, 0 where the system does not tell it. Two
+    directories have the same ID if they are on the same mount now. Before Linux 6.8 a later mount
+    may get the ID again. ``path`` is relative to the ``anchor`` descriptor. Raises ``OSError``."""
+    mask, _, mount = _statx(path, anchor)
+    if mask & (_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE):
+        return mount
+    # Before Linux 5.8.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, dir_fd=None if anchor == _AT_FDCWD else anchor)
+    try:
+        return _mount_id_of_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _statx(path: bytes, anchor: int) -> tuple[int, int, int]:
     """The mask of what is told, the birth time, the mount."""
     call = _statx_call()
     if call is None:
         return 0, 0, 0
     answer = ctypes.create_string_buffer(_STATX_BYTES)
-    if call(anchor, path, 0, _STATX_BTIME | _STATX_MNT_ID_UNIQUE, answer):
+    wanted = _STATX_BTIME | _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
+    if call(anchor, path, 0, wanted, answer):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
     (mask,) = struct.unpack_from("=I", answer, _MASK_AT)
@@ -81,16 +98,17 @@ def _reused_mount(path: bytes, anchor: int) -> int:
         return 0
     # First the table: a change after that makes the next observation another one.
     changes = table.changes()
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(path, flags, dir_fd=None if anchor == _AT_FDCWD else anchor)
+    mount = mount_id_of(path, anchor)
+    return changes << 32 | mount if mount else 0
+
+
+def _mount_id_of_descriptor(descriptor: int) -> int:
     try:
         lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
     except OSError:
         return 0
-    finally:
-        os.close(descriptor)
     ids = [int(line.split()[1]) for line in lines if line.startswith("mnt_id:")]
-    return changes << 32 | ids[0] if ids else 0
+    return ids[0] if ids else 0
 
 
 class _MountTable:

@@ -1,13 +1,18 @@
-"""Which disk is mounted below a folder?
+"""Which file system is mounted below a folder?
 
-Each file's record has the number of the file system that the file was on (``Record.submount``). A
-file system with an ID of its own has that as its number. One without (exFAT, NTFS, squashfs, many
-FUSE and network mounts) gets a random number when it is first seen, and is recognised by a sample
-of the files that were last seen on it. The number is looked up once for each mount.
+Each file's record has a number of the mounted directory that the file was below
+(``Record.submount``); 0 is the mount that the folder itself is on. The number is made of the file
+system's own ID and the inode of the directory that is mounted: bind mounts of two directories of
+one file system are different. That may be the folder's own file system, whose device number says
+nothing then, so mount IDs are compared. A file system without an ID of its own (exFAT, NTFS,
+squashfs, many FUSE and network mounts) gets a random number when it is first seen, and is
+recognised by a sample of the files that were last seen on it. The number is looked up once for each
+mount.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import threading
@@ -16,10 +21,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 from snoopsync.disk import Disk
 from snoopsync.identity import Sample, Verdict, decide_by_content
-from snoopsync.model import UNNUMBERED, Unclear, printable
+from snoopsync.model import UNNUMBERED, Unclear, int64, printable
 from snoopsync.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.images import State
 from snoopsync.steady import SteadyFile
@@ -58,7 +64,7 @@ class Submounts:
         self._asked: dict[_Mount, Future[dict[int, Sample]]] = {}
 
     def look_around(self, device: int, enters: Callable[[bytes], bool]) -> None:
-        """Look up all disks that are mounted below the folder, which is on this ``device``, in the
+        """Look up everything that is mounted below the folder, which is on this ``device``, in the
         directories that it ``enters``. A disk that is recognised by its content before its
         directories are scanned is not taken for such a one later, when a file was deleted."""
         try:
@@ -69,53 +75,41 @@ class Submounts:
         for point in {mount.point for mount in mounts if mount.point.startswith(root)}:
             directory = point[len(root) :]
             with suppress(OSError):
-                on = self._disk.lstat(self._absolute(directory)).st_dev
-                if on != device and enters(directory):
-                    self.number(directory, on)
+                stat = self._disk.lstat(_absolute(self._root, directory))
+                # A file, too, can be a mount point.
+                if not S_ISDIR(stat.st_mode) or not enters(directory):
+                    continue
+                if stat.st_dev != device or is_submount(self._disk, self._root, directory):
+                    self.number(directory, stat.st_dev)
 
     def number(self, directory: bytes, device: int) -> int | Unclear:
-        """The number of the file system that this directory below the folder is on: not the
-        folder's own ``device``. Raises ``OSError``."""
-        absolute = self._absolute(directory)
-        own = self._disk.file_system(absolute)
-        mount = device, self._disk.facts(absolute).mount
+        """The number of what is mounted at or above this directory, which is on this ``device`` and
+        below the folder: not on the folder's own mount. Raises ``OSError``."""
+        mount = device, self._disk.facts(_absolute(self._root, directory)).mount
         with self._lock:
             known = self._numbers.get(mount)
             if known is None:
-                found = self._recognise(mount, self._mount_point(directory, mount), own)
+                found = self._recognise(mount, directory)
                 if isinstance(found, Unclear):
                     return found
                 known = self._numbers[mount] = found
         return known
 
-    def _absolute(self, directory: bytes) -> bytes:
-        return self._root.rstrip(b"/") + b"/" + directory
-
-    def _mount_point(self, directory: bytes, mount: _Mount) -> bytes:
-        while b"/" in directory:
-            above = directory.rpartition(b"/")[0]
-            absolute = self._absolute(above)
-            if mount != (self._disk.lstat(absolute).st_dev, self._disk.facts(absolute).mount):
-                break
-            directory = above
-        return directory
-
-    def _recognise(self, mount: _Mount, point: bytes, own: int) -> int | Unclear:
-        numbers = self._state.submounts_below(self._folder, point)
-        if own:
-            # Its number may not have been known when its files were last seen.
-            numbers &= {UNNUMBERED}
-        samples = self._samples(mount, point, numbers)
+    def _recognise(self, mount: _Mount, directory: bytes) -> int | Unclear:
+        point = _mount_point(self._disk, self._root, directory)
+        where = printable(_absolute(self._root, point))
+        own = own_number(self._disk, self._root, directory)
+        samples = self._samples(mount, point, self._candidates(mount, point, own))
         if samples is None:
-            return Unclear(
-                f"the disk at {printable(self._absolute(point))} does not answer in time"
-            )
+            return Unclear(f"the disk at {where} does not answer in time")
+        if mount[1] != self._disk.facts(_absolute(self._root, directory)).mount:
+            return Unclear(f"{where} was mounted or unmounted while it was looked at")
         verdicts = {
             number: decide_by_content(sample) for number, sample in samples.items() if sample.known
         }
         same = [number for number, verdict in verdicts.items() if verdict is Verdict.SAME]
         if not same and Verdict.CANNOT_TELL in verdicts.values():
-            return Unclear(f"the disk at {printable(self._absolute(point))} can't be recognised")
+            return Unclear(f"the disk at {where} can't be recognised")
         new = own or random.getrandbits(61) + UNNUMBERED + 1
         if not same:
             return new
@@ -123,10 +117,24 @@ class Submounts:
         if own or best == UNNUMBERED:
             self._state.intents.renumber(self._folder, point, best, new)
             best = new
-        # Such a file system makes up its inode numbers with every mount.
+        # They may be made up with every mount.
         self._state.intents.forget_inodes(self._folder, best, point)
         self.by_content.add(best)
         return best
+
+    def _candidates(self, mount: _Mount, point: bytes, own: int) -> set[int]:
+        """The numbers that files below this mount point may have been given when they were last
+        seen there."""
+        numbers = self._state.submounts_below(self._folder, point)
+        if not own:
+            return numbers
+        # Its number may not have been known then. Older versions took the file system's own ID, and
+        # 0 for the folder's own file system.
+        before = {UNNUMBERED, self._disk.file_system(_absolute(self._root, point))}
+        if mount[0] == self._disk.stat(self._root).st_dev:
+            before.add(0)
+            numbers.add(0)
+        return numbers & before
 
     def _samples(self, mount: _Mount, point: bytes, numbers: set[int]) -> dict[int, Sample] | None:
         """What is found there of each of these disks' files; ``None``: that takes longer."""
@@ -151,3 +159,45 @@ class Submounts:
             return None
         self._asked.clear()
         return samples
+
+
+def is_submount(disk: Disk, root: bytes, directory: bytes) -> bool:
+    """Is this directory below the folder at ``root`` on another mount than the folder? Raises
+    ``OSError``."""
+    if not directory:
+        return False
+    return disk.mount_id(_absolute(root, directory)) != disk.mount_id(root)
+
+
+def own_number(disk: Disk, root: bytes, directory: bytes) -> int:
+    """A number of what is mounted at or above this directory below the folder at ``root``, which
+    stays the same wherever and whenever it is mounted; 0 if its file system has no ID of its own.
+    Raises ``OSError``."""
+    point = _absolute(root, _mount_point(disk, root, directory))
+    file_system = disk.file_system(point)
+    if not file_system:
+        return 0
+    text = f"{file_system} {int64(disk.lstat(point).st_ino)}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return UNNUMBERED + 1 + int.from_bytes(digest[:7])
+
+
+def _mount_point(disk: Disk, root: bytes, directory: bytes) -> bytes:
+    """The topmost directory above this one, or itself, that is on the same file system and mount.
+    It is below the folder."""
+
+    def mount(path: bytes) -> _Mount:
+        absolute = _absolute(root, path)
+        return disk.lstat(absolute).st_dev, disk.mount_id(absolute)
+
+    here = mount(directory)
+    while b"/" in directory:
+        above = directory.rpartition(b"/")[0]
+        if mount(above) != here:
+            break
+        directory = above
+    return directory
+
+
+def _absolute(root: bytes, directory: bytes) -> bytes:
+    return root.rstrip(b"/") + b"/" + directory

@@ -185,6 +185,25 @@ def test_directories_of_one_mount_are_on_the_same_one(
         Disk().facts(os.fsencode(tmp_path / "nothing"))
 
 
+@pytest.mark.parametrize("how", ["unique IDs", "IDs that are reused", "no IDs by statx"])
+@needs_root
+def test_two_directories_of_one_file_system_are_on_different_mounts_if_one_is_mounted_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how != "unique IDs":
+        old_kernel(monkeypatch)
+    if how == "no IDs by statx":
+        monkeypatch.setattr(kernel, "_STATX_MNT_ID", 0)
+    for name in ("point", "other", "mounted/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    own, deep = bytes(tmp_path), bytes(tmp_path / "point" / "deep")
+    with mounted(tmp_path / "point", "--bind", tmp_path / "mounted"):
+        assert Disk().lstat(deep).st_dev == Disk().lstat(own).st_dev
+        assert Disk().mount_id(bytes(tmp_path / "other")) == Disk().mount_id(own) != 0
+        assert Disk().mount_id(deep) not in (0, Disk().mount_id(own))
+        assert Disk().mount_id(deep) == Disk().mount_id(bytes(tmp_path / "point"))
+
+
 @linux_only
 def test_a_directory_that_is_made_again_has_another_birth_time(tmp_path: Path) -> None:
     births = []

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from snoopsync.beneath import Root, parent_and_name
-from snoopsync.kernel import DirectoryFacts, facts_of
+from snoopsync.kernel import DirectoryFacts, facts_of, mount_id_of
 from snoopsync.model import int64
 
 #: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
@@ -53,6 +53,11 @@ class Disk:
     def facts(self, root: Root, directory: bytes) -> DirectoryFacts:
         """The mount that a directory is on, and when the directory was made."""
         return facts_of(root.directory(directory))
+
+    def mount_id(self, root: Root, directory: bytes) -> int:
+        """Two directories have the same number if they are on the same mount now; 0 where the
+        system does not tell it."""
+        return mount_id_of(root.directory(directory))
 
     @contextmanager
     def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:

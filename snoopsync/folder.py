@@ -35,7 +35,7 @@ from snoopsync.model import (
 )
 from snoopsync.selection import Selection
 from snoopsync.steady import SteadyFile
-from snoopsync.submounts import Submounts
+from snoopsync.submounts import Submounts, is_submount, own_number
 
 
 class Listing(NamedTuple):
@@ -306,12 +306,14 @@ class FolderView:
 
     def _submount(self, directory: bytes, device: int) -> int | Unclear:
         identity, submounts = self._folder.identity, self._folder.submounts
-        if identity is None or device == identity.device:
+        if identity is None:
+            return 0
+        if device == identity.device and not is_submount(self._disk, self.root, directory):
             return 0
         # Not remembered by device: another disk may have its number by now.
         if submounts is not None:
             return submounts.number(self.root, directory, device)
-        return self._disk.file_system(self.root, directory) or UNNUMBERED
+        return own_number(self._disk, self.root, directory) or UNNUMBERED
 
 
 class FolderViews(ExitStack):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _AT_EMPTY_PATH = 0x1000
-_STATX_BTIME, _STATX_MNT_ID_UNIQUE = 0x800, 0x4000
+_STATX_BTIME, _STATX_MNT_ID, _STATX_MNT_ID_UNIQUE = 0x800, 0x1000, 0x4000
 
 #: ``struct statx`` has 256 bytes; these are the offsets of ``stx_mask``, ``stx_btime`` (seconds and
 #: nanoseconds) and ``stx_mnt_id``.
@@ -44,13 +44,23 @@ def facts_of(descriptor: int) -> DirectoryFacts:
     return DirectoryFacts(_reused_mount(descriptor), birth_ns, is_unique=False)
 
 
+def mount_id_of(descriptor: int) -> int:
+    """The ID of the mount that an opened directory is on, 0 where the system does not tell it. Two
+    directories have the same ID if they are on the same mount now. Before Linux 6.8 a later mount
+    may get the ID again. Raises ``OSError``."""
+    mask, _, mount = _statx(descriptor)
+    if mask & (_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE):
+        return mount
+    return _mount_id_of_descriptor(descriptor)  # before Linux 5.8
+
+
 def _statx(descriptor: int) -> tuple[int, int, int]:
     """The mask of what is told, the birth time, the mount."""
     call = _statx_call()
     if call is None:
         return 0, 0, 0
     answer = ctypes.create_string_buffer(_STATX_BYTES)
-    wanted = _STATX_BTIME | _STATX_MNT_ID_UNIQUE
+    wanted = _STATX_BTIME | _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
     if call(descriptor, b"", _AT_EMPTY_PATH, wanted, answer):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -81,12 +91,17 @@ def _reused_mount(descriptor: int) -> int:
     if table is None:
         return 0
     changes = table.changes()
+    mount = mount_id_of(descriptor)
+    return changes << 32 | mount if mount else 0
+
+
+def _mount_id_of_descriptor(descriptor: int) -> int:
     try:
         lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
     except OSError:
         return 0
     ids = [int(line.split()[1]) for line in lines if line.startswith("mnt_id:")]
-    return changes << 32 | ids[0] if ids else 0
+    return ids[0] if ids else 0
 
 
 class _MountTable:

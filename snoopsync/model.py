@@ -160,8 +160,8 @@ UNNUMBERED = 1
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file is there. ``submount``: 0 on the device that the folder itself is on, else the
-    number of the file system that is mounted there: its own, or one that snoopsync gave it."""
+    """A regular file is there. ``submount``: 0 on the mount that the folder itself is on, else the
+    number of what is mounted there, as ``Submounts`` gives it."""
 
     fingerprint: Fingerprint
     submount: int = 0
@@ -190,7 +190,7 @@ class Record:
     yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` while it does not hold
     the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
     planned and has not been confirmed: until it is, nobody knows what the collection holds.
-    ``submount``: which other file system than the folder's the file was on, as in ``File``.
+    ``submount``: which other mount than the folder's the file was on, as in ``File``.
     ``doomed``: its deletion is held, needs approval, or was approved and is not done.
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from enum import Enum
 from stat import S_ISREG
 from threading import Thread
@@ -40,12 +39,26 @@ def take_sample(
     """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
     differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others
     make them up with every mount. Files are read only until the rest can't change the verdict,
-    small ones first."""
+    small ones first.
+
+    A file whose deletion is pending counts if it is there. If it is not, it is left out of the
+    sample: that it is missing is known. But if the deletion of every file is pending, all of them
+    count, since an empty sample would match any disk.
+    """
+    pending_count = all(record.doomed for record in records)
+
+    def counts(record: Record, match: _Match) -> bool:
+        if not record.doomed or pending_count:
+            return True
+        return match in (_Match.FOUND, _Match.ONLY_CONTENT_TELLS)
+
     by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
     try:
         with disk.root(path) as root:
             for record in sorted(records, key=lambda record: record.seen.size):
-                by_match[_compare_stat(record, disk, root)].append(record)
+                match = _compare_stat(record, disk, root)
+                if counts(record, match):
+                    by_match[match].append(record)
     except OSError:
         return Sample(len(records))
     to_read = by_match[_Match.ONLY_CONTENT_TELLS]
@@ -54,15 +67,17 @@ def take_sample(
     if any(_compare_content(record, open_file) is _Match.DIFFERENT for record in proofs):
         # Files of one size that were written within 2 s are alike on FAT, whatever is in them.
         to_read, found = sorted(to_read + found, key=lambda record: record.seen.size), []
-    sample = Sample(len(records), len(found), len(by_match[_Match.DIFFERENT]))
+    known = len(to_read) + len(found)
+    known += len(by_match[_Match.DIFFERENT]) + len(by_match[_Match.UNREADABLE])
+    sample = Sample(known, len(found), len(by_match[_Match.DIFFERENT]))
     for record in to_read:
         if sample.is_decided:
             break
         match = _compare_content(record, open_file)
-        sample = replace(
-            sample,
-            found=sample.found + (match is _Match.FOUND),
-            different=sample.different + (match is _Match.DIFFERENT),
+        sample = Sample(
+            sample.known - (not counts(record, match)),
+            sample.found + (match is _Match.FOUND),
+            sample.different + (match is _Match.DIFFERENT and counts(record, match)),
         )
     return sample
 

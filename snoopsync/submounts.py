@@ -1,13 +1,18 @@
-"""Which disk is mounted below a folder?
+"""Which file system is mounted below a folder?
 
-Each file's record has the number of the file system that the file was on (``Record.submount``). A
-file system with an ID of its own has that as its number. One without (exFAT, NTFS, squashfs, many
-FUSE and network mounts) gets a random number when it is first seen, and is recognised by a sample
-of the files that were last seen on it. The number is looked up once for each mount.
+Each file's record has a number of the mounted directory that the file was below
+(``Record.submount``); 0 is the mount that the folder itself is on. The number is made of the file
+system's own ID and the inode of the directory that is mounted: bind mounts of two directories of
+one file system are different. That may be the folder's own file system, whose device number says
+nothing then, so mount IDs are compared. A file system without an ID of its own (exFAT, NTFS,
+squashfs, many FUSE and network mounts) gets a random number when it is first seen, and is
+recognised by a sample of the files that were last seen on it. The number is looked up once for each
+mount.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import threading
@@ -20,7 +25,7 @@ from pathlib import Path
 from snoopsync.beneath import Root
 from snoopsync.disk import Disk
 from snoopsync.identity import Sample, Verdict, decide_by_content
-from snoopsync.model import UNNUMBERED, Unclear, printable
+from snoopsync.model import UNNUMBERED, Unclear, int64, printable
 from snoopsync.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.images import State
 from snoopsync.steady import SteadyFile
@@ -59,7 +64,7 @@ class Submounts:
         self._asked: dict[_Mount, Future[dict[int, Sample]]] = {}
 
     def look_around(self, device: int, enters: Callable[[bytes], bool]) -> None:
-        """Look up all disks that are mounted below the folder, which is on this ``device``, in the
+        """Look up everything that is mounted below the folder, which is on this ``device``, in the
         directories that it ``enters``. A disk that is recognised by its content before its
         directories are scanned is not taken for such a one later, when a file was deleted."""
         try:
@@ -72,54 +77,45 @@ class Submounts:
             return
         with suppress(OSError), self._disk.root(self._root) as opened:
             for directory in (point[len(root) :] for point in below):
+                # A file, too, can be a mount point: it has no stat as a directory.
                 with suppress(OSError):
                     on = self._disk.stat(opened, directory).st_dev
-                    if on != device and enters(directory):
+                    if not enters(directory):
+                        continue
+                    if on != device or is_submount(self._disk, opened, directory):
                         self.number(opened, directory, on)
 
     def number(self, root: Root, directory: bytes, device: int) -> int | Unclear:
-        """The number of the file system that this directory below the folder is on: not the
-        folder's own ``device``. Raises ``OSError``."""
-        own = self._disk.file_system(root, directory)
+        """The number of what is mounted at or above this directory, which is on this ``device`` and
+        below the folder: not on the folder's own mount. Raises ``OSError``."""
         mount = device, self._disk.facts(root, directory).mount
         with self._lock:
             known = self._numbers.get(mount)
             if known is None:
-                point = self._mount_point(root, directory, mount)
-                found = self._recognise(mount, point, own)
+                found = self._recognise(root, mount, directory)
                 if isinstance(found, Unclear):
                     return found
                 known = self._numbers[mount] = found
         return known
 
-    def _absolute(self, directory: bytes) -> bytes:
-        return self._root.rstrip(b"/") + b"/" + directory
-
-    def _mount_point(self, root: Root, directory: bytes, mount: _Mount) -> bytes:
-        while b"/" in directory:
-            above = directory.rpartition(b"/")[0]
-            device = self._disk.stat(root, above).st_dev
-            if mount != (device, self._disk.facts(root, above).mount):
-                break
-            directory = above
-        return directory
-
-    def _recognise(self, mount: _Mount, point: bytes, own: int) -> int | Unclear:
-        numbers = self._state.submounts_below(self._folder, point)
-        if own:
-            # Its number may not have been known when its files were last seen.
-            numbers &= {UNNUMBERED}
-        samples = self._samples(mount, point, numbers)
+    def _recognise(self, root: Root, mount: _Mount, directory: bytes) -> int | Unclear:
+        point = _mount_point(self._disk, root, directory)
+        where = printable(root.absolute(point))
+        own = own_number(self._disk, root, directory)
+        samples = self._samples(mount, point, self._candidates(root, mount, point, own))
         if samples is None:
-            return Unclear(
-                f"the disk at {printable(self._absolute(point))} does not answer in time"
-            )
+            return Unclear(f"the disk at {where} does not answer in time")
+        # Looked up afresh: an open directory stays on the mount that it was opened on.
+        with self._disk.root(self._root) as fresh:
+            now = self._disk.facts(fresh, directory).mount
+        if mount[1] != now:
+            return Unclear(f"{where} was mounted or unmounted while it was looked at")
         verdicts = {
             number: decide_by_content(sample) for number, sample in samples.items() if sample.known
         }
         same = [number for number, verdict in verdicts.items() if verdict is Verdict.SAME]
         if not same and Verdict.CANNOT_TELL in verdicts.values():
-            return Unclear(f"the disk at {printable(self._absolute(point))} can't be recognised")
+            return Unclear(f"the disk at {where} can't be recognised")
         new = own or random.getrandbits(61) + UNNUMBERED + 1
         if not same:
             return new
@@ -127,10 +123,24 @@ class Submounts:
         if own or best == UNNUMBERED:
             self._state.intents.renumber(self._folder, point, best, new)
             best = new
-        # Such a file system makes up its inode numbers with every mount.
+        # They may be made up with every mount.
         self._state.intents.forget_inodes(self._folder, best, point)
         self.by_content.add(best)
         return best
+
+    def _candidates(self, root: Root, mount: _Mount, point: bytes, own: int) -> set[int]:
+        """The numbers that files below this mount point may have been given when they were last
+        seen there."""
+        numbers = self._state.submounts_below(self._folder, point)
+        if not own:
+            return numbers
+        # Its number may not have been known then. Older versions took the file system's own ID, and
+        # 0 for the folder's own file system.
+        before = {UNNUMBERED, self._disk.file_system(root, point)}
+        if mount[0] == self._disk.stat(root, b"").st_dev:
+            before.add(0)
+            numbers.add(0)
+        return numbers & before
 
     def _samples(self, mount: _Mount, point: bytes, numbers: set[int]) -> dict[int, Sample] | None:
         """What is found there of each of these disks' files; ``None``: that takes longer."""
@@ -155,3 +165,37 @@ class Submounts:
             return None
         self._asked.clear()
         return samples
+
+
+def is_submount(disk: Disk, root: Root, directory: bytes) -> bool:
+    """Is this directory below the folder on another mount than the folder? Raises ``OSError``."""
+    return bool(directory) and disk.mount_id(root, directory) != disk.mount_id(root, b"")
+
+
+def own_number(disk: Disk, root: Root, directory: bytes) -> int:
+    """A number of what is mounted at or above this directory below the folder, which stays the same
+    wherever and whenever it is mounted; 0 if its file system has no ID of its own. Raises
+    ``OSError``."""
+    point = _mount_point(disk, root, directory)
+    file_system = disk.file_system(root, point)
+    if not file_system:
+        return 0
+    text = f"{file_system} {int64(disk.stat(root, point).st_ino)}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return UNNUMBERED + 1 + int.from_bytes(digest[:7])
+
+
+def _mount_point(disk: Disk, root: Root, directory: bytes) -> bytes:
+    """The topmost directory above this one, or itself, that is on the same file system and mount.
+    It is below the folder."""
+
+    def mount(path: bytes) -> _Mount:
+        return disk.stat(root, path).st_dev, disk.mount_id(root, path)
+
+    here = mount(directory)
+    while b"/" in directory:
+        above = directory.rpartition(b"/")[0]
+        if mount(above) != here:
+            break
+        directory = above
+    return directory

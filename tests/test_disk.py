@@ -259,6 +259,29 @@ def test_directories_of_one_mount_are_on_the_same_one(
         facts(tmp_path, b"nothing")
 
 
+@pytest.mark.parametrize("how", ["unique IDs", "IDs that are reused", "no IDs by statx"])
+@needs_root
+def test_two_directories_of_one_file_system_are_on_different_mounts_if_one_is_mounted_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how != "unique IDs":
+        old_kernel(monkeypatch)
+    if how == "no IDs by statx":
+        monkeypatch.setattr(kernel, "_STATX_MNT_ID", 0)
+    for name in ("point", "other", "mounted/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    disk = Disk()
+    with (
+        mounted(tmp_path / "point", "--bind", tmp_path / "mounted"),
+        disk.root(bytes(tmp_path)) as root,
+    ):
+        own = disk.mount_id(root, b"")
+        assert disk.stat(root, b"point/deep").st_dev == disk.stat(root, b"").st_dev
+        assert disk.mount_id(root, b"other") == own != 0
+        assert disk.mount_id(root, b"point/deep") not in (0, own)
+        assert disk.mount_id(root, b"point/deep") == disk.mount_id(root, b"point")
+
+
 @linux_only
 def test_a_directory_that_is_made_again_has_another_birth_time(tmp_path: Path) -> None:
     births = set()

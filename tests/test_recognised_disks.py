@@ -4,7 +4,7 @@ only its content identifies waits for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from _pytest.mark import ParameterSet
 
 from snoopsync.cli.approving import _approve
 from snoopsync.config.settings import FolderConfig
+from snoopsync.model import UNNUMBERED, Record
+from snoopsync.sample import SAMPLE_FILES
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from tests.support.disks import KINDS, Drive, Drives, number_of, require
+from tests.mounting import mounted
+from tests.support.disks import KINDS, Drive, Drives, require
 from tests.test_deletion_safety import Stage, stage, watch_for_long
 from tests.world import ToldWatcher, World, fake_picture
 
@@ -37,6 +40,9 @@ def kinds(*, has_id: bool | None = None, writable: bool = False) -> list[Paramet
 
 
 ALL, NAMELESS = kinds(), kinds(has_id=False)
+
+#: Below a folder, another directory of its own file system is a disk like any other.
+BELOW = [*ALL, pytest.param("bind")]
 WRITABLE = kinds(has_id=False, writable=True)
 
 COUNT = 12
@@ -222,6 +228,68 @@ def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
     assert world.remote.deletes() == []
 
 
+@pytest.mark.parametrize("others", [{}, pictures(100)], ids=["empty", "other"])
+def test_another_disk_is_not_the_folder_though_every_deletion_needs_approval(
+    world: World, drives: Drives, others: dict[str, bytes]
+) -> None:
+    """A clone was recognised, and another disk took its place before the first scan of it."""
+    require("exfat")
+    card, other = drives.make("exfat", pictures(0)), drives.make("exfat", others)
+    mirrored(world, card, world.disk.root)
+    need_approval(world, world.records())
+    card.unmount()
+    with other.mounted(world.disk.root):
+        assert world.resync().exit_code == 4
+        assert world.folder_state() == "missing"
+        assert world.remote.changes() == []
+    card.mount(world.disk.root)
+    assert world.resync().exit_code == 0
+    assert world.folder_state() == "ok"
+    assert world.held() == 0
+    assert world.remote.changes() == []
+
+
+def test_the_right_disk_is_recognised_after_one_with_half_of_its_pictures(
+    world: World, drives: Drives
+) -> None:
+    require("exfat")
+    half = pictures(0, COUNT // 2) | pictures(100, COUNT)
+    card, other = drives.make("exfat", pictures(0)), drives.make("exfat", half)
+    mirrored(world, card, world.disk.root)
+    card.unmount()
+    with other.mounted(world.disk.root):
+        world.resync()
+        assert world.held() == COUNT // 2
+    card.mount(world.disk.root)
+    world.resync()
+    assert world.folder_state() == "ok"
+    assert world.held() == COUNT, "what only the other disk has"
+    assert world.remote.deletes() == []
+
+
+def test_a_disk_is_recognised_by_the_few_files_that_are_not_to_be_deleted(
+    world: World, drives: Drives
+) -> None:
+    require("exfat")
+    card = drives.make("exfat", pictures(0, 3 * SAMPLE_FILES))
+    mirrored(world, card, world.disk.root)
+    gone = [record for record in world.records() if record.place.name not in (b"7.jpg", b"8.jpg")]
+    need_approval(world, gone)
+    for record in gone:
+        world.disk.remove(record.place.text)
+    card.unmount()
+    card.mount(world.disk.root)
+    world.resync()
+    assert world.folder_state() == "ok"
+    assert world.remote.changes() == []
+
+
+def need_approval(world: World, records: Iterable[Record]) -> None:
+    """As if these files were missing at the first scan of a disk that its content identifies."""
+    with closing(Database(world.state_path)) as database:
+        State(database).deletions.require_approval([record.place for record in records])
+
+
 # What a person says.
 
 
@@ -291,7 +359,7 @@ def below(world: World) -> Path:
     return point
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", BELOW)
 def test_another_disk_in_the_place_of_one_below_a_folder_deletes_nothing_of_it(
     world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
@@ -314,7 +382,7 @@ def test_another_disk_in_the_place_of_one_below_a_folder_deletes_nothing_of_it(
 
 
 @pytest.mark.parametrize("slot", [0, 1])
-@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("name", [*WRITABLE, pytest.param("bind")])
 def test_a_disk_below_a_folder_that_is_plugged_in_again_is_recognised(
     world: World, drives: Drives, stage: Stage, below: Path, name: str, slot: int
 ) -> None:
@@ -360,21 +428,64 @@ def test_what_an_older_backup_below_a_folder_lacks_waits_for_a_person(
     world.check_mirrored()
 
 
-def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
-    world: World, drives: Drives, below: Path
+@pytest.mark.parametrize("name", ["ext4", "bind"])
+def test_what_is_mounted_below_a_folder_is_not_gone_when_it_is_unmounted(
+    world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
-    """As an older snoopsync wrote them down."""
+    """Nor is it when it is of the folder's own file system, whose device tells nothing."""
+    require(name)
+    card = drives.make(name, pictures(0))
+    mirrored(world, card, below)
+    with stage(world) as see:
+        card.unmount()
+        see()
+        assert world.remote.changes() == []
+        assert world.folder_state() == "unwatched", "what is not there is not in order"
+        card.mount(below)
+        see()
+        assert world.remote.changes() == []
+        assert world.folder_state() == "ok"
+    world.disk.remove("card/DCIM/0.jpg")
+    world.resync()
+    world.check_mirrored()
+    assert len(world.remote.deletes()) == 1
+
+
+def test_another_directory_of_a_disk_in_the_place_of_one_below_a_folder_deletes_nothing_of_it(
+    world: World, drives: Drives, stage: Stage, below: Path
+) -> None:
     require("ext4")
-    mirrored(world, drives.make("ext4", pictures(0)), below)
+    require("bind")
+    files = {f"{name}/{number}.jpg": fake_picture(number) for name, number in (("a", 1), ("b", 2))}
+    with drives.make("ext4", files).opened() as disk:
+        with mounted(below, "--bind", disk / "a"):
+            world.resync()
+            world.check_mirrored()
+            world.remote.forget_requests()
+        with stage(world) as see, mounted(below, "--bind", disk / "b"):
+            see()
+            assert world.remote.deletes() == []
+            assert len(world.remote.uploads()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "before"), [("ext4", "unnumbered"), ("ext4", "own ID"), ("bind", "folder's own")]
+)
+def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
+    world: World, drives: Drives, below: Path, name: str, before: str
+) -> None:
+    """As older versions wrote them down."""
+    require(name)
+    mirrored(world, drives.make(name, pictures(0)), below)
+    numbers = {record.submount for record in world.records()}
+    assert len(numbers) == 2
+    old = {"unnumbered": UNNUMBERED, "own ID": number_of(below), "folder's own": 0}
     with closing(Database(world.state_path)) as database:
-        database.change("UPDATE image SET submount = 1 WHERE submount")
-        before = State(database).submounts_below("photos", b"")
-    assert before == {1}
+        database.change("UPDATE image SET submount = ? WHERE submount", (old[before],))
     with world.running(ToldWatcher()) as live:
         live.rest()
         world.disk.remove("card/DCIM/0.jpg")
         live.scan()
         watch_for_long(world, live)
     world.check_mirrored()
-    number = number_of(below)
-    assert {record.submount for record in world.records()} == {0, number}
+    assert {record.submount for record in world.records()} == numbers

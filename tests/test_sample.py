@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from snoopsync.beneath import Root
 from snoopsync.disk import Disk
-from snoopsync.identity import Sample
+from snoopsync.identity import Sample, Verdict, decide_by_content
 from snoopsync.model import Fingerprint, Place, Record
 from snoopsync.sample import take_sample
 from snoopsync.steady import SteadyFile
@@ -46,6 +47,10 @@ class Known:
 
     def sample(self) -> Sample:
         return take_sample(self.records, self.open, self.disk, os.fsencode(self.root))
+
+    def mark_for_deletion(self, first: int, end: int) -> None:
+        for number in range(first, end):
+            self.records[number] = replace(self.records[number], doomed=True)
 
     def shift_times(self) -> None:
         for path in self.paths:
@@ -148,3 +153,53 @@ def test_a_file_of_another_time_says_nothing_if_its_bytes_are_not_known(
     assert known.sample() == Sample(32, 32, 0)
     known.shift_times()
     assert known.sample() == Sample(32, 0, 0)
+
+
+# Files whose deletion is held or was approved.
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"other")])
+def test_a_file_that_is_to_be_deleted_says_nothing_by_being_gone_or_changed(
+    known: Known, change: Callable[[Path], object]
+) -> None:
+    known.mark_for_deletion(2, 32)
+    known.shift_times()
+    for path in known.paths[2:]:
+        change(path)
+    sample = known.sample()
+    assert decide_by_content(sample) is Verdict.SAME
+    assert sample.different == 0
+
+
+def test_a_file_that_is_to_be_deleted_says_nothing_if_it_can_not_be_read(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known.mark_for_deletion(0, 30)
+    known.shift_times()
+    fine = known.open
+
+    def fail(path: bytes) -> SteadyFile:
+        if int(Path(os.fsdecode(path)).stem) < 30:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return fine(path)
+
+    monkeypatch.setattr(known, "open", fail)
+    assert decide_by_content(known.sample()) is Verdict.SAME
+
+
+def test_a_file_that_is_to_be_deleted_counts_if_it_is_there(known: Known) -> None:
+    """A disk with half of the pictures was taken for the folder, and then the folder's own disk is
+    back."""
+    known.mark_for_deletion(0, 16)
+    for path in known.paths[16:]:
+        path.unlink()
+    assert known.sample() == Sample(32, 16, 16)
+
+
+def test_if_every_file_is_to_be_deleted_those_that_are_gone_count_too(known: Known) -> None:
+    known.mark_for_deletion(0, 32)
+    for path in known.paths[1:]:
+        path.unlink()
+    assert known.sample() == Sample(32, 1, 31)
+    known.paths[0].unlink()
+    assert known.sample() == Sample(32, 0, 32)

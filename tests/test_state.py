@@ -406,6 +406,20 @@ def test_records_are_found_by_content_size_and_folder(state: State) -> None:
     assert len(state.sample("photos", 1)) == 1
 
 
+@pytest.mark.parametrize(("kept", "marked"), [(9, 1), (1, 9), (9, 9), (0, 9), (9, 0), (1, 1)])
+def test_a_sample_has_both_files_that_are_to_be_deleted_and_others(
+    state: State, kept: int, marked: int
+) -> None:
+    """However few there are of either, and as many in all as asked for."""
+    for number in range(kept + marked):
+        synced(state, Place("photos", b"%d.jpg" % number), f"nas.{number}", inode=number + 1)
+    to_be_deleted = [Place("photos", b"%d.jpg" % number) for number in range(kept, kept + marked)]
+    state.deletions.require_approval(to_be_deleted)
+    sample = state.sample("photos", 6)
+    assert len(sample) == min(6, kept + marked)
+    assert sum(record.doomed for record in sample) == min(marked, max(3, 6 - kept))
+
+
 # Folders.
 
 

@@ -18,7 +18,7 @@ from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
 from snoopsync.state.listings import Listings
-from snoopsync.state.rows import below_directory, place_of, records
+from snoopsync.state.rows import PENDING_DELETION, below_directory, place_of, records
 from snoopsync.state.unwanted import Unwanted
 
 #: How many rows of a long listing are read at once.
@@ -155,16 +155,22 @@ class State:
     def sample(
         self, folder: str, count: int, submount: int = 0, directory: bytes = b""
     ) -> list[Record]:
-        """At most ``count`` records of files that were last seen on this file system (as in
-        ``Record.submount``) in this directory or below, that are wanted and not known to be gone.
-        Their order is that of the IDs, which are hashes of the paths: they are spread over the
-        folder."""
+        """At most ``count`` records of wanted files that were last seen on this file system (as in
+        ``Record.submount``) in this directory or below. Half of them are files whose deletion is
+        pending, as far as there are so many, and as many others. Each half is in the order of the
+        IDs, which are hashes of the paths: they are spread over the folder."""
         below, limits = below_directory(directory)
-        return self._records(
-            "folder = ? AND submount = ? AND NOT left_out AND NOT held AND NOT approved"
-            f" AND NOT needs_approval {below} ORDER BY image_id LIMIT ?",
-            (folder, submount, *limits, count),
-        )
+        condition = f"folder = ? AND submount = ? AND NOT left_out {below}"
+
+        def records(is_pending: str) -> list[Record]:
+            return self._records(
+                f"{condition} AND {is_pending} ORDER BY image_id LIMIT ?",
+                (folder, submount, *limits, count),
+            )
+
+        others, pending = records(f"NOT {PENDING_DELETION}"), records(PENDING_DELETION)
+        others = others[: max(count // 2, count - len(pending))]
+        return others + pending[: count - len(others)]
 
     def submounts_below(self, folder: str, directory: bytes) -> set[int]:
         """The other file systems than the folder's that files in this directory or below were last

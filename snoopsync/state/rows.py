@@ -14,10 +14,14 @@ from snoopsync.state.database import Database
 #: The least byte string greater than every path below a directory: "0" comes after "/".
 _AFTER_SLASH = b"0"
 
+#: The condition that the deletion of an image is held, needs approval, or was approved and is not
+#: done.
+PENDING_DELETION = "(held OR approved OR needs_approval)"
+
 #: The columns that ``record_of`` makes a record from.
 RECORD = (
     "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
-    " held OR approved OR needs_approval"
+    f" {PENDING_DELETION}"
 )
 
 

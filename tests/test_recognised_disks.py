@@ -18,7 +18,7 @@ from snoopsync.sample import SAMPLE_FILES
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from tests.mounting import mounted
-from tests.support.disks import KINDS, Drive, Drives, require
+from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.test_deletion_safety import Stage, stage, watch_for_long
 from tests.world import ToldWatcher, World, fake_picture
 

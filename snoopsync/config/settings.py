@@ -25,6 +25,7 @@ from snoopsync.config.secrets import Secret
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event
 from snoopsync.model import printable
+from snoopsync.ownership import resolve
 
 _SERVICE_KEYS = ("collection.public_key", "collection.secret_key", "collection.secret_key_file")
 
@@ -62,7 +63,7 @@ class LogFormat(StrEnum):
 def default_state_path() -> Path:
     """Where the state file is when the configuration does not say."""
     path = platformdirs.user_state_path("snoopsync", appauthor=False) / STATE_NAME
-    return Path(os.path.realpath(path))
+    return resolve(path)
 
 
 def default_owner(host: str | None = None) -> str:

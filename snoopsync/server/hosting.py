@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.ownership import own_directory
+from snoopsync.ownership import own_directory, require_own_files
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.registry import HostedCollection, Registry
 from snoopsync.server.signature import Claim, Verifier
@@ -36,6 +36,7 @@ class Hosting:
 
     def _clear_incoming(self) -> None:
         """What was being received when the machine stopped belongs to no image."""
+        require_own_files([self.incoming, self.incoming.with_name("collections")])
         own_directory(self.incoming)
         for left in self.incoming.iterdir():
             left.unlink()

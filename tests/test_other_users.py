@@ -27,11 +27,24 @@ OTHER = 12345
 AS_OTHER = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups")
 
 
-@pytest.fixture
-def home() -> Iterator[Installation]:
-    """Root's home directory, in one that others may enter."""
+@pytest.fixture(scope="module")
+def _other_can_run() -> None:
+    """The other user can run this Python, and has what snoopsync needs."""
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv command")
+    tried = subprocess.run(
+        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service, PIL"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        check=False,
+    )
+    if tried.returncode:
+        pytest.skip("other users can't run root's Python")
+
+
+@pytest.fixture
+def home(_other_can_run: None) -> Iterator[Installation]:
+    """Root's home directory, in one that others may enter."""
     # Not tmp_path: pytest closes that to others whenever another run begins.
     with TemporaryDirectory() as directory:
         path = Path(directory, "home")

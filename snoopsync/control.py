@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,12 @@ log = logging.getLogger("snoopsync.control")
 _TIMEOUT_SECONDS = 10.0
 
 _LONGEST_QUESTION_BYTES = 1 << 20
+
+#: The longest message of an answer: it names each image that a resync has not sent.
+_LONGEST_ANSWER_BYTES = 256 << 20
+
+#: The other side of a socket: process, user, group (unix(7), SO_PEERCRED).
+_CREDENTIALS = struct.Struct("3i")
 
 Message = dict[str, Any]
 
@@ -129,15 +136,27 @@ def ask(
             connection.settimeout(timeout_seconds)
             with _short(path) as address:
                 connection.connect(address)
+            if not _is_owners(connection, path):
+                raise OSError("another user than its directory's owner listens there")
             with connection.makefile("rwb") as lines:
                 lines.write(json.dumps(question).encode() + b"\n")
                 lines.flush()
-                for line in lines:
+                while line := lines.readline(_LONGEST_ANSWER_BYTES):
                     message = json.loads(line)
                     if message != ALIVE:
                         yield message
         except (OSError, ValueError) as error:
             raise ServiceUnavailable(f"the service does not answer on {path}: {error}") from None
+
+
+def _is_owners(connection: socket.socket, path: Path) -> bool:
+    """Does the owner of the socket's directory listen there? They could put a link to the socket
+    of another service there, which root may connect to and they may not."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    option = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _process, uid, _group = _CREDENTIALS.unpack(option)
+    return bool(uid == path.parent.stat().st_uid)
 
 
 @contextmanager

@@ -10,7 +10,8 @@
     │   ├── StateDamaged          it is no sound SQLite database
     │   ├── StateFull             its disk is full
     │   ├── StateReadOnly         its file system is read-only
-    │   └── StateReplaced         it was deleted or replaced while it was open
+    │   ├── StateReplaced         it was deleted or replaced while it was open
+    │   └── UnsafeDirectory       another user owns its directory, or can write there
     ├── FolderMissing             the folder is not there, or not the one it was
     ├── FileChanged               a file was not the same before and after it was read
     ├── ServiceUnavailable        the running service did not answer on its socket
@@ -34,6 +35,7 @@ its caller has to, in ``concerns_all``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class SnoopsyncError(Exception):
@@ -95,6 +97,19 @@ class StateReadOnly(StateError):
 
 class StateReplaced(StateError):
     """The state file was deleted, or another one put into its place, while it was open."""
+
+
+class UnsafeDirectory(StateError):
+    """A directory that snoopsync would write in is not its user's alone, or a file in it is a link
+    or another user's. ``owner``: the user (uid) whose ``directory`` it is and who can run the same
+    command, if that is the reason."""
+
+    def __init__(
+        self, message: str, *, directory: Path | None = None, owner: int | None = None
+    ) -> None:
+        self.directory = directory
+        self.owner = owner
+        super().__init__(message)
 
 
 class FolderMissing(SnoopsyncError):

@@ -14,11 +14,18 @@ from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection
 from snoopsync.config.settings import Config
 from snoopsync.configured import surveys_of
 from snoopsync.control import Message, ask, socket_path
-from snoopsync.errors import CollectionError, NotFound, ServiceUnavailable, Unauthorized
+from snoopsync.errors import (
+    CollectionError,
+    NotFound,
+    ServiceUnavailable,
+    Unauthorized,
+    UnsafeDirectory,
+)
 from snoopsync.exits import Exit
 from snoopsync.leftout import totals
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
+from snoopsync.owned_directory import require_own
 from snoopsync.ownership import owner_of
 from snoopsync.protocol import ImageCollection, Renewable
 from snoopsync.questions import sending
@@ -285,6 +292,8 @@ def read_status(config: Config) -> Status:
             names = [folder.name for folder in config.folders]
             rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
             return _status(config, service, database, rows, {})
+    # Without a service, whether the state file can be written is tried out.
+    require_own(config.state.parent)
     with closing(scratch(config.state, proven=True)) as database:
         rows, differing = _look(config, State(database))
         return _status(config, service, database, rows, differing)
@@ -404,7 +413,7 @@ def _collection_status(config: Config, state: State, service: ServiceStatus) -> 
             )
     except Unauthorized as refusal:
         return CollectionStatus(endpoint, known_id, True, str(refusal), unauthorized=True)
-    except CollectionError as failure:
+    except (CollectionError, UnsafeDirectory) as failure:
         return CollectionStatus(endpoint, known_id, False, str(failure))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from snoopsync.errors import StateError, StateLocked, StateReplaced
 from snoopsync.state.lock import holder, lock_path, locked
-from tests.process import Installation, until
+from tests.process import until
 
 HOLDER = """
 import sys
@@ -129,20 +129,3 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(state: Path) ->
         until(lambda: holder(state) is None)
     finally:
         child.communicate(b"\n")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
-def test_what_root_makes_is_its_directorys_owners(tmp_path: Path) -> None:
-    """Or the service, which is another user, could not open it any more."""
-    home = Installation(tmp_path)
-    home.configure()
-    (home.pictures / "a.jpg").write_bytes(b"no picture")
-    home.state.parent.mkdir(parents=True)
-    os.chown(home.state.parent, 12345, 12346)
-    other = home.state.with_name("other")
-    other.touch()
-    home.run("resync")
-    made = {path for path in home.state.parent.rglob("*") if path != other}
-    assert {path.name for path in made} >= {home.state.name, "collection", "collection.sqlite3"}
-    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(12345, 12346)}
-    assert other.stat().st_uid == 0

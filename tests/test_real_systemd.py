@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -489,11 +490,13 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
     host.ok("rmdir", "/srv/disk")
 
 
-def test_what_root_does_meanwhile_is_no_obstacle(running: Host) -> None:
-    """A state file that root makes anew is the service's all the same."""
+def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
+    """What that command makes is the service's."""
     running.ok("systemctl", "stop", UNIT)
     running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")
-    assert "1 adopted" in running.ok(SNOOPSYNC, "resync")
+    refused = running.run(SNOOPSYNC, "resync")
+    assert refused.code == 1, refused
+    assert "1 adopted" in running.ok(*_as_service(refused.err))
     running.ok("systemctl", "start", UNIT)
     until(running.is_in_sync)
     assert running.shown("ActiveState") == "active"
@@ -544,6 +547,12 @@ def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:
     running.ok("test", "-e", "/var/lib/snoopsync/state.sqlite3")
 
 
+def _as_service(refusal: str) -> list[str]:
+    """The command that a refusal names."""
+    command = refusal[refusal.index("systemd-run ") :].partition(" Or start ")[0]
+    return shlex.split(command)
+
+
 #: What a client of a hosted collection does: adds the picture that is named, and searches for it.
 CLIENT = """
 import sys
@@ -557,24 +566,27 @@ with Collection(*keys, "http://127.0.0.1:8470/api/v1") as collection:
 
 
 def test_a_hosted_collection_works_in_its_sandbox(host: Host) -> None:
-    """Its decoders, their limits, and keys that root makes while it runs."""
+    """Its decoders, their limits, and keys that its user makes while it runs."""
     unit, data = "snoopsync-collection.service", "/var/lib/snoopsync-collection"
     host.add("first.jpg", 1)
     host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
     host.write(f"/etc/systemd/system/{unit}", (ROOT / "systemd" / unit).read_text())
     host.ok("systemctl", "daemon-reload")
     assert host.run("systemctl", "start", unit).code == 0, host.messages(unit)
-    made = host.ok(SNOOPSYNC, "keys", "add", "family", "--data", data, "--json")
-    key = json.loads(made)
+    refused = host.run(SNOOPSYNC, "keys", "add", "family", "--data", data)
+    assert refused.code == 1, refused
+    key = json.loads(host.ok(*_as_service(refused.err), "--json"))
     keys = (key["public_key"], key["secret_key"])
     for _ in range(2):
         said = host.run(f"{HOME}/bin/python", "-c", CLIENT, *keys, f"{PICTURES}/first.jpg")
         assert (said.out, said.code) == ("first\n", 0), (said, host.messages(unit))
         host.ok("systemctl", "restart", unit)
-    host.ok(SNOOPSYNC, "serve", "backup", "/root/backup", "--data", data)
+    refused = host.run(SNOOPSYNC, "serve", "backup", f"{data}/backup", "--data", data)
+    host.ok(*_as_service(refused.err))
+    host.ok("test", "-s", f"{data}/backup/keys.sqlite3")
     host.ok("systemctl", "stop", unit)
     assert host.shown("Result", unit) == "success"
     assert host.messages(unit).count("stopped") >= 3
     assert keys[1] not in host.messages(unit)
     host.ok("sh", "-c", "rm -rf /var/lib/*/snoopsync-collection /var/lib/snoopsync-collection")
-    host.ok("rm", "-r", "/usr/local/bin/snoopsync", "/root/backup")
+    host.ok("rm", "-r", "/usr/local/bin/snoopsync")

@@ -364,7 +364,7 @@ def small(tmp_path: Path) -> Iterator[Installation]:
     home.configure("log: {level: debug}\nsync: {settle: 50ms, delete_after: 0s}\n")
     directory = home.home / "state"
     directory.mkdir()
-    with mounted(directory, "-t", "tmpfs", "-o", "size=6m", "tmpfs"):
+    with mounted(directory, "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs"):
         yield home
 
 
@@ -434,7 +434,7 @@ def apart(tmp_path: Path) -> Iterator[Installation]:
     home.configure()
     directory = collection_directory(home)
     directory.mkdir(parents=True)
-    with mounted(directory, "-t", "tmpfs", "-o", "size=6m", "tmpfs"):
+    with mounted(directory, "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs"):
         yield home
 
 

@@ -27,6 +27,7 @@ from snoopsync.control import Message, ask
 from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateDamaged
 from snoopsync.exits import Exit
 from snoopsync.model import printable
+from snoopsync.owned_directory import is_another_users
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.reading import readable
@@ -90,7 +91,11 @@ class Context:
         """Apply the options, and begin to log."""
         if self.log_format is not None:
             config = replace(config, log=replace(config.log, format=self.log_format))
-        logs.configure(config.log, verbosity=self.verbosity, environ=os.environ)
+        log = config.log
+        if log.file is not None and os.geteuid() == 0 and is_another_users(log.file.parent):
+            # The file is its owner's, who could put a link there.
+            log = replace(log, file=None)
+        logs.configure(log, verbosity=self.verbosity, environ=os.environ)
         return config
 
     def installation(self) -> Config:

@@ -20,9 +20,12 @@ import click
 
 import snoopsync
 from snoopsync.cli.context import Context
+from snoopsync.cli.owner import program_words
 from snoopsync.config.directories import config_directory
 from snoopsync.config.file import SYSTEM_PATH, find_config, user_config_file
+from snoopsync.errors import UnsafeDirectory
 from snoopsync.exits import Exit
+from snoopsync.owned_directory import require_guarded, resolve
 from snoopsync.readiness import Readiness, own_readiness, system_readiness
 from snoopsync.units import (
     NOTIFY_PATH,
@@ -97,8 +100,9 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
         raise click.UsageError("with --user it is run by you: leave --as out")
     place, account = _Place(own, root), _account(name)
     with _refusals_told(own=own):
+        _require_safe(place)
         _require_writable(place.directory)
-        program, config = _program(), _configuration(context, own=own)
+        program, config = program_words(), _configuration(context, own=own)
         ready = _readiness(place, config, program[0], account)
         installation = Installation(
             program,
@@ -124,6 +128,7 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
 def uninstall(own: bool, root: Path) -> Exit:
     """Remove what ``service install`` wrote. Configuration and state stay."""
     place = _Place(own, root)
+    _require_safe(place)
     paths = [place.directory / unit for unit in place.units]
     there = [path for path in paths if os.path.lexists(path)]
     if changed := [path for path in there if not _is_ours(path)]:
@@ -195,15 +200,6 @@ def _rendered(place: _Place, installation: Installation) -> dict[Path, str]:
         raise click.ClickException(str(error)) from None
 
 
-def _program() -> tuple[str, ...]:
-    """How this snoopsync is started, from anywhere."""
-    for path in (Path(sys.argv[0]), Path(sys.executable).with_name("snoopsync")):
-        # Links are left as they are: where they lead to may change with the next version.
-        if path.name == "snoopsync" and os.access(path, os.X_OK) and path.is_file():
-            return (str(path.absolute()),)
-    return (sys.executable, "-m", "snoopsync")
-
-
 def _systemd_version() -> int:
     """The version of this system's systemd; 0 if there is none."""
     systemctl = shutil.which("systemctl")
@@ -223,6 +219,19 @@ def _refusals_told(*, own: bool) -> Iterator[None]:
         raise click.ClickException(f"{error.filename}: {error.strerror}{way}") from None
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+
+
+def _require_safe(place: _Place) -> None:
+    """Raise ``UnsafeDirectory`` if another user decides what is written. In the files of another
+    system, which ``--root`` names, no link is followed either: it would lead into this one."""
+    if place.own or place.root == Path("/"):
+        require_guarded(resolve(place.directory))
+        return
+    root = resolve(place.root)
+    for each in (root / "etc", root / "etc/systemd", root / "etc/systemd/system"):
+        if each.is_symlink():
+            raise UnsafeDirectory(f"{each} is a link, and could lead out of {root}: remove it")
+    require_guarded(root / "etc/systemd/system")
 
 
 def _require_writable(directory: Path) -> None:
@@ -262,9 +271,11 @@ def _free_name(path: Path) -> Path:
 
 def _write_whole(path: Path, text: str) -> None:
     new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
     try:
-        new.write_text(text, encoding="utf-8")
-        new.chmod(0o644)
+        with new.open("x", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 from snoopsync.cli.completing import COMPLETE_VARIABLE
 from snoopsync.cli.startup import prepare
 from snoopsync.config.settings import LogFormat
-from snoopsync.errors import SnoopsyncError, StateDamaged
+from snoopsync.errors import SnoopsyncError, StateDamaged, UnsafeDirectory
 from snoopsync.exits import Exit, exit_code
 from snoopsync.logwriter import is_stuck
 from snoopsync.version import __version__
@@ -45,6 +45,12 @@ _COMMANDS = {
     "completion": ("completing:completion", "Print what a shell needs to complete commands."),
 }
 
+
+#: The commands that read no configuration, and ask no running service.
+_WITHOUT_SERVICE = frozenset({"serve", "keys", "service"})
+
+#: Where a context keeps the arguments that it was made of.
+_ARGUMENTS = "snoopsync.arguments"
 
 #: What a command is for is said in so many characters: two lines of a terminal.
 _LONGEST_PURPOSE = 120
@@ -96,14 +102,36 @@ class _Program(click.Group):
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Read the options."""
         with _readers_may_leave():
-            return super().make_context(*arguments, **options)
+            given = list(arguments[1])
+            context = super().make_context(*arguments, **options)
+            context.meta[_ARGUMENTS] = given
+            return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         with _readers_may_leave():
-            code = super().invoke(ctx)
+            try:
+                code = super().invoke(ctx)
+            except UnsafeDirectory as error:
+                from snoopsync.cli.owner import with_command
+
+                asks = ctx.invoked_subcommand not in _WITHOUT_SERVICE
+                raise with_command(error, _found_by_all(ctx), asks_service=asks) from None
             sys.stdout.flush()
             return code
+
+
+def _found_by_all(context: click.Context) -> list[str]:
+    """The arguments, with the configuration's path where only this user would find it."""
+    from snoopsync.config.file import SYSTEM_PATH, find_config
+
+    arguments: list[str] = context.meta[_ARGUMENTS]
+    given: Path | None = context.params["config_path"]
+    if given is None and context.invoked_subcommand not in _WITHOUT_SERVICE:
+        found = find_config(None, os.environ)
+        if found is not None and found != SYSTEM_PATH:
+            return ["--config", str(found.absolute()), *arguments]
+    return arguments
 
 
 @contextmanager

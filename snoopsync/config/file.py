@@ -25,6 +25,7 @@ from snoopsync.config.settings import (
 )
 from snoopsync.config.targets import require_extras, with_targets
 from snoopsync.errors import ConfigError, Problem
+from snoopsync.owned_directory import resolve
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
@@ -101,7 +102,7 @@ def service_state(
     # Only its owner may enter the directory: lexists, which says of everybody that it is there.
     if not directory and source == system_path and os.path.lexists(system_directory):
         directory = str(system_directory)
-    return Path(os.path.realpath(directory), STATE_NAME) if directory else None
+    return resolve(Path(directory)) / STATE_NAME if directory else None
 
 
 @dataclass(frozen=True, slots=True)

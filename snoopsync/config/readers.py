@@ -29,6 +29,7 @@ from snoopsync.config.document import (
 from snoopsync.config.durations import parse_duration
 from snoopsync.config.secrets import Secret
 from snoopsync.model import OWNER_PATTERN
+from snoopsync.owned_directory import resolve
 from snoopsync.protocol import SYSTEM_STORE
 from snoopsync.selection import check_pattern
 
@@ -160,8 +161,9 @@ def ca_file(value: Value) -> str:
 
 
 def state(value: Value) -> Path:
-    """The state file itself, whatever links lead to it: its lock and its socket are beside it."""
-    return Path(os.path.realpath(path(value)))
+    """The state file itself, whatever links lead to it: its lock and its socket are beside it.
+    A link that another user can change is left in the path, and refused where it is opened."""
+    return resolve(path(value))
 
 
 def tidy(given: Path) -> Path:

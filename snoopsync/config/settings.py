@@ -24,6 +24,7 @@ from snoopsync.config.secrets import Secret
 from snoopsync.errors import ConfigError, Problem
 from snoopsync.events import Event
 from snoopsync.model import printable
+from snoopsync.owned_directory import resolve
 
 _SERVICE_KEYS = (
     "collection.public_key",
@@ -69,7 +70,7 @@ def default_state_path() -> Path:
     directory = state_directory()
     if directory is None:
         raise no_home("state", "XDG_STATE_HOME")
-    return Path(os.path.realpath(directory / STATE_NAME))
+    return resolve(directory / STATE_NAME)
 
 
 def default_owner(host: str | None = None) -> str:

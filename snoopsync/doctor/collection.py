@@ -17,6 +17,7 @@ from snoopsync.embedded.database import count_images
 from snoopsync.errors import CollectionError, NotConnected, Unauthorized
 from snoopsync.exits import Exit, exit_code
 from snoopsync.model import printable
+from snoopsync.owned_directory import is_own
 from snoopsync.status import images
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def _clock(ahead: float) -> Finding:
 def embedded_finding(path: Path, *, known: bool) -> Finding:
     """Can the embedded collection be opened? ``known``: the state file is about one."""
     text = printable(str(path))
+    if not is_own(path.parent):
+        # SQLite would write beside it, and what to do is said of the state's directory.
+        return ok(COLLECTION, f"{text}: embedded, not looked at: its directory is not ours alone")
     if (found := obstacle_to(path)) is not None:
         problem, _, mend = found.partition(": ")
         return error(COLLECTION, f"{text}: {problem}", mend, Exit.UNREACHABLE)

@@ -11,12 +11,14 @@ from rich.filesize import decimal
 
 from snoopsync.config.settings import Config
 from snoopsync.doctor.finding import Finding, error, ok, warning
-from snoopsync.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.errors import StateDamaged, StateError, StateTooNew, UnsafeDirectory
 from snoopsync.exits import Exit, exit_code
 from snoopsync.model import printable
 from snoopsync.obstacles import obstacle
+from snoopsync.owned_directory import require_own, user_name
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.state.lock import holder
 from snoopsync.state.reading import scratch
 from snoopsync.status import images
 
@@ -79,8 +81,10 @@ def _log_trouble(path: Path | None) -> str | None:
 
 
 def state_place_finding(path: Path) -> Finding:
-    """Can the state file be written, and is there room?"""
+    """Can the state file be written, is there room, and is its directory this user's alone?"""
     directory = printable(str(path.parent))
+    if (owned := _owned_finding(path)) is not None:
+        return owned
     if (found := obstacle_to(path)) is not None:
         problem, _, mend = found.partition(": ")
         return error(STATE_DIRECTORY, f"{directory}: {problem}", mend, Exit.BUG)
@@ -91,6 +95,25 @@ def state_place_finding(path: Path) -> Finding:
         mend = "make room there, or set state: to a file on another disk"
         return warning(STATE_DIRECTORY, message, mend)
     return ok(STATE_DIRECTORY, message)
+
+
+def _owned_finding(path: Path) -> Finding | None:
+    """What ``check`` says of a directory that is not this user's alone."""
+    try:
+        require_own(path.parent)
+    except UnsafeDirectory as unsafe:
+        if unsafe.owner is not None and holder(path) is not None:
+            name = printable(str(path.parent))
+            message = f"{name}: belongs to {user_name(unsafe.owner)}, whose snoopsync uses it"
+            return ok(STATE_DIRECTORY, message)
+        problem, _, mend = str(unsafe).partition(": ")
+        if unsafe.owner is not None:
+            problem = str(unsafe)
+            mend = "run snoopsync as that user, or set state: to a file in another directory"
+        return error(STATE_DIRECTORY, problem, mend, Exit.BUG)
+    except StateError:
+        return None  # what comes next says why
+    return None
 
 
 def obstacle_to(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snoopsync.errors import Unavailable, Unwritable
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
+from snoopsync.owned_directory import own_directory, require_own_files
 
 #: Each takes a database from one version to the next. A step, once released, is never edited.
 _STEPS = (
@@ -71,9 +72,12 @@ _BUSY_SECONDS = 30.0
 def make_private(database: Path) -> None:
     """Make the file, and the directory around it, for the owner only, if they are not there.
 
-    SQLite gives its files beside it the same permissions.
+    SQLite gives its files beside it the same permissions. Raises ``UnsafeDirectory`` if the
+    directory is not this user's alone, or one of the files is a link or another user's.
     """
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_directory(database.parent)
+    names = ("", "-wal", "-shm", "-journal")
+    require_own_files(database.with_name(f"{database.name}{each}") for each in names)
     with suppress(FileExistsError):
         os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from snoopsync.embedded.database import make_private
 from snoopsync.errors import SnoopsyncError
+from snoopsync.owned_directory import require_guarded, require_own, require_own_files, resolve
 
 _KEYS = "keys.sqlite3"
 _MASTER = "master.key"
@@ -17,11 +18,16 @@ _MASTER = "master.key"
 
 def back_up(data: Path, target: Path) -> int:
     """Copy keys and collections, each as it is at one moment, into a new directory. Returns how
-    many collections there are. Raises ``SnoopsyncError``."""
+    many collections there are. Raises ``SnoopsyncError``: ``UnsafeDirectory`` if the data
+    directory is not this user's alone, or another user decides what becomes of the target."""
+    data, target = resolve(data), resolve(target.parent) / target.name
+    require_own(data)
+    require_guarded(target.parent)
     if target.exists():
         raise SnoopsyncError(f"{target} is there already: name a new directory")
     if not (data / _KEYS).exists():
         raise SnoopsyncError(f"{data} has no {_KEYS}: it is no data directory of a service")
+    require_own_files(data / name for name in (_KEYS, _MASTER, "collections"))
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         count = _copy_all(data, aside)
@@ -38,6 +44,8 @@ def _copy_all(data: Path, target: Path) -> int:
     # Only now: every collection that these keys open is there, if it has an image.
     collections = sorted(data.glob("collections/*/collection.sqlite3"))
     for source in collections:
+        require_own(source.parent)
+        require_own_files([source])
         _copy(source, target / source.relative_to(data))
     if (data / _MASTER).exists():  # it may be a credential of systemd's
         descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.owned_directory import own_directory, require_own_files
 from snoopsync.server.decoding import Decoders
 from snoopsync.server.registry import HostedCollection, Registry
 from snoopsync.server.signature import Claim, Verifier
@@ -35,7 +36,8 @@ class Hosting:
 
     def _clear_incoming(self) -> None:
         """What was being received when the machine stopped belongs to no image."""
-        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_own_files([self.incoming, self.incoming.with_name("collections")])
+        own_directory(self.incoming)
         for left in self.incoming.iterdir():
             left.unlink()
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from snoopsync.errors import SnoopsyncError
+from snoopsync.owned_directory import own_directory, require_own_files
 
 #: The name of the systemd credential that holds it.
 CREDENTIAL = "snoopsync-master-key"
@@ -45,12 +46,14 @@ class MasterKey:
 
 def load_master_key(data: Path, environ: Mapping[str, str]) -> MasterKey:
     """The data directory's master key: the systemd credential, or its file, which is made if there
-    is none. Raises ``SnoopsyncError``."""
+    is none. Raises ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's
+    alone."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if directory:
         with suppress(FileNotFoundError):
             return _parsed(Path(directory) / CREDENTIAL)
-    path = data / _FILE
+    path = own_directory(data) / _FILE
+    require_own_files([path])
     try:
         _make(path)
         mode = path.stat().st_mode
@@ -68,7 +71,6 @@ def _make(path: Path) -> None:
     """Make the file, whole or not at all, unless it is there."""
     if path.exists():
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = path.with_name(f".{_FILE}.{os.getpid()}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from snoopsync.embedded import database
 from snoopsync.errors import Refused, SnoopsyncError
+from snoopsync.owned_directory import own_directory
 
 _SCHEMA_VERSION = 1
 
@@ -65,8 +66,8 @@ class Registry:
 
     def __init__(self, data: Path) -> None:
         """Opens the registry in this directory, or makes it, for its owner only. Raises
-        ``SnoopsyncError``."""
-        self._data = data
+        ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's alone."""
+        self._data = data = own_directory(data)
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
         with self._naming():

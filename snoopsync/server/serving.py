@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snoopsync.addresses import is_loopback
 from snoopsync.events import Event, happened
+from snoopsync.owned_directory import own_directory
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
@@ -42,7 +43,8 @@ def serve(
     decoders: int,
 ) -> None:
     """Serve the collections of this directory until SIGTERM or SIGINT. Raises
-    ``SnoopsyncError``."""
+    ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's alone."""
+    data = own_directory(data)
     supervisor = Supervisor(os.environ)
     _allow_files()
     with ExitStack() as stack:

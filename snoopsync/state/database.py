@@ -25,6 +25,7 @@ from snoopsync.errors import (
 )
 from snoopsync.events import Event, happened
 from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
+from snoopsync.owned_directory import own_directory, require_own_files
 from snoopsync.state.file import (
     beside,
     forget_order,
@@ -193,8 +194,10 @@ class Database:
         name = str(self.path)
         if name != MEMORY:
             if not readonly:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                own_directory(self.path.parent)
+                require_own_files(beside(self.path, each) for each in ("", "-wal", "-shm"))
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                os.close(os.open(self.path, flags, 0o600))
             mode = "immutable=1" if at_rest else "mode=ro" if readonly else "mode=rw"
             name = f"{self.path.absolute().as_uri()}?{mode}"
         return sqlite3.connect(
@@ -246,7 +249,8 @@ class Database:
         that wrote it. It has its name once it is whole."""
         target = beside(self.path, f".format-{version}")
         aside = beside(target, ".new")
-        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        os.close(os.open(aside, flags, 0o600))
         with closing(sqlite3.connect(aside)) as copy:
             self._connection.backup(copy)
         with aside.open("rb") as file:

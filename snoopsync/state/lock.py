@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import glob
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from snoopsync.errors import StateError, StateLocked, StateReplaced
+from snoopsync.errors import StateError, StateLocked, StateReplaced, UnsafeDirectory
+from snoopsync.owned_directory import own_directory, require_own_files
 
 #: The embedded collection's, beside the state file.
 COLLECTION_DIRECTORY = "collection"
+
+#: What the names of snoopsync's files beside the state file end in, and that of the file itself.
+_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked")
 
 _TRIES = 5
 _TRY_AGAIN_SECONDS = 0.02
@@ -26,45 +29,40 @@ def lock_path(state: Path) -> Path:
 
 @contextmanager
 def locked(state: Path) -> Iterator[Callable[[], None]]:
-    """Hold the state file's lock. Raises ``StateLocked`` if another process does.
+    """Hold the state file's lock. Raises ``StateLocked`` if another process does, and
+    ``UnsafeDirectory`` if the directory, or a file of snoopsync's in it, is not this user's alone.
 
     Gives a function that raises ``StateReplaced`` once the lock's file was removed, by a person who
     took it for left over: the next one to ask would get a lock of its own.
-
-    What root makes there meanwhile is the directory's owner's in the end: the service of a machine
-    is another user, and could not open it.
     """
     path = lock_path(state)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        own_directory(state.parent)
+    except UnsafeDirectory:
+        # A service of the directory's owner can be asked to do it.
+        if (who := holder(state)) is not None:
+            raise _in_use(state, who) from None
+        raise
+    # The directory may have other files in it.
+    require_own_files(state.with_name(state.name + ending) for ending in _ENDINGS)
+    require_own_files([state.parent / COLLECTION_DIRECTORY])
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from None
     try:
         if not _take(descriptor):
-            who = holder(state)
-            raise StateLocked(
-                f"{state} is in use by another snoopsync" + (f" (process {who})" if who else "")
-            )
+            raise _in_use(state, holder(state))
         _sign(path, descriptor)
-        try:
-            yield lambda: _require_in_place(path, descriptor)
-        finally:
-            if os.geteuid() == 0:
-                _hand_over(state)
+        yield lambda: _require_in_place(path, descriptor)
     finally:
         os.close(descriptor)
 
 
-def _hand_over(state: Path) -> None:
-    owner = state.parent.stat()
-    # Only what is ours: the directory may have other files in it.
-    collection = state.parent / COLLECTION_DIRECTORY
-    files = state.parent.glob(f"{glob.escape(state.name)}*")
-    for path in (*files, collection, *collection.glob("*")):
-        with suppress(OSError):
-            if path.lstat().st_uid == 0:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+def _in_use(state: Path, who: int | None) -> StateLocked:
+    process = f" (process {who})" if who else ""
+    return StateLocked(f"{state} is in use by another snoopsync{process}")
 
 
 def _sign(path: Path, descriptor: int) -> None:
@@ -100,9 +98,11 @@ def _take(descriptor: int) -> bool:
 
 def holder(state: Path) -> int | None:
     """The process that holds the state file's lock, or ``None``."""
+    # Not for writing: where nothing may be written, it can be held all the same. The directory may
+    # be another user's, who can put a link or a FIFO there.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        # Not for writing: where nothing may be written, it can be held all the same.
-        descriptor = os.open(lock_path(state), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock_path(state), flags)
     except OSError:
         return None
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter, delivered
 from snoopsync.measures import Measures
 from snoopsync.model import place_keys, printable
-from snoopsync.protocol import ImageCollection
+from snoopsync.protocol import ImageCollection, Match
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
 log = logging.getLogger("snoopsync.duplicates")
@@ -137,10 +138,11 @@ class Alerter:
         return [due for due in batch if due.image_id not in failed]
 
     def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
-        try:
-            matches = self._collection.search_images_by_id(due.image_id)["results"]
-        except NotFound:
-            matches = []
+        matches: list[Match] = []
+        is_cut = False
+        with suppress(NotFound):
+            answer = self._collection.search_images_by_id(due.image_id)
+            matches, is_cut = answer["results"], answer.get("cut", False)
         ids = {match["id"] for match in matches}
         left_out = self._pairs.left_out(ids)
         matches = [match for match in matches if match["id"] not in left_out]
@@ -154,7 +156,9 @@ class Alerter:
             self._pairs.modified_ns([due.image_id, *(match["id"] for match in matches)]),
         )
         linked = [Pair.of(due.image_id, link) for link in links]
-        self._pairs.record(due, findings.pairs, findings.gone, time.time(), linked)
+        # What is missing from results that were cut may only be farther than those.
+        gone = () if is_cut else findings.gone
+        self._pairs.record(due, findings.pairs, gone, time.time(), linked)
         if any(found.pair not in current for found in findings.pairs):
             self._tell(is_stopped)
 

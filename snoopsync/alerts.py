@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,9 @@ class Pair(NamedTuple):
         """The pair of two images, whichever comes first."""
         return cls(min(one, other), max(one, other))
 
+
+#: So many pairs that are new are recorded of one search, the nearest ones.
+MOST_NEW_PAIRS = 64
 
 #: The kind of a match of which one side has more around it than the other.
 _BORDERED = "bordered"
@@ -72,7 +76,10 @@ def judge(
 ) -> Findings:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
     256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
-    ``modified_ns``: when the files of images were modified that have one here."""
+    ``modified_ns``: when the files of images were modified that have one here.
+
+    Of those that are new, the nearest ``MOST_NEW_PAIRS`` count, so that what is recorded of
+    thousands of copies of one picture does not grow with the square of their number."""
     found = {
         match["id"]: Found(
             Pair.of(image_id, match["id"]),
@@ -84,8 +91,11 @@ def judge(
         for match in matches
         if match["rank"] <= max_rank and match["id"] != image_id
     }
-    pairs = sorted(found.values(), key=lambda each: each.pair)
-    gone = set(current).difference(each.pair for each in pairs)
+    gone = set(current).difference(each.pair for each in found.values())
+    known = [each for each in found.values() if each.pair in current]
+    new = [each for each in found.values() if each.pair not in current]
+    new = heapq.nsmallest(MOST_NEW_PAIRS, new, key=lambda each: (each.rank, each.pair))
+    pairs = sorted([*known, *new], key=lambda each: each.pair)
     return Findings(tuple(pairs), tuple(sorted(gone)))
 
 

@@ -16,6 +16,20 @@ from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
 #: In place of a PEM file: the certificates that the system trusts.
 SYSTEM_STORE = "system"
 
+#: What one picture can be to another that it is like.
+KINDS = frozenset(
+    {
+        "identical",
+        "reencoded",
+        "recoloured",
+        "edited",
+        "rotated",
+        "mirrored",
+        "bordered",
+        "cropped",
+    }
+)
+
 #: An image's ID, for the client of a service; everywhere else it is the text.
 ImageId = str | int
 
@@ -59,12 +73,14 @@ class Match(PictureSize):
 
 
 class SearchAnswer(TypedDict):
-    """The answer to a search; ``results`` has the best match first."""
+    """The answer to a search; ``results`` has the best match first. ``cut``: there are more, and
+    only the nearest of them are told."""
 
     status: int
     message: str
     collection_id: str
     results: list[Match]
+    cut: NotRequired[bool]
 
 
 class SearchByIdAnswer(SearchAnswer):

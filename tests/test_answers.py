@@ -355,7 +355,7 @@ def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:
 
 def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None:
     odd = {"kind": 3, "sha256": None, "width": "wide", "height": -1, "size_bytes": 2**63}
-    usable = {"kind": "cropped", "sha256": "00", "width": 4, "height": 3, "size_bytes": 9}
+    usable = {"kind": "cropped", "sha256": "0a" * 32, "width": 4, "height": 3, "size_bytes": 9}
     matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
     matches += [{"id": "c", "rank": 3, "asked": {"width": True, "height": 4}}]
     matches += [{"id": "d", "rank": 3, "asked": [1]}]

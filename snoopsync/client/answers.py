@@ -1,31 +1,65 @@
 """What the collection's answer means: the HTTP status first, then the JSON, if there is some.
 
-Everything here takes an answer that has arrived and returns what it says, or the error it is.
+Everything here takes an answer that has arrived and returns what it says, or the error it is. A
+listing and the results of a search may be long: they are read while they arrive, an entry at a
+time, and only what is needed of an entry is kept.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
+from snoopsync.client.jsonstream import read_object
 from snoopsync.client.signing import LONGEST_ID
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
+    ExcessiveAnswer,
     NotFound,
     Refused,
     Unauthorized,
     Unavailable,
     Unwritable,
 )
-from snoopsync.protocol import ImageAnswer, ListAnswer, SearchAnswer, SearchByIdAnswer
+from snoopsync.protocol import (
+    KINDS,
+    ImageAnswer,
+    ListAnswer,
+    ListedImage,
+    Match,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
+
+#: More is no answer about the collection or about one image.
+LARGEST_PLAIN_BYTES = 256 * 1024
+
+#: More is no page of a listing: a page of 1,000 images has some 150 KB.
+LARGEST_PAGE_BYTES = 16 * 1024 * 1024
+
+#: More is no answer to a search: two million results have some 200 MB.
+LARGEST_SEARCH_BYTES = 256 * 1024 * 1024
+
+#: Of the results of a search, the nearest so many are kept.
+MOST_RESULTS = 10_000
+
+#: A name or an ID that is not an image's is no longer than this.
+_LONGEST_NAME = 1000
+
+#: An ISO 8601 time has some 32 characters.
+_LONGEST_TIME = 64
+
+#: A result of a larger rank is like nothing.
+_LARGEST_RANK = 2**31 - 1
 
 #: No service is left alone for longer than this, whatever it asks for.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -54,12 +88,14 @@ _PROXY_LOGIN = "put a user and a password into the URL of the proxy"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it arrived. ``headers`` finds its names in any case."""
+    """An answer as it arrives. ``headers`` finds its names in any case. ``rest`` has the pieces of
+    the body that follow on ``body``; an answer that is not long has none."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
     body: bytes
+    rest: Iterable[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +105,18 @@ class Session:
     collection_id: str
     collection_name: str
     user: str
+
+
+def whole(answer: Answer) -> Answer:
+    """The same answer, if nothing is missing of its body. Raises ``ExcessiveAnswer``."""
+    if len(answer.body) > LARGEST_PLAIN_BYTES or any(answer.rest):
+        raise _larger_than(LARGEST_PLAIN_BYTES)
+    return answer
+
+
+def _larger_than(most_bytes: int) -> ExcessiveAnswer:
+    unit, size = ("MB", 20) if most_bytes >> 20 else ("KB", 10)
+    return ExcessiveAnswer(f"the answer is refused: it has more than {most_bytes >> size} {unit}")
 
 
 def refusal(answer: Answer, now: float) -> CollectionError | None:
@@ -187,6 +235,9 @@ def session(answer: Answer) -> Session:
     """Who the keys are. Raises ``BadAnswer``, as all of these do."""
     found = _object(answer)
     _require(answer, found, collection_id=str, collection_name=str, user=str)
+    for key in ("collection_id", "collection_name", "user"):
+        if len(found[key]) > _LONGEST_NAME:
+            raise _unusable(answer, key, found[key])
     return Session(found["collection_id"], found["collection_name"], found["user"])
 
 
@@ -221,21 +272,50 @@ def _image(answer: Answer, found: dict[str, Any], image_id: str | None) -> Image
         raise BadAnswer(
             f"the answer is about another image, {found['image_id']!r:.120}", status=answer.status
         )
+    if not _can_be_id(found["image_id"]):
+        raise _unusable(answer, "image_id", found["image_id"])
+    found["image_time"] = _time(found["image_time"])
     return cast(ImageAnswer, found)
 
 
 def search(answer: Answer, collection_id: str) -> SearchAnswer:
-    """The answer to a search by an image's bytes. ``collection_id`` is filled in if it has none."""
-    found = _filled(answer, collection_id)
-    _require(answer, found, collection_id=str, results=list)
-    found["results"] = _of_images(answer, found["results"])
-    for match in found["results"]:
-        _require(answer, match, rank=int)
-        if match["rank"] < 0:
-            raise _unusable(answer, "rank", match["rank"])
-        _leave_out_odd(match)
-        _leave_out_odd(match.get("asked", {}))
+    """The answer to a search by an image's bytes, with its nearest ``MOST_RESULTS`` results, the
+    nearest first. ``collection_id`` is filled in if it has none."""
+    nearest: list[tuple[int, int, Match]] = []  # a heap, the farthest first
+    count = 0
+
+    def take(entry: Any) -> None:
+        nonlocal count
+        match = _match(answer, entry)
+        if match is None:
+            return
+        count += 1
+        item = (-match["rank"], -count, match)
+        if len(nearest) < MOST_RESULTS:
+            heapq.heappush(nearest, item)
+        else:
+            heapq.heappushpop(nearest, item)
+
+    found = _read_list(answer, collection_id, "results", take, LARGEST_SEARCH_BYTES)
+    found["results"] = [match for *_order, match in sorted(nearest, reverse=True)]
+    if count > MOST_RESULTS:
+        found["cut"] = True
     return cast(SearchAnswer, found)
+
+
+def _match(answer: Answer, entry: Any) -> Match | None:
+    """What is used of one result; ``None`` if it can be no match."""
+    if not _names_image(answer, entry):
+        return None
+    _require(answer, entry, rank=int)
+    if entry["rank"] < 0:
+        raise _unusable(answer, "rank", entry["rank"])
+    if entry["rank"] > _LARGEST_RANK:
+        return None
+    match = {"id": entry["id"], "rank": entry["rank"], **_extras(entry)}
+    if "asked" in match:
+        match["asked"] = _extras(match["asked"])
+    return cast(Match, match)
 
 
 #: What some services tell of a match beside the protocol, and how it looks.
@@ -252,15 +332,27 @@ _EXTRAS = {
 _MAX_SIZE = 2**48
 
 
-def _leave_out_odd(told: dict[str, Any]) -> None:
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def _extras(told: Mapping[str, Any]) -> dict[str, Any]:
     """Other services may mean something else by these names: that is not told."""
-    for name, kind in _EXTRAS.items():
-        value = told.get(name, kind())
-        is_usable = type(value) is kind
-        if isinstance(value, int):
-            is_usable &= 0 <= value <= _MAX_SIZE
-        if not is_usable:
-            del told[name]
+    return {
+        name: told[name]
+        for name, kind in _EXTRAS.items()
+        if type(told.get(name)) is kind and _is_usable(name, told[name])
+    }
+
+
+def _is_usable(name: str, value: Any) -> bool:
+    match name:
+        case "kind":
+            return value in KINDS
+        case "sha256":
+            return _SHA256.fullmatch(value) is not None
+        case "asked":
+            return True
+    return bool(0 <= value <= _MAX_SIZE)
 
 
 def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:
@@ -271,26 +363,79 @@ def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByI
     return cast(SearchByIdAnswer, found)
 
 
-def listing(answer: Answer, collection_id: str) -> ListAnswer:
-    """One page of the listing. ``collection_id`` is filled in if it has none."""
-    found = _filled(answer, collection_id)
-    _require(answer, found, collection_id=str, images=list)
-    found["images"] = _of_images(answer, found["images"])
-    for listed in found["images"]:
-        _require(answer, listed, image_time=str)
-    if found.setdefault("next_image_id", None) is not None:
+def listing(answer: Answer, collection_id: str, count: int | None = None) -> ListAnswer:
+    """One page of the listing. ``collection_id`` is filled in if it has none.
+
+    An entry whose ``id`` can be no image's is left out: nobody could ask for it, and it must not
+    keep the others from being compared. Raises ``ExcessiveAnswer`` for a page of more than
+    ``count`` entries, which is not read to its end.
+    """
+    images: list[ListedImage] = []
+    entries = 0
+
+    def take(entry: Any) -> None:
+        nonlocal entries
+        entries += 1
+        if count is not None and entries > count:
+            raise ExcessiveAnswer(
+                f"the listing is refused: a page has more than the {count} images that were asked"
+                " for"
+            )
+        if _names_image(answer, entry):
+            _require(answer, entry, image_time=str)
+            images.append({"id": entry["id"], "image_time": _time(entry["image_time"])})
+
+    found = _read_list(answer, collection_id, "images", take, LARGEST_PAGE_BYTES)
+    found["images"] = images
+    start = found.setdefault("next_image_id", None) or None  # no ID is empty
+    if start is not None:
         _require(answer, found, next_image_id=str)
-    found["next_image_id"] = found["next_image_id"] or None  # no ID is empty
+        if not _can_be_id(start):
+            raise _unusable(answer, "next_image_id", start)
+    found["next_image_id"] = start
     return cast(ListAnswer, found)
 
 
-def _of_images(answer: Answer, lines: list[Any]) -> list[Any]:
-    """The lines whose ``id`` can be an image's. One that can't be is left out: nobody could ask for
-    it, and it must not keep the others from being compared."""
-    for line in lines:
-        if not (isinstance(line, dict) and isinstance(line.get("id"), str)):
-            _require(answer, line, id=str)
-    return [line for line in lines if 1 <= len(line["id"]) <= LONGEST_ID and _is_text(line["id"])]
+def _read_list(
+    answer: Answer,
+    collection_id: str,
+    name: str,
+    take: Callable[[Any], None],
+    most_bytes: int,
+) -> dict[str, Any]:
+    """The JSON object of a long answer, without the entries of its list ``name``, each of which is
+    given to ``take``."""
+    found = read_object(_pieces(answer, most_bytes), name, take)
+    found = {"collection_id": collection_id, **_with_status(answer, found)}
+    _require(answer, found, collection_id=str, **{name: list})
+    return found
+
+
+def _pieces(answer: Answer, most_bytes: int) -> Iterator[bytes]:
+    """The pieces of the body. Raises ``ExcessiveAnswer`` if it is larger than this."""
+    count = len(answer.body)
+    yield answer.body
+    for piece in answer.rest:
+        count += len(piece)
+        if count > most_bytes:
+            raise _larger_than(most_bytes)
+        yield piece
+
+
+def _names_image(answer: Answer, entry: Any) -> bool:
+    """Can the ``id`` of this entry be an image's? Raises ``BadAnswer`` if it is no text."""
+    if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
+        raise _unusable(answer, "id", entry.get("id") if isinstance(entry, dict) else None)
+    return _can_be_id(entry["id"])
+
+
+def _can_be_id(text: str) -> bool:
+    return 1 <= len(text) <= LONGEST_ID and _is_text(text)
+
+
+def _time(text: str) -> str:
+    """The time; an empty text, as of a service that does not tell, if it can be none."""
+    return text if len(text) <= _LONGEST_TIME else ""
 
 
 def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
@@ -300,7 +445,10 @@ def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
 
 def _object(answer: Answer) -> dict[str, Any]:
     """The JSON object in the body, with the status that HTTP has and some message."""
-    found = _json(answer)
+    return _with_status(answer, _json(answer))
+
+
+def _with_status(answer: Answer, found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadAnswer(
             f"not the collection's JSON but {_beginning(answer)}: {_ADVICE}", status=answer.status

@@ -54,6 +54,9 @@ _BEFORE_THE_PROXY = (ConnectTimeoutError, NewConnectionError, socket.gaierror, *
 _TUNNEL_REFUSED = "Tunnel connection failed: "
 
 
+#: The longest line of an answer that is read: as long as that of a header may be.
+_LONGEST_LINE_BYTES = 65536
+
 #: The one status below 200 that nothing comes after, in this protocol.
 _SWITCHED = 101
 
@@ -117,7 +120,7 @@ class PromptResponse(http.client.HTTPResponse):
         timeout = sock.gettimeout()
         if timeout is not None:
             reader = _DeadlineReader(sock, self.fp.detach(), time.monotonic() + timeout)
-            self.fp = io.BufferedReader(reader)
+            self.fp = _LimitedLines(reader)
 
     def begin(self) -> None:
         """Read the status and the headers of the answer itself.
@@ -129,6 +132,17 @@ class PromptResponse(http.client.HTTPResponse):
         while 100 <= self.status < 200 and self.status != _SWITCHED:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first time
             super().begin()
+
+
+class _LimitedLines(io.BufferedReader):
+    """Without this, the line that says how long a chunk is, which urllib3 reads, has no limit."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        limit = _LONGEST_LINE_BYTES + 1 if size is None or size < 0 else size
+        line = super().readline(limit)
+        if len(line) > _LONGEST_LINE_BYTES:
+            raise http.client.LineTooLong("line")
+        return line
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from snoopsync.alerts import MOST_NEW_PAIRS, Pair, judge
-from snoopsync.client import answers, paging, retrying
-from snoopsync.client.answers import MOST_RESULTS, Answer
+from snoopsync.client import answers, lists, paging, retrying
+from snoopsync.client.answers import Answer
 from snoopsync.client.collection import Collection
+from snoopsync.client.lists import MOST_RESULTS
 from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.paging import PAGE_IMAGES, walk
 from snoopsync.client.retrying import RetryingCollection
@@ -164,13 +165,13 @@ def test_images_of_ours_that_nobody_knows_are_kept_up_to_a_limit(
 @pytest.mark.parametrize("start", ["x" * 101, "\ud800", "x" * 5 * MEGABYTE], ids=len)
 def test_a_next_page_that_nobody_could_ask_for_is_a_bad_answer(start: str) -> None:
     with pytest.raises(BadAnswer) as caught:
-        answers.listing(body({"images": [], "next_image_id": start}), "c")
+        lists.listing(body({"images": [], "next_image_id": start}), "c")
     assert len(str(caught.value)) < 400
 
 
 def test_a_time_that_is_none_is_not_kept() -> None:
     listed = {"id": "a", "image_time": "2" * 1000}
-    assert answers.listing(body({"images": [listed]}), "c")["images"] == [
+    assert lists.listing(body({"images": [listed]}), "c")["images"] == [
         {"id": "a", "image_time": ""}
     ]
     about = {"image_id": "a", "image_time": "2" * 1000}
@@ -207,7 +208,7 @@ def test_of_a_long_answer_the_nearest_are_kept_and_it_is_no_error(
     count = 400_000
     server.faults.append(as_json({"results": results(count, kind="rotated", sha256="0" * 64)}))
     body_bytes = len(json.dumps(results(1, kind="rotated", sha256="0" * 64))) * count
-    assert body_bytes > answers.LARGEST_PAGE_BYTES
+    assert body_bytes > lists.LARGEST_PAGE_BYTES
     found = client.search_images(fake_picture(1))
     assert found["cut"]
     ranks = [match["rank"] for match in found["results"]]
@@ -234,7 +235,7 @@ def test_of_a_result_only_what_is_known_is_kept() -> None:
         "height": 5,
         "asked": {"width": 3, "more": "x" * 1000},
     }
-    found = answers.search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
+    found = lists.search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
     assert found["results"] == [{"id": "a", "rank": 1, "height": 5, "asked": {"width": 3}}]
 
 
@@ -245,7 +246,7 @@ def test_the_kinds_are_those_that_our_own_collection_tells() -> None:
 @pytest.mark.parametrize("rank", [2**31, 10**4000])
 def test_what_is_too_far_is_no_match(rank: int) -> None:
     text = b'{"results": [{"id": "a", "rank": %d}, {"id": "b", "rank": 3}]}' % rank
-    found = answers.search(Answer(200, "OK", {}, text), "c")
+    found = lists.search(Answer(200, "OK", {}, text), "c")
     assert [match["id"] for match in found["results"]] == ["b"]
 
 
@@ -253,7 +254,7 @@ def test_what_is_too_far_is_no_match(rank: int) -> None:
 def test_a_rank_that_is_no_count_is_a_bad_answer(rank: str) -> None:
     text = b'{"results": [{"id": "a", "rank": %s}]}' % rank.encode()
     with pytest.raises(BadAnswer) as caught:
-        answers.search(Answer(200, "OK", {}, text), "c")
+        lists.search(Answer(200, "OK", {}, text), "c")
     assert len(str(caught.value)) < 400
 
 
@@ -273,18 +274,18 @@ def matches(count: int) -> list[Match]:
 
 
 def test_of_very_many_matches_the_nearest_are_recorded() -> None:
-    found = judge("a", matches(100_000), set(), 50, {})
+    found = judge("a", matches(100_000), set(), 50)
     assert len(found.pairs) == MOST_NEW_PAIRS
     assert {each.rank for each in found.pairs} == {0}
 
 
 def test_a_pair_is_not_gone_because_others_are_nearer() -> None:
     far = Pair.of("a", "x000050")
-    found = judge("a", matches(100_000), {far}, 50, {})
+    found = judge("a", matches(100_000), {far}, 50)
     assert far in {each.pair for each in found.pairs}
     assert found.gone == ()
     nobody = Pair.of("a", "y")
-    assert judge("a", matches(100_000), {nobody}, 50, {}).gone == (nobody,)
+    assert judge("a", matches(100_000), {nobody}, 50).gone == (nobody,)
 
 
 # What arrives.

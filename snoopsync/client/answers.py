@@ -1,23 +1,20 @@
 """What the collection's answer means: the HTTP status first, then the JSON, if there is some.
 
-Everything here takes an answer that has arrived and returns what it says, or the error it is. A
-listing and the results of a search may be long: they are read while they arrive, an entry at a
-time, and only what is needed of an entry is kept.
+Everything here takes an answer that has arrived and returns what it says, or the error it is. Those
+with a long list are read in ``lists``.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
-from snoopsync.client.jsonstream import read_object
 from snoopsync.client.signing import LONGEST_ID
 from snoopsync.errors import (
     BadAnswer,
@@ -30,36 +27,16 @@ from snoopsync.errors import (
     Unavailable,
     Unwritable,
 )
-from snoopsync.protocol import (
-    KINDS,
-    ImageAnswer,
-    ListAnswer,
-    ListedImage,
-    Match,
-    SearchAnswer,
-    SearchByIdAnswer,
-)
+from snoopsync.protocol import ImageAnswer
 
 #: More is no answer about the collection or about one image.
 LARGEST_PLAIN_BYTES = 256 * 1024
-
-#: More is no page of a listing: a page of 1,000 images has some 150 KB.
-LARGEST_PAGE_BYTES = 16 * 1024 * 1024
-
-#: More is no answer to a search: two million results have some 200 MB.
-LARGEST_SEARCH_BYTES = 256 * 1024 * 1024
-
-#: Of the results of a search, the nearest so many are kept.
-MOST_RESULTS = 10_000
 
 #: A name or an ID that is not an image's is no longer than this.
 _LONGEST_NAME = 1000
 
 #: An ISO 8601 time has some 32 characters.
 _LONGEST_TIME = 64
-
-#: A result of a larger rank is like nothing.
-_LARGEST_RANK = 2**31 - 1
 
 #: No service is left alone for longer than this, whatever it asks for.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -100,21 +77,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Which collection the keys open, and whose it is."""
+    """Which collection the keys open, and whose it is. ``outdated``: how many of its images an
+    older version of the service has described; ``None`` if it does not tell."""
 
     collection_id: str
     collection_name: str
     user: str
+    outdated: int | None = None
 
 
 def whole(answer: Answer) -> Answer:
     """The same answer, if nothing is missing of its body. Raises ``ExcessiveAnswer``."""
     if len(answer.body) > LARGEST_PLAIN_BYTES or any(answer.rest):
-        raise _larger_than(LARGEST_PLAIN_BYTES)
+        raise larger_than(LARGEST_PLAIN_BYTES)
     return answer
 
 
-def _larger_than(most_bytes: int) -> ExcessiveAnswer:
+def larger_than(most_bytes: int) -> ExcessiveAnswer:
+    """The error that an answer of more bytes is."""
     unit, size = ("MB", 20) if most_bytes >> 20 else ("KB", 10)
     return ExcessiveAnswer(f"the answer is refused: it has more than {most_bytes >> size} {unit}")
 
@@ -234,11 +214,17 @@ def _clock_hint(answer: Answer, now: float) -> str:
 def session(answer: Answer) -> Session:
     """Who the keys are. Raises ``BadAnswer``, as all of these do."""
     found = _object(answer)
-    _require(answer, found, collection_id=str, collection_name=str, user=str)
+    require(answer, found, collection_id=str, collection_name=str, user=str)
     for key in ("collection_id", "collection_name", "user"):
         if len(found[key]) > _LONGEST_NAME:
-            raise _unusable(answer, key, found[key])
-    return Session(found["collection_id"], found["collection_name"], found["user"])
+            raise unusable(answer, key, found[key])
+    outdated = found.get("outdated")
+    return Session(
+        found["collection_id"],
+        found["collection_name"],
+        found["user"],
+        outdated if type(outdated) is int and outdated >= 0 else None,
+    )
 
 
 def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> ImageAnswer:
@@ -257,7 +243,7 @@ def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> I
         **({"status": answer.status} if bare else _object(answer)),
     }
     if not bare and not is_the_collections(answer):
-        _require(answer, _json(answer), image_id=str)
+        require(answer, _json(answer), image_id=str)
     return _image(answer, found, image_id)
 
 
@@ -267,173 +253,25 @@ def image(answer: Answer, image_id: str, collection_id: str) -> ImageAnswer:
 
 
 def _image(answer: Answer, found: dict[str, Any], image_id: str | None) -> ImageAnswer:
-    _require(answer, found, collection_id=str, image_id=str, image_time=str)
+    require(answer, found, collection_id=str, image_id=str, image_time=str)
     if image_id not in (None, found["image_id"]):
         raise BadAnswer(
             f"the answer is about another image, {found['image_id']!r:.120}", status=answer.status
         )
-    if not _can_be_id(found["image_id"]):
-        raise _unusable(answer, "image_id", found["image_id"])
-    found["image_time"] = _time(found["image_time"])
+    if not can_be_id(found["image_id"]):
+        raise unusable(answer, "image_id", found["image_id"])
+    found["image_time"] = plain_time(found["image_time"])
+    if not isinstance(found.get("outdated", False), bool):
+        del found["outdated"]
     return cast(ImageAnswer, found)
 
 
-def search(answer: Answer, collection_id: str) -> SearchAnswer:
-    """The answer to a search by an image's bytes, with its nearest ``MOST_RESULTS`` results, the
-    nearest first. ``collection_id`` is filled in if it has none."""
-    nearest: list[tuple[int, int, Match]] = []  # a heap, the farthest first
-    count = 0
-
-    def take(entry: Any) -> None:
-        nonlocal count
-        match = _match(answer, entry)
-        if match is None:
-            return
-        count += 1
-        item = (-match["rank"], -count, match)
-        if len(nearest) < MOST_RESULTS:
-            heapq.heappush(nearest, item)
-        else:
-            heapq.heappushpop(nearest, item)
-
-    found = _read_list(answer, collection_id, "results", take, LARGEST_SEARCH_BYTES)
-    found["results"] = [match for *_order, match in sorted(nearest, reverse=True)]
-    if count > MOST_RESULTS:
-        found["cut"] = True
-    return cast(SearchAnswer, found)
-
-
-def _match(answer: Answer, entry: Any) -> Match | None:
-    """What is used of one result; ``None`` if it can be no match."""
-    if not _names_image(answer, entry):
-        return None
-    _require(answer, entry, rank=int)
-    if entry["rank"] < 0:
-        raise _unusable(answer, "rank", entry["rank"])
-    if entry["rank"] > _LARGEST_RANK:
-        return None
-    match = {"id": entry["id"], "rank": entry["rank"], **_extras(entry)}
-    if "asked" in match:
-        match["asked"] = _extras(match["asked"])
-    return cast(Match, match)
-
-
-#: What some services tell of a match beside the protocol, and how it looks.
-_EXTRAS = {
-    "kind": str,
-    "sha256": str,
-    "width": int,
-    "height": int,
-    "size_bytes": int,
-    "asked": dict,
-}
-
-#: More is no size of a picture.
-_MAX_SIZE = 2**48
-
-
-_SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def _extras(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Other services may mean something else by these names: that is not told."""
-    return {
-        name: told[name]
-        for name, kind in _EXTRAS.items()
-        if type(told.get(name)) is kind and _is_usable(name, told[name])
-    }
-
-
-def _is_usable(name: str, value: Any) -> bool:
-    match name:
-        case "kind":
-            return value in KINDS
-        case "sha256":
-            return _SHA256.fullmatch(value) is not None
-        case "asked":
-            return True
-    return bool(0 <= value <= _MAX_SIZE)
-
-
-def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:
-    """The answer to a search by an image's ID. What it leaves out beside the results is filled
-    in, as by ``changed_image``."""
-    found = {"image_id": image_id, "image_time": "", **search(answer, collection_id)}
-    _require(answer, found, image_id=str, image_time=str)
-    return cast(SearchByIdAnswer, found)
-
-
-def listing(answer: Answer, collection_id: str, count: int | None = None) -> ListAnswer:
-    """One page of the listing. ``collection_id`` is filled in if it has none.
-
-    An entry whose ``id`` can be no image's is left out: nobody could ask for it, and it must not
-    keep the others from being compared. Raises ``ExcessiveAnswer`` for a page of more than
-    ``count`` entries, which is not read to its end.
-    """
-    images: list[ListedImage] = []
-    entries = 0
-
-    def take(entry: Any) -> None:
-        nonlocal entries
-        entries += 1
-        if count is not None and entries > count:
-            raise ExcessiveAnswer(
-                f"the listing is refused: a page has more than the {count} images that were asked"
-                " for"
-            )
-        if _names_image(answer, entry):
-            _require(answer, entry, image_time=str)
-            images.append({"id": entry["id"], "image_time": _time(entry["image_time"])})
-
-    found = _read_list(answer, collection_id, "images", take, LARGEST_PAGE_BYTES)
-    found["images"] = images
-    start = found.setdefault("next_image_id", None) or None  # no ID is empty
-    if start is not None:
-        _require(answer, found, next_image_id=str)
-        if not _can_be_id(start):
-            raise _unusable(answer, "next_image_id", start)
-    found["next_image_id"] = start
-    return cast(ListAnswer, found)
-
-
-def _read_list(
-    answer: Answer,
-    collection_id: str,
-    name: str,
-    take: Callable[[Any], None],
-    most_bytes: int,
-) -> dict[str, Any]:
-    """The JSON object of a long answer, without the entries of its list ``name``, each of which is
-    given to ``take``."""
-    found = read_object(_pieces(answer, most_bytes), name, take)
-    found = {"collection_id": collection_id, **_with_status(answer, found)}
-    _require(answer, found, collection_id=str, **{name: list})
-    return found
-
-
-def _pieces(answer: Answer, most_bytes: int) -> Iterator[bytes]:
-    """The pieces of the body. Raises ``ExcessiveAnswer`` if it is larger than this."""
-    count = len(answer.body)
-    yield answer.body
-    for piece in answer.rest:
-        count += len(piece)
-        if count > most_bytes:
-            raise _larger_than(most_bytes)
-        yield piece
-
-
-def _names_image(answer: Answer, entry: Any) -> bool:
-    """Can the ``id`` of this entry be an image's? Raises ``BadAnswer`` if it is no text."""
-    if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
-        raise _unusable(answer, "id", entry.get("id") if isinstance(entry, dict) else None)
-    return _can_be_id(entry["id"])
-
-
-def _can_be_id(text: str) -> bool:
+def can_be_id(text: str) -> bool:
+    """Can an image have this ID?"""
     return 1 <= len(text) <= LONGEST_ID and _is_text(text)
 
 
-def _time(text: str) -> str:
+def plain_time(text: str) -> str:
     """The time; an empty text, as of a service that does not tell, if it can be none."""
     return text if len(text) <= _LONGEST_TIME else ""
 
@@ -445,10 +283,12 @@ def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
 
 def _object(answer: Answer) -> dict[str, Any]:
     """The JSON object in the body, with the status that HTTP has and some message."""
-    return _with_status(answer, _json(answer))
+    return with_status(answer, _json(answer))
 
 
-def _with_status(answer: Answer, found: Any) -> dict[str, Any]:
+def with_status(answer: Answer, found: Any) -> dict[str, Any]:
+    """This JSON of the answer, if it is an object, with the status that HTTP has and some
+    message."""
     if not isinstance(found, dict):
         raise BadAnswer(
             f"not the collection's JSON but {_beginning(answer)}: {_ADVICE}", status=answer.status
@@ -472,15 +312,15 @@ def _beginning(answer: Answer) -> str:
     return repr(text[:_SHOWN_CHARACTERS]) if text else "nothing"
 
 
-def _require(answer: Answer, found: object, **types: type) -> None:
+def require(answer: Answer, found: object, **types: type) -> None:
     """Raises ``BadAnswer`` unless ``found`` is an object with all these keys, of these types."""
     for key, expected in types.items():
         value = found.get(key) if isinstance(found, dict) else None
         # JSON's true is no number, though Python's is an int.
         if not isinstance(value, expected) or isinstance(value, bool):
-            raise _unusable(answer, key, value)
+            raise unusable(answer, key, value)
         if isinstance(value, str) and not _is_text(value):
-            raise _unusable(answer, key, value)
+            raise unusable(answer, key, value)
 
 
 def _is_text(value: str) -> bool:
@@ -492,7 +332,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _unusable(answer: Answer, key: str, value: object) -> BadAnswer:
+def unusable(answer: Answer, key: str, value: object) -> BadAnswer:
+    """The error that this value is."""
     return BadAnswer(
         f"not the collection's JSON, no usable {key!r} ({value!r:.60}) is in"
         f" {_beginning(answer)}: {_ADVICE}",

@@ -17,12 +17,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from snoopsync.addresses import is_loopback
-from snoopsync.client import answers
+from snoopsync.client import answers, lists
 from snoopsync.client.answers import Answer
-from snoopsync.client.connections import OpenSockets, trouble, watch_connections
+from snoopsync.client.connections import Adapter, OpenSockets, trouble
 from snoopsync.client.paging import PAGE_IMAGES, listed
 from snoopsync.client.proxies import proxy_for
 from snoopsync.client.signing import Signer, id_text, quoted_id
@@ -35,6 +34,7 @@ from snoopsync.protocol import (
     ImageSource,
     ListAnswer,
     ListedImage,
+    OutdatedAnswer,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -43,9 +43,6 @@ from snoopsync.version import __version__
 T = TypeVar("T")
 
 DEFAULT_ENDPOINT = "http://visualsnoop.com/api/v1"
-
-#: Connections that are kept for the next call; calls at the same time may be more.
-_KEPT_CONNECTIONS = 64
 
 _PIECE_BYTES = 64 * 1024
 
@@ -92,7 +89,7 @@ class Collection:
         self._now = now
         self._on_sent = on_sent
         self._sockets = OpenSockets()
-        self._adapter = _Adapter(self._sockets)
+        self._adapter = Adapter(self._sockets)
         # requests' adapter is used without its Session, whose cookies, redirects and .netrc are not
         # wanted (a .netrc would replace the signature).
         self._trust = trust(None if ca_file is None else os.fspath(ca_file), os.environ)
@@ -155,6 +152,28 @@ class Collection:
         answer = self._ask(method, _image_path(image_id), image)
         return answers.changed_image(answer, image_id, self._known_id())
 
+    def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
+        """One page of the images that an older version of the service has described, as
+        ``Renewable`` says. Raises ``NotFound`` if the service does not offer that."""
+        if after is None:
+            # The session tells whether this is offered, and whether there are any.
+            session = self._ask_who()
+            if session.outdated is None:
+                raise NotFound("this collection does not tell what is outdated")
+            if not session.outdated:
+                return lists.nothing_outdated(session)
+        return self._ask_long(
+            lambda answer: lists.outdated(answer, self._known_id()),
+            *("GET", "/outdated"),
+            owner=owner,
+            after=after,
+        )
+
+    def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
+        """Send an image's own bytes once more, to be described again, as ``Renewable`` says."""
+        answer = self._ask("PUT", _image_path(image_id), image, only="renew")
+        return answers.changed_image(answer, image_id, self._known_id())
+
     def get_image(self, image_id: ImageId) -> ImageAnswer:
         """Is it there? Raises ``NotFound`` if not."""
         image_id = id_text(image_id)
@@ -172,7 +191,7 @@ class Collection:
         ``ExcessiveAnswer`` for a page of more than ``count`` images."""
         first = None if start is None else id_text(start)
         return self._ask_long(
-            lambda answer: answers.listing(answer, self._known_id(), count),
+            lambda answer: lists.listing(answer, self._known_id(), count),
             *("GET", "/images"),
             start=first,
             count=None if count is None else str(count),
@@ -187,14 +206,14 @@ class Collection:
         ``NotFound``."""
         known = id_text(image_id)
         return self._ask_long(
-            lambda answer: answers.search_by_id(answer, known, self._known_id()),
+            lambda answer: lists.search_by_id(answer, known, self._known_id()),
             *("GET", f"/search/{quoted_id(known)}"),
         )
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
         """Images like this one: the nearest ``MOST_RESULTS``."""
         return self._ask_long(
-            lambda answer: answers.search(answer, self._known_id()), "POST", "/search", image
+            lambda answer: lists.search(answer, self._known_id()), "POST", "/search", image
         )
 
     def _known_id(self) -> str:
@@ -317,25 +336,6 @@ class Collection:
                 else NotConnected(f"{host}: {untrusted}")
             )
         raise error
-
-
-class _Adapter(HTTPAdapter):
-    """requests' connections to the service, without its retries, shared by all threads."""
-
-    def __init__(self, sockets: OpenSockets) -> None:
-        self._sockets = sockets
-        super().__init__(pool_maxsize=_KEPT_CONNECTIONS, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        watch_connections(self.poolmanager, self._sockets)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
-        is_new = proxy not in self.proxy_manager
-        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
-        if is_new:
-            watch_connections(manager, self._sockets)
-        return manager
 
 
 def _begun(response: requests.Response) -> Answer:

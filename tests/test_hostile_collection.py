@@ -7,11 +7,13 @@ import json
 import socket
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from snoopsync import renewal
 from snoopsync.alerts import MOST_NEW_PAIRS, Pair, judge
 from snoopsync.client import answers, lists, paging, retrying
 from snoopsync.client.answers import Answer
@@ -22,7 +24,10 @@ from snoopsync.client.paging import PAGE_IMAGES, walk
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.embedded.kinds import Kind
 from snoopsync.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
-from snoopsync.protocol import KINDS, ListAnswer, Match
+from snoopsync.protocol import KINDS, ImageSource, ListAnswer, Match
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.pairs import Pairs
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, as_json
 from tests.faults import answers as answering
@@ -192,6 +197,41 @@ def test_an_answer_about_one_image_is_never_long(
     server.faults.append(as_json({"image_id": "a", "image_time": "", "message": "x" * MEGABYTE}))
     with pytest.raises(ExcessiveAnswer, match="more than 256 KB"):
         client.get_image("a")
+
+
+def outdated_page(count: int, following: str | None) -> dict[str, Any]:
+    ids = [f"tester.{number}" for number in range(count)]
+    return {"collection_id": "c", "total": count, "ids": ids, "next": following}
+
+
+def test_a_page_of_very_many_images_to_describe_again_is_refused() -> None:
+    assert len(lists.outdated(body(outdated_page(10_000, "n")), "c")["ids"]) == 10_000
+    with pytest.raises(ExcessiveAnswer, match="more than 10000"):
+        lists.outdated(body(outdated_page(10_001, None)), "c")
+
+
+@pytest.mark.parametrize("count", [0, 1000])
+def test_images_to_describe_again_without_an_end_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """None of them is known here, so nothing is sent."""
+    monkeypatch.setattr(renewal, "MOST_IMAGES", 5000)
+    asked = 0
+
+    class Describing(Shelf):
+        def outdated(self, _owner: str | None = None, _after: str | None = None) -> Any:
+            nonlocal asked
+            asked += 1
+            return outdated_page(count, f"after {asked}")
+
+        def renew_image(self, image_id: str, image: ImageSource) -> Any:
+            raise AssertionError("there is nothing to send")
+
+    with closing(Database(tmp_path / "state.sqlite3")) as database:
+        collection = RetryingCollection(Describing())
+        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection)
+        assert not left.work_off(lambda _seconds: True)
+    assert asked <= 6
 
 
 # Results.

@@ -257,8 +257,7 @@ class Collection:
             self._require_collection(answer, path)
         if error is not None:
             raise error
-        assert result is not None
-        return result
+        return read(answer) if result is None else result
 
     def _require_collection(self, answer: Answer, path: str) -> None:
         """Raises ``CollectionError`` unless there is a collection from which this answer can be.
@@ -307,8 +306,8 @@ class Collection:
     def _exchange(
         self, request: requests.PreparedRequest, read: Callable[[Answer], T]
     ) -> tuple[Answer, T | None]:
-        """Send the request and read the answer; ``read`` what follows on its beginning, if it is a
-        success. Of a refusal, the status and the beginning are enough.
+        """Send the request and read the answer; ``read`` it while it arrives, if it is a success
+        and has a body. Of a refusal, the status and the beginning are enough.
 
         Every foreign error is translated here, and raised when it is no longer being handled: so
         its ``__context__`` does not lead to the request and its headers.
@@ -319,7 +318,8 @@ class Collection:
         try:
             with self._adapter.send(request, timeout=self._timeout, **self._way) as response:
                 answer = _begun(response)
-                return answer, read(answer) if 200 <= answer.status < 300 else None
+                has_body = 200 <= answer.status < 300 and not answers.is_bare(answer)
+                return answer, read(answer) if has_body else None
         except SourceFailed as failed:
             error = failed.error
         except (

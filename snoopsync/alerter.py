@@ -155,7 +155,10 @@ class Alerter:
         links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
         findings = judge(due.image_id, matches, current, self._max_rank)
-        if answer is not None and findings.gone:
+        if answer is not None and answer.get("cut"):
+            # What is missing may only be farther than all that is told.
+            findings = replace(findings, gone=())
+        elif answer is not None and findings.gone:
             gone = self._really_gone(due.image_id, answer, findings.gone)
             findings = replace(findings, gone=gone)
         linked = [Pair.of(due.image_id, link) for link in links]

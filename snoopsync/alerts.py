@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +20,10 @@ class Pair(NamedTuple):
     def of(cls, one: str, other: str) -> Pair:
         """The pair of two images, whichever comes first."""
         return cls(min(one, other), max(one, other))
+
+
+#: So many pairs that are new are recorded of one search, the nearest ones.
+MOST_NEW_PAIRS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,10 @@ def judge(
     image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
 ) -> Findings:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
-    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look."""
+    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
+
+    Of those that are new, the nearest ``MOST_NEW_PAIRS`` count, so that what is recorded of
+    thousands of copies of one picture does not grow with the square of their number."""
     found: dict[str, Found] = {}
     asked = PictureFacts()
     for match in matches:
@@ -61,8 +69,11 @@ def judge(
                 _digest(match.get("sha256")),
                 facts_of(match),
             )
-    pairs = sorted(found.values(), key=lambda each: each.pair)
-    gone = set(current).difference(each.pair for each in pairs)
+    gone = set(current).difference(each.pair for each in found.values())
+    known = [each for each in found.values() if each.pair in current]
+    new = [each for each in found.values() if each.pair not in current]
+    new = heapq.nsmallest(MOST_NEW_PAIRS, new, key=lambda each: (each.rank, each.pair))
+    pairs = sorted([*known, *new], key=lambda each: each.pair)
     return Findings(tuple(pairs), tuple(sorted(gone)), asked)
 
 

@@ -73,7 +73,10 @@ class Comparison:
         plans. Raises ``CollectionError``."""
         # Read first: what is confirmed meanwhile may have a time that the listing does not know.
         times = self._state.confirmed_times() if self._collection.lists_times else {}
-        listed_times = self._collection.image_times()
+        # Others' images are none of our business: a listing may have millions of them.
+        listed_times = self._collection.image_times(
+            self._state.confirmed_ids(), lambda image_id: owns(self._owner, image_id)
+        )
         listed = listed_times.keys()
         confirmed = self._state.confirmed_ids()
         unconfirmed = frozenset(

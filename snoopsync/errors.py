@@ -23,6 +23,7 @@
         ├── Unavailable           an answer that says "later": 5xx, 408, 425, 429
         │   └── Unwritable            no room for this image, nor for any other: 507
         ├── BadAnswer             an answer that is not the collection's: HTML, cut JSON
+        │   └── ExcessiveAnswer       more than was asked for, or than is ever needed
         ├── Unauthorized          401, 403: the keys, or the clock
         └── Refused               any other 4xx: asking again will not help
             ├── NotFound          404
@@ -190,6 +191,13 @@ class Unwritable(Unavailable):
 
 class BadAnswer(CollectionError):
     """The answer is not one of the collection's: HTML, truncated JSON, a key that is missing."""
+
+
+class ExcessiveAnswer(BadAnswer):
+    """The answer has more than was asked for, or than any answer needs: entries, bytes, a text of
+    megabytes. It was not read to its end, and asking again would bring the same."""
+
+    permanent = True
 
 
 class Unauthorized(CollectionError):

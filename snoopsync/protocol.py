@@ -16,6 +16,20 @@ from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
 #: In place of a PEM file: the certificates that the system trusts.
 SYSTEM_STORE = "system"
 
+#: What one picture can be to another that it is like.
+KINDS = frozenset(
+    {
+        "identical",
+        "reencoded",
+        "recoloured",
+        "edited",
+        "rotated",
+        "mirrored",
+        "bordered",
+        "cropped",
+    }
+)
+
 #: An image's ID, for the client of a service; everywhere else it is the text.
 ImageId = str | int
 
@@ -73,13 +87,15 @@ class Match(PictureFacts):
 
 class SearchAnswer(TypedDict):
     """The answer to a search; ``results`` has the best match first. ``partial``: another version
-    has described some images, which were compared by their bytes only."""
+    has described some images, which were compared by their bytes only. ``cut``: there are more
+    results, and only the nearest are told."""
 
     status: int
     message: str
     collection_id: str
     results: list[Match]
     partial: NotRequired[bool]
+    cut: NotRequired[bool]
 
 
 class SearchByIdAnswer(SearchAnswer):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 
+from snoopsync.client.paging import MOST_IMAGES
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.errors import (
     BadAnswer,
@@ -118,7 +119,8 @@ class Renewal:
         return True
 
     def _outdated(self) -> Iterator[str]:
-        """The IDs of our images that an older version has described, page after page."""
+        """The IDs of our images that an older version has described, page after page, as long as
+        there can be more of them."""
         page = self._collection.outdated(self._owner)
         self.left = page["total"] or 0
         if self.left:
@@ -130,9 +132,12 @@ class Renewal:
                 self.left,
                 count=self.left,
             )
+        named = 0
         while True:
             yield from (each for each in page["ids"] if owns(self._owner, each))
-            if page["next"] is None:
+            named += len(page["ids"])
+            # A page that names nothing and leads on is no page of ours.
+            if page["next"] is None or not page["ids"] or named > MOST_IMAGES:
                 return
             page = self._collection.outdated(self._owner, page["next"])
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import requests
 
@@ -24,6 +24,8 @@ from snoopsync.client.collection import Collection
 from snoopsync.disk import Disk
 from snoopsync.state.database import Database
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY
+
+T = TypeVar("T")
 
 
 class Fuse:
@@ -88,9 +90,11 @@ class FusedCollection(Collection):
         super().__init__(PUBLIC_KEY, SECRET_KEY, endpoint)
         self._fuse = fuse
 
-    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+    def _exchange(
+        self, request: requests.PreparedRequest, read: Callable[[Answer], T]
+    ) -> tuple[Answer, T | None]:
         with self._fuse.around(f"{request.method} {request.path_url}"):
-            return super()._exchange(request)
+            return super()._exchange(request, read)
 
 
 class FusedDatabase(Database):

@@ -85,3 +85,16 @@ def ever_new_starts(ids: Sequence[str]) -> Callable[[str | None, int | None], Li
     """Each page leads on to another, and all are the same."""
     numbers = itertools.count()
     return lambda _start, _count: page(ids, f"next.{next(numbers)}")
+
+
+def ever_new_images(
+    size: int, owner: str = "somebody"
+) -> Callable[[str | None, int | None], ListAnswer]:
+    """Each page leads on to another with this many images, which nobody has ever seen."""
+    numbers = itertools.count()
+
+    def get_page(_start: str | None, _count: int | None) -> ListAnswer:
+        ids = [f"{owner}.{next(numbers)}" for _ in range(size)]
+        return page(ids, f"after.{ids[-1]}")
+
+    return get_page

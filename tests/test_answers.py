@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.client import answers
+from snoopsync.client import answers, lists
 from snoopsync.client.answers import Answer
 from snoopsync.errors import (
     BadAnswer,
@@ -122,11 +122,11 @@ def test_a_clock_that_is_off_is_named_with_the_refused_keys() -> None:
 
 
 def search(given: Answer) -> Any:
-    return answers.search(given, "c")
+    return lists.search(given, "c")
 
 
 def listing(given: Answer) -> Any:
-    return answers.listing(given, "c")
+    return lists.listing(given, "c")
 
 
 IMAGE = {"collection_id": "c", "image_id": "i", "image_time": "t"}
@@ -137,7 +137,7 @@ READERS: list[tuple[Callable[[Answer], Any], dict[str, Any]]] = [
     (lambda given: answers.changed_image(given, "i", "c"), IMAGE),
     (search, {"collection_id": "c", "results": [{"id": "i", "rank": 0}]}),
     (
-        lambda given: answers.search_by_id(given, "i", "c"),
+        lambda given: lists.search_by_id(given, "i", "c"),
         {**IMAGE, "results": [{"id": "i", "rank": 0}]},
     ),
     (listing, {"collection_id": "c", "images": [{"id": "i", "image_time": "t"}]}),
@@ -208,7 +208,7 @@ def test_a_key_that_is_missing_or_of_another_type_is_a_bad_answer(
     ("read", "needed"),
     [
         (search, {"results": [{"id": "i", "rank": 0}]}),
-        (lambda given: answers.search_by_id(given, "i", "c"), {"results": []}),
+        (lambda given: lists.search_by_id(given, "i", "c"), {"results": []}),
         (listing, {"images": [{"id": "i", "image_time": "t"}], "next_image_id": None}),
         (lambda given: answers.image(given, "i", "c"), {"image_time": "t"}),
     ],
@@ -355,7 +355,7 @@ def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:
 
 def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None:
     odd = {"kind": 3, "sha256": None, "width": "wide", "height": -1, "size_bytes": 2**63}
-    usable = {"kind": "cropped", "sha256": "00", "width": 4, "height": 3, "size_bytes": 9}
+    usable = {"kind": "cropped", "sha256": "0a" * 32, "width": 4, "height": 3, "size_bytes": 9}
     matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
     matches += [{"id": "c", "rank": 3, "asked": {"width": True, "height": 4}}]
     matches += [{"id": "d", "rank": 3, "asked": [1]}]
@@ -384,6 +384,6 @@ def test_a_session_tells_how_many_images_are_outdated_or_not() -> None:
 )
 def test_a_page_of_outdated_images_that_is_none_is_a_bad_answer(odd: dict[str, object]) -> None:
     whole = {"collection_id": "c", "ids": ["a"], "next": None, "total": None}
-    assert answers.outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
+    assert lists.outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
     with pytest.raises(BadAnswer):
-        answers.outdated(answer(body=json.dumps(whole | odd).encode()), "c")
+        lists.outdated(answer(body=json.dumps(whole | odd).encode()), "c")

@@ -133,7 +133,7 @@ def test_an_answer_without_end_is_a_bad_answer() -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
-            connection.sendall(bytes(1024 * 1024))
+            connection.sendall(b" " * 1024 * 1024)
 
     with (
         raw_service(flood) as endpoint,

@@ -14,15 +14,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from snoopsync.client import paging, retrying
 from snoopsync.exits import Exit
 from snoopsync.protocol import ListAnswer
 from snoopsync.status import read_status
 from tests.collection_server import CollectionServer, Seen
 from tests.faults import Reply, as_json
-from tests.odd_listings import OddListing, ever_new_starts, one_page_for_ever, page
+from tests.odd_listings import (
+    OddListing,
+    ever_new_images,
+    ever_new_starts,
+    one_page_for_ever,
+    page,
+)
 from tests.process import Installation, until
 from tests.serving import serving, the_service_says
-from tests.world import Live, ToldWatcher, World, fake_picture
+from tests.world import OWNER, Live, ToldWatcher, World, fake_picture
 
 #: More pages than these for some fifty images, and it is read without an end.
 MOST_PAGES = 1000
@@ -297,13 +304,20 @@ def dangling(world: World) -> OddListing:
 ENDLESS: dict[str, tuple[Callable[[World], object], str]] = {
     "one page": (lambda world: one_page_for_ever(sorted(world.remote.ids())), "has no end"),
     "new starts": (lambda world: ever_new_starts(sorted(world.remote.ids())), "has no end"),
+    "new images": (lambda _world: ever_new_images(1000), "has no end after 21000"),
+    "new images of ours": (lambda _world: ever_new_images(1000, OWNER), "more than 5000 images"),
+    "large pages": (lambda _world: ever_new_images(1001), "more than the 1000 images"),
     "dangling": (dangling, "always leads to an image that is not there"),
 }
 
 
 @pytest.fixture(params=list(ENDLESS))
-def endless(request: pytest.FixtureRequest, world: World) -> Callable[[], str]:
+def endless(
+    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], str]:
     """Makes the listing such a one, and returns what is to be said of it."""
+    monkeypatch.setattr(paging, "MOST_IMAGES", 20_000)
+    monkeypatch.setattr(retrying, "MOST_UNKNOWN_IMAGES", 5000)
     make, says = ENDLESS[request.param]
 
     def begin() -> str:

@@ -201,6 +201,59 @@ def test_the_one_that_asks_is_shut_in_as_the_one_that_it_asks() -> None:
     assert settings(asks, "RestrictAddressFamilies") == ["AF_UNIX"]
 
 
+#: What the processes that decode pictures call to shut themselves in.
+SANDBOX_CALLS = {
+    "seccomp",
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
+    "setrlimit",
+    "prlimit64",
+}
+
+#: So many processes decode pictures, with so much memory each.
+DECODERS, DECODER_BYTES = 2, 1 << 30
+
+
+def allowed_calls(text: str) -> set[str]:
+    """The system calls that the last lines of a unit allow, after all that it refuses."""
+    allowed: set[str] = set()
+    for line in settings(text, "SystemCallFilter"):
+        if line.startswith("~"):
+            allowed.clear()
+        else:
+            allowed.update(line.split())
+    return allowed
+
+
+@pytest.mark.parametrize("name", [*SERVICES, HOSTING])
+def test_decoders_may_shut_themselves_in(name: str) -> None:
+    assert allowed_calls(unit_text(name)) == SANDBOX_CALLS
+
+
+def test_decoders_of_ones_own_service_may_shut_themselves_in() -> None:
+    # Limits are in @system-service, which is all that this unit names.
+    assert allowed_calls(unit_text("snoopsync.service", user=True)) == {
+        "@system-service",
+        *(SANDBOX_CALLS - {"setrlimit", "prlimit64"}),
+    }
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_what_decoders_may_take_fits_into_the_memory_of_the_service(user: bool) -> None:
+    text = unit_text("snoopsync.service", user=user)
+    (most,) = settings(text, "MemoryMax")
+    assert int(most.removesuffix("G")) << 30 > DECODERS * DECODER_BYTES
+    assert settings(text, "OOMPolicy") == ["continue"]
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [*((name, False) for name in (*SERVICES, HOSTING)), (SERVICES[0], True)]
+)
+def test_no_memory_with_secrets_in_it_is_dumped(name: str, user: bool) -> None:
+    assert settings(unit_text(name, user=user), "LimitCORE") == ["0"]
+
+
 def test_what_hosts_is_shut_in_no_less_than_what_mirrors() -> None:
     mirrors, hosts = unit_text(SERVICES[0]), unit_text(HOSTING)
     shut_in = mirrors[mirrors.index("\nProtectSystem=") : mirrors.index("\n[Install]")]

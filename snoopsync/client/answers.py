@@ -1,13 +1,14 @@
 """What the collection's answer means: the HTTP status first, then the JSON, if there is some.
 
-Everything here takes an answer that has arrived and returns what it says, or the error it is.
+Everything here takes an answer that has arrived and returns what it says, or the error it is. Those
+with a long list are read in ``lists``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -19,19 +20,23 @@ from snoopsync.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
+    ExcessiveAnswer,
     NotFound,
     Refused,
     Unauthorized,
     Unavailable,
     Unwritable,
 )
-from snoopsync.protocol import (
-    ImageAnswer,
-    ListAnswer,
-    OutdatedAnswer,
-    SearchAnswer,
-    SearchByIdAnswer,
-)
+from snoopsync.protocol import ImageAnswer
+
+#: More is no answer about the collection or about one image.
+LARGEST_PLAIN_BYTES = 256 * 1024
+
+#: A name or an ID that is not an image's is no longer than this.
+_LONGEST_NAME = 1000
+
+#: An ISO 8601 time has some 32 characters.
+_LONGEST_TIME = 64
 
 #: No service is left alone for longer than this, whatever it asks for.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -60,12 +65,14 @@ _PROXY_LOGIN = "put a user and a password into the URL of the proxy"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it arrived. ``headers`` finds its names in any case."""
+    """An answer as it arrives. ``headers`` finds its names in any case. ``rest`` has the pieces of
+    the body that follow on ``body``; an answer that is not long has none."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
     body: bytes
+    rest: Iterable[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,19 @@ class Session:
     collection_name: str
     user: str
     outdated: int | None = None
+
+
+def whole(answer: Answer) -> Answer:
+    """The same answer, if nothing is missing of its body. Raises ``ExcessiveAnswer``."""
+    if len(answer.body) > LARGEST_PLAIN_BYTES or any(answer.rest):
+        raise larger_than(LARGEST_PLAIN_BYTES)
+    return answer
+
+
+def larger_than(most_bytes: int) -> ExcessiveAnswer:
+    """The error that an answer of more bytes is."""
+    unit, size = ("MB", 20) if most_bytes >> 20 else ("KB", 10)
+    return ExcessiveAnswer(f"the answer is refused: it has more than {most_bytes >> size} {unit}")
 
 
 def refusal(answer: Answer, now: float) -> CollectionError | None:
@@ -194,7 +214,10 @@ def _clock_hint(answer: Answer, now: float) -> str:
 def session(answer: Answer) -> Session:
     """Who the keys are. Raises ``BadAnswer``, as all of these do."""
     found = _object(answer)
-    _require(answer, found, collection_id=str, collection_name=str, user=str)
+    require(answer, found, collection_id=str, collection_name=str, user=str)
+    for key in ("collection_id", "collection_name", "user"):
+        if len(found[key]) > _LONGEST_NAME:
+            raise unusable(answer, key, found[key])
     outdated = found.get("outdated")
     return Session(
         found["collection_id"],
@@ -220,7 +243,7 @@ def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> I
         **({"status": answer.status} if bare else _object(answer)),
     }
     if not bare and not is_the_collections(answer):
-        _require(answer, _json(answer), image_id=str)
+        require(answer, _json(answer), image_id=str)
     return _image(answer, found, image_id)
 
 
@@ -230,121 +253,27 @@ def image(answer: Answer, image_id: str, collection_id: str) -> ImageAnswer:
 
 
 def _image(answer: Answer, found: dict[str, Any], image_id: str | None) -> ImageAnswer:
-    _require(answer, found, collection_id=str, image_id=str, image_time=str)
+    require(answer, found, collection_id=str, image_id=str, image_time=str)
     if image_id not in (None, found["image_id"]):
         raise BadAnswer(
             f"the answer is about another image, {found['image_id']!r:.120}", status=answer.status
         )
-    _leave_out_odd(found, _FLAGS)
+    if not can_be_id(found["image_id"]):
+        raise unusable(answer, "image_id", found["image_id"])
+    found["image_time"] = plain_time(found["image_time"])
+    if not isinstance(found.get("outdated", False), bool):
+        del found["outdated"]
     return cast(ImageAnswer, found)
 
 
-def search(answer: Answer, collection_id: str) -> SearchAnswer:
-    """The answer to a search by an image's bytes. ``collection_id`` is filled in if it has none."""
-    found = _filled(answer, collection_id)
-    _require(answer, found, collection_id=str, results=list)
-    found["results"] = _of_images(answer, found["results"])
-    for match in found["results"]:
-        _require(answer, match, rank=int)
-        if match["rank"] < 0:
-            raise _unusable(answer, "rank", match["rank"])
-        for told in (match, match.get("asked")):
-            if isinstance(told, dict):
-                _leave_out_odd(told, _EXTRAS)
-                _leave_out_odd(told.get("evidence", {}), _EVIDENCE)
-    _leave_out_odd(found, _FLAGS)
-    return cast(SearchAnswer, found)
+def can_be_id(text: str) -> bool:
+    """Can an image have this ID?"""
+    return 1 <= len(text) <= LONGEST_ID and _is_text(text)
 
 
-#: What some services tell of a match beside the protocol, and how it looks.
-_EXTRAS = {
-    "kind": str,
-    "sha256": str,
-    "width": int,
-    "height": int,
-    "size_bytes": int,
-    "asked": dict,
-    "evidence": dict,
-}
-_EVIDENCE = {
-    "camera": bool,
-    "jpeg_quality": int,
-    "lossless": bool,
-    "palette": bool,
-    "resaved": bool,
-}
-
-#: What some services tell of an image, and of a search.
-_FLAGS = {"outdated": bool, "partial": bool}
-
-#: More is no size of a picture.
-_MAX_SIZE = 2**48
-
-
-def _leave_out_odd(told: dict[str, Any], expected: Mapping[str, type]) -> None:
-    """Other services may mean something else by these names: that is not told."""
-    for name, kind in expected.items():
-        value = told.get(name, kind())
-        is_usable = type(value) is kind
-        if isinstance(value, int):
-            is_usable &= 0 <= value <= _MAX_SIZE
-        if not is_usable:
-            del told[name]
-
-
-def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:
-    """The answer to a search by an image's ID. What it leaves out beside the results is filled
-    in, as by ``changed_image``."""
-    found = {"image_id": image_id, "image_time": "", **search(answer, collection_id)}
-    _require(answer, found, image_id=str, image_time=str)
-    return cast(SearchByIdAnswer, found)
-
-
-def listing(answer: Answer, collection_id: str) -> ListAnswer:
-    """One page of the listing. ``collection_id`` is filled in if it has none."""
-    found = _filled(answer, collection_id)
-    _require(answer, found, collection_id=str, images=list)
-    found["images"] = _of_images(answer, found["images"])
-    for listed in found["images"]:
-        _require(answer, listed, image_time=str)
-    if found.setdefault("next_image_id", None) is not None:
-        _require(answer, found, next_image_id=str)
-    found["next_image_id"] = found["next_image_id"] or None  # no ID is empty
-    return cast(ListAnswer, found)
-
-
-def nothing_outdated(session: Session) -> OutdatedAnswer:
-    """The page of a collection of which the session says that it has no such images."""
-    return {
-        "status": 200,
-        "message": "OK",
-        "collection_id": session.collection_id,
-        "total": 0,
-        "ids": [],
-        "next": None,
-    }
-
-
-def outdated(answer: Answer, collection_id: str) -> OutdatedAnswer:
-    """One page of the images that an older version of the service has described."""
-    found = _filled(answer, collection_id)
-    _require(answer, found, collection_id=str, ids=list)
-    for image_id in found["ids"]:
-        _require(answer, {"id": image_id}, id=str)
-    if found.setdefault("total", None) is not None:
-        _require(answer, found, total=int)
-    if found.setdefault("next", None) is not None:
-        _require(answer, found, next=str)
-    return cast(OutdatedAnswer, found)
-
-
-def _of_images(answer: Answer, lines: list[Any]) -> list[Any]:
-    """The lines whose ``id`` can be an image's. One that can't be is left out: nobody could ask for
-    it, and it must not keep the others from being compared."""
-    for line in lines:
-        if not (isinstance(line, dict) and isinstance(line.get("id"), str)):
-            _require(answer, line, id=str)
-    return [line for line in lines if 1 <= len(line["id"]) <= LONGEST_ID and _is_text(line["id"])]
+def plain_time(text: str) -> str:
+    """The time; an empty text, as of a service that does not tell, if it can be none."""
+    return text if len(text) <= _LONGEST_TIME else ""
 
 
 def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
@@ -354,7 +283,12 @@ def _filled(answer: Answer, collection_id: str) -> dict[str, Any]:
 
 def _object(answer: Answer) -> dict[str, Any]:
     """The JSON object in the body, with the status that HTTP has and some message."""
-    found = _json(answer)
+    return with_status(answer, _json(answer))
+
+
+def with_status(answer: Answer, found: Any) -> dict[str, Any]:
+    """This JSON of the answer, if it is an object, with the status that HTTP has and some
+    message."""
     if not isinstance(found, dict):
         raise BadAnswer(
             f"not the collection's JSON but {_beginning(answer)}: {_ADVICE}", status=answer.status
@@ -378,15 +312,15 @@ def _beginning(answer: Answer) -> str:
     return repr(text[:_SHOWN_CHARACTERS]) if text else "nothing"
 
 
-def _require(answer: Answer, found: object, **types: type) -> None:
+def require(answer: Answer, found: object, **types: type) -> None:
     """Raises ``BadAnswer`` unless ``found`` is an object with all these keys, of these types."""
     for key, expected in types.items():
         value = found.get(key) if isinstance(found, dict) else None
         # JSON's true is no number, though Python's is an int.
         if not isinstance(value, expected) or isinstance(value, bool):
-            raise _unusable(answer, key, value)
+            raise unusable(answer, key, value)
         if isinstance(value, str) and not _is_text(value):
-            raise _unusable(answer, key, value)
+            raise unusable(answer, key, value)
 
 
 def _is_text(value: str) -> bool:
@@ -398,7 +332,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _unusable(answer: Answer, key: str, value: object) -> BadAnswer:
+def unusable(answer: Answer, key: str, value: object) -> BadAnswer:
+    """The error that this value is."""
     return BadAnswer(
         f"not the collection's JSON, no usable {key!r} ({value!r:.60}) is in"
         f" {_beginning(answer)}: {_ADVICE}",

@@ -12,17 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from snoopsync.addresses import is_loopback
-from snoopsync.client import answers
+from snoopsync.client import answers, lists
 from snoopsync.client.answers import Answer
-from snoopsync.client.connections import OpenSockets, trouble, watch_connections
+from snoopsync.client.connections import Adapter, OpenSockets, trouble
 from snoopsync.client.paging import PAGE_IMAGES, listed
 from snoopsync.client.proxies import proxy_for
 from snoopsync.client.signing import Signer, id_text, quoted_id
@@ -41,16 +40,9 @@ from snoopsync.protocol import (
 )
 from snoopsync.version import __version__
 
+T = TypeVar("T")
+
 DEFAULT_ENDPOINT = "http://visualsnoop.com/api/v1"
-
-#: More is no answer of a collection: a page of 1,000 images has some 150 KB.
-_LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
-
-#: Of a refusal, more is not read.
-_LARGEST_REFUSAL_BYTES = 256 * 1024
-
-#: Connections that are kept for the next call; calls at the same time may be more.
-_KEPT_CONNECTIONS = 64
 
 _PIECE_BYTES = 64 * 1024
 
@@ -97,7 +89,7 @@ class Collection:
         self._now = now
         self._on_sent = on_sent
         self._sockets = OpenSockets()
-        self._adapter = _Adapter(self._sockets)
+        self._adapter = Adapter(self._sockets)
         # requests' adapter is used without its Session, whose cookies, redirects and .netrc are not
         # wanted (a .netrc would replace the signature).
         self._trust = trust(None if ca_file is None else os.fspath(ca_file), os.environ)
@@ -169,9 +161,13 @@ class Collection:
             if session.outdated is None:
                 raise NotFound("this collection does not tell what is outdated")
             if not session.outdated:
-                return answers.nothing_outdated(session)
-        answer = self._ask("GET", "/outdated", owner=owner, after=after)
-        return answers.outdated(answer, self._known_id())
+                return lists.nothing_outdated(session)
+        return self._ask_long(
+            lambda answer: lists.outdated(answer, self._known_id()),
+            *("GET", "/outdated"),
+            owner=owner,
+            after=after,
+        )
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
         """Send an image's own bytes once more, to be described again, as ``Renewable`` says."""
@@ -191,24 +187,34 @@ class Collection:
         return answers.changed_image(answer, image_id, self._known_id())
 
     def get_images(self, start: ImageId | None = None, count: int | None = None) -> ListAnswer:
-        """One page of the listing, from the image ``start`` on, newest first."""
+        """One page of the listing, from the image ``start`` on, newest first. Raises
+        ``ExcessiveAnswer`` for a page of more than ``count`` images."""
         first = None if start is None else id_text(start)
-        query = {"start": first, "count": None if count is None else str(count)}
-        return answers.listing(self._ask("GET", "/images", **query), self._known_id())
+        return self._ask_long(
+            lambda answer: lists.listing(answer, self._known_id(), count),
+            *("GET", "/images"),
+            start=first,
+            count=None if count is None else str(count),
+        )
 
     def images(self) -> Iterator[ListedImage]:
         """Every image of the collection, each once, while pages are read as needed."""
         return listed(lambda start: self.get_images(start, PAGE_IMAGES))
 
     def search_images_by_id(self, image_id: ImageId) -> SearchByIdAnswer:
-        """Images like one of the collection, itself left out. Raises ``NotFound``."""
-        image_id = id_text(image_id)
-        answer = self._ask("GET", f"/search/{quoted_id(image_id)}")
-        return answers.search_by_id(answer, image_id, self._known_id())
+        """Images like one of the collection, itself left out: the nearest ``MOST_RESULTS``. Raises
+        ``NotFound``."""
+        known = id_text(image_id)
+        return self._ask_long(
+            lambda answer: lists.search_by_id(answer, known, self._known_id()),
+            *("GET", f"/search/{quoted_id(known)}"),
+        )
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images like this one."""
-        return answers.search(self._ask("POST", "/search", image), self._known_id())
+        """Images like this one: the nearest ``MOST_RESULTS``."""
+        return self._ask_long(
+            lambda answer: lists.search(answer, self._known_id()), "POST", "/search", image
+        )
 
     def _known_id(self) -> str:
         """The collection's ID if it was asked for already: it is not worth a request."""
@@ -223,13 +229,24 @@ class Collection:
     ) -> Answer:
         """The successful answer to one request. Raises ``CollectionError``, and whatever opening
         and reading the image raises."""
+        return self._ask_long(answers.whole, method, path, image, **query)
+
+    def _ask_long(
+        self,
+        read: Callable[[Answer], T],
+        method: str,
+        path: str,
+        image: ImageSource | None = None,
+        **query: str | None,
+    ) -> T:
+        """What ``read`` makes of the successful answer to one request, while it arrives. Raises as
+        ``_ask``, and what ``read`` raises."""
         if image is None:
-            answer = self._exchange(self._request(method, path, query, None))
+            answer, result = self._exchange(self._request(method, path, query, None), read)
         else:
             with opened(image) as file:
-                answer = self._exchange(
-                    self._request(method, path, query, Body(file, self._on_sent))
-                )
+                body = Body(file, self._on_sent)
+                answer, result = self._exchange(self._request(method, path, query, body), read)
         now = self._now()
         self.clock_ahead_seconds = answers.clock_ahead(answer, now)
         error = answers.refusal(answer, now)
@@ -240,7 +257,7 @@ class Collection:
             self._require_collection(answer, path)
         if error is not None:
             raise error
-        return answer
+        return read(answer) if result is None else result
 
     def _require_collection(self, answer: Answer, path: str) -> None:
         """Raises ``CollectionError`` unless there is a collection from which this answer can be.
@@ -286,8 +303,11 @@ class Collection:
             request.body = body if body.length else b""  # type: ignore[assignment]  # bytes or str, say the stubs
         return request
 
-    def _exchange(self, request: requests.PreparedRequest) -> Answer:
-        """Send the request and read the answer.
+    def _exchange(
+        self, request: requests.PreparedRequest, read: Callable[[Answer], T]
+    ) -> tuple[Answer, T | None]:
+        """Send the request and read the answer; ``read`` it while it arrives, if it is a success
+        and has a body. Of a refusal, the status and the beginning are enough.
 
         Every foreign error is translated here, and raised when it is no longer being handled: so
         its ``__context__`` does not lead to the request and its headers.
@@ -297,9 +317,9 @@ class Collection:
             raise NotConnected("this collection's client is closed")
         try:
             with self._adapter.send(request, timeout=self._timeout, **self._way) as response:
-                return Answer(
-                    response.status_code, response.reason or "", response.headers, _read(response)
-                )
+                answer = _begun(response)
+                has_body = 200 <= answer.status < 300 and not answers.is_bare(answer)
+                return answer, read(answer) if has_body else None
         except SourceFailed as failed:
             error = failed.error
         except (
@@ -318,45 +338,23 @@ class Collection:
         raise error
 
 
-class _Adapter(HTTPAdapter):
-    """requests' connections to the service, without its retries, shared by all threads."""
-
-    def __init__(self, sockets: OpenSockets) -> None:
-        self._sockets = sockets
-        super().__init__(pool_maxsize=_KEPT_CONNECTIONS, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        watch_connections(self.poolmanager, self._sockets)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
-        is_new = proxy not in self.proxy_manager
-        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
-        if is_new:
-            watch_connections(manager, self._sockets)
-        return manager
-
-
-def _read(response: requests.Response) -> bytes:
-    """The answer's body. Of a refusal, what could be had of its beginning: its status is enough."""
+def _begun(response: requests.Response) -> Answer:
+    """The answer, with the beginning of its body. Of a refusal, what could be had of it."""
+    status, reason = response.status_code, response.reason or ""
+    if status < 200:
+        # Unread, the connection is not used again: who knows what is spoken there now.
+        return Answer(status, reason, response.headers, b"")
     body = bytearray()
-    if response.status_code < 200:
-        return b""  # unread, the connection is not used again: who knows what is spoken there now
-    refused = response.status_code >= 300
-    most_bytes = _LARGEST_REFUSAL_BYTES if refused else _LARGEST_ANSWER_BYTES
+    pieces = response.iter_content(_PIECE_BYTES)
     try:
-        for piece in response.iter_content(_PIECE_BYTES):
+        for piece in pieces:
             body += piece
-            if len(body) > most_bytes:
+            if len(body) > answers.LARGEST_PLAIN_BYTES:
                 break
     except requests.RequestException:
-        if not refused:
+        if status < 300:
             raise
-    if len(body) > most_bytes and not refused:
-        raise BadAnswer(
-            f"the answer has more than {most_bytes >> 20} MB", status=response.status_code
-        )
-    return bytes(body)
+    return Answer(status, reason, response.headers, bytes(body), pieces)
 
 
 def _image_path(image_id: str | None) -> str:

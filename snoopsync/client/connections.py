@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidProxyURL, InvalidSchema
-from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
@@ -53,6 +54,12 @@ _BEFORE_THE_PROXY = (ConnectTimeoutError, NewConnectionError, socket.gaierror, *
 #: How Python's HTTP client says that a proxy refused to connect.
 _TUNNEL_REFUSED = "Tunnel connection failed: "
 
+
+#: Connections that are kept for the next call; calls at the same time may be more.
+_KEPT_CONNECTIONS = 64
+
+#: The longest line of an answer that is read: as long as that of a header may be.
+_LONGEST_LINE_BYTES = 65536
 
 #: The one status below 200 that nothing comes after, in this protocol.
 _SWITCHED = 101
@@ -109,6 +116,25 @@ def _watched(pool: type[HTTPConnectionPool], sockets: OpenSockets) -> type[HTTPC
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
+class Adapter(HTTPAdapter):
+    """requests' connections to the service, without its retries, shared by all threads."""
+
+    def __init__(self, sockets: OpenSockets) -> None:
+        self._sockets = sockets
+        super().__init__(pool_maxsize=_KEPT_CONNECTIONS, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        watch_connections(self.poolmanager, self._sockets)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> ProxyManager:
+        is_new = proxy not in self.proxy_manager
+        manager: ProxyManager = super().proxy_manager_for(proxy, **options)
+        if is_new:
+            watch_connections(manager, self._sockets)
+        return manager
+
+
 class PromptResponse(http.client.HTTPResponse):
     """An answer that has the socket's timeout to arrive in, from its status line to its end."""
 
@@ -117,7 +143,7 @@ class PromptResponse(http.client.HTTPResponse):
         timeout = sock.gettimeout()
         if timeout is not None:
             reader = _DeadlineReader(sock, self.fp.detach(), time.monotonic() + timeout)
-            self.fp = io.BufferedReader(reader)
+            self.fp = _LimitedLines(reader)
 
     def begin(self) -> None:
         """Read the status and the headers of the answer itself.
@@ -129,6 +155,17 @@ class PromptResponse(http.client.HTTPResponse):
         while 100 <= self.status < 200 and self.status != _SWITCHED:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first time
             super().begin()
+
+
+class _LimitedLines(io.BufferedReader):
+    """Without this, the line that says how long a chunk is, which urllib3 reads, has no limit."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        limit = _LONGEST_LINE_BYTES + 1 if size is None or size < 0 else size
+        line = super().readline(limit)
+        if len(line) > _LONGEST_LINE_BYTES:
+            raise http.client.LineTooLong("line")
+        return line
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -18,12 +18,13 @@ from typing import Generic, Self, TypeVar
 import tenacity
 
 from snoopsync.client.outage import Clock, Gate, Outage, OutOfPatience, Pass, RetryPolicy
-from snoopsync.client.paging import PAGE_IMAGES, listed
+from snoopsync.client.paging import PAGE_IMAGES, listed, walk
 from snoopsync.client.sources import repeatable
 from snoopsync.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
+    ExcessiveAnswer,
     NotConnected,
     NotFound,
     Unavailable,
@@ -52,6 +53,9 @@ _DOWN = frozenset({429, 502, 503, 504, 511, *range(520, 531)})
 #: A service that takes a signature once says so of a second one with the same date: to come again
 #: a second later is this request's affair alone.
 _TOO_EARLY = 425
+
+#: So many images are kept of a listing that were not known before. Each takes up to 300 bytes.
+MOST_UNKNOWN_IMAGES = 2_000_000
 
 #: The status of an image that was not there before.
 _CREATED = 201
@@ -192,13 +196,36 @@ class RetryingCollection:
         """Does naming all images tell when their bytes last changed?"""
         return not isinstance(self._inner, NamesAll)
 
-    def image_times(self) -> dict[str, str]:
-        """The IDs of all images, at once where the collection can, else page by page; then with
-        the time when their bytes last changed, else with an empty text."""
+    def image_times(
+        self,
+        known: Container[str] = frozenset(),
+        is_wanted: Callable[[str], bool] = lambda _image_id: True,
+    ) -> dict[str, str]:
+        """The IDs of all images, at once where the collection can, else page by page. Of a listing
+        in pages only the images are kept that are ``known`` or wanted: the known ones with the time
+        when their bytes last changed, all others with an empty text.
+
+        Raises ``ExcessiveAnswer`` for more than ``MOST_UNKNOWN_IMAGES`` that are wanted and not
+        known: so a listing takes no more memory than that.
+        """
         inner = self._inner
         if isinstance(inner, NamesAll):
             return dict.fromkeys(self._persist(Call.LIST, lambda _again: inner.image_ids()), "")
-        return {image["id"]: image["image_time"] for image in self.images()}
+        times: dict[str, str] = {}
+        unknown = 0
+        for image in walk(lambda start: self.get_images(start, PAGE_IMAGES)):
+            image_id = image["id"]
+            if image_id in known:
+                times[image_id] = image["image_time"]
+            elif image_id not in times and is_wanted(image_id):
+                times[image_id] = ""
+                unknown += 1
+                if unknown > MOST_UNKNOWN_IMAGES:
+                    raise ExcessiveAnswer(
+                        f"the listing is refused: it has more than {MOST_UNKNOWN_IMAGES} images of"
+                        " ours that the state file does not know"
+                    )
+        return times
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
@@ -326,7 +353,7 @@ def _is_down(error: CollectionError) -> bool:
         if error.status == _TOO_EARLY:
             return False
         return error.status in _DOWN or error.retry_after is not None or error.concerns_all
-    return isinstance(error, Unreachable | BadAnswer)
+    return isinstance(error, Unreachable | BadAnswer) and not error.permanent
 
 
 def put_image(

@@ -76,6 +76,7 @@ class Event(StrEnum):
     OWNER_KEPT = "owner-kept"
 
     # The state file.
+    DECODERS_UNRESTRICTED = "decoders-unrestricted"
     STATE_DAMAGED = "state-damaged"
     STATE_REPLACED = "state-replaced"
     STATE_FULL = "state-full"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 
 from snoopsync.client.collection import Collection
-from snoopsync.embedded.features import Features
+from snoopsync.decoding.decoders import Decoders
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
-from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
 from snoopsync.server.receiving import Limits
@@ -32,6 +31,7 @@ class Hosted:
     registry: Registry
     port: int
     data: Path
+    decoders: Decoders
 
     @property
     def endpoint(self) -> str:
@@ -48,15 +48,14 @@ class Hosted:
 
 
 @contextmanager
-def hosted(
-    data: Path, limits: Limits | None = None, look: Callable[[Path], Features] | None = None
-) -> Iterator[Hosted]:
-    """The service on this directory, as long as the ``with`` lasts. ``look``: what decoders do."""
+def hosted(data: Path, limits: Limits | None = None, work: str | None = None) -> Iterator[Hosted]:
+    """The service on this directory, as long as the ``with`` lasts. ``work``: the name of what
+    decoders do."""
     with ExitStack() as stack:
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, {})
         listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
-        decoders = stack.enter_context(closing(Decoders(1, look=look) if look else Decoders(1)))
+        decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, decoders, time.time)
         stack.enter_context(closing(hosting))
@@ -66,7 +65,7 @@ def hosted(
         thread.start()
         try:
             until(lambda: server.started)
-            yield Hosted(registry, port, data)
+            yield Hosted(registry, port, data, decoders)
         finally:
             server.should_exit = True
             thread.join()
@@ -88,8 +87,10 @@ def hosted_process(
 
 
 def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The server of forks, and the decoders that it has made."""
-    (server,) = (each for each in process.children() if "forkserver" in " ".join(each.cmdline()))
+    """The process that decoders are forked from, and the decoders, of a ``serve``."""
+    (server,) = (
+        each for each in process.children() if "snoopsync.decoding.zygote" in each.cmdline()
+    )
     return server, server.children()
 
 

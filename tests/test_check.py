@@ -76,6 +76,7 @@ def test_of_a_service_that_runs_everything_is_ok(home: Installation) -> None:
         "state file",
         "collection",
         "libraries",
+        "decoders",
         "service",
     ]
     assert {each["mend"] for each in findings.values()} == {None}

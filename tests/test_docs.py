@@ -112,6 +112,6 @@ def test_all_sixteen_promises_are_in_the_table_with_tests_that_there_are() -> No
     numbers = [int(promise.split()[0]) for promise, _, _ in rows if promise[:1].isdigit()]
     assert numbers == list(range(1, 17))
     file = ""
-    for named, test in re.findall(r"`(test_\w+)?::(?:\w+::)?(test_\w+)`", PROMISES):
+    for named, test in re.findall(r"`((?:\w+/)?test_\w+)?::(?:\w+::)?(test_\w+)`", PROMISES):
         file = named or file
         assert f"def {test}(" in (TESTS / f"{file}.py").read_text(), f"{file}::{test}"

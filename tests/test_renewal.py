@@ -15,8 +15,9 @@ import pytest
 from snoopsync.alerts import Findings, Found, Pair
 from snoopsync.assembly import Assembly, Edges, assembled, open_state
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.decoding.features import Features
+from snoopsync.decoding.source import Picture
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded.features import Features
 from snoopsync.errors import NotFound, Refused, Unavailable
 from snoopsync.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.resync import resync
@@ -156,7 +157,7 @@ class World:
             folders=(FolderConfig("photos", self.folder),),
             state=base / "state" / "state.sqlite3",
         )
-        self.look_at: Callable[[ImageSource], Features] | None = None
+        self.look_at: Callable[[Picture], Features] | None = None
 
     @contextmanager
     def opened(self, make: Callable[[], ImageCollection] | None = None) -> Iterator[Assembly]:
@@ -273,7 +274,7 @@ def test_pictures_of_a_folder_that_is_missing_wait_for_it(world: World) -> None:
 
 
 def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: World) -> None:
-    def refuse(_image: ImageSource) -> Features:
+    def refuse(_picture: Picture) -> Features:
         raise Refused("a kind of picture that can't be read", status=415)
 
     world.look_at = refuse

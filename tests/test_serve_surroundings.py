@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from snoopsync.client.collection import Collection
 from snoopsync.errors import Unavailable
 from snoopsync.server.certificate import certificate_warning
 from tests.authority import Authority
-from tests.hosted import forked, hosted_process
+from tests.hosted import hosted, hosted_process, lives
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 
@@ -60,33 +60,24 @@ def test_pictures_are_decoded_where_the_temporary_directorys_path_is_long(
 
 
 def test_it_is_unhealthy_as_long_as_it_can_not_decode_and_says_why(
-    home: Installation, data: Path
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with (
-        hosted_process(home, data) as (service, endpoint),
-        client(home, data, endpoint) as collection,
-    ):
+    with hosted(data) as service, service.client("a") as collection:
         collection.add_image(PICTURE, "a")
-        [sockets] = (data / "run").iterdir()
-        server, decoders = forked(psutil.Process(service.pid))
-        shutil.rmtree(sockets)
-        for each in (server, *decoders):
-            each.kill()
-        with pytest.raises(Unavailable):
-            collection.add_image(PICTURE, "b")
-        assert health(endpoint) == 503
-        service.line_with("the processes that decode pictures can't be started")
-        service.line_with("No such file or directory")
-        sockets.mkdir()
-        until(lambda: health(endpoint) == 200)
-        assert collection.add_image(PICTURE, "b")["status"] == 201
-
-
-def test_what_a_killed_service_left_of_sockets_is_removed(home: Installation, data: Path) -> None:
-    left = data / "run" / "left"
-    left.mkdir(parents=True)
-    with hosted_process(home, data):
-        assert not left.exists()
+        zygote = psutil.Process(service.decoders.zygote_id)
+        killed = [zygote, *zygote.children()]
+        with monkeypatch.context() as patch:
+            for each in killed:
+                each.kill()
+            until(lambda: not any(lives(each) for each in killed))
+            patch.setattr(sys, "executable", "/nowhere/python")
+            with pytest.raises(Unavailable):
+                collection.add_image(PICTURE, "b")
+            assert health(service.endpoint) == 503
+        assert "the processes that decode pictures can't be started" in caplog.text
+        assert "No such file or directory" in caplog.text
+        assert health(service.endpoint) == 200
+        assert collection.add_image(PICTURE, "c")["status"] == 201
 
 
 @pytest.mark.parametrize(("host", "warns"), [("0.0.0.0", True), ("127.0.0.1", False)])

@@ -16,21 +16,21 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
-from snoopsync.errors import Refused, Unauthorized, Unavailable, Unwritable
+from snoopsync.errors import Unauthorized, Unavailable, Unwritable
 from snoopsync.server import http as server_http
-from snoopsync.server.decoding import Decoders
 from snoopsync.server.receiving import Limits
-from tests.decoding import by_its_content, slowly
-from tests.hosted import Hosted, forked, hosted, hosted_process, lives
+from tests.hosted import Hosted, hosted, hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 
 PICTURE = encode(photo(1))
+
+#: Decoders that take a while for each picture.
+SLOWLY = "tests.decoder_work:slowly"
 
 #: The times that the service gives a client, for tests.
 SHORT_SECONDS = 0.8
@@ -41,7 +41,7 @@ def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hoste
     """A service that waits for a client for a moment only."""
     monkeypatch.setattr(server_http, "_PATIENCE_SECONDS", SHORT_SECONDS)
     limits = Limits(body_bytes=1 << 20, body_seconds=2.0, pause_seconds=SHORT_SECONDS)
-    with hosted(tmp_path / "data", limits, slowly) as service:
+    with hosted(tmp_path / "data", limits, SLOWLY) as service:
         yield service
 
 
@@ -262,7 +262,7 @@ def test_a_key_has_so_many_requests_under_way_and_no_more(few: Hosted) -> None:
 
 
 def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
-    with hosted(tmp_path / "data", Limits(requests_at_once=1), slowly) as service:
+    with hosted(tmp_path / "data", Limits(requests_at_once=1), SLOWLY) as service:
         keys = service.keys("busy")
         done: list[str] = []
 
@@ -283,61 +283,6 @@ def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
         for thread in adding:
             thread.join()
         assert sorted(done) == ["0", "1", "2", "3"]
-
-
-# Decoders.
-
-
-@pytest.fixture(scope="module")
-def decoders() -> Iterator[Decoders]:
-    with closing(Decoders(1, decode_seconds=2.0, look=by_its_content)) as decoders:
-        yield decoders
-
-
-def picture(folder: Path, content: bytes) -> Path:
-    path = folder / content.decode().replace(" ", "-")
-    path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("content", "said", "status"),
-    [
-        (b"killed", "ends the decoder", 415),
-        (b"hangs", "longer than 2 s", 415),
-        (b"much memory", "too much memory", 413),
-    ],
-)
-def test_a_picture_that_ends_its_decoder_is_refused_and_ends_no_other(
-    decoders: Decoders, tmp_path: Path, content: bytes, said: str, status: int
-) -> None:
-    with pytest.raises(Refused, match=said) as refused:
-        decoders.look_at(picture(tmp_path, content))
-    assert refused.value.status == status
-    decoders.look_at(picture(tmp_path, b"sound"))
-
-
-def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(
-    decoders: Decoders, tmp_path: Path
-) -> None:
-    decoders.look_at(picture(tmp_path, b"killed once"))
-
-
-@pytest.mark.parametrize("who", ["decoders", "the server of forks"])
-def test_what_kills_idle_decoders_is_the_end_of_them_only(
-    decoders: Decoders, tmp_path: Path, who: str
-) -> None:
-    """As when the machine is short of memory."""
-    decoders.look_at(picture(tmp_path, b"sound"))
-    server, mine = forked(psutil.Process())
-    killed = mine if who == "decoders" else [server]
-    for each in killed:
-        each.kill()
-    until(lambda: not any(lives(each) for each in killed))
-    sound = picture(tmp_path, b"sound")
-    for _ in range(3):
-        decoders.look_at(sound)
-    until(lambda: not any(lives(each) for each in mine))
 
 
 # Trouble of its own.

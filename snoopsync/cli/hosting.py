@@ -212,7 +212,6 @@ def _begin_to_log(context: Context) -> None:
 
 def _require_extra() -> None:
     try:
-        import pebble  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snoopsync.config.settings import CollectionConfig
+from snoopsync.decoding.decoders import Decoders
+from snoopsync.decoding.sandbox import NAMES, missing_from
 from snoopsync.doctor.finding import Finding, error, ok, warning
 from snoopsync.doctor.state import obstacle_to
 from snoopsync.embedded.database import count_images
@@ -28,6 +31,7 @@ CLOCK = "clock"
 CREDENTIALS = "credentials"
 COLLECTION = "collection"
 LIBRARIES = "libraries"
+DECODERS = "decoders"
 
 #: Beyond this a clock is not kept right. The service's time has no fractions of a second, and its
 #: answer was some time on the way.
@@ -180,3 +184,17 @@ def library_findings(missing: Mapping[str, str]) -> Iterator[Finding]:
             yield warning(LIBRARIES, f"{message}: {without}", _INSTALL)
     if not missing:
         yield ok(LIBRARIES, ", ".join(package for _, package, _ in _LIBRARIES))
+
+
+def decoder_finding() -> Finding:
+    """What keeps the process that decodes pictures from doing anything else."""
+    try:
+        with closing(Decoders(1)) as decoders:
+            applied = decoders.warm_up()
+    except CollectionError as failure:
+        return error(DECODERS, failure.message, "see the message; then report it", Exit.BUG)
+    missing = missing_from(applied)
+    if missing:
+        mend = "a newer kernel; for a service also: snoopsync service install"
+        return warning(DECODERS, f"pictures are decoded without {', '.join(missing)}", mend)
+    return ok(DECODERS, f"pictures are decoded in a sandbox: {', '.join(NAMES.values())}")

@@ -16,6 +16,7 @@ from snoopsync.doctor.collection import (
     COLLECTION,
     address_finding,
     ask_service,
+    decoder_finding,
     embedded_finding,
     library_findings,
     missing_libraries,
@@ -128,4 +129,7 @@ def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
     else:
         if setup.is_sound("state"):
             yield embedded_finding(embedded_path(config.state), known=known)
-        yield from library_findings(missing_libraries())
+        missing = missing_libraries()
+        yield from library_findings(missing)
+        if not missing:
+            yield decoder_finding()

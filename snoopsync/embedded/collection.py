@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from snoopsync.embedded.features import FEED_VERSION, Features
-from snoopsync.embedded.source import read_body
+from snoopsync.decoding.decoders import shared
+from snoopsync.decoding.features import FEED_VERSION, Features
+from snoopsync.decoding.source import Picture, read_picture
 from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
 from snoopsync.errors import Refused, SnoopsyncError
 from snoopsync.protocol import (
@@ -44,6 +46,9 @@ OUTDATED_PAGE = 1000
 
 #: The character after the dot that follows the owner in an ID.
 _AFTER_DOT = "/"
+
+#: What decoding and searching need.
+_LIBRARIES = ("numpy", "PIL")
 
 #: So many begins of pages are remembered.
 _MOST_HANDED = 10_000
@@ -76,19 +81,19 @@ class EmbeddedCollection:
         *,
         name: str = "embedded",
         collection_id: str | None = None,
-        look_at: Callable[[ImageSource], Features] | None = None,
+        look_at: Callable[[Picture], Features] | None = None,
         now: Callable[[], datetime] = _utc_now,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
         """Opens the collection in the file ``database``, or makes it, for its owner only: with this
         ``collection_id``, if one is given.
 
-        ``look_at`` says what a picture looks like (in another process, say), by default this very
-        thread; ``now`` is the clock (any time zone, but with one), ``new_id`` makes the IDs of
+        ``look_at`` says what a picture looks like, by default the decoders of this process;
+        ``now`` is the clock (any time zone, but with one), ``new_id`` makes the IDs of
         images that are added without one. Raises ``Unavailable`` if the file can't be used.
         """
         self._name = name
-        self._look_at = look_at or self._look_at_here
+        self._decode = look_at or (lambda picture: shared().look_at(picture))
         self._handed: OrderedDict[str, int] = OrderedDict()
         self._handing = threading.Lock()
         self._now = now
@@ -96,6 +101,7 @@ class EmbeddedCollection:
         self._store = Store(database, lambda: collection_id or new_id())
         self._starting = threading.Lock()
         self._likeness: Likeness | None = None
+        self._has_libraries = False
 
     @property
     def id(self) -> str:
@@ -287,8 +293,12 @@ class EmbeddedCollection:
             moment = self._handed.get(start)
         return self._find(start).moment if moment is None else moment
 
-    def _look_at_here(self, image: ImageSource) -> Features:
-        return self._started_likeness().look_at(read_body(image))
+    def _look_at(self, image: ImageSource) -> Features:
+        if not self._has_libraries:
+            _require_libraries()
+            self._has_libraries = True
+        with read_picture(image) as picture:
+            return self._decode(picture)
 
     def _matches(self, features: Features, feed: int) -> list[Match]:
         matches = self._started_likeness().matches(features, feed)
@@ -305,15 +315,25 @@ class EmbeddedCollection:
             return self._likeness
 
 
+def _require_libraries() -> None:
+    """Raises ``SnoopsyncError`` if a library is not installed that is optional elsewhere."""
+    for name in _LIBRARIES:
+        try:
+            is_there = find_spec(name) is not None
+        except ValueError:  # a module that was kept from being imported
+            is_there = False
+        if not is_there:
+            raise SnoopsyncError(
+                f"the embedded collection needs {name}: pip install 'snoopsync[embedded]'"
+            )
+
+
 def _start_likeness(store: Store) -> Likeness:
-    try:
-        # Late, because numpy and Pillow take 0.2 s and 22 MiB: a resync that finds nothing new,
-        # and everything that only lists, does without. They are optional, too.
-        from snoopsync.embedded.likeness import Likeness
-    except ImportError as error:
-        raise SnoopsyncError(
-            f"the embedded collection needs {error.name}: pip install 'snoopsync[embedded]'"
-        ) from error
+    _require_libraries()
+    # Late, because numpy takes 0.1 s and 20 MiB: a resync that finds nothing new, and everything
+    # that only lists, does without.
+    from snoopsync.embedded.likeness import Likeness
+
     return Likeness(store)
 
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from snoopsync.embedded.features import Thumbnail
-from snoopsync.embedded.pdq import FORMS, SIDE
+from snoopsync.decoding.features import Thumbnail
+from snoopsync.decoding.pdq import FORMS, SIDE
 
 
 class Kind(StrEnum):

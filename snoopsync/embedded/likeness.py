@@ -19,8 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from snoopsync.embedded.decode import features_of
-from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.matching import (
     MAX_RANK,
@@ -30,7 +29,6 @@ from snoopsync.embedded.matching import (
 )
 from snoopsync.embedded.pairing import Described, alike
 from snoopsync.embedded.scan import Codes
-from snoopsync.embedded.source import Body
 from snoopsync.embedded.store import Candidate, Store, StoredCodes
 
 #: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, on a
@@ -57,10 +55,6 @@ class Likeness:
         """How many codes are in memory."""
         with self._lock:
             return sum(map(len, self._indexes.values()))
-
-    def look_at(self, body: Body) -> Features:
-        """What this picture looks like. Raises ``Refused`` if it can't be decoded."""
-        return features_of(body)
 
     def matches(self, features: Features, feed: int = FEED_VERSION) -> list[Alike]:
         """The images like this one, the most alike first: among those that this version has

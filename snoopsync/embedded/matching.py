@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snoopsync.embedded import pdq
-from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
+from snoopsync.decoding.pdq import FORMS
 from snoopsync.embedded.kinds import (
     FORM_KINDS,
     Comparison,
@@ -22,7 +23,6 @@ from snoopsync.embedded.kinds import (
     is_photographic,
     luma_of,
 )
-from snoopsync.embedded.pdq import FORMS
 from snoopsync.embedded.store import Candidate, StoredImage
 from snoopsync.embedded.views import CUTS, DEEP_KINDS, CloseViews, Cut, Luma, beside, deep_codes
 

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from snoopsync.embedded import pdq
-from snoopsync.embedded.features import CODE_BYTES, Features
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES, Features
 from snoopsync.embedded.matching import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,

@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snoopsync.decoding.evidence import Evidence
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.embedded import database
-from snoopsync.embedded.evidence import Evidence
-from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.errors import Conflict, NotFound
 
 _WALK_ROWS = 5_000

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snoopsync.embedded import pdq
+from snoopsync.decoding import pdq
 from snoopsync.embedded.kinds import Kind
 
 Luma = NDArray[np.float64]

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from snoopsync.decoding.decoders import Decoders
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.owned_directory import own_directory, require_own_files
-from snoopsync.server.decoding import Decoders
 from snoopsync.server.registry import HostedCollection, Registry
 from snoopsync.server.signature import Claim, Verifier
 

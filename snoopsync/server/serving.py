@@ -11,18 +11,17 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from snoopsync.addresses import is_loopback
+from snoopsync.decoding.decoders import Decoders
 from snoopsync.events import Event, happened
 from snoopsync.owned_directory import own_directory
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
 from snoopsync.server.certificate import certificate_warning
-from snoopsync.server.decoding import Decoders
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
-from snoopsync.server.sockets import keep_sockets_below
 from snoopsync.state.lock import locked
 from snoopsync.supervisor import Supervisor
 from snoopsync.version import __version__
@@ -53,7 +52,6 @@ def serve(
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
         listener = stack.enter_context(closing(http.listening(host, port)))
-        keep_sockets_below(data)
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, pool, time.time)

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from snoopsync.embedded import index, pdq
-from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
+from snoopsync.embedded import index
 from snoopsync.embedded.likeness import Likeness
 from snoopsync.embedded.store import Store
 from tests.benchmarks.installation import ENVIRONMENT

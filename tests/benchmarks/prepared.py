@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.alerts import Findings
-from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
+from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.store import Store
 from snoopsync.folder import Folder
 from snoopsync.model import File, Fingerprint, Place, image_ids

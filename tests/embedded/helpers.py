@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from snoopsync.embedded.decode import features_of
-from snoopsync.embedded.features import CODE_BYTES, Features
-from snoopsync.embedded.source import read_body
+from snoopsync.decoding.decode import features_of
+from snoopsync.decoding.features import CODE_BYTES, Features
 
 
 def look(data: bytes) -> Features:
     """The features of a picture in these bytes."""
-    return features_of(read_body(io.BytesIO(data)))
+    return features_of(io.BytesIO(data), hashlib.sha256(data).digest())
 
 
 def as_the_version_before(database: Path, *image_ids: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from snoopsync.embedded.border import content_box
+from snoopsync.decoding.border import content_box
 from tests.pictures import photo
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageDraw
 
-from snoopsync.embedded.evidence import Evidence
+from snoopsync.decoding.evidence import Evidence
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from snoopsync.embedded import EmbeddedCollection, frames
+from snoopsync.decoding import frames
+from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import Refused
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
@@ -159,7 +160,7 @@ def test_what_was_not_looked_at_whole_is_the_same_as_its_own_bytes_only(
 
 
 def test_the_pixels_of_all_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snoopsync.embedded.decode.MAX_PIXELS", 3 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr("snoopsync.decoding.decode.MAX_PIXELS", 3 * SIZE[0] * SIZE[1])
     features = look(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))
     assert (features.frames, features.codes) == (3, b"")
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from snoopsync.embedded import index, pdq
-from snoopsync.embedded.features import CODE_BYTES
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES
+from snoopsync.embedded import index
 from snoopsync.embedded.index import CodeIndex
 from snoopsync.embedded.scan import BLOCK_CODES, Codes, Search
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from snoopsync.embedded import jpeg
+from snoopsync.decoding import jpeg
 from snoopsync.errors import Refused
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from snoopsync.embedded import EmbeddedCollection, likeness, pdq, views
-from snoopsync.embedded.features import Thumbnail
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import Thumbnail
+from snoopsync.embedded import EmbeddedCollection, likeness, views
 from snoopsync.embedded.kinds import Kind, compare, is_photographic
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo

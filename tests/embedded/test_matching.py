@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
+from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.kinds import Kind
 from snoopsync.embedded.matching import Alike, Hit, Queries, judged
 from snoopsync.embedded.store import Candidate, StoredImage

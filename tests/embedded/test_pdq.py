@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from snoopsync.embedded import pdq
-from snoopsync.embedded.features import CODE_BYTES
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES
 from tests.pictures import photo
 
 SEEDS = range(8)

@@ -1,4 +1,4 @@
-"""Reading the image that is to be sent."""
+"""Reading an image to decode it: from where, how much, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.embedded import source
-from snoopsync.embedded.source import read_body
+from snoopsync.decoding import source
+from snoopsync.decoding.source import read_picture
 from snoopsync.errors import FileChanged, Refused
 
 DATA = bytes(range(256)) * 9_000  # more than one chunk
@@ -20,28 +20,29 @@ def test_a_path_may_be_given_in_any_form(tmp_path: Path) -> None:
     path = tmp_path / "é.jpg"
     path.write_bytes(DATA)
     for form in (path, str(path)):
-        body = read_body(form)
-        assert body.content.read() == DATA
-        assert body.size_bytes == len(DATA)
-        assert body.sha256 == hashlib.sha256(DATA).digest()
+        with read_picture(form) as picture:
+            assert picture.file.read() == DATA
+            assert picture.size_bytes == len(DATA)
+            assert picture.sha256 == hashlib.sha256(DATA).digest()
 
 
 def test_a_name_that_is_no_text_can_be_read(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))
     path.write_bytes(b"x")
-    assert read_body(path).size_bytes == 1
+    with read_picture(path) as picture:
+        assert picture.size_bytes == 1
 
 
 def test_bytes_are_the_picture() -> None:
-    assert read_body(DATA).sha256 == hashlib.sha256(DATA).digest()
+    with read_picture(DATA) as picture:
+        assert picture.sha256 == hashlib.sha256(DATA).digest()
 
 
 def test_a_file_is_read_from_where_it_stands() -> None:
     file = io.BytesIO(b"before" + DATA)
     file.seek(6)
-    body = read_body(file)
-    assert body.content.read() == DATA
-    assert body.sha256 == hashlib.sha256(DATA).digest()
+    with read_picture(file) as picture:
+        assert picture.file.read() == DATA
 
 
 def test_a_file_that_gives_a_little_at_a_time_is_read_to_its_end() -> None:
@@ -49,12 +50,13 @@ def test_a_file_that_gives_a_little_at_a_time_is_read_to_its_end() -> None:
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(1)
 
-    assert read_body(Trickle(b"abc")).size_bytes == 3
+    with read_picture(Trickle(b"abc")) as picture:
+        assert picture.size_bytes == 3
 
 
 def test_nothing_is_refused() -> None:
     with pytest.raises(Refused, match="empty") as refused:
-        read_body(io.BytesIO())
+        read_picture(io.BytesIO())
     assert refused.value.status == 400
 
 
@@ -64,7 +66,7 @@ def test_far_too_much_is_refused_before_it_fills_the_memory(
     monkeypatch.setattr(source, "MAX_BYTES", 1024 * 1024)
     file = io.BytesIO(DATA)
     with pytest.raises(Refused, match="larger than 1 MiB") as refused:
-        read_body(file)
+        read_picture(file)
     assert refused.value.status == 413
     assert file.tell() < len(DATA)
 
@@ -78,4 +80,4 @@ def test_what_the_file_raises_comes_through() -> None:
             return data
 
     with pytest.raises(FileChanged, match=r"a\.jpg"):
-        read_body(Changing(DATA))
+        read_picture(Changing(DATA))

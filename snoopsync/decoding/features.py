@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snoopsync.embedded.evidence import Evidence
+from snoopsync.decoding.evidence import Evidence
 
 #: Which pixels the codes are made from, and how. Codes of two versions can't be compared, so this
 #: grows with every change to ``decode``, ``pixels``, ``frames``, ``border`` or ``pdq`` that moves a
@@ -13,6 +13,12 @@ FEED_VERSION = 2
 
 #: Bytes of one code: 256 bits.
 CODE_BYTES = 32
+
+#: How many forms a picture has: as it is, turned and mirrored.
+FORM_COUNT = 8
+
+#: Pixels along each side of a thumbnail.
+SIDE = 64
 
 #: Pixels along each side of a thumbnail's colours.
 COLOUR_SIDE = 8

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 # These only for what they register: Pillow would import all of its fifty formats to look for them.
 import PIL.AvifImagePlugin
+import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from snoopsync.embedded import jpeg, png, tiff
+from snoopsync.decoding import jpeg, png, tiff
 from snoopsync.errors import Refused
 
 #: What Pillow may decode; HEIC comes beside it. Its other decoders are never let near a file.

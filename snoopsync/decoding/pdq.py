@@ -13,8 +13,10 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from snoopsync.decoding import features
+
 #: Pixels along each side of the picture that is transformed.
-SIDE = 64
+SIDE = features.SIDE
 
 #: Below this quality (flat pictures, slides, text) a code alone says too little.
 MIN_QUALITY = 50

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from snoopsync.embedded.pdq import SIDE
-from snoopsync.embedded.pixels import opacity_of
+from snoopsync.decoding.pdq import SIDE
+from snoopsync.decoding.pixels import opacity_of
 
 #: More frames than this are not decoded.
 MAX_FRAMES = 1_000

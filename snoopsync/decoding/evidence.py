@@ -49,7 +49,7 @@ def evidence_of(image: Image.Image, content: BinaryIO) -> Evidence:
     """The evidence in a loaded picture, and in the bytes that it was read from. Never raises for
     damaged metadata: that is no evidence."""
     # Late: only who decodes pictures has Pillow and numpy.
-    from snoopsync.embedded.traces import was_jpeg
+    from snoopsync.decoding.traces import was_jpeg
 
     camera = _has_camera(image)
     quality = _jpeg_quality(image)

@@ -17,18 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
-from snoopsync.embedded import border, pdq, pixels, tiff
-from snoopsync.embedded.evidence import evidence_of
-from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
-from snoopsync.embedded.frames import Frames, frames_of, has_more_frames, has_other_pictures
-from snoopsync.embedded.opening import (
+from snoopsync.decoding import border, pdq, pixels, tiff
+from snoopsync.decoding.evidence import evidence_of
+from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
+from snoopsync.decoding.frames import Frames, frames_of, has_more_frames, has_other_pictures
+from snoopsync.decoding.opening import (
     FORMATS_TEXT,
     MAX_PIXELS,
     WORKING_SIDE,
     open_picture,
     too_many_pixels,
 )
-from snoopsync.embedded.source import Body
 from snoopsync.errors import Refused
 
 _DIGEST_BYTES = 16
@@ -43,8 +42,8 @@ _pillow.propagate = False
 with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
-#: Pictures that are decoded at the same time: each may take up to a gigabyte.
-_slots = threading.BoundedSemaphore(2)
+#: What Pillow says when libwebp opens no file.
+_WEBP_UNOPENED = "could not create decoder object"
 
 #: How decoders say that a file ends too early.
 _TRUNCATED = re.compile("truncated|end of file", re.IGNORECASE)
@@ -64,21 +63,21 @@ _TURNS = {
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
-def features_of(body: Body) -> Features:
-    """What this picture looks like.
+def features_of(content: io.BytesIO, sha256: bytes) -> Features:
+    """What this picture looks like. ``content`` stands at its start; ``sha256`` is that of it.
 
     Raises ``Refused``: 413 if it would take too much work to decode, 415 if it can't be decoded
     correctly, with the reason in plain words.
     """
-    with _slots, _quiet:
+    with _quiet:
         try:
-            return _features(body, body.content)
+            return _features(content, content, sha256)
         except Refused as refusal:
-            body.content.seek(0)
-            bare = tiff.without_metadata(body.content) if refusal.status == 415 else None
+            content.seek(0)
+            bare = tiff.without_metadata(content) if refusal.status == 415 else None
             if bare is None:
                 raise
-            return _features(body, bare)
+            return _features(content, bare, sha256)
 
 
 class _Look(NamedTuple):
@@ -100,13 +99,13 @@ class _Codes(NamedTuple):
     inner: bytes = b""
 
 
-def _features(body: Body, content: io.BytesIO) -> Features:
+def _features(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
     with _refusing():
         image, size = open_picture(content)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         with _refusing(kind):
             size, picture, frames = _decoded(image, size)
-            evidence = evidence_of(image, body.content)
+            evidence = evidence_of(image, whole)
             look = _look(frames.sheet if frames else picture)
             # The borders of frames are inside a sheet. And without its borders only a picture's
             # grey is kept, which does not tell what is transparent in it.
@@ -117,10 +116,10 @@ def _features(body: Body, content: io.BytesIO) -> Features:
     is_complete = frames is None or frames.is_complete
     if not is_complete or has_other_pictures(image):
         # The same picture as no other: nobody has looked at all of it.
-        digest.update(body.sha256)
+        digest.update(sha256)
     return Features(
-        sha256=body.sha256,
-        size_bytes=body.size_bytes,
+        sha256=sha256,
+        size_bytes=len(whole.getbuffer()),
         kind=kind,
         width=size[0],
         height=size[1],
@@ -259,10 +258,13 @@ def _refusing(kind: str | None = None) -> Iterator[None]:
 def _reason(kind: str | None, error: Exception) -> str:
     what = kind or "picture"
     if isinstance(error, MemoryError):
-        return f"a {what} that takes more memory than there is"
+        return f"a {what} that takes more memory than a decoder may use"
     if kind == "TIFF" and tiff.is_unknown_kind(error):
         return tiff.NOT_READABLE
     said = " ".join(str(error).split()) or type(error).__name__
+    if said == _WEBP_UNOPENED:
+        # libwebp's only word for both: it asks for the memory of two whole frames at once.
+        return "a WebP that is damaged, or that takes more memory than a decoder may use"
     if isinstance(error, EOFError) or _TRUNCATED.search(said):
         return f"a truncated {what}, the file ends too early: {said}"
     return f"a damaged or truncated {what}: {said}"

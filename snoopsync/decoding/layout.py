@@ -1,0 +1,135 @@
+"""The bytes that a decoder answers: a picture's features, or why it is refused.
+
+A decoder has seen a stranger's bytes, so its answer is not trusted: the lengths are fixed, every
+number is checked, and nothing in it is executed. All numbers are little-endian.
+
+=========  =====================================================================
+``F``      features: ``_HEAD``, then the thumbnail's ``grey`` and ``colour``, and the
+           parts whose lengths are in the head
+``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
+=========  =====================================================================
+
+The decoder does not say what the picture's bytes are: size and SHA-256 are known to who asks.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from snoopsync.decoding.evidence import Evidence
+from snoopsync.decoding.features import (
+    CODE_BYTES,
+    COLOUR_SIDE,
+    FORM_COUNT,
+    SIDE,
+    Features,
+    Thumbnail,
+)
+from snoopsync.errors import Refused, Unavailable
+
+_FEATURES, _REFUSAL = b"F", b"R"
+
+#: Format, width, height, frames, quality, evidence, JPEG quality (0: none), digest, and the lengths
+#: of codes, trimmed, alpha and inner.
+_HEAD = struct.Struct("<8sIIIBBB16sHHHH")
+_STATUS = struct.Struct("<H")
+
+_GREY_BYTES = SIDE * SIDE
+_COLOUR_BYTES = 2 * COLOUR_SIDE * COLOUR_SIDE
+
+_MOST_REASON_BYTES = 2000
+
+_FORMATS = frozenset({"AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP"})
+
+#: The statuses with which a picture may be refused.
+_STATUSES = frozenset({400, 413, 415})
+
+#: The flags of ``Evidence``, a bit each.
+_FLAGS = ("camera", "lossless", "palette", "resaved")
+
+
+def pack(features: Features) -> bytes:
+    """The answer for a picture that was decoded."""
+    thumbnail, evidence = features.thumbnail, features.evidence
+    assert thumbnail is not None and evidence is not None
+    parts = (features.codes, features.trimmed, thumbnail.alpha, thumbnail.inner)
+    head = _HEAD.pack(
+        features.kind.encode("ascii"),
+        features.width,
+        features.height,
+        features.frames,
+        features.quality,
+        sum(getattr(evidence, name) << bit for bit, name in enumerate(_FLAGS)),
+        evidence.jpeg_quality or 0,
+        features.digest,
+        *map(len, parts),
+    )
+    return b"".join((_FEATURES, head, thumbnail.grey, thumbnail.colour, *parts))
+
+
+def pack_refusal(refusal: Refused) -> bytes:
+    """The answer for a picture that is refused."""
+    reason = refusal.message.encode("utf-8", "replace")[:_MOST_REASON_BYTES]
+    return _REFUSAL + _STATUS.pack(refusal.status or 415) + reason
+
+
+def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
+    """The features in this answer about a picture with these bytes. Raises the ``Refused`` that is
+    in it, and ``Unavailable`` for what is no answer of a decoder."""
+    tag, body = answer[:1], answer[1:]
+    try:
+        if tag == _REFUSAL:
+            raise _refusal(body)
+        if tag == _FEATURES:
+            return _features(body, sha256, size_bytes)
+    except (struct.error, UnicodeDecodeError, ValueError):
+        pass
+    raise Unavailable("a decoder gave an answer that is none")
+
+
+def _refusal(body: bytes) -> Refused:
+    (status,) = _STATUS.unpack_from(body)
+    reason = body[_STATUS.size : _STATUS.size + _MOST_REASON_BYTES].decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else "?" for char in reason)
+    return Refused(text, status=status if status in _STATUSES else 415)
+
+
+def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
+    (kind_bytes, width, height, frames, quality, flags, jpeg_quality, digest, *lengths) = (
+        _HEAD.unpack_from(body)
+    )
+    kind = kind_bytes.rstrip(b"\0").decode("ascii")
+    at, parts = _HEAD.size, []
+    for length in (_GREY_BYTES, _COLOUR_BYTES, *lengths):
+        parts.append(body[at : at + length])
+        at += length
+    grey, colour, codes, trimmed, alpha, inner = parts
+    is_sound = (
+        at == len(body)
+        and kind in _FORMATS
+        and min(width, height, frames) >= 1
+        and max(quality, jpeg_quality) <= 100
+        and flags < 1 << len(_FLAGS)
+        and {len(codes), len(trimmed)} <= {0, FORM_COUNT * CODE_BYTES}
+        and {len(alpha), len(inner)} <= {0, _GREY_BYTES}
+    )
+    if not is_sound:
+        raise ValueError("no features")
+    evidence = Evidence(
+        **{name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)},
+        jpeg_quality=jpeg_quality or None,
+    )
+    return Features(
+        sha256=sha256,
+        size_bytes=size_bytes,
+        kind=kind,
+        width=width,
+        height=height,
+        digest=digest,
+        quality=quality,
+        codes=codes,
+        trimmed=trimmed,
+        thumbnail=Thumbnail(grey, colour, alpha, inner),
+        frames=frames,
+        evidence=evidence,
+    )

@@ -1,0 +1,139 @@
+"""What a decoder gives up before it sees a picture: user, files, network, memory, time.
+
+``Restriction`` names each thing. A kernel, or the unit of a service, may withhold one; the others
+are applied all the same, and the caller is told which are in force.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntFlag
+from pathlib import Path
+
+from snoopsync.decoding import landlock, seccomp
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAPBSET_DROP = 24
+
+#: The user and group ``nobody`` of every Linux.
+_NOBODY = 65534
+
+#: Standard input, output and error, the socket, the picture, a codec's copy of it, and room.
+_MOST_DESCRIPTORS = 10
+
+_LAST_CAPABILITY = 63
+
+#: The kernel kills the process with the highest score first when memory runs out.
+_OOM_SCORE = "1000"
+
+
+class Restriction(IntFlag):
+    """What may be in force in a decoder."""
+
+    USER = 1  # it runs as nobody, where its parent ran as root; else as its parent, without rights
+    NO_NEW_PRIVILEGES = 2
+    LANDLOCK = 4
+    SECCOMP = 8
+    LIMITS = 16
+
+
+#: All of them, as people know them.
+NAMES = {
+    Restriction.USER: "no privileges",
+    Restriction.NO_NEW_PRIVILEGES: "no_new_privs",
+    Restriction.LANDLOCK: "Landlock",
+    Restriction.SECCOMP: "seccomp",
+    Restriction.LIMITS: "resource limits",
+}
+
+
+def missing_from(applied: Restriction) -> list[str]:
+    """The names of those that are not in force."""
+    return [name for restriction, name in NAMES.items() if restriction not in applied]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one picture may cost. ``memory_bytes`` comes on top of what an idle decoder has."""
+
+    memory_bytes: int = 1 << 30
+    cpu_seconds: int = 10
+    wall_seconds: float = 60.0
+
+
+def enter(limits: Limits, parent: int) -> Restriction:
+    """Give up everything, in this process and for ever. Returns what is in force.
+
+    ``parent`` is the process that must live for this one to live. Ends the process where it does
+    not any more.
+    """
+    applied = Restriction(0)
+    steps: tuple[tuple[Restriction, Callable[[], object]], ...] = (
+        (Restriction.USER, _become_nobody),
+        (Restriction.NO_NEW_PRIVILEGES, lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
+        (Restriction.LIMITS, lambda: _limit(limits)),
+        (Restriction.LANDLOCK, landlock.give_up_all),
+        # The last one: it also refuses the calls of the others.
+        (Restriction.SECCOMP, seccomp.install),
+    )
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+    for restriction, apply in steps:
+        with suppress(OSError, ValueError):
+            apply()
+            applied |= restriction
+        if restriction is Restriction.USER:
+            # A change of the user takes this back, so it comes after it. The parent may have ended
+            # in between, and then no signal comes.
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(0)
+    return applied
+
+
+def allow_cpu(seconds: int) -> None:
+    """Let this process use so many more seconds of processor time before the kernel ends it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    # The kernel compares whole seconds, and looks at both sums.
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, resource.RLIM_INFINITY))
+
+
+def _become_nobody() -> None:
+    _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may look into this one
+    if os.geteuid() == 0:
+        for capability in range(_LAST_CAPABILITY + 1):
+            with suppress(OSError):  # the kernel knows fewer
+                _prctl(_PR_CAPBSET_DROP, capability)
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+
+
+def _limit(limits: Limits) -> None:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    memory = pages * resource.getpagesize() + limits.memory_bytes
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        # Not 0: a descriptor that is handed over needs a number.
+        (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
+        (resource.RLIMIT_AS, memory),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,28 @@
+"""What a decoder does with a picture. It runs in the sandbox only."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+from snoopsync.decoding.decode import features_of
+from snoopsync.decoding.layout import pack, pack_refusal
+from snoopsync.decoding.samples import samples
+from snoopsync.errors import Refused
+
+
+def look(picture: BinaryIO, sha256: bytes) -> bytes:
+    """The answer for this picture, whose digest is ``sha256``."""
+    try:
+        return pack(features_of(io.BytesIO(picture.read()), sha256))
+    except Refused as refusal:
+        return pack_refusal(refusal)
+    except MemoryError:
+        return pack_refusal(Refused("takes too much memory to decode", status=413))
+
+
+def look_prepare() -> None:
+    """Decode a picture of each codec, so that nothing has to be loaded later. One that is not
+    installed, or not in this build of it, is left out: its pictures are refused."""
+    for sample in samples().values():
+        look(io.BytesIO(sample), b"")

@@ -1,0 +1,121 @@
+"""The process that decoders are forked from, and what a decoder does.
+
+It has one thread, and imports and tries every codec before the first fork: a decoder can open no
+file, so nothing may be left to load. It sees no picture itself. It ends when the other end of its
+socket is closed, and its decoders end with it.
+
+Messages are packets of a Unix socket (SEQPACKET). To this process:
+
+- ``F`` and a descriptor: fork a decoder that serves this socket. Answer: its process ID.
+- ``W`` and a process ID: wait for the end of this decoder. Answer: its exit status, as ``waitpid``
+  gives it.
+
+To a decoder: the picture's descriptor with its SHA-256. Answer: what ``layout`` describes.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import BinaryIO
+
+from snoopsync.decoding import sandbox
+
+FORK, WAIT = b"F", b"W"
+READY, FAILED = b"R", b"E"
+
+NUMBER = struct.Struct("<q")
+#: Limits of ``sandbox.Limits``: bytes of memory, seconds of processor time.
+LIMITS = struct.Struct("<qq")
+#: A decoder's first packet: which restrictions are in force.
+REPORT = struct.Struct("<q")
+
+#: A decoder's work: from a picture and its SHA-256 to the bytes that it answers.
+Work = Callable[[BinaryIO, bytes], bytes]
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -> None:
+    """Serve the socket with this descriptor until its other end is closed. ``work_name`` is the
+    decoders' work: a module and the name of a function in it, ``module:function``, and of one that
+    prepares for it, ``function_prepare``, where there is one."""
+    # A terminal and a service manager signal the whole group. Whoever uses the decoders decides
+    # when they end, by closing the socket.
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    control = socket.socket(fileno=descriptor)
+    limits = sandbox.Limits(memory_bytes, cpu_seconds)
+    try:
+        module_name, _, function_name = work_name.partition(":")
+        module = import_module(module_name)
+        work: Work = getattr(module, function_name)
+        prepare = getattr(module, f"{function_name}_prepare", None)
+        if prepare is not None:
+            prepare()
+    except BaseException as error:
+        control.send(FAILED + str(error).encode("utf-8", "replace")[:1000])
+        return
+    gc.freeze()  # what is shared stays shared
+    control.send(READY)
+    while True:
+        message, descriptors = _receive(control)
+        if message[:1] == FORK:
+            child = _fork(control, descriptors[0], work, limits)
+            os.close(descriptors[0])
+            control.send(NUMBER.pack(child))
+        elif message[:1] == WAIT:
+            (child,) = NUMBER.unpack(message[1:])
+            _, status = os.waitpid(child, 0)
+            control.send(NUMBER.pack(status))
+        else:
+            return
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+    return message, descriptors
+
+
+def _fork(control: socket.socket, descriptor: int, work: Work, limits: sandbox.Limits) -> int:
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    try:
+        control.close()
+        _decode_for_ever(socket.socket(fileno=descriptor), work, limits, parent)
+        os._exit(0)
+    except BaseException:  # nobody could read it
+        os._exit(1)
+
+
+def _decode_for_ever(
+    pictures: socket.socket, work: Work, limits: sandbox.Limits, parent: int
+) -> None:
+    """What a decoder does until it is asked for nothing any more."""
+    applied = sandbox.enter(limits, parent)
+    pictures.send(REPORT.pack(applied))
+    while True:
+        message, descriptors = _receive(pictures)
+        if not message:
+            return
+        sandbox.allow_cpu(limits.cpu_seconds)
+        with open(descriptors[0], "rb") as picture:  # noqa: PTH123 - a descriptor
+            answer = work(picture, message)
+        pictures.send(answer)
+
+
+def _start() -> None:
+    _, descriptor, work_name, memory_bytes, cpu_seconds = sys.argv
+    main(int(descriptor), work_name, int(memory_bytes), int(cpu_seconds))
+
+
+if __name__ == "__main__":
+    _start()

@@ -1,0 +1,98 @@
+"""What decoders of tests do: they import it, so it is a module of its own. It runs in the
+sandbox."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from snoopsync.decoding import work
+
+#: How slow ``slowly`` is.
+SLOW_SECONDS = 1.6
+
+slowly_prepare = work.look_prepare
+
+
+def slowly(picture: BinaryIO, sha256: bytes) -> bytes:
+    """A large picture."""
+    time.sleep(SLOW_SECONDS)
+    return work.look(picture, sha256)
+
+
+def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
+    """What is written in the picture happens."""
+    content = picture.read()
+    match content:
+        case b"crashes":
+            ctypes.string_at(0)
+        case b"hangs":
+            threading.Event().wait()
+        case b"spins":
+            while True:
+                pass
+        case b"much memory":
+            bytearray(2 << 30)
+        case b"lies":
+            return b"F" + bytes(100)
+        case b"talks":
+            return bytes(200 << 10)
+        case b"babbles":
+            _babble()
+        case b"attacks":
+            return ", ".join(["answer", *_attack(picture.fileno())]).encode()
+    return content
+
+
+def _babble() -> None:
+    """Answer twice."""
+    for descriptor in range(3, 10):
+        with suppress(OSError):
+            socket.socket(fileno=os.dup(descriptor)).send(b"more")
+
+
+def _attack(picture: int) -> list[str]:
+    """What code in a decoder can do: a line for each thing that it could."""
+    parent = os.getppid()
+    attempts: dict[str, Callable[[], object]] = {
+        "read a file": lambda: Path("/etc/passwd").read_bytes(),
+        "list a directory": lambda: os.listdir("/"),  # noqa: PTH208 - the plainest call
+        "look at a file": lambda: Path("/etc/passwd").stat(),
+        "write a file": lambda: Path("/tmp/by-a-decoder").write_bytes(b"x"),
+        "make a socket": socket.socket,
+        "make a pair of sockets": socket.socketpair,
+        "fork": os.fork,
+        "run a program": lambda: os.execv("/bin/true", ["true"]),
+        "signal its parent": lambda: os.kill(parent, 0),
+        "trace its parent": lambda: _called("ptrace", 16, parent, 0, 0),
+        "change the picture": lambda: os.pwrite(picture, b"x", 0),
+        "become root": lambda: os.setuid(0),
+        "raise its limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99)),
+        "make memory executable": lambda: _called("mprotect", 0, 4096, 7),
+        "call io_uring": lambda: _called("syscall", 425, 8, 0),
+    }
+    return [name for name, attempt in attempts.items() if _succeeds(attempt)]
+
+
+def _succeeds(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _called(name: str, *arguments: int) -> None:
+    if getattr(_libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")

@@ -1,0 +1,207 @@
+"""Decoders: what a picture may cost, and what code in one can do."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from snoopsync.decoding import landlock, seccomp
+from snoopsync.decoding.decode import features_of
+from snoopsync.decoding.decoders import Decoders
+from snoopsync.decoding.pool import Pool
+from snoopsync.decoding.samples import samples
+from snoopsync.decoding.sandbox import Limits, Restriction
+from snoopsync.decoding.source import Picture, read_picture
+from snoopsync.errors import Refused, Unavailable
+from tests.hosted import lives
+from tests.pictures import encode, photo
+from tests.process import until
+
+LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=1, wall_seconds=60.0)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with closing(Pool(1, "tests.decoder_work:by_its_content", LIMITS)) as pool:
+        yield pool
+
+
+def ask(pool: Pool, content: bytes) -> bytes:
+    """What a decoder answers about a picture with this content."""
+    with read_picture(content) as picture:
+        return pool.decode(picture.file.fileno(), picture.sha256)
+
+
+def processes_of(pool: Pool) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The process that decoders are forked from, and the decoders."""
+    zygote = psutil.Process(pool.zygote_id)
+    return zygote, zygote.children()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"crashes", "ends the decoder"),
+        (b"spins", "more than 1 s of processor time"),
+        (b"much memory", "ends the decoder"),
+    ],
+)
+def test_a_picture_that_ends_its_decoder_is_refused_and_ends_no_other(
+    pool: Pool, content: bytes, said: str
+) -> None:
+    with pytest.raises(Refused, match=said):
+        ask(pool, content)
+    assert ask(pool, b"sound") == b"sound"
+
+
+def test_a_picture_whose_decoder_hangs_is_refused() -> None:
+    limits = Limits(wall_seconds=0.5)
+    with (
+        closing(Pool(1, "tests.decoder_work:by_its_content", limits)) as pool,
+        pytest.raises(Refused, match="takes longer than"),
+    ):
+        ask(pool, b"hangs")
+
+
+def test_code_in_a_decoder_can_do_nothing_but_answer(pool: Pool) -> None:
+    if pool.warm_up() != Restriction(31):
+        pytest.skip("this kernel lacks a part of the sandbox")
+    assert ask(pool, b"attacks").decode() == "answer"
+
+
+def test_the_restrictions_are_in_force_as_the_kernel_tells(pool: Pool) -> None:
+    ask(pool, b"sound")
+    _, (decoder,) = processes_of(pool)
+    status = Path(f"/proc/{decoder.pid}/status").read_text(encoding="ascii")
+    told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert told["NoNewPrivs"] == "1"
+    assert told["Seccomp"] == "2"
+    assert int(told["CapEff"], 16) == int(told["CapPrm"], 16) == 0
+    assert told["Uid"].split()[0] != "0"
+    limits = Path(f"/proc/{decoder.pid}/limits").read_text(encoding="ascii")
+    for name, most in (("core file size", 0), ("file size", 0), ("open files", 10)):
+        assert re.search(rf"^Max {name} +{most} +{most} ", limits, re.MULTILINE)
+    assert Path(f"/proc/{decoder.pid}/oom_score_adj").read_text(encoding="ascii").strip() == "1000"
+
+
+def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(pool: Pool) -> None:
+    answers: list[bytes] = []
+    ask(pool, b"sound")
+    _, (first,) = processes_of(pool)
+    asking = threading.Thread(target=lambda: answers.append(ask(pool, b"sound")))
+    first.kill()
+    asking.start()
+    asking.join()
+    assert answers == [b"sound"]
+
+
+@pytest.mark.parametrize("who", ["decoders", "the zygote"])
+def test_what_kills_idle_decoders_is_the_end_of_them_only(pool: Pool, who: str) -> None:
+    """As when the machine is short of memory."""
+    ask(pool, b"sound")
+    zygote, mine = processes_of(pool)
+    killed = mine if who == "decoders" else [zygote]
+    for each in killed:
+        each.kill()
+    for _ in range(3):
+        assert ask(pool, b"sound") == b"sound"
+    until(lambda: not any(lives(each) for each in mine))
+
+
+def test_decoders_end_when_they_are_closed() -> None:
+    pool = Pool(2, "tests.decoder_work:by_its_content", LIMITS)
+    ask(pool, b"sound")
+    zygote, mine = processes_of(pool)
+    pool.close()
+    until(lambda: not any(lives(each) for each in (zygote, *mine)))
+    with pytest.raises(Unavailable, match="closed"):
+        ask(pool, b"sound")
+
+
+def test_a_decoder_that_says_more_than_it_was_asked_for_is_ended(pool: Pool) -> None:
+    """What it said would be taken for the answer about the next picture."""
+    ask(pool, b"babbles")
+    assert ask(pool, b"sound") == b"sound"
+
+
+def test_why_decoders_can_not_start_is_told() -> None:
+    with closing(Pool(1, "tests.no_such_module:work")) as pool:
+        with pytest.raises(Unavailable, match="No module named"):
+            ask(pool, b"sound")
+        with pytest.raises(Unavailable, match="No module named"):
+            pool.check()
+
+
+@pytest.mark.parametrize("content", [b"lies", b"talks"])
+def test_an_answer_that_is_none_is_not_believed(content: bytes) -> None:
+    with (
+        closing(Decoders(1, LIMITS, "tests.decoder_work:by_its_content")) as decoders,
+        read_picture(content) as picture,
+        pytest.raises(Unavailable, match="answer"),
+    ):
+        decoders.look_at(picture)
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    with closing(Decoders(1)) as decoders:
+        yield decoders
+
+
+@pytest.mark.parametrize("codec", samples())
+def test_each_codec_works_in_the_sandbox_as_it_does_outside(decoders: Decoders, codec: str) -> None:
+    content = samples()[codec]
+    with read_picture(content) as picture:
+        assert decoders.look_at(picture) == features_of(io.BytesIO(content), picture.sha256)
+
+
+def test_a_refusal_comes_through_the_sandbox(decoders: Decoders) -> None:
+    with read_picture(b"no picture") as picture, pytest.raises(Refused) as refused:
+        decoders.look_at(picture)
+    assert refused.value.status == 415
+
+
+def test_a_picture_can_not_be_changed_once_it_was_read() -> None:
+    with read_picture(encode(photo(1))) as picture, pytest.raises(PermissionError):
+        os.write(picture.file.fileno(), b"x")
+
+
+def test_what_was_hashed_is_what_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(photo(1)))
+    picture: Picture = read_picture(path)
+    path.write_bytes(encode(photo(2)))
+    with picture, closing(Decoders(1)) as decoders:
+        features = decoders.look_at(picture)
+    assert features == features_of(io.BytesIO(encode(photo(1))), picture.sha256)
+
+
+def test_a_processor_without_a_filter_is_told() -> None:
+    assert seccomp.supports("x86_64")
+    assert seccomp.supports("aarch64")
+    assert not seccomp.supports("sparc")
+
+
+def test_a_kernel_without_landlock_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    with pytest.raises(OSError, match="no Landlock"):
+        landlock.give_up_all()
+
+
+def test_signals_to_the_whole_group_do_not_end_decoders(pool: Pool) -> None:
+    ask(pool, b"sound")
+    zygote, mine = processes_of(pool)
+    for each in (zygote, *mine):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            each.send_signal(number)
+    assert ask(pool, b"sound") == b"sound"
+    assert all(lives(each) for each in (zygote, *mine))

@@ -344,7 +344,7 @@ def test_a_broken_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.Monkey
         raise MemoryError
 
     monkeypatch.setattr(Image.Image, "reduce", no_memory)
-    with pytest.raises(Refused, match="a JPEG that takes more memory than there is"):
+    with pytest.raises(Refused, match="a JPEG that takes more memory than a decoder may use"):
         look(encode(PICTURE))
 
 

@@ -79,7 +79,7 @@ def test_it_is_unhealthy_as_long_as_it_can_not_decode_and_says_why(
         service.line_with("No such file or directory")
         sockets.mkdir()
         until(lambda: health(endpoint) == 200)
-        assert collection.add_image(PICTURE, "b")["status"] == 201
+        assert collection.add_image(PICTURE, "c")["status"] == 201
 
 
 def test_what_a_killed_service_left_of_sockets_is_removed(home: Installation, data: Path) -> None:

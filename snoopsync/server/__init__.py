@@ -11,8 +11,11 @@ A program of its own: the daemon imports nothing from here. What is where, in th
 ``calls``        the calls: which is it, and what does it do
 ``description``  the calls, for programs (OpenAPI)
 ``receiving``    the body of a request, into a file
+``slots``        shares decoders and threads fairly between keys
 ``app``          the ASGI application: from a request to its answer
-``http``         connections: uvicorn, with a limit to its patience
+``wire``         the bytes of a connection, with a limit to what is kept of them
+``connection``   HTTP/1.1 on one connection
+``http``         takes connections, counts them, and ends them
 ``serving``      puts it together, runs it, and takes it apart
 ``backup``       a copy of it all, beside a running service
 ===============  ==================================================================

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snoopsync.alerts import Better, Pair, judge
+from snoopsync.alerts import Pair, judge
 from snoopsync.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.events import Event, Field, event_record, happened
 from snoopsync.hardlinks import HardLinks
+from snoopsync.keep import FolderOrder, Keep
 from snoopsync.linefile import append_line
 from snoopsync.logs import JsonFormatter, delivered
 from snoopsync.measures import Measures
 from snoopsync.model import place_keys, printable
-from snoopsync.protocol import ImageCollection
+from snoopsync.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
 log = logging.getLogger("snoopsync.duplicates")
@@ -38,20 +40,20 @@ _MOST_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One new pair: a picture that was added, and one that it is like. ``kind`` and ``better`` as
-    in ``Duplicate``."""
+    """One new pair: a picture that was added, and one that it is like. ``kind`` as in
+    ``Duplicate``."""
 
     image: Side
     match: Side
     rank: int
     kind: str | None = None
-    better: Better | None = None
+    keep: Keep | None = None
 
     @classmethod
-    def of(cls, pair: Duplicate) -> Alert:
+    def of(cls, pair: Duplicate, keep: Keep | None) -> Alert:
         """The alert about a pair: the image whose search found the other comes first."""
         image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
-        return cls(image, match, pair.rank, pair.kind, pair.better)
+        return cls(image, match, pair.rank, pair.kind, keep)
 
     def __str__(self) -> str:
         likeness = "the same picture as" if self.rank == 0 else "like"
@@ -59,13 +61,13 @@ class Alert:
         text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
         if self.kind is not None:
             text += f", {printable(self.kind)}"
-        if self.better is not None:
-            better = self.image if self.better.image_id == self.image.image_id else self.match
-            text += f"; the better one: {better.place or better.image_id} ({self.better.reason})"
+        if self.keep is not None:
+            side = self.image if self.keep.image_id == self.image.image_id else self.match
+            text += f"; keep {side.place or side.image_id} ({self.keep.reason.words})"
         return text
 
     def keys(self) -> dict[str, Field]:
-        """The keys of its event: those of the contract, so the rest is in its text."""
+        """The keys of its event."""
         match = place_keys(self.match.place)
         return {
             **place_keys(self.image.place),
@@ -74,13 +76,17 @@ class Alert:
             "match_path": match["path"],
             "match_id": self.match.image_id,
             "rank": self.rank,
+            "kind": self.kind,
+            "keep": None if self.keep is None else self.keep.image_id,
+            "reason": None if self.keep is None else self.keep.reason.value,
         }
 
 
 class Alerter:
     """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
     are recorded, and not alerted about. ``measures`` counts them. ``hard_links`` tells which
-    matches are the image's own file under another name: they are no duplicates."""
+    matches are the image's own file under another name: they are no duplicates. ``folders`` says of
+    which folders a file can be the one to keep."""
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class Alerter:
         quiet: bool = False,
         measures: Measures | None = None,
         hard_links: HardLinks | None = None,
+        folders: FolderOrder | None = None,
     ) -> None:
         self._hard_links = hard_links
         self._collection = collection
@@ -100,6 +107,7 @@ class Alerter:
         self._announce = announce
         self._quiet = quiet
         self._measures = measures or Measures()
+        self._folders = folders or {}
         self._failed: set[str] = set()
         self._trouble: CollectionError | None = None
 
@@ -137,26 +145,43 @@ class Alerter:
         return [due for due in batch if due.image_id not in failed]
 
     def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
-        try:
-            matches = self._collection.search_images_by_id(due.image_id)["results"]
-        except NotFound:
-            matches = []
+        answer: SearchByIdAnswer | None = None
+        with suppress(NotFound):
+            answer = self._collection.search_images_by_id(due.image_id)
+        matches = [] if answer is None else answer["results"]
         ids = {match["id"] for match in matches}
         left_out = self._pairs.left_out(ids)
         matches = [match for match in matches if match["id"] not in left_out]
         links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
-        findings = judge(
-            due.image_id,
-            matches,
-            current,
-            self._max_rank,
-            self._pairs.modified_ns([due.image_id, *(match["id"] for match in matches)]),
-        )
+        findings = judge(due.image_id, matches, current, self._max_rank)
+        if answer is not None and findings.gone:
+            gone = self._really_gone(due.image_id, answer, findings.gone)
+            findings = replace(findings, gone=gone)
         linked = [Pair.of(due.image_id, link) for link in links]
-        self._pairs.record(due, findings.pairs, findings.gone, time.time(), linked)
+        self._pairs.record(due, findings, time.time(), linked)
         if any(found.pair not in current for found in findings.pairs):
             self._tell(is_stopped)
+
+    def _really_gone(
+        self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
+    ) -> tuple[Pair, ...]:
+        """Of the pairs that this search has not found, those that are none any more. While a new
+        version of the collection describes its pictures again, two pictures that different versions
+        have described are not compared: all are searched for again after that."""
+        if answer.get("outdated"):
+            return ()
+        if not answer.get("partial"):
+            return tuple(gone)
+        return tuple(
+            pair for pair in gone if not self._is_outdated(pair.b if pair.a == image_id else pair.a)
+        )
+
+    def _is_outdated(self, image_id: str) -> bool:
+        try:
+            return self._collection.get_image(image_id).get("outdated", False)
+        except NotFound:
+            return False
 
     def _tell(self, is_stopped: Callable[[], bool]) -> None:
         # Told first, marked after: should the machine stop in between, the alert comes twice. The
@@ -167,7 +192,7 @@ class Alerter:
             pairs = untold[start : start + _TOLD_AT_ONCE]
             if not self._quiet:
                 for pair in pairs:
-                    self._announce(Alert.of(pair))
+                    self._announce(Alert.of(pair, pair.keep(self._folders, time.time())))
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
@@ -189,7 +214,7 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
     def announce(alert: Alert) -> None:
         nonlocal is_failing
         announce_to_log(alert)
-        record = event_record(log, logging.WARNING, Event.DUPLICATE, "", **alert.keys())
+        record = event_record(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
         try:
             append_line(path, formatter.format(record))
             is_failing = False

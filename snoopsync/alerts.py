@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from snoopsync.protocol import Match, PictureSize
+from snoopsync.protocol import Match, PictureFacts
 
 
 class Pair(NamedTuple):
@@ -22,98 +21,58 @@ class Pair(NamedTuple):
         return cls(min(one, other), max(one, other))
 
 
-#: The kind of a match of which one side has more around it than the other.
-_BORDERED = "bordered"
-
-
-class Reason(StrEnum):
-    """Why one file of a pair is the better one to keep."""
-
-    PIXELS = "more pixels"
-    BYTES = "more bytes"
-    AGE = "older"
-
-
-@dataclass(frozen=True, slots=True)
-class Better:
-    """Which image of a pair is the better one, and why: a hint for people, and never acted on."""
-
-    image_id: str
-    reason: Reason
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """A pair that holds. ``rank``: 0 is the same picture, and the larger, the less alike.
-    ``sha256`` is of the other image's bytes, ``kind`` what the two are to each other; both as far
-    as the collection tells."""
+    ``sha256`` is of the other image's bytes, ``kind`` what the two are to each other, ``facts`` are
+    about the other picture; all as far as the collection tells."""
 
     pair: Pair
     rank: int
     kind: str | None = None
-    better: Better | None = None
     sha256: bytes | None = None
+    facts: PictureFacts = field(default_factory=lambda: PictureFacts())
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a search changes: pairs that hold, and pairs that don't any more."""
+    """What a search changes: pairs that hold, and pairs that don't any more. ``facts`` are about
+    the picture that was searched for."""
 
     pairs: tuple[Found, ...]
     gone: tuple[Pair, ...]
+    facts: PictureFacts = field(default_factory=lambda: PictureFacts())
 
 
 def judge(
-    image_id: str,
-    matches: Iterable[Match],
-    current: Collection[Pair],
-    max_rank: int,
-    modified_ns: Mapping[str, int],
+    image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
 ) -> Findings:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
-    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
-    ``modified_ns``: when the files of images were modified that have one here."""
-    found = {
-        match["id"]: Found(
-            Pair.of(image_id, match["id"]),
-            match["rank"],
-            match.get("kind"),
-            _better(image_id, match, modified_ns),
-            _digest(match.get("sha256")),
-        )
-        for match in matches
-        if match["rank"] <= max_rank and match["id"] != image_id
-    }
+    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look."""
+    found: dict[str, Found] = {}
+    asked = PictureFacts()
+    for match in matches:
+        if match["rank"] <= max_rank and match["id"] != image_id:
+            asked = match.get("asked", asked)
+            found[match["id"]] = Found(
+                Pair.of(image_id, match["id"]),
+                match["rank"],
+                match.get("kind"),
+                _digest(match.get("sha256")),
+                facts_of(match),
+            )
     pairs = sorted(found.values(), key=lambda each: each.pair)
     gone = set(current).difference(each.pair for each in pairs)
-    return Findings(tuple(pairs), tuple(sorted(gone)))
+    return Findings(tuple(pairs), tuple(sorted(gone)), asked)
 
 
-def _better(image_id: str, match: Match, modified_ns: Mapping[str, int]) -> Better | None:
-    """More pixels are better, then more bytes, then the file that was there first."""
-    if match.get("kind") == _BORDERED:
-        return None  # the more pixels may be the border's
-    asked: PictureSize = match.get("asked", {})
-    measures = (
-        (Reason.PIXELS, _pixels(asked), _pixels(match)),
-        (Reason.BYTES, asked.get("size_bytes"), match.get("size_bytes")),
-        (Reason.AGE, _age(modified_ns, image_id), _age(modified_ns, match["id"])),
-    )
-    for reason, our_measure, their_measure in measures:
-        if our_measure is None or their_measure is None or our_measure == their_measure:
-            continue
-        return Better(image_id if our_measure > their_measure else match["id"], reason)
-    return None
-
-
-def _pixels(size: PictureSize) -> int | None:
-    width, height = size.get("width"), size.get("height")
-    return None if width is None or height is None else width * height
-
-
-def _age(modified_ns: Mapping[str, int], image_id: str) -> int | None:
-    modified = modified_ns.get(image_id)
-    return None if modified is None else -modified
+def facts_of(match: Match) -> PictureFacts:
+    """What is told of a picture itself."""
+    facts = PictureFacts()
+    for name in ("width", "height", "size_bytes", "evidence"):
+        if name in match:
+            facts[name] = match[name]
+    return facts
 
 
 def _digest(sha256: str | None) -> bytes | None:

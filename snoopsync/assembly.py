@@ -29,6 +29,7 @@ from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.ownership import owner_of, recall_owner, report_host
 from snoopsync.protocol import ImageCollection
+from snoopsync.renewal import Renewal
 from snoopsync.schedule import Schedule, begin_schedule
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
@@ -63,6 +64,7 @@ class Assembly:
     surveys: tuple[Survey, ...]
     mirror: Mirror
     alerter: Alerter
+    renewal: Renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,7 @@ def assembled(
         if config.duplicates.log is None
         else announce_to_file(config.duplicates.log)
     )
+    folders = {survey.folder.name: survey.folder for survey in surveys}
     alerter = Alerter(
         searched,
         pairs,
@@ -229,14 +232,15 @@ def assembled(
         announce,
         quiet=not config.duplicates.alert,
         measures=edges.measures,
-        hard_links=HardLinks(
-            state, {survey.folder.name: survey.folder for survey in surveys}, edges.disk
-        ),
+        hard_links=HardLinks(state, folders, edges.disk),
+        folders=config.folder_order,
     )
     if before is not None:
         mirror.take_over(before.mirror)
+    renewal = Renewal(settings.owner, state, pairs, folders, searched)
     yield Assembly(
-        config, state, pairs, coat, searched, edges.clock, schedule, surveys, mirror, alerter
+        *(config, state, pairs, coat, searched, edges.clock, schedule, surveys, mirror, alerter),
+        renewal,
     )
     searched.tell_counts()
 

@@ -69,6 +69,8 @@ class Event(StrEnum):
     SENDING_STOPPED = "sending-stopped"
     REQUESTS_TAKEN_AGAIN = "requests-taken-again"
     SEARCH_FAILED = "search-failed"
+    RENEWING = "renewing"
+    RENEWED = "renewed"
     NOT_ENCRYPTED = "not-encrypted"
     OWNER_CHANGED = "owner-changed"
     OWNER_KEPT = "owner-kept"

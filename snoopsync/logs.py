@@ -74,7 +74,7 @@ class JournalFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """One object a line: ``time``, ``level``, ``logger``, ``event``, ``message``, and the event's
-    own keys. An alert about a duplicate has keys for all that its message says, and no message."""
+    own keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -84,9 +84,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "event": fields["event"],
+            "message": record.getMessage(),
         }
-        if fields["event"] != Event.DUPLICATE:
-            line["message"] = record.getMessage()
         line |= fields
         if record.exc_info is not None:
             line["traceback"] = self.formatException(record.exc_info)

@@ -25,53 +25,70 @@ ImageSource = str | bytes | os.PathLike[str] | BinaryIO
 
 
 class ImageAnswer(TypedDict):
-    """The answer about one image. ``image_time`` is ISO 8601, when its bytes last changed."""
+    """The answer about one image. ``image_time`` is ISO 8601, when its bytes last changed.
+    ``outdated``: an older version of the service has described it (see ``Renewable``)."""
 
     status: int
     message: str
     collection_id: str
     image_id: str
     image_time: str
+    outdated: NotRequired[bool]
 
 
-class PictureSize(TypedDict):
-    """How large a picture is, upright, in pixels and in bytes."""
+class Evidence(TypedDict):
+    """What a picture's file says about where it comes from; see ``embedded.evidence``."""
+
+    camera: NotRequired[bool]
+    jpeg_quality: NotRequired[int | None]
+    lossless: NotRequired[bool]
+    palette: NotRequired[bool]
+    resaved: NotRequired[bool]
+
+
+class PictureFacts(TypedDict):
+    """How large a picture is, upright, in pixels and in bytes, and the evidence in its file."""
 
     width: NotRequired[int]
     height: NotRequired[int]
     size_bytes: NotRequired[int]
+    evidence: NotRequired[Evidence]
 
 
-class Match(PictureSize):
+class Match(PictureFacts):
     """One image that is like the one asked about.
 
     ``rank`` is 0 for the same picture and grows as they differ. What follows is only there when
-    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, its size,
-    ``kind``, what the one is to the other (``embedded.kinds``), and the size of the picture that
-    was ``asked`` about.
+    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, the facts
+    about it, ``kind``, what the one is to the other (``embedded.kinds``), and the facts about the
+    picture that was ``asked`` about.
     """
 
     id: str
     rank: int
     sha256: NotRequired[str]
     kind: NotRequired[str]
-    asked: NotRequired[PictureSize]
+    asked: NotRequired[PictureFacts]
 
 
 class SearchAnswer(TypedDict):
-    """The answer to a search; ``results`` has the best match first."""
+    """The answer to a search; ``results`` has the best match first. ``partial``: another version
+    has described some images, which were compared by their bytes only."""
 
     status: int
     message: str
     collection_id: str
     results: list[Match]
+    partial: NotRequired[bool]
 
 
 class SearchByIdAnswer(SearchAnswer):
-    """The answer to a search by ID: with the image that was asked about, which is no result."""
+    """The answer to a search by ID: with the image that was asked about, which is no result.
+    ``outdated``: an older version has described it."""
 
     image_id: str
     image_time: str
+    outdated: NotRequired[bool]
 
 
 class ListedImage(TypedDict):
@@ -136,6 +153,34 @@ class ImageCollection(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. A call under way may fail; none may be made after."""
+
+
+class OutdatedAnswer(TypedDict):
+    """One page of the images that an older version has described. ``total``, with the first page,
+    is how many there are. ``next`` is passed for the next page; ``None`` if this is the last."""
+
+    status: int
+    message: str
+    collection_id: str
+    total: int | None
+    ids: list[str]
+    next: str | None
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A collection that keeps descriptions of pictures, and no pictures: when a new version
+    describes them in another way, it needs each picture once more."""
+
+    def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
+        """One page of the images of this owner, or of all, that an older version has described,
+        from ``next`` of the page before on. Raises ``NotFound`` where that is not offered."""
+
+    def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
+        """Describe an image again, by its own bytes: nothing else of it changes.
+
+        Raises ``NotFound``, and ``Conflict`` if it has other bytes.
+        """
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """The service: reconcile, then watch until it is told to stop.
 
 Its threads: the main one waits for signals, and tells systemd whether the others make progress; the
-engine steps the mirror; one looks for duplicates; the mirror's workers, the watcher's readers and
+engine steps the mirror; one looks for duplicates; one has pictures described again that an older
+version of the collection has described; the mirror's workers, the watcher's readers and
 the socket's answers. They stop in this order: the engine, which lets the requests under way end and
 writes down what they did; the duplicates, whose work is still due next time; then what they used.
 
@@ -29,6 +30,7 @@ from snoopsync.health import Live
 from snoopsync.measures import Measures
 from snoopsync.questions import Account, Questions, in_words
 from snoopsync.reconciler import Reconciler, Showing
+from snoopsync.renewer import Renewer
 from snoopsync.repeats import TerseLog
 from snoopsync.signals import Bell, Signals
 from snoopsync.supervisor import Supervisor
@@ -51,7 +53,6 @@ _SEARCH_IN_TURNS = "the search for duplicates fails, and works, in turns"
 
 #: What is said of a machine that is suspended every few minutes.
 _JUMPS = "the machine was suspended, or its clock was set"
-
 _WATCHER_CHECK_SECONDS = 1.0
 
 #: A watcher shows now and then that it works, and one that does not is replaced: that takes longer.
@@ -63,6 +64,7 @@ _LOOK_AT_PARTS_SECONDS = 5.0
 #: The names of the thread that steps the mirror, and of the one that looks for duplicates.
 _ENGINE = "engine"
 _SEARCHER = "duplicates"
+_RENEWER = "renewal"
 
 #: Reads the configuration anew. Raises ``ConfigError``.
 Reload = Callable[[], Config]
@@ -137,8 +139,10 @@ class Service:
         did."""
         engine = self._thread(_ENGINE, lambda: self._engine(showing))
         searcher = self._thread(_SEARCHER, self._search)
+        renewer = self._thread(_RENEWER, self._renew)
         engine.start()
         searcher.start()
+        renewer.start()
         config = self._wait()
         self._hands_over = config is not None
         self._stop.set()
@@ -153,6 +157,7 @@ class Service:
             self._around.supervisor.stopping()
         engine.join(_SHUTDOWN_SECONDS + 1.0)
         searcher.join(1.0)
+        renewer.join(1.0)
         if self._failure is not None:
             raise self._failure
         return None if self._around.signals.stop else config
@@ -186,7 +191,7 @@ class Service:
         return None
 
     def _wait_for_threads(self) -> None:
-        while not self._ended >= {_ENGINE, _SEARCHER} and not self._around.signals.stop:
+        while not self._ended >= {_ENGINE, _SEARCHER, _RENEWER} and not self._around.signals.stop:
             self._rest()
 
     def _rest(self) -> None:
@@ -335,6 +340,7 @@ class Service:
             "missing": [survey.row.name for survey in mirror.surveys if survey.is_missing],
             "stalled": self._stalled,
             "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.surveys},
+            "to_renew": self._assembly.renewal.left,
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)
@@ -346,6 +352,22 @@ class Service:
         """How many images are on their way."""
         assembly = self._assembly
         return assembly.state.intents.count_due(assembly.schedule.now()) + assembly.mirror.unsettled
+
+    # The thread that has pictures described again.
+
+    def _renew(self) -> None:
+        Renewer(
+            self._assembly.renewal,
+            self._assembly.mirror,
+            self._stop,
+            is_reconciled=lambda: self.reconciled,
+            on_renewed=self._search_due.set,
+            on_refused=self._note_refusal,
+        ).run()
+
+    def _note_refusal(self, error: Unauthorized) -> None:
+        # The engine stops sending, and asks whether the keys are taken again.
+        self._search_error = error
 
     # The thread that looks for duplicates.
 

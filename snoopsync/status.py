@@ -14,11 +14,13 @@ from snoopsync.assembly import COLLECTION_FACT, embedded_path, opened_collection
 from snoopsync.config.settings import Config
 from snoopsync.configured import surveys_of
 from snoopsync.control import Message, ask, socket_path
-from snoopsync.errors import CollectionError, ServiceUnavailable, Unauthorized
+from snoopsync.errors import CollectionError, NotFound, ServiceUnavailable, Unauthorized
 from snoopsync.exits import Exit
 from snoopsync.leftout import totals
 from snoopsync.model import FolderState
 from snoopsync.obstacles import obstacle
+from snoopsync.ownership import owner_of
+from snoopsync.protocol import ImageCollection, Renewable
 from snoopsync.questions import sending
 from snoopsync.retiring import FOLDER_GONE
 from snoopsync.state.database import Database
@@ -88,7 +90,8 @@ class ServiceStatus:
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
     """The collection, and whether it answered when it was last asked. ``is_another``: it is not
-    the one that the state file is about."""
+    the one that the state file is about. ``to_renew``: how many images of ours an older version of
+    it has described."""
 
     endpoint: str
     id: str | None
@@ -96,6 +99,7 @@ class CollectionStatus:
     last_error: str | None
     unauthorized: bool = False
     is_another: bool = False
+    to_renew: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,13 @@ class Status:
                 yield f"folder {name}: the last whole scan is too long ago"
 
     @property
+    def to_renew(self) -> int:
+        """How many images are still described by an older version of the collection. They are in
+        the collection all the same."""
+        account = self.service.account
+        return self.collection.to_renew if account is None else int(account.get("to_renew", 0))
+
+    @property
     def exit_code(self) -> Exit:
         """The command's exit code."""
         if self.service.trouble is not None:
@@ -228,6 +239,8 @@ class Status:
             "to_compare": self.to_compare,
             "duplicates_open": self.duplicates_open,
             "progress": progress and progress.as_message(),
+            # Only after an upgrade, until it is done.
+            **({"to_renew": self.to_renew} if self.to_renew else {}),
         }
 
 
@@ -385,8 +398,20 @@ def _collection_status(config: Config, state: State, service: ServiceStatus) -> 
     try:
         with opened_collection(config, timeout_seconds=_COLLECTION_TIMEOUT_SECONDS) as collection:
             is_another = known_id not in (None, collection.id)
-            return CollectionStatus(endpoint, collection.id, True, None, is_another=is_another)
+            to_renew = _count_outdated(collection, owner_of(config.collection, state))
+            return CollectionStatus(
+                endpoint, collection.id, True, None, is_another=is_another, to_renew=to_renew
+            )
     except Unauthorized as refusal:
         return CollectionStatus(endpoint, known_id, True, str(refusal), unauthorized=True)
     except CollectionError as failure:
         return CollectionStatus(endpoint, known_id, False, str(failure))
+
+
+def _count_outdated(collection: ImageCollection, owner: str) -> int:
+    if not isinstance(collection, Renewable):
+        return 0
+    try:
+        return collection.outdated(owner)["total"] or 0
+    except NotFound:
+        return 0  # it does not tell

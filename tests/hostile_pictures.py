@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from snoopsync.embedded.decode import MAX_PIXELS
+from snoopsync.embedded.opening import MAX_PIXELS
 from tests.pictures import encode, photo
 
 #: The formats that are taken, by Pillow's names, with options that make small files.

@@ -13,15 +13,23 @@ from pathlib import Path
 import pytest
 
 from snoopsync.alerter import Alert, Alerter, announce_to_file, announce_to_log
-from snoopsync.alerts import Better, Pair, Reason
+from snoopsync.alerts import Pair
 from snoopsync.config.settings import LogConfig
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import BadAnswer, CollectionError, Refused, Unauthorized, Unreachable
+from snoopsync.errors import (
+    BadAnswer,
+    CollectionError,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
+from snoopsync.keep import Keep, Reason
 from snoopsync.logs import configure, in_background, release
 from snoopsync.measures import Measures
 from snoopsync.model import File, Fingerprint, Place
 from snoopsync.planner import Add
-from snoopsync.protocol import SearchByIdAnswer
+from snoopsync.protocol import ImageAnswer, SearchByIdAnswer
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -247,15 +255,15 @@ def alert() -> Alert:
     return Alert(Side("one", odd), Side("other", None), 0)
 
 
-def test_an_alert_says_what_they_are_to_each_other_and_which_is_the_better_one() -> None:
+def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
     here, there = Side("one", Place("f", b"a.jpg")), Side("other", None)
-    mirrored = Alert(here, there, 4, "mirrored", Better("one", Reason.PIXELS))
+    mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
         "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
-        " the better one: f/a.jpg (more pixels)"
+        " keep f/a.jpg (more pixels)"
     )
-    assert str(Alert(here, there, 9, "odd\n", Better("other", Reason.AGE))).endswith(
-        ", rank 9, odd\\n; the better one: other (older)"
+    assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
+        ", rank 9, odd\\n; keep other (older)"
     )
 
 
@@ -274,8 +282,8 @@ def test_an_alert_is_one_line_and_names_everything(
     )
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [
-        *("time", "level", "logger", "event", "folder", "path", "image_id"),
-        *("match_folder", "match_path", "match_id", "rank"),
+        *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
+        *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
     ]
     assert json.loads(line)["path"] == "odd\udcff\n.jpg"
     assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)
@@ -305,3 +313,76 @@ def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
     with caplog.at_level(logging.WARNING, "snoopsync.duplicates"):
         announce_to_file(tmp_path)(alert())
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+class Renewing(Collection):
+    """One that describes its pictures again: ``old`` are those that are not done yet."""
+
+    old: frozenset[str] = frozenset()
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        answer = super().search_images_by_id(image_id)
+        if image_id in self.old:
+            answer["outdated"] = True
+        if self.old:
+            answer["partial"] = True
+        return answer
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        if image_id == "gone":
+            raise NotFound("no such image")
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": "",
+            "outdated": image_id in self.old,
+        }
+
+
+@pytest.fixture
+def renewing(tmp_path: Path) -> Iterator[World]:
+    """``a`` and ``b`` are known as a pair, and so are ``a`` and ``gone``."""
+    with (
+        closing(Database(tmp_path / "state.sqlite3")) as database,
+        closing(Renewing(tmp_path / "collection.sqlite3")) as collection,
+    ):
+        world = World(database, collection)
+        collection.twins = {"a": {"b": 3, "gone": 3}}
+        world.send("a")
+        world.send("b")
+        world.search()
+        collection.twins = {}
+        yield world
+
+
+def open_pairs(world: World) -> set[str]:
+    return {pair.b.image_id for pair in world.pairs.listed()}
+
+
+@pytest.mark.parametrize(
+    ("old", "left"),
+    [
+        # Neither was compared with what another version has described.
+        ({"a"}, {"b", "gone"}),
+        ({"b"}, {"b"}),
+        # They were compared.
+        ({"c"}, set()),
+        (set(), set()),
+    ],
+)
+def test_a_pair_that_was_not_compared_is_not_gone(
+    renewing: World, old: set[str], left: set[str]
+) -> None:
+    renewing.collection.old = frozenset(old)  # type: ignore[attr-defined]
+    renewing.send("a", 2)
+    assert len(renewing.search()) == 2
+    assert open_pairs(renewing) == left
+    renewing.collection.old = frozenset()  # type: ignore[attr-defined]
+    renewing.collection.twins = {"a": {"b": 3}}
+    renewing.send("a", 3)
+    renewing.search()
+    assert open_pairs(renewing) == {"b"}
+    # What has never been gone is no news.
+    assert len(renewing.told) == (2 if "b" in left else 3)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Collection
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync import alerts
-from snoopsync.alerts import Better, Findings, Found, Pair, Reason
-from snoopsync.protocol import Match, PictureSize
-
-UNKNOWN = PictureSize()
-NOBODY: Mapping[str, int] = MappingProxyType({})
+from snoopsync.alerts import Findings, Found, Pair
+from snoopsync.protocol import Match
 
 
 def match(image_id: str, rank: int) -> Match:
@@ -24,7 +19,7 @@ def match(image_id: str, rank: int) -> Match:
 def judge(
     image_id: str, matches: list[Match], current: Collection[Pair] = (), *, max_rank: int = 50
 ) -> Findings:
-    return alerts.judge(image_id, matches, current, max_rank, NOBODY)
+    return alerts.judge(image_id, matches, current, max_rank)
 
 
 def test_a_match_up_to_the_highest_rank_is_a_pair() -> None:
@@ -55,42 +50,11 @@ def test_a_pair_is_the_same_whoever_comes_first(one: str, other: str) -> None:
     assert Pair.of(one, other).a <= Pair.of(one, other).b
 
 
-LARGE = PictureSize(width=40, height=30, size_bytes=900)
-SMALL = PictureSize(width=20, height=15, size_bytes=950)
-HEAVY = PictureSize(width=30, height=40, size_bytes=901)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "modified_ns", "better"),
-    [
-        (LARGE, SMALL, {"new": 2, "old": 1}, Better("new", Reason.PIXELS)),
-        (SMALL, LARGE, {"new": 1, "old": 2}, Better("old", Reason.PIXELS)),
-        (LARGE, HEAVY, {"new": 1, "old": 2}, Better("old", Reason.BYTES)),
-        (LARGE, LARGE, {"new": 2, "old": 1}, Better("old", Reason.AGE)),
-        (UNKNOWN, LARGE, {"new": 1, "old": 2}, Better("new", Reason.AGE)),
-        (LARGE, LARGE, {"new": 1}, None),
-        (LARGE, LARGE, {"new": 1, "old": 1}, None),
-    ],
-)
-def test_more_pixels_are_better_then_more_bytes_then_the_older_file(
-    ours: PictureSize, theirs: PictureSize, modified_ns: dict[str, int], better: Better | None
-) -> None:
-    found = Match(id="old", rank=3, asked=ours, **theirs)  # type: ignore[typeddict-item]
-    [pair] = alerts.judge("new", [found], (), 50, modified_ns).pairs
-    assert pair.better == better
-
-
-def test_a_picture_is_not_better_by_its_border() -> None:
-    large: Match = {"id": "old", "rank": 3, "width": 40, "height": 30, "asked": SMALL}
-    [pair] = judge("new", [large]).pairs
-    assert pair.better == Better("old", Reason.PIXELS)
-    [pair] = judge("new", [{**large, "kind": "bordered"}]).pairs
-    assert pair.better is None
-
-
 def test_what_the_collection_tells_of_a_match_goes_with_the_pair() -> None:
-    told = Match(id="a", rank=3, kind="mirrored", sha256="00ff")
-    [pair] = judge("b", [told]).pairs
-    assert (pair.kind, pair.sha256) == ("mirrored", b"\x00\xff")
+    told = Match(id="a", rank=3, kind="mirrored", sha256="00ff", width=4, asked={"width": 8})
+    findings = judge("b", [told])
+    [pair] = findings.pairs
+    assert (pair.kind, pair.sha256, pair.facts) == ("mirrored", b"\x00\xff", {"width": 4})
+    assert findings.facts == {"width": 8}
     [odd] = judge("b", [Match(id="a", rank=3, sha256="no hash")]).pairs
     assert odd.sha256 is None

@@ -359,11 +359,31 @@ def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None
     matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
     matches += [{"id": "c", "rank": 3, "asked": {"width": True, "height": 4}}]
     matches += [{"id": "d", "rank": 3, "asked": [1]}]
-    body = {"collection_id": "c", "results": matches}
+    evidence = {"camera": 1, "jpeg_quality": "high", "lossless": True, "resaved": None}
+    matches += [{"id": "e", "rank": 3, "evidence": evidence, "asked": {"evidence": "none"}}]
+    body = {"collection_id": "c", "results": matches, "partial": "yes", "outdated": True}
     found = search(answer(body=json.dumps(body).encode()))
     assert found["results"] == [
         {"id": "a", "rank": 3},
         {"id": "b", "rank": 3, **usable},
         {"id": "c", "rank": 3, "asked": {"height": 4}},
         {"id": "d", "rank": 3},
+        {"id": "e", "rank": 3, "evidence": {"lossless": True}, "asked": {}},
     ]
+    assert "partial" not in found and found.get("outdated") is True
+
+
+def test_a_session_tells_how_many_images_are_outdated_or_not() -> None:
+    for told, number in ((7, 7), (0, 0), (None, None), (-1, None), (True, None), ("7", None)):
+        body = {"collection_id": "c", "collection_name": "n", "user": "u", "outdated": told}
+        assert answers.session(answer(body=json.dumps(body).encode())).outdated == number
+
+
+@pytest.mark.parametrize(
+    "odd", [{"ids": 3}, {"ids": [3]}, {"ids": [], "next": 3}, {"ids": [], "total": "many"}]
+)
+def test_a_page_of_outdated_images_that_is_none_is_a_bad_answer(odd: dict[str, object]) -> None:
+    whole = {"collection_id": "c", "ids": ["a"], "next": None, "total": None}
+    assert answers.outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
+    with pytest.raises(BadAnswer):
+        answers.outdated(answer(body=json.dumps(whole | odd).encode()), "c")

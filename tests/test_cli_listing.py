@@ -54,8 +54,9 @@ def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> 
     add_copy(home)
     home.ok("resync")
     [pair] = home.json("duplicates", "--json")
-    assert list(pair) == ["a", "b", "rank", "found_at", "state"]
-    assert list(pair["a"]) == list(pair["b"]) == ["folder", "path", "image_id"]
+    assert list(pair) == ["a", "b", "rank", "kind", "keep", "reason", "found_at", "state"]
+    keys = ["folder", "path", "image_id", "width", "height", "size_bytes"]
+    assert list(pair["a"]) == list(pair["b"]) == keys
     assert {pair["a"]["path"], pair["b"]["path"]} == {"0.jpg", "copy.png"}
     assert pair["state"] == "open"
     assert home.status()["duplicates_open"] == 1
@@ -75,22 +76,26 @@ def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> 
     assert home.status()["duplicates_open"] == 0
 
 
-def test_duplicates_say_what_they_are_to_each_other_and_which_is_the_better_one(
+def test_duplicates_say_what_they_are_to_each_other_and_which_one_to_keep(
     home: Installation,
 ) -> None:
     small = ImageOps.mirror(photo(0)).resize((160, 120))
     (home.pictures / "small.jpg").write_bytes(encode(small))
     home.ok("resync")
-    [pair] = home.json("duplicates", "--json", "--details")
-    assert list(pair) == ["a", "b", "rank", "found_at", "state", "kind", "better"]
+    [pair] = home.json("duplicates", "--json")
+    assert home.json("duplicates", "--json", "--pairs", "--details") == [pair]
     [large] = [side for side in (pair["a"], pair["b"]) if side["path"] == "0.jpg"]
     assert pair["kind"] == "mirrored"
-    assert pair["better"] == {"image_id": large["image_id"], "reason": "more pixels"}
+    assert (pair["keep"], pair["reason"]) == (large["image_id"], "more-pixels")
+    assert (large["width"], large["height"]) == photo(0).size
     [line] = home.ok("duplicates").splitlines()
-    assert "\tmirrored\t" in line and "pictures/0.jpg  (better: more pixels)" in line
-    [answer] = home.json("search", home.pictures / "small.jpg", "--json", "--details")
+    assert "\tmirrored\t" in line and "pictures/0.jpg  (keep: more pixels)" in line
+    [answer] = home.json("search", home.pictures / "small.jpg", "--json")
+    assert home.json("search", home.pictures / "small.jpg", "--json", "--details") == [answer]
     assert [match["kind"] for match in answer["results"]] == ["identical", "mirrored"]
-    assert (answer["results"][1]["width"], answer["results"][1]["height"]) == photo(0).size
+    match = answer["results"][1]
+    assert (match["width"], match["height"]) == photo(0).size
+    assert (match["keep"], match["reason"]) == (large["image_id"], "more-pixels")
 
 
 def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
@@ -129,7 +134,10 @@ def test_a_search_names_what_is_like_a_file(home: Installation, is_service_runni
         assert home.ok("search", query).endswith("pictures/1.jpg\n")
         assert "\treencoded\t" in home.ok("search", query)
     [match] = answer["results"]
-    assert list(match) == ["image_id", "rank", "folder", "path"]
+    assert list(match) == [
+        *("image_id", "rank", "folder", "path", "kind"),
+        *("width", "height", "size_bytes", "keep", "reason"),
+    ]
     assert (match["folder"], match["path"]) == ("pictures", "1.jpg")
     assert 0 <= match["rank"] <= 20
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Better, Found, Pair, Reason
-from snoopsync.model import File, Fingerprint, Place
+from snoopsync.alerts import Findings, Found, Pair
+from snoopsync.keep import FolderOrder, Keep, Reason
+from snoopsync.model import File, Fingerprint, FolderState, Place
 from snoopsync.planner import Add, Update
+from snoopsync.protocol import PictureFacts
 from snoopsync.state.database import Database
+from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Due, Pairs, PairState, Side
@@ -42,7 +46,7 @@ def pairs(database: Database, state: State) -> Pairs:
         sync(state, name, number)
     pairs = Pairs(database)
     for due in pairs.due(9):
-        pairs.record(due, [], [], now=0.0)
+        pairs.record(due, Findings((), ()), now=0.0)
     return pairs
 
 
@@ -58,7 +62,7 @@ def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> N
 
 
 def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
-    pairs.record(Due(pair.b, SHA256), [Found(pair, rank)], [], now)
+    pairs.record(Due(pair.b, SHA256), Findings((Found(pair, rank),), ()), now)
 
 
 def tell(pairs: Pairs) -> list[Pair]:
@@ -70,7 +74,7 @@ def tell(pairs: Pairs) -> list[Pair]:
 def test_what_is_confirmed_is_searched_for_once(state: State, pairs: Pairs) -> None:
     sync(state, "a", version=2)
     assert pairs.due(9) == [Due("nas.a", SHA256)]
-    pairs.record(Due("nas.a", SHA256), [], [], now=1.0)
+    pairs.record(Due("nas.a", SHA256), Findings((), ()), now=1.0)
     assert pairs.due(9) == []
 
 
@@ -80,7 +84,7 @@ def test_an_image_that_was_sent_again_during_its_search_is_still_due(
     sync(state, "a", version=2)
     [due] = pairs.due(9)
     sync(state, "a", version=3, sha256=b"2" * 32)
-    pairs.record(due, [], [], now=1.0)
+    pairs.record(due, Findings((), ()), now=1.0)
     assert pairs.due(9) == [Due("nas.a", b"2" * 32)]
 
 
@@ -92,7 +96,7 @@ def test_a_pair_is_told_once_also_after_opening_again(path: Path, pairs: Pairs) 
         assert tell(Pairs(again)) == []
         [duplicate] = Pairs(again).listed()
     assert (duplicate.rank, duplicate.found_at, duplicate.finder) == (7, 1.0, "nas.b")
-    assert (duplicate.a, duplicate.b) == (Side("nas.a", place("a")), Side("nas.b", place("b")))
+    assert (duplicate.a.place, duplicate.b.place) == (place("a"), place("b"))
 
 
 def test_an_alert_that_was_not_given_is_not_lost(path: Path, pairs: Pairs) -> None:
@@ -115,7 +119,7 @@ def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs:
     find(pairs, AB)
     tell(pairs)
     assert pairs.current("nas.a") == {AB}
-    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
     assert pairs.current("nas.a") == set()
     assert pairs.count_open() == 0
     assert [item.state for item in pairs.listed(everything=True)] == [PairState.GONE]
@@ -127,7 +131,7 @@ def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs:
 def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pairs) -> None:
     find(pairs, AB)
     pairs.dismiss(AB)
-    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
     find(pairs, AB)
     assert tell(pairs) == []
 
@@ -135,7 +139,7 @@ def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pa
 def compared(pairs: Pairs, finder: str, finders: bytes, other: str, others: bytes) -> None:
     """A search for ``finder`` found the ``other``, with these bytes."""
     pair = Pair.of(finder, other)
-    pairs.record(Due(finder, finders), [Found(pair, 5, sha256=others)], [], now=1.0)
+    pairs.record(Due(finder, finders), Findings((Found(pair, 5, sha256=others),), ()), now=1.0)
 
 
 def test_a_dismissal_is_of_the_bytes_whatever_ids_they_get(pairs: Pairs) -> None:
@@ -167,27 +171,135 @@ def test_a_pair_that_only_one_of_two_searches_finds_stays_until_the_bytes_change
     pairs: Pairs,
 ) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
-    pairs.record(Due("nas.b", b"2" * 32), [], [AB], now=2.0)
+    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
     assert tell(pairs) == [AB]
-    pairs.record(Due("nas.b", b"3" * 32), [], [AB], now=3.0)
+    pairs.record(Due("nas.b", b"3" * 32), Findings((), (AB,)), now=3.0)
     assert pairs.count_open() == 0
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"3" * 32)
-    pairs.record(Due("nas.a", b"1" * 32), [], [AB], now=4.0)
+    pairs.record(Due("nas.a", b"1" * 32), Findings((), (AB,)), now=4.0)
     assert pairs.count_open() == 0
 
 
-def test_a_pair_has_the_kind_and_the_better_one_of_the_last_search(pairs: Pairs) -> None:
-    better = Better("nas.a", Reason.PIXELS)
+def test_a_pair_has_the_kind_of_the_last_search(pairs: Pairs) -> None:
     find(pairs, AB)
+    pairs.record(Due("nas.b", SHA256), Findings((Found(AB, 4, "cropped", OTHER),), ()), now=2.0)
     [duplicate] = pairs.listed()
-    assert (duplicate.kind, duplicate.better) == (None, None)
-    pairs.record(Due("nas.b", SHA256), [Found(AB, 4, "cropped", better)], [], now=2.0)
-    [duplicate] = pairs.listed()
-    assert (duplicate.kind, duplicate.better) == ("cropped", better)
+    assert duplicate.kind == "cropped"
 
 
-def test_the_times_of_files_are_those_that_were_seen(pairs: Pairs) -> None:
-    assert pairs.modified_ns(["nas.a", "nas.c", "other.1"]) == {"nas.a": 0, "nas.c": 2}
+LARGE: PictureFacts = {"width": 400, "height": 300, "size_bytes": 9}
+SMALL: PictureFacts = {"width": 40, "height": 30, "size_bytes": 10}
+OTHER = b"2" * 32
+PHOTOS = {"photos": (0, False)}
+
+
+def compare_sizes(pairs: Pairs) -> None:
+    """The picture of ``nas.a`` is large, that of ``nas.b`` small."""
+    found = Found(AB, 5, "reencoded", SHA256, LARGE)
+    pairs.record(Due("nas.b", OTHER), Findings((found,), (), SMALL), now=1.0)
+
+
+@pytest.fixture
+def sized(state: State, pairs: Pairs) -> Pairs:
+    sync(state, "b", version=7, sha256=OTHER)
+    compare_sizes(pairs)
+    return pairs
+
+
+def kept(pairs: Pairs, order: FolderOrder = PHOTOS) -> Keep | None:
+    [duplicate] = pairs.listed(everything=True)
+    return duplicate.keep(order, now=2e9)
+
+
+def test_a_pair_tells_what_was_told_of_both_pictures(sized: Pairs) -> None:
+    [duplicate] = sized.listed()
+    assert (duplicate.a.facts, duplicate.b.facts) == (LARGE, SMALL)
+    assert kept(sized) == Keep("nas.a", Reason.MORE_PIXELS)
+
+
+def test_a_file_that_changed_is_not_judged_by_what_it_was(state: State, sized: Pairs) -> None:
+    state.intents.apply([Update(place("a"), "nas.a", File(Fingerprint(97, 1, 9, 9)))], now=2.0)
+    [duplicate] = sized.listed()
+    assert duplicate.a.facts == {}
+    assert kept(sized) is None
+
+
+def test_a_file_whose_deletion_is_held_is_never_kept(state: State, sized: Pairs) -> None:
+    state.deletions.hold(["nas.a"])
+    assert kept(sized) is None
+
+
+def test_a_file_in_a_folder_that_is_missing_is_never_kept(
+    database: Database, state: State, sized: Pairs
+) -> None:
+    state.folders.save(FolderRow("photos", b"/photos", None, None, True, FolderState.MISSING))
+    assert kept(sized) is None
+    state.folders.save(FolderRow("photos", b"/photos", None, None, True, FolderState.OK))
+    assert kept(sized) == Keep("nas.a", Reason.MORE_PIXELS)
+
+
+def test_a_file_that_no_configured_folder_has_is_never_kept(state: State, sized: Pairs) -> None:
+    assert kept(sized, {}) is None
+    state.intents.forget("nas.a")
+    assert kept(sized) is None
+
+
+def test_an_image_without_a_file_has_the_place_that_its_file_had(
+    state: State, sized: Pairs
+) -> None:
+    state.intents.forget("nas.a")
+    [duplicate] = sized.listed(everything=True)
+    assert duplicate.a == Side("nas.a", None, place("a"), LARGE)
+
+
+def test_files_with_the_same_bytes_are_identical_whether_the_service_says_so_or_not(
+    pairs: Pairs,
+) -> None:
+    find(pairs, AB)  # both were confirmed with these bytes
+    [duplicate] = pairs.listed()
+    assert (duplicate.kind, duplicate.identical) == ("identical", True)
+    assert kept(pairs) == Keep("nas.a", Reason.FIRST_PATH)
+
+
+def test_of_two_ranks_for_the_same_bytes_the_lower_one_counts(pairs: Pairs) -> None:
+    ab = Found(AB, 30, "edited", b"2" * 32)
+    pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
+    ba = Found(AB, 4, "cropped", SHA256)
+    pairs.record(Due("nas.b", b"2" * 32), Findings((ba,), ()), now=1.0)
+    for _ in range(2):
+        [duplicate] = pairs.listed()
+        assert (duplicate.rank, duplicate.kind) == (4, "cropped")
+        pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
+
+
+def test_a_rank_for_other_bytes_does_not_count(pairs: Pairs) -> None:
+    compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
+    changed = Found(AB, 30, sha256=b"1" * 32)
+    pairs.record(Due("nas.b", b"3" * 32), Findings((changed,), ()), now=2.0)
+    assert [item.rank for item in pairs.listed()] == [30]
+
+
+def test_each_side_has_the_rank_of_its_last_search(pairs: Pairs) -> None:
+    """A new version of the collection has other ranks."""
+    ab, ba = Found(AB, 4, sha256=b"2" * 32), Found(AB, 5, sha256=SHA256)
+    for rank in (4, 30):
+        for finder, sha256, found in (("nas.a", SHA256, ab), ("nas.b", b"2" * 32, ba)):
+            findings = Findings((replace(found, rank=rank),), ())
+            pairs.record(Due(finder, sha256), findings, now=1.0)
+    assert [item.rank for item in pairs.listed()] == [30]
+
+
+def test_a_rank_that_the_other_search_does_not_give_any_more_does_not_count(pairs: Pairs) -> None:
+    pairs.record(Due("nas.a", SHA256), Findings((Found(AB, 30, sha256=b"2" * 32),), ()), now=1.0)
+    pairs.record(Due("nas.b", b"2" * 32), Findings((Found(AB, 4, sha256=SHA256),), ()), now=1.0)
+    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
+    assert [item.rank for item in pairs.listed()] == [30]
+
+
+def test_all_images_can_be_searched_for_again(pairs: Pairs) -> None:
+    assert pairs.due(9) == []
+    pairs.search_again()
+    assert len(pairs.due(9)) == 3
 
 
 def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
@@ -198,7 +310,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
     tell(pairs)
     file = File(Fingerprint(ord("b"), 1, 9, 9))
     state.intents.apply([Update(place("b"), "nas.b", file)], now=2.0)
-    pairs.record(Due("nas.a", SHA256), [], [AB], now=2.0)
+    pairs.record(Due("nas.a", SHA256), Findings((), (AB,)), now=2.0)
     assert pairs.current("nas.a") == {AB}
     find(pairs, AB)
     assert tell(pairs) == []

@@ -89,7 +89,14 @@ def test_every_answer_is_one_that_is_described(
     assert answer["status"] == status
 
 
-KINDS = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+KINDS = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "null": type(None),
+}
 
 
 def assert_like(schema: dict[str, Any], value: Any) -> None:
@@ -100,7 +107,8 @@ def assert_like(schema: dict[str, Any], value: Any) -> None:
     if isinstance(value, dict):
         assert set(schema.get("required", ())) <= set(value)
         for key, of in schema.get("properties", {}).items():
-            assert_like(of, value[key])
+            if key in value:
+                assert_like(of, value[key])
     if isinstance(value, list):
         for each in value:
             assert_like(schema["items"], each)

@@ -48,8 +48,8 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_are_told_of(
             (home.pictures / name).write_bytes(data)
             alert = json.loads(service.line_with('"duplicate"', ALERT_SECONDS, after=begun))
             assert alert.keys() == {
-                *("time", "level", "logger", "event", "folder", "path", "image_id"),
-                *("match_folder", "match_path", "match_id", "rank"),
+                *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
+                *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
             }
             original = list(variants).index(name)
             assert (alert["path"], alert["match_path"]) == (name, f"{original}.jpg")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from snoopsync.alerts import Pair
+from snoopsync.alerts import Pair, facts_of
 from snoopsync.assembly import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
 from snoopsync.cli import overview, results
 from snoopsync.cli.completing import complete_file
@@ -24,7 +26,8 @@ from snoopsync.config.settings import Config
 from snoopsync.doctor import examine
 from snoopsync.errors import Refused
 from snoopsync.exits import Exit
-from snoopsync.model import ImageState, Place, printable
+from snoopsync.keep import IDENTICAL, Candidate, File, which_to_keep
+from snoopsync.model import ImageState, Place, Record, printable
 from snoopsync.protocol import Match
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -102,7 +105,7 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
 
 
 details_option = click.option(
-    "--details", is_flag=True, help="With --json: also the kind, and which one is better or larger."
+    "--details", is_flag=True, expose_value=False, help="Does nothing: --json shows everything."
 )
 
 
@@ -114,24 +117,29 @@ details_option = click.option(
     is_flag=True,
     help="Also pairs that were dismissed, or are none any more.",
 )
+# The only list that there is.
+@click.option("--pairs", is_flag=True, expose_value=False, help="List pairs of pictures.")
 @details_option
 @click.pass_context
-def duplicates(
-    click_context: click.Context, as_json: bool, everything: bool, details: bool
-) -> Exit:
-    """List the pictures that are there twice.
+def duplicates(click_context: click.Context, as_json: bool, everything: bool) -> Exit:
+    """List duplicate pictures, in pairs.
 
     The rank says how alike two are: 0 is the same picture, and the larger, the less alike. The kind
-    says what the one is to the other. The better file has more pixels, or else more bytes, or else
-    is older: nothing is done about it.
+    says what one is to the other. Which one to keep is shown where there is evidence, with the
+    reason. Nothing is done about it.
     """
     if click_context.invoked_subcommand is not None:
         return Exit.OK
     context: Context = click_context.obj
-    with reading(context.installation()) as database:
-        pairs = Pairs(database).listed(everything=everything)
+    config = context.installation()
+    order, now = config.folder_order, time.time()
+    with reading(config) as database:
+        pairs = (
+            results.ListedPair(pair, pair.keep(order, now))
+            for pair in Pairs(database).listed(everything=everything)
+        )
         if as_json:
-            results.json_lines(results.duplicate_message(pair, details=details) for pair in pairs)
+            results.json_lines(map(results.duplicate_message, pairs))
         else:
             results.duplicates(context.out, pairs, _targets(database))
     return Exit.OK
@@ -189,7 +197,7 @@ def _places_named(config: Config, name: str) -> Iterator[Place]:
 @json_option
 @details_option
 @click.pass_obj
-def search(context: Context, image: Path, as_json: bool, details: bool) -> Exit:
+def search(context: Context, image: Path, as_json: bool) -> Exit:
     """Find pictures like this file.
 
     The best first: rank 0 is the same picture, and the larger, the less alike. The kind says what
@@ -205,11 +213,11 @@ def search(context: Context, image: Path, as_json: bool, details: bool) -> Exit:
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
     with reading(config) as database:
-        found = [_found(State(database), match) for match in matches]
+        searched = _searched(config, State(database), image)
+        found = [_found(config, State(database), searched, match) for match in matches]
         targets = _targets(database)
     if as_json:
-        messages = [results.match_message(result, details=details) for result in found]
-        results.json_lines([{"results": messages}])
+        results.json_lines([{"results": [*map(results.match_message, found)]}])
     else:
         results.matches(context.out, found, targets)
     return Exit.OK
@@ -219,6 +227,33 @@ def _targets(database: Database) -> Targets:
     return Targets({row.name: row.path for row in State(database).folders.rows()})
 
 
-def _found(state: State, match: Match) -> results.Result:
+def _searched(config: Config, state: State, image: Path) -> Candidate:
+    """The file that is searched for: an image that is mirrored, or none."""
+    records = (state.record_at(place) for place in _places_named(config, str(image)))
+    record = next((record for record in records if record is not None), None)
+    # No image has an empty ID.
+    return Candidate("") if record is None else _candidate(config, record)
+
+
+def _found(config: Config, state: State, searched: Candidate, match: Match) -> results.Result:
     record = state.record(match["id"])
-    return results.Result(Side(match["id"], record.place if record else None), match)
+    side = Side(match["id"], record.place if record else None)
+    if searched.image_id == match["id"]:
+        return results.Result(side, match, None)  # the very file
+    matched = Candidate(match["id"]) if record is None else _candidate(config, record)
+    keep = which_to_keep(
+        replace(searched, facts=match.get("asked", {})),
+        replace(matched, facts=facts_of(match)),
+        match.get("kind"),
+        time.time_ns(),
+        identical=match.get("kind") == IDENTICAL,
+    )
+    return results.Result(side, match, keep)
+
+
+def _candidate(config: Config, record: Record) -> Candidate:
+    place, folders = record.place, config.folder_order
+    if record.doomed or place.folder not in folders:
+        return Candidate(record.image_id)
+    file = File(place, record.seen.mtime_ns, *folders[place.folder])
+    return Candidate(record.image_id, file=file)

@@ -40,6 +40,7 @@ from snoopsync.daemon import run_service
 from snoopsync.errors import (
     CollectionError,
     ConfigError,
+    NotFound,
     Problem,
     ServiceFailed,
     ServiceUnavailable,
@@ -299,6 +300,7 @@ def _resync_alone(wanted: _Resync, show: Show) -> Report:
             assembly.mirror.close(wanted.patience_seconds)
         if report.trouble is None:
             _search_for_duplicates(assembly)
+            _renew(assembly)
         database.require_in_place()
         return report
 
@@ -308,6 +310,18 @@ def _search_for_duplicates(assembly: Assembly) -> None:
         assembly.alerter.work_off(lambda: False)
     except CollectionError as error:
         message = "the search for duplicates goes on with the next run: %s"
+        happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
+
+
+def _renew(assembly: Assembly) -> None:
+    """Have the pictures described again that an older version of the collection has described."""
+    try:
+        if assembly.renewal.work_off(lambda _seconds: True):
+            _search_for_duplicates(assembly)
+    except NotFound:
+        pass  # it does not tell of any
+    except CollectionError as error:
+        message = "the rest of the pictures is sent again with the next run: %s"
         happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 

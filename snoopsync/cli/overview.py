@@ -44,7 +44,7 @@ def overview(console: Console, status: Status) -> Group:
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
     parts.append(remarks)
-    parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_duplicates(status)]]
+    parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_besides(status)]]
     return Group(*parts)
 
 
@@ -60,7 +60,7 @@ def lines(status: Status) -> Iterator[str]:
     for remark in _remarks(status):
         yield f"- {remark}"
     yield from _left_out(status)
-    yield from _duplicates(status)
+    yield from _besides(status)
 
 
 def _answer(status: Status) -> str:
@@ -90,7 +90,14 @@ def _left_out(status: Status) -> Iterator[str]:
             yield f"{printable(folder.row.name)}: left out: {describe(folder.row.left_out)}"
 
 
-def _duplicates(status: Status) -> Iterator[str]:
+def _besides(status: Status) -> Iterator[str]:
+    """What does not keep it from being in sync."""
+    if status.to_renew:
+        verb = "is" if status.to_renew == 1 else "are"
+        yield (
+            f"{images(status.to_renew)} {verb} sent again at low priority: the collection describes"
+            " pictures in a new way"
+        )
     if status.duplicates_open:
         plural = "" if status.duplicates_open == 1 else "s"
         yield f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)"

@@ -18,14 +18,16 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
+from snoopsync.alerts import facts_of
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.doctor import Finding
 from snoopsync.events import Event
+from snoopsync.keep import Keep
 from snoopsync.leftout import describe
 from snoopsync.model import ImageState, Place, place_keys, printable
 from snoopsync.planner import Action
-from snoopsync.protocol import Match
+from snoopsync.protocol import Match, PictureFacts
 from snoopsync.resync import Report
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
@@ -99,7 +101,15 @@ def image_message(row: ImageRow) -> dict[str, Any]:
     }
 
 
-def duplicates(console: Console, pairs: Iterable[Duplicate], targets: Targets) -> None:
+@dataclass(frozen=True, slots=True)
+class ListedPair:
+    """A pair, and which one of it to keep."""
+
+    pair: Duplicate
+    keep: Keep | None
+
+
+def duplicates(console: Console, pairs: Iterable[ListedPair], targets: Targets) -> None:
     """The duplicates: on a terminal the two images below one another, elsewhere a line each."""
     rows = _pairs_below(pairs, targets) if console.is_terminal else _pairs_beside(pairs)
     first = next(rows, None)
@@ -116,19 +126,21 @@ def duplicates(console: Console, pairs: Iterable[Duplicate], targets: Targets) -
         console.print("no duplicates")
 
 
-def _pairs_beside(pairs: Iterable[Duplicate]) -> Iterator[Row]:
+def _pairs_beside(pairs: Iterable[ListedPair]) -> Iterator[Row]:
     now = time.time()
-    for pair in pairs:
+    for listed in pairs:
+        pair = listed.pair
         found = ago(pair.found_at, now)
-        sides = (_side(side) + _remark(pair, side) for side in (pair.a, pair.b))
+        sides = (_side(side) + _remark(listed, side) for side in (pair.a, pair.b))
         yield str(pair.rank), _kind(pair.kind), pair.state, found, *sides
 
 
-def _pairs_below(pairs: Iterable[Duplicate], targets: Targets) -> Iterator[Row]:
+def _pairs_below(pairs: Iterable[ListedPair], targets: Targets) -> Iterator[Row]:
     now = time.time()
-    for pair in pairs:
+    for listed in pairs:
+        pair = listed.pair
         a, b = (
-            Linked(_side(side), targets.of(side.place), _remark(pair, side))
+            Linked(_side(side), targets.of(side.place), _remark(listed, side))
             for side in (pair.a, pair.b)
         )
         yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
@@ -139,34 +151,39 @@ def _kind(kind: str | None) -> str:
     return "-" if kind is None else printable(kind)
 
 
-def _remark(pair: Duplicate, side: Side) -> str:
-    if pair.better is None or pair.better.image_id != side.image_id:
+def _remark(listed: ListedPair, side: Side) -> str:
+    keep = listed.keep
+    if keep is None or keep.image_id != side.image_id:
         return ""
-    return f"  (better: {pair.better.reason})"
+    return f"  (keep: {keep.reason.words})"
 
 
-def duplicate_message(pair: Duplicate, *, details: bool) -> dict[str, Any]:
+def duplicate_message(listed: ListedPair) -> dict[str, Any]:
     """A pair as ``duplicates --json`` has it."""
-    message = {
+    pair = listed.pair
+    return {
         "a": _side_message(pair.a),
         "b": _side_message(pair.b),
         "rank": pair.rank,
+        "kind": pair.kind,
+        **_keep_message(listed.keep),
         "found_at": iso(pair.found_at),
         "state": pair.state,
     }
-    if details:
-        better = pair.better
-        message["kind"] = pair.kind
-        message["better"] = better and {"image_id": better.image_id, "reason": better.reason}
-    return message
+
+
+def _keep_message(keep: Keep | None) -> dict[str, Any]:
+    return {"keep": keep and keep.image_id, "reason": keep and keep.reason}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a search found: an image, and what the collection says of it."""
+    """What a search found: an image, what the collection says of it, and whether to keep it, or the
+    file that was searched for if that is mirrored."""
 
     side: Side
     match: Match
+    keep: Keep | None
 
 
 def matches(console: Console, found: Sequence[Result], targets: Targets) -> None:
@@ -191,14 +208,21 @@ def _named(console: Console, image_id: str, place: Place | None) -> str:
     return _side(Side(image_id, place)) if console.is_terminal else _place(place)
 
 
-def match_message(result: Result, *, details: bool) -> dict[str, Any]:
+def match_message(result: Result) -> dict[str, Any]:
     """A match as ``search --json`` has it."""
     side, match = result.side, result.match
-    message: dict[str, Any] = {"image_id": side.image_id, "rank": match["rank"]}
-    message |= place_keys(side.place)
-    if details:
-        message |= {key: match.get(key) for key in ("kind", "width", "height", "size_bytes")}
-    return message
+    return {
+        "image_id": side.image_id,
+        "rank": match["rank"],
+        **place_keys(side.place),
+        "kind": match.get("kind"),
+        **_size_message(facts_of(match)),
+        **_keep_message(result.keep),
+    }
+
+
+def _size_message(facts: PictureFacts) -> dict[str, Any]:
+    return {name: facts.get(name) for name in ("width", "height", "size_bytes")}
 
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
@@ -309,8 +333,18 @@ def _place(place: Place | None) -> str:
 
 
 def _side(side: Side) -> str:
-    return str(side.place) if side.place else f"{printable(side.image_id)} {_place(None)}"
+    if side.place is not None:
+        return str(side.place)
+    where = f"(was {side.was})" if side.was is not None else _place(None)
+    return f"{printable(side.image_id)} {where}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:
-    return place_keys(side.place) | {"image_id": side.image_id}
+    message = {
+        **place_keys(side.place),
+        "image_id": side.image_id,
+        **_size_message(side.facts),
+    }
+    if side.place is None:
+        message["was"] = side.was and side.was.text
+    return message

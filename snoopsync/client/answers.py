@@ -25,7 +25,13 @@ from snoopsync.errors import (
     Unavailable,
     Unwritable,
 )
-from snoopsync.protocol import ImageAnswer, ListAnswer, SearchAnswer, SearchByIdAnswer
+from snoopsync.protocol import (
+    ImageAnswer,
+    ListAnswer,
+    OutdatedAnswer,
+    SearchAnswer,
+    SearchByIdAnswer,
+)
 
 #: No service is left alone for longer than this, whatever it asks for.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -64,11 +70,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Which collection the keys open, and whose it is."""
+    """Which collection the keys open, and whose it is. ``outdated``: how many of its images an
+    older version of the service has described; ``None`` if it does not tell."""
 
     collection_id: str
     collection_name: str
     user: str
+    outdated: int | None = None
 
 
 def refusal(answer: Answer, now: float) -> CollectionError | None:
@@ -187,7 +195,13 @@ def session(answer: Answer) -> Session:
     """Who the keys are. Raises ``BadAnswer``, as all of these do."""
     found = _object(answer)
     _require(answer, found, collection_id=str, collection_name=str, user=str)
-    return Session(found["collection_id"], found["collection_name"], found["user"])
+    outdated = found.get("outdated")
+    return Session(
+        found["collection_id"],
+        found["collection_name"],
+        found["user"],
+        outdated if type(outdated) is int and outdated >= 0 else None,
+    )
 
 
 def changed_image(answer: Answer, image_id: str | None, collection_id: str) -> ImageAnswer:
@@ -221,6 +235,7 @@ def _image(answer: Answer, found: dict[str, Any], image_id: str | None) -> Image
         raise BadAnswer(
             f"the answer is about another image, {found['image_id']!r:.120}", status=answer.status
         )
+    _leave_out_odd(found, _FLAGS)
     return cast(ImageAnswer, found)
 
 
@@ -233,8 +248,11 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
         _require(answer, match, rank=int)
         if match["rank"] < 0:
             raise _unusable(answer, "rank", match["rank"])
-        _leave_out_odd(match)
-        _leave_out_odd(match.get("asked", {}))
+        for told in (match, match.get("asked")):
+            if isinstance(told, dict):
+                _leave_out_odd(told, _EXTRAS)
+                _leave_out_odd(told.get("evidence", {}), _EVIDENCE)
+    _leave_out_odd(found, _FLAGS)
     return cast(SearchAnswer, found)
 
 
@@ -246,15 +264,26 @@ _EXTRAS = {
     "height": int,
     "size_bytes": int,
     "asked": dict,
+    "evidence": dict,
 }
+_EVIDENCE = {
+    "camera": bool,
+    "jpeg_quality": int,
+    "lossless": bool,
+    "palette": bool,
+    "resaved": bool,
+}
+
+#: What some services tell of an image, and of a search.
+_FLAGS = {"outdated": bool, "partial": bool}
 
 #: More is no size of a picture.
 _MAX_SIZE = 2**48
 
 
-def _leave_out_odd(told: dict[str, Any]) -> None:
+def _leave_out_odd(told: dict[str, Any], expected: Mapping[str, type]) -> None:
     """Other services may mean something else by these names: that is not told."""
-    for name, kind in _EXTRAS.items():
+    for name, kind in expected.items():
         value = told.get(name, kind())
         is_usable = type(value) is kind
         if isinstance(value, int):
@@ -282,6 +311,31 @@ def listing(answer: Answer, collection_id: str) -> ListAnswer:
         _require(answer, found, next_image_id=str)
     found["next_image_id"] = found["next_image_id"] or None  # no ID is empty
     return cast(ListAnswer, found)
+
+
+def nothing_outdated(session: Session) -> OutdatedAnswer:
+    """The page of a collection of which the session says that it has no such images."""
+    return {
+        "status": 200,
+        "message": "OK",
+        "collection_id": session.collection_id,
+        "total": 0,
+        "ids": [],
+        "next": None,
+    }
+
+
+def outdated(answer: Answer, collection_id: str) -> OutdatedAnswer:
+    """One page of the images that an older version of the service has described."""
+    found = _filled(answer, collection_id)
+    _require(answer, found, collection_id=str, ids=list)
+    for image_id in found["ids"]:
+        _require(answer, {"id": image_id}, id=str)
+    if found.setdefault("total", None) is not None:
+        _require(answer, found, total=int)
+    if found.setdefault("next", None) is not None:
+        _require(answer, found, next=str)
+    return cast(OutdatedAnswer, found)
 
 
 def _of_images(answer: Answer, lines: list[Any]) -> list[Any]:

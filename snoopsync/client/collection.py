@@ -35,6 +35,7 @@ from snoopsync.protocol import (
     ImageSource,
     ListAnswer,
     ListedImage,
+    OutdatedAnswer,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -157,6 +158,24 @@ class Collection:
             raise NotFound("to update an image, say which: image_id")
         method = "PUT" if update_existing else "POST"
         answer = self._ask(method, _image_path(image_id), image)
+        return answers.changed_image(answer, image_id, self._known_id())
+
+    def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
+        """One page of the images that an older version of the service has described, as
+        ``Renewable`` says. Raises ``NotFound`` if the service does not offer that."""
+        if after is None:
+            # The session tells whether this is offered, and whether there are any.
+            session = self._ask_who()
+            if session.outdated is None:
+                raise NotFound("this collection does not tell what is outdated")
+            if not session.outdated:
+                return answers.nothing_outdated(session)
+        answer = self._ask("GET", "/outdated", owner=owner, after=after)
+        return answers.outdated(answer, self._known_id())
+
+    def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
+        """Send an image's own bytes once more, to be described again, as ``Renewable`` says."""
+        answer = self._ask("PUT", _image_path(image_id), image, only="renew")
         return answers.changed_image(answer, image_id, self._known_id())
 
     def get_image(self, image_id: ImageId) -> ImageAnswer:

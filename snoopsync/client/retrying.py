@@ -37,6 +37,8 @@ from snoopsync.protocol import (
     ListAnswer,
     ListedImage,
     NamesAll,
+    OutdatedAnswer,
+    Renewable,
     SearchAnswer,
     SearchByIdAnswer,
 )
@@ -206,6 +208,22 @@ class RetryingCollection:
         """Images like this one."""
         with repeatable(image) as source:
             return self._persist(Call.SEARCH, lambda _again: self._inner.search_images(source()))
+
+    def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
+        """One page of the images that an older version has described, as ``Renewable`` says.
+        Raises ``NotFound`` if the collection does not offer that."""
+        inner = self._inner
+        if not isinstance(inner, Renewable):
+            raise NotFound("this collection does not tell what is outdated")
+        return self._persist(Call.LIST, lambda _again: inner.outdated(owner, after))
+
+    def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
+        """Have an image described again, by its own bytes, as ``Renewable`` says."""
+        inner = self._inner
+        if not isinstance(inner, Renewable):
+            raise NotFound("this collection describes no image again")
+        with repeatable(image) as source:
+            return self._persist(Call.UPDATE, lambda _again: inner.renew_image(image_id, source()))
 
     def insist(self, kind: Call, request: Callable[[ImageCollection], T]) -> T:
         """Send a request of the caller's making as patiently as any other. It is called for every

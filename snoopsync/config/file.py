@@ -272,7 +272,7 @@ folders:
     # Also leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
     # snapshots, temporary files. The README has the list. A "!pattern" in exclude takes one back.
     exclude_defaults: true
-    # Of identical files, keep the one in this folder.
+    # Of identical files, keep the one in this folder. That is shown, and never acted on.
     prefer: false
     # How changes are noticed: auto, events or poll.
     watch: auto

@@ -289,6 +289,11 @@ class Config:
     )
     source: Path | None = None
 
+    @property
+    def folder_order(self) -> dict[str, tuple[int, bool]]:
+        """Of each folder its place in the configuration, from 0, and whether it is preferred."""
+        return {folder.name: (at, folder.prefer) for at, folder in enumerate(self.folders)}
+
 
 def default_config(folders: Sequence[Path]) -> Config:
     """The configuration without a file: these folders, and the embedded collection.

@@ -8,32 +8,42 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from snoopsync.embedded.features import FEED_VERSION, Features
 from snoopsync.embedded.source import read_body
-from snoopsync.embedded.store import Store, StoredImage, already_there, not_there
+from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
 from snoopsync.errors import Refused, SnoopsyncError
 from snoopsync.protocol import (
+    Evidence,
     ImageAnswer,
     ImageSource,
     ListAnswer,
     ListedImage,
     Match,
+    OutdatedAnswer,
+    PictureFacts,
     SearchAnswer,
     SearchByIdAnswer,
 )
 
 if TYPE_CHECKING:
-    from snoopsync.embedded.features import Features
     from snoopsync.embedded.likeness import Likeness
     from snoopsync.embedded.matching import Alike
 
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
+
+#: Images on a page of those that are outdated.
+OUTDATED_PAGE = 1000
+
+#: The character after the dot that follows the owner in an ID.
+_AFTER_DOT = "/"
 
 #: So many begins of pages are remembered.
 _MOST_HANDED = 10_000
@@ -130,9 +140,44 @@ class EmbeddedCollection:
         self._forget(before)
         return self._about(stored, "Updated")
 
+    def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
+        """Describe an image again, by its own bytes: its time stays. Does nothing if this version
+        has described it. Raises ``NotFound``, ``Conflict`` if it has other bytes, and ``Refused``
+        for a picture that can't be decoded, with the reason."""
+        self._find(image_id)
+        features = self._look_at(image)
+        now = (self._now() - _EPOCH) // _MICROSECOND
+        before, stored = self._store.renew(image_id, features, now)
+        if stored != before:
+            self._forget(before)
+        return self._about(stored, "Updated")
+
+    def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
+        """One page of the images that an older version has described: those of this owner, or all,
+        from after the place that the last page ended with (``next``). Raises ``Refused`` for a
+        place that no page has given."""
+        first, end = ("", None) if owner is None else (f"{owner}.", owner + _AFTER_DOT)
+        page = self._store.outdated(_place_after(after), OUTDATED_PAGE + 1, first, end)
+        last = page[:OUTDATED_PAGE][-1] if len(page) > OUTDATED_PAGE else None
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            # Counting takes as long as a pass over all of them, so it is done once a pass.
+            "total": self._store.count_outdated(first, end) if after is None else None,
+            "ids": [image_id for _, image_id in page[:OUTDATED_PAGE]],
+            "next": None if last is None else f"{last[0]}:{last[1]}",
+        }
+
+    def count_outdated(self) -> int:
+        """How many images an older version has described."""
+        return self._store.count_outdated()
+
     def get_image(self, image_id: str) -> ImageAnswer:
         """Is it there? Raises ``NotFound`` if not."""
-        return self._about(self._find(image_id), "OK")
+        stored = self._find(image_id)
+        answer = self._about(stored, "OK")
+        return {**answer, "outdated": True} if stored.is_outdated else answer
 
     def delete_image(self, image_id: str) -> ImageAnswer:
         """Remove it. Raises ``NotFound`` if it is not there."""
@@ -175,28 +220,38 @@ class EmbeddedCollection:
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""
-        stored = self._find(image_id)
-        features = self._store.features(image_id)
-        if features is None:
+        _check_id(image_id)
+        found = self._store.candidate(image_id)
+        if found is None:
             raise not_there(image_id)
-        return {
+        matches = self._matches(found.features, found.stored.feed)
+        answer: SearchByIdAnswer = {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
             "image_id": image_id,
-            "image_time": image_time(stored.moment),
-            "results": [match for match in self._matches(features) if match["id"] != image_id],
+            "image_time": image_time(found.stored.moment),
+            "results": [match for match in matches if match["id"] != image_id],
         }
+        if found.stored.is_outdated:
+            answer["outdated"] = True
+        if self._store.has_other_versions(found.stored.feed):
+            answer["partial"] = True
+        return answer
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images like this one. Raises ``Refused`` if it can't be decoded, with the reason."""
+        """Images like this one, among those that this version has described and those with the same
+        bytes. Raises ``Refused`` if it can't be decoded, with the reason."""
         features = self._look_at(image)
-        return {
+        answer: SearchAnswer = {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            "results": self._matches(features),
+            "results": self._matches(features, FEED_VERSION),
         }
+        if self._store.has_other_versions(FEED_VERSION):
+            answer["partial"] = True
+        return answer
 
     def close(self) -> None:
         """Close the file; again does nothing. Any other call after it raises ``Unavailable``."""
@@ -235,13 +290,13 @@ class EmbeddedCollection:
     def _look_at_here(self, image: ImageSource) -> Features:
         return self._started_likeness().look_at(read_body(image))
 
-    def _matches(self, features: Features) -> list[Match]:
-        matches = self._started_likeness().matches(features)
+    def _matches(self, features: Features, feed: int) -> list[Match]:
+        matches = self._started_likeness().matches(features, feed)
         return [_match(alike, features) for alike in matches]
 
     def _forget(self, stored: StoredImage) -> None:
         if self._likeness is not None:
-            self._likeness.forget(stored.moment)
+            self._likeness.forget(stored.mark)
 
     def _started_likeness(self) -> Likeness:
         with self._starting:
@@ -267,18 +322,34 @@ def _match(alike: Alike, asked: Features) -> Match:
         "id": alike.stored.image_id,
         "rank": alike.rank,
         "sha256": alike.stored.sha256.hex(),
-        "width": alike.features.width,
-        "height": alike.features.height,
-        "size_bytes": alike.features.size_bytes,
-        "asked": {
-            "width": asked.width,
-            "height": asked.height,
-            "size_bytes": asked.size_bytes,
-        },
+        **_told(alike.features),  # type: ignore[typeddict-item]  # mypy knows no ** of a TypedDict
+        "asked": _told(asked),
     }
     if alike.kind is not None:
         match["kind"] = alike.kind
     return match
+
+
+def _told(features: Features) -> PictureFacts:
+    """What is told of a picture itself."""
+    facts: PictureFacts = {
+        "width": features.width,
+        "height": features.height,
+        "size_bytes": features.size_bytes,
+    }
+    if features.evidence is not None:
+        facts["evidence"] = cast("Evidence", asdict(features.evidence))
+    return facts
+
+
+def _place_after(text: str | None) -> Outdated:
+    """Where a page of outdated images goes on. Raises ``Refused`` for what is no such place."""
+    if text is None:
+        return -1, ""
+    version, colon, image_id = text.partition(":")
+    if not colon or not version.isascii() or not version.isdecimal() or len(version) > 9:
+        raise Refused("`after` is the `next` of the page before", status=400)
+    return int(version), image_id
 
 
 def image_time(moment: int) -> str:

@@ -48,6 +48,20 @@ _STEPS = (
         )
         """,
     ),
+    (
+        # What the comparison sees besides: transparency, the picture without its borders, frames.
+        "ALTER TABLE small ADD COLUMN alpha BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE small ADD COLUMN inside BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE small ADD COLUMN frames INTEGER NOT NULL DEFAULT 1",
+        # Where from the file comes, as JSON; see ``evidence``.
+        "ALTER TABLE image ADD COLUMN evidence TEXT",
+        # What an index sees as new, where that is not the moment: an image that was described again
+        # keeps its moment, since its bytes have not changed.
+        "ALTER TABLE image ADD COLUMN mark INTEGER",
+        "CREATE UNIQUE INDEX image_by_mark ON image (mark) WHERE mark IS NOT NULL",
+        # Which images an older version has described.
+        "CREATE INDEX image_by_feed ON image (feed, id)",
+    ),
 )
 
 #: How long to wait for another process that is writing.

@@ -1,39 +1,35 @@
-"""Bytes of a picture to its features. The only use of Pillow."""
+"""Bytes of a picture to its features."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import io
 import logging
 import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import numpy as np
-
-# These only for what they register: Pillow would import all of its fifty formats to look for them.
-import PIL.AvifImagePlugin
-import PIL.TiffImagePlugin
-import PIL.WebPImagePlugin  # noqa: F401
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
-from snoopsync.embedded import border, pdq
+from snoopsync.embedded import border, pdq, pixels, tiff
+from snoopsync.embedded.evidence import evidence_of
 from snoopsync.embedded.features import COLOUR_SIDE, Features, Thumbnail
+from snoopsync.embedded.frames import Frames, frames_of, has_more_frames, has_other_pictures
+from snoopsync.embedded.opening import (
+    FORMATS_TEXT,
+    MAX_PIXELS,
+    WORKING_SIDE,
+    open_picture,
+    too_many_pixels,
+)
 from snoopsync.embedded.source import Body
 from snoopsync.errors import Refused
-
-#: What Pillow may decode; HEIC comes beside it. Its other decoders are never let near a file.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
-
-#: Pixels beyond which a picture is refused by what its header says: Pillow's own limit, rounded.
-MAX_PIXELS = 178_000_000
-
-#: A picture is shrunk until its shorter side has no more than twice this many pixels.
-_WORKING_SIDE = 256
 
 _DIGEST_BYTES = 16
 
@@ -53,9 +49,6 @@ _slots = threading.BoundedSemaphore(2)
 #: How decoders say that a file ends too early.
 _TRUNCATED = re.compile("truncated|end of file", re.IGNORECASE)
 
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
-_HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
-
 _LUMA = np.array((0.299, 0.587, 0.114))
 
 #: How to put a picture upright, by the orientation in its EXIF.
@@ -74,58 +67,123 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 def features_of(body: Body) -> Features:
     """What this picture looks like.
 
-    Raises ``Refused``: 413 if it has too many pixels to decode, 415 if it can't be decoded, with
-    the reason in plain words.
+    Raises ``Refused``: 413 if it would take too much work to decode, 415 if it can't be decoded
+    correctly, with the reason in plain words.
     """
-    with _slots, _quiet, _refusing():
-        image = _open(body)
+    with _slots, _quiet:
+        try:
+            return _features(body, body.content)
+        except Refused as refusal:
+            body.content.seek(0)
+            bare = tiff.without_metadata(body.content) if refusal.status == 415 else None
+            if bare is None:
+                raise
+            return _features(body, bare)
+
+
+class _Look(NamedTuple):
+    """What a picture looks like in RGB: at a reduced size, at that of a thumbnail, and how opaque
+    it is there (empty if all of it is opaque)."""
+
+    picture: Image.Image
+    thumbnail: Image.Image
+    alpha: bytes
+
+
+class _Codes(NamedTuple):
+    """The codes of a picture, its quality, the codes without its borders, and the picture's grey
+    without them (both empty if there are none)."""
+
+    codes: bytes
+    quality: int
+    trimmed: bytes = b""
+    inner: bytes = b""
+
+
+def _features(body: Body, content: io.BytesIO) -> Features:
+    with _refusing():
+        image, size = open_picture(content)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_many_pixels()
         with _refusing(kind):
-            size, picture = _upright(image)
-            thumbnail = picture.resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR)
-            codes, quality, trimmed = _codes(picture, thumbnail)
+            size, picture, frames = _decoded(image, size)
+            evidence = evidence_of(image, body.content)
+            look = _look(frames.sheet if frames else picture)
+            # The borders of frames are inside a sheet. And without its borders only a picture's
+            # grey is kept, which does not tell what is transparent in it.
+            codes = _codes(look, has_borders=frames is None and not look.alpha)
+    digest = hashlib.blake2b(look.thumbnail.tobytes() + look.alpha, digest_size=_DIGEST_BYTES)
+    if frames:
+        digest.update(frames.digest)
+    is_complete = frames is None or frames.is_complete
+    if not is_complete or has_other_pictures(image):
+        # The same picture as no other: nobody has looked at all of it.
+        digest.update(body.sha256)
     return Features(
         sha256=body.sha256,
         size_bytes=body.size_bytes,
         kind=kind,
         width=size[0],
         height=size[1],
-        digest=hashlib.blake2b(thumbnail.tobytes(), digest_size=_DIGEST_BYTES).digest(),
-        quality=quality,
-        codes=codes,
-        trimmed=trimmed,
-        thumbnail=_kept(thumbnail),
+        digest=digest.digest(),
+        quality=codes.quality,
+        codes=codes.codes if is_complete else b"",
+        trimmed=codes.trimmed,
+        thumbnail=_kept(look, codes.inner),
+        frames=frames.count if frames else 1,
+        evidence=evidence,
     )
 
 
-def _kept(thumbnail: Image.Image) -> Thumbnail:
-    colour = thumbnail.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).convert("YCbCr")
-    chroma = np.asarray(colour)[..., 1:]
-    return Thumbnail(np.rint(_luma(thumbnail)).astype(np.uint8).tobytes(), chroma.tobytes())
+def _kept(look: _Look, inner: bytes) -> Thumbnail:
+    size = (COLOUR_SIDE, COLOUR_SIDE)
+    colour = look.thumbnail.resize(size, Image.Resampling.BOX).convert("YCbCr")
+    chroma = np.asarray(colour)[..., 1:].tobytes()
+    return Thumbnail(_shades(_luma(look.thumbnail)), chroma, look.alpha, inner)
 
 
-def _codes(picture: Image.Image, thumbnail: Image.Image) -> tuple[bytes, int, bytes]:
-    """The picture's codes, its quality, and the codes without its borders.
+def _look(picture: Image.Image) -> _Look:
+    """The picture as a person sees it: on white, or on black if little would show on white."""
+    on_white = pixels.on_background(picture, "white")
+    thumbnail = _thumbnail(on_white)
+    opacity = pixels.opacity_of(picture)
+    if opacity is None:
+        return _Look(on_white, thumbnail, b"")
+    alpha = opacity.resize(thumbnail.size, Image.Resampling.BILINEAR).tobytes()
+    quality = pdq.quality(_luma(thumbnail))
+    if quality < pdq.MIN_QUALITY:
+        on_black = pixels.on_background(picture, "black")
+        dark = _thumbnail(on_black)
+        if pdq.quality(_luma(dark)) > quality:
+            return _Look(on_black, dark, alpha)
+    return _Look(on_white, thumbnail, alpha)
+
+
+def _thumbnail(picture: Image.Image, box: border.Box | None = None) -> Image.Image:
+    return picture.resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR, box)
+
+
+def _codes(look: _Look, *, has_borders: bool) -> _Codes:
+    """The codes of this picture.
 
     The quality is that of what the borders enclose if that is too low for codes of its own: all
     that the picture's codes could tell is the frame, which any flat picture may have.
     """
-    luma = _luma(thumbnail)
+    luma = _luma(look.thumbnail)
     quality = pdq.quality(luma)
     if quality < pdq.MIN_QUALITY_OF_CODES:
-        return b"", quality, b""
+        return _Codes(b"", quality)
     codes = pdq.eight_codes(luma)
-    box = border.content_box(np.asarray(picture.convert("L")))
+    box = border.content_box(np.asarray(look.picture.convert("L"))) if has_borders else None
     if box is None or quality < pdq.MIN_QUALITY:
-        return codes, quality, b""
-    inner = _luma(picture.resize(thumbnail.size, Image.Resampling.BILINEAR, box))
+        return _Codes(codes, quality)
+    inner = _luma(_thumbnail(look.picture, box))
     inner_quality = pdq.quality(inner)
     if inner_quality < pdq.MIN_QUALITY:
-        return codes, inner_quality, b""
+        return _Codes(codes, inner_quality)
     trimmed = pdq.eight_codes(inner)
-    return codes, quality, trimmed if trimmed != codes else b""
+    if trimmed == codes:
+        return _Codes(codes, quality)
+    return _Codes(codes, quality, trimmed, _shades(inner))
 
 
 def _luma(thumbnail: Image.Image) -> NDArray[np.float64]:
@@ -133,50 +191,43 @@ def _luma(thumbnail: Image.Image) -> NDArray[np.float64]:
     return luma
 
 
-def _open(body: Body) -> Image.Image:
-    header = body.content.read(64)
-    body.content.seek(0)
-    if _is_heif(header):
-        return _open_heif(body)
-    return Image.open(body.content, formats=_FORMATS)
+def _shades(luma: NDArray[np.float64]) -> bytes:
+    return np.rint(luma).astype(np.uint8).tobytes()
 
 
-def _is_heif(header: bytes) -> bool:
-    brand = header[8:12]
-    if header[4:8] != b"ftyp":
-        return False
-    return brand in _HEIC_BRANDS or (brand in _HEIF_BRANDS and b"avif" not in header)
-
-
-def _open_heif(body: Body) -> Image.Image:
-    try:
-        # Late, because it is 5 MiB that only those with such pictures need; it may be missing, too.
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise Refused(
-            "HEIC needs pillow-heif: pip install 'snoopsync[embedded]'", status=415
-        ) from error
-    image: Image.Image = HeifImageFile(body.content)
-    return image
-
-
-def _upright(image: Image.Image) -> tuple[tuple[int, int], Image.Image]:
-    """The upright picture's size in pixels, and the picture itself: shrunk, in RGB, on white."""
-    size = image.size
-    if image.format in ("JPEG", "MPO"):
-        # The decoder shrinks by 2, 4 or 8 for nothing; it still reads the file to its end.
-        image.draft(None, (_WORKING_SIDE, _WORKING_SIDE))
-    image.load()
+def _decoded(
+    image: Image.Image, size: tuple[int, int]
+) -> tuple[tuple[int, int], Image.Image, Frames | None]:
+    """The upright picture's size in pixels, its first frame (shrunk, in RGB or RGBA), and all
+    frames, if there are several."""
+    # First, because a search for the orientation may load the picture, and hide its damage.
+    _load(image)
     orientation = _orientation(image)
     if image.format == "TIFF":
-        size = image.size  # Pillow has put it upright while loading
+        orientation, size = 1, image.size  # Pillow has put it upright while loading
     elif orientation in _SIDEWAYS:
         size = size[1], size[0]
-    picture = _eight_bits(image)
-    picture = picture.reduce(max(1, min(picture.size) // _WORKING_SIDE))
-    if orientation in _TURNS:
-        picture = picture.transpose(_TURNS[orientation])
-    return size, _on_white(picture)
+    first = _upright(image, orientation)
+
+    def following() -> Image.Image:
+        _load(image)
+        return _upright(image, orientation)
+
+    frames = frames_of(image, first, following, MAX_PIXELS) if has_more_frames(image) else None
+    return size, first, frames
+
+
+def _load(image: Image.Image) -> None:
+    """Decode the frame that ``image`` stands at."""
+    tiff.corrected(image)
+    image.load()
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The frame that was decoded: upright, shrunk, in RGB or RGBA."""
+    picture = pixels.eight_bits(image, is_inverted=tiff.is_inverted(image))
+    picture = pixels.reduced(picture, WORKING_SIDE)
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _orientation(image: Image.Image) -> int:
@@ -187,43 +238,6 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture in RGB or RGBA, 8 bits each; itself if it is so already (to save its memory)."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _from_wide_grey(image).convert("RGB")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits or more in 8: integers by their high byte, floats (which have no white of
-    their own) spread from the darkest to the brightest."""
-    if image.mode != "F":
-        # As wide as they are: a large picture would take gigabytes as floats.
-        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
-    grey = np.nan_to_num(np.array(image), copy=False, posinf=0, neginf=0)
-    low, high = float(grey.min()), float(grey.max())
-    with np.errstate(all="ignore"):  # of ranges that are no picture's
-        grey -= low
-        grey *= 255 / (high - low) if high > low else 0
-    grey = np.nan_to_num(grey, copy=False, posinf=255, neginf=0)
-    return Image.fromarray(np.clip(grey, 0, 255, out=grey).astype(np.uint8))
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture
-    white = Image.new("RGB", picture.size, "white")
-    white.paste(picture, mask=picture.getchannel("A"))
-    return white
-
-
-def _too_many_pixels() -> Refused:
-    return Refused(
-        f"too large to decode: more than {MAX_PIXELS // 1_000_000} million pixels", status=413
-    )
-
-
 @contextmanager
 def _refusing(kind: str | None = None) -> Iterator[None]:
     """Whatever a decoder raises is a refusal of the picture (a ``kind``, if that is known)."""
@@ -232,10 +246,10 @@ def _refusing(kind: str | None = None) -> Iterator[None]:
     except Refused:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels() from error
+        raise too_many_pixels() from error
     except UnidentifiedImageError as error:
         raise Refused(
-            f"not a picture that can be read ({_FORMATS_TEXT}), or damaged at its start",
+            f"not a picture that can be read ({FORMATS_TEXT}), or damaged at its start",
             status=415,
         ) from error
     except Exception as error:  # decoders fed with hostile bytes raise anything
@@ -246,6 +260,8 @@ def _reason(kind: str | None, error: Exception) -> str:
     what = kind or "picture"
     if isinstance(error, MemoryError):
         return f"a {what} that takes more memory than there is"
+    if kind == "TIFF" and tiff.is_unknown_kind(error):
+        return tiff.NOT_READABLE
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, EOFError) or _TRUNCATED.search(said):
         return f"a truncated {what}, the file ends too early: {said}"

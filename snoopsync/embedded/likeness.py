@@ -1,40 +1,47 @@
-"""Which stored pictures are like this one: an index in memory that follows the store.
+"""Which stored pictures are like this one: indexes in memory that follow the store.
 
 Importing this imports numpy and Pillow.
 
-An image's moment is never given twice, so the index need only ask for what is after the last one
-it has seen; and a code whose image is gone or has changed, here or in another process, can never
-be taken for another's: it is dropped when a search comes upon it.
+An image's mark is never given twice, so an index need only ask for what is after the last one it
+has seen; and a code whose image is gone or has changed, here or in another process, can never be
+taken for another's: it is dropped when a search comes upon it.
+
+Codes of different versions can't be compared. So each version has an index of its own, and a
+picture is searched for among those that its own version has described.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from snoopsync.embedded import pdq
 from snoopsync.embedded.decode import features_of
-from snoopsync.embedded.features import CODE_BYTES, Features
+from snoopsync.embedded.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded.index import CodeIndex, Keys
 from snoopsync.embedded.matching import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
     Alike,
-    Hit,
-    Queries,
-    judged,
     the_same,
 )
+from snoopsync.embedded.pairing import Described, alike
+from snoopsync.embedded.scan import Codes
 from snoopsync.embedded.source import Body
-from snoopsync.embedded.store import Store, StoredCodes
+from snoopsync.embedded.store import Candidate, Store, StoredCodes
 
 #: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, on a
 #: slow machine of two cores.
 _DEEP_UP_TO = 50_000
 
 _FOLLOW_ROWS = 4_096
+
+#: So many stored pictures are kept as they are compared: copies that are searched for one after
+#: the other find the same ones. Each takes some 8 KiB.
+_REMEMBERED = 512
 
 
 class Likeness:
@@ -43,82 +50,114 @@ class Likeness:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._index = CodeIndex()
-        self._seen = 0
+        self._indexes: dict[int, _VersionIndex] = {}
+        self._described: OrderedDict[int, Described] = OrderedDict()
 
     def __len__(self) -> int:
         """How many codes are in memory."""
         with self._lock:
-            return len(self._index)
+            return sum(map(len, self._indexes.values()))
 
     def look_at(self, body: Body) -> Features:
         """What this picture looks like. Raises ``Refused`` if it can't be decoded."""
         return features_of(body)
 
-    def matches(self, features: Features) -> list[Alike]:
-        """The images like this one, the most alike first."""
-        queries, hits = self._near(features)
-        same = set(self._store.same_as(features))
-        candidates = self._store.at(list(same | hits.keys()))
-        for gone in (same | hits.keys()) - {each.stored.moment for each in candidates}:
+    def matches(self, features: Features, feed: int = FEED_VERSION) -> list[Alike]:
+        """The images like this one, the most alike first: among those that this version has
+        described, and of all others those with the same bytes."""
+        same = set(self._store.same_as(features, feed))
+        asked = Described(features)
+        near = self._near(asked, feed)
+        candidates = self._store.at(list(same | near))
+        for gone in (same | near) - {each.stored.mark for each in candidates}:
             self.forget(gone)
         found = []
         for candidate in candidates:
-            moment = candidate.stored.moment
-            if moment in same:
+            if candidate.stored.mark in same:
                 found.append(the_same(features, candidate))
-            elif alike := judged(features, candidate, queries, hits[moment]):
-                found.append(alike)
-        return sorted(found, key=lambda alike: (alike.rank, alike.stored.image_id))
+            elif match := alike(asked, self._as_compared(candidate), candidate.stored):
+                found.append(match)
+        return sorted(found, key=lambda match: (match.rank, match.stored.image_id))
 
-    def forget(self, moment: int) -> None:
-        """The image of this moment is gone from the store."""
+    def forget(self, mark: int) -> None:
+        """What had this mark is gone from the store, or has another one."""
         with self._lock:
-            for trimmed in (False, True):
-                self._index.remove(_key(moment, trimmed=trimmed))
+            self._described.pop(mark, None)
+            for index in self._indexes.values():
+                index.remove(mark)
 
-    def _near(self, features: Features) -> tuple[Queries, dict[int, list[Hit]]]:
-        """The hits by the moment of their image, each image's nearest first."""
-        is_low = features.quality < pdq.MIN_QUALITY
+    def _as_compared(self, candidate: Candidate) -> Described:
+        mark = candidate.stored.mark
         with self._lock:
-            self._follow()
-            affords_views = len(self._index) <= _DEEP_UP_TO
+            described = self._described.pop(mark, None) or Described(candidate.features)
+            self._described[mark] = described
+            if len(self._described) > _REMEMBERED:
+                self._described.popitem(last=False)
+        return described
+
+    def _near(self, asked: Described, feed: int) -> set[int]:
+        """The marks of the images that have a code near to one of this picture's."""
+        with self._lock:
+            index = self._indexes.setdefault(feed, _VersionIndex(feed))
+            index.follow(self._store)
+            affords_views = len(index) <= _DEEP_UP_TO
         # Made while others search.
-        queries = Queries(features, deep=not is_low and affords_views)
-        if not len(queries.codes):
-            return queries, {}
-        radius = MAX_RANK_OF_LOW_QUALITY if is_low else MAX_RANK
+        codes = asked.queries.codes if affords_views else asked.form_codes
+        if not len(codes):
+            return set()
+        radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low else MAX_RANK
         with self._lock:
-            keys, asked, bits = self._index.search(queries.codes, radius)
-        hits: dict[int, list[Hit]] = {}
-        order = np.argsort(bits, kind="stable")
-        for key, query, distance in zip(
-            *(part[order].tolist() for part in (keys, asked, bits)), strict=True
-        ):
-            hits.setdefault(key >> 1, []).append(Hit(distance, query, bool(key & 1)))
-        return queries, hits
+            return index.near(codes, radius)
 
-    def _follow(self) -> None:
-        while rows := self._store.codes_after(self._seen, _FOLLOW_ROWS):
+
+class _VersionIndex:
+    """The codes that one version has made. Not safe for several threads at once."""
+
+    def __init__(self, feed: int) -> None:
+        self._feed = feed
+        self._codes = CodeIndex()
+        self._seen = 0
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes."""
+        return self._codes.size_bytes
+
+    def follow(self, store: Store) -> None:
+        """Take in what is new in the store."""
+        while rows := store.codes_after(self._seen, _FOLLOW_ROWS, self._feed):
             self._add(rows)
             self._seen = rows[-1][0]
 
-    def _add(self, rows: list[StoredCodes]) -> None:
-        moments, codes, trimmed = zip(*rows, strict=True)
-        bordered = [moment for moment, each in zip(moments, trimmed, strict=True) if each]
+    def near(self, codes: Codes, radius: int) -> set[int]:
+        """The marks of what has a code within this distance of one of these."""
+        keys, _, _ = self._codes.search(codes, radius)
+        return set((keys >> 1).tolist())
+
+    def remove(self, mark: int) -> None:
+        """Leave out what has this mark, if it is here."""
+        for trimmed in (False, True):
+            self._codes.remove(_key(mark, trimmed=trimmed))
+
+    def _add(self, rows: Sequence[StoredCodes]) -> None:
+        marks, codes, trimmed = zip(*rows, strict=True)
+        bordered = [mark for mark, each in zip(marks, trimmed, strict=True) if each]
         keys = np.concatenate(
             [
-                _key(np.array(moments, np.int64), trimmed=False),
+                _key(np.array(marks, np.int64), trimmed=False),
                 _key(np.array(bordered, np.int64), trimmed=True),
             ]
         )
         joined = np.frombuffer(b"".join(codes + trimmed), np.uint8).reshape(-1, CODE_BYTES)
         order = np.argsort(keys)
-        self._index.add(keys[order], joined[order])
+        self._codes.add(keys[order], joined[order])
 
 
-_Moment = TypeVar("_Moment", int, Keys)
+_Mark = TypeVar("_Mark", int, Keys)
 
 
-def _key(moment: _Moment, *, trimmed: bool) -> _Moment:
-    return moment * 2 + trimmed
+def _key(mark: _Mark, *, trimmed: bool) -> _Mark:
+    return mark * 2 + trimmed

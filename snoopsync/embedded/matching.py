@@ -16,10 +16,13 @@ from snoopsync.embedded.kinds import (
     Comparison,
     Kind,
     compare,
+    in_form,
+    inner_of,
     is_bar,
     is_photographic,
     luma_of,
 )
+from snoopsync.embedded.pdq import FORMS
 from snoopsync.embedded.store import Candidate, StoredImage
 from snoopsync.embedded.views import CUTS, DEEP_KINDS, CloseViews, Cut, Luma, beside, deep_codes
 
@@ -65,6 +68,7 @@ class Queries:
     and, if ``deep``, of its views."""
 
     def __init__(self, features: Features, *, deep: bool) -> None:
+        self.features = features
         self._thumbnail = features.thumbnail
         codes = features.codes + features.trimmed
         self.codes = np.frombuffer(codes, np.uint8).reshape(-1, CODE_BYTES)
@@ -82,7 +86,7 @@ class Queries:
     @cached_property
     def is_photograph(self) -> bool:
         """Is the picture one, as far as was kept?"""
-        return _is_photographic(self._thumbnail)
+        return _is_photographic(self.features)
 
     @cached_property
     def close_views(self) -> CloseViews:
@@ -93,16 +97,44 @@ class Queries:
         """Was it a view that matched?"""
         return hit.query >= self._trimmed_end
 
-    def tells(self, hit: Hit, *, is_of_photograph: bool) -> bool:
-        """Does this hit, of a picture that is a photograph or is not, say something? By a view,
-        only a photograph matches: the one that is a part of the other, if one is. What else is in
-        the other, as a bar, says nothing against it."""
-        if not self.is_view(hit):
+    def tells(self, hit: Hit, candidate: Features) -> bool:
+        """Does this hit say that the candidate is like the picture?"""
+        if self.is_view(hit):
+            return self._view_tells(hit, is_of_photograph=_is_photographic(candidate))
+        seen = self._seen(hit, candidate)
+        if seen is None:
             return True
+        # What is drawn on an even page can look like a photograph without that page.
+        is_photograph = self.is_photograph or _is_photographic(candidate)
+        if is_photograph and all(is_photographic(each) for each in seen):
+            return True
+        ours, theirs = seen
+        side = _side(self.features, candidate)
+        comparison = compare(ours, theirs, side)
+        # One's tones can be made from the other's where that is not so the other way round.
+        return comparison.is_same_drawing or (
+            comparison.is_nearly_same and compare(theirs, ours, side).is_same_drawing
+        )
+
+    def _view_tells(self, hit: Hit, *, is_of_photograph: bool) -> bool:
+        """By a view, only a photograph matches: the one that is a part of the other, if one is.
+        What else is in the other, as a bar, says nothing against it."""
         cut = self.cut(hit)
         if cut is None:
             return self.is_photograph and is_of_photograph
         return is_of_photograph if cut.is_part else self.is_photograph
+
+    def _seen(self, hit: Hit, candidate: Features) -> tuple[Thumbnail, Thumbnail] | None:
+        """The two pictures as the codes of this hit describe them; ``None`` if too little was kept
+        to show them."""
+        ours, theirs = self._thumbnail, candidate.thumbnail
+        if ours is not None and hit.query >= self._forms:
+            ours = inner_of(ours)
+        if theirs is not None and hit.trimmed:
+            theirs = inner_of(theirs)
+        if ours is None or theirs is None:
+            return None
+        return in_form(ours, FORMS[hit.query % self._forms]), theirs
 
     def is_upright(self, hit: Hit) -> bool:
         """Did the picture as it is match another as it is?"""
@@ -123,8 +155,15 @@ class Queries:
         return form
 
 
-def _is_photographic(thumbnail: Thumbnail | None) -> bool:
-    return thumbnail is not None and is_photographic(thumbnail)
+def _is_photographic(features: Features) -> bool:
+    if features.thumbnail is None or features.frames > 1:
+        return False
+    return is_photographic(features.thumbnail)
+
+
+def _side(one: Features, other: Features) -> int:
+    """The shorter side of the smaller of two pictures, in pixels."""
+    return min(one.width, one.height, other.width, other.height)
 
 
 def the_same(features: Features, candidate: Candidate) -> Alike:
@@ -137,17 +176,18 @@ def the_same(features: Features, candidate: Candidate) -> Alike:
 def judged(
     features: Features, candidate: Candidate, queries: Queries, hits: list[Hit]
 ) -> Alike | None:
-    """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture."""
-    is_of_photograph = _is_photographic(candidate.features.thumbnail)
-    hits = [hit for hit in hits if queries.tells(hit, is_of_photograph=is_of_photograph)]
-    if not hits:
+    """The candidate with its rank and kind; ``None`` if it only seemed to be like the picture.
+    ``hits``: at least one, those that tell something, the nearest first."""
+    if (features.frames > 1) != (candidate.features.frames > 1):
         return None
+    is_of_photograph = _is_photographic(candidate.features)
     nearest = hits[0]
     rank = max(1, nearest.bits)
     upright = next((hit for hit in hits if queries.is_upright(hit)), None)
     comparison = None
     if upright is not None and features.thumbnail and candidate.features.thumbnail:
-        comparison = compare(features.thumbnail, candidate.features.thumbnail)
+        side = _side(features, candidate.features)
+        comparison = compare(features.thumbnail, candidate.features.thumbnail, side)
     if min(features.quality, candidate.features.quality) < pdq.MIN_QUALITY:
         is_same = comparison is not None and comparison.is_same
         if not is_same or rank > MAX_RANK_OF_LOW_QUALITY:

@@ -219,6 +219,7 @@ def _cutting() -> _Cutting:
     return _Cutting(waves, [*map(spans.index, lines)], [*map(spans.index, columns)])
 
 
+@lru_cache(maxsize=64)  # all that there are, each 32 KiB
 def _sampling(span: Span, has_bar: bool = False) -> NDArray[np.float64]:
     """The matrix from the picture's lines to those of a span of it. Lines of a bar are 0."""
     middle = (np.arange(_SIDE) + 0.5) / _SIDE

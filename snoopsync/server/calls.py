@@ -29,6 +29,7 @@ _METHODS = {
     ("image", False): ("POST",),
     ("image", True): ("GET", "HEAD", "POST", "PUT", "DELETE"),
     ("images", False): ("GET", "HEAD"),
+    ("outdated", False): ("GET", "HEAD"),
     ("search", False): ("POST",),
     ("search", True): ("GET", "HEAD"),
 }
@@ -120,7 +121,10 @@ def perform(call: Call, collection: EmbeddedCollection, name: str, body: Path | 
                 "collection_id": collection.id,
                 "collection_name": name,
                 "user": name,
+                "outdated": collection.count_outdated(),
             }
+        case "outdated", _:
+            return collection.outdated(call.query.get("owner"), call.query.get("after"))
         case "images", _:
             return collection.get_images(call.query.get("start"), _count(call.query.get("count")))
         case "image", _:
@@ -134,6 +138,8 @@ def _about_image(
     match call.name, call.method:
         case "search", _:
             return collection.search_images_by_id(image_id)
+        case _, "PUT" if call.query.get("only") == "renew":
+            return collection.renew_image(image_id, _there(body))
         case _, "POST" | "PUT":
             return collection.add_image(_there(body), image_id, call.method == "PUT")
         case _, "DELETE":

@@ -33,9 +33,21 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+_FLAG = {"type": "boolean"}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
-_SIZE = {name: {"type": "integer"} for name in ("width", "height", "size_bytes")}
-_ASKED = {"type": "object", "properties": _SIZE}
+_IMAGE["properties"]["outdated"] = _FLAG
+_EVIDENCE = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("camera", "lossless", "palette", "resaved"), _FLAG),
+        "jpeg_quality": {"type": ["integer", "null"], "minimum": 1, "maximum": 100},
+    },
+}
+_FACTS = {
+    **{name: {"type": "integer"} for name in ("width", "height", "size_bytes")},
+    "evidence": _EVIDENCE,
+}
+_ASKED = {"type": "object", "properties": _FACTS}
 _MATCHES = {
     "type": "array",
     "items": {
@@ -45,11 +57,13 @@ _MATCHES = {
             "id": _TEXT,
             "rank": {"type": "integer"},
             "kind": _TEXT,
-            **_SIZE,
+            **_FACTS,
             "asked": _ASKED,
         },
     },
 }
+_FOUND = _object(results=_MATCHES)
+_FOUND["properties"] |= {"partial": _FLAG, "outdated": _FLAG}
 
 
 def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, Any]:
@@ -74,7 +88,13 @@ def openapi(base: str) -> dict[str, Any]:
                 "get": {
                     "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
                     "responses": _answers(
-                        _object(collection_id=_TEXT, collection_name=_TEXT, user=_TEXT), 200
+                        _object(
+                            collection_id=_TEXT,
+                            collection_name=_TEXT,
+                            user=_TEXT,
+                            outdated={"type": "integer", "minimum": 0},
+                        ),
+                        200,
                     ),
                 }
             },
@@ -83,7 +103,19 @@ def openapi(base: str) -> dict[str, Any]:
                 "parameters": [_ID],
                 "get": {"responses": _answers(_IMAGE, 200, 404)},
                 "post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *add)},
-                "put": {"requestBody": _BODY, "responses": _answers(_IMAGE, 200, 404, *add)},
+                "put": {
+                    "parameters": [
+                        {
+                            "name": "only",
+                            "in": "query",
+                            "schema": {"type": "string", "enum": ["renew"]},
+                            "description": "renew: describe the image again; refused if the body"
+                            " is not what the image has",
+                        }
+                    ],
+                    "requestBody": _BODY,
+                    "responses": _answers(_IMAGE, 200, 404, *add),
+                },
                 "delete": {"responses": _answers(_IMAGE, 200, 404, 425)},
             },
             "/images": {
@@ -102,15 +134,32 @@ def openapi(base: str) -> dict[str, Any]:
                     ),
                 }
             },
+            "/outdated": {
+                "get": {
+                    "description": "Images that an older version of the service has described",
+                    "parameters": [
+                        {"name": "owner", "in": "query", "schema": _TEXT},
+                        {"name": "after", "in": "query", "schema": _TEXT},
+                    ],
+                    "responses": _answers(
+                        _object(
+                            ids={"type": "array", "items": _TEXT},
+                            total={"type": ["integer", "null"]},
+                            next={"type": ["string", "null"]},
+                        ),
+                        200,
+                    ),
+                }
+            },
             "/search": {
                 "post": {
                     "requestBody": _BODY,
-                    "responses": _answers(_object(results=_MATCHES), 200, 408, 413, 415),
+                    "responses": _answers(_FOUND, 200, 408, 413, 415),
                 }
             },
             "/search/{image_id}": {
                 "parameters": [_ID],
-                "get": {"responses": _answers(_object(results=_MATCHES), 200, 404)},
+                "get": {"responses": _answers(_FOUND, 200, 404)},
             },
         },
         "components": {

@@ -146,6 +146,14 @@ class Intents:
         )
         return changed > 0
 
+    def send_again(self, image_id: str) -> None:
+        """Send the image's bytes again, though the collection has them."""
+        self._database.change(
+            "UPDATE image SET dirty = 1, mark = mark + 1, attempts = 0, retry_at = NULL,"
+            " error = NULL WHERE image_id = ? AND NOT dirty AND NOT held",
+            (image_id,),
+        )
+
     # Intents wait for their turn.
 
     def outstanding(
@@ -293,6 +301,14 @@ class Intents:
     def forget(self, image_id: str) -> None:
         """The image is not in the collection any more, or not ours to mind."""
         with self._database.transaction():
+            self._database.change(
+                "INSERT INTO picture (image_id, folder, directory, name)"
+                " SELECT image_id, folder, directory, name FROM image WHERE image_id = ?1"
+                " AND EXISTS (SELECT 1 FROM pair WHERE a = ?1 OR b = ?1)"
+                " ON CONFLICT (image_id) DO UPDATE SET folder = excluded.folder,"
+                " directory = excluded.directory, name = excluded.name",
+                (image_id,),
+            )
             self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))
             self._database.change("UPDATE pair SET gone = 1 WHERE a = ?1 OR b = ?1", (image_id,))
 

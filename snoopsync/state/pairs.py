@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
 from typing import Any
 
-from snoopsync.alerts import Better, Found, Pair, Reason
+from snoopsync.alerts import Findings, Found, Pair
+from snoopsync.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
 from snoopsync.model import Place
+from snoopsync.protocol import PictureFacts
 from snoopsync.state.database import Database
+from snoopsync.state.rows import place_of
 
 #: How many pairs of a long listing are read at once: each time all of them are put in order.
 _PAGE_ROWS = 10_000
 
-_LISTED = """
-    SELECT pair.a, image_a.folder, image_a.directory, image_a.name,
-           pair.b, image_b.folder, image_b.directory, image_b.name,
-           rank, kind, better, reason, found_at, finder, dismissed, gone OR NOT {is_mirrored}
+#: What is read of each side of a pair.
+_SIDE = """
+    {0}.image_id, {0}.folder, {0}.directory, {0}.name, {0}.mtime_ns,
+    {0}.held OR coalesce(folder_{0}.state = 'missing', 0),
+    {0}.dirty OR {0}.sha256 IS NOT picture_{0}.sha256,
+    picture_{0}.folder, picture_{0}.directory, picture_{0}.name, picture_{0}.facts
+"""
+_SIDE_COLUMNS = 11
+
+_LISTED = f"""
+    SELECT pair.a, {_SIDE.format("image_a")}, pair.b, {_SIDE.format("image_b")},
+           rank, kind, found_at, finder, dismissed, gone OR NOT {{is_mirrored}},
+           pair.a_sha256 = pair.b_sha256
     FROM pair
     LEFT JOIN image AS image_a ON image_a.image_id = pair.a
+    LEFT JOIN folder AS folder_image_a ON folder_image_a.name = image_a.folder
+    LEFT JOIN picture AS picture_image_a ON picture_image_a.image_id = pair.a
     LEFT JOIN image AS image_b ON image_b.image_id = pair.b
+    LEFT JOIN folder AS folder_image_b ON folder_image_b.name = image_b.folder
+    LEFT JOIN picture AS picture_image_b ON picture_image_b.image_id = pair.b
 """
 
 _MIRRORED = """
@@ -30,17 +46,41 @@ _MIRRORED = """
             WHERE image.image_id IN (pair.a, pair.b) AND folder.configured)
 """
 
-_FOUND = """
-    INSERT INTO pair (a, b, finder, rank, kind, better, reason, found_at, alerted,
-                      a_sha256, b_sha256, dismissed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10,
-            EXISTS (SELECT 1 FROM dismissal WHERE a = min(?9, ?10) AND b = max(?9, ?10)))
+#: The rank that the search of the other side gave for the same bytes. Some services have another
+#: rank for each side, and the lower one counts.
+_OTHER_RANK = """
+    iif(NOT gone AND a_sha256 = excluded.a_sha256 AND b_sha256 = excluded.b_sha256,
+        iif(excluded.a_rank IS NULL, a_rank, b_rank), NULL)
+"""
+
+_FOUND = f"""
+    INSERT INTO pair (a, b, finder, rank, kind, found_at, alerted, a_sha256, b_sha256, dismissed,
+                      a_rank, b_rank)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8,
+            EXISTS (SELECT 1 FROM dismissal WHERE a = min(?7, ?8) AND b = max(?7, ?8)),
+            iif(?3 = ?1, ?4, NULL), iif(?3 = ?2, ?4, NULL))
     ON CONFLICT (a, b) DO UPDATE SET
-        rank = excluded.rank, kind = excluded.kind, better = excluded.better,
-        reason = excluded.reason, a_sha256 = excluded.a_sha256, b_sha256 = excluded.b_sha256,
+        rank = min(excluded.rank, coalesce({_OTHER_RANK}, excluded.rank)),
+        kind = iif(coalesce({_OTHER_RANK}, excluded.rank) < excluded.rank, kind, excluded.kind),
+        a_rank = coalesce(excluded.a_rank, {_OTHER_RANK}),
+        b_rank = coalesce(excluded.b_rank, {_OTHER_RANK}),
+        a_sha256 = excluded.a_sha256, b_sha256 = excluded.b_sha256,
         -- 2: it had only ended because the configuration left one of the two out.
         gone = 0, alerted = alerted AND gone <> 1,
         found_at = CASE WHEN gone = 1 THEN excluded.found_at ELSE found_at END
+"""
+
+#: What a search has not found. A pair that the other side's search finds stays, with its rank.
+_NOT_FOUND = """
+    UPDATE pair SET
+        rank = coalesce(iif(a = ?3, b_rank, a_rank), rank),
+        a_rank = iif(a = ?3, NULL, a_rank), b_rank = iif(b = ?3, NULL, b_rank)
+    WHERE a = ?1 AND b = ?2
+"""
+
+_TOLD = """
+    INSERT INTO picture (image_id, sha256, facts) VALUES (?, ?, ?)
+    ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256, facts = excluded.facts
 """
 
 
@@ -54,25 +94,45 @@ class PairState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One image of a pair; ``place`` is ``None`` if no folder of ours holds it."""
+    """One image of a pair. ``place`` is ``None`` if no folder of ours holds it; ``was`` is then
+    where its file was last, if it had one. ``facts`` is what the collection told of the picture;
+    empty if that is not known, or not of the bytes that it has now. ``modified_ns``: of its file,
+    nanoseconds of Unix time. ``is_missing``: its file is known not to be there."""
 
     image_id: str
     place: Place | None
+    was: Place | None = None
+    facts: PictureFacts = field(default_factory=lambda: PictureFacts())
+    modified_ns: int = 0
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A pair as it is listed. ``found_at``: Unix time. ``finder``: the image whose search found the
-    other one. ``kind`` and ``better`` as in ``Found``."""
+    other one. ``kind`` as in ``Found``. ``identical``: the two have the same bytes."""
 
     a: Side
     b: Side
     rank: int
     kind: str | None
-    better: Better | None
     found_at: float
     finder: str
     state: PairState
+    identical: bool = False
+
+    def keep(self, order: FolderOrder, now: float) -> Keep | None:
+        """The one to keep. ``order`` has the configured folders; ``now`` is Unix time."""
+        a, b = (_candidate(side, order) for side in (self.a, self.b))
+        return which_to_keep(a, b, self.kind, int(now * 1e9), identical=self.identical)
+
+
+def _candidate(side: Side, order: FolderOrder) -> Candidate:
+    place = side.place
+    if place is None or side.is_missing or place.folder not in order:
+        return Candidate(side.image_id, side.facts)
+    file = File(place, side.modified_ns, *order[place.folder])
+    return Candidate(side.image_id, side.facts, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +164,6 @@ class Pairs:
         )
         return {Pair(*row) for row in rows}
 
-    def modified_ns(self, image_ids: Collection[str]) -> dict[str, int]:
-        """When the files of those of these images were modified that have one, in nanoseconds of
-        Unix time."""
-        rows = self._database.query(
-            "SELECT image_id, mtime_ns FROM image"
-            " WHERE image_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(image_ids)),),
-        )
-        return dict(rows)
-
     def left_out(self, image_ids: Collection[str]) -> set[str]:
         """Those of these images that the configuration leaves out: they are in no pair."""
         rows = self._database.query(
@@ -123,14 +173,7 @@ class Pairs:
         )
         return {image_id for (image_id,) in rows}
 
-    def record(
-        self,
-        due: Due,
-        found: Iterable[Found],
-        gone: Iterable[Pair],
-        now: float,
-        linked: Iterable[Pair] = (),
-    ) -> None:
+    def record(self, due: Due, findings: Findings, now: float, linked: Iterable[Pair] = ()) -> None:
         """Write down what a search found, in one transaction: new pairs (still to be alerted, so
         that no alert is lost), pairs that are none any more, and that the search is done. A new
         pair of bytes of which a pair was dismissed is dismissed.
@@ -142,12 +185,22 @@ class Pairs:
         ``linked``: those of them that are one file under two names. They are recorded as gone, so
         that the image is searched for again when one of the names gets a file of its own."""
         with self._database.transaction():
+            found = [self._with_digest(due, each) for each in findings.pairs]
             self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
+            facts = [(_other(due, each), each.sha256, each.facts) for each in found]
+            if found:
+                facts.append((due.image_id, due.sha256, findings.facts))
+            self._database.change_many(
+                _TOLD, [(image_id, sha256, json.dumps(told)) for image_id, sha256, told in facts]
+            )
+            self._database.change_many(
+                _NOT_FOUND, [(*pair, due.image_id) for pair in findings.gone]
+            )
             self._database.change_many(
                 "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
                 " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
                 " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
-                [(*pair, due.image_id, due.sha256) for pair in gone],
+                [(*pair, due.image_id, due.sha256) for pair in findings.gone],
             )
             self._database.change_many(
                 "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in linked]
@@ -157,6 +210,21 @@ class Pairs:
                 "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
                 (due.image_id, due.sha256),
             )
+
+    def _with_digest(self, due: Due, found: Found) -> Found:
+        """With the digest that was confirmed for the other image, if the service does not tell."""
+        if found.sha256 is not None:
+            return found
+        sha256 = self._database.one(
+            "SELECT sha256 FROM image WHERE image_id = ? AND NOT dirty", (_other(due, found),)
+        )
+        return replace(found, sha256=sha256 or None)
+
+    def search_again(self) -> None:
+        """Search for all images again: the collection describes its pictures in another way."""
+        self._database.change(
+            "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
+        )
 
     def untold(self) -> list[Duplicate]:
         """Open pairs whose alert was not given yet."""
@@ -232,35 +300,41 @@ class Pairs:
 
 
 def _duplicate(row: Sequence[Any]) -> Duplicate:
-    rank, kind, better, reason, found_at, finder, dismissed, gone = row[8:]
+    width = 1 + _SIDE_COLUMNS
+    rank, kind, found_at, finder, dismissed, gone, same_bytes = row[2 * width :]
+    identical = kind == IDENTICAL or bool(same_bytes)
     return Duplicate(
-        _side(*row[0:4]),
-        _side(*row[4:8]),
+        _side(*row[:width]),
+        _side(*row[width : 2 * width]),
         rank,
-        kind,
-        Better(better, Reason(reason)) if better else None,
+        IDENTICAL if identical else kind,
         found_at,
         finder,
         PairState.DISMISSED if dismissed else PairState.GONE if gone else PairState.OPEN,
+        identical,
     )
 
 
 def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
-    better = found.better
     hashes = due.sha256, found.sha256
     return (
         *found.pair,
         due.image_id,
         found.rank,
         found.kind,
-        better.image_id if better else None,
-        better.reason if better else None,
         now,
         *(hashes if due.image_id == found.pair.a else reversed(hashes)),
     )
 
 
-def _side(image_id: str, folder: str | None, directory: bytes | None, name: bytes | None) -> Side:
-    if folder is None or directory is None or name is None:
-        return Side(image_id, None)
-    return Side(image_id, Place(folder, directory + b"/" + name if directory else name))
+def _other(due: Due, found: Found) -> str:
+    return found.pair.b if found.pair.a == due.image_id else found.pair.a
+
+
+def _side(image_id: str, *row: Any) -> Side:
+    ours, folder, directory, name, modified_ns, is_missing, is_stale, *was, facts = row
+    told: PictureFacts = {} if facts is None or (ours and is_stale) else json.loads(facts)
+    if ours is None:
+        return Side(image_id, None, None if was[0] is None else place_of(*was), told)
+    place = place_of(folder, directory, name)
+    return Side(image_id, place, None, told, modified_ns, bool(is_missing))

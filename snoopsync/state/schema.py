@@ -146,5 +146,21 @@ STEPS: tuple[str, ...] = (
     -- older backup looks like that, so a person has to approve the deletion.
     ALTER TABLE image ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX image_needs_approval ON image (folder) WHERE needs_approval;
+    -- Which one of a pair to keep is decided when it is shown: from what the collection told of the
+    -- two pictures when they were compared (facts: JSON, of the bytes with this digest), and from
+    -- the files as they are. folder to name: where the image's file was last, once it has none.
+    CREATE TABLE picture (
+        image_id TEXT PRIMARY KEY,
+        sha256 BLOB,
+        facts TEXT NOT NULL DEFAULT '{}',
+        folder TEXT,
+        directory BLOB,
+        name BLOB
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE pair DROP COLUMN better;
+    ALTER TABLE pair DROP COLUMN reason;
+    -- The rank that the last search of each side gave; null if it did not find the other.
+    ALTER TABLE pair ADD COLUMN a_rank INTEGER;
+    ALTER TABLE pair ADD COLUMN b_rank INTEGER;
     """,
 )

@@ -85,7 +85,10 @@ def _searched(path: Path) -> None:
         started = time.perf_counter()
         likeness.matches(plain)
         start = time.perf_counter() - started
-        size, memory = likeness._index.size_bytes, process.memory_info().rss
+        size, memory = (
+            sum(each.size_bytes for each in likeness._indexes.values()),
+            process.memory_info().rss,
+        )
         times, others = _times(
             lambda: likeness.matches(_features(dice)), _by_faiss(len(likeness), dice)
         )

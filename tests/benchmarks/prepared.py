@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from snoopsync.alerts import Findings
 from snoopsync.embedded.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.store import Store
 from snoopsync.folder import Folder
@@ -65,7 +66,7 @@ def confirm_everything(installation: Installation) -> None:
             for add in adds:
                 sha256 = dice.randbytes(_SHA256_BYTES)
                 state.intents.confirm(Sent(add.image_id, 1, sha256, None), now)
-                pairs.record(Due(add.image_id, sha256), (), (), now)
+                pairs.record(Due(add.image_id, sha256), Findings((), ()), now)
     fill_collection(installation.collection, [add.image_id for add in adds], dice)
 
 

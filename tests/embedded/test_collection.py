@@ -27,6 +27,7 @@ from snoopsync.errors import (
     Unavailable,
 )
 from tests.embedded.conftest import Clock
+from tests.embedded.helpers import as_the_version_before
 from tests.pictures import encode, photo
 
 SMALL = (96, 72)
@@ -151,8 +152,9 @@ def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
     with sqlite3.connect(database) as connection:
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
-            " INSERT INTO image SELECT i, 'n' || i, sha256, size_bytes, kind, width, height, feed,"
-            " thumbnail, quality, codes, trimmed FROM image, n"
+            " INSERT INTO image (moment, id, sha256, size_bytes, kind, width, height, feed,"
+            " thumbnail, quality, codes, trimmed) SELECT i, 'n' || i, sha256, size_bytes, kind,"
+            " width, height, feed, thumbnail, quality, codes, trimmed FROM image, n"
         )
     connection.close()
     assert len(collection.get_images(count=count)["images"]) == listed
@@ -413,6 +415,7 @@ def test_a_collection_of_the_format_before_is_brought_up_to_date(
     """Before, no thumbnails were kept."""
     add(collection, "old")
     collection.close()
+    as_the_version_before(database)
     with closing(sqlite3.connect(database)) as before:
         before.execute("DROP TABLE small")
         before.execute("PRAGMA user_version = 1")

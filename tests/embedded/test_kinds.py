@@ -117,7 +117,8 @@ def test_a_match_tells_how_large_it_is(collection: EmbeddedCollection) -> None:
     collection.add_image(io.BytesIO(large), "large")
     (match,) = collection.search_images(io.BytesIO(small))["results"]
     assert (match["width"], match["height"], match["size_bytes"]) == (640, 480, len(large))
-    assert match["asked"] == {"width": 320, "height": 240, "size_bytes": len(small)}
+    asked = match["asked"]
+    assert (asked["width"], asked["height"], asked["size_bytes"]) == (320, 240, len(small))
 
 
 def test_a_picture_of_before_thumbnails_is_found_without_its_kind(

@@ -29,7 +29,9 @@ def flat(shade: int) -> Thumbnail:
 
 def judge(ours: Features, theirs: Features, *hits: Hit) -> Alike | None:
     candidate = Candidate(StoredImage(1, "stored", theirs.sha256), theirs)
-    return judged(ours, candidate, Queries(ours, deep=True), list(hits))
+    queries = Queries(ours, deep=True)
+    telling = [hit for hit in hits if queries.tells(hit, theirs)]
+    return judged(ours, candidate, queries, telling) if telling else None
 
 
 def test_a_photograph_s_rank_is_at_most_50_where_it_certainly_is_the_same() -> None:

@@ -16,6 +16,7 @@ loop device is free when the last one closes it.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import shutil
@@ -32,10 +33,13 @@ import pytest
 
 from tests.support.loops import LoopDevice, use_private_mounts
 
+#: For what is mounted where nobody looks, whatever is in the other slots.
+_UNSEEN_SLOT = -1
+
 _SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
 
 _MOUNT_SECONDS = 10.0
-_UNMOUNT_SECONDS = 5.0
+_UNMOUNT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,14 @@ KINDS: Mapping[str, Kind] = {
             "exfat",
             8 * _MIB,
             ("mkfs.exfat",),
-            ("mount.exfat-fuse", "-d", "-o", "noatime"),
+            ("mount.exfat-fuse", "-d", "-o", "noatime,nonempty"),
         ),
         Kind("ntfs", 8 * _MIB, ("mkntfs", "-q", "-Q", "-F"), ("ntfs-3g", "-o", "no_detach")),
         # Made from a directory, as large as needed; size_bytes only says that there is an image.
         Kind("squashfs", 1, tools=("mksquashfs",), read_only=True),
         Kind("overlay", has_id=True),
         Kind("bind", has_id=True),
-        Kind("bindfs", fuse=("bindfs", "-f")),
+        Kind("bindfs", fuse=("bindfs", "-f", "-o", "nonempty")),
         Kind("sshfs", fuse=("sshfs", "-f")),
     )
 }
@@ -125,7 +129,7 @@ class Drives:
     def __init__(self, base: Path) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="drives-", dir=base))
         self._stack = ExitStack()
-        self._slots: list[LoopDevice] = []
+        self._slots: dict[int, LoopDevice] = {}
         self._blanks: dict[str, Path] = {}
         self._count = 0
         use_private_mounts()
@@ -135,15 +139,21 @@ class Drives:
 
     def __exit__(self, *_exc: object) -> None:
         self._stack.close()
-        for slot in self._slots:
+        for slot in self._slots.values():
             slot.release()
         shutil.rmtree(self.base, ignore_errors=True)
 
-    def make(self, name: str, files: Mapping[str, bytes] | None = None) -> Drive:
-        """A new drive with these files, by their paths. Raises ``OSError`` where it can't be made.
-        Two drives of a kind have different IDs."""
+    def make(
+        self,
+        name: str,
+        files: Mapping[str, bytes] | None = None,
+        mtimes: Mapping[str, float] | None = None,
+    ) -> Drive:
+        """A new drive with these files, by their paths; ``mtimes`` are those that are not now, as
+        Unix time. Raises ``OSError`` where it can't be made. Two drives of a kind have different
+        IDs."""
         drive = self._add(KINDS[name])
-        drive._format(files or {})
+        drive._format(files or {}, mtimes)
         return drive
 
     def _add(self, kind: Kind) -> Drive:
@@ -153,9 +163,14 @@ class Drives:
         return drive
 
     def _slot(self, number: int) -> LoopDevice:
-        while len(self._slots) <= number:
-            self._slots.append(LoopDevice(self.base))
+        if number not in self._slots:
+            self._slots[number] = LoopDevice(self.base)
         return self._slots[number]
+
+    def _abandon(self, device: LoopDevice) -> None:
+        """Use this device no more: somebody keeps it busy."""
+        self._slots = {slot: each for slot, each in self._slots.items() if each is not device}
+        self._stack.callback(device.release)
 
     def _place(self, name: str) -> Path:
         self._count += 1
@@ -194,23 +209,29 @@ class Drive:
             _run("cp", "--sparse=always", self._path, other._path)
         return other
 
-    def write(self, files: Mapping[str, bytes]) -> None:
+    @contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Mounted where nobody looks, as long as the ``with`` lasts; where."""
+        with self.mounted(self._drives._place("opened"), _UNSEEN_SLOT) as root:
+            yield root
+
+    def write(self, files: Mapping[str, bytes], mtimes: Mapping[str, float] | None = None) -> None:
         """Write these files while nobody sees it. A read-only drive is made again: it then has
         these files only."""
         assert self.point is None, f"{self} is mounted"
         if self.kind.read_only:
-            self._format(files)
+            self._format(files, mtimes)
             return
-        with self.mounted(self._drives._place("writing")) as point:
-            write_files(point, files)
+        with self.opened() as root:
+            write_files(root, files, mtimes)
 
-    def _format(self, files: Mapping[str, bytes]) -> None:
+    def _format(self, files: Mapping[str, bytes], mtimes: Mapping[str, float] | None) -> None:
         if self.kind.size_bytes == 0:
             for directory in ("files", "work"):
                 (self._path / directory).mkdir(parents=True)
         elif self.kind.name == "squashfs":
             source = self._drives._place("source")
-            write_files(source, files)
+            write_files(source, files, mtimes)
             _run("mksquashfs", source, self._path, "-quiet", "-noappend", "-no-progress")
             return
         else:
@@ -218,7 +239,7 @@ class Drive:
                 image.truncate(self.kind.size_bytes)
             _run(*self.kind.make, self._path)
         if files:
-            self.write(files)
+            self.write(files, mtimes)
 
     # Mounting.
 
@@ -246,15 +267,18 @@ class Drive:
             raise
 
     def _mount_image(self, point: Path, slot: int) -> None:
-        self._slot = self._drives._slot(slot)
+        device = self._drives._slot(slot)
+        if device.is_attached:
+            raise OSError(errno.EBUSY, f"there is a drive in slot {slot}")
+        self._slot = device
         if self.kind.name == "btrfs":
             self._take_numbers(slot)
-        descriptor = self._slot.attach(self._path, read_only=self.kind.read_only)
+        descriptor = device.attach(self._path, read_only=self.kind.read_only)
         try:
             if self.kind.fuse:
-                self._start(*self.kind.fuse, self._slot.path, point)
+                self._start(*self.kind.fuse, device.path, point)
             else:
-                _run("mount", "-t", self.kind.name, self._slot.path, point)
+                _run("mount", "-t", self.kind.name, device.path, point)
         finally:
             os.close(descriptor)
 
@@ -279,7 +303,7 @@ class Drive:
     def _take_numbers(self, count: int) -> None:
         """Mount something else so many times first: the kernel gives a file system without a block
         device the lowest number that is free."""
-        for _ in range(count):
+        for _ in range(max(count, 0)):
             filler = self._drives._place("filler")
             _run("mount", "-t", "tmpfs", "-o", "size=64k", "none", filler)
             self._fillers.append(filler)
@@ -301,7 +325,8 @@ class Drive:
             time.sleep(0.001)
 
     def unmount(self) -> None:
-        """Unmount the drive and unplug it, if it is mounted; lazily if somebody keeps it busy."""
+        """Unmount the drive and unplug it, if it is mounted; lazily if somebody keeps it busy. Then
+        the next drive in its slot gets another number."""
         if self.point is None:
             return
         point, self.point = self.point, None
@@ -316,8 +341,11 @@ class Drive:
             _unmount(filler)
         self._fillers.clear()
         if self._slot is not None:
-            self._slot.wait_until_free()
-            self._slot = None
+            device, self._slot = self._slot, None
+            try:
+                device.wait_until_free()
+            except TimeoutError:
+                self._drives._abandon(device)
 
     def break_down(self) -> None:
         """Kill the FUSE program of a mounted drive: every access is an error from now on."""
@@ -326,12 +354,16 @@ class Drive:
         self._fuse.wait()
 
 
-def write_files(root: Path, files: Mapping[str, bytes]) -> None:
+def write_files(
+    root: Path, files: Mapping[str, bytes], mtimes: Mapping[str, float] | None = None
+) -> None:
     """Write these files below a directory, by their paths."""
     for path, data in files.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
+        if mtimes is not None and path in mtimes:
+            os.utime(target, (mtimes[path], mtimes[path]))
 
 
 def _run(*command: str | Path) -> None:

@@ -34,26 +34,41 @@ _FLAGS_AT = 8 + 52
 _FIRST = 64
 _LAST = 1024
 
-_RELEASE_SECONDS = 10.0
+_RELEASE_SECONDS = 2.0
 
 # From <sched.h> and <sys/mount.h>.
 _CLONE_NEWNS = 0x00020000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 
-_has_private_mounts = False
+#: Ends a while after its standard input does.
+_LINGER = ("/bin/sh", "-c", "read -r _; sleep 2")
+
+#: The writing end of that input, while this process lives.
+_lifeline: int | None = None
 
 
 def use_private_mounts() -> None:
     """Give this process a mount namespace of its own, once. Nothing that it mounts is seen outside,
     and all of it is gone when the process and its children have ended, however they end. Does
     nothing where that is not allowed, or on another thread than the main one."""
-    global _has_private_mounts
-    if _has_private_mounts or threading.current_thread() is not threading.main_thread():
+    global _lifeline
+    if _lifeline is not None or threading.current_thread() is not threading.main_thread():
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) == 0:
         libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-        _has_private_mounts = True
+        _lifeline = _start_lingering()
+
+
+def _start_lingering() -> int:
+    """Start a process that leaves the namespace after this one. If a FUSE program were the last one
+    in it, its own exit would unmount the disk that it serves, and wait for itself for ever."""
+    reading, writing = os.pipe()
+    to_null = [(os.POSIX_SPAWN_OPEN, each, os.devnull, os.O_WRONLY, 0) for each in (1, 2)]
+    actions = [(os.POSIX_SPAWN_DUP2, reading, 0), *to_null]
+    os.posix_spawn(_LINGER[0], _LINGER, os.environ, file_actions=actions, setsid=True)
+    os.close(reading)
+    return writing
 
 
 class LoopDevice:
@@ -102,7 +117,8 @@ class LoopDevice:
         return True
 
     def wait_until_free(self) -> None:
-        """Wait until the image is detached: a file system may let go of it a little late."""
+        """Wait until the image is detached: a file system may let go of it a little late. Raises
+        ``TimeoutError``."""
         deadline = time.monotonic() + _RELEASE_SECONDS
         while self.is_attached:
             if time.monotonic() > deadline:

@@ -1,0 +1,96 @@
+"""What a picture's file says about where it comes from: is it an original, or a copy of one?
+
+It only describes the file. Which of two files to keep is decided by ``snoopsync.keep``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: EXIF tags that only a camera writes: make and model in the main directory, exposure time,
+#: aperture and sensitivity in the photograph's own.
+_CAMERA_TAGS = (0x010F, 0x0110)
+_EXPOSURE_TAGS = (0x829A, 0x829D, 0x8827)
+_EXIF_DIRECTORY = 0x8769
+
+#: The luminance table of ITU-T T.81, annex K.1, as its sum. libjpeg scales it by the quality.
+_STANDARD_TABLE_SUM = 3688
+
+#: A photograph that was reduced to a palette uses more colours than this. A drawing that was made
+#: with a palette uses fewer, and is complete.
+_DRAWN_COLOURS = 64
+
+_LOSSLESS_TIFF = frozenset(
+    {"raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd"}
+)
+
+_WEBP_HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """``camera``: a camera's metadata is in the file. ``jpeg_quality``: 1 to 100, estimated from
+    the quantisation table; ``None`` for what is no JPEG. ``lossless``: the format keeps every pixel
+    as it was. ``palette``: a photograph reduced to a palette of colours. ``resaved``: the pixels
+    show that they were a JPEG of a lower quality before."""
+
+    camera: bool = False
+    jpeg_quality: int | None = None
+    lossless: bool = False
+    palette: bool = False
+    resaved: bool = False
+
+
+def evidence_of(image: Image.Image, content: BinaryIO) -> Evidence:
+    """The evidence in a loaded picture, and in the bytes that it was read from. Never raises for
+    damaged metadata: that is no evidence."""
+    # Late: only who decodes pictures has Pillow and numpy.
+    from snoopsync.embedded.traces import was_jpeg
+
+    camera = _has_camera(image)
+    quality = _jpeg_quality(image)
+    palette = image.mode == "P" and sum(map(bool, image.histogram())) > _DRAWN_COLOURS
+    lossless = not palette and quality is None and _is_lossless(image, content)
+    return Evidence(
+        camera=camera,
+        jpeg_quality=quality,
+        lossless=lossless,
+        palette=palette,
+        # A camera's metadata says more, and comes first.
+        resaved=not camera and was_jpeg(image, content, quality, lossless=lossless),
+    )
+
+
+def _has_camera(image: Image.Image) -> bool:
+    try:
+        exif = image.getexif()
+        if any(exif.get(tag) for tag in _CAMERA_TAGS):
+            return True
+        photograph = exif.get_ifd(_EXIF_DIRECTORY)
+        return any(photograph.get(tag) for tag in _EXPOSURE_TAGS)
+    except Exception:  # parsers of metadata raise anything
+        return False
+
+
+def _jpeg_quality(image: Image.Image) -> int | None:
+    """The inverse of libjpeg's ``jpeg_quality_scaling``."""
+    tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
+    if image.format not in ("JPEG", "MPO") or not tables:
+        return None
+    percent = 100 * sum(tables[min(tables)]) / _STANDARD_TABLE_SUM
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(100, max(1, round(quality)))
+
+
+def _is_lossless(image: Image.Image, content: BinaryIO) -> bool:
+    if image.format == "TIFF":
+        return image.info.get("compression") in _LOSSLESS_TIFF
+    if image.format == "WEBP":
+        content.seek(0)
+        # The chunk of a lossless picture; a lossy one has "VP8 ".
+        return b"VP8L" in content.read(_WEBP_HEADER_BYTES)
+    return image.format in ("PNG", "BMP", "GIF")

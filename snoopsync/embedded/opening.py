@@ -1,0 +1,168 @@
+"""Opens a picture of any format that is accepted, within limits of the work that it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import NamedTuple
+
+# These only for what they register: Pillow would import all of its fifty formats to look for them.
+import PIL.AvifImagePlugin
+import PIL.WebPImagePlugin  # noqa: F401
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from snoopsync.embedded import jpeg, png, tiff
+from snoopsync.errors import Refused
+
+#: What Pillow may decode; HEIC comes beside it. Its other decoders are never let near a file.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
+
+#: Pixels that are decoded at most, of all frames of a picture together: Pillow's own limit,
+#: rounded. A JPEG that is decoded at a reduced size may have more.
+MAX_PIXELS = 178_000_000
+
+#: Pixels times scans of a JPEG, whatever size it is decoded at: some seconds of work.
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+
+#: A picture is shrunk until its shorter side has no more than twice this many pixels.
+WORKING_SIDE = 256
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
+
+
+class Opened(NamedTuple):
+    """A picture that is not decoded yet. ``size`` is the file's, in pixels: a JPEG is decoded at a
+    reduced size."""
+
+    image: Image.Image
+    size: tuple[int, int]
+
+
+def open_picture(content: io.BytesIO) -> Opened:
+    """The picture in these bytes, which stand at their start.
+
+    Raises ``Refused`` for what is known to be too much work (413) or of no kind that can be read
+    (415), and what Pillow raises.
+    """
+    header = content.read(64)
+    content.seek(0)
+    if _is_heif(header):
+        image = _open_heif(content)
+    elif header.startswith(b"\xff\xd8\xff"):
+        return _open_jpeg(content)
+    elif header.startswith(png.SIGNATURE):
+        image = Image.open(png.without_metadata(content), formats=("PNG",))
+    elif header.startswith(tiff.STARTS):
+        image = _open_tiff(content)
+    else:
+        image = Image.open(content, formats=_FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels()
+    return Opened(image, image.size)
+
+
+def too_many_pixels() -> Refused:
+    """The refusal of a picture that is too large to decode."""
+    return Refused(
+        f"too large to decode: more than {MAX_PIXELS // 1_000_000} million pixels", status=413
+    )
+
+
+def _open_jpeg(content: io.BytesIO) -> Opened:
+    structure = jpeg.structure_of(content)
+    if structure is not None:
+        _check_work(structure)
+        if not structure.has_end:
+            content = _with_end(content, is_shrunk=structure.scans == 1)
+    # Not by ``Image.open``, whose limit is of pixels that the decoder never makes.
+    try:
+        image = JpegImagePlugin.jpeg_factory(content)
+    except SyntaxError as error:
+        raise UnidentifiedImageError from error
+    size = image.size
+    _shrink(image)
+    if image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels()
+    return Opened(image, size)
+
+
+def _check_work(structure: jpeg.Structure) -> None:
+    if structure.scans > jpeg.MAX_SCANS:
+        raise Refused(
+            f"a JPEG of more than {jpeg.MAX_SCANS} scans: it would take too long to decode",
+            status=413,
+        )
+    pixels = structure.width * structure.height
+    # A decoder keeps all coefficients of a picture of several scans.
+    if structure.scans > 1 and pixels > MAX_PIXELS:
+        raise too_many_pixels()
+    if structure.scans * pixels > MAX_SCANNED_PIXELS:
+        raise Refused(
+            f"too much work to decode: {structure.scans} scans of"
+            f" {pixels // 1_000_000} million pixels",
+            status=413,
+        )
+    if structure.is_too_short:
+        raise _pixels_missing()
+
+
+def _pixels_missing() -> Refused:
+    return Refused(
+        "a truncated JPEG, the file ends too early: a part of the picture is missing", status=415
+    )
+
+
+def _with_end(content: io.BytesIO, *, is_shrunk: bool) -> io.BytesIO:
+    """This JPEG with the end marker that it lacks.
+
+    Raises ``Refused`` if pixels are missing, too: then the decoder reads on in what follows.
+    ``is_shrunk``: a reduced size shows that (not where later scans add only details).
+    """
+    data = jpeg.without_end(content)
+    one, other = (_decoded(data + padding + jpeg.END, is_shrunk) for padding in jpeg.PADDINGS)
+    if one != other:
+        raise _pixels_missing()
+    return io.BytesIO(data + jpeg.END)
+
+
+def _decoded(data: bytes, is_shrunk: bool) -> bytes:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    if is_shrunk:
+        _shrink(image)
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _shrink(image: Image.Image) -> None:
+    """Make the decoder shrink a JPEG by 2, 4 or 8; it still reads the file to its end."""
+    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+
+
+def _open_tiff(content: io.BytesIO) -> Image.Image:
+    try:
+        return Image.open(content, formats=("TIFF",))
+    except UnidentifiedImageError:
+        refusal = tiff.kind_that_is_not_readable(content)
+        if refusal is not None:
+            raise refusal from None
+        raise
+
+
+def _is_heif(header: bytes) -> bool:
+    brand = header[8:12]
+    if header[4:8] != b"ftyp":
+        return False
+    return brand in _HEIC_BRANDS or (brand in _HEIF_BRANDS and b"avif" not in header)
+
+
+def _open_heif(content: io.BytesIO) -> Image.Image:
+    try:
+        # Late, because it is 5 MiB that only those with such pictures need; it may be missing, too.
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise Refused(
+            "HEIC needs pillow-heif: pip install 'snoopsync[embedded]'", status=415
+        ) from error
+    image: Image.Image = HeifImageFile(content)
+    return image

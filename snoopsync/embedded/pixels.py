@@ -1,0 +1,100 @@
+"""Pixels of all kinds to 8 bits each: wide grey by the range that it uses, and transparency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Values = NDArray[Any]
+
+#: The largest values of grey with so many bits; floats have 1 besides.
+_WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 15, 16, 24, 31))
+
+#: Percentiles between which the values of a picture are: a few hot or dead pixels are outside.
+_LIMITS = (0.1, 99.9)
+
+#: A picture that uses less than this part of its range is spread over all of it.
+_NARROW = 1 / 16
+
+#: A longer side is shrunk, however short the other one is.
+_LONGEST_SIDE = 8_192
+
+#: So many pixels are looked at for the range, and converted at a time.
+_SAMPLE = 1_000_000
+
+
+def eight_bits(image: Image.Image, *, is_inverted: bool = False) -> Image.Image:
+    """The picture in RGB or RGBA, 8 bits each; itself if it is so already (to save its memory).
+
+    ``is_inverted``: wide grey of which 0 is white.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _from_wide_grey(image, is_inverted).convert("RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def reduced(picture: Image.Image, side: int) -> Image.Image:
+    """The picture shrunk by whole numbers, until its shorter side has less than twice this many
+    pixels. What is transparent adds no colour to what is not."""
+    shared = max(1, min(picture.size) // side)
+    # A strip of one line and millions of columns would stay as large as it is.
+    across, down = (max(shared, each // _LONGEST_SIDE) for each in picture.size)
+    if across == down == 1 or picture.mode == "RGB":
+        return picture.reduce((across, down))
+    return picture.convert("RGBa").reduce((across, down)).convert("RGBA")
+
+
+def opacity_of(picture: Image.Image) -> Image.Image | None:
+    """How opaque each pixel is (0 to 255), ``None`` if all of them are opaque."""
+    if picture.mode != "RGBA":
+        return None
+    opacity = picture.getchannel("A")
+    return None if opacity.getextrema() == (255, 255) else opacity
+
+
+def on_background(picture: Image.Image, colour: str) -> Image.Image:
+    """The picture in RGB, on a background of this colour."""
+    if picture.mode == "RGB":
+        return picture
+    background = Image.new("RGB", picture.size, colour)
+    background.paste(picture, mask=picture.getchannel("A"))
+    return background
+
+
+def _from_wide_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
+    values = np.asarray(image)
+    low, high = _range_in_use(values)
+    grey = np.empty(values.shape, np.uint8)
+    rows = max(1, _SAMPLE // values.shape[1])
+    for top in range(0, len(values), rows):
+        # In parts: a large picture would take gigabytes as floats.
+        part = np.nan_to_num(values[top : top + rows].astype(np.float64), nan=low)
+        shades = (np.clip(part, low, high) - low) * (255 / (high - low))
+        grey[top : top + rows] = np.rint(255 - shades if is_inverted else shades)
+    return Image.fromarray(grey)
+
+
+def _range_in_use(values: Values) -> tuple[float, float]:
+    """The values that become black and white.
+
+    These are 0 and the largest value of the fewest bits that hold the picture, so that a picture
+    has the same shades with 8 bits and with 16. Where it uses little of that, or is partly
+    negative, they are its own darkest and brightest.
+    """
+    flat = values.ravel()
+    sample = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = (float(each) for each in np.percentile(sample, _LIMITS))
+    if low == high:
+        low, high = float(sample.min()), float(sample.max())
+    whites = (1, *_WHITES) if values.dtype.kind == "f" else _WHITES
+    white = next((float(each) for each in whites if each >= high), 0.0)
+    if low >= 0 and high - low >= white * _NARROW > 0:
+        return 0.0, white
+    return (low, high) if high > low else (low - 1, low)

@@ -1,0 +1,162 @@
+"""Corrects what Pillow decodes wrongly in a TIFF, and says which kinds it can't decode.
+
+The tags are described in the TIFF 6.0 specification and its supplements, BigTIFF in libtiff's.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+
+from snoopsync.errors import Refused
+
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_WHITE_IS_ZERO = 0
+_PLANAR = 2
+
+#: How Pillow says that a TIFF is of a kind that it can't decode.
+_UNKNOWN_KINDS = (
+    "unknown pixel mode",
+    "unknown data organization",
+    "unknown raw mode",
+    "not yet supported",
+    "Invalid value for samples per pixel",
+)
+
+NOT_READABLE = "a kind of TIFF that can't be read"
+
+#: Uncompressed samples of 16 bits, each channel apart: what libtiff makes of them.
+_PLANAR_MODES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
+
+#: Compressed big-endian samples: libtiff returns them in this machine's order, which Pillow minds
+#: for some of its modes only.
+_NATIVE_MODES = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
+
+#: The tags that say how the pixels are stored. Everything else is metadata.
+_PIXEL_TAGS = frozenset(
+    {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320}
+    | {322, 323, 324, 325, 332, 336, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}
+)
+_ORIENTATION = 274
+
+#: Type and count of a tag that is one number of 16 bits.
+_ONE_SHORT = [3, 1]
+
+#: Directories that are read: a file of more pages than are decoded needs no more.
+_MAX_DIRECTORIES = 2_000
+
+
+def corrected(image: Image.Image) -> None:
+    """Make the page that this TIFF stands at decode as it should.
+
+    Raises ``Refused`` (415) for a page that Pillow would decode wrongly.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))
+    if len(image.tile) == 1 and image.tile[0].codec_name == "libtiff":
+        tile = image.tile[0]
+        assert isinstance(tile.args, tuple)  # as Pillow makes those of libtiff
+        mode, *rest = tile.args
+        image.tile = [tile._replace(args=(_NATIVE_MODES.get(mode, mode), *rest))]
+    elif image.tag_v2.get(ExifTags.Base.PlanarConfiguration) == _PLANAR and max(bits) > 8:
+        premultiplied = 1 in image.tag_v2.get(ExifTags.Base.ExtraSamples, ())
+        if image.mode not in _PLANAR_MODES or premultiplied or set(bits) != {16}:
+            raise _not_readable(image.tag_v2)
+        args = (_PLANAR_MODES[image.mode], False, image.tag_v2.offset)
+        image.use_load_libtiff = True
+        image.tile = [ImageFile._Tile("libtiff", (0, 0, *image.size), 0, args)]
+
+
+def is_inverted(image: Image.Image) -> bool:
+    """Is this a TIFF of wide grey of which 0 is white? Pillow inverts 8 bits and less itself."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    photometric = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation)
+    return photometric == _WHITE_IS_ZERO and (image.mode == "F" or image.mode.startswith("I"))
+
+
+def kind_that_is_not_readable(content: io.BytesIO) -> Refused | None:
+    """The refusal of this TIFF, if it is sound and of a kind that can't be decoded."""
+    try:
+        content.seek(0)
+        TiffImagePlugin.TiffImageFile(content)
+    except Exception as error:  # decoders fed with hostile bytes raise anything
+        if is_unknown_kind(error):
+            return _not_readable(_tags_of(content))
+    return None
+
+
+def is_unknown_kind(error: BaseException) -> bool:
+    """Did Pillow raise this because it can't decode such a TIFF?"""
+    return any(said in str(error) for said in _UNKNOWN_KINDS)
+
+
+def _not_readable(tags: Mapping[int, object]) -> Refused:
+    bits = tags.get(ExifTags.Base.BitsPerSample)
+    samples = f" ({len(bits)} x {bits[0]} bits)" if isinstance(bits, tuple) and bits else ""
+    return Refused(NOT_READABLE + samples, status=415)
+
+
+def _tags_of(content: io.BytesIO) -> Mapping[int, object]:
+    try:
+        content.seek(0)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content.read(8))
+        content.seek(tags.next)
+        tags.load(content)
+        return dict(tags)
+    except Exception:  # it only makes the message more exact
+        return {}
+
+
+class _Layout(NamedTuple):
+    """The numbers of a directory: how many entries, one entry, and where the next one is."""
+
+    number: str
+    entry_bytes: int
+    offset: str
+
+
+_CLASSIC, _BIG = _Layout("H", 12, "I"), _Layout("Q", 20, "Q")
+
+
+def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
+    """A copy of this TIFF whose directories have no tags but those of the pixels; ``None`` if the
+    directories can't be followed, or it is no TIFF."""
+    data = bytearray(content.getvalue())
+    if data[:4] not in STARTS:
+        return None
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        is_big = struct.unpack_from(order + "H", data, 2) == (43,)
+        layout = _BIG if is_big else _CLASSIC
+        (at,) = struct.unpack_from(order + layout.offset, data, 8 if is_big else 4)
+        for _ in range(_MAX_DIRECTORIES):
+            if at == 0:
+                break
+            at = _strip_directory(data, at, order, layout)
+    except struct.error:
+        return None
+    return io.BytesIO(data)
+
+
+def _strip_directory(data: bytearray, at: int, order: str, layout: _Layout) -> int:
+    """Leave the pixels' tags in the directory at ``at``. Returns where the next directory is."""
+    (count,) = struct.unpack_from(order + layout.number, data, at)
+    first = at + struct.calcsize(order + layout.number)
+    last = first + count * layout.entry_bytes
+    (following,) = struct.unpack_from(order + layout.offset, data, last)
+    kept: dict[int, bytes] = {}
+    for place in range(first, last, layout.entry_bytes):
+        tag, *form = struct.unpack_from(order + "HH" + layout.offset, data, place)
+        if tag in _PIXEL_TAGS and (tag != _ORIENTATION or form == _ONE_SHORT):
+            kept.setdefault(tag, bytes(data[place : place + layout.entry_bytes]))
+    struct.pack_into(order + layout.number, data, at, len(kept))
+    entries = b"".join(kept.values()) + struct.pack(order + layout.offset, following)
+    data[first : first + len(entries)] = entries
+    return int(following)

@@ -1,0 +1,1 @@
+"""Long runs of random histories. Each names its seed when it fails."""

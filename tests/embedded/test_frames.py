@@ -1,0 +1,175 @@
+"""Pictures of several frames or pages: all of them count."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from snoopsync.embedded import EmbeddedCollection, frames
+from snoopsync.errors import Refused
+from tests.embedded.helpers import look
+from tests.pictures import encode, photo
+
+SIZE = (96, 72)
+
+#: Pillow's name, and options for it to store each frame as it is.
+ANIMATED: dict[str, dict[str, Any]] = {
+    "GIF": {"duration": 100},
+    "WEBP": {"lossless": True},
+    "PNG": {},
+    "TIFF": {},
+    "AVIF": {"speed": 10},
+}
+in_every_format = pytest.mark.parametrize("kind", ANIMATED)
+
+
+def of_frames(pictures: list[Image.Image], kind: str, **options: Any) -> bytes:
+    first, *others = pictures
+    options = ANIMATED[kind] | options
+    return encode(first, kind, save_all=True, append_images=others, **options)
+
+
+def fade(seed: int, count: int = 5) -> list[Image.Image]:
+    """A fade-in from black."""
+    black, picture = Image.new("RGB", SIZE), photo(seed, SIZE)
+    return [Image.blend(black, picture, step / (count - 1)) for step in range(count)]
+
+
+def results(collection: EmbeddedCollection, data: bytes) -> dict[str, tuple[int, str | None]]:
+    matches = collection.search_images(io.BytesIO(data))["results"]
+    return {match["id"]: (match["rank"], match.get("kind")) for match in matches}
+
+
+@in_every_format
+def test_animations_that_only_begin_alike_are_different_pictures(
+    collection: EmbeddedCollection, kind: str
+) -> None:
+    collection.add_image(io.BytesIO(of_frames(fade(1), kind)), "one")
+    assert results(collection, of_frames(fade(2), kind)) == {}
+    assert results(collection, of_frames(fade(1), kind))["one"][0] == 0
+
+
+@in_every_format
+def test_a_picture_of_several_frames_is_not_its_first_one(
+    collection: EmbeddedCollection, kind: str
+) -> None:
+    data = of_frames([photo(1, SIZE), photo(2, SIZE)], kind)
+    collection.add_image(io.BytesIO(data), "both")
+    for seed in (1, 2):
+        assert results(collection, encode(photo(seed, SIZE), "PNG")) == {}
+    assert look(data).frames == 2
+
+
+def test_scans_of_one_cover_and_different_pages_are_different_pictures(
+    collection: EmbeddedCollection,
+) -> None:
+    cover = photo(1, SIZE)
+    collection.add_image(io.BytesIO(of_frames([cover, photo(2, SIZE)], "TIFF")), "one")
+    assert results(collection, of_frames([cover, photo(3, SIZE)], "TIFF")) == {}
+    assert results(collection, of_frames([photo(2, SIZE), cover], "TIFF")) == {}
+
+
+def test_an_animation_in_another_format_and_size_is_the_same_one(
+    collection: EmbeddedCollection,
+) -> None:
+    for seed in (1, 2, 3):
+        moving = [photo(10 * seed + number, SIZE) for number in range(6)]
+        collection.add_image(io.BytesIO(of_frames(moving, "GIF")), f"{seed}")
+    moving = [photo(10 + number, SIZE).resize((64, 48)) for number in range(6)]
+    ((found, (rank, kind)),) = results(
+        collection, of_frames(moving, "WEBP", lossless=False, quality=80)
+    ).items()
+    assert (found, kind) == ("1", "reencoded") and rank > 0
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_how_long_a_frame_stays_says_nothing(kind: str) -> None:
+    one, other = photo(1, SIZE), photo(2, SIZE)
+    short, long = (
+        of_frames(pictures, kind, duration=duration)
+        for pictures, duration in (([one, other], 40), ([one, one, one, other], 700))
+    )
+    assert look(short).digest == look(long).digest
+
+
+def test_a_picture_that_does_not_move_is_a_still_one() -> None:
+    still = of_frames([photo(1, SIZE)] * 3, "WEBP")
+    assert look(still).digest == look(encode(photo(1, SIZE), "PNG")).digest
+    assert look(still).frames == 1
+
+
+def test_equal_pages_are_counted() -> None:
+    blank = Image.new("RGB", SIZE, "white")
+    two, three = ([photo(1, SIZE), *[blank] * count] for count in (1, 2))
+    assert look(of_frames(two, "TIFF")).digest != look(of_frames(three, "TIFF")).digest
+
+
+def test_a_small_version_in_a_tiff_is_no_page() -> None:
+    small = photo(1, SIZE).resize((32, 24))
+    data = bytearray(of_frames([photo(1, SIZE), small], "TIFF"))
+    second = struct.unpack_from("<I", data, _end_of_directory(data, 4))[0]
+    for entry in range(struct.unpack_from("<H", data, second)[0]):
+        place = second + 2 + 12 * entry
+        if struct.unpack_from("<H", data, place)[0] == 270:
+            break
+    else:
+        # Written over a tag that says nothing of the pixels.
+        place = second + 2 + 12 * _entry(data, second, 284)
+    struct.pack_into("<HHII", data, place, 254, 4, 1, 1)
+    assert look(bytes(data)).frames == 1
+
+
+def _end_of_directory(data: bytearray, pointer: int) -> int:
+    at = struct.unpack_from("<I", data, pointer)[0]
+    return int(at + 2 + 12 * struct.unpack_from("<H", data, at)[0])
+
+
+def _entry(data: bytearray, directory: int, tag: int) -> int:
+    count = struct.unpack_from("<H", data, directory)[0]
+    tags = [struct.unpack_from("<H", data, directory + 2 + 12 * each)[0] for each in range(count)]
+    return tags.index(tag)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG"])
+def test_an_animation_cut_short_is_refused(kind: str) -> None:
+    data = of_frames([photo(seed, SIZE) for seed in range(4)], kind)
+    whole = look(data)
+    for part in range(1, 20):
+        try:
+            features = look(data[: len(data) * part // 20])
+        except Refused as refusal:
+            assert refusal.status == 415
+        else:
+            assert kind == "GIF" and features.frames < whole.frames
+
+
+def test_what_was_not_looked_at_whole_is_the_same_as_its_own_bytes_only(
+    collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAMES", 3)
+    begins_alike = [photo(seed, SIZE) for seed in range(4)]
+    one, other = (of_frames([*begins_alike, photo(seed, SIZE)], "GIF") for seed in (7, 8))
+    collection.add_image(io.BytesIO(one), "one")
+    assert results(collection, other) == {}
+    assert results(collection, one) == {"one": (0, "identical")}
+
+
+def test_the_pixels_of_all_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snoopsync.embedded.decode.MAX_PIXELS", 3 * SIZE[0] * SIZE[1])
+    features = look(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))
+    assert (features.frames, features.codes) == (3, b"")
+
+
+def test_a_picture_with_others_in_its_file_is_never_the_very_same_as_it_alone(
+    collection: EmbeddedCollection,
+) -> None:
+    """Phones put previews and depth maps behind a photograph, as further pictures of the file."""
+    whole, alone = photo(1, SIZE), encode(photo(1, SIZE), quality=90)
+    several = encode(whole, "MPO", save_all=True, append_images=[photo(2, SIZE)], quality=90)
+    collection.add_image(io.BytesIO(several), "several")
+    ((found, (rank, kind)),) = results(collection, alone).items()
+    assert (found, kind) == ("several", "reencoded") and rank > 0

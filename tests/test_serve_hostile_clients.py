@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,6 +139,12 @@ def test_a_request_that_two_programs_could_understand_differently_is_refused(
     assert said in json.loads(body)["message"]
 
 
+def test_a_head_of_thousands_of_headers_is_refused(service: Hosted) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2500 + b"\r\n"
+    status, _, body = answer_to(service.port, head)
+    assert (status, "too many headers" in json.loads(body)["message"]) == (400, True)
+
+
 # Answers that are not taken.
 
 
@@ -161,13 +168,17 @@ def slow_reader(port: int, stack: ExitStack) -> socket.socket:
     return connection
 
 
-def test_a_client_that_does_not_take_its_answer_is_hung_up_on(impatient: Hosted) -> None:
+def test_a_client_that_takes_no_answers_gets_few_of_them_and_is_hung_up_on(
+    impatient: Hosted, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snoopsync.access")
     with ExitStack() as stack:
         connection = slow_reader(impatient.port, stack)
         poll = select.poll()
         poll.register(connection, 0)  # errors are always told
         [(_, event)] = poll.poll(20_000)
         assert event & select.POLLERR
+    assert 0 < len(caplog.records) < 200
 
 
 def test_clients_that_do_not_take_their_answers_make_room_for_others(tmp_path: Path) -> None:
@@ -289,6 +300,10 @@ def test_a_key_with_many_pictures_waiting_does_not_keep_another_from_its_turn(
         assert done.index("few") <= 2
 
 
+def holds(folder: Path, count: int) -> bool:
+    return len(list(folder.iterdir())) == count
+
+
 def test_what_waits_for_its_turn_is_dropped_when_its_client_goes(tmp_path: Path) -> None:
     with hosted(tmp_path / "data", Limits(pictures_at_once=1), slowly) as service:
         keys, incoming = service.keys("away"), service.data / "incoming"
@@ -298,7 +313,7 @@ def test_what_waits_for_its_turn_is_dropped_when_its_client_goes(tmp_path: Path)
                 connection = connected(service.port, stack)
                 head = signed_head(path, keys, f"Content-Length: {len(PICTURE)}")
                 connection.sendall(head + PICTURE)
-                until(lambda count=number + 1: len(list(incoming.iterdir())) == count)
+                until(partial(holds, incoming, number + 1))
             stack.close()
             until(lambda: len(list(incoming.iterdir())) == 1)
         until(lambda: not list(incoming.iterdir()))

@@ -69,6 +69,26 @@ def test_a_request_that_is_withdrawn_gets_no_slot_and_blocks_none() -> None:
     asyncio.run(work())
 
 
+def test_a_task_that_is_cancelled_while_it_waits_takes_no_slot_and_gives_none_back() -> None:
+    async def wait(slots: FairSlots, key: str) -> None:
+        with slots.ask(key) as slot:
+            await slot.granted
+
+    async def work() -> None:
+        slots = FairSlots(1)
+        first = slots.ask("a")
+        tasks = [asyncio.create_task(wait(slots, key)) for key in ("b", "c")]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        slots.end(first)  # before the task that was cancelled has left
+        await asyncio.wait(tasks)
+        assert [task.cancelled() for task in tasks] == [True, False]
+        with slots.ask("a") as held, slots.ask("b") as waiting:
+            assert (held.granted.done(), waiting.granted.done()) == (True, False)
+
+    asyncio.run(work())
+
+
 def test_a_key_at_its_limit_is_passed_over_and_has_its_turn_later() -> None:
     async def work() -> None:
         slots = FairSlots(2)

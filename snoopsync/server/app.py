@@ -92,11 +92,12 @@ class Application:
         self._others = FairSlots(limits.requests_at_once)
         # Whoever has a slot has a thread.
         self._work = CapacityLimiter(limits.pictures_at_once + limits.requests_at_once)
-        self._short = CapacityLimiter(_SHORT_AT_ONCE)
+        self._short = FairSlots(_SHORT_AT_ONCE)
+        self._short_work = CapacityLimiter(_SHORT_AT_ONCE)
+        self._strangers = asyncio.Lock()
         self._checking: asyncio.Task[None] | None = None
-        self._most_of_key = limits.requests_of_a_key
         self._of_key = Counter[str]()
-        self._receiver = Receiver(hosting.incoming, limits, self._shortly)
+        self._limits = limits
         self._trouble = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +105,10 @@ class Application:
         began = time.perf_counter()
         visit = _Visit(Request(scope, receive))
         response = await self._respond(visit)
+        if not visit.public_key:
+            # One in a turn of the loop, for nobody knows how many ask.
+            async with self._strangers:
+                await asyncio.sleep(0)
         self._tell(visit, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
@@ -155,11 +160,11 @@ class Application:
     async def _answer(self, call: Call, visit: _Visit) -> Response:
         claim = call.claim(visit.request.headers)
         self._hosting.require_signature(claim)  # before anybody else could have to wait
-        hosted = await self._shortly(partial(self._hosting.admit, claim))
+        hosted = await self._shortly(partial(self._hosting.admit, claim), claim.public_key)
         visit.public_key = claim.public_key
         slots = self._pictures if call.has_body else self._others
         with self._under_way(claim.public_key):
-            body = await self._receiver.receive(visit.request) if call.has_body else None
+            body = await self._received(visit) if call.has_body else None
             try:
                 with slots.ask(claim.public_key) as slot:
                     await _granted(slot, visit.request)
@@ -176,9 +181,11 @@ class Application:
 
     @contextmanager
     def _under_way(self, public_key: str) -> Iterator[None]:
-        if self._of_key[public_key] >= self._most_of_key:
+        if self._of_key[public_key] >= self._limits.requests_of_a_key:
             raise Unavailable(
-                f"this key has {self._most_of_key} requests under way", status=429, retry_after=1.0
+                f"this key has {self._limits.requests_of_a_key} requests under way",
+                status=429,
+                retry_after=1.0,
             )
         self._of_key[public_key] += 1
         try:
@@ -231,8 +238,17 @@ class Application:
             self._supervisor.alive()
             await asyncio.sleep(self._supervisor.heartbeat_seconds)
 
-    async def _shortly(self, work: Callable[[], T]) -> T:
-        return await to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
+    async def _received(self, visit: _Visit) -> Path:
+        in_thread = partial(self._shortly, key=visit.public_key)
+        receiver = Receiver(self._hosting.incoming, self._limits, in_thread)
+        return await receiver.receive(visit.request)
+
+    async def _shortly(self, work: Callable[[], T], key: str = "") -> T:
+        """Do in a thread what takes a moment. Keys take turns for that, too: many moments are a
+        long time."""
+        with self._short.ask(key) as slot:
+            await slot.granted
+            return await to_thread.run_sync(work, limiter=self._short_work, abandon_on_cancel=True)
 
     def _error(self, error: SnoopsyncError) -> Response:
         """What went wrong here, with its paths, is for our log; what they did wrong is for them."""

@@ -26,6 +26,9 @@ from snoopsync.server.wire import Wire
 #: How large a head may be. The largest that a client of the collection sends has 2 KiB.
 _HEAD_BYTES = 16 << 10
 
+#: So many lines a head may have: h11 parses a whole head at once, and needs 5 µs for each line.
+_HEAD_LINES = 200
+
 #: So many bytes of a head or of a body in chunks are parsed in one turn of the loop: h11 needs some
 #: 25 µs for a chunk.
 _SLICE_BYTES = 4 << 10
@@ -48,8 +51,8 @@ _LINGER_SECONDS = 5.0
 #: The pause between two pieces that are thrown away: a flood costs next to no time.
 _LINGER_PAUSE_SECONDS = 0.005
 
-#: Headers that must not come twice: a proxy could believe one of them, and we the other. h11 refuses
-#: the same of Host, Content-Length and Transfer-Encoding.
+#: Headers that must not come twice: a proxy could believe one of them, and we the other. h11 sees
+#: to Host, Content-Length and Transfer-Encoding.
 _SINGLE_HEADERS = (b"authorization", b"date")
 
 
@@ -117,6 +120,8 @@ class Connection:
             async with asyncio.timeout(self._patience_seconds):
                 await asyncio.sleep(0)  # one request of a pipeline in one turn of the loop
                 while (event := self._http.next_event()) is h11.NEED_DATA:
+                    if self._http.trailing_data[0].count(b"\n") > _HEAD_LINES:
+                        raise h11.RemoteProtocolError("too many headers")
                     self._http.receive_data(await self._wire.read(_SLICE_BYTES))
         if not isinstance(event, h11.Request):
             self._is_read = True

@@ -37,6 +37,10 @@ log = logging.getLogger("snoopsync.server")
 #: So many new connections may wait to be taken.
 _BACKLOG = 256
 
+#: So much of an answer the kernel takes (it doubles that). It would grow to megabytes for a client
+#: that reads nothing.
+_UNREAD_ANSWER_BYTES = 64 << 10
+
 #: When a client that found no room may come again.
 _RETRY_AFTER_SECONDS = 5
 
@@ -299,9 +303,11 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # Its connections have it, too. asyncio would see to it, but not where, as here, the socket
-        # was not made for TCP by name; and then each answer's body waits for an acknowledgement of
-        # its head, which the other side puts off for 40 ms.
+        # Its connections have both, too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
+        # asyncio would see to this one, but not where the socket was not made for TCP by name; and
+        # then each answer's body waits for an acknowledgement of its head, which the other side
+        # puts off for 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, UnicodeError) as error:

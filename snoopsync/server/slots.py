@@ -32,7 +32,8 @@ class FairSlots:
 
     def end(self, slot: Slot) -> None:
         """Take back a slot that was granted, or forget one that is waited for."""
-        if slot.granted.done():
+        if slot.is_held:
+            slot.is_held = False
             self._free += 1
             self._held[slot.key] -= 1
             if not self._held[slot.key]:
@@ -40,21 +41,25 @@ class FairSlots:
             self._grant()
             return
         slot.granted.cancel()
-        waiting = self._waiting[slot.key]
-        waiting.remove(slot)
-        if not waiting:
-            del self._waiting[slot.key]
+        waiting = self._waiting.get(slot.key, deque())
+        if slot in waiting:
+            waiting.remove(slot)
+            if not waiting:
+                del self._waiting[slot.key]
 
     def _grant(self) -> None:
         while self._free and (key := self._next_key()) is not None:
             waiting = self._waiting[key]
-            self._free -= 1
-            self._held[key] += 1
-            waiting.popleft().granted.set_result(None)
+            slot = waiting.popleft()
             if waiting:
                 self._waiting.move_to_end(key)
             else:
                 del self._waiting[key]
+            if not slot.granted.cancelled():  # whoever waited for it is about to leave
+                self._free -= 1
+                self._held[key] += 1
+                slot.is_held = True
+                slot.granted.set_result(None)
 
     def _next_key(self) -> str | None:
         return next((key for key in self._waiting if self._held[key] < self._most_of_key), None)
@@ -66,6 +71,7 @@ class Slot:
     def __init__(self, slots: FairSlots, key: str) -> None:
         self._slots = slots
         self.key = key
+        self.is_held = False
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __enter__(self) -> Slot:

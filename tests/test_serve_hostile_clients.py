@@ -139,6 +139,12 @@ def test_a_request_that_two_programs_could_understand_differently_is_refused(
     assert said in json.loads(body)["message"]
 
 
+def test_a_refused_head_has_no_body(service: Hosted) -> None:
+    request = signed_head("/healthz", service.keys("head"), "Date: today", method="HEAD")
+    status, headers, body = answer_to(service.port, request)
+    assert (status, body, headers["connection"]) == (400, b"", "close")
+
+
 def test_a_head_of_thousands_of_headers_is_refused(service: Hosted) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 2500 + b"\r\n"
     status, _, body = answer_to(service.port, head)

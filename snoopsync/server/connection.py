@@ -110,7 +110,7 @@ class Connection:
 
     async def _next_head(self) -> h11.Request | None:
         """The next request, or ``None`` if the client has sent its last one."""
-        self._is_read = False
+        self._is_read = self._is_head_only = False
         with self._waiting():
             if not self._http.trailing_data[0]:
                 async with asyncio.timeout(self._patience_seconds):
@@ -130,11 +130,11 @@ class Connection:
         return event
 
     def _look_at(self, head: h11.Request) -> None:
+        self._is_head_only = head.method == b"HEAD"
         names = [name for name, _ in head.headers]
         for name in _SINGLE_HEADERS:
             if names.count(name) > 1:
                 raise h11.RemoteProtocolError(f"more than one {name.decode()} header")
-        self._is_head_only = head.method == b"HEAD"
         self._is_chunked = b"transfer-encoding" in names
         if self._is_chunked and b"content-length" in names:
             raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
@@ -214,9 +214,14 @@ class Connection:
             self._start = message
             return
         assert self._start is not None
-        events: list[h11.Event] = [self._response(self._start["status"], self._start["headers"])]
+        await self._answer(self._start["status"], self._start["headers"], message["body"])
+
+    async def _answer(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        events: list[h11.Event] = [self._response(status, headers)]
         if not self._is_head_only:
-            events.append(h11.Data(data=message["body"]))
+            events.append(h11.Data(data=body))
         await self._write(*events, h11.EndOfMessage())
 
     def _response(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> h11.Response:
@@ -246,7 +251,7 @@ class Connection:
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
         ]
-        await self._write(self._response(400, headers), h11.Data(data=body), h11.EndOfMessage())
+        await self._answer(400, headers, body)
 
     async def _linger(self) -> None:
         """Throw away what is still coming, for a while."""

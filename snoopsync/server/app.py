@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,7 +23,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -75,6 +75,25 @@ class _Visit:
     public_key: str = ""
 
 
+class _Lane:
+    """Threads for one kind of work. Keys take turns for its ``slots``; who has one has a thread.
+
+    Each kind has threads of its own: what a thread has once used, the allocator keeps for it.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self.slots = FairSlots(count)
+        self._threads = ThreadPoolExecutor(count, name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do it in a thread. Work that has begun is done, also if nobody waits any more."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Take no more work, and do not wait for what is under way."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 class Application:
     """The ASGI application over what is hosted."""
 
@@ -88,12 +107,9 @@ class Application:
         self._hosting = hosting
         limits = limits or Limits()
         self._supervisor = supervisor or Supervisor({})
-        self._pictures = FairSlots(limits.pictures_at_once)
-        self._others = FairSlots(limits.requests_at_once)
-        # Whoever has a slot has a thread.
-        self._work = CapacityLimiter(limits.pictures_at_once + limits.requests_at_once)
-        self._short = FairSlots(_SHORT_AT_ONCE)
-        self._short_work = CapacityLimiter(_SHORT_AT_ONCE)
+        self._pictures = _Lane("pictures", limits.pictures_at_once)
+        self._others = _Lane("others", limits.requests_at_once)
+        self._short = _Lane("short", _SHORT_AT_ONCE)
         self._strangers = asyncio.Lock()
         self._checking: asyncio.Task[None] | None = None
         self._of_key = Counter[str]()
@@ -162,16 +178,14 @@ class Application:
         self._hosting.require_signature(claim)  # before anybody else could have to wait
         hosted = await self._shortly(partial(self._hosting.admit, claim), claim.public_key)
         visit.public_key = claim.public_key
-        slots = self._pictures if call.has_body else self._others
+        lane = self._pictures if call.has_body else self._others
         with self._under_way(claim.public_key):
             body = await self._received(visit) if call.has_body else None
             try:
-                with slots.ask(claim.public_key) as slot:
+                with lane.slots.ask(claim.public_key) as slot:
                     await _granted(slot, visit.request)
-                    response = await to_thread.run_sync(
-                        lambda: _performed(call, self._hosting, hosted, body),
-                        limiter=self._work,
-                        abandon_on_cancel=True,
+                    response = await lane.run(
+                        partial(_performed, call, self._hosting, hosted, body)
                     )
             finally:
                 if body is not None:
@@ -224,6 +238,8 @@ class Application:
         finally:
             for task in tasks:
                 task.cancel()
+            for lane in (self._pictures, self._others, self._short):
+                lane.close()
 
     async def _warm_up(self) -> None:
         try:
@@ -246,9 +262,9 @@ class Application:
     async def _shortly(self, work: Callable[[], T], key: str = "") -> T:
         """Do in a thread what takes a moment. Keys take turns for that, too: many moments are a
         long time."""
-        with self._short.ask(key) as slot:
+        with self._short.slots.ask(key) as slot:
             await slot.granted
-            return await to_thread.run_sync(work, limiter=self._short_work, abandon_on_cancel=True)
+            return await self._short.run(work)
 
     def _error(self, error: SnoopsyncError) -> Response:
         """What went wrong here, with its paths, is for our log; what they did wrong is for them."""

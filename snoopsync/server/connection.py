@@ -44,9 +44,9 @@ _PIECE_BYTES = 64 << 10
 #: An answer is sent in pieces of so many bytes; the client has the whole patience for each.
 _SENT_AT_ONCE_BYTES = 64 << 10
 
-#: What follows a refusal is read and thrown away for so long. A connection that is closed with
-#: something unread is reset, and the client could lose the answer.
-_LINGER_SECONDS = 5.0
+#: What follows a refusal is read and thrown away for so long at most. A connection that is closed
+#: with something unread is reset, and the client could lose the answer.
+_LINGER_SECONDS = 30.0
 
 #: The pause between two pieces that are thrown away: a flood costs next to no time.
 _LINGER_PAUSE_SECONDS = 0.005

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,13 @@ class Hosted:
 
 
 @contextmanager
-def hosted(data: Path, limits: Limits | None = None, work: str | None = None) -> Iterator[Hosted]:
+def hosted(
+    data: Path,
+    limits: Limits | None = None,
+    work: str | None = None,
+    patience: http.Patience | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Hosted]:
     """The service on this directory, as long as the ``with`` lasts. ``work``: the name of what
     decoders do."""
     with ExitStack() as stack:
@@ -59,15 +66,15 @@ def hosted(data: Path, limits: Limits | None = None, work: str | None = None) ->
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, decoders, time.time)
         stack.enter_context(closing(hosting))
-        server = http.server(Application(hosting, limits))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        server = http.Server(Application(hosting, limits), tls, patience=patience)
+        thread = threading.Thread(target=server.run, args=(listener,))
         port = listener.getsockname()[1]
         thread.start()
         try:
-            until(lambda: server.started)
+            until(lambda: server.has_started)
             yield Hosted(registry, port, data, decoders)
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join()
 
 

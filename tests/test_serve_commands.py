@@ -123,7 +123,7 @@ def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
         text=True,
         check=True,
     )
-    foreign = ("snoopsync.server", "uvicorn", "starlette")
+    foreign = ("snoopsync.server", "h11", "starlette")
     assert not [name for name in done.stdout.split() if name.startswith(foreign)]
 
 
@@ -216,7 +216,7 @@ def test_an_ipv6_address_is_in_brackets(home: Installation, data: Path) -> None:
 
 
 def test_without_its_extra_it_says_what_installs_it(home: Installation, data: Path) -> None:
-    for module in ("uvicorn", "starlette"):
+    for module in ("h11", "starlette"):
         with mock.patch.dict(sys.modules, {module: None}):
             done = home.run("serve", "--listen", "127.0.0.1:0", "--data", data)
         assert done.code == Exit.BUG

@@ -21,7 +21,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.errors import Unauthorized, Unavailable, Unwritable
-from snoopsync.server import http as server_http
+from snoopsync.server.http import Patience
 from snoopsync.server.receiving import Limits
 from tests.hosted import Hosted, hosted, hosted_process
 from tests.pictures import encode, photo
@@ -37,11 +37,11 @@ SHORT_SECONDS = 0.8
 
 
 @pytest.fixture
-def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosted]:
+def impatient(tmp_path: Path) -> Iterator[Hosted]:
     """A service that waits for a client for a moment only."""
-    monkeypatch.setattr(server_http, "_PATIENCE_SECONDS", SHORT_SECONDS)
+    patience = Patience(seconds=SHORT_SECONDS, handshake_seconds=SHORT_SECONDS)
     limits = Limits(body_bytes=1 << 20, body_seconds=2.0, pause_seconds=SHORT_SECONDS)
-    with hosted(tmp_path / "data", limits, SLOWLY) as service:
+    with hosted(tmp_path / "data", limits, SLOWLY, patience) as service:
         yield service
 
 
@@ -190,10 +190,10 @@ def test_no_number_of_idle_connections_shuts_others_out(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosted]:
+def few(tmp_path: Path) -> Iterator[Hosted]:
     """A service that keeps four connections, and takes three requests of a key."""
-    monkeypatch.setattr(server_http, "_MOST_CONNECTIONS", 4)
-    with hosted(tmp_path / "data", Limits(requests_of_a_key=3)) as service:
+    patience = Patience(connections=4)
+    with hosted(tmp_path / "data", Limits(requests_of_a_key=3), patience=patience) as service:
         yield service
 
 

@@ -76,8 +76,8 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=os.cpu_count() or 1,
-    show_default="one a core",
+    default=(os.cpu_count() or 1) + 1,  # one client may have all but one
+    show_default="one for each core, and one more",
     help="Processes that decode pictures.",
 )
 @click.pass_context
@@ -212,7 +212,7 @@ def _begin_to_log(context: Context) -> None:
 
 def _require_extra() -> None:
     try:
+        import h11  # noqa: F401
         import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
     except ImportError as error:
         raise SnoopsyncError(f"serve needs {error.name}: pip install 'snoopsync[serve]'") from None

@@ -41,6 +41,10 @@ class Hosting:
         for left in self.incoming.iterdir():
             left.unlink()
 
+    def require_signature(self, claim: Claim) -> None:
+        """Raises ``Unauthorized`` for a request that no key has signed. Waits for nothing."""
+        self._verifier.require_signature(claim)
+
     def admit(self, claim: Claim) -> HostedCollection:
         """The collection that this request may use. Raises ``Unauthorized`` and, for one that came
         before, ``Unavailable``."""

@@ -1,139 +1,299 @@
-"""The HTTP server: uvicorn, with a limit to its patience, and JSON for what it can't understand."""
+"""The HTTP server: takes connections, counts them, and ends them.
+
+It is our own, on asyncio and h11, since its limits are what it is for. uvicorn and hypercorn parse
+whatever a client sends as it comes, and neither limits the time that a client takes to read an
+answer, pending TLS handshakes, or the connections it takes; granian runs the application in worker
+processes of its own. Each of these would have to be changed in places that are private. A proxy in
+front can do it, but nobody is made to have one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import errno
+import logging
 import resource
 import signal
 import socket
 import ssl
+import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import h11
-import uvicorn
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snoopsync.errors import SnoopsyncError
+from snoopsync.events import Event, happened
+from snoopsync.server.connection import Connection, ConnectionState
+from snoopsync.server.wire import SCRATCH_BYTES, Wire
 
-#: How long we wait for a client: for a whole head, for the next request, for the rest of a body
-#: that was refused, and for it to take our answer. (A body that is wanted has times of its own.)
-_PATIENCE_SECONDS = 30.0
+log = logging.getLogger("snoopsync.server")
 
-#: How long a connection without a request is kept.
-_IDLE_SECONDS = 30
+#: So many new connections may wait to be taken.
+_BACKLOG = 256
 
-#: So many connections are kept at most, and no more than half of the files that may be open: the
-#: rest is for bodies and collections. There is no limit for an address: a proxy has only one.
-_MOST_CONNECTIONS = 1000
+#: So much of an answer the kernel takes (it doubles that). It would grow to megabytes for a client
+#: that reads nothing.
+_UNREAD_ANSWER_BYTES = 64 << 10
 
-#: So many new ones are taken in one turn of the loop; room is made for them a few turns later.
-#: asyncio would take all that there are, and when no more files may be open, only says so.
-_TAKEN_AT_ONCE = 16
+#: When a client that found no room may come again.
+_RETRY_AFTER_SECONDS = 5
 
-#: So many new ones may wait for that.
-_WAITING = 256
+#: The pause after the system had no room for another connection, and between two lines about it.
+_FULL_PAUSE_SECONDS = 0.2
+_FULL_LOG_SECONDS = 600.0
 
-#: When somebody who found no room may come again.
-_COME_AGAIN_SECONDS = 5
-
-#: How large a head may be.
-_HEAD_BYTES = 64 << 10
-
-#: How long the requests under way may take to end when the service stops.
-_STOP_SECONDS = 15
+#: How long the requests under way may take to end when the service stops, and then their answers.
+_STOP_SECONDS = 15.0
+_LAST_ANSWERS_SECONDS = 3.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class _Protocol(H11Protocol):
-    """One connection. uvicorn would wait for ever for a head, and for an answer to be taken; and it
-    would keep any number of connections, until there is no file left for one that has a request."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much clients may ask of the server.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._since = time.monotonic()
-        self._watch = self.loop.call_later(_PATIENCE_SECONDS, self._look)
-        if len(self.connections) > _most_connections():
-            self._make_room()
+    ``seconds``: how long a connection may keep us waiting, each time. ``connections`` are kept at
+    most, and no more than half of the files that may be open: the rest is for bodies and
+    collections. There is no limit for an address: a proxy has only one. ``handshakes`` of TLS may
+    be pending at once, for ``handshake_seconds``.
+    """
 
-    def data_received(self, data: bytes) -> None:
-        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            self._since = time.monotonic()  # a head begins
-        super().data_received(data)
+    seconds: float = 30.0
+    handshake_seconds: float = 10.0
+    connections: int = 1000
+    handshakes: int = 256
 
-    def on_response_complete(self) -> None:
-        self._since = time.monotonic()
-        super().on_response_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._watch.cancel()
-        super().connection_lost(exc)
+class RunningApplication(Protocol):
+    """An ASGI application for ``http`` scopes that has to be begun and ended."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """What it does beside answering, for as long as the ``async with`` lasts."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """A connection that was taken, from then on until its socket is closed."""
+
+    socket: socket.socket
+    state: ConnectionState
+    is_pending: bool
+    task: asyncio.Task[None] | None = None
+
+
+class Server:
+    """Serves an application on a socket until it is stopped."""
+
+    def __init__(
+        self,
+        app: RunningApplication,
+        tls: ssl.SSLContext | None = None,
+        *,
+        patience: Patience | None = None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
+        """With ``tls``, clients have to speak it. ``stopping`` is called when it begins to end."""
+        self._app = app
+        self._tls = tls
+        self._patience = patience or Patience()
+        self._stopping = stopping
+        self._clients: set[_Client] = set()
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._is_stopped = False
+        self._said_full_at = -_FULL_LOG_SECONDS
 
     @property
-    def _is_its_turn(self) -> bool:
-        """Do we wait for this client, though it has no request that is being answered?"""
-        return bool(
-            self.conn.their_state is h11.IDLE  # a head
-            or self.conn.our_state is h11.DONE  # the rest of a body that nobody wants
-            or self.transport.is_closing()  # what we have written
+    def has_started(self) -> bool:
+        """Does it take connections?"""
+        return self._loop is not None
+
+    def hear_signals(self) -> None:
+        """From now on SIGTERM and SIGINT stop it, also before it runs. Of the main thread only."""
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: self.stop())
+
+    def stop(self) -> None:
+        """Begin to end. From any thread, and from a signal handler."""
+        self._is_stopped = True
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(stop.set)
+
+    def run(self, listener: socket.socket) -> None:
+        """Serve until ``stop``. Requests under way have some time to end."""
+        asyncio.run(self._run(listener))
+
+    async def _run(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            self._stop.set()
+        async with self._app.running():
+            accepting = asyncio.create_task(self._accept_all(listener))
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait((accepting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            accepting.cancel()
+            stopped.cancel()
+            listener.close()
+            self._stopping()
+            await self._end_all()
+            if accepting.done() and not accepting.cancelled():
+                accepting.result()  # raises why it has ended
+
+    # Connections come.
+
+    async def _accept_all(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno != errno.ECONNABORTED:
+                    await self._pause(error.strerror)
+                continue
+            if accepted.fileno() >= _file_limit() * 7 // 8 and not self._make_room():
+                # The kernel gives the lowest free number, so nearly all are in use.
+                accepted.close()
+                await self._pause("nearly all files that may be open are in use")
+                continue
+            self._take(accepted)
+            await asyncio.sleep(0)  # those who are already connected have their turn
+
+    async def _pause(self, reason: str | None) -> None:
+        """Take no connection for a moment; say so once in a while."""
+        now = time.monotonic()
+        if now - self._said_full_at >= _FULL_LOG_SECONDS:
+            self._said_full_at = now
+            message = f"no more connections can be taken: {reason}"
+            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
+        await asyncio.sleep(_FULL_PAUSE_SECONDS)
+
+    def _take(self, accepted: socket.socket) -> None:
+        if self._tls is not None:
+            pending = [each for each in self._clients if each.is_pending]
+            if len(pending) >= min(self._patience.handshakes, self._most_connections // 2):
+                self._drop(min(pending, key=_waits_since))
+        has_room = len(self._clients) < self._most_connections or self._make_room()
+        state = ConnectionState(waiting_since=time.monotonic())
+        client = _Client(accepted, state, is_pending=self._tls is not None)
+        # One too many is told so. Until it has a request it is the first to make room.
+        app: ASGIApp = self._app if has_room else _no_room
+        self._clients.add(client)
+        client.task = asyncio.create_task(self._serve(client, app))
+        client.task.add_done_callback(lambda _: self._forget(client))
+
+    @property
+    def _most_connections(self) -> int:
+        return min(self._patience.connections, _file_limit() // 2)
+
+    def _make_room(self) -> bool:
+        """End the connection that keeps us waiting for longest, if any does."""
+        waiting = [each for each in self._clients if each.state.waiting_since is not None]
+        if not waiting:
+            return False
+        self._drop(min(waiting, key=_waits_since))
+        return True
+
+    def _drop(self, client: _Client) -> None:
+        self._clients.discard(client)
+        if client.task is not None:
+            client.task.cancel()
+
+    def _forget(self, client: _Client) -> None:
+        self._clients.discard(client)
+        client.socket.close()  # if asyncio never had it
+
+    # Connections go on.
+
+    async def _serve(self, client: _Client, app: ASGIApp) -> None:
+        wire = Wire(self._scratch, is_tls=self._tls is not None)
+        with suppress(OSError):  # of the client, and of TLS
+            try:
+                await self._connect(wire, client.socket)
+                client.is_pending = False
+                connection = Connection(
+                    wire,
+                    app,
+                    client.state,
+                    patience_seconds=self._patience.seconds,
+                    scheme="http" if self._tls is None else "https",
+                )
+                await connection.run()
+                client.state.waiting_since = time.monotonic()
+                wire.transport.close()
+                async with asyncio.timeout(self._patience.seconds):
+                    await wire.lost.wait()
+            finally:
+                if wire.is_connected:
+                    _reset_at_close(client.socket)
+                    wire.transport.abort()
+
+    async def _connect(self, wire: Wire, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            await loop.connect_accepted_socket(lambda: wire, accepted)
+            return
+        await loop.connect_accepted_socket(
+            lambda: wire,
+            accepted,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._patience.handshake_seconds,
+            ssl_shutdown_timeout=self._patience.seconds,
         )
 
-    def _make_room(self) -> None:
-        """Hang up on whoever keeps us waiting for longest. If all the others have a request, this
-        one's is refused; should it have none, it is the one to go when the next one comes."""
-        others = (each for each in self.connections if isinstance(each, _Protocol))
-        waiting = [each for each in others if each is not self and each._is_its_turn]
-        if not waiting:
-            self.app = _no_room
+    # And end.
+
+    async def _end_all(self) -> None:
+        """End the connections without a request at once, the others after their answer."""
+        tasks = {each.task for each in self._clients if each.task is not None}
+        for client in list(self._clients):
+            client.state.is_last = True
+            if not client.state.is_answering:
+                self._drop(client)
+        if not tasks:
             return
-        longest = min(waiting, key=lambda each: each._since)
-        longest.transport.abort()
-        self.connections.discard(longest)  # not only when the loop comes to it
-
-    def _look(self) -> None:
-        left = self._since + _PATIENCE_SECONDS - time.monotonic()
-        if self._is_its_turn and left <= 0:
-            self.transport.abort()
-            return
-        pause = left if left > 0 else _PATIENCE_SECONDS / 4
-        self._watch = self.loop.call_later(pause, self._look)
-
-    def send_400_response(self, msg: str) -> None:
-        """Say that this is no HTTP, and hang up."""
-        body = json.dumps({"status": 400, "message": "this is no HTTP request"}).encode()
-        headers = [
-            (b"Content-Type", b"application/json"),
-            (b"Content-Length", str(len(body)).encode()),
-            (b"Connection", b"close"),
-        ]
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            events = (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            )
-            for event in events:
-                output = self.conn.send(event)
-                if output:
-                    self.transport.write(output)
-        self.transport.close()
+        _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+        for _ in range(2):  # the first time the application still answers
+            for task in late:
+                task.cancel()
+            if late:
+                _, late = await asyncio.wait(late, timeout=_LAST_ANSWERS_SECONDS)
 
 
-def _most_connections() -> int:
+def _reset_at_close(connected: socket.socket) -> None:
+    """Else the kernel would keep for many minutes what the client does not take."""
+    with suppress(OSError):  # it is closed
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _waits_since(client: _Client) -> float:
+    since = client.state.waiting_since
+    return time.monotonic() if since is None else since
+
+
+def _file_limit() -> int:
+    """The number of files that may be open."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(_MOST_CONNECTIONS, files // 2) if files > 0 else _MOST_CONNECTIONS
+    return files if files > 0 else 1 << 20
 
 
 async def _no_room(scope: Scope, receive: Receive, send: Send) -> None:
     """The application for a connection too many."""
-    headers = {"Retry-After": str(_COME_AGAIN_SECONDS), "Connection": "close"}
+    headers = {"Retry-After": str(_RETRY_AFTER_SECONDS), "Connection": "close"}
     answer = {"status": 503, "message": "the service has too many requests under way"}
     await JSONResponse(answer, 503, headers)(scope, receive, send)
 
@@ -142,10 +302,12 @@ def listening(host: str, port: int) -> socket.socket:
     """A socket that waits for connections there. Raises ``SnoopsyncError``."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_WAITING)
-        # Its connections have it, too. asyncio would see to it, but not where, as here, the socket
-        # was not made for TCP by name; and then each answer's body waits for an acknowledgement of
-        # its head, which the other side puts off for 40 ms.
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # Its connections have both, too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
+        # asyncio would see to this one, but not where the socket was not made for TCP by name; and
+        # then each answer's body waits for an acknowledgement of its head, which the other side
+        # puts off for 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, UnicodeError) as error:
@@ -158,60 +320,11 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-class Server(uvicorn.Server):
-    """Ends when it is told to, by SIGTERM or SIGINT if it hears signals."""
-
-    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
-        """``stopping`` is called when it begins to end."""
-        super().__init__(config)
-        self._stopping = stopping
-
-    def hear_signals(self) -> None:
-        """From now on, also before it runs. Of the main thread only."""
-        for number in _SIGNALS:
-            signal.signal(number, self.handle_exit)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own sends the signal to the process again in the end: no clean end at all.
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for each in sockets or ():  # asyncio has told the kernel how many it takes at once
-            each.listen(_WAITING)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping()
-        await super().shutdown(sockets)
-
-
-def server(
-    app: Any,
-    certificate: Path | None = None,
-    key: Path | None = None,
-    stopping: Callable[[], None] = lambda: None,
-) -> Server:
-    """A server for this application, with TLS if there is a certificate. Raises
-    ``SnoopsyncError``."""
-    config = uvicorn.Config(
-        app,
-        http=_Protocol,
-        ws="none",
-        loop="asyncio",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        backlog=_TAKEN_AT_ONCE,
-        server_header=False,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
+def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    """TLS with this certificate and its chain. Raises ``SnoopsyncError``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        config.load()
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise SnoopsyncError(f"{certificate}: {error}") from None
-    return Server(config, stopping)
+    return context

@@ -23,14 +23,15 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a request may cost. ``pause_seconds``: between two pieces of a body.
-    ``requests_at_once`` work, and ``requests_of_a_key`` may be under way: the slow bodies of one
-    are no trouble to the others."""
+    ``requests_of_a_key`` may be under way. Of all keys, ``pictures_at_once`` are decoded, and
+    ``requests_at_once`` without a picture are worked on; the others wait in turn."""
 
     body_bytes: int = 64 << 20
     body_seconds: float = 600.0
     pause_seconds: float = 30.0
-    requests_at_once: int = 16
     requests_of_a_key: int = 64
+    pictures_at_once: int = 1
+    requests_at_once: int = 8
 
 
 class Receiver:

@@ -20,6 +20,7 @@ from snoopsync.server.calls import BASE
 from snoopsync.server.certificate import certificate_warning
 from snoopsync.server.hosting import Hosting
 from snoopsync.server.master import load_master_key
+from snoopsync.server.receiving import Limits
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
 from snoopsync.state.lock import locked
@@ -56,10 +57,12 @@ def serve(
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, pool, time.time)
         stack.enter_context(closing(hosting))
-        application = Application(hosting, supervisor=supervisor)
-        server = http.server(application, certificate, key, supervisor.stopping)
+        limits = Limits(pictures_at_once=decoders)
+        application = Application(hosting, limits, supervisor)
+        tls = None if certificate is None else http.tls_context(certificate, key)
+        server = http.Server(application, tls, stopping=supervisor.stopping)
         server.hear_signals()
-        _warn(host, certificate, server.config.ssl)
+        _warn(host, certificate, tls)
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
         happened(
@@ -73,8 +76,8 @@ def serve(
             path=str(data),
             endpoint=endpoint,
         )
-        _hear_the_libraries()
-        server.run(sockets=[listener])
+        _hear_asyncio()
+        server.run(listener)
     happened(log, logging.INFO, Event.STOPPED, "stopped")
 
 
@@ -114,8 +117,7 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _hear_the_libraries() -> None:
-    """What goes wrong in them is written like all else. What clients do wrong is not: anybody could
-    fill the log with it."""
-    for name in ("uvicorn", "asyncio"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+def _hear_asyncio() -> None:
+    """What goes wrong in asyncio is written like all else. What clients do wrong is not: anybody
+    could fill the log with it."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)

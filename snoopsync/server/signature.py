@@ -9,7 +9,7 @@ published client adds many in a second, and a second time does nothing to the fi
 
 from __future__ import annotations
 
-import heapq
+import hashlib
 import hmac
 import threading
 from collections.abc import Callable
@@ -26,8 +26,12 @@ WINDOW_SECONDS = 15 * 60.0
 #: For so long the same addition without an ID may come again: it has the same date.
 _SAME_DATE_SECONDS = 2.0
 
-#: So many signatures are remembered at most; a request for which there is no room is put off.
-_MOST_REMEMBERED = 1_000_000
+#: So many signatures of one key are remembered at most, some 20 MB of memory: 220 changes a second
+#: for the whole window. A key beyond that has to wait, and no other.
+_MOST_OF_A_KEY = 200_000
+
+#: How long a key that has used up its memory is asked to wait at most (seconds).
+_LONGEST_WAIT_SECONDS = 60.0
 
 _SCHEME = "VSHMAC "
 
@@ -60,17 +64,15 @@ class Verifier:
         ``started_at`` (Unix seconds): of what came before then, nothing is remembered."""
         self._secret_of = secret_of
         self._started_at = started_at
-        self._memory = _Memory()
+        self._memories: dict[str, _Memory] = {}
 
     def check(self, claim: Claim, now: float, *, known: bool) -> None:
         """Raises ``Unauthorized`` if the request is not signed by a ``known`` key, or not now, and
-        ``Unavailable`` (425) if it came before. ``now`` is Unix seconds."""
-        public_key = claim.public_key
-        expected = signature_of(self._secret_of(public_key), claim.method, claim.path, claim.date)
-        given = claim.authorization.removeprefix(_SCHEME).partition(":")[2]
-        is_signed = hmac.compare_digest(given.encode(), expected.encode())
-        if not (is_signed and known):
-            raise Unauthorized("the key is unknown, or the signature is wrong", status=401)
+        ``Unavailable`` if it came before (425), or if its key has sent more changes than are
+        remembered (429). ``now`` is Unix seconds."""
+        self.require_signature(claim)
+        if not known:
+            raise _unauthorized()
         sent_at = _seconds(claim.date)
         if sent_at is None or abs(now - sent_at) > WINDOW_SECONDS:
             raise Unauthorized(
@@ -81,7 +83,24 @@ class Verifier:
         if claim.changes and sent_at < self._started_at - _SAME_DATE_SECONDS:
             raise _again("the service has begun anew since this request was signed")
         if claim.changes and (claim.once or now - sent_at > _SAME_DATE_SECONDS):
-            self._memory.take(given, now, sent_at + WINDOW_SECONDS)
+            memory = self._memories.setdefault(claim.public_key, _Memory())
+            memory.take(_given(claim), now, int(sent_at))
+
+    def require_signature(self, claim: Claim) -> None:
+        """Raises ``Unauthorized`` if no key has signed the request. It takes some microseconds and
+        waits for nothing. Whether there is such a key, only ``check`` tells."""
+        secret = self._secret_of(claim.public_key)
+        expected = signature_of(secret, claim.method, claim.path, claim.date)
+        if not hmac.compare_digest(_given(claim).encode(), expected.encode()):
+            raise _unauthorized()
+
+
+def _given(claim: Claim) -> str:
+    return claim.authorization.removeprefix(_SCHEME).partition(":")[2]
+
+
+def _unauthorized() -> Unauthorized:
+    return Unauthorized("the key is unknown, or the signature is wrong", status=401)
 
 
 def _seconds(date: str) -> float | None:
@@ -98,18 +117,39 @@ def _again(reason: str) -> Unavailable:
 
 
 class _Memory:
-    """Signatures that were taken, until their date would be refused anyway."""
+    """Signatures of one key that were taken, until their date would be refused anyway."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: set[str] = set()
-        self._ends: list[tuple[float, str]] = []
+        self._count = 0
+        self._forgot_at = 0
+        #: By the second of their date, so that they are forgotten together.
+        self._taken: dict[int, set[bytes]] = {}
 
-    def take(self, signature: str, now: float, until: float) -> None:
+    def take(self, signature: str, now: float, second: int) -> None:
+        """Remember it. Raises ``Unavailable`` if it is known, or there is no room."""
+        kept = hashlib.blake2b(signature.encode(), digest_size=16).digest()
         with self._lock:
-            while self._ends and self._ends[0][0] < now:
-                self._taken.discard(heapq.heappop(self._ends)[1])
-            if signature in self._taken or len(self._taken) >= _MOST_REMEMBERED:
+            self._forget(now)
+            if kept in self._taken.get(second, ()):
                 raise _again("this request was sent already")
-            self._taken.add(signature)
-            heapq.heappush(self._ends, (until, signature))
+            if self._count >= _MOST_OF_A_KEY:
+                raise self._full(now)
+            self._taken.setdefault(second, set()).add(kept)
+            self._count += 1
+
+    def _forget(self, now: float) -> None:
+        if int(now) == self._forgot_at:
+            return
+        self._forgot_at = int(now)
+        for second in [each for each in self._taken if each + 1 + WINDOW_SECONDS < now]:
+            self._count -= len(self._taken.pop(second))
+
+    def _full(self, now: float) -> Unavailable:
+        wait = min(self._taken) + 2 + WINDOW_SECONDS - now
+        return Unavailable(
+            f"this key has sent {_MOST_OF_A_KEY} changes within the last half hour, as many as are"
+            " remembered",
+            status=429,
+            retry_after=min(max(1.0, wait), _LONGEST_WAIT_SECONDS),
+        )

@@ -1,0 +1,81 @@
+"""Shares a fixed number of slots fairly between keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+
+
+class FairSlots:
+    """A number of slots that keys take turns in. For one event loop.
+
+    A slot that becomes free goes to the keys with waiting requests in turn (round-robin), so a key
+    with ten waiting requests gets one slot for each slot that another key gets. No key ever has all
+    slots if there are several: a key whose requests take long leaves one for the others.
+    """
+
+    def __init__(self, count: int) -> None:
+        """``count`` slots, at least 1."""
+        self._free = count
+        self._most_of_key = max(1, count - 1)
+        self._held = Counter[str]()
+        #: The keys with waiting requests, the key that waits for its turn longest first.
+        self._waiting: OrderedDict[str, deque[Slot]] = OrderedDict()
+
+    def ask(self, key: str) -> Slot:
+        """A slot for this key: at once if one is free, or in its turn. Use it in a ``with``, whose
+        end gives the slot back, or withdraws the request."""
+        slot = Slot(self, key)
+        self._waiting.setdefault(key, deque()).append(slot)
+        self._grant()
+        return slot
+
+    def end(self, slot: Slot) -> None:
+        """Take back a slot that was granted, or forget one that is waited for."""
+        if slot.is_held:
+            slot.is_held = False
+            self._free += 1
+            self._held[slot.key] -= 1
+            if not self._held[slot.key]:
+                del self._held[slot.key]
+            self._grant()
+            return
+        slot.granted.cancel()
+        waiting = self._waiting.get(slot.key, deque())
+        if slot in waiting:
+            waiting.remove(slot)
+            if not waiting:
+                del self._waiting[slot.key]
+
+    def _grant(self) -> None:
+        while self._free and (key := self._next_key()) is not None:
+            waiting = self._waiting[key]
+            slot = waiting.popleft()
+            if waiting:
+                self._waiting.move_to_end(key)
+            else:
+                del self._waiting[key]
+            if not slot.granted.cancelled():  # whoever waited for it is about to leave
+                self._free -= 1
+                self._held[key] += 1
+                slot.is_held = True
+                slot.granted.set_result(None)
+
+    def _next_key(self) -> str | None:
+        return next((key for key in self._waiting if self._held[key] < self._most_of_key), None)
+
+
+class Slot:
+    """One request for a slot. ``granted`` is done when the slot is taken."""
+
+    def __init__(self, slots: FairSlots, key: str) -> None:
+        self._slots = slots
+        self.key = key
+        self.is_held = False
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __enter__(self) -> Slot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._slots.end(self)

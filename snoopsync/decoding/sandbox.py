@@ -32,6 +32,9 @@ _MOST_DESCRIPTORS = 10
 
 _LAST_CAPABILITY = 63
 
+#: So much less urgent than its parent, which has others to answer.
+_NICENESS = 5
+
 #: The kernel kills the process with the highest score first when memory runs out.
 _OOM_SCORE = "1000"
 
@@ -87,6 +90,7 @@ def enter(limits: Limits, parent: int) -> Restriction:
     )
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+    os.nice(_NICENESS)
     for restriction, apply in steps:
         with suppress(OSError, ValueError):
             apply()

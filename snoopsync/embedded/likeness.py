@@ -38,8 +38,8 @@ _DEEP_UP_TO = 50_000
 _FOLLOW_ROWS = 4_096
 
 #: So many stored pictures are kept as they are compared: copies that are searched for one after
-#: the other find the same ones. Each takes some 8 KiB.
-_REMEMBERED = 512
+#: the other find the same ones. Each takes up to 350 KiB, most of it for its views.
+_REMEMBERED = 48
 
 
 class Likeness:

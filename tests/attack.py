@@ -150,9 +150,9 @@ class Target:
     decoders: int
 
     def memory(self) -> Memory:
-        """Once all decoders are there and have nothing to do."""
+        """Of the service and of its decoders: those that were needed so far."""
         process = psutil.Process(self.service.pid)
-        until(lambda: self._count() == self.decoders)
+        until(lambda: 1 <= self._count() <= self.decoders)
         _, decoders = forked(process)
         sizes = sorted(each.memory_info().rss for each in decoders)
         return Memory(process.memory_info().rss, tuple(sizes))

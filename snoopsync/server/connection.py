@@ -87,7 +87,7 @@ class Connection:
         self._patience_seconds = patience_seconds
         self._scheme = scheme
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
-        self._is_read = True
+        self._is_read = self._is_told = True
         self._is_head_only = self._is_chunked = False
         self._chunks = self._size = 0
         self._start: Message | None = None
@@ -110,7 +110,7 @@ class Connection:
 
     async def _next_head(self) -> h11.Request | None:
         """The next request, or ``None`` if the client has sent its last one."""
-        self._is_read = self._is_head_only = False
+        self._is_read = self._is_told = self._is_head_only = False
         with self._waiting():
             if not self._http.trailing_data[0]:
                 async with asyncio.timeout(self._patience_seconds):
@@ -172,15 +172,16 @@ class Connection:
 
     async def _receive(self) -> Message:
         """The next piece of the body; after the last one, the news that the client has gone."""
-        if self._is_read:
+        if self._is_told:
             await self._wire.gone.wait()
             return {"type": "http.disconnect"}
         try:
-            body = await self._piece()
+            body = b"" if self._is_read else await self._piece()
         except h11.RemoteProtocolError as error:
             if self._wire.gone.is_set():
                 return {"type": "http.disconnect"}
             raise Refused(f"this is no HTTP request: {error}", status=400) from None
+        self._is_told = self._is_read
         return {"type": "http.request", "body": body, "more_body": not self._is_read}
 
     async def _piece(self) -> bytes:

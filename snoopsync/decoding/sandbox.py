@@ -90,7 +90,8 @@ def enter(limits: Limits, parent: int) -> Restriction:
     )
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
-    os.nice(_NICENESS)
+    with suppress(OSError):  # the units allow no such call
+        os.nice(_NICENESS)
     for restriction, apply in steps:
         with suppress(OSError, ValueError):
             apply()

@@ -260,6 +260,29 @@ def test_it_can_do_no_harm(running: Host) -> None:
     running.ok(*inside, "touch", "/var/lib/private/snoopsync/x")
 
 
+def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> None:
+    """The unit withholds nothing that the decoders' own sandbox needs."""
+    running.add("second.jpg", 2)
+    until(lambda: len(running.images()) == 2)
+    shown = running.ok(
+        "sh",
+        "-c",
+        "for zygote in $(pgrep -f snoopsync.decoding.zygote); do"
+        " for decoder in $(pgrep -P $zygote); do"
+        " cat /proc/$decoder/status /proc/$decoder/limits /proc/$decoder/oom_score_adj; done; done",
+    )
+    for line in ("CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
+        assert f"\n{line}\n" in shown
+    for limit in ("core file size", "file size"):
+        assert re.search(rf"\nMax {limit} +0 +0 ", shown)
+    assert shown.endswith("\n1000\n")
+    asks = "import ctypes; print(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1))"
+    # A container of systemd's may withhold Landlock from all that is in it.
+    offers_landlock = int(running.ok("python3", "-c", asks)) > 0
+    withheld = re.findall(r"decoded without: (.*?)\. This kernel", running.messages())
+    assert withheld == ([] if offers_landlock else ["Landlock"])
+
+
 def test_a_large_collection_can_be_searched_in_the_sandbox(running: Host) -> None:
     """Nothing that numpy, OpenBLAS and their threads need is forbidden."""
     running.write("/opt/search.py", SEARCH)

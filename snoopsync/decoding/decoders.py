@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from functools import lru_cache
 
@@ -56,7 +57,9 @@ _sharing = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _only() -> Decoders:
-    return Decoders(_USUAL_COUNT)
+    decoders = Decoders(_USUAL_COUNT)
+    atexit.register(decoders.close)
+    return decoders
 
 
 def shared() -> Decoders:

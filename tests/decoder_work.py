@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from snoopsync.decoding import work
 
@@ -39,6 +39,10 @@ def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
         case b"spins":
             while True:
                 pass
+        case b"leaves":
+            os._exit(3)
+        case b"leaves in order":
+            os._exit(0)
         case b"much memory":
             bytearray(2 << 30)
         case b"lies":
@@ -66,6 +70,9 @@ def _attack(picture: int) -> list[str]:
         "read a file": lambda: Path("/etc/passwd").read_bytes(),
         "list a directory": lambda: os.listdir("/"),  # noqa: PTH208 - the plainest call
         "look at a file": lambda: Path("/etc/passwd").stat(),
+        "look at a file by an empty path's flag": lambda: _called(
+            "syscall", 262, -100, _PASSWD, _ROOM, 0x1000
+        ),
         "write a file": lambda: Path("/tmp/by-a-decoder").write_bytes(b"x"),
         "make a socket": socket.socket,
         "make a pair of sockets": socket.socketpair,
@@ -93,6 +100,9 @@ def _succeeds(attempt: Callable[[], object]) -> bool:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _called(name: str, *arguments: int) -> None:
+_PASSWD, _ROOM = ctypes.c_char_p(b"/etc/passwd"), ctypes.create_string_buffer(1024)
+
+
+def _called(name: str, *arguments: Any) -> None:
     if getattr(_libc, name)(*arguments) < 0:
         raise OSError(ctypes.get_errno(), "refused")

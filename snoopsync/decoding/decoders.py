@@ -44,8 +44,11 @@ class Decoders:
     def look_at(self, picture: Picture) -> Features:
         """What this picture looks like. Waits for a process. Raises ``Refused``, and
         ``Unavailable`` where none can be had."""
-        answer = self._pool.decode(picture.file.fileno(), picture.sha256)
-        return unpack(answer, picture.sha256, picture.size_bytes)
+        return self._pool.decode(
+            picture.file.fileno(),
+            picture.sha256,
+            lambda answer: unpack(answer, picture.sha256, picture.size_bytes),
+        )
 
     def close(self) -> None:
         """End them, whatever they do; again does nothing."""

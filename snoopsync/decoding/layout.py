@@ -25,7 +25,7 @@ from snoopsync.decoding.features import (
     Features,
     Thumbnail,
 )
-from snoopsync.errors import Refused, Unavailable
+from snoopsync.errors import Refused
 
 _FEATURES, _REFUSAL = b"F", b"R"
 
@@ -46,6 +46,10 @@ _STATUSES = frozenset({400, 413, 415})
 
 #: The flags of ``Evidence``, a bit each.
 _FLAGS = ("camera", "lossless", "palette", "resaved")
+
+
+class NoAnswer(Exception):
+    """These bytes are no answer of a decoder."""
 
 
 def pack(features: Features) -> bytes:
@@ -75,7 +79,7 @@ def pack_refusal(refusal: Refused) -> bytes:
 
 def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
     """The features in this answer about a picture with these bytes. Raises the ``Refused`` that is
-    in it, and ``Unavailable`` for what is no answer of a decoder."""
+    in it, and ``NoAnswer`` for what is none."""
     tag, body = answer[:1], answer[1:]
     try:
         if tag == _REFUSAL:
@@ -84,7 +88,7 @@ def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
             return _features(body, sha256, size_bytes)
     except (struct.error, UnicodeDecodeError, ValueError):
         pass
-    raise Unavailable("a decoder gave an answer that is none")
+    raise NoAnswer
 
 
 def _refusal(body: bytes) -> Refused:

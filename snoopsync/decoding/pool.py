@@ -9,25 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
+from snoopsync.decoding.layout import NoAnswer
 from snoopsync.decoding.sandbox import Limits, Restriction, missing_from
-from snoopsync.decoding.zygote import FAILED, FORK, NUMBER, READY, REPORT, WAIT
+from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 from snoopsync.errors import Refused, Unavailable
 from snoopsync.events import Event, happened
 
 log = logging.getLogger("snoopsync.decoding")
-
-#: After so many pictures a decoder is replaced by a fresh one: leaks of the codecs end with it.
-_PICTURES_EACH = 2000
 
 #: So many decoders may die over one picture.
 _TRIES = 2
@@ -45,10 +44,14 @@ _MOST_ANSWER_BYTES = 64 << 10
 _MOST_RESTARTS = 5
 
 
-class _DecoderDied(Exception):
-    """The decoder ended before it answered. ``status`` is that of ``waitpid``."""
+Result = TypeVar("Result")
 
-    def __init__(self, status: int) -> None:
+
+class _DecoderDied(Exception):
+    """The decoder has ended, and gave no sound answer. ``status`` is that of ``waitpid``; ``None``
+    if it is not known, since all decoders were ended."""
+
+    def __init__(self, status: int | None) -> None:
         super().__init__(status)
         self.status = status
 
@@ -67,31 +70,58 @@ class _Decoder:
     restrictions: Restriction
     done: int = 0
 
+    def require_idle(self) -> None:
+        """Raises ``OSError`` if it has ended, or says what it was not asked for: that would be
+        taken for the answer about the next picture."""
+        timeout = self.socket.gettimeout()
+        self.socket.settimeout(0.0)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        finally:
+            self.socket.settimeout(timeout)
+        raise ConnectionResetError
+
+    def ask(self, picture: int, sha256: bytes) -> bytes:
+        """Its answer. Raises ``TimeoutError``, and another ``OSError`` if it has ended."""
+        socket.send_fds(self.socket, [sha256], [picture])
+        # Without room for descriptors: any that come with it are closed by the kernel.
+        answer = self.socket.recv(_MOST_ANSWER_BYTES)
+        if not answer:
+            raise ConnectionResetError
+        return answer
+
 
 class _Zygote:
     """The process that decoders are forked from, and the socket to it. One thread at a time."""
 
     def __init__(self, work: str, limits: Limits) -> None:
         """Starts it, and waits until it has loaded every codec. Raises ``Unavailable``."""
+        self._wall_seconds = limits.wall_seconds
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(_START_SECONDS)
         command = (
-            *(sys.executable, "-m", "snoopsync.decoding.zygote", str(theirs.fileno()), work),
-            *(str(limits.memory_bytes), str(limits.cpu_seconds)),
+            # Without -P a module in the current directory, which may be anybody's, comes first.
+            *(sys.executable, "-P", "-m", "snoopsync.decoding.zygote"),
+            *(str(theirs.fileno()), work, str(limits.memory_bytes), str(limits.cpu_seconds)),
         )
+        paths = [path for path in sys.path if Path(path).is_absolute()]
         # No secret of ours is in it, and numpy starts no threads, which a fork would lose.
-        environment = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
+        environment = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         try:
             with theirs:
                 self._process = subprocess.Popen(
                     command,
                     env=environment,
+                    cwd="/",
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C is for us alone
                 )
-            hello = self._receive(_START_SECONDS)
+            hello = self.socket.recv(_MOST_ANSWER_BYTES)
         except OSError as error:
             self.socket.close()
             raise _cannot_start(error.strerror or str(error)) from None
@@ -99,6 +129,7 @@ class _Zygote:
             self.close()
             why = hello[1:].decode("utf-8", "replace") if hello[:1] == FAILED else "it ended"
             raise _cannot_start(why)
+        self.socket.settimeout(_FORK_SECONDS)
 
     @property
     def process_id(self) -> int:
@@ -109,40 +140,46 @@ class _Zygote:
         """A fresh decoder. Raises ``OSError``."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            ours.settimeout(_FORK_SECONDS)
             with theirs:
                 socket.send_fds(self.socket, [FORK], [theirs.fileno()])
-            (process,) = NUMBER.unpack(self._receive(_FORK_SECONDS))
-            if not select.select([ours], [], [], _FORK_SECONDS)[0]:
-                raise TimeoutError("a decoder does not start")
-            (applied,) = REPORT.unpack(ours.recv(REPORT.size))
+            (process,) = self._reply(FORK)
+            report = ours.recv(REPORT.size)
+            if len(report) != REPORT.size:
+                raise ConnectionResetError
+            (applied,) = REPORT.unpack(report)
+            ours.settimeout(self._wall_seconds)
         except BaseException:
             ours.close()
             raise
         return _Decoder(ours, process, self, Restriction(applied))
 
-    def end(self, decoder: _Decoder) -> int:
-        """Kill this decoder if it lives. Returns the status that it ended with; 0 if nobody knows
-        that any more, because this process is gone too."""
+    def end(self, decoder: _Decoder) -> int | None:
+        """Kill this decoder if it lives. Returns the status that it ended with; ``None`` if nobody
+        knows that. Raises ``OSError`` if this process does not answer any more."""
         decoder.socket.close()
-        with suppress(OSError):  # it has ended
-            os.kill(decoder.process, signal.SIGKILL)
-        try:
-            self.socket.send(WAIT + NUMBER.pack(decoder.process))
-            (status,) = NUMBER.unpack(self._receive(_FORK_SECONDS))
-        except (OSError, struct.error):
-            return 0
-        return int(status)
+        self.socket.send(KILL + NUMBER.pack(decoder.process))
+        process, status = self._reply(KILL)
+        if process != decoder.process:
+            raise ConnectionResetError
+        return None if status < 0 else status
 
     def close(self) -> None:
-        """End it, and with it every decoder."""
+        """End it, and with it every decoder; again does nothing."""
         self.socket.close()
-        self._process.kill()
+        self.kill()
         self._process.wait()
 
-    def _receive(self, seconds: float) -> bytes:
-        if not select.select([self.socket], [], [], seconds)[0]:
-            raise TimeoutError("the process that starts decoders does not answer")
-        return self.socket.recv(_MOST_ANSWER_BYTES)
+    def kill(self) -> None:
+        """End it without waiting for that. For any thread."""
+        self._process.kill()
+
+    def _reply(self, to: bytes) -> tuple[int, ...]:
+        """The numbers of its reply to what was asked last. Raises ``OSError``."""
+        reply = self.socket.recv(_MOST_ANSWER_BYTES)
+        if reply[:1] != to or len(reply) % NUMBER.size != 1:
+            raise ConnectionResetError
+        return tuple(number for (number,) in NUMBER.iter_unpack(reply[1:]))
 
 
 class Pool:
@@ -194,9 +231,9 @@ class Pool:
         finally:
             self._trying.release()
 
-    def decode(self, picture: int, sha256: bytes) -> bytes:
-        """What the work answers for the picture behind this descriptor, whose offset is moved, with
-        this digest.
+    def decode(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
+        """What ``read`` makes of the answer about the picture behind this descriptor, whose offset
+        is moved, with this digest. ``read`` raises ``NoAnswer`` for bytes that are none.
 
         Waits for a decoder. Raises ``Refused`` for a picture that takes too long, or that ends its
         decoder, and ``Unavailable`` where no decoder can be had.
@@ -205,7 +242,7 @@ class Pool:
         for _ in range(_MOST_RESTARTS):
             os.lseek(picture, 0, os.SEEK_SET)
             try:
-                return self._decode_once(picture, sha256)
+                return self._decode_once(picture, sha256, read)
             except _TooSlow:
                 raise Refused(
                     f"takes longer than {self.limits.wall_seconds:.0f} s to decode", status=415
@@ -217,7 +254,7 @@ class Pool:
                         status=415,
                     ) from None
                 # Without a status, all of them were ended, which says nothing of this picture.
-                deaths += bool(died.status)
+                deaths += died.status is not None
                 if deaths >= _TRIES:
                     raise Refused(
                         f"can't be decoded: it ends the decoder ({_in_words(died.status)})",
@@ -227,8 +264,11 @@ class Pool:
 
     def close(self) -> None:
         """End them, whatever they do; again does nothing."""
+        self._is_closed = True
+        zygote = self._zygote
+        if zygote is not None:
+            zygote.kill()  # whoever holds the lock waits for it
         with self._lock:
-            self._is_closed = True
             if self._zygote is not None:
                 self._zygote.close()
                 self._zygote = None
@@ -239,26 +279,39 @@ class Pool:
         for slot in idle:
             self._put_back(slot)
 
-    def _decode_once(self, picture: int, sha256: bytes) -> bytes:
+    def _decode_once(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
         slot = self._slots.get()
         try:
             slot = slot or self._fork()
-            answer = self._ask(slot, picture, sha256)
-            slot.done += 1
-            if slot.done >= _PICTURES_EACH:
+            try:
+                slot.require_idle()
+            except OSError:
+                # It ended, or went wrong, before it was asked.
                 self._end(slot)
                 slot = None
-            return answer
-        except _TooSlow:
-            assert slot is not None
-            self._end(slot)
-            slot = None
+                raise _DecoderDied(None) from None
+            try:
+                result = read(slot.ask(picture, sha256))
+            except TimeoutError:
+                raise _TooSlow from None
+            except (OSError, NoAnswer):
+                status, slot = self._status_of(slot), None
+                raise _DecoderDied(status) from None
+            finally:
+                if slot is not None:
+                    slot.done += 1
+            if slot.done >= self.limits.pictures:
+                self._end(slot)
+                slot = None
+            return result
+        except (Refused, Unavailable, _DecoderDied):
             raise
-        except OSError:  # the socket's other end is closed
-            assert slot is not None
-            status = self._end(slot)
-            slot = None
-            raise _DecoderDied(status) from None
+        except BaseException:
+            # It may still answer, and nobody may take that for the next picture's answer.
+            if slot is not None:
+                self._end(slot)
+                slot = None
+            raise
         finally:
             self._put_back(slot)
 
@@ -268,19 +321,6 @@ class Pool:
             slot.socket.close()
             slot = None
         self._slots.put(slot)
-
-    def _ask(self, decoder: _Decoder, picture: int, sha256: bytes) -> bytes:
-        """Raises ``OSError`` if the decoder has ended, or says what it was not asked for."""
-        if select.select([decoder.socket], [], [], 0.0)[0]:
-            raise ConnectionResetError
-        socket.send_fds(decoder.socket, [sha256], [picture])
-        if not select.select([decoder.socket], [], [], self.limits.wall_seconds)[0]:
-            raise _TooSlow
-        # Without room for descriptors: any that come with it are closed by the kernel.
-        answer = decoder.socket.recv(_MOST_ANSWER_BYTES)
-        if not answer:
-            raise ConnectionResetError
-        return answer
 
     def _fork(self) -> _Decoder:
         with self._lock:
@@ -294,7 +334,7 @@ class Pool:
                 except Unavailable as error:
                     self._failure = error.message
                     raise
-                except (OSError, struct.error):  # it was killed
+                except OSError:  # it was killed
                     assert self._zygote is not None
                     self._zygote.close()
                     self._zygote = None
@@ -325,20 +365,32 @@ class Pool:
         self._failure = message
         return Unavailable(message)
 
-    def _end(self, decoder: _Decoder) -> int:
+    def _end(self, decoder: _Decoder) -> None:
+        self._status_of(decoder)
+
+    def _status_of(self, decoder: _Decoder) -> int | None:
+        """End it. Returns the status that it ended with, ``None`` if nobody knows that."""
         with self._lock:
-            return decoder.owner.end(decoder)
+            try:
+                return decoder.owner.end(decoder)
+            except OSError:
+                # Its replies would be taken for those to the next questions.
+                decoder.owner.close()
+                if self._zygote is decoder.owner:
+                    self._zygote = None
+                return None
 
 
 def _cannot_start(why: str) -> Unavailable:
     return Unavailable(f"the processes that decode pictures can't be started: {why}")
 
 
-def _was_signal(status: int, number: signal.Signals) -> bool:
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == number
+def _was_signal(status: int | None, number: signal.Signals) -> bool:
+    return status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == number
 
 
-def _in_words(status: int) -> str:
+def _in_words(status: int | None) -> str:
+    assert status is not None
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return f"exit status {os.waitstatus_to_exitcode(status)}"

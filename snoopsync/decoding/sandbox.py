@@ -66,11 +66,13 @@ def missing_from(applied: Restriction) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one picture may cost. ``memory_bytes`` comes on top of what an idle decoder has."""
+    """What one picture may cost. ``memory_bytes`` comes on top of what an idle decoder has. After
+    so many ``pictures`` a decoder is replaced by a fresh one."""
 
     memory_bytes: int = 1 << 30
     cpu_seconds: int = 10
     wall_seconds: float = 60.0
+    pictures: int = 200
 
 
 def enter(limits: Limits, parent: int) -> Restriction:
@@ -110,7 +112,8 @@ def allow_cpu(seconds: int) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     # The kernel compares whole seconds, and looks at both sums.
     used = int(usage.ru_utime + usage.ru_stime) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, resource.RLIM_INFINITY))
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, most), most))
 
 
 def _become_nobody() -> None:
@@ -133,6 +136,8 @@ def _limit(limits: Limits) -> None:
         # Not 0: a descriptor that is handed over needs a number.
         (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
         (resource.RLIMIT_AS, memory),
+        # What it uses while nobody asks it for anything counts too.
+        (resource.RLIMIT_CPU, limits.pictures * limits.cpu_seconds),
     ):
         resource.setrlimit(what, (most, most))
 

@@ -44,8 +44,9 @@ _JUMP_IF_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
 _PROT_EXEC = 0x4
-_CLONE_THREAD = 0x10000
-_AT_EMPTY_PATH = 0x1000
+
+#: What glibc's and musl's pthread_create asks of clone(2): a thread that shares everything.
+_PTHREAD_FLAGS = 0x3D0F00
 
 #: System calls of x86-64's other table (x32) have this bit.
 _X32 = 0x40000000
@@ -104,27 +105,23 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
 
 
 class _Condition(NamedTuple):
-    """Allow a call by an argument's low 32 bits: some bit of ``mask`` is set (``wants``) or none is
-    (not ``wants``)."""
+    """Allow a call by an argument's low 32 bits: if they are ``exactly`` this, or if none of the
+    bits ``without`` is set."""
 
     argument: int
-    mask: int
-    wants: bool
+    without: int = 0
+    exactly: int | None = None
 
-
-_ANY_BIT = 0xFFFFFFFF
 
 #: Allowed for some arguments only.
 _CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], _Condition]] = {
     # No memory becomes executable.
-    "mmap": ((9, 222), _Condition(2, _PROT_EXEC, wants=False)),
-    "mprotect": ((10, 226), _Condition(2, _PROT_EXEC, wants=False)),
+    "mmap": ((9, 222), _Condition(2, without=_PROT_EXEC)),
+    "mprotect": ((10, 226), _Condition(2, without=_PROT_EXEC)),
     # A thread, never a process.
-    "clone": ((56, 220), _Condition(0, _CLONE_THREAD, wants=True)),
+    "clone": ((56, 220), _Condition(0, exactly=_PTHREAD_FLAGS)),
     # Its own limits, nobody else's.
-    "prlimit64": ((302, 261), _Condition(0, _ANY_BIT, wants=False)),
-    # How glibc before 2.39 asks for a descriptor's status.
-    "newfstatat": ((262, 79), _Condition(3, _AT_EMPTY_PATH, wants=True)),
+    "prlimit64": ((302, 261), _Condition(0, exactly=0)),
 }
 
 #: glibc falls back to ``clone``, whose flags a filter can see.
@@ -189,12 +186,10 @@ def _conditions(column: int) -> Iterator[bytes]:
         # A call of this number ends here, so the next rules still find the number loaded.
         yield _instruction(_JUMP_IF_EQUAL, number, if_false=4)
         yield _instruction(_LOAD, _ARGUMENTS_AT + 8 * condition.argument)
-        yield _instruction(
-            _JUMP_IF_ANY_BIT,
-            condition.mask,
-            if_true=0 if condition.wants else 1,
-            if_false=1 if condition.wants else 0,
-        )
+        if condition.exactly is None:
+            yield _instruction(_JUMP_IF_ANY_BIT, condition.without, if_true=1)
+        else:
+            yield _instruction(_JUMP_IF_EQUAL, condition.exactly, if_false=1)
         yield _instruction(_RETURN, _RET_ALLOW)
         yield _instruction(_RETURN, _RET_ERRNO | errno.EPERM)
 

@@ -6,9 +6,10 @@ socket is closed, and its decoders end with it.
 
 Messages are packets of a Unix socket (SEQPACKET). To this process:
 
-- ``F`` and a descriptor: fork a decoder that serves this socket. Answer: its process ID.
-- ``W`` and a process ID: wait for the end of this decoder. Answer: its exit status, as ``waitpid``
-  gives it.
+- ``F`` and a descriptor: fork a decoder that serves this socket. Answer: ``F`` and its process ID.
+- ``K`` and a process ID: kill this decoder, and wait for its end. Answer: ``K``, the process ID and
+  its exit status, as ``waitpid`` gives it, -1 if it can't be killed. Only the parent of a process
+  can be sure that its ID is not that of another one by now.
 
 To a decoder: the picture's descriptor with its SHA-256. Answer: what ``layout`` describes.
 """
@@ -27,7 +28,7 @@ from typing import BinaryIO
 
 from snoopsync.decoding import sandbox
 
-FORK, WAIT = b"F", b"W"
+FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
 
 NUMBER = struct.Struct("<q")
@@ -64,18 +65,31 @@ def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -
         return
     gc.freeze()  # what is shared stays shared
     control.send(READY)
+    children: set[int] = set()
     while True:
         message, descriptors = _receive(control)
         if message[:1] == FORK:
             child = _fork(control, descriptors[0], work, limits)
+            children.add(child)
             os.close(descriptors[0])
-            control.send(NUMBER.pack(child))
-        elif message[:1] == WAIT:
+            control.send(FORK + NUMBER.pack(child))
+        elif message[:1] == KILL:
             (child,) = NUMBER.unpack(message[1:])
-            _, status = os.waitpid(child, 0)
-            control.send(NUMBER.pack(status))
+            control.send(KILL + NUMBER.pack(child) + NUMBER.pack(_kill(child, children)))
         else:
             return
+
+
+def _kill(child: int, children: set[int]) -> int:
+    """The status that it ended with, -1 if that can't be known."""
+    if child not in children:
+        return -1
+    try:
+        os.kill(child, signal.SIGKILL)
+    except PermissionError:  # root without the right to signal others
+        return -1
+    children.discard(child)
+    return os.waitpid(child, 0)[1]
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:

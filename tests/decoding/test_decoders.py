@@ -38,7 +38,7 @@ def pool() -> Iterator[Pool]:
 def ask(pool: Pool, content: bytes) -> bytes:
     """What a decoder answers about a picture with this content."""
     with read_picture(content) as picture:
-        return pool.decode(picture.file.fileno(), picture.sha256)
+        return pool.decode(picture.file.fileno(), picture.sha256, bytes)
 
 
 def processes_of(pool: Pool) -> tuple[psutil.Process, list[psutil.Process]]:
@@ -133,6 +133,40 @@ def test_a_decoder_that_says_more_than_it_was_asked_for_is_ended(pool: Pool) -> 
     assert ask(pool, b"sound") == b"sound"
 
 
+def test_modules_of_the_current_directory_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("struct", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    with closing(Decoders(1)) as decoders:
+        decoders.warm_up()
+
+
+def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
+    limits = Limits(wall_seconds=60.0)
+    with closing(Pool(1, "tests.decoder_work:by_its_content", limits)) as pool:
+
+        def interrupted(_answer: bytes) -> bytes:
+            raise KeyboardInterrupt
+
+        with read_picture(b"first") as picture, pytest.raises(KeyboardInterrupt):
+            pool.decode(picture.file.fileno(), picture.sha256, interrupted)
+        _, before = processes_of(pool)
+        assert ask(pool, b"second") == b"second"
+        _, now = processes_of(pool)
+        assert {each.pid for each in before}.isdisjoint(each.pid for each in now)
+
+
+@pytest.mark.parametrize("content", [b"leaves", b"leaves in order"])
+def test_a_picture_that_ends_its_decoder_in_order_is_refused_too(
+    pool: Pool, content: bytes
+) -> None:
+    with pytest.raises(Refused, match="ends the decoder"):
+        ask(pool, content)
+    assert ask(pool, b"sound") == b"sound"
+
+
 def test_why_decoders_can_not_start_is_told() -> None:
     with closing(Pool(1, "tests.no_such_module:work")) as pool:
         with pytest.raises(Unavailable, match="No module named"):
@@ -146,7 +180,7 @@ def test_an_answer_that_is_none_is_not_believed(content: bytes) -> None:
     with (
         closing(Decoders(1, LIMITS, "tests.decoder_work:by_its_content")) as decoders,
         read_picture(content) as picture,
-        pytest.raises(Unavailable, match="answer"),
+        pytest.raises(Refused, match="ends the decoder"),
     ):
         decoders.look_at(picture)
 

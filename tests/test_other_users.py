@@ -24,7 +24,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can write i
 
 #: A user without a name.
 OTHER = 12345
-AS_OTHER = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups")
+#: It may look into all directories, since root's Python, which it runs, is often in one of root's;
+#: and change nothing that is not its own.
+_MAY_LOOK = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+AS_OTHER = ("setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups", *_MAY_LOOK)
 
 
 @pytest.fixture(scope="module")

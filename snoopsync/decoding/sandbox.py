@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAPBSET_DROP = 24
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+
+#: From linux/capability.h: version 3, whose data are two structs of three 32-bit sets.
+_CAPABILITY_VERSION, _CAPABILITY_BYTES = 0x20080522, 24
 
 #: The user and group ``nobody`` of every Linux.
 _NOBODY = 65534
@@ -125,6 +130,12 @@ def _become_nobody() -> None:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    # A service of another user may have been given some.
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    if libc.capset(header, bytes(_CAPABILITY_BYTES)):
+        raise OSError(ctypes.get_errno(), "the capabilities can't be given up")
 
 
 def _limit(limits: Limits) -> None:

@@ -14,7 +14,7 @@ def _shifted():
     try:
         with open(os.environ["CLOCK_OFFSET_FILE"]) as file:
             return _wall() + float(file.read() or 0)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):  # decoders get no environment
         return _wall()
 time.time = _shifted
 """

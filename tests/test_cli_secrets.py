@@ -108,7 +108,7 @@ def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
     [
         ("snoopsync.cli.mirroring.opened_collection", "resync"),
         ("snoopsync.client.signing.Signer.headers", "resync"),
-        ("snoopsync.client.collection.HTTPAdapter.send", "run"),
+        ("snoopsync.client.connections.HTTPAdapter.send", "run"),
         ("snoopsync.mirror.Mirror.step", "run"),
     ],
 )

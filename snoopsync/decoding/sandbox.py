@@ -47,7 +47,7 @@ _OOM_SCORE = "1000"
 class Restriction(IntFlag):
     """What may be in force in a decoder."""
 
-    USER = 1  # it runs as nobody, where its parent ran as root; else as its parent, without rights
+    USER = 1  # it has no capability, and runs as nobody where its parent ran as root
     NO_NEW_PRIVILEGES = 2
     LANDLOCK = 4
     SECCOMP = 8
@@ -127,9 +127,10 @@ def _become_nobody() -> None:
         for capability in range(_LAST_CAPABILITY + 1):
             with suppress(OSError):  # the kernel knows fewer
                 _prctl(_PR_CAPBSET_DROP, capability)
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        with suppress(OSError):  # a user namespace that has no such user
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     # A service of another user may have been given some.
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, BinaryIO, Self, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     CollectionError,
     Conflict,
     NotFound,
@@ -33,7 +33,7 @@ from snoopsync.errors import (
     Unauthorized,
     Unavailable,
 )
-from snoopsync.protocol import ImageCollection, ListAnswer
+from snoopsync.core.protocol import ImageCollection, ListAnswer
 from tests.faults import Fault, Hang, Lost, Reply
 
 PUBLIC_KEY = "24d337fe0ed9427cb512"

@@ -24,7 +24,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-from snoopsync.assembly import Assembly, Edges, assembled
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -33,8 +32,9 @@ from snoopsync.config.settings import (
     HoldPolicy,
     SyncConfig,
 )
-from snoopsync.exits import Exit
-from snoopsync.resync import resync
+from snoopsync.core.exits import Exit
+from snoopsync.sync.components import Assembly, Edges, assembled
+from snoopsync.sync.resync import resync
 from tests.fused import Fuse, FusedCollection, FusedDatabase, FusedDisk
 from tests.world import OWNER, InlineWorkers, JumpingClock, ToldWatcher
 

@@ -18,10 +18,10 @@ from typing import Any, BinaryIO, TypeVar
 
 import requests
 
-from snoopsync.beneath import Root
-from snoopsync.client.answers import Answer
 from snoopsync.client.collection import Collection
-from snoopsync.disk import Disk
+from snoopsync.client.responses import Answer
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
 from snoopsync.state.database import Database
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY
 

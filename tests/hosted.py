@@ -17,11 +17,11 @@ from snoopsync.decoding.decoders import Decoders
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
-from snoopsync.server.hosting import Hosting
-from snoopsync.server.master import load_master_key
-from snoopsync.server.receiving import Limits
+from snoopsync.server.master_key import load_master_key
 from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
+from snoopsync.server.tenants import Hosting
+from snoopsync.server.uploads import Limits
 from tests.process import Installation, Service, until
 
 

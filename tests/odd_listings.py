@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from snoopsync.errors import NotFound, Refused
-from snoopsync.protocol import ListAnswer
+from snoopsync.core.errors import NotFound, Refused
+from snoopsync.core.protocol import ListAnswer
 from tests.collection_server import CollectionServer
 
 #: What a start that is not there is answered, by one service or another.

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from snoopsync import logs
 from snoopsync.cli.root import run_program
+from snoopsync.log import setup as logs
 
 DEADLINE_SECONDS = 20.0
 

@@ -8,19 +8,19 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from snoopsync import reconciler, service
-from snoopsync.assembly import Edges, assembled, open_state, opened_collection
-from snoopsync.control import ControlServer
-from snoopsync.exits import Exit
-from snoopsync.protocol import ImageCollection
-from snoopsync.resync import Show
-from snoopsync.service import Reload, Service, Surroundings
-from snoopsync.signals import Bell, Signals
+from snoopsync.control.channel import ControlServer
+from snoopsync.core.exits import Exit
+from snoopsync.core.protocol import ImageCollection
+from snoopsync.runtime.signals import Bell, Signals
+from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.workers import Workers
+from snoopsync.service import reconciler, service
+from snoopsync.service.service import Reload, Service, Surroundings
 from snoopsync.state.lock import locked
-from snoopsync.status import read_status
-from snoopsync.supervisor import Supervisor
+from snoopsync.status.status import read_status
+from snoopsync.sync.components import Edges, assembled, open_state, opened_collection
+from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher
-from snoopsync.workers import Workers
 from tests.world import DEADLINE_SECONDS, World
 
 

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
+from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.protocol import ImageCollection
-from snoopsync.workers import Workers
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.runtime.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, Hang, answers
 from tests.pictures import encode, photo

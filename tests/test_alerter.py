@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerter import Alert, Alerter, announce_to_file, announce_to_log
-from snoopsync.alerts import Pair
 from snoopsync.config.settings import LogConfig
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import (
+from snoopsync.core.duplicates import Pair
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     NotFound,
@@ -24,16 +22,18 @@ from snoopsync.errors import (
     Unauthorized,
     Unreachable,
 )
-from snoopsync.keep import Keep, Reason
-from snoopsync.logs import configure, in_background, release
-from snoopsync.measures import Measures
-from snoopsync.model import File, Fingerprint, Place
-from snoopsync.planner import Add
-from snoopsync.protocol import ImageAnswer, SearchByIdAnswer
+from snoopsync.core.keep import Keep, Reason
+from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.planner import Add
+from snoopsync.core.protocol import ImageAnswer, SearchByIdAnswer
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.log.setup import configure, in_background, release
+from snoopsync.runtime.counters import Measures
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs, Side
+from snoopsync.sync.duplicate_search import Alert, Alerter, announce_to_file, announce_to_log
 from tests.pipes import full_pipe
 
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync import alerts
-from snoopsync.alerts import Findings, Found, Pair
-from snoopsync.protocol import Match
+from snoopsync.core import duplicates as alerts
+from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.protocol import Match
 
 
 def match(image_id: str, rank: int) -> Match:

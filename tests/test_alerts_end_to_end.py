@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from snoopsync.alerts import Pair
+from snoopsync.core.duplicates import Pair
 from snoopsync.embedded import EmbeddedCollection
 from tests.faults import answers
 from tests.pictures import encode, photo

@@ -13,8 +13,8 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.protocol import ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.pictures import encode, photo
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.client import answers, lists
-from snoopsync.client.answers import Answer
-from snoopsync.errors import (
+from snoopsync.client import lists
+from snoopsync.client import responses as answers
+from snoopsync.client.responses import Answer
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     Conflict,

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerter import Alert, announce_to_file
-from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.disk import Disk
-from snoopsync.events import Event, fields_of
-from snoopsync.model import Place
-from snoopsync.repeats import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
+from snoopsync.core.events import Event, fields_of
+from snoopsync.core.model import Place
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.log.throttle import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
 from snoopsync.state.pairs import Side
+from snoopsync.sync.duplicate_search import Alert, announce_to_file
 from tests.faults import answers
 from tests.pictures import encode, photo
 from tests.process import Installation

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.exits import Exit
+from snoopsync.core.exits import Exit
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY
 from tests.pictures import encode, photo
 from tests.process import Installation

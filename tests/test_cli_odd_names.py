@@ -13,7 +13,7 @@ from stat import S_IFCHR
 
 import pytest
 
-from snoopsync.events import Event
+from snoopsync.core.events import Event
 from tests.deep import deep_below, write_in
 from tests.pictures import encode, photo
 from tests.process import Installation, until

@@ -15,10 +15,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import click
 import pytest
 
-from snoopsync.cli.looking import dismiss
 from snoopsync.cli.progress import LINE_SECONDS, lines
+from snoopsync.cli.queries import dismiss
 from snoopsync.cli.root import program
-from snoopsync.resync import Progress
+from snoopsync.sync.resync import Progress
 from snoopsync.version import __version__
 from tests.pictures import encode, photo
 from tests.process import DEADLINE_SECONDS, Installation, command, until

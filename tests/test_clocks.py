@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.assembly import Edges
-from snoopsync.clock import Clock, Jump, JumpDetector
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.exits import Exit
-from snoopsync.health import ailments
-from snoopsync.observer import Observer
-from snoopsync.schedule import RETRY_SECONDS, begin_schedule, read_schedule
+from snoopsync.core.exits import Exit
+from snoopsync.runtime.clock import Clock, Jump, JumpDetector
+from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from snoopsync.status import read_status
-from snoopsync.workers import Workers
+from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
+from snoopsync.status.health import ailments
+from snoopsync.status.snapshot import Observer
+from snoopsync.status.status import read_status
+from snoopsync.sync.components import Edges
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 from tests.serving import serving, the_service_says

@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from snoopsync.client.collection import Collection, insecure
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     FileChanged,
@@ -27,6 +26,7 @@ from snoopsync.errors import (
     Unauthorized,
     Unreachable,
 )
+from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import (
     Fault,

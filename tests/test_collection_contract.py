@@ -16,9 +16,9 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.errors import Conflict, NotFound, Refused
+from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import Conflict, NotFound, Refused
-from snoopsync.protocol import ImageCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.hosted import hosted
 from tests.pictures import encode, photo

@@ -15,8 +15,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.connections import OpenSockets
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     NotConnected,
@@ -26,6 +25,7 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
+from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import (
     Fault,

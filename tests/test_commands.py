@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snoopsync.commands import require_sound
-from snoopsync.control import socket_path
-from snoopsync.errors import SnoopsyncError
+from snoopsync.control.channel import socket_path
+from snoopsync.control.commands import require_sound
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.watching.watcher import Watcher
 from tests.serving import serving
 from tests.world import World

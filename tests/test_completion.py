@@ -178,7 +178,7 @@ def test_completing_a_command_loads_no_command(home: Installation, words: str) -
     """It is waited for: all that works takes three times as long to load."""
     loaded = imported(home, {"COMP_WORDS": f"snoopsync {words}", "COMP_CWORD": "1"})
     assert "snoopsync.cli.root" in loaded
-    assert not {"snoopsync.mirror", "snoopsync.status", "rich.console", "requests"} & loaded
+    assert not {"snoopsync.sync", "snoopsync.status", "rich.console", "requests"} & loaded
 
 
 def imported(home: Installation, environment: dict[str, str]) -> set[str]:

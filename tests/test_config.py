@@ -16,8 +16,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.addresses import Address
-from snoopsync.config.durations import parse_duration
 from snoopsync.config.file import (
     find_config,
     load_config,
@@ -33,8 +31,6 @@ from snoopsync.config.settings import (
     FolderConfig,
     HoldPolicy,
     LogConfig,
-    LogFormat,
-    LogLevel,
     MetricsConfig,
     NotifyConfig,
     SyncConfig,
@@ -43,8 +39,11 @@ from snoopsync.config.settings import (
     default_name,
     default_owner,
 )
-from snoopsync.errors import ConfigError, Problem
-from snoopsync.events import Event
+from snoopsync.core.addresses import Address
+from snoopsync.core.durations import parse_duration
+from snoopsync.core.errors import ConfigError, Problem
+from snoopsync.core.events import Event
+from snoopsync.log.formats import LogFormat, LogLevel
 from tests.process import UNPRIVILEGED, command
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"

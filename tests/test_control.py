@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.control import ALIVE, ControlServer, Message, ask, socket_path
-from snoopsync.errors import ServiceUnavailable
+from snoopsync.control.channel import ALIVE, ControlServer, Message, ask, socket_path
+from snoopsync.core.errors import ServiceUnavailable
 from tests.process import until
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Pair
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.duplicates import Pair
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState

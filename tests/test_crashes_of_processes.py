@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Pair
+from snoopsync.core.duplicates import Pair
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.errors import StateDamaged, StateError, StateTooNew
-from snoopsync.model import File, Fingerprint, Place, image_ids
-from snoopsync.planner import Add
+from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.core.model import File, Fingerprint, Place, image_ids
+from snoopsync.core.planner import Add
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
 from snoopsync.state.folders import FolderRow

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.deletions import Cleared
-from snoopsync.disk import Disk
-from snoopsync.model import Place
-from snoopsync.planner import Delete, Verb
-from snoopsync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
+from snoopsync.core.model import Place
+from snoopsync.core.planner import Delete, Verb
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.mounting import FRESH, make_disk, mounted, needs_root
 from tests.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 

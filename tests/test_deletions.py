@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.deletions import Cleared, DeletionGuard, FolderView, Verdict
-from snoopsync.hold import WINDOW_SECONDS
-from snoopsync.model import File, Fingerprint, Place
-from snoopsync.planner import Add, Cause, Delete, Update
+from snoopsync.core.bulk_guard import WINDOW_SECONDS
+from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.planner import Add, Cause, Delete, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
+from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView, Verdict
 
 POLICY = HoldPolicy(count=5, percent=10)
 NOW = 10_000.0

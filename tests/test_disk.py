@@ -13,10 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from snoopsync import beneath, disk, kernel
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.kernel import DirectoryFacts
+from snoopsync.folders import beneath, disk
+from snoopsync.folders import statx as kernel
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.statx import DirectoryFacts
 from tests.deep import deep_below, write_in
 from tests.mounting import make_disk, mounted, needs_root
 from tests.support.disks import Drives, number_of, require

@@ -14,9 +14,10 @@ import yaml
 
 from snoopsync.cli.root import program
 from snoopsync.config import settings
-from snoopsync.config.settings import Config, LogFormat
-from snoopsync.events import Event
-from snoopsync.exits import Exit
+from snoopsync.config.settings import Config
+from snoopsync.core.events import Event
+from snoopsync.core.exits import Exit
+from snoopsync.log.formats import LogFormat
 from tests.documentation import README, ROOT, blocks, events, section
 
 TESTS = Path(__file__).parent

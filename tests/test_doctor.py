@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from inotify_simple import INotify, flags
 
+from snoopsync.checks.collection import Reply, address_finding, library_findings, service_findings
+from snoopsync.checks.finding import Finding, Health
+from snoopsync.checks.folders import Look, folder_finding, look_through
+from snoopsync.checks.inotify import inotify_findings
+from snoopsync.checks.service import Unit, read_units, service_finding, unit_findings
+from snoopsync.checks.state import state_place_finding
 from snoopsync.config.settings import FolderConfig, Watch
-from snoopsync.doctor.collection import Reply, address_finding, library_findings, service_findings
-from snoopsync.doctor.finding import Finding, Health
-from snoopsync.doctor.folders import Look, folder_finding, look_through
-from snoopsync.doctor.inotify import inotify_findings
-from snoopsync.doctor.service import Unit, read_units, service_finding, unit_findings
-from snoopsync.doctor.state import state_place_finding
-from snoopsync.errors import Unreachable
-from snoopsync.exits import Exit
-from snoopsync.folder import Folder
-from snoopsync.selection import Selection
-from snoopsync.status import ServiceStatus
+from snoopsync.core.errors import Unreachable
+from snoopsync.core.exits import Exit
+from snoopsync.core.selection import Selection
+from snoopsync.folders.folder import Folder
+from snoopsync.status.status import ServiceStatus
 from snoopsync.version import __version__
 from snoopsync.watching.limits import Limit, Limits, Use, read_limits, read_use
 from tests.losing import needs_root

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.planner import Action, Verb
+from snoopsync.core.planner import Action, Verb
 from tests.world import DiskFolder, ServedWorld, World, fake_picture, lines
 
 PATHS = [f"{directory}{name}.jpg" for directory in ("", "x/", "y/") for name in "abcd"]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from snoopsync.events import Event, event_record, fields_of, happened
+from snoopsync.core.events import Event, event_record, fields_of, happened
 from tests.documentation import ROOT
 
 LOGGED = re.compile(r"\blog(ger)?\.(debug|info|warning|error|exception|critical|log)\(")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.errors import FolderMissing
-from snoopsync.folder import Folder
-from snoopsync.kernel import DirectoryFacts
-from snoopsync.leftout import totals
-from snoopsync.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
-from snoopsync.selection import Selection
+from snoopsync.core.errors import FolderMissing
+from snoopsync.core.left_out import totals
+from snoopsync.core.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
+from snoopsync.core.selection import Selection
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.folder import Folder
+from snoopsync.folders.statx import DirectoryFacts
 from tests.deep import deep_below, write_in
 from tests.mounting import FRESH, mounted, needs_root
 

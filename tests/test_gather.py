@@ -11,16 +11,16 @@ from typing import BinaryIO
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.folder import Folder
-from snoopsync.gather import Gatherer
-from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear
-from snoopsync.planner import Add, World
-from snoopsync.selection import Selection
+from snoopsync.core.model import File, Fingerprint, Gone, Place, Sight, Unclear
+from snoopsync.core.planner import Add, World
+from snoopsync.core.selection import Selection
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
+from snoopsync.sync.plan_input import Gatherer
 from tests.world import DiskFolder, InlineWorkers, fake_picture
 
 A, B, C = (fake_picture(number) for number in range(3))

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from snoopsync.health import Live, Snapshot, Stored, ailments, is_mirrored, words
-from snoopsync.model import FolderState
+from snoopsync.control.report import Live
+from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
-from snoopsync.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+from snoopsync.status.health import Snapshot, Stored, ailments, is_mirrored, words
+from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
 
 NOW = 1_000_000.0
 

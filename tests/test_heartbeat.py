@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.assembly import Edges
-from snoopsync.beneath import Root
 from snoopsync.config.settings import Watch
-from snoopsync.disk import Disk
-from snoopsync.protocol import ImageAnswer, ImageSource
-from snoopsync.supervisor import Supervisor
+from snoopsync.core.protocol import ImageAnswer, ImageSource
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.runtime.systemd import Supervisor
+from snoopsync.sync.components import Edges
 from tests.faults import answers
 from tests.pictures import encode, photo
 from tests.process import Installation, until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snoopsync.hold import Losses, must_hold
+from snoopsync.core.bulk_guard import Losses, must_hold
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,22 @@ from typing import Any
 
 import pytest
 
-from snoopsync import renewal
-from snoopsync.alerts import MOST_NEW_PAIRS, Pair, judge
-from snoopsync.client import answers, lists, paging, retrying
-from snoopsync.client.answers import Answer
+from snoopsync.client import lists, paging, retrying
+from snoopsync.client import responses as answers
+from snoopsync.client.circuit_breaker import RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.lists import MOST_RESULTS
-from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.paging import PAGE_IMAGES, walk
+from snoopsync.client.responses import Answer
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, judge
+from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
+from snoopsync.core.protocol import KINDS, ImageSource, ListAnswer, Match
 from snoopsync.embedded.kinds import Kind
-from snoopsync.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
-from snoopsync.protocol import KINDS, ImageSource, ListAnswer, Match
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
+from snoopsync.sync import renewal
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, as_json
 from tests.faults import answers as answering

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snoopsync.identity import Identity, Sample, Verdict, decide, decide_by_content
+from snoopsync.core.identity import Identity, Sample, Verdict, decide, decide_by_content
 
 SAME, OTHER, CANNOT_TELL = Verdict.SAME, Verdict.OTHER, Verdict.CANNOT_TELL
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.reach import READ, USE, Reach, Reader, reach
-from snoopsync.readiness import system_readiness
-from snoopsync.units import SYSTEM_UNITS, is_unchanged
+from snoopsync.install.permissions import READ, USE, Reach, Reader, reach
+from snoopsync.install.readiness import system_readiness
+from snoopsync.install.units import SYSTEM_UNITS, is_unchanged
 from tests.losing import needs_root
 from tests.process import UNPRIVILEGED, Done, Installation, command
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.config.settings import LogConfig, LogFormat
-from snoopsync.events import Event, happened
-from snoopsync.logs import configure, release
-from snoopsync.model import Place, place_keys
+from snoopsync.config.settings import LogConfig
+from snoopsync.core.events import Event, happened
+from snoopsync.core.model import Place, place_keys
+from snoopsync.log.formats import LogFormat
+from snoopsync.log.setup import configure, release
 from tests.documentation import blocks, section
 from tests.journald import Journal, running_journald
 from tests.pictures import encode, photo

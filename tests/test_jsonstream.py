@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.client.jsonstream import LONGEST_VALUE, read_object
-from snoopsync.errors import ExcessiveAnswer
+from snoopsync.core.errors import ExcessiveAnswer
 
 MEGABYTE = 1024 * 1024
 

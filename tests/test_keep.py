@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from snoopsync.keep import Candidate, File, Keep, Reason, which_to_keep
-from snoopsync.model import Place
-from snoopsync.protocol import PictureFacts
+from snoopsync.core.keep import Candidate, File, Keep, Reason, which_to_keep
+from snoopsync.core.model import Place
+from snoopsync.core.protocol import PictureFacts
 
 YEAR = 365 * 86_400 * 10**9
 NOW = 50 * YEAR

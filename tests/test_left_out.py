@@ -11,12 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.disk import Disk
-from snoopsync.leftout import LeftOut, LeftOutCounts, count, describe, dump, load, merge, totals
-from snoopsync.model import File, Fingerprint, Place
-from snoopsync.planner import Action, Delete, Update, Verb
+from snoopsync.core.left_out import (
+    LeftOut,
+    LeftOutCounts,
+    count,
+    describe,
+    dump,
+    load,
+    merge,
+    totals,
+)
+from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.planner import Action, Delete, Update, Verb
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.linefile import append_line
+from snoopsync.log.append_file import append_line
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_lines_of_several_processes_are_whole(tmp_path: Path) -> None:
     """The service's, and those of commands beside it."""
     path = tmp_path / "lines"
     program = (
-        "import sys; from pathlib import Path; from snoopsync.linefile import append_line\n"
+        "import sys; from pathlib import Path; from snoopsync.log.append_file import append_line\n"
         "for number in range(500): append_line(Path(sys.argv[1]), sys.argv[2] * 3000)"
     )
     writers = [subprocess.Popen([sys.executable, "-c", program, path, letter]) for letter in "abc"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.model import File, Fingerprint, FingerprintKey, Place
-from snoopsync.planner import Action, Add, Delete, Forget, Refresh, Rename, Update
+from snoopsync.core.model import File, Fingerprint, FingerprintKey, Place
+from snoopsync.core.planner import Action, Add, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent

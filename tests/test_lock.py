@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.errors import StateError, StateLocked, StateReplaced
+from snoopsync.core.errors import StateError, StateLocked, StateReplaced
 from snoopsync.state.lock import holder, lock_path, locked
 from tests.process import until
 

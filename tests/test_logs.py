@@ -18,11 +18,12 @@ from types import MappingProxyType
 
 import pytest
 
-from snoopsync.config.settings import LogConfig, LogFormat, LogLevel
-from snoopsync.errors import ConfigError
-from snoopsync.events import Event, happened
-from snoopsync.logs import NOTIFYING, configure, release
-from snoopsync.model import Place, place_keys
+from snoopsync.config.settings import LogConfig
+from snoopsync.core.errors import ConfigError
+from snoopsync.core.events import Event, happened
+from snoopsync.core.model import Place, place_keys
+from snoopsync.log.formats import LogFormat, LogLevel
+from snoopsync.log.setup import NOTIFYING, configure, release
 
 ODD = "a\nb\x1b[2Jc\u202ed\udcff"
 

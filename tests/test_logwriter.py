@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import LogConfig
-from snoopsync.events import Event, happened
-from snoopsync.logs import configure, delivered, in_background, release
-from snoopsync.logwriter import BackgroundWriter
+from snoopsync.core.events import Event, happened
+from snoopsync.log.setup import configure, delivered, in_background, release
+from snoopsync.log.writer import BackgroundWriter
 from tests.pictures import encode, photo
 from tests.pipes import fill, full_pipe
 from tests.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, command, until

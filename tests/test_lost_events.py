@@ -277,7 +277,7 @@ def test_a_directory_that_was_moved_out_is_nobodys_any_more(playground: Playgrou
 
 #: snoopsync with a safety scan every second, which no configuration may ask for.
 _SCANNING = """
-from snoopsync.survey import Pace
+from snoopsync.folders.monitor import Pace
 Pace.next_scan = lambda self, now, *how: now + 1.0
 from snoopsync.cli import main; main()
 """

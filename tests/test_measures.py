@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync import errors
+from snoopsync.client.circuit_breaker import RetryPolicy
 from snoopsync.client.collection import Collection
-from snoopsync.client.outage import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core import errors
+from snoopsync.core.errors import CollectionError, NotFound, Refused, SnoopsyncError
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import CollectionError, NotFound, Refused, SnoopsyncError
-from snoopsync.measures import BOUNDS_SECONDS, Call, Durations, Measures, Outcome
+from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Durations, Measures, Outcome
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers, reset_after
 from tests.pictures import encode, photo

@@ -24,16 +24,16 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from snoopsync.addresses import Address
-from snoopsync.assembly import Edges
-from snoopsync.beneath import Root
 from snoopsync.config.settings import Watch
-from snoopsync.disk import Disk
+from snoopsync.control.report import Live
+from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.health import Live
-from snoopsync.measures import BOUNDS_SECONDS, Measures
-from snoopsync.metrics import MetricsServer
-from snoopsync.observer import Observer
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.runtime.counters import BOUNDS_SECONDS, Measures
+from snoopsync.status.prometheus import MetricsServer
+from snoopsync.status.snapshot import Observer
+from snoopsync.sync.components import Edges
 from snoopsync.version import __version__
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers
@@ -291,7 +291,7 @@ def test_a_service_that_is_being_put_together_is_not_well_yet(world: World) -> N
 def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snoopsync.observer.Database", None)
+    monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
     with world.running(), asked(lambda: Live(trouble="its disk is full"), world) as asker:
         assert asker.health() == (503, "the service does nothing now: its disk is full\n")
         assert asker.value("healthy") == 0
@@ -315,7 +315,7 @@ def test_reading_that_hangs_gathers_no_threads(
         reached.set()
         end.wait()
 
-    monkeypatch.setattr("snoopsync.observer._READING_SECONDS", 0.05)
+    monkeypatch.setattr("snoopsync.status.snapshot._READING_SECONDS", 0.05)
     monkeypatch.setattr(Observer, "_read", hang)
     with asked(Live, world) as asker:
         first = threading.Thread(target=asker.health)

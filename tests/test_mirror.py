@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.planner import Verb
+from snoopsync.core.planner import Verb
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
 from snoopsync.watching.watcher import Watcher
 from tests.faults import answers, reset_after
 from tests.world import DiskFolder, ToldWatcher, World, fake_picture, while_running, while_stopped

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.model import (
+from snoopsync.core.model import (
     OWNER_PATTERN,
     Fingerprint,
     Place,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from snoopsync.events import Event
-from snoopsync.news import (
+from snoopsync.core.events import Event
+from snoopsync.notify.digest import (
     ENDS,
     GATHER_SECONDS,
     LONGEST_LINE,

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from snoopsync import disk, folder, steady
-from snoopsync.disk import Disk
-from snoopsync.errors import FileChanged
-from snoopsync.folder import Folder
-from snoopsync.model import File, Gone
-from snoopsync.selection import Selection
+from snoopsync.core.errors import FileChanged
+from snoopsync.core.model import File, Gone
+from snoopsync.core.selection import Selection
+from snoopsync.folders import disk, folder
+from snoopsync.folders import stable_file as steady
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.folder import Folder
 from tests.world import World, fake_picture
 
 PICTURE, SECRET = fake_picture(1), fake_picture(2)

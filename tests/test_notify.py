@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.clock import Clock
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import Config, NotifyConfig
-from snoopsync.errors import ConfigError
-from snoopsync.events import Event
-from snoopsync.measures import Delivery, Measures
-from snoopsync.news import Message
-from snoopsync.notify import HANGS_AFTER_SECONDS, Notifier
-from snoopsync.outbox import MOST_ATTEMPTS
-from snoopsync.targets import AppriseTarget, masked, targets_of
+from snoopsync.core.errors import ConfigError
+from snoopsync.core.events import Event
+from snoopsync.notify.apprise_target import AppriseTarget, masked, targets_of
+from snoopsync.notify.digest import Message
+from snoopsync.notify.notifier import HANGS_AFTER_SECONDS, Notifier
+from snoopsync.notify.retry_queue import MOST_ATTEMPTS
+from snoopsync.runtime.clock import Clock
+from snoopsync.runtime.counters import Delivery, Measures
 from tests.postbox import SECRETS, Postbox
 from tests.process import DEADLINE_SECONDS, until
 

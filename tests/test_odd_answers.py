@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from snoopsync.client.collection import Collection
-from snoopsync.errors import BadAnswer, CollectionError
+from snoopsync.core.errors import BadAnswer, CollectionError
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers
 from tests.raw_service import raw_service

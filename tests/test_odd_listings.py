@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from snoopsync.client import paging, retrying
-from snoopsync.exits import Exit
-from snoopsync.protocol import ListAnswer
-from snoopsync.status import read_status
+from snoopsync.core.exits import Exit
+from snoopsync.core.protocol import ListAnswer
+from snoopsync.status.status import read_status
 from tests.collection_server import CollectionServer, Seen
 from tests.faults import Reply, as_json
 from tests.odd_listings import (

@@ -36,7 +36,7 @@ def _other_can_run() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv command")
     tried = subprocess.run(
-        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service, PIL"],
+        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service.service, PIL"],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         check=False,

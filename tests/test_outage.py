@@ -12,9 +12,9 @@ from typing import cast
 
 import pytest
 
-from snoopsync.client.outage import Clock, Gate, Outage, RetryPolicy
+from snoopsync.client.circuit_breaker import Clock, Gate, Outage, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
@@ -27,7 +27,7 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.protocol import ImageAnswer, ImageCollection, ListAnswer
+from snoopsync.core.protocol import ImageAnswer, ImageCollection, ListAnswer
 
 FOUND = cast(ImageAnswer, {"status": 200})
 PAGE = cast(ListAnswer, {"status": 200})

@@ -14,16 +14,16 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync.assembly import Edges, assembled, open_state, opened_collection
+from snoopsync.client.circuit_breaker import Clock, RetryPolicy
 from snoopsync.client.collection import Collection
-from snoopsync.client.outage import Clock, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.errors import CollectionError, Stopped, Unreachable
-from snoopsync.exits import Exit
+from snoopsync.core.errors import CollectionError, Stopped, Unreachable
+from snoopsync.core.exits import Exit
+from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
-from snoopsync.status import read_status
-from snoopsync.workers import Workers
+from snoopsync.status.status import read_status
+from snoopsync.sync.components import Edges, assembled, open_state, opened_collection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, Hang, Lost, Reply, answers, reset_before
 from tests.process import until

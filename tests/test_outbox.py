@@ -7,8 +7,8 @@ import logging
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.news import Message
-from snoopsync.outbox import (
+from snoopsync.notify.digest import Message
+from snoopsync.notify.retry_queue import (
     LONGEST_WAIT_SECONDS,
     MOST_ATTEMPTS,
     MOST_WAITING,

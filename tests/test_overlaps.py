@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from snoopsync.doctor.finding import Health
-from snoopsync.doctor.overlaps import overlap_findings
-from snoopsync.folder import Folder
-from snoopsync.selection import Selection
+from snoopsync.checks.finding import Health
+from snoopsync.checks.overlaps import overlap_findings
+from snoopsync.core.selection import Selection
+from snoopsync.folders.folder import Folder
 from tests.mounting import mounted, needs_root
 from tests.pictures import encode, photo
 from tests.process import Installation

@@ -13,12 +13,17 @@ import pytest
 
 from snoopsync.config.document import Value
 from snoopsync.config.readers import state as read_state_path
-from snoopsync.errors import StateError, UnsafeDirectory
-from snoopsync.owned_directory import own_directory, require_guarded, require_own_files, resolve
+from snoopsync.core.errors import StateError, UnsafeDirectory
+from snoopsync.runtime.owned_directory import (
+    own_directory,
+    require_guarded,
+    require_own_files,
+    resolve,
+)
 from snoopsync.server.backup import back_up
-from snoopsync.server.hosting import Hosting
-from snoopsync.server.master import load_master_key
+from snoopsync.server.master_key import load_master_key
 from snoopsync.server.registry import Registry
+from snoopsync.server.tenants import Hosting
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch

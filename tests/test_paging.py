@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from snoopsync.client.paging import listed
-from snoopsync.errors import BadAnswer, NotFound, Refused
-from snoopsync.protocol import ListAnswer
+from snoopsync.core.errors import BadAnswer, NotFound, Refused
+from snoopsync.core.protocol import ListAnswer
 
 
 def page(ids: str, next_image_id: str | None = None) -> ListAnswer:

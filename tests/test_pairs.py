@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Findings, Found, Pair
-from snoopsync.keep import FolderOrder, Keep, Reason
-from snoopsync.model import File, Fingerprint, FolderState, Place
-from snoopsync.planner import Add, Update
-from snoopsync.protocol import PictureFacts
+from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.keep import FolderOrder, Keep, Reason
+from snoopsync.core.model import File, Fingerprint, FolderState, Place
+from snoopsync.core.planner import Add, Update
+from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from snoopsync.model import File, Fingerprint, Gone, Place, Record, Sight, Unclear, image_ids
-from snoopsync.planner import (
+from snoopsync.core.model import File, Fingerprint, Gone, Place, Record, Sight, Unclear, image_ids
+from snoopsync.core.planner import (
     Action,
     Add,
     Adopt,

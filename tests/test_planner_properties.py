@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from snoopsync.model import File, Fingerprint, Gone, Place, Sight, Unclear, image_ids, owns
-from snoopsync.planner import (
+from snoopsync.core.model import File, Fingerprint, Gone, Place, Sight, Unclear, image_ids, owns
+from snoopsync.core.planner import (
     Action,
     Add,
     Adopt,

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import pytest
 
-from snoopsync.beneath import Root
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.disk import Disk
-from snoopsync.exits import Exit
-from snoopsync.model import Place
-from snoopsync.planner import Action, Cause, Delete
-from snoopsync.pruning import Pruning
-from snoopsync.resync import Report
+from snoopsync.core.exits import Exit
+from snoopsync.core.model import Place
+from snoopsync.core.planner import Action, Cause, Delete
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.sync.pruning import Pruning
+from snoopsync.sync.resync import Report
 from tests.world import DiskFolder, World, fake_picture, lines
 
 

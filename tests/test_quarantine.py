@@ -13,13 +13,13 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.model import FolderState, ImageState
-from snoopsync.schedule import RETRY_SECONDS
+from snoopsync.core.model import FolderState, ImageState
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import ImageRow, State
-from snoopsync.workers import Workers
+from snoopsync.state.schedule import RETRY_SECONDS
 from tests.collection_server import Seen
 from tests.faults import Fault, answers, reset_before
 from tests.world import InlineWorkers, Live, ToldWatcher, World, fake_picture

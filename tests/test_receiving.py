@@ -10,8 +10,8 @@ from typing import ClassVar, cast
 import pytest
 from starlette.requests import Request
 
-from snoopsync.errors import Refused
-from snoopsync.server.receiving import Limits, Receiver
+from snoopsync.core.errors import Refused
+from snoopsync.server.uploads import Limits, Receiver
 
 
 async def in_place(work: Callable[[], object]) -> object:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from snoopsync.cli.approving import _approve
+from snoopsync.cli.approve import _approve
 from snoopsync.config.settings import FolderConfig
-from snoopsync.model import UNNUMBERED, Record
-from snoopsync.sample import SAMPLE_FILES
+from snoopsync.core.model import UNNUMBERED, Record
+from snoopsync.folders.sample import SAMPLE_FILES
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from tests.mounting import mounted

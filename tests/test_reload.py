@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync import service as service_module
-from snoopsync.alerter import Alerter
 from snoopsync.config.settings import Config, DuplicatesConfig
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.reconciler import Showing
-from snoopsync.signals import Signals
+from snoopsync.runtime.signals import Signals
+from snoopsync.service import service as service_module
+from snoopsync.service.reconciler import Showing
+from snoopsync.sync.duplicate_search import Alerter
 from snoopsync.watching.watcher import Watcher
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang

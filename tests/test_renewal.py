@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.alerts import Findings, Found, Pair
-from snoopsync.assembly import Assembly, Edges, assembled, open_state
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
+from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.errors import NotFound, Refused, Unavailable
+from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.source import Picture
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import NotFound, Refused, Unavailable
-from snoopsync.protocol import ImageAnswer, ImageCollection, ImageSource
-from snoopsync.resync import resync
 from snoopsync.state.pairs import Due
+from snoopsync.sync.components import Assembly, Edges, assembled, open_state
+from snoopsync.sync.resync import resync
 from tests.embedded.helpers import as_the_version_before
 from tests.hosted import hosted
 from tests.pictures import encode, photo

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.retiring import exclude_pattern
-from snoopsync.selection import Selection
+from snoopsync.core.retiring import exclude_pattern
+from snoopsync.core.selection import Selection
 from tests.mounting import FRESH, mounted, needs_root
 from tests.pictures import encode, photo
 from tests.process import QUICK_SYNC, Installation

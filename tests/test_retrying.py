@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
+from snoopsync.client.circuit_breaker import Clock, RetryPolicy
 from snoopsync.client.collection import Collection
-from snoopsync.client.outage import Clock, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     CollectionError,
     Conflict,
     NotFound,
     Refused,
     Unavailable,
 )
-from snoopsync.protocol import ImageAnswer, ImageCollection
+from snoopsync.core.protocol import ImageAnswer, ImageCollection
+from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, answers, as_json, reset_after, reset_before, rewritten
 from tests.pictures import encode, photo

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.identity import Sample, Verdict, decide_by_content
-from snoopsync.model import Fingerprint, Place, Record
-from snoopsync.sample import take_sample
-from snoopsync.steady import SteadyFile
+from snoopsync.core.identity import Sample, Verdict, decide_by_content
+from snoopsync.core.model import Fingerprint, Place, Record
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.sample import take_sample
+from snoopsync.folders.stable_file import SteadyFile
 
 HOUR_NS = 3_600_000_000_000
 

@@ -26,7 +26,7 @@ from snoopsync.config.secrets import (
     secrets_from_credentials,
     secrets_from_file,
 )
-from snoopsync.errors import ConfigError
+from snoopsync.core.errors import ConfigError
 from tests.process import UNPRIVILEGED
 
 SECRET = "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
@@ -207,7 +207,7 @@ REVEAL = """
 import os, sys
 from pathlib import Path
 from snoopsync.config.file import load_config
-from snoopsync.errors import ConfigError
+from snoopsync.core.errors import ConfigError
 try:
     print(load_config(Path(sys.argv[1]), os.environ).collection.secret_key.reveal())
 except ConfigError as error:

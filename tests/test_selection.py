@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.leftout import LeftOut
-from snoopsync.selection import DEFAULT_EXCLUDE, SUPPORTED_SUFFIXES, Selection, check_pattern
+from snoopsync.core.left_out import LeftOut
+from snoopsync.core.selection import DEFAULT_EXCLUDE, SUPPORTED_SUFFIXES, Selection, check_pattern
 
 OWN_EXCLUDE = ("private/", "@own/")
 

@@ -22,12 +22,12 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.client.signing import Signer
-from snoopsync.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
+from snoopsync.core.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
 from snoopsync.server.http import listening
-from snoopsync.server.master import load_master_key
-from snoopsync.server.receiving import Limits
+from snoopsync.server.master_key import load_master_key
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import WINDOW_SECONDS, Claim, Verifier
+from snoopsync.server.uploads import Limits
 from tests.hosted import Hosted, hosted
 from tests.pictures import encode, photo
 

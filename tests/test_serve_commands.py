@@ -25,7 +25,7 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
-from snoopsync.exits import Exit
+from snoopsync.core.exits import Exit
 from tests.hosted import forked, hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation, until
@@ -115,7 +115,7 @@ def test_keys_of_a_directory_that_can_not_be_are_an_error_without_a_traceback(
 
 
 def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
-    script = "import snoopsync.cli.root, snoopsync.service, sys; print(*sys.modules)"
+    script = "import snoopsync.cli.root, snoopsync.service.service, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=home.environment,

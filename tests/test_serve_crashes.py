@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.client.collection import Collection
-from snoopsync.errors import SnoopsyncError, Unavailable
+from snoopsync.core.errors import SnoopsyncError, Unavailable
 from tests.hosted import hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation, until

@@ -22,12 +22,12 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
-from snoopsync.errors import Unavailable
+from snoopsync.core.errors import Unavailable
 from snoopsync.server import http as server_http
 from snoopsync.server import signature
 from snoopsync.server.http import Patience
-from snoopsync.server.receiving import Limits
 from snoopsync.server.signature import WINDOW_SECONDS, Claim, Verifier
+from snoopsync.server.uploads import Limits
 from tests.authority import Authority, Certificate
 from tests.hosted import Hosted, hosted, hosted_process
 from tests.pictures import encode, photo

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from snoopsync.client.collection import Collection
-from snoopsync.errors import Unavailable
+from snoopsync.core.errors import Unavailable
 from snoopsync.server.certificate import certificate_warning
 from tests.authority import Authority
 from tests.hosted import hosted, hosted_process, lives

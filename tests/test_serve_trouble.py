@@ -20,9 +20,9 @@ import pytest
 
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
-from snoopsync.errors import Unauthorized, Unavailable, Unwritable
+from snoopsync.core.errors import Unauthorized, Unavailable, Unwritable
 from snoopsync.server.http import Patience
-from snoopsync.server.receiving import Limits
+from snoopsync.server.uploads import Limits
 from tests.hosted import Hosted, hosted, hosted_process
 from tests.pictures import encode, photo
 from tests.process import Installation, until

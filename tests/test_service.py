@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from snoopsync.control import ask
+from snoopsync.control.channel import ask
 from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.model import Fingerprint, Place
-from snoopsync.settle import Settler
+from snoopsync.core.model import Fingerprint, Place
+from snoopsync.core.settle import Settler
 
 SETTLE, DELETE_AFTER = 3, 7
 PLACE = Place("photos", b"a.jpg")

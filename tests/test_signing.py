@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snoopsync.client.signing import Signer, quoted_id
-from snoopsync.errors import Refused
+from snoopsync.core.errors import Refused
 
 PUBLIC_KEY, SECRET_KEY = "24d337fe0ed9427cb512", "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
 

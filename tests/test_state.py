@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.model import (
+from snoopsync.core.model import (
     File,
     Fingerprint,
     FolderState,
@@ -19,7 +19,7 @@ from snoopsync.model import (
     fingerprint_key,
     image_ids,
 )
-from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
+from snoopsync.core.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State

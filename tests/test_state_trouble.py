@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.control import ask
+from snoopsync.control.channel import ask
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.schema import STEPS
 from tests.mounting import make_disk, mount, mounted, needs_root

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from snoopsync.cli.overview import lines
-from snoopsync.model import FolderState
+from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
-from snoopsync.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 

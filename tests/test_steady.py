@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.errors import FileChanged
-from snoopsync.steady import SteadyFile
+from snoopsync.core.errors import FileChanged
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.stable_file import SteadyFile
 
 CONTENT = bytes(range(256)) * 400  # more than one buffer of any kind
 OTHER = bytes(reversed(CONTENT))

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from watchdog.observers.polling import PollingObserver
 
-from snoopsync.measures import Measures
+from snoopsync.runtime.counters import Measures
+from snoopsync.watching.generic import StockEngine
 from snoopsync.watching.hints import HintBox
-from snoopsync.watching.stock import StockEngine
 from snoopsync.watching.watcher import Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Follower
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.supervisor import Supervisor
-from snoopsync.vitals import Activity, Progress, Vitals
+from snoopsync.runtime.liveness import Activity, Progress, Vitals
+from snoopsync.runtime.systemd import Supervisor
 from tests.process import until
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.folder import Folder
-from snoopsync.identity_check import REFUSED_SECONDS, STALLED_SECONDS
-from snoopsync.model import File, Fingerprint, FolderState, Place
-from snoopsync.planner import Add
-from snoopsync.selection import Selection
+from snoopsync.core.model import File, Fingerprint, FolderState, Place
+from snoopsync.core.planner import Add
+from snoopsync.core.selection import Selection
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.folder import Folder
+from snoopsync.folders.identity_check import REFUSED_SECONDS, STALLED_SECONDS
+from snoopsync.folders.monitor import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.survey import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
+from snoopsync.watching.folder_watch import Lookout
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.lookout import Lookout
 from snoopsync.watching.mounts import MOUNTINFO
 from snoopsync.watching.watcher import FolderWatch, Watcher
 from tests.world import DiskFolder

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.client.outage import RetryPolicy
+from snoopsync.client.circuit_breaker import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.deletions import Cleared
-from snoopsync.errors import NotFound, Unavailable, Unreachable
-from snoopsync.folder import Folder
-from snoopsync.model import Fingerprint, Place, Record
-from snoopsync.planner import Delete
-from snoopsync.protocol import ImageAnswer
-from snoopsync.selection import Selection
+from snoopsync.core.errors import NotFound, Unavailable, Unreachable
+from snoopsync.core.model import Fingerprint, Place, Record
+from snoopsync.core.planner import Delete
+from snoopsync.core.protocol import ImageAnswer
+from snoopsync.core.selection import Selection
+from snoopsync.folders.folder import Folder
 from snoopsync.state.intents import Outstanding
-from snoopsync.transfer import Deleted, LookAgain, Outcome, Rejected, Removal, Transfer
+from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.transfer import Deleted, LookAgain, Outcome, Rejected, Removal, Transfer
 from tests.world import Shelf, fake_picture
 
 PLACE = Place("photos", b"a.jpg")

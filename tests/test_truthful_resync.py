@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
-from snoopsync.exits import Exit
-from snoopsync.model import Place
-from snoopsync.resync import Summary
-from snoopsync.tally import Fate, Tally
+from snoopsync.core.exits import Exit
+from snoopsync.core.model import Place
+from snoopsync.core.tally import Fate, Tally
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.sync.resync import Summary
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, Seen
 from tests.faults import Fault, answers
 from tests.pictures import encode, photo

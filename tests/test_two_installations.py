@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.core.planner import Verb
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.planner import Verb
 from tests.pictures import encode, photo
 from tests.world import ServedWorld, World
 

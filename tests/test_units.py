@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.units import (
+from snoopsync.install.units import (
     SYSTEM_UNITS,
     USER_UNITS,
     Installation,

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from snoopsync.client.collection import Collection
+from snoopsync.core.errors import BadAnswer, CollectionError, NotConnected
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import BadAnswer, CollectionError, NotConnected
 from tests.authority import Authority
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.hosted import hosted

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from snoopsync.beneath import Root
-from snoopsync.disk import Disk
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
 from tests.world import World, fake_picture
 
 #: More than any reader takes at once.

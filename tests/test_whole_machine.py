@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from snoopsync.config.settings import DuplicatesConfig
-from snoopsync.planner import Action
+from snoopsync.core.planner import Action
 from snoopsync.state.database import Database
 from tests.collection_server import Seen
 from tests.faults import Fault, answers, reset_after, reset_before

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from snoopsync.schedule import RETRY_SECONDS
+from snoopsync.state.schedule import RETRY_SECONDS
 from tests.collection_server import CollectionServer, Seen
 from tests.faults import NO_COLLECTION, Fault
 from tests.process import Done, Installation, until

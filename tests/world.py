@@ -21,8 +21,6 @@ from pathlib import Path
 from sqlite3 import ProgrammingError
 from typing import Any, TypeVar
 
-from snoopsync.assembly import Assembly, Edges, assembled, open_state, opened_collection
-from snoopsync.clock import Clock
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
     CollectionConfig,
@@ -32,11 +30,10 @@ from snoopsync.config.settings import (
     HoldPolicy,
     SyncConfig,
 )
-from snoopsync.disk import Disk
-from snoopsync.errors import CollectionError, Conflict, NotFound, Refused
-from snoopsync.model import File, Fingerprint, Place, Record, image_ids
-from snoopsync.planner import Action, Add, Verb
-from snoopsync.protocol import (
+from snoopsync.core.errors import CollectionError, Conflict, NotFound, Refused
+from snoopsync.core.model import File, Fingerprint, Place, Record, image_ids
+from snoopsync.core.planner import Action, Add, Verb
+from snoopsync.core.protocol import (
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -46,16 +43,19 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.pruning import Approve, Pruning
-from snoopsync.resync import Report, resync
+from snoopsync.folders.disk import Disk
+from snoopsync.runtime.clock import Clock
+from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Duplicate, Pairs
 from snoopsync.state.reading import scratch
+from snoopsync.sync.components import Assembly, Edges, assembled, open_state, opened_collection
+from snoopsync.sync.pruning import Approve, Pruning
+from snoopsync.sync.resync import Report, resync
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.watcher import FolderWatch, Watcher
-from snoopsync.workers import Workers
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 
 OWNER = "tester"

@@ -12,22 +12,17 @@ import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from snoopsync import logs
-from snoopsync.cli.completing import offer_folders
+from snoopsync.cli.completion import offer_folders
 from snoopsync.config.file import find_config, load_config
-from snoopsync.config.settings import (
-    Config,
-    FolderConfig,
-    LogFormat,
-    default_config,
-    name_folders,
-)
-from snoopsync.configured import remembered_folders
-from snoopsync.control import Message, ask
-from snoopsync.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateDamaged
-from snoopsync.exits import Exit
-from snoopsync.model import printable
-from snoopsync.owned_directory import is_another_users
+from snoopsync.config.settings import Config, FolderConfig, default_config, name_folders
+from snoopsync.control.channel import Message, ask
+from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateDamaged
+from snoopsync.core.exits import Exit
+from snoopsync.core.model import printable
+from snoopsync.folders.configured import remembered_folders
+from snoopsync.log import setup as logs
+from snoopsync.log.formats import LogFormat
+from snoopsync.runtime.owned_directory import is_another_users
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.reading import readable

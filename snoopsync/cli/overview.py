@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
-from snoopsync.leftout import describe
-from snoopsync.model import printable
-from snoopsync.status import FolderStatus, Status, images
+from snoopsync.core.left_out import describe
+from snoopsync.core.model import printable
+from snoopsync.status.status import FolderStatus, Status, images
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 

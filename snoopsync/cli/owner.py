@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from snoopsync.errors import UnsafeDirectory
+from snoopsync.core.errors import UnsafeDirectory
 
 #: Where systemd has the state directories of services with ``DynamicUser=`` (systemd.exec(5)).
 DYNAMIC_STATE = Path("/var/lib/private")

@@ -21,9 +21,9 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from snoopsync.config.durations import describe_duration
-from snoopsync.events import Event, happened
-from snoopsync.resync import Progress, Show
+from snoopsync.core.durations import describe_duration
+from snoopsync.core.events import Event, happened
+from snoopsync.sync.resync import Progress, Show
 
 log = logging.getLogger("snoopsync.progress")
 

@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from snoopsync.cli.completing import COMPLETE_VARIABLE
+from snoopsync.cli.completion import COMPLETE_VARIABLE
 from snoopsync.cli.startup import prepare
-from snoopsync.config.settings import LogFormat
-from snoopsync.errors import SnoopsyncError, StateDamaged, UnsafeDirectory
-from snoopsync.exits import Exit, exit_code
-from snoopsync.logwriter import is_stuck
+from snoopsync.core.errors import SnoopsyncError, StateDamaged, UnsafeDirectory
+from snoopsync.core.exits import Exit, exit_code
+from snoopsync.log.formats import LogFormat
+from snoopsync.log.writer import is_stuck
 from snoopsync.version import __version__
 
 #: What a shell says of a program that was ended by Ctrl-C.
@@ -249,7 +249,7 @@ def _tell(message: str, code: Exit) -> int:
 
 
 def _tell_json(message: str, code: Exit) -> int:
-    from snoopsync.cli.results import json_error
+    from snoopsync.cli.output import json_error
 
     json_error(message, code)
     return code

@@ -17,7 +17,7 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 
-from snoopsync.model import Place
+from snoopsync.core.model import Place
 
 #: The colour of a cell that is one of these words.
 COLOURS = {

@@ -15,13 +15,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from snoopsync.cli import overview, results
+from snoopsync.cli import output as results
+from snoopsync.cli import overview
 from snoopsync.config.settings import Config
-from snoopsync.errors import SnoopsyncError
-from snoopsync.exits import Exit
-from snoopsync.model import printable
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.exits import Exit
+from snoopsync.core.model import printable
 from snoopsync.state.lock import holder
-from snoopsync.status import Status, read_status
+from snoopsync.status.status import Status, read_status
 
 #: How often the status is shown anew.
 _PAUSE_SECONDS = 1.0

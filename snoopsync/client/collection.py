@@ -18,17 +18,18 @@ from urllib.parse import quote, urlencode, urlsplit
 import requests
 import urllib3
 
-from snoopsync.addresses import is_loopback
-from snoopsync.client import answers, lists
-from snoopsync.client.answers import Answer
+from snoopsync.client import lists
+from snoopsync.client import responses as answers
 from snoopsync.client.connections import Adapter, OpenSockets, trouble
 from snoopsync.client.paging import PAGE_IMAGES, listed
 from snoopsync.client.proxies import proxy_for
+from snoopsync.client.responses import Answer
 from snoopsync.client.signing import Signer, id_text, quoted_id
 from snoopsync.client.sources import Body, SourceFailed, opened
 from snoopsync.client.tls import trust
-from snoopsync.errors import BadAnswer, NotConnected, NotFound, Refused
-from snoopsync.protocol import (
+from snoopsync.core.addresses import is_loopback
+from snoopsync.core.errors import BadAnswer, NotConnected, NotFound, Refused
+from snoopsync.core.protocol import (
     ImageAnswer,
     ImageId,
     ImageSource,

@@ -31,9 +31,10 @@ from urllib3.exceptions import (
     ProxySchemeUnknown,
 )
 
-from snoopsync.client import answers, tls
+from snoopsync.client import responses as answers
+from snoopsync.client import tls
 from snoopsync.client.proxies import Proxy
-from snoopsync.errors import BadAnswer, CollectionError, NotConnected, Unreachable
+from snoopsync.core.errors import BadAnswer, CollectionError, NotConnected, Unreachable
 
 #: What is wrong with the URL of a proxy, before anything is sent to it.
 _PROXY_UNUSABLE = (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown)

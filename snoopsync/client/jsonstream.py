@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from snoopsync.errors import ExcessiveAnswer
+from snoopsync.core.errors import ExcessiveAnswer
 
 #: The most characters of JSON that one entry of the list may have, and all values beside it.
 LONGEST_VALUE = 64 * 1024

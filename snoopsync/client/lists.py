@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from snoopsync.client.answers import (
+from snoopsync.client.jsonstream import read_object
+from snoopsync.client.responses import (
     Answer,
     Session,
     can_be_id,
@@ -22,9 +23,8 @@ from snoopsync.client.answers import (
     unusable,
     with_status,
 )
-from snoopsync.client.jsonstream import read_object
-from snoopsync.errors import ExcessiveAnswer
-from snoopsync.protocol import (
+from snoopsync.core.errors import ExcessiveAnswer
+from snoopsync.core.protocol import (
     KINDS,
     ListAnswer,
     ListedImage,

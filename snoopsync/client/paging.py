@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from snoopsync.errors import BadAnswer, ExcessiveAnswer, Refused
-from snoopsync.protocol import ListAnswer, ListedImage
+from snoopsync.core.errors import BadAnswer, ExcessiveAnswer, Refused
+from snoopsync.core.protocol import ListAnswer, ListedImage
 
 #: Images asked for at a time.
 PAGE_IMAGES = 1000

@@ -17,10 +17,10 @@ from typing import Generic, Self, TypeVar
 
 import tenacity
 
-from snoopsync.client.outage import Clock, Gate, Outage, OutOfPatience, Pass, RetryPolicy
+from snoopsync.client.circuit_breaker import Clock, Gate, Outage, OutOfPatience, Pass, RetryPolicy
 from snoopsync.client.paging import PAGE_IMAGES, listed, walk
 from snoopsync.client.sources import repeatable
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
     Conflict,
@@ -30,8 +30,7 @@ from snoopsync.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.measures import Call, Measures
-from snoopsync.protocol import (
+from snoopsync.core.protocol import (
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -43,6 +42,7 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
+from snoopsync.runtime.counters import Call, Measures
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ import hmac
 from email.utils import formatdate
 from urllib.parse import quote
 
-from snoopsync.errors import Refused
-from snoopsync.protocol import ImageId
+from snoopsync.core.errors import Refused
+from snoopsync.core.protocol import ImageId
 
 #: The service takes IDs of up to this many characters.
 LONGEST_ID = 100

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from snoopsync.errors import FileChanged
-from snoopsync.protocol import ImageSource
+from snoopsync.core.errors import FileChanged
+from snoopsync.core.protocol import ImageSource
 
 #: Bytes that are read and sent at a time.
 PIECE_BYTES = 64 * 1024

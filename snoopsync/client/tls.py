@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snoopsync.protocol import SYSTEM_STORE
+from snoopsync.core.protocol import SYSTEM_STORE
 
 #: Where a user may name certificates for all programs, the one that decides first. The first two
 #: are those of requests and curl, the last is OpenSSL's.

@@ -1,5 +1,14 @@
-"""The configuration: YAML to frozen values, and every mistake by its key and line.
+"""The configuration: YAML to frozen values. Every mistake is reported with its key and line.
 
-``settings`` is what can be said, ``file`` where it is read from and written to, ``secrets`` how the
-secret key is kept from showing. ``document``, ``readers`` and ``durations`` are how it is read.
+Modules, in reading order:
+
+===============  =============================================================================
+``directories``  the user's own directories
+``secrets``      secrets, and the places that they are read from
+``document``     YAML read into dataclasses
+``readers``      one function for each kind of value
+``settings``     the schema: keys, types, defaults
+``targets``      addresses of notifications
+``file``         finding, reading and writing the file
+===============  =============================================================================
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from snoopsync.errors import ConfigError, Problem
+from snoopsync.core.errors import ConfigError, Problem
 
 
 def home_directory() -> Path | None:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import yaml
 
 from snoopsync.config.secrets import SecretError
-from snoopsync.errors import ConfigError, Problem
+from snoopsync.core.errors import ConfigError, Problem
 
 # What YAML takes a value for, in words for a message.
 NOTHING, TEXT, BOOLEAN, WHOLE = "nothing", "text", "true or false", "a whole number"

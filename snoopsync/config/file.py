@@ -24,8 +24,8 @@ from snoopsync.config.settings import (
     name_folders,
 )
 from snoopsync.config.targets import require_extras, with_targets
-from snoopsync.errors import ConfigError, Problem
-from snoopsync.owned_directory import resolve
+from snoopsync.core.errors import ConfigError, Problem
+from snoopsync.runtime.owned_directory import resolve
 
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")

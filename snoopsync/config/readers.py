@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from snoopsync.addresses import Address
 from snoopsync.config.document import (
     BOOLEAN,
     LIST,
@@ -26,12 +25,13 @@ from snoopsync.config.document import (
     Value,
     read_fields,
 )
-from snoopsync.config.durations import parse_duration
 from snoopsync.config.secrets import Secret
-from snoopsync.model import OWNER_PATTERN
-from snoopsync.owned_directory import resolve
-from snoopsync.protocol import SYSTEM_STORE
-from snoopsync.selection import check_pattern
+from snoopsync.core.addresses import Address
+from snoopsync.core.durations import parse_duration
+from snoopsync.core.model import OWNER_PATTERN
+from snoopsync.core.protocol import SYSTEM_STORE
+from snoopsync.core.selection import check_pattern
+from snoopsync.runtime.owned_directory import resolve
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Item = TypeVar("Item")

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from snoopsync.addresses import Address
 from snoopsync.config import readers
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
 from snoopsync.config.readers import EMBEDDED, choice, duration, section, several, whole
 from snoopsync.config.secrets import Secret
-from snoopsync.errors import ConfigError, Problem
-from snoopsync.events import Event
-from snoopsync.model import printable
-from snoopsync.owned_directory import resolve
+from snoopsync.core.addresses import Address
+from snoopsync.core.errors import ConfigError, Problem
+from snoopsync.core.events import Event
+from snoopsync.core.model import printable
+from snoopsync.log.formats import LogFormat, LogLevel
+from snoopsync.runtime.owned_directory import resolve
 
 _SERVICE_KEYS = (
     "collection.public_key",
@@ -44,24 +45,6 @@ class Watch(StrEnum):
     AUTO = "auto"
     EVENTS = "events"
     POLL = "poll"
-
-
-class LogLevel(StrEnum):
-    """The least that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How a line of the log is written. ``AUTO``: for where it goes."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-    JOURNAL = "journal"
 
 
 def default_state_path() -> Path:
@@ -93,7 +76,7 @@ def default_name(folder: Path) -> str:
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
     """The collection that the folders are mirrored into. ``owner`` is ``None`` for the one that the
-    state file remembers, or the host's name (``snoopsync.ownership``). ``ca_file``: the
+    state file remembers, or the host's name (``snoopsync.folders.ownership``). ``ca_file``: the
     certificates to trust, a path or ``system``."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))

@@ -1,22 +1,30 @@
-"""Decodes pictures from strangers, in processes that can do nothing else.
+"""Decodes pictures from strangers, in processes that can do nothing else. Used by the embedded
+collection and by the server.
 
-A picture arrives as a descriptor, and what it looks like leaves as bytes of a fixed layout. In
-between there is a process without privileges, files, network, and with little memory and time. In
-reading order:
+Modules, in reading order:
 
-============  ==================================================================
-``features``  what is kept of a picture: sizes, digests, codes
-``evidence``  what its file says about where it comes from
-``source``    reads an image to decode, whole and hashed
-``decoders``  pictures to features, for any thread
-``pool``      the processes, and the pictures that wait for them
-``zygote``    the process that decoders are forked from, and what a decoder does
-``sandbox``   what a decoder gives up: ``seccomp``, ``landlock``, limits
+============  ================================================================================
+``features``  what is kept of a picture
+``source``    reading an image once, whole
 ``layout``    the bytes that a decoder answers
-``work``      what runs in the sandbox; ``samples`` prepares it
-``decode``    bytes to features, with ``opening``, ``jpeg``, ``png``, ``tiff``,
-              ``frames``, ``pixels``, ``border``, ``pdq``, ``traces``
-============  ==================================================================
-
-Importing this package costs nothing. Only the decoders import Pillow.
+``landlock``  gives up the file system
+``seccomp``   gives up system calls
+``sandbox``   everything that a decoder gives up
+``zygote``    the process that decoders are forked from
+``pool``      the decoders, and the pictures that wait for them
+``decoders``  the entry point: a picture to its features
+``work``      what a decoder does with a picture
+``samples``   a tiny picture for each codec
+``opening``   opens a picture, within limits
+``jpeg``      the structure of a JPEG
+``png``       the structure of a PNG
+``tiff``      corrections for TIFF
+``frames``    pictures of several frames
+``pixels``    all kinds of pixels to 8 bits
+``border``    uniform borders
+``pdq``       the perceptual code
+``traces``    traces that JPEG leaves in pixels
+``evidence``  whether the file is an original or a copy
+``decode``    a picture's bytes to its features
+============  ================================================================================
 """

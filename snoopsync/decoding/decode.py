@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding import border, pdq, pixels, tiff
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
@@ -28,7 +29,6 @@ from snoopsync.decoding.opening import (
     open_picture,
     too_many_pixels,
 )
-from snoopsync.errors import Refused
 
 _DIGEST_BYTES = 16
 

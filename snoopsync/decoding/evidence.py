@@ -1,6 +1,6 @@
 """What a picture's file says about where it comes from: is it an original, or a copy of one?
 
-It only describes the file. Which of two files to keep is decided by ``snoopsync.keep``.
+It only describes the file. Which of two files to keep is decided by ``snoopsync.core.keep``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding.evidence import Evidence
 from snoopsync.decoding.features import (
     CODE_BYTES,
@@ -25,7 +26,6 @@ from snoopsync.decoding.features import (
     Features,
     Thumbnail,
 )
-from snoopsync.errors import Refused
 
 _FEATURES, _REFUSAL = b"F", b"R"
 

@@ -12,8 +12,8 @@ import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg, png, tiff
-from snoopsync.errors import Refused
 
 #: What Pillow may decode; HEIC comes beside it. Its other decoders are never let near a file.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from snoopsync.core.errors import Refused, Unavailable
+from snoopsync.core.events import Event, happened
 from snoopsync.decoding.layout import NoAnswer
 from snoopsync.decoding.sandbox import Limits, Restriction, missing_from
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
-from snoopsync.errors import Refused, Unavailable
-from snoopsync.events import Event, happened
 
 log = logging.getLogger("snoopsync.decoding")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from snoopsync.errors import Refused
-from snoopsync.protocol import ImageSource
+from snoopsync.core.errors import Refused
+from snoopsync.core.protocol import ImageSource
 
 #: A larger file is no picture that anybody wants decoded, and would fill the memory.
 MAX_BYTES = 512 * 1024 * 1024

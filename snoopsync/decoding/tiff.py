@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
-from snoopsync.errors import Refused
+from snoopsync.core.errors import Refused
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.layout import pack, pack_refusal
 from snoopsync.decoding.samples import samples
-from snoopsync.errors import Refused
 
 
 def look(picture: BinaryIO, sha256: bytes) -> bytes:

@@ -1,23 +1,22 @@
-"""A collection of images inside the process, on SQLite, that finds pictures by likeness.
+"""The embedded collection: finds similar pictures on SQLite, inside the process.
 
-It answers as the service does (``snoopsync.protocol.ImageCollection``), and keeps what it knows
-about a picture, never its bytes. Pictures are decoded by ``snoopsync.decoding``. In the order of
-import:
+It answers as a service does (``snoopsync.core.protocol.ImageCollection``). It keeps what it knows
+about a picture, never its bytes. Importing it is cheap: numpy is loaded with the first picture.
 
-==============  ================================================================
-``database``    opens it: schema, permissions, errors
+Modules, in reading order:
+
+==============  ============================================================
+``database``    opens the database: schema, permissions, errors
 ``store``       what is in it: all other SQL
-``scan``        exact search through codes: the counting of bits
+``hamming``     exact search through codes: counts differing bits
 ``index``       codes in memory, to add, remove and search
-``kinds``       what two pictures that are alike are to each other
-``views``       what a picture would look like cropped, framed or turned a little
-``matching``    what is asked for, and what becomes of what is near
-``pairing``     the rank of two pictures, whichever of them is searched for
-``likeness``    which stored pictures are like this one: the index that follows the store
+``kinds``       what two similar pictures are to each other
+``variants``    what a picture looks like cropped, framed or turned a little
+``scoring``     what a search asks for, and how near codes become matches
+``pairing``     the rank of two pictures, whichever is searched for
+``search``      which stored pictures are similar to this one
 ``collection``  the operations, put together from these
-==============  ================================================================
-
-Importing this package costs nothing: numpy comes with the first picture.
+==============  ============================================================
 """
 
 from snoopsync.embedded.collection import EmbeddedCollection

@@ -15,12 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from snoopsync.decoding.decoders import shared
-from snoopsync.decoding.features import FEED_VERSION, Features
-from snoopsync.decoding.source import Picture, read_picture
-from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
-from snoopsync.errors import Refused, SnoopsyncError
-from snoopsync.protocol import (
+from snoopsync.core.errors import Refused, SnoopsyncError
+from snoopsync.core.protocol import (
     Evidence,
     ImageAnswer,
     ImageSource,
@@ -32,10 +28,14 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
+from snoopsync.decoding.decoders import shared
+from snoopsync.decoding.features import FEED_VERSION, Features
+from snoopsync.decoding.source import Picture, read_picture
+from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
 
 if TYPE_CHECKING:
-    from snoopsync.embedded.likeness import Likeness
-    from snoopsync.embedded.matching import Alike
+    from snoopsync.embedded.scoring import Alike
+    from snoopsync.embedded.search import Likeness
 
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
@@ -332,7 +332,7 @@ def _start_likeness(store: Store) -> Likeness:
     _require_libraries()
     # Late, because numpy takes 0.1 s and 20 MiB: a resync that finds nothing new, and everything
     # that only lists, does without.
-    from snoopsync.embedded.likeness import Likeness
+    from snoopsync.embedded.search import Likeness
 
     return Likeness(store)
 

@@ -9,9 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-from snoopsync.errors import Unavailable, Unwritable
-from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
-from snoopsync.owned_directory import own_directory, require_own_files
+from snoopsync.core.errors import Unavailable, Unwritable
+from snoopsync.runtime.owned_directory import own_directory, require_own_files
+from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
 
 #: Each takes a database from one version to the next. A step, once released, is never edited.
 _STEPS = (

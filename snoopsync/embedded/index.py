@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from snoopsync.embedded.scan import (
+from snoopsync.embedded.hamming import (
     BLOCK_CODES,
     Codes,
     Hits,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, Features
-from snoopsync.embedded.matching import (
+from snoopsync.embedded.scoring import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
     Alike,

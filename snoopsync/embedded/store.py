@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.evidence import Evidence
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.embedded import database
-from snoopsync.errors import Conflict, NotFound
 
 _WALK_ROWS = 5_000
 

@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     CollectionError,
     Conflict,
     NotFound,
@@ -37,14 +37,14 @@ from snoopsync.errors import (
     Unavailable,
     Unwritable,
 )
-from snoopsync.events import Event, happened
+from snoopsync.core.events import Event, happened
+from snoopsync.runtime.systemd import Supervisor
 from snoopsync.server.calls import BASE, Call, NoSuchCall, call_of, perform
 from snoopsync.server.description import openapi
-from snoopsync.server.hosting import Hosting
-from snoopsync.server.receiving import Limits, Receiver
 from snoopsync.server.registry import HostedCollection
 from snoopsync.server.slots import FairSlots, Slot
-from snoopsync.supervisor import Supervisor
+from snoopsync.server.tenants import Hosting
+from snoopsync.server.uploads import Limits, Receiver
 
 access = logging.getLogger("snoopsync.access")
 log = logging.getLogger("snoopsync.server")

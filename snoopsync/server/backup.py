@@ -8,9 +8,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.embedded.database import make_private
-from snoopsync.errors import SnoopsyncError
-from snoopsync.owned_directory import require_guarded, require_own, require_own_files, resolve
+from snoopsync.runtime.owned_directory import (
+    require_guarded,
+    require_own,
+    require_own_files,
+    resolve,
+)
 
 _KEYS = "keys.sqlite3"
 _MASTER = "master.key"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
 
+from snoopsync.core.errors import Refused
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import Refused
 from snoopsync.server.signature import Claim
 
 BASE = "/api/v1"

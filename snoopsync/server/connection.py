@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import h11
 from starlette.types import ASGIApp, Message, Scope
 
-from snoopsync.errors import Refused
+from snoopsync.core.errors import Refused
 from snoopsync.server.wire import Wire
 
 #: How large a head may be. The largest that a client of the collection sends has 2 KiB.

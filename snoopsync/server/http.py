@@ -27,8 +27,8 @@ from typing import Protocol
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from snoopsync.errors import SnoopsyncError
-from snoopsync.events import Event, happened
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.events import Event, happened
 from snoopsync.server.connection import Connection, ConnectionState
 from snoopsync.server.wire import SCRATCH_BYTES, Wire
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.embedded import database
-from snoopsync.errors import Refused, SnoopsyncError
-from snoopsync.owned_directory import own_directory
+from snoopsync.runtime.owned_directory import own_directory
 
 _SCHEMA_VERSION = 1
 

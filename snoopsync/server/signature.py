@@ -18,7 +18,7 @@ from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 from snoopsync.client.signing import signature_of
-from snoopsync.errors import Unauthorized, Unavailable
+from snoopsync.core.errors import Unauthorized, Unavailable
 
 #: How far a request's date may be off our clock.
 WINDOW_SECONDS = 15 * 60.0

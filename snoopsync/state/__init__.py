@@ -1,8 +1,21 @@
-"""What is remembered between one start and the next: a SQLite file, and the only SQL about it.
+"""The state file: what is remembered between two starts, and the only SQL about it.
 
-``file`` is what the disk has of it, ``lock`` keeps it to one process, ``schema`` is its tables,
-``database`` opens it, and ``reading`` does so for whoever only looks. ``images`` is what is known
-of the images, with the ``folders``, the ``intents`` (what is planned and not confirmed), the
-``deletions`` that wait, and ``listings``, what is known of a directory as a whole; ``rows`` makes
-records of rows. ``pairs`` are the duplicates.
+Modules, in reading order:
+
+=============  ===============================================================================
+``file``       the file on disk
+``lock``       one process for each state file
+``schema``     the tables, one step for each version
+``database``   opening, transactions, damage
+``reading``    read-only access
+``rows``       from a row to an object
+``images``     what is recorded of each image
+``folders``    what is recorded of each folder
+``intents``    what was planned and is not confirmed
+``deletions``  which deletions wait, and which a person approved
+``schedule``   when an image is tried again
+``listings``   directories whose listing is unchanged
+``unwanted``   images that the configuration leaves out
+``pairs``      the duplicates
+=============  ===============================================================================
 """

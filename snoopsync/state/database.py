@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     StateDamaged,
     StateError,
     StateFull,
@@ -23,9 +23,9 @@ from snoopsync.errors import (
     StateReplaced,
     StateTooNew,
 )
-from snoopsync.events import Event, happened
-from snoopsync.obstacles import DISK_FULL, READ_ONLY, cause
-from snoopsync.owned_directory import own_directory, require_own_files
+from snoopsync.core.events import Event, happened
+from snoopsync.runtime.owned_directory import own_directory, require_own_files
+from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.file import (
     beside,
     forget_order,

@@ -1,5 +1,5 @@
 """What is remembered of deletions: how many were sent lately, which wait for a person, and which a
-person has let go. Whether they have to wait, the guard decides (``snoopsync.deletions``).
+person has let go. Whether they have to wait, the guard decides (``snoopsync.sync.delete_guard``).
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 
-from snoopsync.model import Place, Record
+from snoopsync.core.model import Place, Record
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import records

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from snoopsync.errors import StateError
+from snoopsync.core.errors import StateError
 
 #: For how long a file that is as it was left need not be checked.
 _CHECK_SECONDS = 24 * 3600.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from snoopsync.identity import Identity
-from snoopsync.leftout import LeftOutCounts, dump, load
-from snoopsync.model import FolderState
+from snoopsync.core.identity import Identity
+from snoopsync.core.left_out import LeftOutCounts, dump, load
+from snoopsync.core.model import FolderState
 from snoopsync.state.database import Database
 
 

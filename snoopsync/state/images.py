@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snoopsync.model import FingerprintKey, ImageState, Place, Record
+from snoopsync.core.model import FingerprintKey, ImageState, Place, Record
 from snoopsync.state.database import Database
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from snoopsync.model import File, Fingerprint, Place, Record
-from snoopsync.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
+from snoopsync.core.model import File, Fingerprint, Place, Record
+from snoopsync.core.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
 from snoopsync.state.rows import RECORD, below_directory, place_of, record_of, records
 

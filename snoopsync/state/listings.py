@@ -12,7 +12,7 @@ import hashlib
 import marshal
 from collections.abc import Mapping
 
-from snoopsync.model import FingerprintKey
+from snoopsync.core.model import FingerprintKey
 from snoopsync.state.database import Database
 
 #: The last format of ``marshal`` in which equal values always have equal bytes. It takes plain

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snoopsync.errors import StateError, StateLocked, StateReplaced, UnsafeDirectory
-from snoopsync.owned_directory import own_directory, require_own_files
+from snoopsync.core.errors import StateError, StateLocked, StateReplaced, UnsafeDirectory
+from snoopsync.runtime.owned_directory import own_directory, require_own_files
 
 #: The embedded collection's, beside the state file.
 COLLECTION_DIRECTORY = "collection"

@@ -9,10 +9,10 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
-from snoopsync.alerts import Findings, Found, Pair
-from snoopsync.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
-from snoopsync.model import Place
-from snoopsync.protocol import PictureFacts
+from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
+from snoopsync.core.model import Place
+from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
 from snoopsync.state.rows import place_of
 

@@ -16,8 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from snoopsync.errors import StateDamaged, StateError, StateTooNew
-from snoopsync.owned_directory import is_own
+from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.runtime.owned_directory import is_own
 from snoopsync.state.database import MEMORY, Database
 from snoopsync.state.file import beside, left_in_order
 from snoopsync.state.lock import holder

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from snoopsync.model import Fingerprint, Place, Record
+from snoopsync.core.model import Fingerprint, Place, Record
 from snoopsync.state.database import Database
 
 #: The least byte string greater than every path below a directory: "0" comes after "/".

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snoopsync.model import Place
-from snoopsync.selection import Selection
+from snoopsync.core.model import Place
+from snoopsync.core.selection import Selection
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import place_of

@@ -1,6 +1,16 @@
-"""Noticing that something may have changed. The only imports of watchdog and inotify_simple.
+"""Notices that something may have changed. The only imports of watchdog and inotify_simple.
 
-``watcher`` is the door. Behind it ``hints`` gathers what may have changed, ``inotify`` reads events
-on Linux and ``stock`` elsewhere, ``watchtable`` knows which watch is which directory, and
-``supervision`` replaces what has died or fallen silent. ``mounts`` says where events do not reach.
+Modules, in reading order:
+
+================  ============================================================================
+``hints``         a hint says where, never what
+``mounts``        which file system a path is on
+``limits``        the limits of inotify
+``watchtable``    what each inotify watch stands for
+``inotify``       Linux: an emitter on watchdog's observer API
+``generic``       other systems: watchdog's own observer
+``supervision``   keeps the emitters working
+``watcher``       the interface
+``folder_watch``  how one folder is watched: by events or by polling
+================  ============================================================================
 """

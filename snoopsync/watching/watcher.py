@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from snoopsync.events import Event, Field, happened
-from snoopsync.measures import Measures
-from snoopsync.model import printable
-from snoopsync.repeats import TerseLog
+from snoopsync.core.events import Event, Field, happened
+from snoopsync.core.model import printable
+from snoopsync.log.throttle import TerseLog
+from snoopsync.runtime.counters import Measures
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.supervision import (
     NO_PERMISSION,
@@ -28,7 +28,7 @@ from snoopsync.watching.supervision import (
 if sys.platform == "linux":
     from snoopsync.watching.inotify import InotifyEngine as DefaultEngine
 else:
-    from snoopsync.watching.stock import StockEngine as DefaultEngine
+    from snoopsync.watching.generic import StockEngine as DefaultEngine
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snoopsync.assembly import embedded_path
 from snoopsync.config.file import load_config
 from snoopsync.config.settings import Config
-from snoopsync.status import Status, read_status
+from snoopsync.status.status import Status, read_status
+from snoopsync.sync.components import embedded_path
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY
 
 REPOSITORY = Path(__file__).parents[2]

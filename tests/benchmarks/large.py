@@ -21,7 +21,7 @@ import psutil
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import index
-from snoopsync.embedded.likeness import Likeness
+from snoopsync.embedded.search import Likeness
 from snoopsync.embedded.store import Store
 from tests.benchmarks.installation import ENVIRONMENT
 from tests.benchmarks.measuring import percentile, table

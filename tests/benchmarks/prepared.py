@@ -15,13 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from snoopsync.alerts import Findings
+from snoopsync.core.duplicates import Findings
+from snoopsync.core.model import File, Fingerprint, Place, image_ids
+from snoopsync.core.planner import Add
+from snoopsync.core.selection import Selection
 from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.store import Store
-from snoopsync.folder import Folder
-from snoopsync.model import File, Fingerprint, Place, image_ids
-from snoopsync.planner import Add
-from snoopsync.selection import Selection
+from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent

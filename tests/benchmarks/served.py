@@ -12,9 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import Conflict, NotFound
-from snoopsync.protocol import (
+from snoopsync.core.errors import Conflict, NotFound
+from snoopsync.core.protocol import (
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -22,6 +21,7 @@ from snoopsync.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
+from snoopsync.embedded import EmbeddedCollection
 from tests.collection_server import CollectionServer, Seen
 
 _TIME = "2015-01-25T20:43:05.690218+00:00"

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from snoopsync.model import printable
+from snoopsync.core.model import printable
 from tests.collection_server import PUBLIC_KEY
 
 OWNER = "tests"

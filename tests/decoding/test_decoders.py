@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.decoding import landlock, seccomp
 from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.decoders import Decoders
@@ -21,7 +22,6 @@ from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.samples import samples
 from snoopsync.decoding.sandbox import Limits, Restriction
 from snoopsync.decoding.source import Picture, read_picture
-from snoopsync.errors import Refused, Unavailable
 from tests.hosted import lives
 from tests.pictures import encode, photo
 from tests.process import until

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.core.errors import FileChanged, Refused
 from snoopsync.decoding import source
 from snoopsync.decoding.source import read_picture
-from snoopsync.errors import FileChanged, Refused
 
 DATA = bytes(range(256)) * 9_000  # more than one chunk
 

@@ -16,9 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded import database as database_module
-from snoopsync.errors import (
+from snoopsync.core.errors import (
     Conflict,
     FileChanged,
     NotFound,
@@ -26,6 +24,8 @@ from snoopsync.errors import (
     SnoopsyncError,
     Unavailable,
 )
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import as_the_version_before
 from tests.pictures import encode, photo

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding.opening import MAX_PIXELS
-from snoopsync.errors import Refused
 from tests.embedded.helpers import distance, look
 from tests.pictures import encode, photo
 

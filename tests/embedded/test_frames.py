@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding import frames
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.errors import Refused
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES
 from snoopsync.embedded import index
+from snoopsync.embedded.hamming import BLOCK_CODES, Codes, Search
 from snoopsync.embedded.index import CodeIndex
-from snoopsync.embedded.scan import BLOCK_CODES, Codes, Search
 
 RADIUS = 75
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg
-from snoopsync.errors import Refused
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 

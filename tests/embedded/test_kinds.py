@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import Thumbnail
-from snoopsync.embedded import EmbeddedCollection, likeness, views
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded import search as likeness
+from snoopsync.embedded import variants as views
 from snoopsync.embedded.kinds import Kind, compare, is_photographic
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo

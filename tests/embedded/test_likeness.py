@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded.likeness import Likeness
+from snoopsync.embedded.search import Likeness
 from snoopsync.embedded.store import Store
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo

@@ -10,9 +10,9 @@ from PIL import ImageOps
 
 from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
 from snoopsync.embedded.kinds import Kind
-from snoopsync.embedded.matching import Alike, Hit, Queries, judged
+from snoopsync.embedded.scoring import Alike, Hit, Queries, judged
 from snoopsync.embedded.store import Candidate, StoredImage
-from snoopsync.embedded.views import CUTS
+from snoopsync.embedded.variants import CUTS
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 

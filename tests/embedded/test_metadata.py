@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from snoopsync.errors import Refused
+from snoopsync.core.errors import Refused
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.core.errors import Conflict, NotFound, Refused
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import collection as collection_module
-from snoopsync.errors import Conflict, NotFound, Refused
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import as_the_version_before
 from tests.pictures import encode, photo

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from snoopsync.errors import Refused
+from snoopsync.core.errors import Refused
 from tests.embedded.helpers import distance, look
 from tests.pictures import encode, photo
 

@@ -31,7 +31,7 @@ from typing import Self
 
 import pytest
 
-from snoopsync.disk import Disk
+from snoopsync.folders.disk import Disk
 from tests.support.loops import LoopDevice, use_private_mounts
 
 #: For what is mounted where nobody looks, whatever is in the other slots.

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from snoopsync.beneath import Root
 from snoopsync.config.settings import DuplicatesConfig, FolderConfig, SyncConfig
-from snoopsync.disk import Disk
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
 from tests.campaigns.disks.conditions import Conditions, Violation
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.process import Installation, Service, until

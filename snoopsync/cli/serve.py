@@ -1,0 +1,218 @@
+"""The commands of the collection as a service: ``serve``, ``serve backup`` and ``keys``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.table import Table
+
+from snoopsync.cli import output as results
+from snoopsync.cli.context import Context, json_option
+from snoopsync.config.directories import no_home, state_directory
+from snoopsync.config.settings import LogConfig
+from snoopsync.core.errors import Refused, SnoopsyncError
+from snoopsync.core.exits import Exit
+from snoopsync.core.model import printable
+from snoopsync.log import setup as logs
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _default_data() -> Path:
+    """Below systemd's state directory for the unit, if there is one, or the user's own."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    directory = state_directory()
+    if directory is None:
+        raise no_home("--data", "XDG_STATE_HOME")
+    return directory / "hosted"
+
+
+def _data_option(command: Command) -> Command:
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=_default_data,
+        show_default="~/.local/state/snoopsync/hosted",
+        help="The directory of the collections and keys.",
+    )(command)
+
+
+def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8470",
+    show_default=True,
+    callback=_address,
+    metavar="HOST:PORT",
+    help="Where to wait for clients.",
+)
+@_data_option
+@click.option(
+    "--certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For TLS: the certificate and its chain.",
+)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For TLS: the certificate's private key.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=(os.cpu_count() or 1) + 1,  # one client may have all but one
+    show_default="one for each core, and one more",
+    help="Processes that decode pictures.",
+)
+@click.pass_context
+def serve(
+    click_context: click.Context,
+    listen: tuple[str, int],
+    data: Path,
+    certificate: Path | None,
+    key: Path | None,
+    workers: int,
+) -> Exit:
+    """Host collections for many machines, until stopped.
+
+    Make the keys for a collection with `snoopsync keys add NAME`.
+    """
+    if click_context.invoked_subcommand is not None:
+        click_context.default_map = {click_context.invoked_subcommand: {"data": data}}
+        return Exit.OK
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key go together")
+    context: Context = click_context.obj
+    _begin_to_log(context)
+    _require_extra()
+    # Late: what it imports is for this command alone.
+    from snoopsync.server.main import serve as run
+
+    with logs.in_background():
+        run(data, *listen, certificate=certificate, key=key, decoders=workers)
+    return Exit.OK
+
+
+@serve.command(short_help="Copy everything, beside a running service.")
+@click.argument("target", type=click.Path(path_type=Path))
+@_data_option
+@click.pass_obj
+def backup(context: Context, target: Path, data: Path) -> Exit:
+    """Copy everything into the new directory TARGET, beside a running service."""
+    from snoopsync.server.backup import back_up
+
+    count = back_up(data, target)
+    collections = "1 collection" if count == 1 else f"{count} collections"
+    context.out.print(
+        f"{collections} and the keys are in {printable(str(target))}", highlight=False
+    )
+    return Exit.OK
+
+
+@click.group()
+def keys() -> None:
+    """The keys to the hosted collections."""
+
+
+@keys.command(short_help="Make a key pair for a collection.")
+@click.argument("name")
+@_data_option
+@json_option
+@click.pass_obj
+def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
+    """Make a key pair for the collection NAME, and the collection if there is none."""
+    from snoopsync.server.master_key import load_master_key
+    from snoopsync.server.registry import Registry
+
+    master = load_master_key(data, os.environ)
+    with closing(Registry(data)) as registry:
+        try:
+            key = registry.add_key(name)
+        except Refused as error:
+            raise click.UsageError(error.message) from None
+    made = {
+        "collection_id": key.collection_id,
+        "collection_name": key.collection_name,
+        "public_key": key.public_key,
+        "secret_key": master.secret_of(key.public_key),
+    }
+    if as_json:
+        results.json_lines([made])
+        return Exit.OK
+    for label, value in made.items():
+        click.echo(f"{label}: {value}")
+    click.echo("the secret key is shown this once: keep it where only you can read it", err=True)
+    return Exit.OK
+
+
+@keys.command(name="list")
+@_data_option
+@json_option
+@click.pass_obj
+def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
+    """List the keys: their public halves."""
+    from snoopsync.server.registry import Registry
+
+    with closing(Registry(data)) as registry:
+        known = registry.keys()
+    if as_json:
+        results.json_lines(asdict(key) for key in known)
+        return Exit.OK
+    table = Table(box=None, header_style="bold")
+    for title in ("public key", "collection", "ID", "made", "revoked"):
+        table.add_column(title, overflow="fold")
+    for key in known:
+        made, revoked = _day(key.created_at), _day(key.revoked_at)
+        table.add_row(key.public_key, key.collection_name, key.collection_id, made, revoked)
+    context.out.print(table)
+    return Exit.OK
+
+
+@keys.command()
+@click.argument("public_key")
+@_data_option
+@click.pass_obj
+def revoke(context: Context, public_key: str, data: Path) -> Exit:
+    """Take away what PUBLIC_KEY may do, at once. Its collection stays."""
+    from snoopsync.server.registry import Registry
+
+    with closing(Registry(data)) as registry:
+        if not registry.revoke(public_key):
+            raise click.ClickException(f"{printable(public_key)} is not a key that is good")
+    context.out.print("revoked")
+    return Exit.OK
+
+
+def _day(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def _begin_to_log(context: Context) -> None:
+    config = LogConfig()
+    if context.log_format is not None:
+        config = replace(config, format=context.log_format)
+    logs.configure(config, verbosity=context.verbosity, environ=os.environ)
+
+
+def _require_extra() -> None:
+    try:
+        import h11  # noqa: F401
+        import starlette  # noqa: F401
+    except ImportError as error:
+        raise SnoopsyncError(f"serve needs {error.name}: pip install 'snoopsync[serve]'") from None

@@ -1,0 +1,24 @@
+"""Pure rules and values. Nothing here reads a file, a clock, a socket or a database.
+
+Modules, in reading order:
+
+==============  ==============================================================================
+``errors``      every error that snoopsync raises on purpose, as a tree
+``exits``       the exit codes of commands
+``model``       the values that everything else is made of: paths, observations, records
+``protocol``    what every collection can do, and what it answers
+``events``      the events of the log, with their keys
+``durations``   durations as people write them
+``addresses``   hosts and ports
+``selection``   which files of a folder are mirrored (gitignore patterns)
+``left_out``    what a folder holds that is not mirrored, counted by reason
+``identity``    whether a directory is the folder that is known
+``settle``      when a path has come to rest
+``planner``     what to do, from what was observed and what is recorded
+``bulk_guard``  which deletions wait for a person
+``tally``       what became of each image during a resync
+``duplicates``  what a search result means for the known pairs
+``keep``        which of two files to keep
+``retiring``    how to give up a folder that never comes back
+==============  ==============================================================================
+"""

@@ -1,0 +1,245 @@
+"""Which of two files that show the same picture to keep. Pure, and never acted on.
+
+There is an answer only where there is evidence. Bytes are none: a file has more of them because of
+its format, or of padding. Neither is age, unless the bytes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from snoopsync.core.model import Place
+from snoopsync.core.protocol import Evidence, PictureFacts
+
+#: What pictures with the same bytes are to each other.
+IDENTICAL = "identical"
+
+
+class Reason(StrEnum):
+    """Why one file is the one to keep."""
+
+    MORE_PIXELS = "more-pixels"
+    CAMERA_METADATA = "camera-metadata"
+    LESS_COMPRESSED = "less-compressed"
+    LOSSLESS = "lossless"
+    TRUE_COLOUR = "true-colour"
+    PREFERRED_FOLDER = "preferred-folder"
+    OLDER = "older"
+    CONFIGURED_FIRST = "configured-first"
+    SHORTER_PATH = "shorter-path"
+    FIRST_PATH = "first-path"
+
+    @property
+    def words(self) -> str:
+        """The reason for people."""
+        return self.value.replace("-", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Which image to keep, and why."""
+
+    image_id: str
+    reason: Reason
+
+
+#: For each configured folder its place in the configuration, from 0, and whether its files are
+#: preferred.
+FolderOrder = Mapping[str, tuple[int, bool]]
+
+
+#: Where other programs put what was deleted, and thumbnails. By default nothing of it is mirrored;
+#: where it is, it is not what a person wants to keep.
+_LEFTOVER_DIRECTORIES = frozenset(
+    {
+        b".Trash",
+        b".trash",
+        b".Trashes",
+        b".dtrash",
+        b"#recycle",
+        b".recycle",
+        b"$RECYCLE.BIN",
+        b"@Recycle",
+        b".thumbnails",
+        b"@eaDir",
+        b".@__thumb",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that exists, in a configured folder. ``modified_ns``: nanoseconds of Unix time.
+    ``folder_order``: the folder's place in the configuration, from 0. ``is_preferred``: of
+    identical files, those in this folder are kept."""
+
+    place: Place
+    modified_ns: int
+    folder_order: int = 0
+    is_preferred: bool = False
+
+    @property
+    def is_leftover(self) -> bool:
+        """Is it in a trash or a thumbnail directory of another program?"""
+        directories = self.place.path.split(b"/")[:-1]
+        return any(
+            each in _LEFTOVER_DIRECTORIES or each.startswith(b".Trash-") for each in directories
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the two. ``facts``: what the collection tells of the picture. ``file`` is ``None``
+    where no configured folder has the image: then it is never the one to keep."""
+
+    image_id: str
+    facts: PictureFacts = field(default_factory=lambda: PictureFacts())
+    file: File | None = None
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Is there a file, and not in the trash or among the thumbnails of another program?"""
+        return self.file is not None and not self.file.is_leftover
+
+
+#: Before this, a file's time is that of a clock that was never set: 1970, or 1980 on FAT.
+_FIRST_PLAUSIBLE_NS = int(datetime(1980, 1, 2, tzinfo=UTC).timestamp() * 1e9)
+
+#: Sizes that differ less than this are the same, rounded in another way: a part of the larger
+#: number of pixels, or pixels of each side.
+_ROUNDING_SHARE = 0.02
+_ROUNDING_PIXELS = 2
+
+#: Estimated qualities that differ less say nothing: programs have tables of their own.
+_QUALITY_STEP = 6
+
+#: Kinds of pairs whose pixels differ by more than a re-save: how strongly each was compressed does
+#: not tell which one was first.
+_EDITED, _RECOLOURED, _BORDERED = "edited", "recoloured", "bordered"
+
+#: What evidence says of two files: whether the first is the better one, or nothing.
+_Rule = Callable[[PictureFacts, PictureFacts], bool | None]
+
+
+def which_to_keep(
+    one: Candidate, other: Candidate, kind: str | None, now_ns: int, *, identical: bool
+) -> Keep | None:
+    """The one to keep of two images that are alike; ``None`` where no evidence favours one whose
+    file exists. ``kind`` is what they are to each other. ``identical``: they have the same bytes;
+    then there is always an answer, if one of the files exists. ``now_ns``: Unix time.
+
+    The order of the two does not matter.
+    """
+    if identical:
+        return _of_identical(one, other, now_ns)
+    for reason, rule in _rules(kind):
+        is_better = rule(one.facts, other.facts)
+        if is_better is not None:
+            better = one if is_better else other
+            return Keep(better.image_id, reason) if better.can_be_kept else None
+    return None
+
+
+def _rules(kind: str | None) -> Iterator[tuple[Reason, _Rule]]:
+    if kind == _BORDERED:
+        return  # the larger one may have no more than a border
+    yield Reason.MORE_PIXELS, _has_more_pixels
+    yield Reason.CAMERA_METADATA, _has_camera
+    if kind == _EDITED:
+        return
+    if kind != _RECOLOURED:
+        yield Reason.LESS_COMPRESSED, _is_less_compressed
+    yield Reason.TRUE_COLOUR, _has_true_colour
+    if kind != _RECOLOURED:
+        yield Reason.LOSSLESS, _is_lossless
+
+
+def _has_more_pixels(one: PictureFacts, other: PictureFacts) -> bool | None:
+    ours, theirs = _sides(one), _sides(other)
+    if ours is None or theirs is None:
+        return None
+    pixels, others = (sides[0] * sides[1] for sides in (ours, theirs))
+    differences = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
+    is_rounding = abs(pixels - others) <= _ROUNDING_SHARE * max(pixels, others)
+    if is_rounding or max(differences) <= _ROUNDING_PIXELS:
+        return None
+    return pixels > others
+
+
+def _sides(facts: PictureFacts) -> tuple[int, int] | None:
+    """The shorter side and the longer one: one of the two may be turned."""
+    width, height = facts.get("width"), facts.get("height")
+    return None if width is None or height is None else (min(width, height), max(width, height))
+
+
+def _has_camera(one: PictureFacts, other: PictureFacts) -> bool | None:
+    return _differing(one, other, "camera")
+
+
+def _is_less_compressed(one: PictureFacts, other: PictureFacts) -> bool | None:
+    ours, theirs = _evidence(one), _evidence(other)
+    quality, others = ours.get("jpeg_quality"), theirs.get("jpeg_quality")
+    if quality is None or others is None or abs(quality - others) < _QUALITY_STEP:
+        return None
+    # A re-save of the other, or of a file like it, has lost what that has lost, and more.
+    if (ours if quality > others else theirs).get("resaved"):
+        return None
+    return quality > others
+
+
+def _is_lossless(one: PictureFacts, other: PictureFacts) -> bool | None:
+    is_better = _differing(one, other, "lossless")
+    if is_better is None:
+        return None
+    # What was made from a JPEG has lost no less than the JPEG.
+    return None if _evidence(one if is_better else other).get("resaved") else is_better
+
+
+def _has_true_colour(one: PictureFacts, other: PictureFacts) -> bool | None:
+    has_palette = _differing(one, other, "palette")
+    return None if has_palette is None else not has_palette
+
+
+def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None:
+    """Which of the two has this, if both tell and one has."""
+    ours: Mapping[str, Any] = _evidence(one)
+    theirs: Mapping[str, Any] = _evidence(other)
+    if name not in ours or name not in theirs or ours[name] == theirs[name]:
+        return None
+    return bool(ours[name])
+
+
+def _evidence(facts: PictureFacts) -> Evidence:
+    return facts.get("evidence", Evidence())
+
+
+def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
+    if not (one.can_be_kept and other.can_be_kept):
+        there = one if one.can_be_kept else other
+        return Keep(there.image_id, Reason.CONFIGURED_FIRST) if there.can_be_kept else None
+    assert one.file is not None and other.file is not None
+    for reason, order in _orders(now_ns):
+        ours, theirs = order(one.file), order(other.file)
+        if ours != theirs:
+            return Keep((one if ours < theirs else other).image_id, reason)
+    return Keep(min(one.image_id, other.image_id), Reason.FIRST_PATH)
+
+
+def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[File], Any]]]:
+    """The first by each of these comes first."""
+
+    def age(file: File) -> tuple[bool, int]:
+        is_plausible = _FIRST_PLAUSIBLE_NS <= file.modified_ns <= now_ns
+        return (False, file.modified_ns) if is_plausible else (True, 0)
+
+    return (
+        (Reason.PREFERRED_FOLDER, lambda file: not file.is_preferred),
+        (Reason.OLDER, age),
+        (Reason.CONFIGURED_FIRST, lambda file: file.folder_order),
+        (Reason.SHORTER_PATH, lambda file: len(file.place.path)),
+        (Reason.FIRST_PATH, lambda file: file.place.path),
+    )

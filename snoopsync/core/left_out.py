@@ -1,0 +1,115 @@
+"""What a folder holds that is not mirrored, and why: counted by reason and by suffix."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+from snoopsync.core.model import printable
+
+#: The suffixes of a reason that a sentence names, the most frequent ones.
+_NAMED_SUFFIXES = 5
+
+#: So many different suffixes are counted for one reason. Names like ``page.1``, ``page.2``... must
+#: not make the counts as long as the folder; further suffixes count under ``""``.
+_MOST_SUFFIXES = 100
+
+_SUFFIX = re.compile(rb"(?s).+(\.[A-Za-z0-9_+-]{1,12})")
+
+
+class LeftOut(StrEnum):
+    """Why a file or a directory is not mirrored. The values are keys of ``status --json``.
+
+    A directory that is not entered counts as one. What is in it is not counted.
+    """
+
+    #: A symbolic link. snoopsync does not follow links.
+    SYMLINK = "symlink"
+    #: A picture, by its suffix, of a format that snoopsync cannot read.
+    UNSUPPORTED = "unsupported"
+    #: A file without the suffix of a picture.
+    OTHER_TYPE = "other-type"
+    #: A file that the folder's ``include`` does not name.
+    NOT_INCLUDED = "not-included"
+    #: A picture or a directory that the folder's ``exclude`` names.
+    EXCLUDED = "excluded"
+    #: A file or a directory of another program: the default list names it.
+    OTHER_PROGRAM = "other-program"
+    #: A FIFO, a socket or a device.
+    SPECIAL = "special"
+    #: A directory that cannot be listed, or an entry that cannot be looked at.
+    UNREADABLE = "unreadable"
+
+
+#: The reasons whose suffixes tell something.
+_SUFFIXES_MATTER = frozenset({LeftOut.UNSUPPORTED, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED})
+
+#: How many, by reason and then by suffix (in lower case, with its dot; ``""`` for none).
+LeftOutCounts = dict[str, dict[str, int]]
+
+
+def count(counts: LeftOutCounts, reason: LeftOut, name: bytes) -> None:
+    """Count one file or directory with this name."""
+    _add(counts.setdefault(reason, {}), suffix_of(name) if reason in _SUFFIXES_MATTER else "", 1)
+
+
+def merge(counts: LeftOutCounts, more: Mapping[str, Mapping[str, int]]) -> None:
+    """Add ``more`` to ``counts``."""
+    for reason, by_suffix in more.items():
+        known = counts.setdefault(reason, {})
+        for suffix, number in by_suffix.items():
+            _add(known, suffix, number)
+
+
+def _add(by_suffix: dict[str, int], suffix: str, number: int) -> None:
+    if suffix not in by_suffix and len(by_suffix) >= _MOST_SUFFIXES:
+        suffix = ""
+    by_suffix[suffix] = by_suffix.get(suffix, 0) + number
+
+
+def totals(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """How many for each reason that there is, in the order of ``LeftOut``."""
+    return {reason.value: sum(counts[reason].values()) for reason in LeftOut if counts.get(reason)}
+
+
+def describe(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """The counts for people, on one line: ``20 unsupported (.cr2 12, .dng 8), 3 symlink``. Empty
+    if nothing is left out."""
+    return ", ".join(
+        f"{number} {reason}{_suffixes(counts[reason])}" for reason, number in totals(counts).items()
+    )
+
+
+def _suffixes(by_suffix: Mapping[str, int]) -> str:
+    named = sorted((-number, suffix) for suffix, number in by_suffix.items() if suffix)
+    if not named:
+        return ""
+    shown = ", ".join(
+        f"{printable(suffix)} {-number}" for number, suffix in named[:_NAMED_SUFFIXES]
+    )
+    return f" ({shown}, ...)" if len(by_suffix) > len(named[:_NAMED_SUFFIXES]) else f" ({shown})"
+
+
+def suffix_of(name: bytes) -> str:
+    """The name's suffix in lower case, ``""`` if it has none or none that is worth a count."""
+    found = _SUFFIX.fullmatch(name)
+    return found[1].decode().lower() if found else ""
+
+
+def dump(counts: LeftOutCounts) -> str:
+    """The counts as the state file keeps them."""
+    return json.dumps(counts, sort_keys=True)
+
+
+def load(text: str) -> LeftOutCounts:
+    """What ``dump`` wrote; empty for a text that it did not write."""
+    try:
+        counts = json.loads(text)
+        return {
+            str(reason): {str(suffix): int(number) for suffix, number in by_suffix.items()}
+            for reason, by_suffix in counts.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}  # damaged, and no loss: the next scan counts again

@@ -1,0 +1,36 @@
+"""How to get rid of a folder, or of a disk below one, that never comes back.
+
+``status``, ``check``, ``resync --prune`` and the log say it in the same words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from snoopsync.core.model import printable
+
+#: What has a meaning of its own in a gitignore pattern.
+_SPECIAL = re.compile(r"[*?\[\\]")
+
+#: What to do about a folder that is missing for good.
+FOLDER_GONE = (
+    "if it is gone for good: remove it from the configuration, and snoopsync resync --prune deletes"
+    " its images"
+)
+
+
+def disk_gone(directory: bytes) -> str:
+    """Why nothing in this directory (below its folder) is deleted, and what to do if its disk never
+    comes back."""
+    return (
+        "a disk was mounted or unmounted here, what was in it is not deleted; if that disk is gone"
+        f" for good: add {exclude_pattern(directory)} to the folder's exclude, and snoopsync resync"
+        " --prune deletes its images"
+    )
+
+
+def exclude_pattern(directory: bytes) -> str:
+    """The gitignore pattern that matches exactly this directory below a folder, as a text in
+    YAML."""
+    escaped = _SPECIAL.sub(r"\\\g<0>", printable(directory))
+    return "'/" + escaped.replace("'", "''") + "/'"

@@ -1,0 +1,313 @@
+"""Which files of a folder are mirrored: gitignore patterns, asked for a directory at a time.
+
+The patterns are those of https://git-scm.com/docs/gitignore. ``exclude`` is read just as git does:
+what is in an excluded directory stays excluded, whatever a later ``!pattern`` says. ``include`` is
+read for each file alone, so ``["2024/", "!*.gif"]`` is 2024 without its GIFs.
+
+``DEFAULT_EXCLUDE`` stands before the folder's own ``exclude``, so a ``!pattern`` of the folder can
+take one of its patterns back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+from pathspec import GitIgnoreSpec
+
+from snoopsync.core.left_out import LeftOut
+
+#: The image suffixes that the embedded collection can decode; in any case: ``.jpg``, ``.JPG``.
+SUPPORTED_SUFFIXES = tuple(
+    b".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .tif .tiff .bmp .avif .heic .heif .hif".split()
+)
+
+#: Suffixes of pictures that snoopsync cannot read: camera raw formats first, then the others.
+UNSUPPORTED_SUFFIXES = frozenset(
+    b".3fr .ari .arw .bay .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef"
+    b" .mos .mrw .nef .nrw .orf .ori .pef .ptx .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
+    b" .ai .apng .avifs .cur .dcm .dds .dib .djvu .emf .eps .exr .fit .fits .hdr .heics .heifs"
+    b" .icns .ico .insp .j2c .j2k .jls .jp2 .jpf .jpm .jpx .jxl .jxr .kra .livp .pam .pbm .pcd"
+    b" .pcx .pgm .pict .pnm .ppm .psb .psd .qoi .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf"
+    b" .xpm".split()
+)
+
+#: Files and directories of other programs: AppleDouble files, trash, thumbnails, versions,
+#: snapshots, sync data and temporary files. In gitignore syntax, but without regard to case, since
+#: NTFS, exFAT and macOS keep these names in several spellings. None has a slash inside.
+DEFAULT_EXCLUDE = (
+    "._*",
+    "__MACOSX/",
+    "lost+found/",
+    ".Trash-*/",
+    ".trash/",
+    ".Trashes/",
+    "\\#recycle/",
+    ".recycle/",
+    "$RECYCLE.BIN/",
+    "System Volume Information/",
+    ".thumbnails/",
+    "@eaDir/",
+    ".@__thumb/",
+    ".dtrash/",
+    ".picasaoriginals/",
+    ".stversions/",
+    ".stfolder/",
+    ".sync/",
+    ".snapshots/",
+    ".zfs/",
+    "*.lrdata/",
+    ".#*",
+    "~*",
+    ".~*",
+    ".nfs*",
+    ".*.tmp",
+    "*.part",
+    ".syncthing.*",
+)
+
+_SUPPORTED = frozenset(SUPPORTED_SUFFIXES)
+_AS_USUAL = (*SUPPORTED_SUFFIXES, *(suffix.upper() for suffix in SUPPORTED_SUFFIXES))
+_ANY_NAME_ENDING_SO = re.compile(r"\*(\.[\w.-]+)")
+
+
+def _regex(patterns: Sequence[str]) -> str:
+    """A regular expression for the names that these patterns of ``DEFAULT_EXCLUDE`` match."""
+    names = (pattern.removeprefix("\\").removesuffix("/") for pattern in patterns)
+    return "|".join("[^/]*".join(map(re.escape, name.split("*"))) for name in names)
+
+
+# One expression for all of them: a scan asks for every file.
+_is_program_file = re.compile(
+    f"(?is)(?:{_regex([each for each in DEFAULT_EXCLUDE if not each.endswith('/')])})".encode()
+).fullmatch
+#: The first character of every name that has a picture's suffix and is a program's file.
+_BEGINNINGS = b".~"
+_has_program_directory = re.compile(
+    f"(?is)(?:\\A|/)(?:{_regex(DEFAULT_EXCLUDE)})(?:/|\\Z)".encode()
+).search
+
+
+class Selection:
+    """The files that a folder's ``include`` and ``exclude`` leave.
+
+    ``include`` is ``None`` for the supported image suffixes. Without ``exclude_defaults``, files
+    and directories of other programs are mirrored too. Paths are below the folder, without a slash
+    at either end; ``b""`` is the folder itself. Raises ``ValueError`` for a pattern that means
+    nothing.
+    """
+
+    def __init__(
+        self,
+        include: Sequence[str] | None,
+        exclude: Sequence[str],
+        *,
+        exclude_defaults: bool = True,
+    ) -> None:
+        for pattern in (*(include or ()), *exclude):
+            check_pattern(pattern)
+        self._include = None if include is None else _spec(include)
+        self._included_suffixes = None if include is None else _suffixes(include)
+        self._exclude = _spec(exclude)
+        self._excluded_suffixes = _suffixes(exclude)
+        self._excluded_directories = _spec(_as_files(exclude))
+        self._has_defaults = exclude_defaults
+        self._reopens = any(pattern.startswith("!") for pattern in exclude)
+        # Only where a "!pattern" may take a default back: asking for all of them takes long.
+        joined = [*map(_any_case, DEFAULT_EXCLUDE), *exclude] if exclude_defaults else exclude
+        self._joined = _spec(joined if self._reopens else ())
+        self._joined_directories = _spec(_as_files(joined) if self._reopens else ())
+        meaning = (
+            SUPPORTED_SUFFIXES if include is None else tuple(include),
+            tuple(exclude),
+            DEFAULT_EXCLUDE if exclude_defaults else (),
+        )
+        #: Two selections of one digest leave the same files.
+        self.digest = hashlib.sha256(repr(meaning).encode(errors="surrogatepass")).hexdigest()
+
+    def enters(self, directory: bytes) -> bool:
+        """Can there be wanted files below this directory? Not if it, or one it is in, is
+        excluded."""
+        return self.why_not_entered(directory) is None
+
+    def why_not_entered(self, directory: bytes) -> LeftOut | None:
+        """Why this directory is not looked into; ``None`` if it is."""
+        if self._reopens:
+            matches = self._joined_directories.match_file
+            excluded = next((above for above in _down_to(directory) if matches(_text(above))), None)
+            if excluded is None:
+                return None
+            is_own = self._excluded_directories.match_file(_text(excluded))
+            return LeftOut.EXCLUDED if is_own else LeftOut.OTHER_PROGRAM
+        # Without a "!pattern", a pattern that matches a directory matches all that is below it.
+        if not directory:
+            return None
+        if self._excluded_directories.match_file(_text(directory)):
+            return LeftOut.EXCLUDED
+        if self._has_defaults and _has_program_directory(directory):
+            return LeftOut.OTHER_PROGRAM
+        return None
+
+    def chooser(self, directory: bytes) -> Callable[[bytes], bool]:
+        """A function that says which names of files, directly in this directory, are wanted. The
+        directory must be one that ``enters`` is true of."""
+        included = self._includer(directory)
+        why_excluded = self._excluder(directory)
+        if why_excluded is None:
+            return included
+        if included is _is_supported and why_excluded is _why_default:
+            return _is_wanted_by_default
+        return lambda name: included(name) and why_excluded(name) is None
+
+    def reasoner(self, directory: bytes) -> Callable[[bytes], LeftOut | None]:
+        """A function that says why a file of this name, directly in this directory, is not wanted;
+        ``None`` if it is. It takes longer than ``chooser``'s."""
+        included = self._includer(directory)
+        why_excluded = self._excluder(directory) or (lambda _name: None)
+
+        def reason(name: bytes) -> LeftOut | None:
+            if included(name):
+                return why_excluded(name)
+            if self._has_defaults and _is_program_file(name):
+                return LeftOut.OTHER_PROGRAM
+            if self._include is not None:
+                return LeftOut.NOT_INCLUDED
+            if _suffix(name) in UNSUPPORTED_SUFFIXES:
+                return why_excluded(name) or LeftOut.UNSUPPORTED
+            return LeftOut.OTHER_TYPE
+
+        return reason
+
+    def wants(self, path: bytes) -> bool:
+        """Is the file at this path to be mirrored?"""
+        directory, _, name = path.rpartition(b"/")
+        return self.enters(directory) and self.chooser(directory)(name)
+
+    def _includer(self, directory: bytes) -> Callable[[bytes], bool]:
+        if self._include is None:
+            return _is_supported
+        suffixes = self._included_suffixes
+        if suffixes is not None and directory and self._include.match_file(_text(directory) + "/"):
+            return lambda _name: True
+        return _matcher(self._include, suffixes, directory)
+
+    def _excluder(self, directory: bytes) -> Callable[[bytes], LeftOut | None] | None:
+        """Which names of files in this directory are excluded, and by which list; ``None`` if none
+        is."""
+        if self._excluded_suffixes == ():
+            return _why_default if self._has_defaults else None
+        own = _matcher(self._exclude, self._excluded_suffixes, directory)
+        if not self._has_defaults:
+            return lambda name: LeftOut.EXCLUDED if own(name) else None
+        if not self._reopens:
+            return lambda name: LeftOut.EXCLUDED if own(name) else _why_default(name)
+        joined = _matcher(self._joined, None, directory)
+
+        def why_excluded(name: bytes) -> LeftOut | None:
+            if own(name):
+                return LeftOut.EXCLUDED
+            return LeftOut.OTHER_PROGRAM if _is_program_file(name) and joined(name) else None
+
+        return why_excluded
+
+
+def _why_default(name: bytes) -> LeftOut | None:
+    return LeftOut.OTHER_PROGRAM if _is_program_file(name) else None
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise ``ValueError``, with the reason, for a pattern that is wrong or can't match anything.
+
+    git passes over some of these in silence; in a list of patterns they can only be mistakes.
+    """
+    if "\n" in pattern:
+        raise ValueError("is more than one line: give each pattern an item of its own")
+    if pattern.startswith("#"):
+        raise ValueError('is a comment to git: write "\\#" for a name that begins with "#"')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            spec, directories = _spec([pattern]), _spec(_as_files([pattern]))
+    except (ValueError, re.error, FutureWarning):
+        raise ValueError("is no gitignore pattern") from None
+    # An empty line is dropped, a comment and the like is kept without effect.
+    if not all(each and each.patterns[0].include is not None for each in (spec, directories)):
+        raise ValueError("is a pattern that matches nothing")
+
+
+def _is_supported(name: bytes) -> bool:
+    # Most end so as they are, and this is asked for every file of a scan.
+    return name.endswith(_AS_USUAL) or _suffix(name) in _SUPPORTED
+
+
+def _is_wanted_by_default(name: bytes) -> bool:
+    # A scan asks for every file: most are decided by their last and their first characters.
+    if name.endswith(_AS_USUAL) and name[0] not in _BEGINNINGS:
+        return True
+    return _is_supported(name) and not _is_program_file(name)
+
+
+def _suffix(name: bytes) -> bytes:
+    return name[name.rfind(b".") :].lower()
+
+
+def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:
+    """What a file's name has to end in to be matched; ``None`` where the end does not decide.
+
+    This is for speed alone: a scan asks for every file.
+    """
+    suffixes = []
+    for pattern in patterns:
+        if pattern.endswith("/"):
+            continue  # It is of directories: it matches no file itself.
+        ending = _ANY_NAME_ENDING_SO.fullmatch(pattern)
+        if ending is None:
+            return None
+        suffixes.append(os.fsencode(ending[1]))
+    return tuple(suffixes)
+
+
+def _matcher(
+    spec: GitIgnoreSpec, suffixes: tuple[bytes, ...] | None, directory: bytes
+) -> Callable[[bytes], bool]:
+    if suffixes is not None:
+        return lambda name: name.endswith(suffixes)
+    prefix = directory + b"/" if directory else b""
+    return lambda name: spec.match_file(_text(prefix + name))
+
+
+def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
+    # The other backends, taken when they are installed, can't read names that are not UTF-8.
+    return GitIgnoreSpec.from_lines(patterns, backend="simple")
+
+
+def _as_files(patterns: Sequence[str]) -> list[str]:
+    # pathspec is asked about files. That a directory itself is matched, not only what is in it,
+    # comes out by asking for it as for a file, with "name/" and "name" the same.
+    return [pattern.rstrip().rstrip("/") for pattern in patterns]
+
+
+def _any_case(pattern: str) -> str:
+    """A pattern of ``DEFAULT_EXCLUDE`` that matches names in any case."""
+    return "".join(
+        f"[{char.lower()}{char.upper()}]" if char.isalpha() else char for char in pattern
+    )
+
+
+def _text(path: bytes) -> str:
+    # In a regular expression "." is no newline, but any name may have one. It goes where the
+    # bytes go that are not UTF-8, to a place that none of them takes.
+    return os.fsdecode(path).replace("\n", "\udc0a")
+
+
+def _down_to(directory: bytes) -> Iterator[bytes]:
+    """The directories from the top down to this one: ``a``, ``a/b``, ``a/b/c``."""
+    end = directory.find(b"/")
+    while end >= 0:
+        yield directory[:end]
+        end = directory.find(b"/", end + 1)
+    if directory:
+        yield directory

@@ -1,0 +1,220 @@
+"""The folders that are configured: which directories they are, what the state file has of them, and
+the survey of each.
+
+A folder is known by its directory: one that has another name in the configuration than before is
+still the same one, and its images stay its images.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection as Container
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from snoopsync.config.settings import Config, FolderConfig
+from snoopsync.core.errors import FolderMissing
+from snoopsync.core.events import Event, happened
+from snoopsync.core.identity import Identity, Verdict, decide, decide_by_content
+from snoopsync.core.model import Place, printable
+from snoopsync.core.selection import Selection
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.folder import Folder
+from snoopsync.folders.monitor import Pace, Survey
+from snoopsync.folders.ownership import take_owner
+from snoopsync.folders.sample import SAMPLE_FILES, take_sample
+from snoopsync.runtime.clock import Clock
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
+from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.watcher import Watcher
+
+log = logging.getLogger("snoopsync")
+
+#: How many of the images are named that are left out from now on.
+_SAMPLE_PATHS = 3
+
+
+def surveys_of(
+    config: Config,
+    state: State,
+    watcher: Watcher | None = None,
+    only: Container[str] | None = None,
+    disk: Disk | None = None,
+    kept: Mapping[str, Survey] | None = None,
+    clock: Clock | None = None,
+) -> tuple[Survey, ...]:
+    """The configured folders, written into the state file, each with its survey; ``kept`` are those
+    that there are already."""
+    kept = kept or {}
+    _register(config, state)
+    take_owner(config.collection, state)
+    rows = {row.name: row for row in state.folders.rows()}
+    for folder in config.folders:
+        if folder.name in kept:
+            kept[folder.name].resume(_pace(config, folder))
+    return tuple(
+        kept.get(folder.name)
+        or _survey(
+            folder,
+            rows[folder.name],
+            state,
+            disk or Disk(),
+            _pace(config, folder),
+            watcher,
+            clock or Clock(),
+            dormant=only is not None and folder.name not in only,
+        )
+        for folder in config.folders
+    )
+
+
+def _register(config: Config, state: State) -> None:
+    """Write the configured folders into the state file. A folder that was renamed, and is in the
+    configuration under its new name, stays the same folder. Images that the configuration does not
+    want any more are left out from now on."""
+    left_out: dict[str, list[Place]] = {}
+    rows = {row.name: row for row in state.folders.rows()}
+    configured = {folder.name for folder in config.folders}
+    dropped = [row for name, row in rows.items() if name not in configured]
+    with state.transaction():
+        for folder in config.folders:
+            row = rows.get(folder.name)
+            if row is None:
+                before = _known_before(folder, dropped, state)
+                if before is not None:
+                    happened(
+                        log,
+                        logging.INFO,
+                        Event.FOLDER_RENAMED,
+                        "folder %s is now called %s",
+                        *(before.name, folder.name),
+                        folder=folder.name,
+                        source_folder=before.name,
+                    )
+                    state.folders.rename(before.name, folder.name)
+                    row = before
+                    del rows[before.name]
+            selection = selection_of(folder)
+            if row is None or row.selection != selection.digest:
+                left_out[folder.name] = state.unwanted.apply(folder.name, selection)
+            begun = FolderRow(
+                folder.name, os.fsencode(folder.path), None, None, selection=selection.digest
+            )
+            if row is not None:
+                begun = replace(
+                    begun,
+                    device=row.device,
+                    inode=row.inode,
+                    file_system=row.file_system,
+                    birth_ns=row.birth_ns,
+                    recognised_by_content=row.recognised_by_content,
+                    accepted=row.accepted,
+                    last_scan=row.last_scan,
+                    left_out=row.left_out,
+                )
+            state.folders.save(begun)
+        for name in rows.keys() - configured:
+            state.folders.drop(name)
+    for name, places in left_out.items():
+        if places:
+            _tell_left_out(name, places)
+
+
+def _tell_left_out(name: str, places: Sequence[Place]) -> None:
+    samples = places[:_SAMPLE_PATHS]
+    happened(
+        log,
+        logging.WARNING,
+        Event.LEFT_OUT,
+        "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
+        " collection, and are no duplicates. To delete them there:"
+        " snoopsync resync --prune --dry-run, then without --dry-run",
+        *(name, "1 image" if len(places) == 1 else f"{len(places)} images"),
+        ", ".join(printable(place.path) for place in samples),
+        ", ..." if len(places) > len(samples) else "",
+        folder=name,
+        count=len(places),
+        samples=[place.text for place in samples],
+    )
+
+
+def _known_before(
+    config: FolderConfig, rows: Sequence[FolderRow], state: State
+) -> FolderRow | None:
+    """The row of this folder under another name. One that was recognised by its content alone says
+    so."""
+    folder = folder_of(config)
+    try:
+        identity = folder.identify()
+    except FolderMissing:
+        return None
+    for row in rows:
+        if row.identity is None:
+            continue
+        verdict = decide(row.identity, identity, observed_here=False)
+        if verdict is Verdict.SAME:
+            return row
+        if verdict is Verdict.CANNOT_TELL and _may_be(row, folder, identity):
+            records = state.sample(row.name, SAMPLE_FILES)
+            sample = take_sample(records, folder.open, folder.disk, folder.path)
+            if records and decide_by_content(sample) is Verdict.SAME:
+                return replace(row, recognised_by_content=True)
+    return None
+
+
+def _may_be(row: FolderRow, folder: Folder, identity: Identity) -> bool:
+    """Is it worth comparing the files? A copy, beside a directory that still is where the row has
+    it, is another folder."""
+    is_elsewhere = row.path != folder.path and os.path.lexists(row.path)
+    has_its_numbers = row.identity is not None and row.identity[:2] == identity[:2]
+    return has_its_numbers or not is_elsewhere
+
+
+def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
+    """The folders of an earlier run that had no configuration."""
+    return tuple(
+        FolderConfig(row.name, Path(row.path_text))
+        for row in state.folders.rows()
+        if row.configured
+    )
+
+
+def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
+    """The folder on the disk that the configuration means."""
+    return Folder(config.name, os.fsencode(config.path), selection_of(config), disk)
+
+
+def selection_of(config: FolderConfig) -> Selection:
+    """Which files of the folder the configuration wants."""
+    return Selection(config.include, config.exclude, exclude_defaults=config.exclude_defaults)
+
+
+def identity_of(folder: FolderConfig) -> Identity:
+    """Which directory is there now? Raises ``FolderMissing``."""
+    return folder_of(folder).identify()
+
+
+def _survey(
+    config: FolderConfig,
+    row: FolderRow,
+    state: State,
+    disk: Disk,
+    pace: Pace,
+    watcher: Watcher | None,
+    clock: Clock,
+    *,
+    dormant: bool,
+) -> Survey:
+    folder = folder_of(config, disk)
+    watch = Lookout(config.name, folder.path, config.watch, watcher)
+    if watch.mode:
+        row = replace(row, watch=watch.mode)
+        state.folders.save(row)
+    return Survey(folder, watch, state, row, pace, clock, dormant=dormant)
+
+
+def _pace(config: Config, folder: FolderConfig) -> Pace:
+    return Pace(config.sync.rescan_interval_seconds, folder.poll_interval_seconds)

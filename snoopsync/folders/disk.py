@@ -1,0 +1,128 @@
+"""The one place where the disk of the folders is read.
+
+Every call names a folder's opened directory (``Root``) and a path below it, as ``bytes``, "" for
+the folder itself. None follows a symbolic link below the folder: what is in the way of a path
+may be swapped for one at any moment. A hard link can't be told from a file, and a mount below the
+folder is part of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from snoopsync.core.model import int64
+from snoopsync.folders.beneath import Root, parent_and_name
+from snoopsync.folders.statx import DirectoryFacts, facts_of, mount_id_of
+
+#: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
+_GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT = 0x80111500, 17, 1
+
+#: XFS_IOC_FSGEOMETRY_V1, for XFS on older kernels: the UUID is at the 64th byte of the answer.
+_XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT = 0x80705864, 112, 64
+
+
+class Disk:
+    """Reads directories and files. A test's disk that fails is a subclass of this one."""
+
+    def root(self, path: bytes) -> Root:
+        """Open a folder. Its own path may be a symbolic link. Raises ``OSError``."""
+        return Root(path)
+
+    def stat(self, root: Root, directory: bytes) -> os.stat_result:
+        """The stat of a directory. Raises ``OSError``: ``NotADirectoryError`` for what is none."""
+        return os.fstat(root.directory(directory))
+
+    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        """``os.lstat`` of a file, a directory or whatever is there."""
+        parent, name = parent_and_name(path)
+        return os.stat(name, dir_fd=root.directory(parent), follow_symlinks=False)
+
+    def file_system(self, root: Root, directory: bytes) -> int:
+        """A number of the file system's own, with a sign, that it keeps wherever it is mounted; 0
+        if it has none. One that it only has from its device is not its own."""
+        descriptor = root.directory(directory)
+        number = os.fstatvfs(descriptor).f_fsid
+        if number in (0, _device_number(os.fstat(descriptor).st_dev)):
+            number = _number_of_uuid(root, directory)
+        return int64(number)
+
+    def facts(self, root: Root, directory: bytes) -> DirectoryFacts:
+        """The mount that a directory is on, and when the directory was made."""
+        return facts_of(root.directory(directory))
+
+    def mount_id(self, root: Root, directory: bytes) -> int:
+        """Two directories have the same number if they are on the same mount now; 0 where the
+        system does not tell it."""
+        return mount_id_of(root.directory(directory))
+
+    @contextmanager
+    def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """The entries of a directory, to be looked at inside the ``with``. Their names are decoded
+        as ``os.fsdecode`` does it."""
+        descriptor = root.open_to_list(directory)
+        try:
+            with os.scandir(descriptor) as listing:
+                yield listing
+        finally:
+            os.close(descriptor)
+
+    def open(self, root: Root, path: bytes) -> BinaryIO:
+        """Open a regular file for reading, never through a symbolic link, and never waiting: a
+        FIFO that has taken the file's place would block an ordinary open."""
+        parent, name = parent_and_name(path)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=root.directory(parent))
+        try:
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            # A directory: the descriptor stays ours to close.
+            os.close(descriptor)
+            raise
+
+    def may_read(self, root: Root, path: bytes) -> bool:
+        """May this process read the file? ``True`` also for one that is gone. Of a symbolic link it
+        says whether the target may be read: access(2) knows no other way on every system."""
+        parent, name = parent_and_name(path)
+        try:
+            descriptor = root.directory(parent)
+            if os.access(name, os.R_OK, dir_fd=descriptor):
+                return True
+            os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def _device_number(device: int) -> int:
+    """The device as Linux writes it down (``new_encode_dev``): what some file systems, XFS among
+    them, say to statfs(2)."""
+    major, minor = os.major(device), os.minor(device)
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def _number_of_uuid(root: Root, directory: bytes) -> int:
+    """The UUID of the file system, as the number that file systems make of it for statfs(2)
+    (``uuid_to_fsid``); 0 if it is not told."""
+    descriptor = root.open_to_list(directory)
+    try:
+        uuid = _ask_uuid(descriptor, _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT) or _ask_uuid(
+            descriptor, _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT
+        )
+    finally:
+        os.close(descriptor)
+    return int.from_bytes(uuid[:8], "little") ^ int.from_bytes(uuid[8:], "little")
+
+
+def _ask_uuid(descriptor: int, call: int, answer_bytes: int, at: int) -> bytes:
+    answer = bytearray(answer_bytes)
+    try:
+        fcntl.ioctl(descriptor, call, answer)
+    except OSError:
+        return b""
+    return bytes(answer[at : at + 16])

@@ -1,0 +1,45 @@
+"""Which images are one file under several names. A hard link is no duplicate: it takes no room."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from snoopsync.core.model import Place
+from snoopsync.folders.folder import Folder
+from snoopsync.state.images import State
+
+
+class HardLinks:
+    """Looks at the disk, for one image and those that are like it. For any thread."""
+
+    def __init__(self, state: State, folders: Mapping[str, Folder]) -> None:
+        self._state = state
+        self._folders = folders
+
+    def of(self, image_id: str, others: Collection[str]) -> set[str]:
+        """Those of the others whose file is this image's file now, by device and inode. Of a file
+        that cannot be looked at, nothing is said."""
+        record = self._state.record(image_id)
+        if record is None:
+            return set()
+        # The state knows the inodes, so that only likely ones are looked at on the disk.
+        likely = [
+            other
+            for other in self._state.records_with_inode(record.seen.inode)
+            if other.image_id != image_id and other.image_id in others
+        ]
+        file = self._file(record.place) if likely else None
+        if file is None:
+            return set()
+        return {other.image_id for other in likely if self._file(other.place) == file}
+
+    def _file(self, place: Place) -> tuple[int, int] | None:
+        folder = self._folders.get(place.folder)
+        if folder is None:
+            return None
+        try:
+            with folder.disk.root(folder.path) as root:
+                stat = folder.disk.lstat(root, place.path)
+        except OSError:
+            return None
+        return stat.st_dev, stat.st_ino

@@ -1,0 +1,383 @@
+"""Minds one folder: is it still the same directory, and when is it looked through?
+
+The watcher's hints say where to look, the scan of the whole folder is the truth. The looking itself
+is a ``Walk``'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from snoopsync.core.errors import FolderMissing
+from snoopsync.core.events import Event, Field, happened
+from snoopsync.core.identity import Identity, Sample, Verdict
+from snoopsync.core.model import FolderState, Place, printable
+from snoopsync.folders.folder import Folder
+from snoopsync.folders.identity_check import Finding, IdentityCheck
+from snoopsync.folders.scanner import Sighting, Walk
+from snoopsync.folders.submounts import Submounts
+from snoopsync.log.throttle import TerseLog
+from snoopsync.runtime.clock import Clock
+from snoopsync.state.folders import FolderRow
+from snoopsync.state.images import State
+from snoopsync.watching.folder_watch import Lookout
+
+log = logging.getLogger("snoopsync.folder")
+
+#: How often the folder itself is looked at: is it still the same directory?
+GUARD_SECONDS = 2.0
+
+#: How often directories that could not be watched or read are tried again.
+RETRY_SECONDS = 30.0
+
+#: Each kind of trouble with a folder is logged so many times, and then counted.
+_MOST_SAID = 10
+_COMES_AND_GOES = "it is missing, and back, in turns"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a folder is looked at, where events are watched and where it is polled."""
+
+    rescan_seconds: float
+    poll_seconds: float
+
+    def next_scan(self, now: float, mode: str) -> float:
+        """When to scan after a scan that ended now: a little at random, so that many folders, or
+        many machines with one server, don't all scan at once."""
+        if mode == "poll":
+            return now + self.poll_seconds
+        return now + self.rescan_seconds * random.uniform(0.9, 1.1)
+
+    def next_retry(self, now: float, mode: str) -> float:
+        """When to try again what could not be watched or read."""
+        return now + (self.poll_seconds if mode == "poll" else RETRY_SECONDS)
+
+
+class Survey:
+    """The looking at one folder. Used by one thread. ``now`` is monotonic seconds. One that is
+    ``dormant`` is never scanned: it is only known, for the files that come from there.
+    ``scans_ended`` counts the scans of the whole folder that have ended."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        watch: Lookout,
+        state: State,
+        row: FolderRow,
+        pace: Pace,
+        clock: Clock | None = None,
+        *,
+        dormant: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.watch = watch
+        self.row = row
+        self.scans_ended = 0
+        self._walk = Walk(folder, watch, state, self._warn, self._is_by_content)
+        self._state = state
+        self._pace = pace
+        self._clock = clock or Clock()
+        self._dormant = dormant
+        self._scanned_at: float | None = None
+        self._terse = TerseLog(log, _MOST_SAID)
+        self._submounts = Submounts(folder.name, folder.path, folder.disk, state, folder.open)
+        folder.submounts = self._submounts
+        self._check = IdentityCheck(folder, state)
+        self._now = 0.0
+        self._next_guard = 0.0
+        self._next_scan = 0.0
+        self._next_retry = 0.0
+
+    # What others ask.
+
+    @property
+    def is_missing(self) -> bool:
+        """Is the folder away, or another one, or is it not known yet whether it is the same one?
+        Then nothing in it counts as gone."""
+        return self.row.state is FolderState.MISSING or self._check.is_under_way
+
+    @property
+    def is_being_recognised(self) -> bool:
+        """Is it not known yet whether the directory that is there is the folder? ``work`` goes on
+        finding out."""
+        return self._check.is_under_way
+
+    @property
+    def unreadable(self) -> Mapping[bytes, str]:
+        """Directories that can't be listed, files that can't be looked at, and why."""
+        return self._walk.unreadable
+
+    @property
+    def is_scanning(self) -> bool:
+        """Is a scan of the whole folder under way?"""
+        return self._walk.is_scanning
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there anything left to look at now?"""
+        return self._walk.is_busy or self._check.is_under_way
+
+    @property
+    def scanned(self) -> int:
+        """How many files the last scan of the whole folder has found, or this one so far."""
+        return self._walk.scanned
+
+    @property
+    def scan_age_seconds(self) -> float | None:
+        """For how long the machine has been awake since the last scan of the whole folder ended;
+        ``None`` before the first one that this process has seen."""
+        return None if self._scanned_at is None else self._clock.monotonic() - self._scanned_at
+
+    @property
+    def next_due(self) -> float:
+        """When to call ``tick`` again, at the latest."""
+        due = self._next_guard
+        if not self.is_missing:
+            due = min(due, self._next_scan)
+            if self._walk.is_troubled:
+                due = min(due, self._next_retry)
+        return due
+
+    def scan(self) -> None:
+        """Look at everything, from the top."""
+        if self.is_missing or self._dormant:
+            self._walk.stop()
+        else:
+            self._look_at_submounts()
+            self._walk.scan()
+
+    # The clockwork.
+
+    def tick(self, now: float) -> None:
+        """Look at the folder itself, take the hints, and see what is due."""
+        self._now = now
+        self._terse.tell_counts(now)
+        hints = self.watch.take()
+        # Also before a scan, so that it does not look at another disk.
+        is_scan_due = not self.is_missing and now >= self._next_scan
+        if hints.root_gone or is_scan_due or now >= self._next_guard:
+            self._next_guard = now + GUARD_SECONDS
+            self._guard()
+        if self.is_missing:
+            return
+        if hints.root_gone:
+            # It looks the same, and may be another that got its number: nobody watches that.
+            self._walk.forget()
+            self.scan()
+        if hints.trees:
+            self._look_at_submounts()
+        self._walk.follow(hints)
+        if now >= self._next_scan and not self.is_scanning:
+            self._next_scan = float("inf")
+            self.scan()
+        if self._walk.is_troubled and now >= self._next_retry:
+            self._next_retry = self._pace.next_retry(now, self.watch.mode)
+            self._walk.retry()
+
+    def work(self, until: float, now: float) -> Iterator[Sighting]:
+        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
+        written to the state file before the last sighting was given out."""
+        if self._check.is_under_way:
+            self._go_on_checking(now)
+            return
+        was_scanning = self.is_scanning
+        unproven: list[Place] = []
+        for sighting in self._walk.work(until):
+            if sighting.seen is None and self._is_by_content(sighting.place):
+                unproven.append(sighting.place)
+            yield sighting
+        if unproven:
+            self._state.deletions.require_approval(unproven)
+        if not self._walk.is_busy:
+            self._submounts.by_content.clear()
+        if self._walk.missed:
+            self._next_guard = self._next_scan = 0.0
+        elif was_scanning and not self.is_scanning and not self.is_missing:
+            self._end_scan(now)
+
+    def _end_scan(self, now: float) -> None:
+        self._next_scan = self._pace.next_scan(now, self.watch.mode)
+        self._next_retry = self._pace.next_retry(now, self.watch.mode)
+        self._scanned_at = self._clock.monotonic()
+        self.scans_ended += 1
+        with self._state.transaction():
+            if self.row.recognised_by_content:
+                for directory in self._walk.unreadable:
+                    places = self._state.places_below(self.folder.name, directory)
+                    self._state.deletions.require_approval(places)
+            self._save(
+                replace(
+                    self.row,
+                    state=self._resting_state(),
+                    last_scan=self._clock.now(),
+                    left_out=self._walk.left_out,
+                    recognised_by_content=False,
+                )
+            )
+
+    def note_unclear(self, path: bytes, reason: str) -> None:
+        """A file that was seen there can't be looked at any more."""
+        self._walk.note_unclear(path, reason)
+
+    def _is_by_content(self, place: Place) -> bool:
+        """Was the disk of this place recognised by its content alone, and not scanned since? Then
+        it may be an older backup: what it lacks, nobody has deleted."""
+        if self.row.recognised_by_content:
+            return True
+        if not self._submounts.by_content:
+            return False
+        record = self._state.record_at(place)
+        return record is not None and record.submount in self._submounts.by_content
+
+    def _look_at_submounts(self) -> None:
+        if self.folder.identity is not None:
+            device = self.folder.identity.device
+            self._submounts.look_around(device, self.folder.selection.enters)
+
+    def resume(self, pace: Pace) -> None:
+        """Go on beside a new configuration, in which the folder is as it was, at this pace."""
+        self._pace = pace
+        self._next_scan = min(self._next_scan, pace.next_scan(self._now, self.watch.mode))
+        self._state.folders.save(self.row)
+
+    def close(self) -> None:
+        """Log what was only counted."""
+        self._terse.close()
+
+    # The folder itself.
+
+    def _guard(self) -> None:
+        try:
+            identity = self.folder.identify()
+        except FolderMissing as error:
+            self._lose(str(error))
+            return
+        if identity == self.folder.identity and not self.is_missing:
+            return
+        finding = self._check.begin(self.row, identity, self._now)
+        if finding is not None:
+            self._follow_finding(finding)
+        elif self._check.is_under_way:
+            self.folder.identity = None
+            self._walk.stop()
+
+    def _go_on_checking(self, now: float) -> None:
+        try:
+            finding = self._check.go_on(self.row, now)
+        except FolderMissing as error:
+            self._lose(str(error))
+            return
+        if finding is not None:
+            self._follow_finding(finding)
+        elif not self._check.is_under_way:
+            self._next_guard = 0.0
+
+    def _follow_finding(self, finding: Finding) -> None:
+        if finding.verdict is not Verdict.SAME:
+            self._refuse(finding.sample)
+            return
+        if finding.sample is not None:
+            self._tell_recognised(finding.sample)
+        self._take_identity(finding.identity, by_content=finding.sample is not None)
+
+    def accept(self) -> None:
+        """A person says that the directory which is there now is the folder. Raises
+        ``FolderMissing``."""
+        identity = self.folder.identify()
+        self.row = replace(self.row, accepted=True)
+        self._take_identity(identity, by_content=False)
+
+    def _tell_recognised(self, sample: Sample) -> None:
+        happened(
+            log,
+            logging.INFO,
+            Event.FOLDER_RECOGNISED,
+            "folder %s is recognised by its contents: of %d known files that were compared, %d are"
+            " there; files that are missing now are not deleted without approval",
+            *(self.row.name, sample.known, sample.found),
+            folder=self.row.name,
+            compared=sample.known,
+            found=sample.found,
+        )
+
+    def _refuse(self, sample: Sample | None = None) -> None:
+        found = "an empty mount point?"
+        if sample is not None:
+            found = f"of {sample.known} known files that were compared, {sample.found} are there"
+            if not sample.is_decided:
+                unread = sample.known - sample.found - sample.different
+                found += f", and {unread} can't be read"
+        self._lose(
+            f"{printable(self.folder.path)} is another directory than it was ({found});"
+            f" if that is right: snoopsync approve {self.row.name}"
+        )
+
+    def _take_identity(self, identity: Identity, *, by_content: bool) -> None:
+        if self.row.state is FolderState.MISSING:
+            self._warn(Event.FOLDER_BACK, _COMES_AND_GOES, "folder %s is back", self.row.name)
+        self._check.take(identity)
+        self.folder.identity = identity
+        self.watch.choose()
+        row = replace(
+            self.row.taken(identity),
+            watch=self.watch.mode,
+            state=FolderState.SCANNING,
+            reason=None,
+            recognised_by_content=by_content or self.row.recognised_by_content,
+            accepted=False,
+        )
+        is_numbered = identity.file_system != 0 and identity.file_system == self.row.file_system
+        with self._state.transaction():
+            if by_content or (self.row.accepted and not is_numbered):
+                # They are another file system's, or may be made up with every mount.
+                self._state.intents.forget_inodes(row.name)
+            self._save(row)
+        self._walk.forget()
+        self.scan()
+
+    def _lose(self, reason: str) -> None:
+        if self.row.state is not FolderState.MISSING or self.row.reason != reason:
+            self._warn(
+                Event.FOLDER_MISSING,
+                _COMES_AND_GOES,
+                "folder %s is missing, nothing of it is deleted: %s",
+                *(self.row.name, reason),
+                path=os.fsdecode(self.folder.path),
+                reason=reason,
+            )
+        self._check.stop()
+        self.folder.identity = None
+        self._walk.stop()
+        self._save(replace(self.row, state=FolderState.MISSING, reason=reason))
+
+    # What is shown.
+
+    def _resting_state(self) -> FolderState:
+        return FolderState.UNWATCHED if self._walk.is_troubled else FolderState.OK
+
+    def refresh_row(self) -> None:
+        """Bring the folder's row in the state file up to date with how it is being looked at."""
+        if self.is_missing or self.is_scanning:
+            return
+        trouble = self.unreadable or self.watch.unwatched
+        reason = None
+        if trouble:
+            path, why = next(iter(trouble.items()))
+            more = f", and {len(trouble) - 1} more" if len(trouble) > 1 else ""
+            reason = f"{printable(self.folder.absolute(path))}: {why}{more}"
+        self._save(replace(self.row, state=self._resting_state(), reason=reason))
+
+    def _warn(self, event: Event, topic: str, message: str, *args: object, **keys: Field) -> None:
+        topic = f"folder {self.row.name}: {topic}"
+        keys = {"folder": self.row.name, **keys}
+        self._terse.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
+
+    def _save(self, row: FolderRow) -> None:
+        if row != self.row:
+            self.row = row
+            self._state.folders.save(row)

@@ -1,0 +1,165 @@
+"""The places that have changed and are not planned for yet: from the first sight of a change until
+it is known what it means.
+
+Each goes the same way: it settles (``Settler`` says until when), it is at rest, and its turn to be
+decided on comes; or it is postponed, since what it means depends on what is still to be seen. A
+place is looked at anew whenever it goes on: what was seen before may have changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from snoopsync.core.model import File, Fingerprint, Place, Sight, Unclear
+from snoopsync.core.settle import Settler
+from snoopsync.folders.folder import Folder, FolderViews
+from snoopsync.runtime.clock import Clock
+
+#: The sight of a place that nobody wants to know of, or that is away with its folder.
+_NO_PLACE = Unclear("not a place of a folder that is there")
+
+
+class Unsettled:
+    """Used by one thread. Its length is how many places are settling or postponed. ``on_unclear``
+    is told of each place that can't be looked at, and is dropped here: nobody else knows of it."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, Folder],
+        settle_seconds: float,
+        delete_after_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self.on_unclear: Callable[[Place, str], None] = lambda place, reason: None
+        self._folders = folders
+        self._clock = clock
+        self._settler = Settler(
+            settle_seconds,
+            # What has gone may come to rest elsewhere first, to be found as a rename.
+            max(delete_after_seconds, 2 * settle_seconds),
+        )
+        self._at_rest: dict[Place, Sight] = {}
+        self._postponed: dict[Place, Sight] = {}
+
+    def __len__(self) -> int:
+        return self.settling + len(self._postponed)
+
+    @property
+    def settling(self) -> int:
+        """How many places have not come to rest."""
+        return len(self._settler)
+
+    @property
+    def has_rested(self) -> bool:
+        """Are there places at rest, to be decided on at once?"""
+        return bool(self._at_rest)
+
+    @property
+    def has_undecided(self) -> bool:
+        """Are there places that came to rest, and are not decided on?"""
+        return bool(self._at_rest or self._postponed)
+
+    def unsent(self) -> Iterator[tuple[Place, bool]]:
+        """All of them; whether a file was there at the last look."""
+        for place, seen in self._settler.waiting():
+            yield place, seen is not None
+        for place, sight in (*self._at_rest.items(), *self._postponed.items()):
+            yield place, isinstance(sight, File)
+
+    def places(self) -> set[Place]:
+        """All of them."""
+        settling = (place for place, _ in self._settler.waiting())
+        return {*settling, *self._at_rest, *self._postponed}
+
+    def next_due(self) -> float | None:
+        """When to ``look_at_due`` next (monotonic), or ``None``."""
+        return self._settler.next_due()
+
+    def vanishing(self, folder: str) -> frozenset[Place]:
+        """The places of this folder that were seen to be gone, and not for long enough yet."""
+        return self._settler.gone(folder)
+
+    def is_vanishing(self, folder: str) -> bool:
+        """Are there any such places?"""
+        return self._settler.has_gone(folder)
+
+    def arriving(self) -> dict[int, tuple[Place, File]]:
+        """The files that are not decided on, by inode."""
+        unsettled = ((place, seen) for place, seen in self._settler.waiting() if seen is not None)
+        arriving = {seen.inode: (place, File(seen)) for place, seen in unsettled}
+        for place, sight in self._postponed.items():
+            if isinstance(sight, File):
+                arriving[sight.fingerprint.inode] = (place, sight)
+        return arriving
+
+    # Looking.
+
+    def sight(self, place: Place) -> Sight:
+        """What is there now."""
+        with FolderViews() as views:
+            return self._sight(place, views)
+
+    def see(self, place: Place, seen: Fingerprint | None) -> None:
+        """Take note of a look that differs from what is known (``None``: there is no file)."""
+        if self._settler.see(place, seen, self._clock.monotonic()):
+            self._at_rest[place] = self.sight(place)
+
+    def look_again(self, places: Iterable[Place]) -> None:
+        """Look at these places as if something had changed there."""
+        with FolderViews() as views:
+            for place in places:
+                sight = self._sight(place, views)
+                if isinstance(sight, Unclear):
+                    self._settler.drop(place)
+                    self._tell_unclear(place, sight)
+                else:
+                    self.see(place, sight.fingerprint if isinstance(sight, File) else None)
+
+    def look_at_due(self) -> None:
+        """Look at those that may have come to rest by now."""
+        self.look_again(self._settler.due(self._clock.monotonic()))
+
+    def leave(self, sources: Iterable[Place]) -> None:
+        """Pictures were renamed away from these places. That they are gone is no news any more; a
+        file that is there now is."""
+        with FolderViews() as views:
+            for place in sources:
+                sight = self._sight(place, views)
+                if isinstance(sight, File):
+                    self.see(place, sight.fingerprint)
+                else:
+                    self._settler.drop(place)
+                    self._postponed.pop(place, None)
+
+    def drop_folder(self, name: str) -> None:
+        """The folder is missing: what settles there says nothing."""
+        self._settler.drop_folder(name)
+
+    def _sight(self, place: Place, views: FolderViews) -> Sight:
+        folder = self._folders.get(place.folder)
+        if folder is None or folder.identity is None or not folder.selection.wants(place.path):
+            return _NO_PLACE
+        return views.of(folder).look(place.path)
+
+    def _tell_unclear(self, place: Place, sight: Unclear) -> None:
+        if sight is not _NO_PLACE:
+            self.on_unclear(place, sight.reason)
+
+    # Deciding.
+
+    def take(self, *, postponed: bool) -> list[tuple[Place, Sight]]:
+        """Those at rest, and the ``postponed`` ones if they are wanted, which are looked at anew;
+        in the order of places. They are the caller's to deal with."""
+        at_rest, self._at_rest = self._at_rest, {}
+        if postponed:
+            with FolderViews() as views:
+                at_rest |= {place: self._sight(place, views) for place in self._postponed}
+            self._postponed.clear()
+        for place, sight in at_rest.items():
+            if isinstance(sight, Unclear):
+                self._tell_unclear(place, sight)
+        return sorted(at_rest.items())
+
+    def postpone(self, sights: Mapping[Place, Sight]) -> None:
+        """What these mean can't be told yet."""
+        self._postponed |= sights

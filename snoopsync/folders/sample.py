@@ -1,0 +1,127 @@
+"""Compares a sample of the known files with what is on the disk, to tell which disk it is."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from enum import Enum
+from stat import S_ISREG
+from threading import Thread
+from typing import TypeVar
+
+from snoopsync.core.errors import FileChanged
+from snoopsync.core.identity import Sample
+from snoopsync.core.model import Record
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.folders.stable_file import SteadyFile
+
+#: How many known files are compared.
+SAMPLE_FILES = 32
+
+#: So many of those that size and mtime tell are read all the same.
+_PROOFS = 3
+
+Result = TypeVar("Result")
+
+
+class _Match(Enum):
+    FOUND = "found"
+    DIFFERENT = "different"
+    UNREADABLE = "unreadable"
+    ONLY_CONTENT_TELLS = "only content tells"
+
+
+def take_sample(
+    records: Sequence[Record], open_file: Callable[[bytes], SteadyFile], disk: Disk, path: bytes
+) -> Sample:
+    """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
+    differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others
+    make them up with every mount. Files are read only until the rest can't change the verdict,
+    small ones first.
+
+    A file whose deletion is pending counts if it is there. If it is not, it is left out of the
+    sample: that it is missing is known. But if the deletion of every file is pending, all of them
+    count, since an empty sample would match any disk.
+    """
+    pending_count = all(record.doomed for record in records)
+
+    def counts(record: Record, match: _Match) -> bool:
+        if not record.doomed or pending_count:
+            return True
+        return match in (_Match.FOUND, _Match.ONLY_CONTENT_TELLS)
+
+    by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
+    try:
+        with disk.root(path) as root:
+            for record in sorted(records, key=lambda record: record.seen.size):
+                match = _compare_stat(record, disk, root)
+                if counts(record, match):
+                    by_match[match].append(record)
+    except OSError:
+        return Sample(len(records))
+    to_read = by_match[_Match.ONLY_CONTENT_TELLS]
+    found = by_match[_Match.FOUND]
+    proofs = list(filter(_has_digest, found))[:_PROOFS]
+    if any(_compare_content(record, open_file) is _Match.DIFFERENT for record in proofs):
+        # Files of one size that were written within 2 s are alike on FAT, whatever is in them.
+        to_read, found = sorted(to_read + found, key=lambda record: record.seen.size), []
+    known = len(to_read) + len(found)
+    known += len(by_match[_Match.DIFFERENT]) + len(by_match[_Match.UNREADABLE])
+    sample = Sample(known, len(found), len(by_match[_Match.DIFFERENT]))
+    for record in to_read:
+        if sample.is_decided:
+            break
+        match = _compare_content(record, open_file)
+        sample = Sample(
+            sample.known - (not counts(record, match)),
+            sample.found + (match is _Match.FOUND),
+            sample.different + (match is _Match.DIFFERENT and counts(record, match)),
+        )
+    return sample
+
+
+def _has_digest(record: Record) -> bool:
+    """Is it known which bytes the file has? While it is dirty, the confirmed ones may be older."""
+    return bool(record.sha256) and not record.dirty
+
+
+def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
+    try:
+        stat = disk.lstat(root, record.place.path)
+    except OSError as error:
+        return (
+            _Match.DIFFERENT if error.errno in (errno.ENOENT, errno.ENOTDIR) else _Match.UNREADABLE
+        )
+    if not S_ISREG(stat.st_mode) or stat.st_size != record.seen.size:
+        return _Match.DIFFERENT
+    if stat.st_mtime_ns == record.seen.mtime_ns:
+        return _Match.FOUND
+    return _Match.ONLY_CONTENT_TELLS if _has_digest(record) else _Match.UNREADABLE
+
+
+def _compare_content(record: Record, open_file: Callable[[bytes], SteadyFile]) -> _Match:
+    if not _has_digest(record):
+        return _Match.UNREADABLE
+    try:
+        with open_file(record.place.path) as file:
+            return _Match.FOUND if file.hash_all() == record.sha256 else _Match.DIFFERENT
+    except FileChanged:
+        return _Match.DIFFERENT
+    except OSError:
+        return _Match.UNREADABLE
+
+
+def in_thread(job: Callable[[], Result], name: str) -> Future[Result]:
+    """Do this on a thread of its own, that nobody has to wait for: a disk may never answer."""
+    future: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(job())
+        except BaseException as error:  # it belongs to whoever asks for the result
+            future.set_exception(error)
+
+    Thread(target=work, name=name, daemon=True).start()
+    return future

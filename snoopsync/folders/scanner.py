@@ -1,0 +1,373 @@
+"""Looks at directories, and tells where they differ from what is known of them.
+
+Whether it is a hint or a scan of everything that leads to a directory, the step is the same: put
+the watch on it first, then list it, then compare. A change before the watch is in the listing, one
+after it is a hint; none falls between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import ChainMap, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from snoopsync.core.errors import FolderMissing
+from snoopsync.core.events import Event, Field
+from snoopsync.core.left_out import LeftOut, LeftOutCounts, merge
+from snoopsync.core.model import File, Fingerprint, Gone, Place, Unclear, printable
+from snoopsync.core.retiring import disk_gone
+from snoopsync.folders.folder import Folder, FolderView, Listing
+from snoopsync.state.images import State
+from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.hints import Hints
+
+
+class Sighting(NamedTuple):
+    """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
+
+    place: Place
+    seen: Fingerprint | None
+
+
+class Warn(Protocol):
+    """Says what a person should know, and only counts it when it is said too often."""
+
+    def __call__(
+        self, event: Event, topic: str, message: str, *args: object, **keys: Field
+    ) -> None: ...
+
+
+class Walk:
+    """The ways through one folder that are still to go. Used by one thread.
+
+    ``scanned``: how many files the last scan has found, or the one that is under way so far.
+    ``missed``: only a scan can say what has happened meanwhile. ``left_out``: what is not mirrored
+    of what the last scan has found, or the one that is under way so far.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        watch: Lookout,
+        state: State,
+        warn: Warn,
+        is_by_content: Callable[[Place], bool] = lambda place: False,
+    ) -> None:
+        """``is_by_content``: was the disk of this place recognised by its content alone, and not
+        scanned since?"""
+        self.scanned = 0
+        self.missed = False
+        self.left_out: LeftOutCounts = {}
+        self._folder = folder
+        self._watch = watch
+        self._state = state
+        self._warn = warn
+        self._is_by_content = is_by_content
+        self._renumbered: list[tuple[Place, Fingerprint]] = []
+        self._listings = state.listings(folder.name)
+        self._ways: deque[tuple[bytes, bool]] = deque()
+        self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
+        self._children: dict[bytes, frozenset[bytes]] = {}
+        self._walked: set[bytes] | None = None
+        self._unreadable: dict[bytes, str] = {}
+        self._unclear: dict[bytes, dict[bytes, str]] = {}
+        self._hidden: set[bytes] = set()
+
+    @property
+    def is_scanning(self) -> bool:
+        """Is a scan of the whole folder under way?"""
+        return self._walked is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there anything left to look at?"""
+        return bool(self._ways or self._names) or self.is_scanning
+
+    @property
+    def unreadable(self) -> Mapping[bytes, str]:
+        """Directories that can't be listed or are not all there, files that can't be looked at, and
+        why."""
+        hidden = {directory: disk_gone(directory) for directory in sorted(self._hidden)}
+        return ChainMap(self._unreadable, hidden, *self._unclear.values())
+
+    @property
+    def is_troubled(self) -> bool:
+        """Is there anything that can't be watched, listed or looked at?"""
+        return bool(self._unreadable or self._unclear or self._hidden or self._watch.unwatched)
+
+    # Where to go.
+
+    def scan(self) -> None:
+        """Look at everything, from the top."""
+        self.stop()
+        self._walked = set()
+        self.missed = False
+        self.scanned = 0
+        self.left_out = {}
+        self._ways.append((b"", True))
+
+    def stop(self) -> None:
+        """Go nowhere any more."""
+        self._walked = None
+        self._ways.clear()
+        self._names.clear()
+
+    def forget(self) -> None:
+        """Another directory may be there now: what was seen of it counts for nothing."""
+        self._children.clear()
+        self._unreadable.clear()
+        self._unclear.clear()
+        self._hidden.clear()
+
+    def follow(self, hints: Hints) -> None:
+        """Look where something may have happened."""
+        if hints.everything:
+            self.scan()
+            return
+        for directory, names in hints.directories.items():
+            if not self._enters(directory):
+                continue
+            if names is None:
+                self._ways.append((directory, False))
+            else:
+                self._names.append((directory, names))
+        self._ways.extend((tree, True) for tree in hints.trees if self._enters(tree))
+
+    def retry(self) -> None:
+        """Look again at what could not be watched, listed or looked at."""
+        self._ways.extend((directory, False) for directory in self._watch.unwatched)
+        self._ways.extend((directory, True) for directory in self._unreadable)
+        self._ways.extend((directory, False) for directory in self._unclear)
+        self._ways.extend((directory, False) for directory in self._hidden)
+
+    def _enters(self, directory: bytes) -> bool:
+        return not directory or self._folder.selection.enters(directory)
+
+    # Going.
+
+    def work(self, until: float) -> Iterator[Sighting]:
+        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
+        written to the state file before the last sighting was given out."""
+        if self.is_scanning:
+            self._listings.begin()
+        with self._folder.view() as view:
+            while time.monotonic() < until and self.is_busy:
+                yield from self._step(view)
+                view.forget()
+        self._state.intents.renumber_inodes(self._renumbered)
+        self._renumbered.clear()
+        self._listings.save()
+        if not self.is_scanning:
+            self._listings.release()
+
+    def _step(self, view: FolderView) -> Iterator[Sighting]:
+        if self._names:
+            directory, names = self._names.popleft()
+            yield from self._look_at_names(view, directory, names)
+        elif self._ways:
+            directory, deep = self._ways.popleft()
+            yield from self._look_at_directory(view, directory, deep)
+        elif self._walked is not None:
+            yield from self._end_scan(view, self._walked)
+
+    def _look_at_names(
+        self, view: FolderView, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Sighting]:
+        wants = self._folder.selection.chooser(directory)
+        for name in names:
+            path = directory + b"/" + name if directory else name
+            was_directory = path in self._children.get(directory, ())
+            if self._enters(path) and (was_directory or view.is_directory(path)):
+                self._ways.append((path, True))
+            if not wants(name):
+                continue
+            place = self._folder.place(path)
+            sight = view.look(path)
+            record = self._state.record_at(place)
+            if isinstance(sight, File):
+                if record is None or record.doomed or sight.fingerprint != record.seen:
+                    yield Sighting(place, sight.fingerprint)
+            elif isinstance(sight, Gone) and record is not None:
+                yield Sighting(place, None)
+            elif isinstance(sight, Unclear):
+                # What is in the way, the listing says.
+                self._ways.append((directory, False))
+
+    def _look_at_directory(
+        self, view: FolderView, directory: bytes, deep: bool
+    ) -> Iterator[Sighting]:
+        self._watch.cover(directory)
+        try:
+            listing = view.list_directory(directory)
+        except FolderMissing as error:
+            if self._is_there():
+                self._unreadable[directory] = str(error)
+            return
+        except OSError as error:
+            yield from self._not_listed(view, directory, error)
+            return
+        if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
+            # What happened below it meanwhile, nobody has seen.
+            self.missed = True
+        # A hint may lead to a directory twice during a scan, which is counted once.
+        if self._walked is not None and deep and directory not in self._walked:
+            self._walked.add(directory)
+            self.scanned += len(listing.files)
+            merge(self.left_out, listing.left_out)
+
+        self._note_unclear(directory, listing.unclear)
+        yield from self._compare(view, directory, listing)
+
+        before = self._children.get(directory, frozenset())
+        children = frozenset(listing.directories)
+        if listing.unclear:
+            # One that can't be looked at has not vanished.
+            children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
+        if children:
+            self._children[directory] = children
+        else:
+            self._children.pop(directory, None)
+        for child in before - children:
+            yield from self._vanished(view, child)
+        self._ways.extendleft((child, True) for child in (children if deep else children - before))
+
+    def _compare(self, view: FolderView, directory: bytes, listing: Listing) -> Iterator[Sighting]:
+        files = listing.files
+        if self._listings.is_known(directory, files):
+            self._hidden.discard(directory)
+            return
+        known = self._state.known(self._folder.name, directory)
+        if known == files:
+            if self.is_scanning:
+                self._listings.learn(directory, files)
+            self._hidden.discard(directory)
+            return
+        prefix = directory + b"/" if directory else b""
+        for name, key in files.items():
+            before = known.pop(name, None)
+            if before != key:
+                place, seen = self._folder.place(prefix + name), Fingerprint(*key)
+                if before is not None and before[1:] == key[1:] and self._is_by_content(place):
+                    # Its inode number was forgotten: some file systems make them up at every mount.
+                    self._renumbered.append((place, seen))
+                else:
+                    yield Sighting(place, seen)
+        # One that can't be looked at is not missing.
+        yield from self._missing(view, directory, known.keys() - listing.unclear.keys())
+
+    def _missing(
+        self, view: FolderView, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Sighting]:
+        """These files are known to have been in this directory, and are not to be seen there."""
+        wants = self._folder.selection.chooser(directory)
+        prefix = directory + b"/" if directory else b""
+        submounts = self._state.submounts(self._folder.name, directory)
+        hides = False
+        for name in names:
+            # One that is not wanted any more is not listed, which says nothing of the file.
+            if not wants(name):
+                continue
+            path = prefix + name
+            if view.is_hidden(path, submounts.get(name, 0)):
+                hides = True
+            else:
+                yield Sighting(self._folder.place(path), None)
+        if hides and not self._is_there():
+            return
+        if hides and directory not in self._hidden:
+            topic, reason = "directories are not all there", disk_gone(directory)
+            self._tell_unreadable(topic, "%s: %s", directory, reason)
+        (self._hidden.add if hides else self._hidden.discard)(directory)
+
+    def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
+        before = self._unclear.pop(directory, {})
+        prefix = directory + b"/" if directory else b""
+        now = {prefix + name: reason for name, reason in unclear.items()}
+        if now:
+            self._unclear[directory] = now
+        for path, reason in now.items():
+            if path not in before:
+                self._tell_unclear(path, reason)
+
+    def note_unclear(self, path: bytes, reason: str) -> None:
+        """A file that was listed can't be looked at any more: it is tried again, as one that could
+        not be looked at when it was listed. ``reason`` may begin with the path."""
+        reason = reason.rpartition(": ")[2]
+        directory = path.rpartition(b"/")[0]
+        if path not in self._unclear.get(directory, {}) and self._is_there():
+            self._unclear.setdefault(directory, {})[path] = reason
+            self._tell_unclear(path, reason)
+
+    def _tell_unclear(self, path: bytes, reason: str) -> None:
+        message = "%s can't be looked at, and stays as it is in the collection: %s"
+        self._tell_unreadable("files can't be looked at", message, path, reason)
+
+    def _is_there(self) -> bool:
+        """Is the folder itself there? Of one that is not, nothing can be said but what its guard
+        says, and it is to be scanned when it is back."""
+        is_there = self._folder.is_present()
+        self.missed |= not is_there
+        return is_there
+
+    def _not_listed(self, view: FolderView, directory: bytes, error: OSError) -> Iterator[Sighting]:
+        if not self._is_there():
+            return
+        if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
+            yield from self._vanished(view, directory)
+            return
+        reason = error.strerror or str(error)
+        # What is wrong with the folder itself, its own guard says.
+        if directory and directory not in self._unreadable:
+            message = "%s can't be listed, nothing below it is deleted: %s"
+            topic = f"directories can't be listed: {reason}"
+            self._tell_unreadable(topic, message, directory, reason)
+        self._unreadable[directory] = reason
+
+    def _tell_unreadable(self, topic: str, message: str, path: bytes, reason: str) -> None:
+        where = self._folder.absolute(path)
+        self._warn(
+            Event.UNREADABLE,
+            topic,
+            message,
+            *(printable(where), reason),
+            path=os.fsdecode(where),
+            reason=reason,
+        )
+
+    def _vanished(self, view: FolderView, directory: bytes) -> Iterator[Sighting]:
+        """A directory is not where it was. Whether it really is gone, each file's own look says."""
+        self._watch.forget(directory)
+        for path in [path for path in self._children if _is_in(path, directory)]:
+            del self._children[path]
+        for known in (self._unreadable, self._unclear):
+            for path in [path for path in known if _is_in(path, directory)]:
+                del known[path]
+        names: dict[bytes, list[bytes]] = defaultdict(
+            list, {path: [] for path in self._hidden if _is_in(path, directory)}
+        )
+        for place in self._state.places_below(self._folder.name, directory):
+            names[place.directory].append(place.name)
+        for path in names:
+            yield from self._missing(view, path, names[path])
+
+    def _end_scan(self, view: FolderView, walked: set[bytes]) -> Iterator[Sighting]:
+        self._walked = None
+        unreadable = len(self._unreadable) + sum(map(len, self._unclear.values()))
+        if unreadable:
+            self.left_out[LeftOut.UNREADABLE] = {"": unreadable}
+        for directory in sorted(self._state.directories(self._folder.name) - walked):
+            if self._enters(directory) and not self._is_below_unreadable(directory):
+                yield from self._missing(
+                    view, directory, self._state.known(self._folder.name, directory)
+                )
+
+    def _is_below_unreadable(self, directory: bytes) -> bool:
+        return any(_is_in(directory, path) for path in self._unreadable)
+
+
+def _is_in(path: bytes, directory: bytes) -> bool:
+    """Is this the directory, or is it below it?"""
+    return path == directory or not directory or path.startswith(directory + b"/")

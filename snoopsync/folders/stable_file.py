@@ -1,0 +1,148 @@
+"""A file that is read to be sent, and that must be the same before and after."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from stat import S_ISREG
+from types import TracebackType
+from typing import BinaryIO
+
+from snoopsync.core.errors import FileChanged
+from snoopsync.core.model import Fingerprint, printable
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+
+_BLOCK_BYTES = 1 << 20
+
+
+class SteadyFile(io.BufferedIOBase, BinaryIO):
+    """A binary file that refuses to give its last bytes if it is not what it was when opened.
+
+    The check stands before the last bytes are given out, so the receiver of a file that changed
+    meanwhile never has a whole body. ``sha256`` is there once the file was read to its end.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: bytes,
+        path: bytes,
+        on_read: Callable[[int], None] = lambda _bytes: None,
+    ) -> None:
+        """``path`` is below the directory at ``folder``. ``on_read`` is told how many bytes were
+        read, each time. Raises ``OSError``."""
+        self._disk = disk
+        self._folder = folder
+        self._path = path
+        self._on_read = on_read
+        with disk.root(folder) as root:
+            self._absolute = root.absolute(path)
+            self._file = self._open(root)
+        stat = os.fstat(self._file.fileno())
+        self.fingerprint = Fingerprint.of(stat)
+        self.sha256: bytes | None = None
+        self._hash = hashlib.sha256()
+        self._hashed_bytes = 0
+        if not S_ISREG(stat.st_mode):
+            self.close()
+            raise self._no_file()
+
+    def _open(self, root: Root) -> BinaryIO:
+        try:
+            return self._disk.open(root, self._path)
+        except OSError as error:
+            # A symbolic link, or a socket.
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise self._no_file() from None
+            raise
+
+    def _no_file(self) -> FileChanged:
+        return FileChanged(f"{printable(self._absolute)} is not a regular file any more")
+
+    @property
+    def size(self) -> int:
+        """Bytes, when it was opened."""
+        return self.fingerprint.size
+
+    def hash_all(self) -> bytes:
+        """Read from the start to the end and return the SHA-256. Raises ``FileChanged``."""
+        self.seek(0)
+        while self.sha256 is None:
+            self.read(_BLOCK_BYTES)
+        return self.sha256
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most ``size`` bytes. Raises ``FileChanged`` instead of giving the last ones of
+        a file that changed since it was opened."""
+        wanted = -1 if size is None else size
+        start = self._file.tell()
+        data = self._file.read(wanted)
+        self._on_read(len(data))
+        end = start + len(data)
+        if start == self._hashed_bytes:
+            self._hash.update(data)
+            self._hashed_bytes = end
+        is_at_end = wanted < 0 or len(data) < wanted
+        if is_at_end or end >= self.size:
+            self._check(end)
+        return data
+
+    def _check(self, end: int) -> None:
+        try:
+            # The folder is not held open meanwhile: an upload may take long.
+            with self._disk.root(self._folder) as root:
+                there = Fingerprint.of(self._disk.lstat(root, self._path))
+            opened = Fingerprint.of(os.fstat(self._file.fileno()))
+        except OSError as error:
+            raise FileChanged(
+                f"{printable(self._absolute)}: {error.strerror} while it was read"
+            ) from None
+        if end != self.size or not self.fingerprint == there == opened:
+            raise FileChanged(f"{printable(self._absolute)} changed while it was read")
+        if self._hashed_bytes == self.size:
+            self.sha256 = self._hash.digest()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move, as any file does. Reading all over again from the start hashes anew."""
+        position = self._file.seek(offset, whence)
+        if position == 0 and self._hashed_bytes:
+            self._hash = hashlib.sha256()
+            self._hashed_bytes = 0
+            self.sha256 = None
+        return position
+
+    def tell(self) -> int:
+        """Where the next byte comes from."""
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._file.fileno()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def close(self) -> None:
+        """Close the file beneath."""
+        self._file.close()
+        super().close()
+
+    def __enter__(self) -> SteadyFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

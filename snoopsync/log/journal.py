@@ -1,0 +1,93 @@
+"""The systemd journal: each line of the log as an entry, with its event and keys as fields."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from logging_journald import JournaldTransport
+
+from snoopsync.core.events import fields_of
+from snoopsync.core.model import printable
+
+#: Where journald takes entries.
+SOCKET = JournaldTransport.SOCKET_PATH
+
+#: The journal's priorities (syslog's), by the level of ``logging``.
+_PRIORITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
+
+
+def is_journal(environ: Mapping[str, str]) -> bool:
+    """Is standard error the journal's? systemd names the stream's device and inode."""
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        stat = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(stat.st_dev), str(stat.st_ino))
+
+
+def priority(record: logging.LogRecord) -> int:
+    """The journal's priority of a line."""
+    return _PRIORITIES.get(record.levelno, 6)
+
+
+class JournalHandler(logging.Handler):
+    """Sends entries to journald; what it does not take goes to ``fallback``.
+
+    A line of text has no fields, and ends where a path has a newline; an entry has any bytes.
+    """
+
+    def __init__(self, socket: Path, fallback: logging.Handler) -> None:
+        """Raises ``OSError`` if there can't be a socket to send from."""
+        super().__init__()
+        # Not connected, so that a journald that is restarted gets the next entry.
+        self._transport = JournaldTransport(socket, connected=False)
+        self._fallback = fallback
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the entry."""
+        try:
+            self._transport.send(_fields(record))
+        except OSError:
+            self._fallback.handle(record)
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._transport.socket.close()
+        super().close()
+
+
+def _fields(record: logging.LogRecord) -> Iterator[tuple[str, bytes]]:
+    message = printable(record.getMessage())
+    if record.exc_info is not None:
+        message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
+    yield "MESSAGE", _bytes(message)
+    yield "PRIORITY", _bytes(priority(record))
+    yield "SYSLOG_IDENTIFIER", b"snoopsync"
+    yield "LOGGER", _bytes(record.name)
+    for key, value in fields_of(record).items():
+        # A field may be there many times, which is a list; one that is not known is not there.
+        values = [value] if isinstance(value, str | int | float | None) else value
+        for each in values:
+            if each is not None:
+                yield f"SNOOPSYNC_{key.upper()}", _bytes(each)
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        # A path gets the bytes back that it has on the disk.
+        return str(value).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return str(value).encode("utf-8", "backslashreplace")

@@ -1,0 +1,249 @@
+"""Sets up the log: which handlers write it, where they write, and from which level on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from snoopsync.core.errors import ConfigError, Problem
+from snoopsync.core.events import Event, event_record
+from snoopsync.core.model import printable
+from snoopsync.log import journal
+from snoopsync.log.append_file import append_line, require_appendable
+from snoopsync.log.formats import (
+    JournalFormatter,
+    JsonFormatter,
+    LogFormat,
+    LogLevel,
+    TextFormatter,
+)
+from snoopsync.log.journal import JournalHandler, is_journal
+from snoopsync.log.writer import BackgroundWriter
+
+#: Set while the log is written in the background.
+_BACKGROUND = threading.Event()
+
+_OURS = logging.getLogger("snoopsync")
+_ALL = logging.getLogger()
+
+
+class LogSettings(Protocol):
+    """What ``configure`` reads from the configuration."""
+
+    @property
+    def level(self) -> LogLevel:
+        """The lowest level that is logged."""
+
+    @property
+    def format(self) -> LogFormat:
+        """The format on standard error."""
+
+    @property
+    def file(self) -> Path | None:
+        """A file that gets the log too."""
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at the moment: a progress bar puts itself in its place,
+    so that a line is written above the bar and not through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+class LogFileHandler(logging.Handler):
+    """Appends to a file that may be rotated away at any time. A line that can't be written, since
+    the disk is full, say, is lost; that is said once to ``beside``, until lines are written
+    again."""
+
+    def __init__(self, path: Path, beside: logging.Handler) -> None:
+        """Raises ``OSError`` if the file can't be opened."""
+        super().__init__()
+        require_appendable(path)
+        self._path = path
+        self.beside = beside
+        self._failing = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        try:
+            append_line(self._path, self.format(record))
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                self._complain(error)
+            self._failing = True
+        except Exception:
+            self.handleError(record)
+
+    def _complain(self, error: OSError) -> None:
+        # Not by way of the logger, which would lead here again.
+        record = event_record(
+            _OURS,
+            logging.ERROR,
+            Event.LOG_UNWRITABLE,
+            "%s can't be written, lines are only here: %s",
+            printable(str(self._path)),
+            error.strerror,
+            path=str(self._path),
+            error=error.strerror,
+        )
+        self.beside.handle(record)
+
+
+#: How the names of the threads begin that send notifications.
+NOTIFYING = "notify"
+
+_HANDLERS = (StderrHandler, JournalHandler, LogFileHandler, BackgroundWriter)
+
+
+def configure(
+    config: LogSettings,
+    *,
+    verbosity: int,
+    environ: Mapping[str, str],
+    journal_socket: Path = journal.SOCKET,
+) -> None:
+    """Send the log of snoopsync to standard error, and to ``log.file`` if there is one; also what
+    its libraries warn of, so that all that is written there is of one format.
+
+    ``verbosity`` moves the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
+    be opened; the log is then as it was.
+    """
+    handlers: list[logging.Handler] = [_stderr_handler(config.format, environ, journal_socket)]
+    if config.file is not None:
+        handlers.append(_file_handler(config.file, config.format, handlers[0]))
+    if _BACKGROUND.is_set():
+        handlers = _in_background(handlers)
+    levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
+    wanted = levels.index(logging.getLevelNamesMapping()[config.level.upper()]) - verbosity
+    level = levels[max(0, min(len(levels) - 1, wanted))]
+    for handler in handlers:
+        handler.setLevel(level)
+        handler.addFilter(_may_be_written)
+    for earlier in _replace_handlers(handlers):
+        earlier.close()
+    # Notifications may be of what is not written.
+    _OURS.setLevel(min(level, logging.INFO))
+    _OURS.propagate = False
+    _ALL.setLevel(max(level, logging.WARNING))
+
+
+def _may_be_written(record: logging.LogRecord) -> bool:
+    """What a library says while it sends a notification may have the address in it, with its
+    password."""
+    is_ours = record.name.partition(".")[0] == _OURS.name
+    return is_ours or not (record.threadName or "").startswith(NOTIFYING)
+
+
+@contextmanager
+def in_background() -> Iterator[None]:
+    """As long as the ``with`` lasts, whoever logs never waits until a line is written: not for a
+    disk that hangs, nor for a pipe that nobody reads. What can't be written in time is lost, and
+    counted."""
+    _BACKGROUND.set()
+    _replace_handlers(_in_background(_ours()))
+    try:
+        yield
+    finally:
+        _BACKGROUND.clear()
+        for handler in _ours():
+            if isinstance(handler, BackgroundWriter):
+                handler.end()
+
+
+def delivered(seconds: float) -> bool:
+    """Are all lines until now written, in one place at least? Waits for so long at most."""
+    handlers = _ours()
+    writers = [each for each in handlers if isinstance(each, BackgroundWriter) and each.is_running]
+    if not writers or len(writers) < len(handlers):
+        return True  # written at once, or nowhere
+    written = threading.Event()
+    for writer in writers:
+        writer.when_written(written)
+    return written.wait(seconds)
+
+
+def release() -> None:
+    """Log nowhere any more: undo ``configure``."""
+    for earlier in _replace_handlers([]):
+        earlier.close()
+    _OURS.setLevel(logging.NOTSET)
+    _OURS.propagate = True
+    _ALL.setLevel(logging.WARNING)
+
+
+def _ours() -> list[logging.Handler]:
+    return [each for each in _OURS.handlers if isinstance(each, _HANDLERS)]
+
+
+def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Handler]:
+    """Returns the earlier ones that are none any more."""
+    before = [each for each in _ours() if each not in handlers]
+    for logger in (_OURS, _ALL):
+        # The new ones first: a line that comes meanwhile is rather there twice than lost.
+        for handler in handlers:
+            logger.addHandler(handler)
+        for handler in before:
+            logger.removeHandler(handler)
+    return before
+
+
+def _in_background(handlers: Sequence[logging.Handler]) -> list[logging.Handler]:
+    """The same handlers, each behind a thread of its own: none waits for another. A terminal gets
+    its lines at once: a progress bar writes there as well, and they have to stay above it."""
+    writers: dict[logging.Handler, logging.Handler] = {}
+    for handler in handlers:
+        if isinstance(handler, StderrHandler) and sys.stderr.isatty():
+            writers[handler] = handler
+            continue
+        writers[handler] = writer = BackgroundWriter(handler)
+        writer.setLevel(handler.level)
+        for each in handler.filters:
+            writer.addFilter(each)
+    for handler in handlers:
+        if isinstance(handler, LogFileHandler):
+            handler.beside = writers.get(handler.beside, handler.beside)
+    return list(writers.values())
+
+
+def _stderr_handler(
+    kind: LogFormat, environ: Mapping[str, str], journal_socket: Path
+) -> logging.Handler:
+    handler = StderrHandler()
+    match kind:
+        case LogFormat.JSON:
+            handler.setFormatter(JsonFormatter())
+        case LogFormat.JOURNAL:
+            handler.setFormatter(JournalFormatter())
+        case LogFormat.AUTO if is_journal(environ):
+            handler.setFormatter(JournalFormatter())
+        case LogFormat.AUTO:
+            handler.setFormatter(TextFormatter(coloured=_has_colours(environ)))
+        case LogFormat.TEXT:
+            handler.setFormatter(TextFormatter())
+    if isinstance(handler.formatter, JournalFormatter) and is_journal(environ):
+        with suppress(OSError):
+            return JournalHandler(journal_socket, handler)
+    return handler
+
+
+def _has_colours(environ: Mapping[str, str]) -> bool:
+    return sys.stderr.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _file_handler(path: Path, kind: LogFormat, beside: logging.Handler) -> logging.Handler:
+    try:
+        handler = LogFileHandler(path, beside)
+    except OSError as error:
+        problem = Problem("log.file", f"can't be written: {error.strerror}")
+        raise ConfigError(str(path), (problem,)) from None
+    handler.setFormatter(JsonFormatter() if kind is LogFormat.JSON else TextFormatter())
+    return handler

@@ -1,0 +1,176 @@
+"""Counts what the service does, for those who want to know. It depends on nothing, and the parts
+that count know nothing of who asks: ``metrics`` does, if it is configured.
+
+Counts begin with the process, whatever is started over in it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from snoopsync.core.errors import (
+    BadAnswer,
+    CollectionError,
+    Conflict,
+    NotConnected,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+
+#: The upper bounds of the histogram of durations, in seconds; one more is without a bound.
+BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Call(StrEnum):
+    """What a collection is asked for."""
+
+    SESSION = "session"
+    ADD = "add"
+    UPDATE = "update"
+    GET = "get"
+    DELETE = "delete"
+    LIST = "list"
+    SEARCH = "search"
+
+
+class Outcome(StrEnum):
+    """What came of a request. ``GIVEN_UP``: on our side, since a file was not what it had been."""
+
+    OK = "ok"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    UNAUTHORIZED = "unauthorized"
+    UNAVAILABLE = "unavailable"
+    BAD_ANSWER = "bad_answer"
+    NOT_CONNECTED = "not_connected"
+    UNREACHABLE = "unreachable"
+    GIVEN_UP = "given_up"
+
+    @classmethod
+    def of(cls, error: Exception) -> Outcome:
+        """What came of a request that raised this."""
+        return next((what for kind, what in _OUTCOMES if isinstance(error, kind)), cls.GIVEN_UP)
+
+
+class Delivery(StrEnum):
+    """What came of sending a notification: it was taken, an attempt failed, or it was given up."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+#: The special kinds before those that they are of.
+_OUTCOMES: tuple[tuple[type[CollectionError], Outcome], ...] = (
+    (NotFound, Outcome.NOT_FOUND),
+    (Conflict, Outcome.CONFLICT),
+    (Refused, Outcome.REFUSED),
+    (Unauthorized, Outcome.UNAUTHORIZED),
+    (Unavailable, Outcome.UNAVAILABLE),
+    (BadAnswer, Outcome.BAD_ANSWER),
+    (NotConnected, Outcome.NOT_CONNECTED),
+    (Unreachable, Outcome.UNREACHABLE),
+)
+
+
+@dataclass(slots=True)
+class Durations:
+    """How long something took: how often up to each bound, and more than the one before, and how
+    long in all."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
+    total_seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """It took so long once more."""
+        self.counts[bisect.bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self.total_seconds += seconds
+
+    def copy(self) -> Durations:
+        """The same, which stays as it is."""
+        return Durations(list(self.counts), self.total_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was counted up to one moment."""
+
+    requests: Mapping[tuple[Call, Outcome], int]
+    durations: Mapping[Call, Durations]
+    retries: Mapping[Call, int]
+    sent_bytes: int
+    duplicates: int
+    overflows: Mapping[str, int]
+    messages: Mapping[Delivery, int]
+
+
+class Measures:
+    """The counters. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: defaultdict[tuple[Call, Outcome], int] = defaultdict(int)
+        self._durations: defaultdict[Call, Durations] = defaultdict(Durations)
+        self._retries: defaultdict[Call, int] = defaultdict(int)
+        self._sent_bytes = 0
+        self._duplicates = 0
+        self._overflows: defaultdict[str, int] = defaultdict(int)
+        self._messages: defaultdict[Delivery, int] = defaultdict(int)
+
+    @contextmanager
+    def request(self, call: Call, monotonic: Callable[[], float], *, again: bool) -> Iterator[None]:
+        """The request that is sent in the ``with``. ``again``: it was sent before."""
+        began, outcome = monotonic(), Outcome.OK
+        try:
+            yield
+        except Exception as error:
+            outcome = Outcome.of(error)
+            raise
+        finally:
+            with self._lock:
+                self._requests[call, outcome] += 1
+                self._durations[call].add(monotonic() - began)
+                self._retries[call] += again
+
+    def sent(self, count: int) -> None:
+        """So many bytes of an image went out."""
+        with self._lock:
+            self._sent_bytes += count
+
+    def found_duplicates(self, count: int) -> None:
+        """So many new pairs were found."""
+        with self._lock:
+            self._duplicates += count
+
+    def overflowed(self, folder: str, times: int) -> None:
+        """The system's queue of this folder's events was full, and some were lost, so often."""
+        with self._lock:
+            self._overflows[folder] += times
+
+    def message(self, outcome: Delivery) -> None:
+        """A notification came to this."""
+        with self._lock:
+            self._messages[outcome] += 1
+
+    def figures(self) -> Figures:
+        """What was counted until now."""
+        with self._lock:
+            return Figures(
+                requests=dict(self._requests),
+                durations={call: each.copy() for call, each in self._durations.items()},
+                retries=dict(self._retries),
+                sent_bytes=self._sent_bytes,
+                duplicates=self._duplicates,
+                overflows=dict(self._overflows),
+                messages=dict(self._messages),
+            )

@@ -1,0 +1,20 @@
+"""The engine: look, settle, plan, guard, record, send, confirm.
+
+Modules, in reading order:
+
+====================  ========================================================================
+``plan_input``        what the planner needs to know
+``remote_listing``    the collection's listing, compared with the state
+``adoption``          finds the image in the collection that a file already is
+``delete_guard``      which deletions may be sent
+``transfer``          sends or removes one image
+``sender``            sends what is outstanding, records what was confirmed
+``engine``            one step after another
+``resync``            the full resync
+``pruning``           ``resync --prune``
+``duplicate_search``  searches for duplicates, and alerts
+``renewal``           has pictures described again after an upgrade
+``renewer``           when that happens
+``components``        creates the parts and connects them
+====================  ========================================================================
+"""

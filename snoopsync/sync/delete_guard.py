@@ -1,0 +1,278 @@
+"""Which deletions may be sent, which wait for a person, and which wait for the whole picture.
+
+Every deletion passes the guard: the sender takes nothing but what the guard has cleared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.bulk_guard import WINDOW_SECONDS, Losses, must_hold
+from snoopsync.core.events import Event, happened
+from snoopsync.core.model import Fingerprint, Place, printable
+from snoopsync.core.planner import Cause, Delete
+from snoopsync.state.images import State
+
+log = logging.getLogger("snoopsync.deletions")
+
+_SAMPLE_PATHS = 3
+
+#: How long the first message about held deletions waits at most for more files that are going.
+_COUNTING_SECONDS = 60.0
+
+#: A changed number is logged after this time, and then after twice as long each time, up to a most.
+_AGAIN_SECONDS = 5.0
+_AGAIN_AT_MOST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A deletion that the guard lets through; only the guard makes these.
+
+    ``counts``: it counts in the window, since nobody approved it. ``newest``: the newest image row
+    that was known when the loss was noticed.
+    """
+
+    delete: Delete
+    counts: bool
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderView:
+    """What the guard must know of a folder beside the state file.
+
+    ``vanishing``: places seen to be gone, but not for long enough. ``newest``: the number of the
+    newest image row before the first loss was noticed; later ones are new files.
+    """
+
+    vanishing: Collection[Place]
+    newest: int
+
+
+@dataclass
+class Verdict:
+    """What becomes of some deletions. ``unsettled`` are to be asked about again: whether they are
+    too many is only known when more files, seen to be gone, are gone for long enough."""
+
+    send: list[Cleared] = field(default_factory=list)
+    hold: list[Delete] = field(default_factory=list)
+    unsettled: list[Delete] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _LetGo:
+    """A deletion that may be sent, and the file as it was last seen."""
+
+    cleared: Cleared
+    seen: Fingerprint
+
+
+@dataclass
+class _News:
+    """What has to be logged about the held deletions of one folder. Times are monotonic seconds."""
+
+    losses: Losses
+    counted_by: float
+    told: int = 0
+    due: float = 0.0
+    pause_seconds: float = _AGAIN_SECONDS
+    is_new: bool = True
+
+
+class DeletionGuard:
+    """Counts deletions by folder. ``policy`` is ``None`` if many deletions are never held."""
+
+    def __init__(self, policy: HoldPolicy | None, state: State) -> None:
+        self._policy = policy
+        self._state = state
+        self._deletions = state.deletions
+        self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
+        self._news: dict[str, _News] = {}
+
+    def judge(
+        self,
+        deletes: Sequence[Delete],
+        view: Callable[[str], FolderView],
+        now: float,
+        monotonic: float = 0.0,
+    ) -> Verdict:
+        """Decide about the deletions of one plan, of images whose files are gone. ``view`` tells
+        of a folder; ``now`` is schedule time."""
+        verdict = Verdict()
+        by_folder: dict[str, list[Delete]] = defaultdict(list)
+        for delete in deletes:
+            assert delete.place is not None
+            by_folder[delete.place.folder].append(delete)
+        for folder, asked in by_folder.items():
+            seen = view(folder)
+            self._deletions.approve_refused(folder, (delete.image_id for delete in asked))
+            approved = {record.image_id for record in self._deletions.approved(folder)}
+            # The folder may be an older backup, so no number of these is small enough.
+            unproven = self._deletions.needing_approval(folder)
+            held = [delete for delete in asked if delete.image_id in unproven]
+            if held:
+                self._hold(folder, held, seen.newest, now, monotonic, verdict)
+            counted = []
+            for delete in asked:
+                if delete.image_id in unproven:
+                    continue
+                if delete.image_id in approved:
+                    verdict.send.append(Cleared(delete, counts=False, newest=seen.newest))
+                else:
+                    counted.append(delete)
+            if self._policy is None:
+                verdict.send += [Cleared(each, counts=True, newest=seen.newest) for each in counted]
+            elif counted:
+                self._judge_folder(folder, counted, seen, now, monotonic, verdict)
+        return verdict
+
+    def _hold(
+        self,
+        folder: str,
+        deletes: Sequence[Delete],
+        newest: int,
+        now: float,
+        monotonic: float,
+        verdict: Verdict,
+    ) -> None:
+        losses = self._losses(folder, {delete.image_id for delete in deletes}, newest, now)
+        verdict.hold += deletes
+        self._note_held(folder, losses, monotonic)
+
+    def _judge_folder(
+        self,
+        folder: str,
+        asked: list[Delete],
+        seen: FolderView,
+        now: float,
+        monotonic: float,
+        verdict: Verdict,
+    ) -> None:
+        unsent = self._unsent(folder)
+        coming = {item.cleared.delete.image_id: item.cleared.delete for item in unsent}
+        coming |= {delete.image_id: delete for delete in asked}
+        newest = min([seen.newest, *(item.cleared.newest for item in unsent)])
+        losses = self._losses(folder, coming.keys(), newest, now)
+        others = len(set(seen.vanishing) - {delete.place for delete in coming.values()})
+        with_others = Losses(
+            max(0, losses.kept - others), losses.sent, losses.coming + others, losses.unconfirmed
+        )
+        if self._is_too_much(losses):
+            verdict.hold += coming.values()
+            self._let_go.pop(folder, None)
+            self._note_held(folder, losses, monotonic)
+        elif others and self._is_too_much(with_others):
+            verdict.unsettled += asked
+        else:
+            for delete in asked:
+                cleared = Cleared(delete, counts=True, newest=newest)
+                verdict.send.append(cleared)
+                record = self._state.record(delete.image_id)
+                if record is not None:
+                    self._let_go[folder][delete.image_id] = _LetGo(cleared, record.seen)
+
+    def exceeds(self, deletes: Sequence[Delete], now: float) -> bool:
+        """Are these deletions of a prune too many to be sent without approval? They are counted as
+        all others are: by folder, and images that no record knows against all of the owner's."""
+        by_folder: dict[str | None, list[str]] = defaultdict(list)
+        for delete in deletes:
+            folder = delete.place.folder if delete.place is not None else None
+            by_folder[folder].append(delete.image_id)
+        newest = self._deletions.newest()
+        return any(
+            self._is_too_much(self._losses(folder, image_ids, newest, now))
+            for folder, image_ids in by_folder.items()
+        )
+
+    def clear_prune(self, deletes: Sequence[Delete], *, approved: bool) -> list[Cleared]:
+        """Let the deletions of a prune through: ``approved`` by a person, or few enough."""
+        assert all(delete.cause is not Cause.GONE for delete in deletes)
+        newest = self._deletions.newest()
+        return [Cleared(delete, counts=not approved, newest=newest) for delete in deletes]
+
+    def _losses(
+        self, folder: str | None, image_ids: Collection[str], newest: int, now: float
+    ) -> Losses:
+        sent = self._deletions.sent_since(folder, now - WINDOW_SECONDS)
+        newest = min(newest, self._deletions.newest_when_noticed(folder))
+        kept, coming, unconfirmed = self._deletions.count_losses(folder, image_ids, newest)
+        return Losses(kept, sent, coming, unconfirmed)
+
+    def _is_too_much(self, losses: Losses) -> bool:
+        if self._policy is None:
+            return False
+        return must_hold(losses, self._policy.count, self._policy.percent)
+
+    def _unsent(self, folder: str) -> list[_LetGo]:
+        """The deletions that were let go, and are not done: in an outage they gather."""
+        let_go = self._let_go.pop(folder, None)
+        if let_go is None:
+            return []
+        dirty = {record.image_id: record for record in self._state.intents.dirty_records(folder)}
+        self._let_go[folder] = {
+            image_id: item
+            for image_id, item in let_go.items()
+            # Something else was seen at its place since: it was planned again.
+            if image_id in dirty and dirty[image_id].seen == item.seen
+        }
+        return list(self._let_go[folder].values())
+
+    # Telling.
+
+    def _note_held(self, folder: str, losses: Losses, monotonic: float) -> None:
+        if not self._deletions.holds_any(folder):
+            self._news.pop(folder, None)
+        news = self._news.setdefault(folder, _News(losses, monotonic + _COUNTING_SECONDS))
+        news.losses = losses
+        news.is_new = True
+
+    def tell(
+        self, is_vanishing: Callable[[str], bool], monotonic: float, *, is_last: bool = False
+    ) -> None:
+        """Log what is held and was not logged yet: at once when no more files are going, again
+        when the number has doubled, and now and then while it changes. So the last message has the
+        right number. ``is_last``: nobody will call again."""
+        for folder, news in self._news.items():
+            if not news.is_new:
+                continue
+            held = self._deletions.count_held(folder)
+            is_counted = not is_vanishing(folder) or monotonic >= news.counted_by
+            is_due = held >= 2 * news.told or monotonic >= news.due
+            if is_last or (is_counted and is_due):
+                news.is_new = False
+                if held not in (0, news.told):
+                    self._tell(folder, news, held, monotonic)
+
+    def _tell(self, folder: str, news: _News, held: int, monotonic: float) -> None:
+        news.told = held
+        news.due = monotonic + news.pause_seconds
+        news.pause_seconds = min(2 * news.pause_seconds, _AGAIN_AT_MOST_SECONDS)
+        before = max(news.losses.before, held)
+        percent = 100.0 * (news.losses.sent + held) / before if before else 0.0
+        samples = [record.place for record in self._deletions.held(folder, _SAMPLE_PATHS)]
+        unproven = len(self._deletions.needing_approval(folder))
+        why = f" ({unproven} missing since its disk was recognised by its contents)"
+        happened(
+            log,
+            logging.WARNING,
+            Event.DELETIONS_HELD,
+            "folder %s: %d deletions (%.0f %% of it) are held, none is sent%s: %s%s;"
+            " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
+            " --discard %s",
+            folder,
+            held,
+            percent,
+            why if unproven else "",
+            ", ".join(printable(place.path) for place in samples),
+            ", ..." if held > len(samples) else "",
+            *(folder, folder),
+            folder=folder,
+            count=held,
+            percent=round(percent, 1),
+            samples=[place.text for place in samples],
+        )

@@ -1,0 +1,242 @@
+"""Looks for duplicates of what the collection has confirmed, and tells of each pair once.
+
+It comes after the mirror and never holds it up: an image that could not be searched for stays due.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from snoopsync.core.duplicates import Pair, judge
+from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
+from snoopsync.core.events import Event, Field, event_record, happened
+from snoopsync.core.keep import FolderOrder, Keep
+from snoopsync.core.model import place_keys, printable
+from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
+from snoopsync.folders.hard_links import HardLinks
+from snoopsync.log.append_file import append_line
+from snoopsync.log.formats import JsonFormatter
+from snoopsync.log.setup import delivered
+from snoopsync.runtime.counters import Measures
+from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
+
+log = logging.getLogger("snoopsync.duplicates")
+
+_BATCH = 50
+
+#: So many alerts are on their way to the log at once, and are marked in one commit.
+_TOLD_AT_ONCE = 500
+
+#: How often somebody who waits for the log looks whether the service ends.
+_WAIT_SECONDS = 0.5
+
+#: After so many searches that the service had no answer for, one after the other, it needs a rest.
+_MOST_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One new pair: a picture that was added, and one that it is like. ``kind`` as in
+    ``Duplicate``."""
+
+    image: Side
+    match: Side
+    rank: int
+    kind: str | None = None
+    keep: Keep | None = None
+
+    @classmethod
+    def of(cls, pair: Duplicate, keep: Keep | None) -> Alert:
+        """The alert about a pair: the image whose search found the other comes first."""
+        image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
+        return cls(image, match, pair.rank, pair.kind, keep)
+
+    def __str__(self) -> str:
+        likeness = "the same picture as" if self.rank == 0 else "like"
+        image, match = _describe(self.image), _describe(self.match)
+        text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
+        if self.kind is not None:
+            text += f", {printable(self.kind)}"
+        if self.keep is not None:
+            side = self.image if self.keep.image_id == self.image.image_id else self.match
+            text += f"; keep {side.place or side.image_id} ({self.keep.reason.words})"
+        return text
+
+    def keys(self) -> dict[str, Field]:
+        """The keys of its event."""
+        match = place_keys(self.match.place)
+        return {
+            **place_keys(self.image.place),
+            "image_id": self.image.image_id,
+            "match_folder": match["folder"],
+            "match_path": match["path"],
+            "match_id": self.match.image_id,
+            "rank": self.rank,
+            "kind": self.kind,
+            "keep": None if self.keep is None else self.keep.image_id,
+            "reason": None if self.keep is None else self.keep.reason.value,
+        }
+
+
+class Alerter:
+    """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
+    are recorded, and not alerted about. ``measures`` counts them. ``hard_links`` tells which
+    matches are the image's own file under another name: they are no duplicates. ``folders`` says of
+    which folders a file can be the one to keep."""
+
+    def __init__(
+        self,
+        collection: ImageCollection,
+        pairs: Pairs,
+        max_rank: int,
+        announce: Callable[[Alert], None],
+        *,
+        quiet: bool = False,
+        measures: Measures | None = None,
+        hard_links: HardLinks | None = None,
+        folders: FolderOrder | None = None,
+    ) -> None:
+        self._hard_links = hard_links
+        self._collection = collection
+        self._pairs = pairs
+        self._max_rank = max_rank
+        self._announce = announce
+        self._quiet = quiet
+        self._measures = measures or Measures()
+        self._folders = folders or {}
+        self._failed: set[str] = set()
+        self._trouble: CollectionError | None = None
+
+    def work_off(self, is_stopped: Callable[[], bool]) -> None:
+        """Search for every image that is due, and tell of what was found. An image whose search
+        fails does not keep the others waiting, and is still due after this. If the
+        service has no answer for many, the others wait for the next time.
+
+        Raises ``CollectionError``: the first one that was met, if not all could be searched for.
+        """
+        self._tell(is_stopped)
+        failed_in_a_row = 0
+        while batch := self._due(self._failed):
+            for due in batch:
+                if is_stopped():
+                    return
+                try:
+                    self._search(due, is_stopped)
+                    failed_in_a_row = 0
+                except CollectionError as error:
+                    if error.concerns_all:
+                        raise
+                    self._trouble = self._trouble or error
+                    self._failed.add(due.image_id)
+                    failed_in_a_row += isinstance(error, Unavailable | Unreachable)
+                    if failed_in_a_row == _MOST_FAILURES:
+                        raise  # the next time goes on with the others
+        trouble, self._trouble = self._trouble, None
+        self._failed.clear()
+        if trouble is not None:
+            raise trouble
+
+    def _due(self, failed: Collection[str]) -> list[Due]:
+        batch = self._pairs.due(_BATCH + len(failed))
+        return [due for due in batch if due.image_id not in failed]
+
+    def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
+        answer: SearchByIdAnswer | None = None
+        with suppress(NotFound):
+            answer = self._collection.search_images_by_id(due.image_id)
+        matches = [] if answer is None else answer["results"]
+        ids = {match["id"] for match in matches}
+        left_out = self._pairs.left_out(ids)
+        matches = [match for match in matches if match["id"] not in left_out]
+        links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
+        current = self._pairs.current(due.image_id)
+        findings = judge(due.image_id, matches, current, self._max_rank)
+        if answer is not None and answer.get("cut"):
+            # What is missing may only be farther than all that is told.
+            findings = replace(findings, gone=())
+        elif answer is not None and findings.gone:
+            gone = self._really_gone(due.image_id, answer, findings.gone)
+            findings = replace(findings, gone=gone)
+        linked = [Pair.of(due.image_id, link) for link in links]
+        self._pairs.record(due, findings, time.time(), linked)
+        if any(found.pair not in current for found in findings.pairs):
+            self._tell(is_stopped)
+
+    def _really_gone(
+        self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
+    ) -> tuple[Pair, ...]:
+        """Of the pairs that this search has not found, those that are none any more. While a new
+        version of the collection describes its pictures again, two pictures that different versions
+        have described are not compared: all are searched for again after that."""
+        if answer.get("outdated"):
+            return ()
+        if not answer.get("partial"):
+            return tuple(gone)
+        return tuple(
+            pair for pair in gone if not self._is_outdated(pair.b if pair.a == image_id else pair.a)
+        )
+
+    def _is_outdated(self, image_id: str) -> bool:
+        try:
+            return self._collection.get_image(image_id).get("outdated", False)
+        except NotFound:
+            return False
+
+    def _tell(self, is_stopped: Callable[[], bool]) -> None:
+        # Told first, marked after: should the machine stop in between, the alert comes twice. The
+        # other way round it might never come. It is told when its line is written, and not as long
+        # as the line waits for that.
+        untold = self._pairs.untold()
+        for start in range(0, len(untold), _TOLD_AT_ONCE):
+            pairs = untold[start : start + _TOLD_AT_ONCE]
+            if not self._quiet:
+                for pair in pairs:
+                    self._announce(Alert.of(pair, pair.keep(self._folders, time.time())))
+                while not delivered(_WAIT_SECONDS):
+                    if is_stopped():
+                        return
+            self._pairs.told(pairs)
+            self._measures.found_duplicates(len(pairs))
+
+
+def announce_to_log(alert: Alert) -> None:
+    """One warning a pair."""
+    happened(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
+
+
+def announce_to_file(path: Path) -> Callable[[Alert], None]:
+    """One warning a pair, and the same as a JSON line, appended to a file that may be rotated away
+    at any time."""
+    formatter = JsonFormatter()
+    is_failing = False
+
+    def announce(alert: Alert) -> None:
+        nonlocal is_failing
+        announce_to_log(alert)
+        record = event_record(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
+        try:
+            append_line(path, formatter.format(record))
+            is_failing = False
+        except OSError as error:
+            if not is_failing:
+                happened(
+                    log,
+                    logging.ERROR,
+                    Event.LOG_UNWRITABLE,
+                    "%s can't be written, alerts are only here: %s",
+                    *(path, error.strerror),
+                    path=str(path),
+                    error=error.strerror,
+                )
+            is_failing = True
+
+    return announce
+
+
+def _describe(side: Side) -> str:
+    return f"{side.place or 'an image of no folder here'} ({side.image_id})"

@@ -1,0 +1,186 @@
+"""``resync --prune``: deletes the images that the configuration leaves out, and those that no
+record knows.
+
+An ID is a hash and does not tell its folder. So an image without a record is deleted only when all
+configured folders are there and were scanned to the end in this very run. A prune is all or
+nothing. What is more than the guard's limit needs a person's approval, of exactly this plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from snoopsync.core.model import Place, place_keys
+from snoopsync.core.planner import Cause, Delete, prune
+from snoopsync.folders.monitor import Survey
+from snoopsync.sync.components import Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What a prune found and did.
+
+    ``deletes``: its whole plan. ``waits``: the plan needs approval, since it is more than the
+    guard's limit or since there are ``doubts`` (a sentence each); nobody approved it, and nothing
+    of it was done. ``kept``: why images were kept that may be unwanted, a sentence each.
+    ``failed``: images of the plan that could not be deleted.
+    """
+
+    deletes: tuple[Delete, ...] = ()
+    waits: bool = False
+    kept: tuple[str, ...] = ()
+    failed: int = 0
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this plan. The order of the deletions does not matter."""
+        plan = sorted(json.dumps(_delete_message(each), sort_keys=True) for each in self.deletes)
+        return hashlib.sha256("\n".join(plan).encode()).hexdigest()
+
+    def counts(self, configured: Sequence[str]) -> list[str]:
+        """How many images it is about, in words, by what they are. ``configured``: the names of
+        the folders in the configuration."""
+        found: Counter[str] = Counter()
+        for each in self.deletes:
+            if each.place is None:
+                found["without a record"] += 1
+            elif each.place.folder in configured:
+                found[f"left out of folder {each.place.folder}"] += 1
+            else:
+                found[f"of folder {each.place.folder}, which is not configured"] += 1
+        return [f"{count} {what}" for what, count in found.items()]
+
+    def as_message(self) -> dict[str, Any]:
+        """The pruning as JSON has it, for a command that asked the service. The plan is in it only
+        if that has to be approved."""
+        shown = self.deletes if self.waits else ()
+        return {
+            "deletes": [_delete_message(each) for each in shown],
+            "waits": self.waits,
+            "kept": list(self.kept),
+            "failed": self.failed,
+            "doubts": list(self.doubts),
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> Pruning:
+        """The pruning that ``as_message`` wrote."""
+        deletes = tuple(_delete(each) for each in message["deletes"])
+        return cls(
+            deletes,
+            message["waits"],
+            tuple(message["kept"]),
+            message["failed"],
+            tuple(message["doubts"]),
+        )
+
+
+#: Is this plan, which is more than the limit, approved?
+Approve = Callable[[Pruning], bool]
+
+
+@dataclass
+class Prune:
+    """One prune, within a resync of ``surveys``. Make it before the scan of that resync begins."""
+
+    assembly: Assembly
+    surveys: Sequence[Survey]
+    approve: Approve
+    outcome: Pruning = field(default_factory=Pruning)
+
+    def __post_init__(self) -> None:
+        self._scans_before = {each.folder.name: each.scans_ended for each in self.surveys}
+
+    def run(self) -> Iterator[None]:
+        """Plan, and delete what may be deleted. A step of the mirror is done at each ``yield``."""
+        assembly, mirror = self.assembly, self.assembly.mirror
+        self.outcome = self._plan()
+        deletes = self.outcome.deletes
+        is_much = mirror.guard.exceeds(deletes, assembly.schedule.now())
+        needs_approval = is_much or bool(self.outcome.doubts)
+        if needs_approval and not self.approve(self.outcome):
+            self.outcome = replace(self.outcome, waits=True)
+            return
+        mirror.remove(mirror.guard.clear_prune(deletes, approved=needs_approval))
+        while not mirror.is_at_rest:
+            yield
+        self.outcome = replace(self.outcome, failed=mirror.sender.tally.unpruned)
+
+    def _plan(self) -> Pruning:
+        mirror = self.assembly.mirror
+        obstacles = [why for each in self.assembly.surveys for why in self._obstacles(each)]
+        if obstacles:
+            return Pruning(kept=tuple(f"nothing is pruned: {why}" for why in obstacles))
+        is_all = len(self.surveys) == len(self.assembly.surveys)
+        names = None if is_all else {each.folder.name for each in self.surveys}
+        kept = self._keeps_unknown()
+        unknown = frozenset[str]() if kept else self._unknown()
+        doubts = self._doubts() if unknown else ()
+        return Pruning(tuple(prune(mirror.left_out(names), unknown)), kept=kept, doubts=doubts)
+
+    def _obstacles(self, survey: Survey) -> Iterator[str]:
+        name = survey.folder.name
+        if survey.is_missing:
+            yield f"folder {name} is missing"
+        elif survey not in self.surveys:
+            return
+        elif survey.is_busy or survey.scans_ended == self._scans_before[name]:
+            yield f"folder {name} was not scanned to the end"
+        elif survey.unreadable:
+            yield f"folder {name} is not all there: {survey.row.reason}"
+
+    def _unknown(self) -> frozenset[str]:
+        remote = self.assembly.mirror.comparison.remote
+        return remote.unclaimed if remote is not None else frozenset()
+
+    def _keeps_unknown(self) -> tuple[str, ...]:
+        """Why images without a record are kept, if so: a sentence."""
+        count, waiting = len(self._unknown()), self.assembly.mirror.unsettled
+        if not count:
+            return ()
+        kept = f"not pruned: {_images(count)} without a record"
+        if len(self.surveys) < len(self.assembly.surveys):
+            return (
+                f"{kept}: only a resync of all folders can tell whether they belong to another one"
+                " (snoopsync resync --prune)",
+            )
+        if waiting:
+            return (f"{kept}: they may belong to the {_files(waiting)} still waiting",)
+        return ()
+
+    def _doubts(self) -> tuple[str, ...]:
+        """Folders that may be empty mount points: without a record of its files, nothing else
+        tells one from the folder itself. With a single folder the guard's own limits see it."""
+        if len(self.surveys) == 1:
+            return ()
+        return tuple(
+            f"folder {survey.folder.name} holds no image (an empty mount point?)"
+            for survey in self.surveys
+            if not survey.scanned
+        )
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _files(count: int) -> str:
+    return "file that is" if count == 1 else f"{count} files that are"
+
+
+def _delete_message(delete: Delete) -> dict[str, Any]:
+    return {**place_keys(delete.place), "image_id": delete.image_id, "cause": delete.cause}
+
+
+def _delete(message: dict[str, Any]) -> Delete:
+    place = None
+    if message["folder"] is not None:
+        place = Place(message["folder"], os.fsencode(message["path"]))
+    return Delete(place, message["image_id"], Cause(message["cause"]))

@@ -1,0 +1,169 @@
+"""Has pictures described again that an older version of the collection has described.
+
+A collection keeps what a picture looks like, and no picture. When a new version describes pictures
+in another way, it needs each one once more. They are sent at low priority, one after the other.
+Which ones are left is the collection's knowledge, so a restart costs nothing. The collection takes
+such a picture only if its bytes are those that it has: nothing else of the image changes, and a
+file that changes meanwhile does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, auto
+
+from snoopsync.client.paging import MOST_IMAGES
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.errors import (
+    BadAnswer,
+    Conflict,
+    FileChanged,
+    NotFound,
+    Refused,
+    Unavailable,
+    Unreachable,
+)
+from snoopsync.core.events import Event, happened
+from snoopsync.core.model import owns
+from snoopsync.folders.folder import Folder
+from snoopsync.state.images import State
+from snoopsync.state.pairs import Pairs
+
+log = logging.getLogger("snoopsync.renewal")
+
+#: The fact that says that pictures were described again, and not searched for since.
+_FACT = "renewal"
+_UNDER_WAY = "under way"
+
+#: After so many failures in a row the collection is left alone.
+_MOST_FAILURES = 20
+
+#: Waits for so many seconds, and until there is nothing more important to do. False: stop.
+Rest = Callable[[float], bool]
+
+
+class _Outcome(Enum):
+    """What became of one image."""
+
+    DONE = auto()
+    #: Its file can't be read now, or is being changed.
+    LATER = auto()
+    #: It has no file here, or is waiting to be sent anyway.
+    NOT_OURS = auto()
+
+
+class Renewal:
+    """Sends pictures to be described again. Used by one thread; ``left`` may be read by any: how
+    many images of files here are still described by an older version, as far as is known."""
+
+    def __init__(
+        self,
+        owner: str,
+        state: State,
+        pairs: Pairs,
+        folders: Mapping[str, Folder],
+        collection: RetryingCollection,
+    ) -> None:
+        self.left = 0
+        self._owner = owner
+        self._state = state
+        self._pairs = pairs
+        self._folders = folders
+        self._collection = collection
+
+    def work_off(self, rest: Rest) -> bool:
+        """Send all that is left, once. Returns whether all images have to be searched for again.
+
+        Raises ``CollectionError`` if the collection can't be used, and ``NotFound`` if it does not
+        offer this.
+        """
+        began = time.monotonic()
+        done = later = failures = 0
+        for image_id in self._outdated():
+            began_at = time.monotonic()
+            try:
+                outcome = self._renew(image_id)
+                failures = 0
+            except (Unavailable, Unreachable) as error:
+                failures += 1
+                if error.concerns_all or failures == _MOST_FAILURES:
+                    raise  # the next pass goes on with what is left
+                outcome = _Outcome.LATER
+            done += outcome is _Outcome.DONE
+            later += outcome is _Outcome.LATER
+            if outcome is not _Outcome.LATER:
+                self.left -= 1
+            # Half of the time is left to others.
+            if not rest(time.monotonic() - began_at):
+                return False
+        self.left = later
+        was_under_way = self._state.fact(_FACT) == _UNDER_WAY
+        if not was_under_way or (later and not done):
+            return False
+        with self._state.transaction():
+            self._pairs.search_again()
+            if not later:
+                self._state.set_fact(_FACT, "")
+        happened(
+            log,
+            logging.INFO,
+            Event.RENEWED,
+            "%d pictures were described again, %d are left; duplicates are searched for again",
+            *(done, later),
+            count=done,
+            left=later,
+            seconds=round(time.monotonic() - began, 1),
+        )
+        return True
+
+    def _outdated(self) -> Iterator[str]:
+        """The IDs of our images that an older version has described, page after page, as long as
+        there can be more of them."""
+        page = self._collection.outdated(self._owner)
+        self.left = page["total"] or 0
+        if self.left:
+            happened(
+                log,
+                logging.INFO,
+                Event.RENEWING,
+                "the collection describes pictures in a new way: %d are sent again, one by one",
+                self.left,
+                count=self.left,
+            )
+        named = 0
+        while True:
+            yield from (each for each in page["ids"] if owns(self._owner, each))
+            named += len(page["ids"])
+            # A page that names nothing and leads on is no page of ours.
+            if page["next"] is None or not page["ids"] or named > MOST_IMAGES:
+                return
+            page = self._collection.outdated(self._owner, page["next"])
+
+    def _renew(self, image_id: str) -> _Outcome:
+        record = self._state.record(image_id)
+        if record is None or record.dirty or record.doomed:
+            return _Outcome.NOT_OURS
+        folder = self._folders.get(record.place.folder)
+        if folder is None:
+            return _Outcome.NOT_OURS
+        try:
+            with folder.open(record.place.path) as file:
+                if file.fingerprint != record.seen:
+                    return _Outcome.LATER
+                if self._state.fact(_FACT) != _UNDER_WAY:
+                    # Before it is done, so that it is not forgotten to search again.
+                    self._state.set_fact(_FACT, _UNDER_WAY)
+                self._collection.renew_image(image_id, file)
+        except (FileChanged, OSError, Conflict):
+            return _Outcome.LATER
+        except NotFound:
+            return _Outcome.NOT_OURS
+        except Refused:
+            # Today's version can't read it. Sent in the usual way, it is listed with the reason.
+            self._state.intents.send_again(image_id)
+            return _Outcome.NOT_OURS
+        except BadAnswer:
+            return _Outcome.LATER
+        return _Outcome.DONE

@@ -1,0 +1,109 @@
+"""How one folder is watched: by events where they tell of every change, by polling elsewhere.
+
+Chosen anew whenever the folder is back: a network disk that is mounted late finds the watching of
+the local directory under it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from snoopsync.core.events import Event, happened
+from snoopsync.core.model import printable
+from snoopsync.watching.hints import Hints
+from snoopsync.watching.mounts import MOUNTINFO, choose_watch
+from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
+
+log = logging.getLogger("snoopsync")
+
+
+class Lookout:
+    """The watching of one folder, for the one thread that mirrors it.
+
+    ``wanted`` is ``auto``, ``events`` or ``poll``, ``mode`` one of the latter two. Without a
+    ``watcher`` the folder is not watched at all, and ``mode`` is empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: bytes,
+        wanted: str,
+        watcher: Watcher | None,
+        mountinfo: Path = MOUNTINFO,
+    ) -> None:
+        self.mode = ""
+        self._name = name
+        self._path = path
+        self._wanted = wanted
+        self._watcher = watcher
+        self._mountinfo = mountinfo
+        self._watch: FolderWatch = PollWatch()
+        self.choose()
+
+    def choose(self) -> None:
+        """Watch the folder as the file system wants it that it is on now."""
+        if self._watcher is None:
+            return
+        mode, reason = choose_watch(self._wanted, self._path, self._mountinfo)
+        if mode == self.mode:
+            return
+        self.mode = mode
+        happened(
+            log,
+            logging.INFO,
+            Event.WATCHING,
+            "folder %s: %s, by %s (%s)",
+            *(self._name, printable(self._path), mode, reason),
+            folder=self._name,
+            path=os.fsdecode(self._path),
+            watch=mode,
+            reason=reason,
+        )
+        if mode == "events":
+            self._watch = self._watcher.watch(self._name, self._path)
+        else:
+            self._watcher.unwatch(self._name)
+            self._watch = PollWatch()
+
+    @property
+    def unwatched(self) -> Mapping[bytes, str]:
+        """Directories that can't be watched, and why."""
+        return self._watch.unwatched
+
+    @property
+    def is_alive(self) -> bool:
+        """Is it watched by events, as far as one sees?"""
+        return self.mode == "events" and self._watch.alive
+
+    @property
+    def last_proof(self) -> float | None:
+        """When the watching was last proven to work, as in ``FolderWatch``."""
+        return self._watch.last_proof
+
+    @property
+    def proven(self) -> bool:
+        """Does it work, and was that shown by an event of its own?"""
+        if self.mode != "events":
+            return True
+        return self._watch.alive and self._watch.last_proof is not None
+
+    @property
+    def behind(self) -> bool:
+        """Have events come in that ``take`` does not know of yet?"""
+        return self._watch.behind
+
+    def cover(self, directory: bytes) -> bool:
+        """Watch this directory from now on: to be called before it is listed."""
+        return self._watch.cover(directory)
+
+    def forget(self, directory: bytes) -> None:
+        """It is gone, with all that was below it."""
+        self._watch.forget(directory)
+
+    def take(self) -> Hints:
+        """The hints that have gathered."""
+        return self._watch.take()

@@ -33,7 +33,7 @@ from snoopsync.config.settings import (
     SyncConfig,
 )
 from snoopsync.core.exits import Exit
-from snoopsync.sync.components import Assembly, Edges, assembled
+from snoopsync.sync.components import Components, Dependencies, open_components
 from snoopsync.sync.resync import resync
 from tests.fused import Fuse, FusedCollection, FusedDatabase, FusedDisk
 from tests.world import OWNER, InlineWorkers, JumpingClock, ToldWatcher
@@ -179,40 +179,42 @@ def _live(life: Life, fuse: Fuse, pipe: Connection) -> Ended:
         state=state_path(life.base),
     )
     watcher = ToldWatcher() if life.in_story else None
-    edges = Edges(Leaps(life.now), FusedDisk(fuse), InlineWorkers, retry_seconds=0.001)
+    dependencies = Dependencies(
+        Leaps(life.now), FusedDisk(fuse), InlineWorkers, retry_seconds=0.001
+    )
     with (
         closing(FusedDatabase(config.state, fuse)) as database,
         FusedCollection(life.endpoint, fuse) as collection,
-        assembled(
+        open_components(
             config,
             database,
             collection,
             stop=threading.Event(),
             patience_seconds=5.0,
             watcher=watcher,
-            edges=edges,
-        ) as assembly,
+            dependencies=dependencies,
+        ) as components,
     ):
-        _reconcile(assembly)
+        _reconcile(components)
         if watcher is not None:
-            _follow(assembly, watcher, pipe)
+            _follow(components, watcher, pipe)
             return Ended(fuse.burnt)
         edges_so_far = fuse.burnt
-        return Ended(edges_so_far, _reconcile(assembly))
+        return Ended(edges_so_far, _reconcile(components))
 
 
-def _reconcile(assembly: Assembly) -> int:
+def _reconcile(components: Components) -> int:
     """As at every start; how many images there was something to do about."""
     report = resync(
-        assembly, folders=FOLDERS, stop=threading.Event(), tend=lambda: _alert(assembly)
+        components, folders=FOLDERS, stop=threading.Event(), tend=lambda: _alert(components)
     )
     assert report.exit_code in (Exit.OK, Exit.HELD_OR_MISSING), report
-    _alert(assembly)
+    _alert(components)
     done = report.summary
     return done.added + done.updated + done.deleted + done.renamed + done.adopted
 
 
-def _follow(assembly: Assembly, watcher: ToldWatcher, pipe: Connection) -> None:
+def _follow(components: Components, watcher: ToldWatcher, pipe: Connection) -> None:
     """Go along with the story, to its end."""
     while True:
         pipe.send(None)  # what is next?
@@ -223,22 +225,22 @@ def _follow(assembly: Assembly, watcher: ToldWatcher, pipe: Connection) -> None:
             watcher.told[name].tell(path)
         for name, path in turn.trees:
             watcher.told[name].tell_tree(path)
-        _work(assembly, turn.steps)
+        _work(components, turn.steps)
 
 
-def _work(assembly: Assembly, steps: int | None) -> None:
+def _work(components: Components, steps: int | None) -> None:
     for _ in range(_MOST_STEPS if steps is None else steps):
-        assembly.mirror.step()
-        _alert(assembly)
-        if steps is None and assembly.mirror.is_idle:
+        components.mirror.step()
+        _alert(components)
+        if steps is None and components.mirror.is_idle:
             return
-        assembly.mirror.wait()
+        components.mirror.wait()
     assert steps is not None, "it does not come to rest"
 
 
-def _alert(assembly: Assembly) -> None:
+def _alert(components: Components) -> None:
     # A service has a thread for this. Here the edge calls shall have one order.
-    assembly.alerter.work_off(lambda: False)
+    components.duplicate_search.work_off(lambda: False)
 
 
 class Leaps(JumpingClock):

@@ -187,8 +187,11 @@ def _claims(*sides: int) -> Iterator[tuple[str, bytes]]:
         largest = 0xFFFF if "H" in format_ else 0x7FFFFFFF
         for side in sorted({min(side, largest) for side in sides}):
             claim = struct.pack(format_, side, side)
-            place = at if at is not None else _place_of_size(data, kind)
-            yield f"a {kind} that says {side}", data[:place] + claim + data[place + len(claim) :]
+            rel_path = at if at is not None else _place_of_size(data, kind)
+            yield (
+                f"a {kind} that says {side}",
+                data[:rel_path] + claim + data[rel_path + len(claim) :],
+            )
     webp = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + b"\xff\xff\xff" * 2
     yield "a WebP that says 16 million", b"RIFF" + struct.pack("<I", 4 + len(webp)) + b"WEBP" + webp
 
@@ -264,9 +267,9 @@ def _with_scans(picture: Image.Image, count: int) -> bytes:
     begin = data.index(b"\xff\xda", first + 2)
     tables = data.rindex(b"\xff\xc4", first, begin) if b"\xff\xc4" in data[first:begin] else begin
     end = min(
-        place
+        rel_path
         for marker in (b"\xff\xda", b"\xff\xc4", b"\xff\xd9")
-        if (place := data.find(marker, begin + 2)) >= 0
+        if (rel_path := data.find(marker, begin + 2)) >= 0
     )
     scan = data[begin:end]
     return data[:end] + scan * count + data[end:] if tables else data

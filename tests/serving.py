@@ -11,14 +11,14 @@ import pytest
 from snoopsync.control.channel import ControlServer
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.runtime.signals import Bell, Signals
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.signals import Signals, Wakeup
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
 from snoopsync.service import reconciler, service
 from snoopsync.service.service import Reload, Service, Surroundings
 from snoopsync.state.lock import locked
 from snoopsync.status.status import read_status
-from snoopsync.sync.components import Edges, assembled, open_state, opened_collection
+from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher
 from tests.world import DEADLINE_SECONDS, World
@@ -35,9 +35,9 @@ def serving(
     monkeypatch: pytest.MonkeyPatch,
     watcher: Watcher,
     *,
-    edges: Edges | None = None,
+    dependencies: Dependencies | None = None,
     collection: ImageCollection | None = None,
-    supervisor: Supervisor | None = None,
+    systemd: SystemdNotifier | None = None,
     patience_seconds: float = 60.0,
     signals: Signals | None = None,
     reload: Reload | None = None,
@@ -48,29 +48,29 @@ def serving(
     monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
     signals, stop = signals or Signals(), threading.Event()
     with ExitStack() as stack:
-        bell = stack.enter_context(closing(Bell()))
+        wakeup = stack.enter_context(closing(Wakeup()))
         stack.enter_context(locked(world.state_path))
         database = stack.enter_context(closing(open_state(world.state_path)))
         client = collection or stack.enter_context(opened_collection(world.config))
-        assembly = stack.enter_context(
-            assembled(
+        components = stack.enter_context(
+            open_components(
                 world.config,
                 database,
                 client,
                 stop=stop,
                 patience_seconds=None,
                 watcher=watcher,
-                edges=edges or Edges(world.clock, make_workers=Workers),
+                dependencies=dependencies or Dependencies(world.clock, make_workers=Workers),
             )
         )
         around = Surroundings(
             signals,
-            bell,
+            wakeup,
             reload or (lambda: world.config),
-            supervisor or Supervisor({}),
+            systemd or SystemdNotifier({}),
             patience_seconds=patience_seconds,
         )
-        running = Service(assembly, watcher, stop, around)
+        running = Service(components, watcher, stop, around)
         thread = threading.Thread(target=running.run, args=(_showing,))
         stack.enter_context(ControlServer(world.state_path, running.questions.answer))
         thread.start()
@@ -78,7 +78,7 @@ def serving(
             yield running
         finally:
             signals.stop = True
-            bell.ring()
+            wakeup.ring()
             thread.join(DEADLINE_SECONDS)
 
 

@@ -39,11 +39,11 @@ def mirror(world: World, files: dict[str, bytes]) -> dict[str, str]:
     world.resync()
     world.check_mirrored()
     world.remote.forget_requests()
-    return {place.partition("/")[2]: image_id for place, image_id in world.ids().items()}
+    return {rel_path.partition("/")[2]: image_id for rel_path, image_id in world.ids().items()}
 
 
 def ids(world: World) -> dict[str, str]:
-    return {place.partition("/")[2]: image_id for place, image_id in world.ids().items()}
+    return {rel_path.partition("/")[2]: image_id for rel_path, image_id in world.ids().items()}
 
 
 def test_without_its_state_a_resync_finds_every_image_again(world: World) -> None:

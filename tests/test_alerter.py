@@ -23,17 +23,22 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.keep import Keep, Reason
-from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.protocol import ImageAnswer, SearchByIdAnswer
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.log.setup import configure, in_background, release
-from snoopsync.runtime.counters import Measures
+from snoopsync.runtime.counters import Counters
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Pairs, Side
-from snoopsync.sync.duplicate_search import Alert, Alerter, announce_to_file, announce_to_log
+from snoopsync.sync.duplicate_search import (
+    Alert,
+    DuplicateSearch,
+    announce_to_file,
+    announce_to_log,
+)
 from tests.pipes import full_pipe
 
 
@@ -70,12 +75,12 @@ class World:
         self.pairs = Pairs(database)
         self.collection = collection
         self.told: list[Alert] = []
-        self.measures = Measures()
+        self.counters = Counters()
 
     def send(self, image_id: str, version: int = 1) -> None:
         """The image's bytes are new, and confirmed."""
         seen = Fingerprint(version, 1, 1, 1)
-        self.state.intents.apply([Add(Place("f", image_id.encode()), image_id, File(seen))], 1.0)
+        self.state.intents.apply([Add(RelPath("f", image_id.encode()), image_id, File(seen))], 1.0)
         [mark] = [
             item.mark
             for item in self.state.intents.outstanding(9999, 2.0, ["f"])
@@ -85,15 +90,15 @@ class World:
 
     def search(self, *, quiet: bool = False) -> list[tuple[str, str, int]]:
         """Search for what is due; the alerts so far."""
-        alerter = Alerter(
+        duplicate_search = DuplicateSearch(
             self.collection,
             self.pairs,
             50,
             self.told.append,
             quiet=quiet,
-            measures=self.measures,
+            counters=self.counters,
         )
-        alerter.work_off(lambda: False)
+        duplicate_search.work_off(lambda: False)
         return [(each.image.image_id, each.match.image_id, each.rank) for each in self.told]
 
 
@@ -113,7 +118,7 @@ def test_a_pair_is_told_once_whichever_side_finds_it(world: World) -> None:
     assert len(world.search()) == 1
     world.send("a", 2)
     assert len(world.search()) == 1
-    assert world.measures.figures().duplicates == 1
+    assert world.counters.figures().duplicates == 1
 
 
 def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
@@ -150,7 +155,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
-    alerter = Alerter(world.collection, world.pairs, 50, announce_to_log)
+    duplicate_search = DuplicateSearch(world.collection, world.pairs, 50, announce_to_log)
     answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
@@ -159,10 +164,10 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
             configure(LogConfig(), verbosity=0, environ={})
             try:
                 with in_background():
-                    alerter.work_off(lambda: next(answers, True))
+                    duplicate_search.work_off(lambda: next(answers, True))
                     assert len(world.pairs.untold()) == 1
                     os.read(reading, 1 << 20)
-                    alerter.work_off(lambda: False)
+                    duplicate_search.work_off(lambda: False)
                     assert not world.pairs.untold()
             finally:
                 release()
@@ -177,7 +182,7 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Alerter(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
     assert world.search() == [("a", "b", 3)]
 
 
@@ -192,7 +197,7 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Alerter(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
     for _ in range(2):
         assert world.search() == [("a", "b", 3)] * 2
 
@@ -246,17 +251,17 @@ def test_a_collection_that_answers_nobody_is_asked_once(
 
 def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
     world.send("a")
-    Alerter(world.collection, world.pairs, 50, world.told.append).work_off(lambda: True)
+    DuplicateSearch(world.collection, world.pairs, 50, world.told.append).work_off(lambda: True)
     assert len(world.pairs.due(9)) == 1
 
 
 def alert() -> Alert:
-    odd = Place("f", b"odd\xff\n.jpg")
+    odd = RelPath("f", b"odd\xff\n.jpg")
     return Alert(Side("one", odd), Side("other", None), 0)
 
 
 def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
-    here, there = Side("one", Place("f", b"a.jpg")), Side("other", None)
+    here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None)
     mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
         "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"

@@ -61,7 +61,7 @@ def test_a_copy_is_alerted_once_naming_both_paths(world: World, alerts: Alerts) 
         world.resync()
         with world.running() as live:
             live.rest()
-            live.assembly.alerter.work_off(live.stop.is_set)
+            live.components.duplicate_search.work_off(live.stop.is_set)
     assert alerts() == []
 
 
@@ -112,7 +112,7 @@ def test_a_dismissed_pair_is_never_alerted_again(world: World, alerts: Alerts) -
     alerts()
     with world.running(reconcile=False) as live:
         pair = Pair.of(world.id_of("a.jpg"), world.id_of("b.jpg"))
-        assert live.assembly.pairs.dismiss(pair)
+        assert live.components.pairs.dismiss(pair)
     world.disk.write("b.jpg", encode(photo(1, SIZE), quality=40))
     world.resync()
     world.disk.write("b.jpg", encode(photo(2, SIZE)))
@@ -146,8 +146,8 @@ def test_a_renamed_picture_is_no_news(world: World, alerts: Alerts) -> None:
     world.resync()
     assert alerts() == []
     [duplicate] = world.duplicates_known()
-    places = {duplicate.a.place, duplicate.b.place}
-    assert {place.text for place in places if place} == {"a.jpg", "z.jpg"}
+    rel_paths = {duplicate.a.rel_path, duplicate.b.rel_path}
+    assert {rel_path.text for rel_path in rel_paths if rel_path} == {"a.jpg", "z.jpg"}
 
 
 def test_a_pair_whose_file_was_removed_is_gone(world: World, alerts: Alerts) -> None:

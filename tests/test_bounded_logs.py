@@ -16,7 +16,7 @@ import pytest
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.events import Event, fields_of
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.log.throttle import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
@@ -250,7 +250,7 @@ def test_deletions_that_are_held_after_others_were_approved_are_news(
             for number in range(begin, begin + 10):
                 world.disk.remove(f"{number}.jpg")
             live.settle()
-            assert live.assembly.state.deletions.approve("photos") == 10
+            assert live.components.state.deletions.approve("photos") == 10
             live.settle()
     assert len(lines(caplog)) == 2
 
@@ -322,7 +322,7 @@ def test_a_folder_that_comes_and_goes_is_counted(
             for source, target in ((root, aside), (aside, root)):
                 source.rename(target)
                 world.clock.advance(5.0)
-                live.assembly.mirror.step()
+                live.components.mirror.step()
     said = [line for line in lines(caplog) if "in turns" not in line]
     counts = [line for line in lines(caplog) if "in turns" in line]
     assert len(said) + len(counts) < 20
@@ -370,7 +370,7 @@ def test_an_alert_log_that_can_not_be_written_is_one_line(
 ) -> None:
     announce = announce_to_file(tmp_path)
     for number in range(50):
-        sides = (Side(f"{number}", Place("f", b"a")), Side("b", Place("f", b"b")))
+        sides = (Side(f"{number}", RelPath("f", b"a")), Side("b", RelPath("f", b"b")))
         announce(Alert(*sides, rank=0))
     assert len(lines(caplog)) == 51
     assert len(lines(caplog, logging.ERROR)) == 1

@@ -17,9 +17,9 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
 from snoopsync.status.health import ailments
-from snoopsync.status.snapshot import Observer
+from snoopsync.status.snapshot import SnapshotReader
 from snoopsync.status.status import read_status
-from snoopsync.sync.components import Edges
+from snoopsync.sync.components import Dependencies
 from tests.pictures import encode, photo
 from tests.process import Installation, until
 from tests.serving import serving, the_service_says
@@ -224,7 +224,9 @@ def test_after_a_jump_the_service_scans_and_nothing_is_stale(
 ) -> None:
     """A file that came during the suspend raised no event."""
     clock = photos.clock
-    with serving(photos, monkeypatch, ToldWatcher(), edges=Edges(clock, make_workers=Workers)):
+    with serving(
+        photos, monkeypatch, ToldWatcher(), dependencies=Dependencies(clock, make_workers=Workers)
+    ):
         until(lambda: the_service_says(photos, Exit.OK))
         photos.disk.write("b.jpg", fake_picture(2))
         match jump:
@@ -244,14 +246,14 @@ def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_
     photos: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = photos.clock
-    edges = Edges(clock, make_workers=Workers)
-    with serving(photos, monkeypatch, ToldWatcher(), edges=edges) as service:
+    dependencies = Dependencies(clock, make_workers=Workers)
+    with serving(photos, monkeypatch, ToldWatcher(), dependencies=dependencies) as service:
         until(lambda: the_service_says(photos, Exit.OK))
-        observer = Observer(photos.config, lambda: service.live)
+        snapshot_reader = SnapshotReader(photos.config, lambda: service.live)
         for step in (1800.0, DAY, -3 * DAY):
             clock.suspend(1800.0)
             clock.set_wall_clock(step)
-            reasons = [*read_status(photos.config).reasons(), *ailments(observer.look())]
+            reasons = [*read_status(photos.config).reasons(), *ailments(snapshot_reader.look())]
             assert not any("too long ago" in reason for reason in reasons)
 
 

@@ -93,10 +93,10 @@ class Stage:
         if seen.method != "GET" and seen.image_id in FOREIGN:
             self.wrong.append(f"{seen.method} {seen.image_id}, which is not ours")
         if seen.method == "DELETE":
-            places = {image_id: place for place, image_id in self.world.ids().items()}
-            place = places.get(seen.image_id or "")
-            if place in self.world.on_disk():
-                self.wrong.append(f"deleted {place}, which is there")
+            rel_paths = {image_id: rel_path for rel_path, image_id in self.world.ids().items()}
+            rel_path = rel_paths.get(seen.image_id or "")
+            if rel_path in self.world.on_disk():
+                self.wrong.append(f"deleted {rel_path}, which is there")
 
     def _remember_ids(self) -> None:
         """Which picture has which ID, as far as that is confirmed by now. Read from a copy: who
@@ -111,7 +111,7 @@ class Stage:
         shutil.rmtree(copy)
         for record in records:
             if record.sha256:
-                picture = self.story.seen[str(record.place), record.sha256.hex()]
+                picture = self.story.seen[str(record.rel_path), record.sha256.hex()]
                 assert self.ids.setdefault(picture, record.image_id) == record.image_id
 
     def check(self) -> None:

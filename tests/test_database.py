@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
-from snoopsync.core.model import File, Fingerprint, Place, image_ids
+from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
@@ -332,11 +332,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def fill(database: Database) -> None:
     state = State(database)
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
-    places = [Place("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
+    rel_paths = [RelPath("photos", b"%d/IMG_%d.jpg" % (i // 30, i)) for i in range(200)]
     state.intents.apply(
         [
-            Add(place, next(image_ids("nas", place)), File(Fingerprint(i, 2, 3, 4)))
-            for i, place in enumerate(places)
+            Add(rel_path, next(image_ids("nas", rel_path)), File(Fingerprint(i, 2, 3, 4)))
+            for i, rel_path in enumerate(rel_paths)
         ],
         now=1.0,
     )
@@ -350,11 +350,11 @@ def use(database: Database) -> None:
     state.counts()
     list(state.images())
     state.known("photos", b"1")
-    state.places_below("photos", b"3")
+    state.rel_paths_below("photos", b"3")
     state.intents.outstanding(100, 3.0, ["photos"])
-    place = Place("photos", b"new.jpg")
+    rel_path = RelPath("photos", b"new.jpg")
     state.intents.apply(
-        [Add(place, next(image_ids("nas", place)), File(Fingerprint(9, 2, 3, 4)))], 5.0
+        [Add(rel_path, next(image_ids("nas", rel_path)), File(Fingerprint(9, 2, 3, 4)))], 5.0
     )
     for record in state.records_in("photos")[:20]:
         state.intents.forget(record.image_id)

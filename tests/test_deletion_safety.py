@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -235,7 +235,7 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 ) -> None:
     data = filled.disk.read("0/0.jpg")
     with filled.running() as live:
-        mirror = live.assembly.mirror
+        mirror = live.components.mirror
         for _ in range(5):
             filled.disk.remove("0/0.jpg")
             live.scan()
@@ -250,17 +250,17 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 @pytest.mark.parametrize("what", ["file is back", "folder is away", "file is gone"])
 def test_right_before_the_request_there_is_one_more_look(filled: World, what: str) -> None:
     with filled.running() as live:
-        folder = live.assembly.surveys[0].folder
-        transfer = Transfer(live.assembly.collection)
+        folder = live.components.monitors[0].folder
+        transfer = Transfer(live.components.collection)
         root = filled.disk.root
         if what != "file is back":
             filled.disk.remove("0/0.jpg")
         if what == "folder is away":
             root.rename(root.with_name("away"))
-        place = Place("photos", b"0/0.jpg")
-        delete = Delete(place, filled.id_of("0/0.jpg"))
+        rel_path = RelPath("photos", b"0/0.jpg")
+        delete = Delete(rel_path, filled.id_of("0/0.jpg"))
         removal = Removal(Cleared(delete, counts=True, newest=0), mark=7)
-        outcome = transfer.delete(removal, lambda: folder.prove_gone(place.path, 0))
+        outcome = transfer.delete(removal, lambda: folder.prove_gone(rel_path.path, 0))
     expected = {"file is back": LookAgain, "folder is away": Rejected, "file is gone": Deleted}
     assert isinstance(outcome, expected[what])
     assert len(filled.remote.deletes()) == (what == "file is gone")

@@ -11,7 +11,7 @@ import pytest
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.bulk_guard import WINDOW_SECONDS
-from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add, Cause, Delete, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -28,12 +28,12 @@ class Folder:
     def __init__(self, path: Path, images: int, policy: HoldPolicy | None = POLICY) -> None:
         self.path = path
         self.policy = policy
-        self.vanishing: frozenset[Place] = frozenset()
+        self.vanishing: frozenset[RelPath] = frozenset()
         self.cleared: dict[str, Cleared] = {}
-        self.places = [Place("photos", b"%03d.jpg" % number) for number in range(images)]
+        self.rel_paths = [RelPath("photos", b"%03d.jpg" % number) for number in range(images)]
         self.open()
         self.state.intents.apply(
-            [Add(place, self.id_of(place), file()) for place in self.places], NOW
+            [Add(rel_path, self.id_of(rel_path), file()) for rel_path in self.rel_paths], NOW
         )
         self.confirm_all()
         self.notice_nothing()
@@ -45,8 +45,10 @@ class Folder:
 
     def add(self, names: Iterable[str]) -> None:
         """New files appear, and are mirrored."""
-        places = [Place("photos", name.encode()) for name in names]
-        self.state.intents.apply([Add(place, self.id_of(place), file()) for place in places], NOW)
+        rel_paths = [RelPath("photos", name.encode()) for name in names]
+        self.state.intents.apply(
+            [Add(rel_path, self.id_of(rel_path), file()) for rel_path in rel_paths], NOW
+        )
         self.confirm_all()
 
     def notice_nothing(self) -> None:
@@ -65,12 +67,12 @@ class Folder:
         self.close()
         self.open()
 
-    def id_of(self, place: Place) -> str:
-        return "nas." + place.text
+    def id_of(self, rel_path: RelPath) -> str:
+        return "nas." + rel_path.text
 
-    def delete(self, places: Iterable[Place], now: float = NOW) -> Verdict:
+    def delete(self, rel_paths: Iterable[RelPath], now: float = NOW) -> Verdict:
         """Plan to delete them, and write down what may be sent and what is held."""
-        deletes = [Delete(place, self.id_of(place)) for place in places]
+        deletes = [Delete(rel_path, self.id_of(rel_path)) for rel_path in rel_paths]
         view = FolderView(self.vanishing, self.newest)
         verdict = self.guard.judge(deletes, lambda _: view, now, now)
         self.state.intents.apply([cleared.delete for cleared in verdict.send], now)
@@ -97,8 +99,10 @@ def file(version: int = 1) -> File:
     return File(Fingerprint(version, 1, version, version))
 
 
-def places_of(deletes: Iterable[Delete | Cleared]) -> list[Place | None]:
-    return [each.delete.place if isinstance(each, Cleared) else each.place for each in deletes]
+def rel_paths_of(deletes: Iterable[Delete | Cleared]) -> list[RelPath | None]:
+    return [
+        each.delete.rel_path if isinstance(each, Cleared) else each.rel_path for each in deletes
+    ]
 
 
 @pytest.fixture
@@ -116,15 +120,15 @@ def folder_of(tmp_path: Path) -> Iterator[Callable[..., Folder]]:
 
 def test_a_few_deletions_are_sent(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    verdict = folder.delete(folder.places[:5])
-    assert places_of(verdict.send) == folder.places[:5]
+    verdict = folder.delete(folder.rel_paths[:5])
+    assert rel_paths_of(verdict.send) == folder.rel_paths[:5]
     assert not verdict.hold
 
 
 def test_too_many_at_once_are_held_all_of_them(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    verdict = folder.delete(folder.places[:6])
-    assert places_of(verdict.hold) == folder.places[:6]
+    verdict = folder.delete(folder.rel_paths[:6])
+    assert rel_paths_of(verdict.hold) == folder.rel_paths[:6]
     assert not verdict.send
     assert folder.carry_out() == 0
 
@@ -133,21 +137,25 @@ def test_images_that_the_collection_never_took_are_no_loss(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
-    refused = [Place("photos", b"bad-%d.jpg" % number) for number in range(20)]
-    folder.state.intents.apply([Add(place, folder.id_of(place), file()) for place in refused], NOW)
+    refused = [RelPath("photos", b"bad-%d.jpg" % number) for number in range(20)]
+    folder.state.intents.apply(
+        [Add(rel_path, folder.id_of(rel_path), file()) for rel_path in refused], NOW
+    )
     for item in folder.state.intents.outstanding(100, NOW, ["photos"]):
         folder.state.intents.park(item.record.image_id, item.mark, "not a picture", NOW + 25)
-    verdict = folder.delete([*refused, *folder.places[:3]])
+    verdict = folder.delete([*refused, *folder.rel_paths[:3]])
     assert len(verdict.send) == 23
     assert folder.carry_out() == 23
-    assert len(folder.delete(folder.places[3:5]).send) == 2, "three were lost before, and no more"
-    assert len(folder.delete(folder.places[5:6]).hold) == 3
+    assert len(folder.delete(folder.rel_paths[3:5]).send) == 2, (
+        "three were lost before, and no more"
+    )
+    assert len(folder.delete(folder.rel_paths[5:6]).hold) == 3
 
 
 def test_a_share_of_a_large_folder_is_sent(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(100)
-    assert len(folder.delete(folder.places[:10]).send) == 10
-    assert len(folder.delete(folder.places[10:11]).hold) == 11
+    assert len(folder.delete(folder.rel_paths[:10]).send) == 10
+    assert len(folder.delete(folder.rel_paths[10:11]).hold) == 11
 
 
 def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
@@ -156,10 +164,10 @@ def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
     folder = folder_of(40)
     for number in range(5):
         now = NOW + number * WINDOW_SECONDS / 5
-        assert folder.delete([folder.places[number]], now).send
+        assert folder.delete([folder.rel_paths[number]], now).send
         assert folder.carry_out(now) == 1
-    verdict = folder.delete([folder.places[5]], NOW + WINDOW_SECONDS - 1)
-    assert places_of(verdict.hold) == [folder.places[5]]
+    verdict = folder.delete([folder.rel_paths[5]], NOW + WINDOW_SECONDS - 1)
+    assert rel_paths_of(verdict.hold) == [folder.rel_paths[5]]
 
 
 @pytest.mark.parametrize(("seconds", "counts"), [(600.0, True), (600.1, False)])
@@ -167,10 +175,10 @@ def test_what_was_sent_ten_minutes_ago_counts_and_nothing_before(
     folder_of: Callable[..., Folder], seconds: float, counts: bool
 ) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:5])
+    folder.delete(folder.rel_paths[:5])
     assert folder.carry_out() == 5
-    verdict = folder.delete([folder.places[5]], NOW + seconds)
-    assert places_of(verdict.hold if counts else verdict.send) == [folder.places[5]]
+    verdict = folder.delete([folder.rel_paths[5]], NOW + seconds)
+    assert rel_paths_of(verdict.hold if counts else verdict.send) == [folder.rel_paths[5]]
 
 
 def test_deletions_that_gather_in_an_outage_are_counted_together(
@@ -178,10 +186,10 @@ def test_deletions_that_gather_in_an_outage_are_counted_together(
 ) -> None:
     """They were let go one by one, and none was sent yet: then none of them is."""
     folder = folder_of(40)
-    for place in folder.places[:5]:
-        assert folder.delete([place]).send
-    verdict = folder.delete([folder.places[5]], NOW + 10 * WINDOW_SECONDS)
-    assert sorted(map(str, places_of(verdict.hold))) == sorted(map(str, folder.places[:6]))
+    for rel_path in folder.rel_paths[:5]:
+        assert folder.delete([rel_path]).send
+    verdict = folder.delete([folder.rel_paths[5]], NOW + 10 * WINDOW_SECONDS)
+    assert sorted(map(str, rel_paths_of(verdict.hold))) == sorted(map(str, folder.rel_paths[:6]))
     assert folder.carry_out() == 0
 
 
@@ -189,11 +197,11 @@ def test_a_file_that_came_back_in_an_outage_is_not_counted(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:5])
-    back = folder.places[0]
+    folder.delete(folder.rel_paths[:5])
+    back = folder.rel_paths[0]
     folder.state.intents.apply([Update(back, folder.id_of(back), file(2))], NOW)
-    verdict = folder.delete([folder.places[5]])
-    assert places_of(verdict.send) == [folder.places[5]]
+    verdict = folder.delete([folder.rel_paths[5]])
+    assert rel_paths_of(verdict.send) == [folder.rel_paths[5]]
     assert not verdict.hold
 
 
@@ -202,75 +210,75 @@ def test_what_is_let_go_is_counted_once_however_often_it_is_planned(
 ) -> None:
     folder = folder_of(40)
     for _ in range(3):
-        assert len(folder.delete(folder.places[:5]).send) == 5
+        assert len(folder.delete(folder.rel_paths[:5]).send) == 5
 
 
 def test_a_folder_of_ten_is_not_emptied_unasked(folder_of: Callable[..., Folder]) -> None:
     policy = HoldPolicy(count=50, percent=10)
-    assert folder_of(10, policy).delete(folder_of(10, policy).places).hold
-    assert folder_of(9, policy).delete(folder_of(9, policy).places).send
+    assert folder_of(10, policy).delete(folder_of(10, policy).rel_paths).hold
+    assert folder_of(9, policy).delete(folder_of(9, policy).rel_paths).send
 
 
 def test_a_folder_of_ten_is_not_emptied_bit_by_bit(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(10, HoldPolicy(count=50, percent=10))
-    assert len(folder.delete(folder.places[:9]).send) == 9
+    assert len(folder.delete(folder.rel_paths[:9]).send) == 9
     folder.carry_out()
-    assert places_of(folder.delete(folder.places[9:]).hold) == folder.places[9:]
+    assert rel_paths_of(folder.delete(folder.rel_paths[9:]).hold) == folder.rel_paths[9:]
 
 
 def test_while_some_are_held_those_that_follow_are_held_too_also_after_a_restart(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:6])
+    folder.delete(folder.rel_paths[:6])
     folder.reopen()
     assert len(folder.state.deletions.held("photos")) == 6
-    assert folder.delete([folder.places[6]], NOW + 10 * WINDOW_SECONDS).hold
+    assert folder.delete([folder.rel_paths[6]], NOW + 10 * WINDOW_SECONDS).hold
 
 
 def test_what_was_approved_goes_out_and_is_not_counted(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:20])
+    folder.delete(folder.rel_paths[:20])
     folder.state.deletions.approve("photos")
     folder.reopen()
-    verdict = folder.delete(folder.places[:20])
+    verdict = folder.delete(folder.rel_paths[:20])
     assert len(verdict.send) == 20
     assert folder.carry_out() == 20
-    assert len(folder.delete(folder.places[20:25]).send) == 5
+    assert len(folder.delete(folder.rel_paths[20:25]).send) == 5
 
 
 def test_deletions_wait_while_more_files_are_going(folder_of: Callable[..., Folder]) -> None:
     """Whether they are too many is known when those are gone for long enough."""
     folder = folder_of(40)
-    folder.vanishing = frozenset(folder.places[3:8])
-    verdict = folder.delete(folder.places[:3])
-    assert places_of(verdict.unsettled) == folder.places[:3]
+    folder.vanishing = frozenset(folder.rel_paths[3:8])
+    verdict = folder.delete(folder.rel_paths[:3])
+    assert rel_paths_of(verdict.unsettled) == folder.rel_paths[:3]
     assert not verdict.send
     assert not verdict.hold
     folder.vanishing = frozenset()
-    assert len(folder.delete(folder.places[:8]).hold) == 8
+    assert len(folder.delete(folder.rel_paths[:8]).hold) == 8
 
 
 def test_deletions_do_not_wait_for_a_few_files_that_are_going(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
-    folder.vanishing = frozenset(folder.places[:5])
-    assert len(folder.delete(folder.places[:3]).send) == 3
+    folder.vanishing = frozenset(folder.rel_paths[:5])
+    assert len(folder.delete(folder.rel_paths[:3]).send) == 3
 
 
 def test_each_folder_is_judged_by_itself(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    other = Place("scans", b"a.jpg")
+    other = RelPath("scans", b"a.jpg")
     folder.state.intents.apply([Add(other, folder.id_of(other), file())], NOW)
-    verdict = folder.delete([*folder.places[:6], other])
-    assert places_of(verdict.send) == [other]
+    verdict = folder.delete([*folder.rel_paths[:6], other])
+    assert rel_paths_of(verdict.send) == [other]
     assert len(verdict.hold) == 6
 
 
 def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40, None)
-    assert len(folder.delete(folder.places).send) == 40
+    assert len(folder.delete(folder.rel_paths).send) == 40
 
 
 @pytest.mark.parametrize("policy", [HoldPolicy(count=5, percent=10), None])
@@ -278,18 +286,18 @@ def test_what_needs_approval_is_held_however_few_until_it_is_approved(
     folder_of: Callable[..., Folder], policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(40, policy)
-    folder.state.deletions.require_approval(folder.places[:1])
-    verdict = folder.delete(folder.places[:2])
-    assert places_of(verdict.hold) == folder.places[:1]
-    assert [cleared.delete.place for cleared in verdict.send] == folder.places[1:2]
-    folder.state.deletions.hold([folder.id_of(folder.places[0])])
+    folder.state.deletions.require_approval(folder.rel_paths[:1])
+    verdict = folder.delete(folder.rel_paths[:2])
+    assert rel_paths_of(verdict.hold) == folder.rel_paths[:1]
+    assert [cleared.delete.rel_path for cleared in verdict.send] == folder.rel_paths[1:2]
+    folder.state.deletions.hold([folder.id_of(folder.rel_paths[0])])
     folder.guard.tell(lambda _folder: False, 0.0)
     [message] = caplog.messages
     for part in ("photos", "1 missing since its disk was", "000.jpg", "approve photos"):
         assert part in message
     assert folder.state.deletions.approve("photos") == 1
-    verdict = folder.delete(folder.places[:1])
-    assert [cleared.delete.place for cleared in verdict.send] == folder.places[:1]
+    verdict = folder.delete(folder.rel_paths[:1])
+    assert [cleared.delete.rel_path for cleared in verdict.send] == folder.rel_paths[:1]
 
 
 def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
@@ -297,7 +305,7 @@ def test_a_folder_keeps_one_of_its_known_images_whatever_new_files_it_has(
 ) -> None:
     folder = folder_of(12, HoldPolicy(count=50, percent=10))
     folder.add(f"new-{number}.jpg" for number in range(100))
-    assert len(folder.delete(folder.places).hold) == 12
+    assert len(folder.delete(folder.rel_paths).hold) == 12
 
 
 def test_a_folder_keeps_one_of_its_known_images_though_they_go_one_by_one(
@@ -306,12 +314,12 @@ def test_a_folder_keeps_one_of_its_known_images_though_they_go_one_by_one(
     """What was known is what was known when the window began."""
     folder = folder_of(12, HoldPolicy(count=50, percent=10))
     for number in range(11):
-        assert folder.delete([folder.places[number]], NOW + 10 * number).send
+        assert folder.delete([folder.rel_paths[number]], NOW + 10 * number).send
         folder.carry_out(NOW + 10 * number)
         folder.add([f"new-{number}.jpg"])
         folder.notice_nothing()
     folder.reopen()
-    assert folder.delete([folder.places[11]], NOW + 120).hold
+    assert folder.delete([folder.rel_paths[11]], NOW + 120).hold
 
 
 def test_new_images_do_not_count_as_lost_when_some_of_them_go(
@@ -320,14 +328,14 @@ def test_new_images_do_not_count_as_lost_when_some_of_them_go(
     folder = folder_of(0, HoldPolicy(count=50, percent=10))
     folder.add(f"{number}.jpg" for number in range(100))
     folder.notice_nothing()
-    verdict = folder.delete([Place("photos", b"%d.jpg" % number) for number in range(12)])
+    verdict = folder.delete([RelPath("photos", b"%d.jpg" % number) for number in range(12)])
     assert len(verdict.send) == 12
 
 
 def test_new_files_do_not_lower_the_share_that_goes(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(100)
     folder.add(f"new-{number}.jpg" for number in range(100))
-    assert len(folder.delete(folder.places[:11]).hold) == 11
+    assert len(folder.delete(folder.rel_paths[:11]).hold) == 11
 
 
 def test_images_that_no_record_knows_are_counted_against_all_of_the_owner(
@@ -350,9 +358,12 @@ def test_prunes_of_one_window_are_counted_together(folder_of: Callable[..., Fold
 
 def test_a_prune_counts_with_the_deletions_of_its_folder(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:3])
+    folder.delete(folder.rel_paths[:3])
     folder.carry_out()
-    left_out = [Delete(place, folder.id_of(place), Cause.LEFT_OUT) for place in folder.places[3:6]]
+    left_out = [
+        Delete(rel_path, folder.id_of(rel_path), Cause.LEFT_OUT)
+        for rel_path in folder.rel_paths[3:6]
+    ]
     assert not folder.guard.exceeds(left_out[:2], NOW)
     assert folder.guard.exceeds(left_out, NOW)
     assert not DeletionGuard(None, folder.state).exceeds(left_out, NOW), "nothing is ever held"
@@ -363,7 +374,7 @@ def test_the_log_names_count_percent_and_some_paths(
 ) -> None:
     folder = folder_of(40)
     with caplog.at_level(logging.WARNING, "snoopsync.deletions"):
-        folder.delete(folder.places[:10])
+        folder.delete(folder.rel_paths[:10])
         folder.tell()
     [message] = caplog.messages
     for part in ("photos", "10 deletions", "25 %", "000.jpg", "002.jpg, ...", "approve"):
@@ -373,7 +384,7 @@ def test_the_log_names_count_percent_and_some_paths(
 
 def test_a_state_file_that_was_closed_keeps_what_is_held(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
-    folder.delete(folder.places[:6])
+    folder.delete(folder.rel_paths[:6])
     with closing(Database(folder.path, readonly=True)) as database:
         assert len(State(database).deletions.held("photos")) == 6
 
@@ -387,12 +398,12 @@ def test_the_log_waits_for_the_whole_number(
 ) -> None:
     """Of 120 files that are removed some are gone for long enough before the others."""
     folder = folder_of(200)
-    folder.vanishing = frozenset(folder.places[61:120])
-    folder.delete(folder.places[:61])
+    folder.vanishing = frozenset(folder.rel_paths[61:120])
+    folder.delete(folder.rel_paths[:61])
     folder.tell()
     assert counted(caplog) == []
     folder.vanishing = frozenset()
-    folder.delete(folder.places[61:120])
+    folder.delete(folder.rel_paths[61:120])
     folder.tell()
     assert counted(caplog) == [120]
 
@@ -401,14 +412,14 @@ def test_the_last_message_about_held_deletions_has_the_right_number(
     folder_of: Callable[..., Folder], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(200)
-    folder.delete(folder.places[:61])
+    folder.delete(folder.rel_paths[:61])
     folder.tell()
-    folder.delete(folder.places[61:70])
+    folder.delete(folder.rel_paths[61:70])
     folder.tell(NOW + 1)
     assert counted(caplog) == [61], "not for each one that follows"
     folder.tell(NOW + 6)
     assert counted(caplog) == [61, 70]
-    folder.delete(folder.places[70:71], NOW + 62)
+    folder.delete(folder.rel_paths[70:71], NOW + 62)
     folder.tell(NOW + 62, is_last=True)
     assert counted(caplog) == [61, 70, 71]
     folder.tell(NOW + 10_000)

@@ -188,14 +188,14 @@ def test_a_refused_openat2_is_done_without(monkeypatch: pytest.MonkeyPatch) -> N
 @needs_root
 def test_a_disk_has_a_number_that_no_other_has_and_keeps_it(tmp_path: Path) -> None:
     first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
-    place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
-    place.mkdir()
+    rel_path, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
+    rel_path.mkdir()
     elsewhere.mkdir()
-    with mounted(place, "-o", "loop", first):
-        number = number_of(place)
-    with mounted(place, "-o", "loop", second), mounted(elsewhere, "-o", "loop", first):
+    with mounted(rel_path, "-o", "loop", first):
+        number = number_of(rel_path)
+    with mounted(rel_path, "-o", "loop", second), mounted(elsewhere, "-o", "loop", first):
         assert number_of(elsewhere) == number
-        assert number_of(place) not in (0, number)
+        assert number_of(rel_path) not in (0, number)
 
 
 @needs_root

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from snoopsync.core.events import Event, event_record, fields_of, happened
+from snoopsync.core.events import Event, event_record, fields_of, log_event
 from tests.documentation import ROOT
 
 LOGGED = re.compile(r"\blog(ger)?\.(debug|info|warning|error|exception|critical|log)\(")
@@ -23,7 +23,7 @@ def test_nothing_is_logged_but_events() -> None:
 
 def test_a_record_for_oneself_is_the_one_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     arguments = (log, logging.WARNING, Event.OUTAGE, "down: %s", "why")
-    happened(*arguments, error="why")
+    log_event(*arguments, error="why")
     mine = event_record(*arguments, error="why")
     [theirs] = caplog.records
     for record in (mine, theirs):

@@ -306,10 +306,10 @@ def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(roo
 
         disk.before_call = swap
         disk.arm(0)
-        sight = folder.prove_gone(FILE, submount=0)
+        observation = folder.prove_gone(FILE, submount=0)
         disk.before_call = lambda call: None
         come_back()
-        assert not isinstance(sight, Gone), f"swapped before call {nth}, back before {back}"
+        assert not isinstance(observation, Gone), f"swapped before call {nth}, back before {back}"
 
 
 def test_a_folder_is_open_for_no_longer_than_its_view(root: Path) -> None:
@@ -383,9 +383,9 @@ def test_nothing_is_gone_from_a_directory_that_cannot_be_listed(root: Path, open
     folder = armed(root, SecretiveDisk(b"/june", opens=opens))
     unlink(root)
     assert folder.look(FILE) == Gone()
-    sight = folder.prove_gone(FILE, submount=0)
-    assert isinstance(sight, Unclear)
-    assert "can't be listed" in sight.reason
+    observation = folder.prove_gone(FILE, submount=0)
+    assert isinstance(observation, Unclear)
+    assert "can't be listed" in observation.reason
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -396,9 +396,9 @@ def test_an_error_at_any_call_of_a_look_is_unclear(root: Path, error: int) -> No
     folder.look(FILE)
     for nth in range(1, disk.calls + 1):
         disk.arm(nth)
-        sight = folder.look(FILE)
-        assert isinstance(sight, Unclear)
-        assert os.strerror(error) in sight.reason
+        observation = folder.look(FILE)
+        assert isinstance(observation, Unclear)
+        assert os.strerror(error) in observation.reason
 
 
 def test_a_directory_that_cannot_be_listed_is_an_error_and_not_empty(root: Path) -> None:
@@ -427,16 +427,16 @@ def test_a_file_of_a_disk_that_was_unmounted_is_not_gone(root: Path) -> None:
     (root / "disk").mkdir()
     with mounted(root / "disk", *FRESH):
         (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
-        sight = folder.look(b"disk/a.jpg")
-        assert isinstance(sight, File)
-        assert sight.submount
+        observation = folder.look(b"disk/a.jpg")
+        assert isinstance(observation, File)
+        assert observation.submount
         (root / "disk" / "a.jpg").unlink()
-        assert folder.prove_gone(b"disk/a.jpg", sight.submount) == Gone()
+        assert folder.prove_gone(b"disk/a.jpg", observation.submount) == Gone()
         (root / "disk" / "a.jpg").write_bytes(b"elsewhere")
     assert folder.look(b"disk/a.jpg") == Gone()
-    assert isinstance(folder.prove_gone(b"disk/a.jpg", sight.submount), Unclear)
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", observation.submount), Unclear)
     (root / "disk").rmdir()
-    assert isinstance(folder.prove_gone(b"disk/a.jpg", sight.submount), Unclear)
+    assert isinstance(folder.prove_gone(b"disk/a.jpg", observation.submount), Unclear)
 
 
 class TwoDisks(FailingDisk):
@@ -476,9 +476,9 @@ def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     disk = TwoDisks(bytes(root / "2024"))
     folder = armed(root, disk)
     disk.number = known
-    sight = folder.look(FILE)
-    assert isinstance(sight, File)
-    submount = sight.submount
+    observation = folder.look(FILE)
+    assert isinstance(observation, File)
+    submount = observation.submount
     assert (submount == UNNUMBERED) is (known == 0)
     unlink(root)
     disk.number = now
@@ -496,9 +496,9 @@ def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for
     folder = armed(root, disk)
     picture = root / os.fsdecode(FILE)
     disk.number = 77
-    sight = folder.look(FILE)
-    assert isinstance(sight, File)
-    submount = sight.submount
+    observation = folder.look(FILE)
+    assert isinstance(observation, File)
+    submount = observation.submount
 
     def unmount(call: int) -> None:
         if call == nth:
@@ -510,8 +510,8 @@ def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for
         disk.number = 78
         picture.unlink()
         disk.arm(0)
-        sight = folder.prove_gone(FILE, submount)
-        assert not isinstance(sight, Gone), f"unmounted before call {nth}"
+        observation = folder.prove_gone(FILE, submount)
+        assert not isinstance(observation, Gone), f"unmounted before call {nth}"
         if not picture.exists():
             break
     assert nth > 10

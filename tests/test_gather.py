@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import pytest
 
-from snoopsync.core.model import File, Fingerprint, Gone, Place, Sight, Unclear
-from snoopsync.core.planner import Add, World
+from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear
+from snoopsync.core.planner import Add, PlanInput
 from snoopsync.core.selection import Selection
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -20,7 +20,7 @@ from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.sync.plan_input import Gatherer
+from snoopsync.sync.plan_input import PlanInputReader
 from tests.world import DiskFolder, InlineWorkers, fake_picture
 
 A, B, C = (fake_picture(number) for number in range(3))
@@ -51,30 +51,36 @@ class Scene:
             self.folders[name] = Folder(name, path, Selection(None, ()), self.edge)
             self.folders[name].identity = self.folders[name].identify()
         self.disk = self.disks["photos"]
-        self.gatherer = Gatherer("tester", self.folders, self.state, InlineWorkers(1, "read"))
+        self.plan_input_reader = PlanInputReader(
+            "tester", self.folders, self.state, InlineWorkers(1, "read")
+        )
 
     def know(self, path: str) -> None:
         """This file is mirrored."""
-        place, data = at(path), self.disk.read(path)
+        rel_path, data = at(path), self.disk.read(path)
         image_id = f"tester.{path}"
-        file = self.sight(path)
+        file = self.observation(path)
         assert isinstance(file, File)
-        self.state.intents.apply([Add(place, image_id, file)], 0.0)
+        self.state.intents.apply([Add(rel_path, image_id, file)], 0.0)
         self.state.intents.confirm(Sent(image_id, 1, hashlib.sha256(data).digest(), None), 0.0)
 
-    def sight(self, path: str) -> Sight:
+    def observation(self, path: str) -> Observation:
         return self.folders["photos"].look(os.fsencode(path))
 
     def gather(
-        self, *paths: str, arriving: Mapping[int, tuple[Place, File]] | None = None
-    ) -> World:
-        sights = {at(path): self.sight(path) for path in paths}
-        gone = frozenset(place for place, sight in sights.items() if isinstance(sight, Gone))
-        return self.gatherer.gather(sights, gone, lambda: arriving or {})
+        self, *paths: str, arriving: Mapping[int, tuple[RelPath, File]] | None = None
+    ) -> PlanInput:
+        observations = {at(path): self.observation(path) for path in paths}
+        gone = frozenset(
+            rel_path
+            for rel_path, observation in observations.items()
+            if isinstance(observation, Gone)
+        )
+        return self.plan_input_reader.gather(observations, gone, lambda: arriving or {})
 
 
-def at(path: str, folder: str = "photos") -> Place:
-    return Place(folder, os.fsencode(path))
+def at(path: str, folder: str = "photos") -> RelPath:
+    return RelPath(folder, os.fsencode(path))
 
 
 def digest(data: bytes) -> bytes:
@@ -89,15 +95,15 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("name", ["x", "y", "z"])
 def test_a_ring_of_renames_is_gathered_from_any_of_its_places(scene: Scene, name: str) -> None:
-    places = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
-    for place, data in zip(places, (A, B, C), strict=True):
-        scene.disk.write(place, data)
-        scene.know(place)
+    rel_paths = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
+    for rel_path, data in zip(rel_paths, (A, B, C), strict=True):
+        scene.disk.write(rel_path, data)
+        scene.know(rel_path)
     scene.disk.swap("x", "y")
     scene.disk.swap("y", "z")
     world = scene.gather(f"{name}/a.jpg")
     assert world.asked == {at(f"{name}/a.jpg")}
-    assert set(world.records) == set(map(at, places))
+    assert set(world.records) == set(map(at, rel_paths))
     assert scene.edge.opened == []
 
 
@@ -106,7 +112,7 @@ def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
     world = scene.gather("z.jpg")
-    assert world.sights[at("a.jpg")] == Gone()
+    assert world.observations[at("a.jpg")] == Gone()
 
 
 def test_the_place_of_the_same_content_is_looked_at(scene: Scene) -> None:
@@ -115,7 +121,7 @@ def test_the_place_of_the_same_content_is_looked_at(scene: Scene) -> None:
     scene.disk.copy("a.jpg", "z.jpg")
     scene.disk.remove("a.jpg")
     world = scene.gather("z.jpg")
-    assert world.sights[at("a.jpg")] == Gone()
+    assert world.observations[at("a.jpg")] == Gone()
     assert world.hashes[at("z.jpg")] == digest(A)
 
 
@@ -128,10 +134,10 @@ def test_a_file_that_has_not_come_to_rest_is_where_its_record_went(
     scene.disk.rename("a.jpg", "z.jpg")
     if replaced:
         scene.disk.write("a.jpg", B)
-    file = scene.sight("z.jpg")
+    file = scene.observation("z.jpg")
     assert isinstance(file, File)
     world = scene.gather("a.jpg", arriving={file.fingerprint.inode: (at("z.jpg"), file)})
-    assert world.sights[at("z.jpg")] == file
+    assert world.observations[at("z.jpg")] == file
     assert world.asked == {at("a.jpg")}
 
 
@@ -164,21 +170,21 @@ def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> Non
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.write("b.jpg", B)
-    sights = {at("b.jpg"): scene.sight("b.jpg")}
+    observations = {at("b.jpg"): scene.observation("b.jpg")}
     scene.disk.write("b.jpg", C)
-    world = scene.gatherer.gather(sights, frozenset(), dict)
+    world = scene.plan_input_reader.gather(observations, frozenset(), dict)
     assert world.asked == frozenset()
-    assert at("b.jpg") not in world.sights
+    assert at("b.jpg") not in world.observations
 
 
 def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.remove("a.jpg")
-    sights = {at("a.jpg"): scene.sight("a.jpg")}
+    observations = {at("a.jpg"): scene.observation("a.jpg")}
     scene.disk.root.rename(scene.disk.root.with_name("away"))
-    world = scene.gatherer.gather(sights, frozenset(sights), dict)
-    assert isinstance(world.sights[at("a.jpg")], Unclear)
+    world = scene.plan_input_reader.gather(observations, frozenset(observations), dict)
+    assert isinstance(world.observations[at("a.jpg")], Unclear)
 
 
 def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
@@ -187,5 +193,5 @@ def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
     seen = Fingerprint.of((scene.disk.root / "disk/a.jpg").lstat())
     scene.state.intents.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=77))], 0.0)
     scene.disk.remove("disk/a.jpg")
-    assert isinstance(scene.sight("disk/a.jpg"), Gone)
-    assert isinstance(scene.gather("disk/a.jpg").sights[at("disk/a.jpg")], Unclear)
+    assert isinstance(scene.observation("disk/a.jpg"), Gone)
+    assert isinstance(scene.gather("disk/a.jpg").observations[at("disk/a.jpg")], Unclear)

@@ -104,7 +104,7 @@ def test_the_state_file_alone_is_not_believed(
         live.reconcile()
         assert world.database is not None
         world.database.change("UPDATE image SET inode = 7")
-        live.assembly.alerter.work_off(live.stop.is_set)
+        live.components.duplicate_search.work_off(live.stop.is_set)
     assert alerts(caplog) == 1
 
 

@@ -15,8 +15,8 @@ from snoopsync.config.settings import Watch
 from snoopsync.core.protocol import ImageAnswer, ImageSource
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
-from snoopsync.runtime.systemd import Supervisor
-from snoopsync.sync.components import Edges
+from snoopsync.runtime.systemd import SystemdNotifier
+from snoopsync.sync.components import Dependencies
 from tests.faults import answers
 from tests.pictures import encode, photo
 from tests.process import Installation, until
@@ -113,7 +113,7 @@ def test_a_part_that_hangs_silences_the_heart(
 ) -> None:
     hanging = Hanging()
     disk = HangingDisk(hanging) if part == "planner" else Disk()
-    supervisor = Supervisor(environment(tmp_path))
+    notifier = SystemdNotifier(environment(tmp_path))
     with ExitStack() as stack:
         world = stack.enter_context(polled_world(tmp_path))
         stack.enter_context(
@@ -121,9 +121,9 @@ def test_a_part_that_hangs_silences_the_heart(
                 world,
                 monkeypatch,
                 ToldWatcher(),
-                edges=Edges(disk=disk),
+                dependencies=Dependencies(disk=disk),
                 collection=HangingShelf(hanging if part == "uploaders" else Hanging()),
-                supervisor=supervisor,
+                systemd=notifier,
                 patience_seconds=PATIENCE_SECONDS,
             )
         )
@@ -144,10 +144,8 @@ def test_a_watcher_that_hears_nothing_any_more_silences_the_heart(
     """One that is alive, and whose last proof gets older and older: a ``ToldWatch``."""
     with ServedWorld(tmp_path) as world:
         world.configure("photos", watch=Watch.EVENTS)
-        supervisor = Supervisor(environment(tmp_path))
-        with serving(
-            world, monkeypatch, ToldWatcher(), supervisor=supervisor, patience_seconds=0.1
-        ):
+        notifier = SystemdNotifier(environment(tmp_path))
+        with serving(world, monkeypatch, ToldWatcher(), systemd=notifier, patience_seconds=0.1):
             until(lambda: beats(systemd) > 0)
             until(lambda: "STATUS=no progress: watcher of photos" in systemd.heard)
 
@@ -159,14 +157,14 @@ def test_a_collection_that_is_away_is_no_reason_to_be_restarted(
         world = stack.enter_context(polled_world(tmp_path))
         world.disk.write("a.jpg", fake_picture(1))
         world.remote.server.fault_for = lambda _seen: answers(503)
-        supervisor = Supervisor(environment(tmp_path, 60_000))
+        notifier = SystemdNotifier(environment(tmp_path, 60_000))
         stack.enter_context(
             serving(
                 world,
                 monkeypatch,
                 ToldWatcher(),
-                edges=Edges(),
-                supervisor=supervisor,
+                dependencies=Dependencies(),
+                systemd=notifier,
                 patience_seconds=PATIENCE_SECONDS,
             )
         )

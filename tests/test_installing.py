@@ -272,8 +272,8 @@ def folder_of(above: Path, *modes: int) -> Path:
     for number, _ in enumerate(modes):
         path = path / str(number)
         path.mkdir()
-    for place, mode in zip([path, *path.parents], reversed(modes), strict=False):
-        place.chmod(mode)
+    for rel_path, mode in zip([path, *path.parents], reversed(modes), strict=False):
+        rel_path.chmod(mode)
     return path
 
 
@@ -327,8 +327,8 @@ def test_the_system_agrees(open_folder: Path) -> None:
         path.mkdir(parents=True)
         os.chown(path.parent, *owner)
         path.parent.chmod(mode)
-        for place in (path, path.parent):
-            expected[place] = reach(place, USE, Reader(NOBODY, gids)).barriers == ()
+        for rel_path in (path, path.parent):
+            expected[rel_path] = reach(rel_path, USE, Reader(NOBODY, gids)).barriers == ()
     asked = "".join(f"test -r '{path}' -a -x '{path}' && echo '{path}'\n" for path in expected)
     said = subprocess.run(
         ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--groups=54321", "sh", "-c", asked],

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import LogConfig
-from snoopsync.core.events import Event, happened
-from snoopsync.core.model import Place, place_keys
+from snoopsync.core.events import Event, log_event
+from snoopsync.core.model import RelPath, path_keys
 from snoopsync.log.formats import LogFormat
 from snoopsync.log.setup import configure, release
 from tests.documentation import blocks, section
@@ -29,7 +29,7 @@ from tests.process import Installation, command, until
 
 log = logging.getLogger("snoopsync.test")
 
-ODD = Place("photos", b"odd\xff\n\xc3\xa9.jpg")
+ODD = RelPath("photos", b"odd\xff\n\xc3\xa9.jpg")
 
 
 class Journald:
@@ -97,8 +97,8 @@ def test_an_event_is_an_entry_with_a_field_for_each_key(
     kind: LogFormat, journald: Journald, stream: Path
 ) -> None:
     with logging_to_the_journal(stream, journald.path, LogConfig(format=kind)):
-        keys = {**place_keys(ODD), "image_id": None, "count": 7, "samples": ["a", "b\nc"]}
-        happened(log, logging.WARNING, Event.REFUSED, "%s: %s", ODD, "no", **keys)
+        keys = {**path_keys(ODD), "image_id": None, "count": 7, "samples": ["a", "b\nc"]}
+        log_event(log, logging.WARNING, Event.REFUSED, "%s: %s", ODD, "no", **keys)
     assert journald.take() == [
         ("MESSAGE", rb"photos/odd\udcff\n" + "é.jpg: no".encode()),
         ("PRIORITY", b"4"),
@@ -123,7 +123,7 @@ def test_an_entry_may_be_longer_than_a_datagram(journald: Journald, stream: Path
 
 def test_a_text_that_no_encoding_has_is_escaped(journald: Journald, stream: Path) -> None:
     with logging_to_the_journal(stream, journald.path, LogConfig()):
-        happened(log, logging.INFO, Event.OUTAGE, "down", error="\ud800")
+        log_event(log, logging.INFO, Event.OUTAGE, "down", error="\ud800")
     assert dict(journald.take())["SNOOPSYNC_ERROR"] == rb"\ud800"
 
 

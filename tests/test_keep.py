@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snoopsync.core.keep import Candidate, File, Keep, Reason, which_to_keep
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 
 YEAR = 365 * 86_400 * 10**9
@@ -31,7 +31,7 @@ def jpeg(quality: int, **evidence: Any) -> PictureFacts:
 
 
 def file(path: str = "a.jpg", modified_ns: int = 20 * YEAR, **more: Any) -> File:
-    return File(Place("photos", path.encode()), modified_ns, **more)
+    return File(RelPath("photos", path.encode()), modified_ns, **more)
 
 
 def kept(

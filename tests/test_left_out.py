@@ -22,7 +22,7 @@ from snoopsync.core.left_out import (
     merge,
     totals,
 )
-from snoopsync.core.model import File, Fingerprint, Place
+from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Action, Delete, Update, Verb
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -184,9 +184,9 @@ def test_a_directory_that_is_walked_twice_in_a_scan_is_counted_once(world: World
         live.scan()
         watcher.told["photos"].tell_tree("x")
         live.rest()
-        [survey] = live.assembly.surveys
-        assert survey.scanned == 1
-        assert totals(survey.row.left_out) == {"unsupported": 1}
+        [monitor] = live.components.monitors
+        assert monitor.scanned == 1
+        assert totals(monitor.row.left_out) == {"unsupported": 1}
 
 
 def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(world: World) -> None:
@@ -328,11 +328,11 @@ def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(befor
     """At the start of a service, not after a day."""
     with before.running() as live:
         live.rest()
-        assert {str(row.place) for row in live.assembly.state.images()} == {
+        assert {str(row.rel_path) for row in live.components.state.images()} == {
             "photos/a.jpg",
             f"photos/{TRASHED}",
         }
-        counts = live.assembly.state.counts()["photos"]
+        counts = live.components.state.counts()["photos"]
     assert (counts.images, counts.pending, counts.failed) == (1, 0, 0)
 
 
@@ -355,12 +355,12 @@ def test_what_is_left_out_is_not_among_the_images_that_a_folder_would_keep(world
 def edited(world: World) -> Action:
     world.disk.write("x/a.jpg", fake_picture(2))
     file = File(Fingerprint.of((world.disk.root / "x/a.jpg").lstat()))
-    return Update(Place("photos", b"x/a.jpg"), world.id_of("x/a.jpg"), file)
+    return Update(RelPath("photos", b"x/a.jpg"), world.id_of("x/a.jpg"), file)
 
 
 def removed(world: World) -> Action:
     world.disk.remove("x/a.jpg")
-    return Delete(Place("photos", b"x/a.jpg"), world.id_of("x/a.jpg"))
+    return Delete(RelPath("photos", b"x/a.jpg"), world.id_of("x/a.jpg"))
 
 
 @pytest.mark.parametrize("change", [edited, removed])
@@ -377,7 +377,7 @@ def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
     world.remote.forget_requests()
     with world.running() as live:
         live.rest()
-        counts = live.assembly.state.counts()["photos"]
+        counts = live.components.state.counts()["photos"]
     assert (counts.images, counts.pending, counts.failed, counts.held) == (1, 0, 0, 0)
     assert world.remote.changes() == []
     world.configure("photos", exclude=())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.core.model import File, Fingerprint, FingerprintKey, Place
+from snoopsync.core.model import File, Fingerprint, FingerprintKey, RelPath
 from snoopsync.core.planner import Action, Add, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -17,9 +17,9 @@ from snoopsync.state.listings import Listings
 
 FOLDER = "photos"
 DIRECTORY = b"2024"
-A = Place(FOLDER, DIRECTORY + b"/a.jpg")
-B = Place(FOLDER, DIRECTORY + b"/b.jpg")
-ELSEWHERE = Place(FOLDER, b"2025/a.jpg")
+A = RelPath(FOLDER, DIRECTORY + b"/a.jpg")
+B = RelPath(FOLDER, DIRECTORY + b"/b.jpg")
+ELSEWHERE = RelPath(FOLDER, b"2025/a.jpg")
 OLD_KEY: FingerprintKey = (1, 100, 1, 1)
 NEW_KEY: FingerprintKey = (1, 100, 2, 2)
 LISTING = {b"a.jpg": OLD_KEY}

@@ -20,8 +20,8 @@ import pytest
 
 from snoopsync.config.settings import LogConfig
 from snoopsync.core.errors import ConfigError
-from snoopsync.core.events import Event, happened
-from snoopsync.core.model import Place, place_keys
+from snoopsync.core.events import Event, log_event
+from snoopsync.core.model import RelPath, path_keys
 from snoopsync.log.formats import LogFormat, LogLevel
 from snoopsync.log.setup import NOTIFYING, configure, release
 
@@ -59,8 +59,8 @@ def test_json_has_an_object_a_line_with_the_keys_of_the_event(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     begin(LogConfig(format=LogFormat.JSON))
-    keys = {**place_keys(Place("f", b"odd\xff\n.jpg")), "image_id": None, "samples": ["a", ODD]}
-    happened(log, logging.INFO, Event.ADDED, "added %s", "it", **keys)
+    keys = {**path_keys(RelPath("f", b"odd\xff\n.jpg")), "image_id": None, "samples": ["a", ODD]}
+    log_event(log, logging.INFO, Event.ADDED, "added %s", "it", **keys)
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert datetime.fromisoformat(line.pop("time")).utcoffset() == timedelta()
     assert line == {

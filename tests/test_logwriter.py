@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import LogConfig
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.log.setup import configure, delivered, in_background, release
 from snoopsync.log.writer import BackgroundWriter
 from tests.pictures import encode, photo
@@ -143,7 +143,7 @@ def test_an_alert_is_not_lost_and_known_to_be_written(tmp_path: Path) -> None:
             configure(LogConfig(), verbosity=0, environ={})
             try:
                 with in_background():
-                    happened(log, logging.WARNING, Event.DUPLICATE, "an alert")
+                    log_event(log, logging.WARNING, Event.DUPLICATE, "an alert")
                     assert not delivered(0.0)
                     os.read(reading, 1 << 20)
                     assert delivered(DEADLINE_SECONDS)

@@ -15,7 +15,7 @@ from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core import errors
 from snoopsync.core.errors import CollectionError, NotFound, Refused, SnoopsyncError
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Durations, Measures, Outcome
+from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Durations, Outcome
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers, reset_after
 from tests.pictures import encode, photo
@@ -24,8 +24,8 @@ PICTURE = encode(photo(1))
 
 
 @pytest.fixture
-def measures() -> Measures:
-    return Measures()
+def counters() -> Counters:
+    return Counters()
 
 
 @pytest.fixture
@@ -38,15 +38,15 @@ def server(tmp_path: Path) -> Iterator[CollectionServer]:
 
 
 @pytest.fixture
-def collection(server: CollectionServer, measures: Measures) -> Iterator[RetryingCollection]:
-    client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint, on_sent=measures.sent)
+def collection(server: CollectionServer, counters: Counters) -> Iterator[RetryingCollection]:
+    client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint, on_sent=counters.sent)
     policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.01)
-    with RetryingCollection(client, policy=policy, measures=measures) as wearer:
+    with RetryingCollection(client, policy=policy, counters=counters) as wearer:
         yield wearer
 
 
 def test_each_attempt_is_counted_by_what_came_of_it(
-    server: CollectionServer, collection: RetryingCollection, measures: Measures
+    server: CollectionServer, collection: RetryingCollection, counters: Counters
 ) -> None:
     server.faults += [answers(500), reset_after()]
     collection.add_image(io.BytesIO(PICTURE), "a")
@@ -57,7 +57,7 @@ def test_each_attempt_is_counted_by_what_came_of_it(
         collection.search_images(io.BytesIO(PICTURE))
     list(collection.images())
     collection.delete_image("a")
-    figures = measures.figures()
+    figures = counters.figures()
     assert figures.requests == {
         (Call.ADD, Outcome.UNAVAILABLE): 1,
         (Call.ADD, Outcome.UNREACHABLE): 1,
@@ -73,22 +73,22 @@ def test_each_attempt_is_counted_by_what_came_of_it(
 
 
 def test_the_bytes_of_every_attempt_are_counted(
-    server: CollectionServer, collection: RetryingCollection, measures: Measures
+    server: CollectionServer, collection: RetryingCollection, counters: Counters
 ) -> None:
     server.faults += [answers(500), answers(503)]
     collection.add_image(io.BytesIO(PICTURE), "a")
-    assert measures.figures().sent_bytes == 3 * len(PICTURE)
+    assert counters.figures().sent_bytes == 3 * len(PICTURE)
 
 
-def test_what_was_counted_stays_as_it_was(measures: Measures) -> None:
-    with measures.request(Call.GET, lambda: 1.0, again=False):
+def test_what_was_counted_stays_as_it_was(counters: Counters) -> None:
+    with counters.request(Call.GET, lambda: 1.0, again=False):
         pass
-    before = measures.figures()
-    with measures.request(Call.GET, lambda: 1.0, again=True):
+    before = counters.figures()
+    with counters.request(Call.GET, lambda: 1.0, again=True):
         pass
     assert before.requests == {(Call.GET, Outcome.OK): 1}
     assert sum(before.durations[Call.GET].counts) == 1
-    assert measures.figures().requests == {(Call.GET, Outcome.OK): 2}
+    assert counters.figures().requests == {(Call.GET, Outcome.OK): 2}
 
 
 def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:

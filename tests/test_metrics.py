@@ -30,10 +30,10 @@ from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Measures
+from snoopsync.runtime.counters import BOUNDS_SECONDS, Counters
 from snoopsync.status.prometheus import MetricsServer
-from snoopsync.status.snapshot import Observer
-from snoopsync.sync.components import Edges
+from snoopsync.status.snapshot import SnapshotReader
+from snoopsync.sync.components import Dependencies
 from snoopsync.version import __version__
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import answers
@@ -256,8 +256,8 @@ class Hanging(Disk):
 
 @contextmanager
 def asked(live: Any, world: World) -> Iterator[Asker]:
-    observer = Observer(world.config, live)
-    with closing(MetricsServer(Address(LOOPBACK, 0), observer, Measures())) as server:
+    snapshot_reader = SnapshotReader(world.config, live)
+    with closing(MetricsServer(Address(LOOPBACK, 0), snapshot_reader, Counters())) as server:
         yield Asker(server.address.port)
 
 
@@ -269,7 +269,13 @@ def test_an_engine_that_hangs_is_told_by_others(
         world = stack.enter_context(ServedWorld(tmp_path))
         world.configure("photos", watch=Watch.POLL, poll_interval_seconds=0.1)
         service = stack.enter_context(
-            serving(world, monkeypatch, ToldWatcher(), edges=Edges(disk=disk), patience_seconds=2.0)
+            serving(
+                world,
+                monkeypatch,
+                ToldWatcher(),
+                dependencies=Dependencies(disk=disk),
+                patience_seconds=2.0,
+            )
         )
         stack.callback(disk.end.set)
         asker = stack.enter_context(asked(lambda: service.live, world))
@@ -316,7 +322,7 @@ def test_reading_that_hangs_gathers_no_threads(
         end.wait()
 
     monkeypatch.setattr("snoopsync.status.snapshot._READING_SECONDS", 0.05)
-    monkeypatch.setattr(Observer, "_read", hang)
+    monkeypatch.setattr(SnapshotReader, "_read", hang)
     with asked(Live, world) as asker:
         first = threading.Thread(target=asker.health)
         first.start()

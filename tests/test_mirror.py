@@ -38,7 +38,7 @@ def mirror(world: World, **files: bytes) -> dict[str, str]:
     world.resync()
     world.check_mirrored()
     world.remote.forget_requests()
-    return {place.partition("/")[2]: image_id for place, image_id in world.ids().items()}
+    return {rel_path.partition("/")[2]: image_id for rel_path, image_id in world.ids().items()}
 
 
 # The whole.
@@ -284,7 +284,8 @@ def test_ten_thousand_files_in_a_renamed_directory_send_not_a_byte(world: World)
     assert report.summary.renamed == 10_000
     assert sum(seen.length for seen in world.remote.server.requests) == 0
     assert world.ids() == {
-        place.replace("photos/old", "photos/new/place"): image_id for place, image_id in ids.items()
+        rel_path.replace("photos/old", "photos/new/place"): image_id
+        for rel_path, image_id in ids.items()
     }
 
 
@@ -296,9 +297,9 @@ def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
         for number in range(3):
             world.disk.write("a.jpg", fake_picture(number))
             live.scan()
-            live.assembly.mirror.step()
+            live.components.mirror.step()
             world.clock.advance(world.sync.settle_seconds * 0.6)
-        live.assembly.mirror.step()
+        live.components.mirror.step()
         assert world.remote.uploads() == []
         live.rest()
         assert len(world.remote.uploads()) == 1
@@ -374,7 +375,7 @@ def test_a_new_file_that_comes_to_rest_after_the_rename_of_the_old_one_is_not_lo
     ids = mirror(world, a=A, b=B)
     watcher = ToldWatcher()
     with world.running(watcher) as live:
-        tell, step = watcher.told["photos"].tell, live.assembly.mirror.step
+        tell, step = watcher.told["photos"].tell, live.components.mirror.step
         world.disk.rename("a.jpg", "z.jpg")
         tell("z.jpg")
         step()
@@ -473,8 +474,8 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
         world.disk.remove("a.jpg")
         live.settle()
         assert [seen.status for seen in world.remote.deletes()] == [404]
-        assert live.assembly.mirror.sender.tally.deleted == 0
-        assert live.assembly.state.deletions.sent_since("photos", 0.0) == 0
+        assert live.components.mirror.sender.tally.deleted == 0
+        assert live.components.state.deletions.sent_since("photos", 0.0) == 0
     assert "deleted" not in caplog.text
     world.check_mirrored()
 
@@ -599,7 +600,7 @@ def test_a_watched_folder_is_mirrored_while_it_is_filled(world: World, tmp_path:
 def test_watching_starts_and_ends(world: World) -> None:
     watcher = Watcher(lambda: None)
     with world.running(watcher) as live:
-        live.until(lambda: not watcher.check(0.0) and live.assembly.surveys[0].watch.proven)
+        live.until(lambda: not watcher.check(0.0) and live.components.monitors[0].watch.proven)
     watcher.stop()
 
 

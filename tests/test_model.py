@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from snoopsync.core.model import (
     OWNER_PATTERN,
     Fingerprint,
-    Place,
+    RelPath,
     fingerprint_key,
     image_ids,
     owns,
@@ -34,7 +34,7 @@ owners = st.from_regex(OWNER_PATTERN, fullmatch=True)
 @given(owners, folders, paths)
 def test_image_ids_are_ours_and_fit_the_collection(owner: str, folder: str, path: bytes) -> None:
     """``<owner>.<hash>``, at most 100 characters, and never the same one twice in a series."""
-    series = list(islice(image_ids(owner, Place(folder, path)), 20))
+    series = list(islice(image_ids(owner, RelPath(folder, path)), 20))
     assert len(set(series)) == 20
     for image_id in series:
         assert re.fullmatch(rf"{owner}\.[A-Za-z0-9_-]+", image_id)
@@ -47,14 +47,14 @@ def test_two_places_never_meet_in_their_series(where: set[tuple[str, bytes]]) ->
     ids = [
         image_id
         for folder, path in where
-        for image_id in islice(image_ids("nas", Place(folder, path)), 5)
+        for image_id in islice(image_ids("nas", RelPath(folder, path)), 5)
     ]
     assert len(set(ids)) == len(ids)
 
 
 def test_an_image_id_stays_the_same_from_one_version_to_the_next() -> None:
     """Else a state file that is lost could not be rebuilt."""
-    first, second = islice(image_ids("nas", Place("photos", b"2024/a.jpg")), 2)
+    first, second = islice(image_ids("nas", RelPath("photos", b"2024/a.jpg")), 2)
     assert first == "nas.HkBEB-2uZ7XhW2wuYcTor-J8nhQ"
     assert second != first
 
@@ -66,11 +66,11 @@ def test_what_does_not_begin_with_the_owner_and_a_dot_is_not_ours(image_id: str)
 
 @given(paths)
 def test_a_place_has_a_directory_and_a_name(path: bytes) -> None:
-    place = Place("photos", path)
-    joined = place.directory + b"/" + place.name if place.directory else place.name
+    rel_path = RelPath("photos", path)
+    joined = rel_path.directory + b"/" + rel_path.name if rel_path.directory else rel_path.name
     assert joined == path
-    assert b"/" not in place.name
-    assert os.fsencode(place.text) == path
+    assert b"/" not in rel_path.name
+    assert os.fsencode(rel_path.text) == path
 
 
 @given(st.binary(max_size=50))

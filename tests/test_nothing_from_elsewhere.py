@@ -114,8 +114,8 @@ def lists(photos: Folder, path: bytes, elsewhere: set[int]) -> None:
 
 
 def looks(photos: Folder, path: bytes, elsewhere: set[int]) -> None:
-    sight = photos.look(path)
-    assert not (isinstance(sight, File) and sight.fingerprint.inode in elsewhere)
+    observation = photos.look(path)
+    assert not (isinstance(observation, File) and observation.fingerprint.inode in elsewhere)
 
 
 def reads(photos: Folder, path: bytes, _elsewhere: set[int]) -> None:
@@ -154,8 +154,8 @@ def test_a_link_in_the_place_of_a_directory_for_a_moment_is_no_proof_that_a_file
     while True:
         nth += 1
         with between_calls(nth, 4, swapped) as calls:
-            sight = photos.prove_gone(b"d/only_here.jpg", submount=0)
-        assert not isinstance(sight, Gone), f"swapped before call {nth}"
+            observation = photos.prove_gone(b"d/only_here.jpg", submount=0)
+        assert not isinstance(observation, Gone), f"swapped before call {nth}"
         if calls() < nth:
             break
     assert nth > 50

@@ -21,7 +21,7 @@ from snoopsync.notify.digest import Message
 from snoopsync.notify.notifier import HANGS_AFTER_SECONDS, Notifier
 from snoopsync.notify.retry_queue import MOST_ATTEMPTS
 from snoopsync.runtime.clock import Clock
-from snoopsync.runtime.counters import Delivery, Measures
+from snoopsync.runtime.counters import Counters, Delivery
 from tests.postbox import SECRETS, Postbox
 from tests.process import DEADLINE_SECONDS, until
 
@@ -61,8 +61,8 @@ def clock() -> TestClock:
 
 
 @pytest.fixture
-def measures() -> Measures:
-    return Measures()
+def counters() -> Counters:
+    return Counters()
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def everything_is_logged() -> Iterator[None]:
 
 
 @pytest.fixture
-def notifier(clock: TestClock, measures: Measures) -> Iterator[Notifier]:
-    notifier = Notifier(measures, clock)
+def notifier(clock: TestClock, counters: Counters) -> Iterator[Notifier]:
+    notifier = Notifier(counters, clock)
     yield notifier
     clock.pass_by(0.0)
     notifier.close(DEADLINE_SECONDS)
@@ -139,7 +139,7 @@ def test_a_target_that_is_away_for_minutes_is_said_once_and_told_when_it_is_back
     postbox: Postbox,
     notifier: Notifier,
     clock: TestClock,
-    measures: Measures,
+    counters: Counters,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     take(notifier, config(postbox.url))
@@ -151,10 +151,10 @@ def test_a_target_that_is_away_for_minutes_is_said_once_and_told_when_it_is_back
     postbox.status = 200
     passing(clock, lambda: postbox.letters, seconds=60.0)
     assert "(at " in postbox.letters[0]["message"], "it is late, and says so"
-    passing(clock, lambda: measures.figures().messages.get(Delivery.SENT))
+    passing(clock, lambda: counters.figures().messages.get(Delivery.SENT))
     until(lambda: "are taken again" in caplog.text)
     failed = postbox.tries - 1
-    assert measures.figures().messages[Delivery.FAILED] == failed
+    assert counters.figures().messages[Delivery.FAILED] == failed
     said = [each.getMessage() for each in caplog.records if each.name == "snoopsync.notify"]
     assert len(said) == 2
     assert "notify.urls[0] (JSON) can't be sent" in said[0]
@@ -187,13 +187,13 @@ def test_what_is_never_taken_is_given_up_and_counted(
     postbox: Postbox,
     notifier: Notifier,
     clock: TestClock,
-    measures: Measures,
+    counters: Counters,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     take(notifier, config(postbox.url))
     postbox.status = 400
     happen()
-    passing(clock, lambda: measures.figures().messages.get(Delivery.DROPPED), seconds=60.0)
+    passing(clock, lambda: counters.figures().messages.get(Delivery.DROPPED), seconds=60.0)
     assert postbox.tries == MOST_ATTEMPTS
     until(lambda: "was given up" in caplog.text)
 
@@ -236,9 +236,9 @@ class Stuck:
 
 
 def test_the_end_waits_for_a_moment_and_says_what_was_not_sent(
-    clock: TestClock, measures: Measures, caplog: pytest.LogCaptureFixture
+    clock: TestClock, counters: Counters, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stuck, notifier = Stuck(), Notifier(measures, clock)
+    stuck, notifier = Stuck(), Notifier(counters, clock)
     notifier.take(config("json://host"), "nas", [stuck])
     happen()
     passing(clock, stuck.reached.is_set)
@@ -251,9 +251,9 @@ def test_the_end_waits_for_a_moment_and_says_what_was_not_sent(
 
 
 def test_what_waits_at_the_end_is_sent_at_once(
-    postbox: Postbox, clock: TestClock, measures: Measures
+    postbox: Postbox, clock: TestClock, counters: Counters
 ) -> None:
-    notifier = Notifier(measures, clock)
+    notifier = Notifier(counters, clock)
     take(notifier, config(postbox.url))
     before = len(logging.getLogger("snoopsync").handlers)
     happen()

@@ -23,7 +23,7 @@ from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
 from snoopsync.status.status import read_status
-from snoopsync.sync.components import Edges, assembled, open_state, opened_collection
+from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.faults import Fault, Hang, Lost, Reply, answers, reset_before
 from tests.process import until
@@ -97,25 +97,25 @@ def as_service(world: World) -> Iterator[Live]:
     """A mirror that is as patient as the service is, with real threads, reconciled."""
     world.sync = type(world.sync)(settle_seconds=0.5, delete_after_seconds=5.0, workers=WORKERS)
     stop = threading.Event()
-    edges = Edges(world.clock, make_workers=Workers, outage_clock=FastClock())
+    dependencies = Dependencies(world.clock, make_workers=Workers, outage_clock=FastClock())
     with (
         closing(open_state(world.state_path)) as database,
         opened_collection(world.config) as collection,
-        assembled(
+        open_components(
             world.config,
             database,
             collection,
             stop=stop,
             patience_seconds=None,
             watcher=ToldWatcher(),
-            edges=edges,
-        ) as assembly,
+            dependencies=dependencies,
+        ) as components,
     ):
-        live = Live(assembly, stop)
+        live = Live(components, stop)
         live.reconcile()
         yield live
         stop.set()
-        assembly.mirror.close(DEADLINE_SECONDS)
+        components.mirror.close(DEADLINE_SECONDS)
 
 
 def step_for(live: Live, seconds: float) -> None:
@@ -132,7 +132,7 @@ def searching(live: Live) -> Iterator[None]:
     def search() -> None:
         while not live.stop.is_set():
             with suppress(CollectionError, Stopped):
-                live.assembly.alerter.work_off(live.stop.is_set)
+                live.components.duplicate_search.work_off(live.stop.is_set)
             live.stop.wait(0.01)
 
     thread = threading.Thread(target=search)
@@ -171,8 +171,8 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         for number in range(files):
             world.disk.write(f"{number % 20}/{number}.jpg", fake_picture(1000 + number))
         live.scan()
-        live.until(lambda: live.assembly.state.intents.count_dirty() == files)
-        until(lambda: live.assembly.collection.outage is not None)
+        live.until(lambda: live.components.state.intents.count_dirty() == files)
+        until(lambda: live.components.collection.outage is not None)
         # The requests that were under way when it began may have come together, those of the
         # search too, which finds out for itself.
         step_for(live, 60.0)
@@ -193,12 +193,12 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         # 0.5 s doubled up to a minute, by full jitter: some 20 probes in five minutes.
         assert 5 <= len(down.times) <= 80
         assert after - before < 1_000_000
-        assert live.assembly.mirror.in_flight <= 2 * WORKERS
+        assert live.components.mirror.in_flight <= 2 * WORKERS
 
         down.reply = None
-        live.until(lambda: live.assembly.state.intents.count_dirty() == 0)
+        live.until(lambda: live.components.state.intents.count_dirty() == 0)
         live.rest()
-        assert live.assembly.collection.outage is None
+        assert live.components.collection.outage is None
     world.check_mirrored()
 
 
@@ -229,7 +229,7 @@ def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
         live.settle()
         assert begun.wait(DEADLINE_SECONDS)
         if fault is not None:
-            until(lambda: live.assembly.searched.outage is not None)
+            until(lambda: live.components.searched.outage is not None)
         for number in range(1, 10):
             world.disk.write(f"{number}.jpg", fake_picture(number))
             live.settle()
@@ -249,7 +249,7 @@ def test_a_search_waits_while_the_collection_is_down_and_asks_nothing(world: Wor
         down.reply = OUTAGES["503"]
         world.disk.write("b.jpg", fake_picture(2))
         live.scan()
-        live.until(lambda: live.assembly.collection.outage is not None)
+        live.until(lambda: live.components.collection.outage is not None)
         world.remote.forget_requests()
         with searching(live):
             step_for(live, 60.0)

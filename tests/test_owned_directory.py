@@ -260,13 +260,13 @@ def test_a_reading_of_a_directory_that_others_can_write_makes_no_file_there(top:
 @needs_root
 @pytest.mark.parametrize("what", ["data", "target"])
 def test_a_backup_of_or_into_a_directory_of_another_user_is_refused(top: Path, what: str) -> None:
-    data, place = own_directory(top / "data"), own_directory(top / "place")
+    data, rel_path = own_directory(top / "data"), own_directory(top / "place")
     Registry(data).close()
     load_master_key(data, {})
-    give_away(data if what == "data" else place)
+    give_away(data if what == "data" else rel_path)
     with pytest.raises(UnsafeDirectory, match=f"{top}/{'data' if what == 'data' else 'place'}"):
-        back_up(data, place / "copy")
-    assert list(place.iterdir()) == []
+        back_up(data, rel_path / "copy")
+    assert list(rel_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["master.key", "collections"])

@@ -11,7 +11,7 @@ import pytest
 
 from snoopsync.core.duplicates import Findings, Found, Pair
 from snoopsync.core.keep import FolderOrder, Keep, Reason
-from snoopsync.core.model import File, Fingerprint, FolderState, Place
+from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
 from snoopsync.core.planner import Add, Update
 from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
@@ -50,13 +50,13 @@ def pairs(database: Database, state: State) -> Pairs:
     return pairs
 
 
-def place(name: str) -> Place:
-    return Place("photos", f"{name}.jpg".encode())
+def rel_path(name: str) -> RelPath:
+    return RelPath("photos", f"{name}.jpg".encode())
 
 
 def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> None:
     file = File(Fingerprint(ord(name), 1, version, version))
-    state.intents.apply([Add(place(name), f"nas.{name}", file)], now=1.0)
+    state.intents.apply([Add(rel_path(name), f"nas.{name}", file)], now=1.0)
     for item in state.intents.outstanding(9, 1.0, ["photos"]):
         state.intents.confirm(Sent(item.record.image_id, item.mark, sha256, None), now=1.0)
 
@@ -96,7 +96,7 @@ def test_a_pair_is_told_once_also_after_opening_again(path: Path, pairs: Pairs) 
         assert tell(Pairs(again)) == []
         [duplicate] = Pairs(again).listed()
     assert (duplicate.rank, duplicate.found_at, duplicate.finder) == (7, 1.0, "nas.b")
-    assert (duplicate.a.place, duplicate.b.place) == (place("a"), place("b"))
+    assert (duplicate.a.rel_path, duplicate.b.rel_path) == (rel_path("a"), rel_path("b"))
 
 
 def test_an_alert_that_was_not_given_is_not_lost(path: Path, pairs: Pairs) -> None:
@@ -218,7 +218,7 @@ def test_a_pair_tells_what_was_told_of_both_pictures(sized: Pairs) -> None:
 
 
 def test_a_file_that_changed_is_not_judged_by_what_it_was(state: State, sized: Pairs) -> None:
-    state.intents.apply([Update(place("a"), "nas.a", File(Fingerprint(97, 1, 9, 9)))], now=2.0)
+    state.intents.apply([Update(rel_path("a"), "nas.a", File(Fingerprint(97, 1, 9, 9)))], now=2.0)
     [duplicate] = sized.listed()
     assert duplicate.a.facts == {}
     assert kept(sized) is None
@@ -249,7 +249,7 @@ def test_an_image_without_a_file_has_the_place_that_its_file_had(
 ) -> None:
     state.intents.forget("nas.a")
     [duplicate] = sized.listed(everything=True)
-    assert duplicate.a == Side("nas.a", None, place("a"), LARGE)
+    assert duplicate.a == Side("nas.a", None, rel_path("a"), LARGE)
 
 
 def test_files_with_the_same_bytes_are_identical_whether_the_service_says_so_or_not(
@@ -309,7 +309,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
     find(pairs, AB)
     tell(pairs)
     file = File(Fingerprint(ord("b"), 1, 9, 9))
-    state.intents.apply([Update(place("b"), "nas.b", file)], now=2.0)
+    state.intents.apply([Update(rel_path("b"), "nas.b", file)], now=2.0)
     pairs.record(Due("nas.a", SHA256), Findings((), (AB,)), now=2.0)
     assert pairs.current("nas.a") == {AB}
     find(pairs, AB)

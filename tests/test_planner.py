@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from snoopsync.core.model import File, Fingerprint, Gone, Place, Record, Sight, Unclear, image_ids
+from snoopsync.core.model import (
+    File,
+    Fingerprint,
+    Gone,
+    Observation,
+    Record,
+    RelPath,
+    Unclear,
+    image_ids,
+)
 from snoopsync.core.planner import (
     Action,
     Add,
@@ -15,11 +24,11 @@ from snoopsync.core.planner import (
     Cause,
     Delete,
     Forget,
+    PlanInput,
     Refresh,
     Remote,
     Rename,
     Update,
-    World,
     plan,
     prune,
 )
@@ -29,12 +38,12 @@ ALBUM = b"one"  # bytes of a picture
 CHURCH = b"two"  # another, of the same size
 
 
-def at(path: str, folder: str = "photos") -> Place:
-    return Place(folder, path.encode())
+def at(path: str, folder: str = "photos") -> RelPath:
+    return RelPath(folder, path.encode())
 
 
-def own_id(place: Place, number: int = 0) -> str:
-    ids = image_ids(OWNER, place)
+def own_id(rel_path: RelPath, number: int = 0) -> str:
+    ids = image_ids(OWNER, rel_path)
     return [next(ids) for _ in range(number + 1)][number]
 
 
@@ -50,53 +59,53 @@ def sha256(content: bytes) -> bytes:
 class Scene:
     """A world in the making."""
 
-    sights: dict[Place, Sight] = field(default_factory=dict)
-    hashes: dict[Place, bytes] = field(default_factory=dict)
-    records: dict[Place, Record] = field(default_factory=dict)
-    not_for_long: set[Place] = field(default_factory=set)
+    observations: dict[RelPath, Observation] = field(default_factory=dict)
+    hashes: dict[RelPath, bytes] = field(default_factory=dict)
+    records: dict[RelPath, Record] = field(default_factory=dict)
+    not_for_long: set[RelPath] = field(default_factory=set)
     remote: Remote | None = None
 
-    def known(self, place: Place, inode: int, content: bytes = ALBUM) -> Record:
+    def known(self, rel_path: RelPath, inode: int, content: bytes = ALBUM) -> Record:
         """An image that is in sync: its file is there, and the collection has confirmed it."""
-        self.there(place, inode, content)
+        self.there(rel_path, inode, content)
         seen = a_file(inode, content).fingerprint
-        record = Record(own_id(place), place, seen, sha256=sha256(content))
-        self.records[place] = record
+        record = Record(own_id(rel_path), rel_path, seen, sha256=sha256(content))
+        self.records[rel_path] = record
         return record
 
     def change(self, record: Record, **changes: object) -> Record:
         changed = replace(record, **changes)  # type: ignore[arg-type]  # any of its fields
-        self.records[record.place] = changed
+        self.records[record.rel_path] = changed
         return changed
 
-    def there(self, place: Place, inode: int, content: bytes = ALBUM, **times: int) -> File:
+    def there(self, rel_path: RelPath, inode: int, content: bytes = ALBUM, **times: int) -> File:
         """A file is there now. One that was renamed has another ctime."""
         file = a_file(inode, content, **times)
-        self.sights[place] = file
-        self.hashes[place] = sha256(content)
+        self.observations[rel_path] = file
+        self.hashes[rel_path] = sha256(content)
         return file
 
-    def gone(self, place: Place, *, for_good: bool = True) -> None:
-        self.sights[place] = Gone()
-        self.hashes.pop(place, None)
+    def gone(self, rel_path: RelPath, *, for_good: bool = True) -> None:
+        self.observations[rel_path] = Gone()
+        self.hashes.pop(rel_path, None)
         if not for_good:
-            self.not_for_long.add(place)
+            self.not_for_long.add(rel_path)
 
-    def unclear(self, place: Place) -> None:
-        self.sights[place] = Unclear("an I/O error")
-        self.hashes.pop(place, None)
+    def unclear(self, rel_path: RelPath) -> None:
+        self.observations[rel_path] = Unclear("an I/O error")
+        self.hashes.pop(rel_path, None)
 
     def plan(self) -> list[Action]:
         taken = {record.image_id for record in self.records.values()}
         return plan(
-            World(
+            PlanInput(
                 owner=OWNER,
-                asked=frozenset(self.sights),
-                sights=self.sights,
+                asked=frozenset(self.observations),
+                observations=self.observations,
                 records=self.records,
                 taken=taken.__contains__,
                 hashes=self.hashes,
-                gone_for_good=frozenset(self.sights) - self.not_for_long,
+                gone_for_good=frozenset(self.observations) - self.not_for_long,
                 remote=self.remote,
             )
         )
@@ -212,10 +221,10 @@ def test_two_files_that_swap_their_names_swap_their_records(scene: Scene) -> Non
 
 
 def test_a_ring_of_three_is_three_renames(scene: Scene) -> None:
-    records = [scene.known(place, inode) for inode, place in enumerate((A, B, C))]
-    for inode, place in enumerate((B, C, A)):
-        scene.there(place, inode, ctime=2)
-    assert {(action.image_id, action.place) for action in scene.plan()} == {
+    records = [scene.known(rel_path, inode) for inode, rel_path in enumerate((A, B, C))]
+    for inode, rel_path in enumerate((B, C, A)):
+        scene.there(rel_path, inode, ctime=2)
+    assert {(action.image_id, action.rel_path) for action in scene.plan()} == {
         (records[0].image_id, B),
         (records[1].image_id, C),
         (records[2].image_id, A),
@@ -254,8 +263,8 @@ def test_a_rename_over_a_known_file_updates_that_one(scene: Scene) -> None:
 def test_a_chain_that_ends_on_a_known_file_stays_where_it_is(scene: Scene) -> None:
     """c to b and b to a, where a's picture is lost: no one can move, so all are updates."""
     records = [
-        scene.known(place, inode, content)
-        for inode, (place, content) in enumerate([(A, b"xxx"), (B, ALBUM), (C, CHURCH)])
+        scene.known(rel_path, inode, content)
+        for inode, (rel_path, content) in enumerate([(A, b"xxx"), (B, ALBUM), (C, CHURCH)])
     ]
     file_a, file_b = scene.there(A, 1, ALBUM, ctime=2), scene.there(B, 2, CHURCH, ctime=2)
     scene.gone(C)
@@ -317,12 +326,12 @@ def test_a_held_image_that_is_found_elsewhere_is_renamed(scene: Scene) -> None:
 def test_of_two_pictures_that_are_alike_the_one_with_the_same_name_moves(scene: Scene) -> None:
     first = scene.known(at("2023/a.jpg"), 1)
     second = scene.known(at("2023/b.jpg"), 2)
-    for place in (first.place, second.place):
-        scene.gone(place)
+    for rel_path in (first.rel_path, second.rel_path):
+        scene.gone(rel_path)
     file = scene.there(at("b.jpg", "scans"), 77)
     assert scene.plan() == [
-        Rename(at("b.jpg", "scans"), second.image_id, file, second.place),
-        Delete(first.place, first.image_id),
+        Rename(at("b.jpg", "scans"), second.image_id, file, second.rel_path),
+        Delete(first.rel_path, first.image_id),
     ]
 
 
@@ -355,8 +364,8 @@ def test_a_file_that_became_its_hard_links_is_renamed_to_the_first(scene: Scene)
     record = scene.known(A, 1)
     scene.gone(A)
     file = a_file(1, ALBUM, ctime=3)
-    for place in (B, C, NEW):
-        scene.there(place, 1, ctime=3)
+    for rel_path in (B, C, NEW):
+        scene.there(rel_path, 1, ctime=3)
     assert scene.plan() == [
         Rename(B, record.image_id, file, A),
         Add(C, own_id(C), file),
@@ -418,7 +427,7 @@ def test_nothing_is_concluded_from_what_is_unclear(scene: Scene) -> None:
 def test_a_place_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
     scene.known(A, 1)
     scene.gone(A)
-    world = World(OWNER, frozenset(), scene.sights, scene.records, lambda _: False)
+    world = PlanInput(OWNER, frozenset(), scene.observations, scene.records, lambda _: False)
     assert plan(world) == []
 
 
@@ -448,11 +457,11 @@ def test_a_picture_that_was_renamed_before_the_state_was_lost_is_adopted(scene: 
 def test_of_several_copies_each_adopts_its_own_image(scene: Scene) -> None:
     """In whatever order the search names them."""
     all_ids = [own_id(C), own_id(B), own_id(A)]
-    for inode, place in enumerate((A, B, C)):
-        scene.there(place, inode)
+    for inode, rel_path in enumerate((A, B, C)):
+        scene.there(rel_path, inode)
     scene.remote = Remote(frozenset(all_ids), matches=dict.fromkeys((A, B, C), all_ids))
-    assert {action.place: action.image_id for action in scene.plan()} == {
-        place: own_id(place) for place in (A, B, C)
+    assert {action.rel_path: action.image_id for action in scene.plan()} == {
+        rel_path: own_id(rel_path) for rel_path in (A, B, C)
     }
 
 
@@ -463,7 +472,7 @@ def test_a_renamed_copy_does_not_adopt_what_is_anothers_own(scene: Scene) -> Non
     lost = own_id(at("old.jpg"))
     found = [own_id(B), lost]
     scene.remote = Remote(frozenset(found), matches={A: found, B: found})
-    assert {action.place: action.image_id for action in scene.plan()} == {A: lost, B: own_id(B)}
+    assert {action.rel_path: action.image_id for action in scene.plan()} == {A: lost, B: own_id(B)}
 
 
 def test_an_image_under_the_places_id_that_is_another_picture_is_updated(scene: Scene) -> None:

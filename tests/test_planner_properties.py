@@ -19,18 +19,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from snoopsync.core.model import File, Fingerprint, Gone, Place, Sight, Unclear, image_ids, owns
+from snoopsync.core.model import (
+    File,
+    Fingerprint,
+    Gone,
+    Observation,
+    RelPath,
+    Unclear,
+    image_ids,
+    owns,
+)
 from snoopsync.core.planner import (
     Action,
     Add,
     Adopt,
     Delete,
     Forget,
+    PlanInput,
     Refresh,
     Remote,
     Rename,
     Update,
-    World,
     plan,
 )
 from snoopsync.state.database import Database
@@ -41,7 +50,7 @@ from snoopsync.state.reading import scratch
 OWNER = "nas"
 FOREIGN = {"other.1": b"one", "nasty.2": b"two", "nas": b"one"}
 PLACES = [
-    Place(folder, path)
+    RelPath(folder, path)
     for folder, path in [
         ("photos", b"a.jpg"),
         ("photos", b"b.jpg"),
@@ -52,8 +61,8 @@ PLACES = [
 ]
 NOWHERE = Path("/nowhere/state.sqlite3")
 
-places = st.sampled_from(PLACES)
-some_places = st.frozensets(places, max_size=3)
+rel_paths = st.sampled_from(PLACES)
+some_places = st.frozensets(rel_paths, max_size=3)
 # Few, and two of one size: so that copies, and inodes used again with the same size, are common.
 contents = st.sampled_from([b"one", b"two", b"three"])
 
@@ -76,50 +85,50 @@ class Node:
 class Disk:
     """Names and files. A freed inode is the next new file's, as on ext4."""
 
-    names: dict[Place, int] = field(default_factory=dict)
+    names: dict[RelPath, int] = field(default_factory=dict)
     nodes: dict[int, Node] = field(default_factory=dict)
     clock: int = 0
 
-    def at(self, place: Place) -> Node | None:
-        number = self.names.get(place)
+    def at(self, rel_path: RelPath) -> Node | None:
+        number = self.names.get(rel_path)
         return None if number is None else self.nodes[number]
 
-    def sight(self, place: Place) -> Sight:
-        node = self.at(place)
+    def observation(self, rel_path: RelPath) -> Observation:
+        node = self.at(rel_path)
         return Gone() if node is None else node.file
 
-    def files(self) -> dict[Place, bytes]:
-        return {place: self.nodes[number].content for place, number in self.names.items()}
+    def files(self) -> dict[RelPath, bytes]:
+        return {rel_path: self.nodes[number].content for rel_path, number in self.names.items()}
 
-    def create(self, place: Place, content: bytes, mtime: int | None = None) -> None:
+    def create(self, rel_path: RelPath, content: bytes, mtime: int | None = None) -> None:
         """A new file under this name; what was there before loses it."""
         self.clock += 1
         number = next(n for n in range(1, 100) if n not in self.nodes)
         self.nodes[number] = Node(number, content, mtime or self.clock, self.clock)
-        self._name(place, number)
+        self._name(rel_path, number)
 
-    def write(self, place: Place, content: bytes) -> None:
+    def write(self, rel_path: RelPath, content: bytes) -> None:
         """Write into the file that is there."""
         self.clock += 1
-        number = self.names[place]
+        number = self.names[rel_path]
         self.nodes[number] = Node(number, content, self.clock, self.clock)
 
-    def move(self, source: Place, target: Place) -> None:
+    def move(self, source: RelPath, target: RelPath) -> None:
         number = self.names.pop(source)
         self._name(target, number)
         self._change(number)
 
-    def swap(self, one: Place, other: Place) -> None:
+    def swap(self, one: RelPath, other: RelPath) -> None:
         self.names[one], self.names[other] = self.names[other], self.names[one]
         self._change(self.names[one])
         self._change(self.names[other])
 
-    def link(self, source: Place, target: Place) -> None:
+    def link(self, source: RelPath, target: RelPath) -> None:
         self._name(target, self.names[source])
         self._change(self.names[target])
 
-    def remove(self, place: Place) -> None:
-        number = self.names.pop(place)
+    def remove(self, rel_path: RelPath) -> None:
+        number = self.names.pop(rel_path)
         self._collect()
         if number in self.nodes:
             self._change(number)
@@ -128,8 +137,8 @@ class Disk:
         self.clock += 1
         self.nodes[number] = replace(self.nodes[number], ctime=self.clock)
 
-    def _name(self, place: Place, number: int) -> None:
-        self.names[place] = number
+    def _name(self, rel_path: RelPath, number: int) -> None:
+        self.names[rel_path] = number
         self._collect()
 
     def _collect(self) -> None:
@@ -137,7 +146,7 @@ class Disk:
         self.nodes = {number: node for number, node in self.nodes.items() if number in named}
 
 
-class Mirror:
+class SyncEngine:
     """The disk, the collection, and what carries plans out."""
 
     def __init__(self, database: Database) -> None:
@@ -150,27 +159,27 @@ class Mirror:
         self,
         *,
         listing: bool,
-        unclear: frozenset[Place] = frozenset(),
-        vanishing: frozenset[Place] = frozenset(),
-        unread: frozenset[Place] = frozenset(),
-    ) -> World:
+        unclear: frozenset[RelPath] = frozenset(),
+        vanishing: frozenset[RelPath] = frozenset(),
+        unread: frozenset[RelPath] = frozenset(),
+    ) -> PlanInput:
         """All there is to know, but for what is unclear, gone only just now, or not read."""
-        sights = {place: self.disk.sight(place) for place in PLACES}
-        sights |= dict.fromkeys(unclear, Unclear("an I/O error"))
+        observations = {rel_path: self.disk.observation(rel_path) for rel_path in PLACES}
+        observations |= dict.fromkeys(unclear, Unclear("an I/O error"))
         records = {
-            record.place: record
+            record.rel_path: record
             for folder in ("photos", "scans")
             for record in self.state.records_in(folder)
         }
         hashes = {
-            place: digest(content)
-            for place, content in self.disk.files().items()
-            if place not in unclear | unread
+            rel_path: digest(content)
+            for rel_path, content in self.disk.files().items()
+            if rel_path not in unclear | unread
         }
-        world = World(
+        world = PlanInput(
             owner=OWNER,
             asked=frozenset(PLACES),
-            sights=sights,
+            observations=observations,
             records=records,
             taken=self.state.is_taken,
             hashes=hashes,
@@ -178,28 +187,28 @@ class Mirror:
         )
         return replace(world, remote=self.listing(world)) if listing else world
 
-    def listing(self, world: World) -> Remote:
+    def listing(self, world: PlanInput) -> Remote:
         ours = {image_id for image_id in self.remote if owns(OWNER, image_id)}
         confirmed = {record.image_id for record in world.records.values() if record.sha256}
         unclaimed = ours - {record.image_id for record in world.records.values()}
         matches = {
-            place: [
+            rel_path: [
                 image_id
                 for image_id in sorted(unclaimed)
                 if digest(self.remote[image_id]) == sha256
             ]
-            for place, sha256 in world.hashes.items()
-            if place not in world.records
+            for rel_path, sha256 in world.hashes.items()
+            if rel_path not in world.records
         }
         return Remote(frozenset(unclaimed), frozenset(confirmed - ours), matches)
 
-    def write_down(self, world: World) -> list[Action]:
+    def write_down(self, world: PlanInput) -> list[Action]:
         actions = plan(world)
         check(world, actions)
         self.state.intents.apply(actions, now=1.0)
         return actions
 
-    def sync(self, world: World) -> list[Action]:
+    def sync(self, world: PlanInput) -> list[Action]:
         """Plan and carry out, without trouble."""
         actions = self.write_down(world)
         condemned = condemned_by(actions)
@@ -215,7 +224,7 @@ class Mirror:
     def send(self, item: Outstanding, condemned: frozenset[str]) -> Sent | None:
         """Send or remove one image; the collection's answer, if it was sent."""
         record = item.record
-        node = self.disk.at(record.place)
+        node = self.disk.at(record.rel_path)
         if node is None:
             if record.image_id in condemned:
                 self.remote.pop(record.image_id, None)
@@ -227,14 +236,16 @@ class Mirror:
         self.sent.append(record.image_id)
         return Sent(record.image_id, item.mark, digest(node.content), None)
 
-    def ids(self) -> dict[Place, str]:
-        return {row.place: row.image_id for row in self.state.images()}
+    def ids(self) -> dict[RelPath, str]:
+        return {row.rel_path: row.image_id for row in self.state.images()}
 
     def check_equal(self) -> None:
         """The collection is what is on the disk, one ID each, and others' images are as ever."""
         ours = {key: value for key, value in self.remote.items() if owns(OWNER, key)}
         ids = self.ids()
-        assert {place: ours.get(image_id) for place, image_id in ids.items()} == self.disk.files()
+        assert {
+            rel_path: ours.get(image_id) for rel_path, image_id in ids.items()
+        } == self.disk.files()
         assert len(ours) == len(ids)
         foreign = {key: value for key, value in self.remote.items() if key not in ours}
         assert foreign == FOREIGN
@@ -248,7 +259,7 @@ def condemned_by(actions: Sequence[Action]) -> frozenset[str]:
     return frozenset(action.image_id for action in actions if isinstance(action, Delete))
 
 
-def check(world: World, actions: Sequence[Action]) -> None:
+def check(world: PlanInput, actions: Sequence[Action]) -> None:
     """What holds of every plan."""
     known = {record.image_id for record in world.records.values()}
     new = [
@@ -257,22 +268,22 @@ def check(world: World, actions: Sequence[Action]) -> None:
         if action.image_id not in known and isinstance(action, Add | Update | Adopt)
     ]
     assert all(count == 1 for count in Counter(new).values()), "an ID was given twice"
-    touched = Counter(action.place for action in actions if not isinstance(action, Rename))
+    touched = Counter(action.rel_path for action in actions if not isinstance(action, Rename))
     assert all(count == 1 for count in touched.values()), "two things to do with one image"
     for action in actions:
         assert owns(OWNER, action.image_id)
-        assert action.place is not None
-        sight = world.sights[action.place]
-        assert not isinstance(sight, Unclear)
+        assert action.rel_path is not None
+        observation = world.observations[action.rel_path]
+        assert not isinstance(observation, Unclear)
         match action:
-            case Delete(place) | Forget(place):
-                assert isinstance(sight, Gone)
-                assert place in world.gone_for_good
+            case Delete(rel_path) | Forget(rel_path):
+                assert isinstance(observation, Gone)
+                assert rel_path in world.gone_for_good
             case Rename(_, _, file, source):
-                assert sight == file
-                assert not isinstance(world.sights[source], Unclear)
+                assert observation == file
+                assert not isinstance(world.observations[source], Unclear)
             case Add() | Update() | Adopt() | Refresh():
-                assert sight == action.file
+                assert observation == action.file
     order = [isinstance(action, Delete | Forget) for action in actions]
     assert order == sorted(order), "deletions come last"
 
@@ -282,45 +293,45 @@ class AnyHistory(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.mirror = Mirror(scratch(NOWHERE))
+        self.mirror = SyncEngine(scratch(NOWHERE))
         self.disk = self.mirror.disk
         self.late: list[Sent] = []
         self.has_state = True
 
-    @rule(place=places, content=contents)
-    def create(self, place: Place, content: bytes) -> None:
-        self.disk.create(place, content)
+    @rule(rel_path=rel_paths, content=contents)
+    def create(self, rel_path: RelPath, content: bytes) -> None:
+        self.disk.create(rel_path, content)
 
-    @rule(place=places, content=contents)
-    def write(self, place: Place, content: bytes) -> None:
+    @rule(rel_path=rel_paths, content=contents)
+    def write(self, rel_path: RelPath, content: bytes) -> None:
         with suppress(KeyError):
-            self.disk.write(place, content)
+            self.disk.write(rel_path, content)
 
-    @rule(source=places, goal=places)
-    def move(self, source: Place, goal: Place) -> None:
+    @rule(source=rel_paths, goal=rel_paths)
+    def move(self, source: RelPath, goal: RelPath) -> None:
         if source in self.disk.names and self.disk.names[source] != self.disk.names.get(goal):
             self.disk.move(source, goal)
 
-    @rule(one=places, other=places)
-    def swap(self, one: Place, other: Place) -> None:
+    @rule(one=rel_paths, other=rel_paths)
+    def swap(self, one: RelPath, other: RelPath) -> None:
         if {one, other} <= set(self.disk.names):
             self.disk.swap(one, other)
 
-    @rule(source=places, goal=places, keeps_time=st.booleans())
-    def copy(self, source: Place, goal: Place, keeps_time: bool) -> None:
+    @rule(source=rel_paths, goal=rel_paths, keeps_time=st.booleans())
+    def copy(self, source: RelPath, goal: RelPath, keeps_time: bool) -> None:
         node = self.disk.at(source)
         if node is not None and source != goal:
             self.disk.create(goal, node.content, node.mtime if keeps_time else None)
 
-    @rule(source=places, goal=places)
-    def link(self, source: Place, goal: Place) -> None:
+    @rule(source=rel_paths, goal=rel_paths)
+    def link(self, source: RelPath, goal: RelPath) -> None:
         if source in self.disk.names:
             self.disk.link(source, goal)
 
-    @rule(place=places)
-    def remove(self, place: Place) -> None:
+    @rule(rel_path=rel_paths)
+    def remove(self, rel_path: RelPath) -> None:
         with suppress(KeyError):
-            self.disk.remove(place)
+            self.disk.remove(rel_path)
 
     @precondition(lambda self: self.has_state)
     @rule(
@@ -333,9 +344,9 @@ class AnyHistory(RuleBasedStateMachine):
     def sync_with_trouble(
         self,
         listing: bool,
-        unclear: frozenset[Place],
-        vanishing: frozenset[Place],
-        unread: frozenset[Place],
+        unclear: frozenset[RelPath],
+        vanishing: frozenset[RelPath],
+        unread: frozenset[RelPath],
         answers: list[str],
     ) -> None:
         world = self.mirror.world(
@@ -354,8 +365,8 @@ class AnyHistory(RuleBasedStateMachine):
             elif outcome is not None and answer == "late":
                 self.late.append(outcome)
 
-    @rule(old=places, new=places, content=contents)
-    def use_an_inode_again(self, old: Place, new: Place, content: bytes) -> None:
+    @rule(old=rel_paths, new=rel_paths, content=contents)
+    def use_an_inode_again(self, old: RelPath, new: RelPath, content: bytes) -> None:
         """With the time of the file that had it before."""
         node = self.disk.at(old)
         if node is not None and new not in self.disk.names:
@@ -363,21 +374,21 @@ class AnyHistory(RuleBasedStateMachine):
             self.disk.create(new, content, node.mtime)
 
     @precondition(lambda self: self.has_state)
-    @rule(place=places, before=contents, after=contents)
-    def edit_during_the_upload(self, place: Place, before: bytes, after: bytes) -> None:
+    @rule(rel_path=rel_paths, before=contents, after=contents)
+    def edit_during_the_upload(self, rel_path: RelPath, before: bytes, after: bytes) -> None:
         """The answer comes when the edit has been planned for."""
-        self.disk.create(place, before)
+        self.disk.create(rel_path, before)
         self.mirror.write_down(self.mirror.world(listing=False))
         sent = [self.mirror.send(item, frozenset()) for item in self.mirror.outstanding()]
-        self.disk.write(place, after)
+        self.disk.write(rel_path, after)
         self.mirror.write_down(self.mirror.world(listing=False))
         for answer in sent:
             if answer is not None:
                 self.mirror.state.intents.confirm(answer, now=2.0)
 
-    @rule(place=places)
-    def lose_an_image(self, place: Place) -> None:
-        self.mirror.remote.pop(self.mirror.ids().get(place, ""), None)
+    @rule(rel_path=rel_paths)
+    def lose_an_image(self, rel_path: RelPath) -> None:
+        self.mirror.remote.pop(self.mirror.ids().get(rel_path, ""), None)
 
     @rule()
     def lose_the_state(self) -> None:
@@ -423,19 +434,19 @@ TestAnyHistory.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 
-trees = st.dictionaries(places, contents, min_size=1)
+trees = st.dictionaries(rel_paths, contents, min_size=1)
 
 
 @settings(deadline=None, max_examples=100)
 @given(trees, st.permutations(PLACES), st.booleans())
 def test_renames_send_nothing_and_keep_the_ids(
-    tree: dict[Place, bytes], order: list[Place], listing: bool
+    tree: dict[RelPath, bytes], order: list[RelPath], listing: bool
 ) -> None:
     """Any renames, in rings and chains too, as long as nothing is overwritten."""
     mirror = synced(tree)
-    before = {mirror.disk.names[place]: image_id for place, image_id in mirror.ids().items()}
+    before = {mirror.disk.names[rel_path]: image_id for rel_path, image_id in mirror.ids().items()}
     target = dict(zip(PLACES, order, strict=True))
-    mirror.disk.names = {target[place]: node for place, node in mirror.disk.names.items()}
+    mirror.disk.names = {target[rel_path]: node for rel_path, node in mirror.disk.names.items()}
     for number, node in mirror.disk.nodes.items():
         mirror.disk.nodes[number] = replace(node, ctime=node.ctime + 1000)
     mirror.sent.clear()
@@ -445,7 +456,7 @@ def test_renames_send_nothing_and_keep_the_ids(
     assert mirror.sent == []
     assert {type(action) for action in actions} <= {Rename, Refresh}
     assert {
-        mirror.disk.names[place]: image_id for place, image_id in mirror.ids().items()
+        mirror.disk.names[rel_path]: image_id for rel_path, image_id in mirror.ids().items()
     } == before
     mirror.check_equal()
 
@@ -453,12 +464,12 @@ def test_renames_send_nothing_and_keep_the_ids(
 @settings(deadline=None, max_examples=100)
 @given(trees, st.permutations(PLACES))
 def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
-    tree: dict[Place, bytes], order: list[Place]
+    tree: dict[RelPath, bytes], order: list[RelPath]
 ) -> None:
     """Also of pictures that were renamed before it was lost. A place's own image comes first."""
     mirror = synced(tree)
     target = dict(zip(PLACES, order, strict=True))
-    mirror.disk.names = {target[place]: node for place, node in mirror.disk.names.items()}
+    mirror.disk.names = {target[rel_path]: node for rel_path, node in mirror.disk.names.items()}
     mirror.sync(mirror.world(listing=False))
     remote = dict(mirror.remote)
     mirror.sent.clear()
@@ -475,7 +486,7 @@ def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
 @settings(deadline=None, max_examples=50)
 @given(trees)
 def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
-    tree: dict[Place, bytes],
+    tree: dict[RelPath, bytes],
 ) -> None:
     """However many copies there are."""
     mirror = synced(tree)
@@ -483,23 +494,23 @@ def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
     mirror.state = State(scratch(NOWHERE))
     mirror.sync(mirror.world(listing=True))
     assert mirror.ids() == before
-    assert before == {place: next(image_ids(OWNER, place)) for place in tree}
+    assert before == {rel_path: next(image_ids(OWNER, rel_path)) for rel_path in tree}
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(trees, trees)
 def test_plans_are_applied_to_a_state_file_on_the_disk(
-    before: dict[Place, bytes], after: dict[Place, bytes]
+    before: dict[RelPath, bytes], after: dict[RelPath, bytes]
 ) -> None:
     """What was planned is there after the file was closed and opened again."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "state.sqlite3"
         database = Database(path)
         mirror = synced(before, database)
-        for place in before.keys() - after.keys():
-            mirror.disk.remove(place)
-        for place, content in after.items():
-            mirror.disk.create(place, content)
+        for rel_path in before.keys() - after.keys():
+            mirror.disk.remove(rel_path)
+        for rel_path, content in after.items():
+            mirror.disk.create(rel_path, content)
         actions = mirror.write_down(mirror.world(listing=False))
         database.close()
 
@@ -515,11 +526,11 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
         database.close()
 
 
-def synced(tree: dict[Place, bytes], database: Database | None = None) -> Mirror:
+def synced(tree: dict[RelPath, bytes], database: Database | None = None) -> SyncEngine:
     """A mirror that holds these files."""
-    mirror = Mirror(database or scratch(NOWHERE))
-    for place, content in tree.items():
-        mirror.disk.create(place, content)
+    mirror = SyncEngine(database or scratch(NOWHERE))
+    for rel_path, content in tree.items():
+        mirror.disk.create(rel_path, content)
     mirror.sync(mirror.world(listing=False))
     mirror.check_equal()
     return mirror
@@ -534,7 +545,7 @@ def test_a_plan_does_not_depend_on_the_order_of_what_it_is_made_from(listing: bo
     world = mirror.world(listing=listing)
     backwards = replace(
         world,
-        sights=dict(reversed(list(world.sights.items()))),
+        observations=dict(reversed(list(world.observations.items()))),
         records=dict(reversed(list(world.records.items()))),
         hashes=dict(reversed(list(world.hashes.items()))),
     )

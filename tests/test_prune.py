@@ -14,7 +14,7 @@ import pytest
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.exits import Exit
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Action, Cause, Delete
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -195,11 +195,11 @@ def test_a_prune_needs_its_proof_right_before_each_request(two: World) -> None:
 
 def test_an_image_that_found_its_file_meanwhile_is_not_pruned(two: World) -> None:
     with two.running() as live:
-        mirror = live.assembly.mirror
-        place = Place("photos", b"0.jpg")
+        mirror = live.components.mirror
+        rel_path = RelPath("photos", b"0.jpg")
         deletes = [
             Delete(None, two.id_of("0.jpg", "photos"), Cause.UNKNOWN),
-            Delete(place, two.id_of("0.jpg", "photos"), Cause.LEFT_OUT),
+            Delete(rel_path, two.id_of("0.jpg", "photos"), Cause.LEFT_OUT),
         ]
         mirror.remove(mirror.guard.clear_prune(deletes, approved=True))
         live.rest()

@@ -83,7 +83,7 @@ def attempts_until(world: World, live: Live, end: float) -> list[float]:
     """The times of the attempts to send something, while time passes up to ``end``."""
     times: list[float] = []
     while world.clock.monotonic() < end:
-        retry_at = live.assembly.state.intents.next_retry()
+        retry_at = live.components.state.intents.next_retry()
         if retry_at is not None and retry_at > world.clock.now():
             world.clock.advance(retry_at - world.clock.now())
         before = len(world.remote.uploads())
@@ -111,8 +111,8 @@ def test_a_refused_file_is_listed_with_its_reason(world: World) -> None:
     world.disk.write("good.jpg", GOOD)
     world.resync()
     [failed] = listed(world, ImageState.FAILED)
-    assert (failed.place.text, failed.error) == ("bad.jpg", "400 not a picture")
-    assert [row.place.text for row in listed(world, ImageState.SYNCED)] == ["good.jpg"]
+    assert (failed.rel_path.text, failed.error) == ("bad.jpg", "400 not a picture")
+    assert [row.rel_path.text for row in listed(world, ImageState.SYNCED)] == ["good.jpg"]
 
 
 @pytest.mark.parametrize("change", ["write", "replace", "touch"])
@@ -264,7 +264,7 @@ def test_a_file_that_can_not_be_looked_at_hides_no_other(
         world.disk.remove("x/z.jpg")
         live.settle()
         assert world.folder_state() == FolderState.UNWATCHED
-        assert live.assembly.surveys[0].row.reason == (
+        assert live.components.monitors[0].row.reason == (
             f"{world.disk.root}/x/bad.jpg: Input/output error"
         )
     assert sorted(seen.method for seen in world.remote.changes()) == ["DELETE", "POST", "PUT"]

@@ -221,7 +221,7 @@ def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
         (elsewhere / "DCIM/3.jpg").unlink()
     card.mount(root)
     with world.running_until_it_crashes() as live:
-        live.until(lambda: not live.assembly.mirror.is_looking)
+        live.until(lambda: not live.components.mirror.is_looking)
     assert world.held() == 0, "it is to be gone for long enough first"
     world.resync()
     assert world.held() == 1
@@ -273,10 +273,12 @@ def test_a_disk_is_recognised_by_the_few_files_that_are_not_to_be_deleted(
     require("exfat")
     card = drives.make("exfat", pictures(0, 3 * SAMPLE_FILES))
     mirrored(world, card, world.disk.root)
-    gone = [record for record in world.records() if record.place.name not in (b"7.jpg", b"8.jpg")]
+    gone = [
+        record for record in world.records() if record.rel_path.name not in (b"7.jpg", b"8.jpg")
+    ]
     need_approval(world, gone)
     for record in gone:
-        world.disk.remove(record.place.text)
+        world.disk.remove(record.rel_path.text)
     card.unmount()
     card.mount(world.disk.root)
     world.resync()
@@ -287,7 +289,7 @@ def test_a_disk_is_recognised_by_the_few_files_that_are_not_to_be_deleted(
 def need_approval(world: World, records: Iterable[Record]) -> None:
     """As if these files were missing at the first scan of a disk that its content identifies."""
     with closing(Database(world.state_path)) as database:
-        State(database).deletions.require_approval([record.place for record in records])
+        State(database).deletions.require_approval([record.rel_path for record in records])
 
 
 # What a person says.
@@ -339,10 +341,10 @@ def test_a_disk_without_an_id_under_another_name_in_the_configuration_keeps_its_
     card.unmount()
     with other.mounted(root):
         world.rehearse()
-        assert "photos" in {record.place.folder for record in world.records()}
+        assert "photos" in {record.rel_path.folder for record in world.records()}
     with card.mounted(root):
         assert world.resync().exit_code == 0
-        assert {record.place.folder for record in world.records()} == {"card"}
+        assert {record.rel_path.folder for record in world.records()} == {"card"}
         assert world.remote.changes() == []
 
 

@@ -19,7 +19,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.signals import Signals
 from snoopsync.service import service as service_module
 from snoopsync.service.reconciler import Showing
-from snoopsync.sync.duplicate_search import Alerter
+from snoopsync.sync.duplicate_search import DuplicateSearch
 from snoopsync.watching.watcher import Watcher
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.faults import Hang
@@ -260,7 +260,7 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     searching, returned = threading.Event(), threading.Event()
     run = service_module.Service.run
 
-    def search(_alerter: Alerter, _is_stopped: Callable[[], bool]) -> None:
+    def search(_duplicate_search: DuplicateSearch, _is_stopped: Callable[[], bool]) -> None:
         if not searching.is_set():
             searching.set()
             returned.wait(1.5)  # longer than a service that stops waits for its search
@@ -272,7 +272,7 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
         returned.set()
         return config
 
-    monkeypatch.setattr(Alerter, "work_off", search)
+    monkeypatch.setattr(DuplicateSearch, "work_off", search)
     monkeypatch.setattr(service_module.Service, "run", recorded)
     world.disk.write("a.jpg", fake_picture(1))
     signals = Signals()
@@ -280,6 +280,6 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     with serving(world, monkeypatch, watcher, signals=signals, reload=lambda: other) as running:
         assert searching.wait(DEADLINE_SECONDS)
         signals.reload = True
-        running._around.bell.ring()
+        running._around.wakeup.ring()
         assert returned.wait(DEADLINE_SECONDS)
     assert order == ["the search has ended", "the service has ended"]

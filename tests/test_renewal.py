@@ -20,7 +20,7 @@ from snoopsync.decoding.features import Features
 from snoopsync.decoding.source import Picture
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.pairs import Due
-from snoopsync.sync.components import Assembly, Edges, assembled, open_state
+from snoopsync.sync.components import Components, Dependencies, open_components, open_state
 from snoopsync.sync.resync import resync
 from tests.embedded.helpers import as_the_version_before
 from tests.hosted import hosted
@@ -160,28 +160,28 @@ class World:
         self.look_at: Callable[[Picture], Features] | None = None
 
     @contextmanager
-    def opened(self, make: Callable[[], ImageCollection] | None = None) -> Iterator[Assembly]:
+    def opened(self, make: Callable[[], ImageCollection] | None = None) -> Iterator[Components]:
         """snoopsync's parts, as long as the ``with`` lasts."""
         with ExitStack() as stack:
             state = stack.enter_context(closing(open_state(self.config.state)))
             make = make or (lambda: EmbeddedCollection(self.database, look_at=self.look_at))
             collection = stack.enter_context(closing(make()))
             yield stack.enter_context(
-                assembled(
+                open_components(
                     self.config,
                     state,
                     collection,
                     stop=threading.Event(),
                     patience_seconds=0.0,
-                    edges=Edges(retry_seconds=0.001),
+                    dependencies=Dependencies(retry_seconds=0.001),
                 )
             )
 
     def mirror(self) -> None:
-        with self.opened() as assembly:
-            report = resync(assembly, folders=["photos"], stop=threading.Event())
-            assembly.mirror.close(5.0)
-            assembly.alerter.work_off(lambda: False)
+        with self.opened() as components:
+            report = resync(components, folders=["photos"], stop=threading.Event())
+            components.mirror.close(5.0)
+            components.duplicate_search.work_off(lambda: False)
         assert report.trouble is None
 
 
@@ -211,52 +211,52 @@ def after(count: int) -> Callable[[float], bool]:
 
 def test_it_goes_on_where_it_was_stopped(world: World) -> None:
     for left in (3, 1):
-        with world.opened() as assembly:
-            assert not assembly.renewal.work_off(after(2))
-            assert assembly.pairs.due(9) == []
+        with world.opened() as components:
+            assert not components.renewal.work_off(after(2))
+            assert components.pairs.due(9) == []
         assert count_outdated(world.database) == left
-    with world.opened() as assembly:
-        assert assembly.renewal.work_off(always)
-        assert len(assembly.pairs.due(9)) == 5
-        assembly.alerter.work_off(lambda: False)
-        assert not assembly.renewal.work_off(always)
-        assert assembly.pairs.due(9) == []
+    with world.opened() as components:
+        assert components.renewal.work_off(always)
+        assert len(components.pairs.due(9)) == 5
+        components.duplicate_search.work_off(lambda: False)
+        assert not components.renewal.work_off(always)
+        assert components.pairs.due(9) == []
 
 
 def test_known_pairs_stay_while_only_some_pictures_are_described_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.clear()
-    with world.opened() as assembly:
-        [pair] = assembly.pairs.listed()
+    with world.opened() as components:
+        [pair] = components.pairs.listed()
         for _ in range(6):
-            assembly.renewal.work_off(after(1))
-            assembly.pairs.search_again()
-            assembly.alerter.work_off(lambda: False)
-            [found] = assembly.pairs.listed()
+            components.renewal.work_off(after(1))
+            components.pairs.search_again()
+            components.duplicate_search.work_off(lambda: False)
+            [found] = components.pairs.listed()
             assert (found.a.image_id, found.found_at) == (pair.a.image_id, pair.found_at)
     assert count_outdated(world.database) == 0
     assert not alerts(caplog.text)
 
 
 def test_pairs_that_are_none_by_the_new_description_are_gone(world: World) -> None:
-    with world.opened() as assembly:
-        records = assembly.state.records_in("photos")
-        one, other = (each for each in records if each.place.name in (b"1.jpg", b"2.jpg"))
+    with world.opened() as components:
+        records = components.state.records_in("photos")
+        one, other = (each for each in records if each.rel_path.name in (b"1.jpg", b"2.jpg"))
         assert one.sha256 is not None
         false = Found(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
-        assembly.pairs.record(Due(one.image_id, one.sha256), Findings((false,), ()), now=1.0)
-        assert assembly.pairs.count_open() == 2
-        assembly.renewal.work_off(always)
-        assembly.alerter.work_off(lambda: False)
-        assert [each.rank > 0 for each in assembly.pairs.listed()] == [True]
+        components.pairs.record(Due(one.image_id, one.sha256), Findings((false,), ()), now=1.0)
+        assert components.pairs.count_open() == 2
+        components.renewal.work_off(always)
+        components.duplicate_search.work_off(lambda: False)
+        assert [each.rank > 0 for each in components.pairs.listed()] == [True]
 
 
 def test_a_file_that_is_another_now_is_left_to_the_mirror(world: World) -> None:
     (world.folder / "1.jpg").write_bytes(encode(photo(9, SIZE)))
-    with world.opened() as assembly:
-        assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 1
+    with world.opened() as components:
+        components.renewal.work_off(always)
+        assert components.renewal.left == 1
     assert count_outdated(world.database) == 1
     world.mirror()
     assert count_outdated(world.database) == 0
@@ -264,13 +264,13 @@ def test_a_file_that_is_another_now_is_left_to_the_mirror(world: World) -> None:
 
 def test_pictures_of_a_folder_that_is_missing_wait_for_it(world: World) -> None:
     away = world.folder.rename(world.folder.with_name("away"))
-    with world.opened() as assembly:
-        assert not assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 5
+    with world.opened() as components:
+        assert not components.renewal.work_off(always)
+        assert components.renewal.left == 5
     away.rename(world.folder)
-    with world.opened() as assembly:
-        assert assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 0
+    with world.opened() as components:
+        assert components.renewal.work_off(always)
+        assert components.renewal.left == 0
 
 
 def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: World) -> None:
@@ -278,12 +278,12 @@ def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: Wor
         raise Refused("a kind of picture that can't be read", status=415)
 
     world.look_at = refuse
-    with world.opened() as assembly:
-        assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 0
-        resync(assembly, folders=["photos"], stop=threading.Event())
-        assembly.mirror.close(5.0)
-        assert assembly.state.counts()["photos"].failed == 5
+    with world.opened() as components:
+        components.renewal.work_off(always)
+        assert components.renewal.left == 0
+        resync(components, folders=["photos"], stop=threading.Event())
+        components.mirror.close(5.0)
+        assert components.state.counts()["photos"].failed == 5
     assert len(listed(world.database)) == 5
 
 
@@ -292,9 +292,9 @@ def test_images_of_others_and_of_no_file_here_are_left_alone(world: World) -> No
         for image_id in ("other.1", "tests.orphan"):
             collection.add_image(io.BytesIO(encode(photo(7))), image_id)
     as_the_version_before(world.database, "other.1", "tests.orphan")
-    with world.opened() as assembly:
-        assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 0
+    with world.opened() as components:
+        components.renewal.work_off(always)
+        assert components.renewal.left == 0
     assert count_outdated(world.database) == 2
 
 
@@ -305,14 +305,14 @@ def test_one_picture_that_fails_keeps_no_other_waiting(world: World) -> None:
                 raise Unavailable("broken", status=500)
             return super().renew_image(image_id, image)
 
-    with world.opened() as assembly:
-        broken = sorted(record.image_id for record in assembly.state.records_in("photos"))[0]
-    with world.opened(lambda: Failing(world.database)) as assembly:
-        assembly.renewal.work_off(always)
-        assert assembly.renewal.left == 1
+    with world.opened() as components:
+        broken = sorted(record.image_id for record in components.state.records_in("photos"))[0]
+    with world.opened(lambda: Failing(world.database)) as components:
+        components.renewal.work_off(always)
+        assert components.renewal.left == 1
     assert count_outdated(world.database) == 1
 
 
 def test_a_collection_that_keeps_no_descriptions_is_not_asked(world: World) -> None:
-    with world.opened(Shelf) as assembly, pytest.raises(NotFound):
-        assembly.renewal.work_off(always)
+    with world.opened(Shelf) as components, pytest.raises(NotFound):
+        components.renewal.work_off(always)

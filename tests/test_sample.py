@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.identity import Sample, Verdict, decide_by_content
-from snoopsync.core.model import Fingerprint, Place, Record
+from snoopsync.core.model import Fingerprint, Record, RelPath
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.sample import take_sample
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 
 HOUR_NS = 3_600_000_000_000
 
@@ -36,14 +36,14 @@ class Known:
             self.records.append(self.record(path))
 
     def record(self, path: Path, sha256: bytes | None = None, *, dirty: bool = False) -> Record:
-        place = Place("photos", os.fsencode(path.relative_to(self.root)))
+        rel_path = RelPath("photos", os.fsencode(path.relative_to(self.root)))
         digest = hashlib.sha256(path.read_bytes()).digest() if sha256 is None else sha256
         fingerprint = Fingerprint.of(path.lstat())
-        return Record(f"tester.{path.name}", place, fingerprint, sha256=digest, dirty=dirty)
+        return Record(f"tester.{path.name}", rel_path, fingerprint, sha256=digest, dirty=dirty)
 
-    def open(self, path: bytes) -> SteadyFile:
+    def open(self, path: bytes) -> StableFile:
         self.opened.append(path)
-        return SteadyFile(self.disk, os.fsencode(self.root), path)
+        return StableFile(self.disk, os.fsencode(self.root), path)
 
     def sample(self) -> Sample:
         return take_sample(self.records, self.open, self.disk, os.fsencode(self.root))
@@ -137,7 +137,7 @@ def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
 def test_a_file_that_can_not_be_read_says_nothing(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: bytes) -> SteadyFile:
+    def fail(path: bytes) -> StableFile:
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
     known.shift_times()
@@ -178,7 +178,7 @@ def test_a_file_that_is_to_be_deleted_says_nothing_if_it_can_not_be_read(
     known.shift_times()
     fine = known.open
 
-    def fail(path: bytes) -> SteadyFile:
+    def fail(path: bytes) -> StableFile:
         if int(Path(os.fsdecode(path)).stem) < 30:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         return fine(path)

@@ -238,8 +238,8 @@ def test_a_service_without_a_secret_is_told_where_to_put_it(tmp_path: Path) -> N
     with pytest.raises(ConfigError) as caught:
         load_config(service_config(tmp_path), {})
     assert [problem.key for problem in caught.value.problems] == ["collection.secret_key"]
-    for place in ("secret_key_file", "$SNOOPSYNC_SECRET_KEY", "snoopsync-secret-key"):
-        assert place in str(caught.value)
+    for rel_path in ("secret_key_file", "$SNOOPSYNC_SECRET_KEY", "snoopsync-secret-key"):
+        assert rel_path in str(caught.value)
 
 
 def test_a_configuration_with_the_secret_is_refused_if_others_can_read_it(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.core.model import Fingerprint, Place
+from snoopsync.core.model import Fingerprint, RelPath
 from snoopsync.core.settle import Settler
 
 SETTLE, DELETE_AFTER = 3, 7
-PLACE = Place("photos", b"a.jpg")
-OTHER = Place("photos", b"b.jpg")
-ELSEWHERE = Place("scans", b"a.jpg")
+PLACE = RelPath("photos", b"a.jpg")
+OTHER = RelPath("photos", b"b.jpg")
+ELSEWHERE = RelPath("scans", b"a.jpg")
 
 
 def version(number: int) -> Fingerprint:
@@ -83,8 +83,8 @@ def test_a_place_is_named_at_the_very_moment_that_it_was_due_for(settler: Settle
 
 
 def test_the_places_of_a_missing_folder_are_forgotten_and_no_others(settler: Settler) -> None:
-    for place in (PLACE, OTHER, ELSEWHERE):
-        settler.see(place, None, now=0)
+    for rel_path in (PLACE, OTHER, ELSEWHERE):
+        settler.see(rel_path, None, now=0)
     settler.drop_folder("photos")
     assert list(settler.waiting()) == [(ELSEWHERE, None)]
     assert settler.gone("photos") == frozenset()
@@ -144,11 +144,11 @@ class Witness:
         return bool(self.looks) and self.looks[-1][1] is None
 
 
-places = st.sampled_from([PLACE, OTHER, ELSEWHERE])
-sights = st.none() | st.integers(1, 2).map(version)
-looks = st.tuples(places, sights)
+rel_paths = st.sampled_from([PLACE, OTHER, ELSEWHERE])
+observations = st.none() | st.integers(1, 2).map(version)
+looks = st.tuples(rel_paths, observations)
 events = st.lists(
-    st.tuples(st.integers(0, 9), looks | st.tuples(st.just("drop"), places) | st.just("due")),
+    st.tuples(st.integers(0, 9), looks | st.tuples(st.just("drop"), rel_paths) | st.just("due")),
     max_size=60,
 )
 
@@ -158,7 +158,7 @@ def test_any_sequence_of_looks(history: list[tuple[int, object]]) -> None:
     """At rest means: the same in every look of the time it takes. ``gone`` is exact, and whatever
     waits is named once its time has come, once."""
     settler = Settler(SETTLE, DELETE_AFTER)
-    witnesses = {place: Witness() for place in (PLACE, OTHER, ELSEWHERE)}
+    witnesses = {rel_path: Witness() for rel_path in (PLACE, OTHER, ELSEWHERE)}
     now = 0
     for pause, event in history:
         now += pause
@@ -166,26 +166,26 @@ def test_any_sequence_of_looks(history: list[tuple[int, object]]) -> None:
             case "due":
                 named = settler.due(now)
                 assert len(named) == len(set(named))
-                for place in named:
-                    witness = witnesses[place]
+                for rel_path in named:
+                    witness = witnesses[rel_path]
                     # The same as before: then it has been that for long enough.
                     seen = witness.looks[-1][1]
                     assert witness.see(seen, now)
-                    assert settler.see(place, seen, now)
-            case ("drop", Place() as place):
-                settler.drop(place)
-                witnesses[place].looks.clear()
-            case (Place() as place, (None | Fingerprint()) as seen):
-                assert settler.see(place, seen, now) == witnesses[place].see(seen, now)
-        waiting = {place for place, witness in witnesses.items() if witness.is_waiting}
-        assert {place for place, _ in settler.waiting()} == waiting
+                    assert settler.see(rel_path, seen, now)
+            case ("drop", RelPath() as rel_path):
+                settler.drop(rel_path)
+                witnesses[rel_path].looks.clear()
+            case (RelPath() as rel_path, (None | Fingerprint()) as seen):
+                assert settler.see(rel_path, seen, now) == witnesses[rel_path].see(seen, now)
+        waiting = {rel_path for rel_path, witness in witnesses.items() if witness.is_waiting}
+        assert {rel_path for rel_path, _ in settler.waiting()} == waiting
         assert len(settler) == len(waiting)
         for folder in ("photos", "scans"):
             assert settler.gone(folder) == {
-                place
-                for place, witness in witnesses.items()
-                if place.folder == folder and witness.is_gone
+                rel_path
+                for rel_path, witness in witnesses.items()
+                if rel_path.folder == folder and witness.is_gone
             }
-    waiting = {place for place, witness in witnesses.items() if witness.is_waiting}
+    waiting = {rel_path for rel_path, witness in witnesses.items() if witness.is_waiting}
     assert set(settler.due(now + DELETE_AFTER)) == waiting
     assert settler.next_due() is None

@@ -14,8 +14,8 @@ from snoopsync.core.model import (
     Fingerprint,
     FolderState,
     ImageState,
-    Place,
     Record,
+    RelPath,
     fingerprint_key,
     image_ids,
 )
@@ -25,7 +25,7 @@ from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
 from snoopsync.state.intents import Outstanding, Sent
 
-A, B, C = (Place("photos", name) for name in (b"a.jpg", b"b.jpg", b"c.jpg"))
+A, B, C = (RelPath("photos", name) for name in (b"a.jpg", b"b.jpg", b"c.jpg"))
 ONE, TWO = b"1" * 32, b"2" * 32
 NOW = 1000.0
 
@@ -69,8 +69,10 @@ def confirm(state: State, item: Outstanding, sha256: bytes = ONE) -> None:
     )
 
 
-def synced(state: State, place: Place, image_id: str, inode: int = 1, sha256: bytes = ONE) -> None:
-    apply(state, Add(place, image_id, version(1, inode)))
+def synced(
+    state: State, rel_path: RelPath, image_id: str, inode: int = 1, sha256: bytes = ONE
+) -> None:
+    apply(state, Add(rel_path, image_id, version(1, inode)))
     [item] = [item for item in due(state) if item.record.image_id == image_id]
     confirm(state, item, sha256)
 
@@ -123,7 +125,7 @@ def test_known_images_are_confirmed_and_not_new(state: State) -> None:
     synced(state, A, "nas.1")
     newest = state.deletions.newest()
     synced(state, B, "nas.2")
-    apply(state, Add(Place("photos", b"on-its-way.jpg"), "nas.3", version(1)))
+    apply(state, Add(RelPath("photos", b"on-its-way.jpg"), "nas.3", version(1)))
     assert state.deletions.newest() == newest + 2
     assert state.deletions.count_losses("photos", [], newest) == (1, 0, 0)
     assert state.deletions.count_losses("photos", [], newest + 2) == (2, 0, 0)
@@ -194,26 +196,26 @@ def test_places_are_swapped_at_once(state: State) -> None:
 
 
 def test_a_ring_of_renames_across_folders_goes_through(state: State) -> None:
-    places = [A, B, Place("scans", b"2024/c.jpg")]
-    for number, place in enumerate(places):
-        synced(state, place, f"nas.{number}", inode=number)
-    goals = [*places[1:], places[0]]
+    rel_paths = [A, B, RelPath("scans", b"2024/c.jpg")]
+    for number, rel_path in enumerate(rel_paths):
+        synced(state, rel_path, f"nas.{number}", inode=number)
+    goals = [*rel_paths[1:], rel_paths[0]]
     apply(
         state,
         *(
-            Rename(goal, f"nas.{number}", version(2, number), places[number])
+            Rename(goal, f"nas.{number}", version(2, number), rel_paths[number])
             for number, goal in enumerate(goals)
         ),
     )
-    assert [record_of(state, f"nas.{number}").place for number in range(3)] == goals
+    assert [record_of(state, f"nas.{number}").rel_path for number in range(3)] == goals
 
 
 def test_a_new_file_may_be_where_a_renamed_one_was(state: State) -> None:
     """A backup save: ``mv a b``, then a new ``a``, in one plan."""
     synced(state, A, "nas.1")
     apply(state, Rename(B, "nas.1", version(2), A), Add(A, "nas.2", version(3, inode=2)))
-    assert record_of(state, "nas.1").place == B
-    assert record_of(state, "nas.2").place == A
+    assert record_of(state, "nas.1").rel_path == B
+    assert record_of(state, "nas.2").rel_path == A
 
 
 def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state: State) -> None:
@@ -222,7 +224,7 @@ def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state:
     apply(state, Rename(B, "nas.1", version(2), A), Add(B, "nas.1", version(2)))
     confirm(state, before, ONE)
     assert record_of(state, "nas.1").dirty
-    assert the_only_due(state).record.place == B
+    assert the_only_due(state).record.rel_path == B
 
 
 def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
@@ -280,14 +282,14 @@ def test_a_confirmation_ends_the_trouble(state: State) -> None:
 
 def test_only_what_is_asked_for_is_outstanding(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)), Add(B, "nas.2", version(1)))
-    apply(state, Add(Place("scans", b"a.jpg"), "nas.3", version(1)))
+    apply(state, Add(RelPath("scans", b"a.jpg"), "nas.3", version(1)))
     assert len(state.intents.outstanding(2, NOW, ["photos", "scans"])) == 2
     others = state.intents.outstanding(9, NOW, ["photos"], ["nas.1"])
     assert {item.record.image_id for item in others} == {"nas.2"}
     assert state.intents.outstanding(9, NOW, []) == []
     dirty = state.intents.dirty_records("photos")
     assert {record.image_id for record in dirty} == {"nas.1", "nas.2"}
-    assert set(state.intents.dirty_places("photos")) == {A, B}
+    assert set(state.intents.dirty_paths("photos")) == {A, B}
 
 
 # Held deletions.
@@ -302,7 +304,7 @@ def test_a_held_deletion_is_kept_and_not_sent_and_not_known_to_a_scan(
     assert due(state) == []
     assert state.known("photos", b"") == {}
     with closing(Database(path)) as again:
-        assert [record.place for record in State(again).deletions.held("photos")] == [A]
+        assert [record.rel_path for record in State(again).deletions.held("photos")] == [A]
         assert State(again).counts() == {"photos": Counts(images=1, held=1)}
 
 
@@ -340,17 +342,17 @@ ODD_NAMES = [b"\xff\xfe.jpg", b"a\nb.jpg", "\u00e9".encode(), "e\u0301".encode()
 
 
 def test_any_name_comes_back_as_it_was(state: State) -> None:
-    places = [Place("photos", b"d/" + name) for name in ODD_NAMES]
+    rel_paths = [RelPath("photos", b"d/" + name) for name in ODD_NAMES]
     apply(
         state,
-        *(Add(place, next(image_ids("nas", place)), version(1)) for place in places),
+        *(Add(rel_path, next(image_ids("nas", rel_path)), version(1)) for rel_path in rel_paths),
     )
-    assert {row.place for row in state.images()} == set(places)
+    assert {row.rel_path for row in state.images()} == set(rel_paths)
     assert set(state.known("photos", b"d")) == set(ODD_NAMES)
-    for place in places:
-        record = state.record_at(place)
+    for rel_path in rel_paths:
+        record = state.record_at(rel_path)
         assert record is not None
-        assert record.place == place
+        assert record.rel_path == rel_path
 
 
 def test_the_places_below_a_directory_are_not_those_of_its_neighbours(state: State) -> None:
@@ -367,11 +369,11 @@ def test_the_places_below_a_directory_are_not_those_of_its_neighbours(state: Sta
         b"A/9.jpg",
     ]
     for number, path in enumerate(paths):
-        apply(state, Add(Place("photos", path), f"nas.{number}", version(1)))
-    apply(state, Add(Place("scans", b"a/1.jpg"), "nas.other", version(1)))
+        apply(state, Add(RelPath("photos", path), f"nas.{number}", version(1)))
+    apply(state, Add(RelPath("scans", b"a/1.jpg"), "nas.other", version(1)))
 
     def below(directory: bytes) -> set[bytes]:
-        return {place.path for place in state.places_below("photos", directory)}
+        return {rel_path.path for rel_path in state.rel_paths_below("photos", directory)}
 
     assert below(b"a") == {path for path in paths if path.startswith(b"a/")}
     assert below(b"a/b") == {b"a/b/2.jpg", b"a/b/c/3.jpg"}
@@ -387,7 +389,7 @@ def test_huge_inodes_and_far_times_are_known_again(state: State, inode: int, mti
     key = fingerprint_key(stat_result(inode, mtime_ns))
     apply(state, Add(A, "nas.1", File(Fingerprint(*key))))
     assert state.known("photos", b"") == {b"a.jpg": key}
-    assert [record.place for record in state.records_with_inode(key[0])] == [A]
+    assert [record.rel_path for record in state.records_with_inode(key[0])] == [A]
 
 
 def stat_result(inode: int, mtime_ns: int) -> os.stat_result:
@@ -400,7 +402,7 @@ def stat_result(inode: int, mtime_ns: int) -> os.stat_result:
 def test_records_are_found_by_content_size_and_folder(state: State) -> None:
     synced(state, A, "nas.1", inode=1, sha256=ONE)
     synced(state, B, "nas.2", inode=2, sha256=TWO)
-    assert [record.place for record in state.records_with_content(TWO, 9)] == [B]
+    assert [record.rel_path for record in state.records_with_content(TWO, 9)] == [B]
     assert state.knows_size(100)
     assert not state.knows_size(101)
     assert len(state.sample("photos", 1)) == 1
@@ -412,8 +414,8 @@ def test_a_sample_has_both_files_that_are_to_be_deleted_and_others(
 ) -> None:
     """However few there are of either, and as many in all as asked for."""
     for number in range(kept + marked):
-        synced(state, Place("photos", b"%d.jpg" % number), f"nas.{number}", inode=number + 1)
-    to_be_deleted = [Place("photos", b"%d.jpg" % number) for number in range(kept, kept + marked)]
+        synced(state, RelPath("photos", b"%d.jpg" % number), f"nas.{number}", inode=number + 1)
+    to_be_deleted = [RelPath("photos", b"%d.jpg" % number) for number in range(kept, kept + marked)]
     state.deletions.require_approval(to_be_deleted)
     sample = state.sample("photos", 6)
     assert len(sample) == min(6, kept + marked)
@@ -441,7 +443,7 @@ def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: 
     state.deletions.note_sent("photos", NOW)
     state.folders.rename("photos", "pictures")
     assert [row.name for row in state.folders.rows()] == ["pictures"]
-    assert record_of(state, "nas.1").place == Place("pictures", b"a.jpg")
+    assert record_of(state, "nas.1").rel_path == RelPath("pictures", b"a.jpg")
     assert state.deletions.sent_since("pictures", 0.0) == 1
 
 
@@ -460,9 +462,9 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     synced(state, A, "nas.1", inode=1)
     apply(state, Add(B, "nas.2", version(1, 2)))
     apply(state, Add(C, "nas.3", version(1, 3)))
-    [failing] = [item for item in due(state) if item.record.place == C]
+    [failing] = [item for item in due(state) if item.record.rel_path == C]
     state.intents.park("nas.3", failing.mark, "not a picture", NOW + 25)
-    synced(state, Place("photos", b"d.jpg"), "nas.4", inode=4)
+    synced(state, RelPath("photos", b"d.jpg"), "nas.4", inode=4)
     state.deletions.hold(["nas.4"])
     assert state.counts() == {"photos": Counts(images=4, pending=1, failed=1, held=1)}
     shown = {row.image_id: row.state.value for row in state.images()}
@@ -475,8 +477,8 @@ def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
 ) -> None:
     """It is read in pages, and goes on where it was whatever happens meanwhile."""
     names = [b"%04d.jpg" % number for number in range(2500)]
-    places = [Place("photos", b"sub/" + name) for name in names] + [A, B]
-    apply(state, *(Add(place, f"nas.{place.text}", version(1)) for place in places))
+    rel_paths = [RelPath("photos", b"sub/" + name) for name in names] + [A, B]
+    apply(state, *(Add(rel_path, f"nas.{rel_path.text}", version(1)) for rel_path in rel_paths))
     listed = state.images()
     read = [next(listed)]
     with closing(Database(path)) as other:
@@ -485,8 +487,8 @@ def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
         other.query("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.with_name(path.name + "-wal").stat().st_size == 0
     read += listed
-    del places[2400]
-    assert [row.place for row in read] == [A, B, *places[:-2]]
+    del rel_paths[2400]
+    assert [row.rel_path for row in read] == [A, B, *rel_paths[:-2]]
     assert len(list(state.images(ImageState.PENDING))) == 2500
 
 

@@ -12,7 +12,7 @@ import pytest
 from snoopsync.core.errors import FileChanged
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 
 CONTENT = bytes(range(256)) * 400  # more than one buffer of any kind
 OTHER = bytes(reversed(CONTENT))
@@ -28,11 +28,11 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def steady(path: Path, disk: Disk | None = None) -> SteadyFile:
-    return SteadyFile(disk or Disk(), bytes(path.parent), os.fsencode(path.name))
+def steady(path: Path, disk: Disk | None = None) -> StableFile:
+    return StableFile(disk or Disk(), bytes(path.parent), os.fsencode(path.name))
 
 
-def read_in_blocks(file: SteadyFile, size: int = BLOCK) -> tuple[bytes, bool]:
+def read_in_blocks(file: StableFile, size: int = BLOCK) -> tuple[bytes, bool]:
     """What was given out, and whether it was all of it."""
     data = b""
     try:

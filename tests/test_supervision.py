@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from watchdog.observers.polling import PollingObserver
 
-from snoopsync.runtime.counters import Measures
-from snoopsync.watching.generic import StockEngine
+from snoopsync.runtime.counters import Counters
+from snoopsync.watching.generic import GenericEngine
 from snoopsync.watching.hints import HintBox
 from snoopsync.watching.watcher import Watcher
 from tests.watching import DEADLINE_SECONDS, Alarm, Follower
@@ -123,7 +123,7 @@ def test_a_reader_that_is_deaf_is_found_by_its_canary(alarm: Alarm, root: Path) 
     watcher.stop()
 
 
-class DeafEngine(StockEngine):
+class DeafEngine(GenericEngine):
     """Its canary never comes back."""
 
     def prove(self) -> None:
@@ -135,7 +135,7 @@ def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
 ) -> None:
     tries = []
 
-    def refuse(root: bytes, *_: object) -> StockEngine:
+    def refuse(root: bytes, *_: object) -> GenericEngine:
         tries.append(root)
         raise OSError(24, "Too many open files")
 
@@ -171,7 +171,7 @@ def test_a_link_that_leads_elsewhere_has_the_folder_watched_there(
     alarm.until(follower.is_right)
 
 
-class Box(StockEngine):
+class Box(GenericEngine):
     """An engine whose box the test fills."""
 
     box: HintBox
@@ -184,8 +184,8 @@ class Box(StockEngine):
 def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    measures = Measures()
-    watcher = Watcher(lambda: None, make_engine=Box, measures=measures)
+    counters = Counters()
+    watcher = Watcher(lambda: None, make_engine=Box, counters=counters)
     watch = watcher.watch("photos", os.fsencode(root))
     with caplog.at_level(logging.WARNING):
         for now in range(600):
@@ -198,7 +198,7 @@ def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
         assert len(said) == 4
         watcher.stop()
     assert len(caplog.records) == 5
-    assert measures.figures().overflows == {"photos": 600}
+    assert counters.figures().overflows == {"photos": 600}
 
 
 def test_trouble_in_one_folder_is_no_others(
@@ -262,7 +262,7 @@ def test_unwatching_ends_the_threads(watcher: Watcher, root: Path) -> None:
 
 @pytest.fixture
 def stock(alarm: Alarm, root: Path) -> Iterator[Follower]:
-    engine = partial(StockEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
     watcher = Watcher(alarm, make_engine=engine)
     yield Follower(watcher.watch("photos", os.fsencode(root)), root)
     watcher.stop()
@@ -283,7 +283,7 @@ def test_the_stock_observer_hints_at_files_and_trees(
 
 
 def test_the_stock_observer_is_proven_while_its_threads_live(alarm: Alarm, stock: Follower) -> None:
-    watcher = Watcher(alarm, make_engine=StockEngine)
+    watcher = Watcher(alarm, make_engine=GenericEngine)
     assert watcher.check(0.0) == []
     watch = watcher.watch("photos", stock.root)
     for now in range(20):
@@ -293,7 +293,7 @@ def test_the_stock_observer_is_proven_while_its_threads_live(alarm: Alarm, stock
 
 
 def test_a_dead_stock_observer_is_replaced(alarm: Alarm, root: Path, outside: Path) -> None:
-    engine = partial(StockEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
     watcher = Watcher(alarm, make_engine=engine)
     follower = Follower(watcher.watch("photos", os.fsencode(root)), root)
     root.rename(outside / "photos")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.runtime.liveness import Activity, Progress, Vitals
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.systemd import SystemdNotifier
 from tests.process import until
 
 
@@ -50,12 +50,12 @@ def manager(address: str) -> Iterator[Manager]:
 def test_everything_it_says_arrives(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as systemd:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address})
-        supervisor.ready()
-        supervisor.status("comparing\nfolders")
-        supervisor.alive()
-        supervisor.reloading()
-        supervisor.stopping()
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
+        notifier.ready()
+        notifier.status("comparing\nfolders")
+        notifier.alive()
+        notifier.reloading()
+        notifier.stopping()
         until(lambda: len(systemd.heard) == 5)
     ready, status, alive, reloading, stopping = systemd.heard
     assert (ready, status, alive) == ("READY=1", "STATUS=comparing folders", "WATCHDOG=1")
@@ -67,22 +67,22 @@ def test_everything_it_says_arrives(tmp_path: Path) -> None:
 def test_an_abstract_address_is_understood() -> None:
     name = f"snoopsync-test-{os.getpid()}"
     with manager(f"\0{name}") as systemd:
-        Supervisor({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
         until(lambda: systemd.heard == ["READY=1"])
 
 
 def test_a_status_is_told_once(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as systemd:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address})
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
         for text in ("one", "one", "two"):
-            supervisor.status(text)
+            notifier.status(text)
         until(lambda: systemd.heard == ["STATUS=one", "STATUS=two"])
 
 
 def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
-    Supervisor({}).ready()
-    Supervisor({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+    SystemdNotifier({}).ready()
+    SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
     ],
 )
 def test_how_often_the_heart_beats(environ: dict[str, str], seconds: float | None) -> None:
-    assert Supervisor(environ).heartbeat_seconds == seconds
+    assert SystemdNotifier(environ).heartbeat_seconds == seconds
 
 
 def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.core.model import File, Fingerprint, FolderState, Place
+from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import REFUSED_SECONDS, STALLED_SECONDS
-from snoopsync.folders.monitor import GUARD_SECONDS, RETRY_SECONDS, Pace, Survey
+from snoopsync.folders.monitor import GUARD_SECONDS, RETRY_SECONDS, FolderMonitor, Pace
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
@@ -100,7 +100,7 @@ class Scene:
         self.state.folders.save(FolderRow("photos", os.fsencode(self.disk.root), None, None))
         self.watch = ScriptedWatch()
         self.now = 1000.0
-        self.survey = self.begin()
+        self.monitor = self.begin()
 
     def begin(
         self,
@@ -109,31 +109,31 @@ class Scene:
         wanted: str = "events",
         mountinfo: Path = MOUNTINFO,
         dormant: bool = False,
-    ) -> Survey:
+    ) -> FolderMonitor:
         """A new start."""
         path = os.fsencode(self.disk.root)
         folder = Folder("photos", path, Selection(None, exclude), self.edge)
         lookout = Lookout("photos", path, wanted, ScriptedWatcher(self.watch), mountinfo)
         [row] = self.state.folders.rows()
         pace = Pace(900.0, 30.0)
-        self.survey = Survey(folder, lookout, self.state, row, pace, dormant=dormant)
-        return self.survey
+        self.monitor = FolderMonitor(folder, lookout, self.state, row, pace, dormant=dormant)
+        return self.monitor
 
     def know(self, *paths: str) -> None:
         """The state file knows these files as they are."""
         for path in paths:
             fingerprint = Fingerprint.of((self.disk.root / path).lstat())
-            place = Place("photos", os.fsencode(path))
-            self.state.intents.apply([Add(place, f"tester.{path}", File(fingerprint))], 0.0)
+            rel_path = RelPath("photos", os.fsencode(path))
+            self.state.intents.apply([Add(rel_path, f"tester.{path}", File(fingerprint))], 0.0)
 
     def look(self) -> dict[str, bool]:
         """Look at everything there is to look at: the paths that are not as they are known, and
         whether there is a file."""
-        self.survey.tick(self.now)
-        while self.survey.is_being_recognised:
-            list(self.survey.work(FOREVER, self.now))
-        sightings = list(self.survey.work(FOREVER, self.now))
-        return {sighting.place.text: sighting.seen is not None for sighting in sightings}
+        self.monitor.tick(self.now)
+        while self.monitor.is_being_recognised:
+            list(self.monitor.work(FOREVER, self.now))
+        sightings = list(self.monitor.work(FOREVER, self.now))
+        return {sighting.rel_path.text: sighting.seen is not None for sighting in sightings}
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -157,8 +157,8 @@ def test_the_first_look_scans_everything(scene: Scene) -> None:
     scene.disk.write("x/y/b.jpg", b"b")
     scene.disk.write("x/readme.txt", b"no picture")
     assert scene.look() == {"a.jpg": True, "x/y/b.jpg": True}
-    assert scene.survey.row.state is FolderState.OK
-    assert scene.survey.scanned == 2
+    assert scene.monitor.row.state is FolderState.OK
+    assert scene.monitor.scanned == 2
 
 
 def test_what_is_as_it_is_known_is_no_news(scene: Scene) -> None:
@@ -201,7 +201,7 @@ def test_what_is_not_wanted_any_more_is_no_news(scene: Scene) -> None:
     assert scene.look() == {}
     scene.disk.remove("x")
     scene.disk.remove("a.jpg")
-    scene.survey.scan()
+    scene.monitor.scan()
     assert scene.look() == {}
 
 
@@ -230,7 +230,7 @@ def test_a_dormant_folder_is_known_and_never_scanned(scene: Scene) -> None:
     assert scene.look() == {}
     scene.wait(10_000.0)
     assert scene.look() == {}
-    assert scene.survey.folder.identity is not None
+    assert scene.monitor.folder.identity is not None
 
 
 # Hints.
@@ -306,15 +306,15 @@ def test_of_a_directory_that_can_not_be_listed_nothing_is_said(scene: Scene, cod
     scene.edge.dead = {os.fsencode(scene.disk.root / "x")}
     scene.disk.remove("x/y")
     assert scene.look() == {}
-    scene.survey.refresh_row()
-    assert scene.survey.row.state == "unwatched"
-    assert os.strerror(code) in (scene.survey.row.reason or "")
+    scene.monitor.refresh_row()
+    assert scene.monitor.row.state == "unwatched"
+    assert os.strerror(code) in (scene.monitor.row.reason or "")
 
     scene.edge.dead = set()
     scene.wait(RETRY_SECONDS)
     assert scene.look() | scene.look() == {"x/y/a.jpg": False}
-    scene.survey.refresh_row()
-    assert scene.survey.row.state == "ok"
+    scene.monitor.refresh_row()
+    assert scene.monitor.row.state == "ok"
 
 
 def test_a_folder_that_is_gone_is_missing_and_back_by_itself(scene: Scene) -> None:
@@ -325,12 +325,12 @@ def test_a_folder_that_is_gone_is_missing_and_back_by_itself(scene: Scene) -> No
     scene.disk.root.rename(away)
     scene.wait(GUARD_SECONDS)
     assert scene.look() == {}
-    assert scene.survey.is_missing
+    assert scene.monitor.is_missing
     away.rename(scene.disk.root)
     scene.disk.write("b.jpg", b"b")
     scene.wait(GUARD_SECONDS)
     assert scene.look() == {"b.jpg": True}
-    assert not scene.survey.is_missing
+    assert not scene.monitor.is_missing
 
 
 def test_a_network_disk_that_is_mounted_late_is_polled_from_then_on(
@@ -343,12 +343,12 @@ def test_a_network_disk_that_is_mounted_late_is_polled_from_then_on(
     away = scene.disk.root.rename(scene.disk.root.with_name("away"))
     scene.begin(wanted="auto", mountinfo=table)
     scene.look()
-    assert scene.survey.row.state == "missing"
+    assert scene.monitor.row.state == "missing"
     away.rename(scene.disk.root)
     table.write_bytes(local + b"21 20 0:41 / " + root + b" rw - nfs4 nas:/photos rw\n")
     scene.wait(GUARD_SECONDS)
     scene.look()
-    assert (scene.survey.row.state, scene.survey.row.watch) == ("ok", "poll")
+    assert (scene.monitor.row.state, scene.monitor.row.watch) == ("ok", "poll")
     covered = len(scene.watch.covered)
     scene.disk.write("a.jpg", b"a")
     scene.wait(30.0)
@@ -361,7 +361,7 @@ def test_a_hint_that_the_folder_is_gone_is_followed_at_once(scene: Scene) -> Non
     scene.disk.remove("")
     scene.watch.hints = Hints(root_gone=True)
     scene.look()
-    assert scene.survey.is_missing
+    assert scene.monitor.is_missing
 
 
 @pytest.mark.parametrize("is_back", [True, False])
@@ -387,12 +387,12 @@ def test_of_a_folder_that_is_not_there_only_its_guard_speaks(
     if is_back:
         away.rename(scene.disk.root)
         assert scene.look() == {"z/new.jpg": True}
-        scene.survey.refresh_row()
-        assert scene.survey.row.state == "ok"
+        scene.monitor.refresh_row()
+        assert scene.monitor.row.state == "ok"
         assert caplog.messages == []
     else:
         assert scene.look() == {}
-        assert scene.survey.is_missing
+        assert scene.monitor.is_missing
         [said] = caplog.messages
         assert "is missing" in said
 
@@ -408,7 +408,7 @@ def test_of_a_folder_whose_disk_is_gone_only_its_guard_speaks(
     scene.edge.dead = {os.fsencode(scene.disk.root), os.fsencode(scene.disk.root / "x")}
     scene.watch.hints = Hints({b"x": None})
     assert scene.look() | scene.look() == {}
-    assert scene.survey.is_missing
+    assert scene.monitor.is_missing
     [said] = caplog.messages
     assert "is missing" in said
 
@@ -433,9 +433,9 @@ def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) ->
         start()
         scene.wait(GUARD_SECONDS)
         assert scene.look() == {}
-        assert "another directory" in (scene.survey.row.reason or "")
+        assert "another directory" in (scene.monitor.row.reason or "")
 
-    scene.survey.accept()
+    scene.monitor.accept()
     assert scene.look() == {"a.jpg": False}
 
 
@@ -446,11 +446,11 @@ def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> N
     scene.know("a.jpg", "b.jpg", "c.jpg", "d.jpg")
     scene.look()
     scene.disk.remove("d.jpg")
-    row = scene.survey.row
+    row = scene.monitor.row
     scene.state.folders.save(replace(row, device=(row.device or 0) + 1, file_system=0))
     scene.begin()
     assert scene.look() == {"d.jpg": False}
-    assert scene.survey.row.device == row.device
+    assert scene.monitor.row.device == row.device
     assert scene.state.deletions.needing_approval("photos") == {"tester.d.jpg"}
 
 
@@ -460,13 +460,13 @@ def test_another_disk_with_the_same_numbers_is_not_the_folder(scene: Scene) -> N
     scene.know("a.jpg")
     scene.look()
     scene.disk.remove("a.jpg")
-    row = scene.survey.row
+    row = scene.monitor.row
     scene.state.folders.save(replace(row, file_system=row.file_system + 1))
     scene.begin()
     assert scene.look() == {}
-    assert scene.survey.is_missing
+    assert scene.monitor.is_missing
 
-    scene.survey.accept()
+    scene.monitor.accept()
     scene.begin()
     assert scene.look() == {"a.jpg": False}
 
@@ -478,18 +478,18 @@ def test_a_folder_whose_disk_was_not_written_down_is_known_by_what_is_on_it(scen
     scene.know("a.jpg", "b.jpg", "c.jpg")
     scene.look()
     scene.disk.remove("a.jpg")
-    row = scene.survey.row
+    row = scene.monitor.row
     scene.state.folders.save(replace(row, file_system=0))
     scene.begin()
     assert scene.look() == {"a.jpg": False}
-    assert scene.survey.row.file_system == row.file_system
+    assert scene.monitor.row.file_system == row.file_system
 
     scene.disk.remove("b.jpg")
     scene.disk.remove("c.jpg")
     scene.state.folders.save(replace(row, file_system=0))
     scene.begin()
     assert scene.look() == {}
-    assert scene.survey.is_missing
+    assert scene.monitor.is_missing
 
 
 def test_files_need_approval_if_they_are_missing_at_the_first_scan_after_recognition_by_content(
@@ -499,19 +499,19 @@ def test_files_need_approval_if_they_are_missing_at_the_first_scan_after_recogni
         scene.disk.write(f"{name}.jpg", name.encode())
     scene.know(*(f"{name}.jpg" for name in "abcdef"))
     scene.look()
-    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    scene.state.folders.save(replace(scene.monitor.row, file_system=0))
     scene.disk.remove("a.jpg")
     scene.begin()
-    scene.survey.tick(scene.now)
-    while scene.survey.is_being_recognised:
-        assert scene.survey.is_missing, "until that is known, nothing is sent"
-        assert scene.survey.is_busy
-        list(scene.survey.work(FOREVER, scene.now))
-    assert scene.survey.row.recognised_by_content
+    scene.monitor.tick(scene.now)
+    while scene.monitor.is_being_recognised:
+        assert scene.monitor.is_missing, "until that is known, nothing is sent"
+        assert scene.monitor.is_busy
+        list(scene.monitor.work(FOREVER, scene.now))
+    assert scene.monitor.row.recognised_by_content
     scene.begin()
-    assert scene.survey.row.recognised_by_content, "a restart is no scan"
+    assert scene.monitor.row.recognised_by_content, "a restart is no scan"
     assert scene.look() == {"a.jpg": False}
-    assert not scene.survey.row.recognised_by_content
+    assert not scene.monitor.row.recognised_by_content
     scene.disk.remove("b.jpg")
     scene.watch.hints = names("", "b.jpg")
     assert scene.look() == {"b.jpg": False}
@@ -525,7 +525,7 @@ def test_a_directory_that_could_not_be_listed_at_the_first_scan_needs_approval_t
         scene.disk.write(path, path.encode())
     scene.know("a.jpg", "b.jpg", "x/c.jpg")
     scene.look()
-    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    scene.state.folders.save(replace(scene.monitor.row, file_system=0))
     scene.edge.dead = {os.fsencode(scene.disk.root / "x")}
     scene.begin()
     assert scene.look() == {}
@@ -537,25 +537,25 @@ def test_a_disk_that_never_answers_is_missing_and_stops_nothing(scene: Scene) ->
         scene.disk.write(f"{name}.jpg", name.encode())
     scene.know("a.jpg", "b.jpg")
     scene.look()
-    scene.state.folders.save(replace(scene.survey.row, file_system=0))
+    scene.state.folders.save(replace(scene.monitor.row, file_system=0))
     answers = threading.Event()
     scene.edge.before_lstat = answers.wait
     scene.begin()
-    scene.survey.tick(scene.now)
-    list(scene.survey.work(FOREVER, scene.now))
-    assert scene.survey.is_being_recognised
+    scene.monitor.tick(scene.now)
+    list(scene.monitor.work(FOREVER, scene.now))
+    assert scene.monitor.is_being_recognised
     scene.wait(STALLED_SECONDS + 1.0)
-    list(scene.survey.work(FOREVER, scene.now))
-    assert not scene.survey.is_being_recognised
-    assert scene.survey.row.reason == "its disk does not answer"
+    list(scene.monitor.work(FOREVER, scene.now))
+    assert not scene.monitor.is_being_recognised
+    assert scene.monitor.row.reason == "its disk does not answer"
     scene.wait(REFUSED_SECONDS)
-    scene.survey.tick(scene.now)
-    assert not scene.survey.is_being_recognised, "one thread is waiting for it already"
+    scene.monitor.tick(scene.now)
+    assert not scene.monitor.is_being_recognised, "one thread is waiting for it already"
     answers.set()
-    scene.survey._check._abandoned.result()
+    scene.monitor._check._abandoned.result()
     scene.wait(GUARD_SECONDS)
     assert scene.look() == {}
-    assert not scene.survey.is_missing
+    assert not scene.monitor.is_missing
 
 
 def test_a_folder_that_nothing_is_known_of_may_be_any_directory(scene: Scene) -> None:

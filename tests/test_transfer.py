@@ -10,7 +10,7 @@ import pytest
 from snoopsync.client.circuit_breaker import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound, Unavailable, Unreachable
-from snoopsync.core.model import Fingerprint, Place, Record
+from snoopsync.core.model import Fingerprint, Record, RelPath
 from snoopsync.core.planner import Delete
 from snoopsync.core.protocol import ImageAnswer
 from snoopsync.core.selection import Selection
@@ -20,7 +20,7 @@ from snoopsync.sync.delete_guard import Cleared
 from snoopsync.sync.transfer import Deleted, LookAgain, Outcome, Rejected, Removal, Transfer
 from tests.world import Shelf, fake_picture
 
-PLACE = Place("photos", b"a.jpg")
+PLACE = RelPath("photos", b"a.jpg")
 REMOVAL = Removal(Cleared(Delete(PLACE, "tester.a"), counts=True, newest=0))
 
 

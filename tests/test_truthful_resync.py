@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.exits import Exit
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.tally import Fate, Tally
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -140,17 +140,17 @@ def test_each_file_is_counted_once_whatever_was_done_about_it(world: World) -> N
 
 
 def test_an_image_counts_for_the_first_of_what_was_done_about_it() -> None:
-    tally, place = Tally({"photos"}), Place("photos", b"a.jpg")
-    tally.note(place, "renamed", Fate.RENAMED)
+    tally, rel_path = Tally({"photos"}), RelPath("photos", b"a.jpg")
+    tally.note(rel_path, "renamed", Fate.RENAMED)
     for image_id in ("sent twice", "renamed and sent", "changed since"):
-        tally.note(place, image_id, Fate.RENAMED)
-        tally.note(place, image_id, Fate.UPDATED)
-    tally.note(place, "sent twice", Fate.ADDED)
-    tally.note(Place("scans", b"a.jpg"), "another folder's", Fate.ADDED)
+        tally.note(rel_path, image_id, Fate.RENAMED)
+        tally.note(rel_path, image_id, Fate.UPDATED)
+    tally.note(rel_path, "sent twice", Fate.ADDED)
+    tally.note(RelPath("scans", b"a.jpg"), "another folder's", Fate.ADDED)
     assert tally.done == 4
     counts = tally.end({"changed since"})
     assert counts == {Fate.ADDED: 1, Fate.UPDATED: 1, Fate.RENAMED: 1}
-    tally.note(place, "too late", Fate.ADDED)
+    tally.note(rel_path, "too late", Fate.ADDED)
     assert tally.done == 0
 
 

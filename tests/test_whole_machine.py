@@ -122,46 +122,48 @@ class Round:
         """The IDs that are certain."""
         if self.was_observed:
             return {}
-        places = {origin: spot for spot, origin in self.origin.items()}
+        rel_paths = {origin: spot for spot, origin in self.origin.items()}
         if self.state_was_lost:
             doubtful = {spot for spot, digest in self.before.items() if digest in self.seen_twice}
             return {
                 spot: self.ids[origin]
-                for origin, spot in places.items()
+                for origin, spot in rel_paths.items()
                 if origin not in self.edited | doubtful
             }
-        doubtful = self._near_doubt(places)
+        doubtful = self._near_doubt(rel_paths)
         return {
-            spot: self.ids[spot if self._is_kept_by_its_place(spot, places, set()) else origin]
-            for origin, spot in places.items()
+            spot: self.ids[spot if self._is_kept_by_its_place(spot, rel_paths, set()) else origin]
+            for origin, spot in rel_paths.items()
             if spot not in doubtful and (spot == origin or origin not in self.edited)
         }
 
-    def _near_doubt(self, places: dict[Spot, Spot]) -> set[Spot]:
+    def _near_doubt(self, rel_paths: dict[Spot, Spot]) -> set[Spot]:
         """The places of pictures that may be taken for one another, and all that pictures were
         moved to from there or from where they were moved to there, and so on."""
         near = {spot for spot, digest in self.before.items() if digest in self.seen_twice}
         grows = True
         while grows:
-            links = [{origin, spot} for origin, spot in places.items()]
+            links = [{origin, spot} for origin, spot in rel_paths.items()]
             more = {spot for link in links if link & near for spot in link} - near
             near |= more
             grows = bool(more)
         return near
 
-    def _is_kept_by_its_place(self, spot: Spot, places: dict[Spot, Spot], asked: set[Spot]) -> bool:
+    def _is_kept_by_its_place(
+        self, spot: Spot, rel_paths: dict[Spot, Spot], asked: set[Spot]
+    ) -> bool:
         """Does the image of this place stay here, whatever file came? It does if its own file went
         nowhere: then what came has replaced it."""
         if spot not in self.ids:
             return False
         if spot in asked:
             return False  # A ring: everyone moves.
-        target = places.get(spot)
+        target = rel_paths.get(spot)
         if target is None or (target != spot and spot in self.edited):
             return True
         if target == spot:
             return True
-        return self._is_kept_by_its_place(target, places, asked | {spot})
+        return self._is_kept_by_its_place(target, rel_paths, asked | {spot})
 
 
 class WholeMachine(RuleBasedStateMachine):
@@ -229,10 +231,10 @@ class WholeMachine(RuleBasedStateMachine):
             raise
 
     def _check_delete(self, seen: Seen) -> None:
-        places = {image_id: place for place, image_id in self.world.ids().items()}
-        place = places.get(seen.image_id or "", "")
-        if place in self.world.on_disk():
-            self.wrong_deletes.append(place)
+        rel_paths = {image_id: rel_path for rel_path, image_id in self.world.ids().items()}
+        rel_path = rel_paths.get(seen.image_id or "", "")
+        if rel_path in self.world.on_disk():
+            self.wrong_deletes.append(rel_path)
 
     # The disk.
 
@@ -484,8 +486,8 @@ class WholeMachine(RuleBasedStateMachine):
         self.world.check_mirrored()
         ids = {
             (folder, path): image_id
-            for place, image_id in self.world.ids().items()
-            for folder, _, path in [place.partition("/")]
+            for rel_path, image_id in self.world.ids().items()
+            for folder, _, path in [rel_path.partition("/")]
         }
         expected = self.round.expected()
         assert {spot: ids.get(spot) for spot in expected} == expected

@@ -31,7 +31,7 @@ from snoopsync.config.settings import (
     SyncConfig,
 )
 from snoopsync.core.errors import CollectionError, Conflict, NotFound, Refused
-from snoopsync.core.model import File, Fingerprint, Place, Record, image_ids
+from snoopsync.core.model import File, Fingerprint, Record, RelPath, image_ids
 from snoopsync.core.planner import Action, Add, Verb
 from snoopsync.core.protocol import (
     ImageAnswer,
@@ -51,7 +51,13 @@ from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.pairs import Duplicate, Pairs
 from snoopsync.state.reading import scratch
-from snoopsync.sync.components import Assembly, Edges, assembled, open_state, opened_collection
+from snoopsync.sync.components import (
+    Components,
+    Dependencies,
+    open_components,
+    open_state,
+    opened_collection,
+)
 from snoopsync.sync.pruning import Approve, Pruning
 from snoopsync.sync.resync import Report, resync
 from snoopsync.watching.hints import Hints
@@ -433,23 +439,23 @@ class ToldWatcher(Watcher):
 class Live:
     """snoopsync at work, a step at a time, in the test's own thread."""
 
-    assembly: Assembly
+    components: Components
     stop: threading.Event
 
     def reconcile(self) -> Report:
         """What the service does first."""
-        names = [survey.folder.name for survey in self.assembly.surveys]
-        return resync(self.assembly, folders=names, retry_refused=False, stop=self.stop)
+        names = [monitor.folder.name for monitor in self.components.monitors]
+        return resync(self.components, folders=names, retry_refused=False, stop=self.stop)
 
     def scan(self) -> None:
         """Look at everything, from the next step on."""
-        for survey in self.assembly.surveys:
-            survey.scan()
+        for monitor in self.components.monitors:
+            monitor.scan()
 
     def step(self) -> None:
         """One step, and the wait after it."""
-        self.assembly.mirror.step()
-        self.assembly.mirror.wait()
+        self.components.mirror.step()
+        self.components.mirror.wait()
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Step until it is so."""
@@ -460,9 +466,9 @@ class Live:
 
     def rest(self) -> None:
         """Step until there is nothing left to do."""
-        self.assembly.mirror.step()
+        self.components.mirror.step()
         for _ in range(MOST_STEPS):
-            if self.assembly.mirror.is_idle:
+            if self.components.mirror.is_idle:
                 return
             self.step()
         raise AssertionError("it does not come to rest")
@@ -489,7 +495,7 @@ class Plan:
 def lines(actions: Sequence[Action]) -> tuple[tuple[Verb, str | None, str], ...]:
     """Actions as they are compared: verb, place and image ID, in an order of their own."""
     shown = [
-        (action.verb, str(action.place) if action.place else None, action.image_id)
+        (action.verb, str(action.rel_path) if action.rel_path else None, action.image_id)
         for action in actions
     ]
     return tuple(sorted(shown, key=str))
@@ -566,12 +572,12 @@ class World:
         *,
         only: Sequence[str] | None = None,
         rehearsal: bool = False,
-    ) -> Iterator[Assembly]:
-        edges = Edges(self.clock, self.disk_edge, self.make_workers, retry_seconds=0.001)
+    ) -> Iterator[Components]:
+        edges = Dependencies(self.clock, self.disk_edge, self.make_workers, retry_seconds=0.001)
         config = self.config
         with (
             opened_collection(config) as collection,
-            assembled(
+            open_components(
                 config,
                 database,
                 collection,
@@ -580,10 +586,10 @@ class World:
                 watcher=watcher,
                 only=only,
                 rehearsal=rehearsal,
-                edges=edges,
-            ) as assembly,
+                dependencies=edges,
+            ) as components,
         ):
-            yield assembly
+            yield components
 
     def resync(self, *folders: str, prune: bool = False, approve: Approve = approves) -> Report:
         """``snoopsync resync``, with ``--prune`` and, unless ``approve`` says no, ``--yes``."""
@@ -601,14 +607,14 @@ class World:
         names = folders or tuple(self.folders)
         with (
             closing(open_state(self.state_path)) as database,
-            self._assembled(database, stop, only=names) as assembly,
+            self._assembled(database, stop, only=names) as components,
         ):
-            assembly.mirror.on_done = tell
-            report = resync(assembly, folders=names, prune=approve if prune else None, stop=stop)
-            assembly.mirror.close(DEADLINE_SECONDS)
+            components.mirror.on_done = tell
+            report = resync(components, folders=names, prune=approve if prune else None, stop=stop)
+            components.mirror.close(DEADLINE_SECONDS)
             if report.trouble is None:
                 with suppress(CollectionError):
-                    assembly.alerter.work_off(stop.is_set)
+                    components.duplicate_search.work_off(stop.is_set)
             return report
 
     def rehearse(self, *folders: str, prune: bool = False, approve: Approve = approves) -> Plan:
@@ -618,11 +624,11 @@ class World:
         names = folders or tuple(self.folders)
         with (
             closing(scratch(self.state_path)) as database,
-            self._assembled(database, stop, only=names, rehearsal=True) as assembly,
+            self._assembled(database, stop, only=names, rehearsal=True) as components,
         ):
-            assembly.mirror.on_done = planned.extend
-            report = resync(assembly, folders=names, prune=approve if prune else None, stop=stop)
-            assembly.mirror.close(DEADLINE_SECONDS)
+            components.mirror.on_done = planned.extend
+            report = resync(components, folders=names, prune=approve if prune else None, stop=stop)
+            components.mirror.close(DEADLINE_SECONDS)
         return Plan(lines(planned), report)
 
     @contextmanager
@@ -632,7 +638,7 @@ class World:
             if reconcile:
                 live.reconcile()
             yield live
-            live.assembly.mirror.close(DEADLINE_SECONDS)
+            live.components.mirror.close(DEADLINE_SECONDS)
 
     @contextmanager
     def running_until_it_crashes(self, watcher: Watcher | None = None) -> Iterator[Live]:
@@ -642,12 +648,12 @@ class World:
         with ExitStack() as stack:
             database = stack.enter_context(closing(self.open_database(self.state_path)))
             self.database = database
-            assembly = stack.enter_context(self._assembled(database, stop, watcher))
-            yield Live(assembly, stop)
+            components = stack.enter_context(self._assembled(database, stop, watcher))
+            yield Live(components, stop)
             stop.set()
             database.close()
             with suppress(ProgrammingError):
-                assembly.mirror.close(DEADLINE_SECONDS)
+                components.mirror.close(DEADLINE_SECONDS)
 
     def take_for_mirrored(self) -> None:
         """Everything on the disk of the first folder was mirrored some other day: the short way to
@@ -656,12 +662,12 @@ class World:
         with closing(open_state(self.state_path)) as database, database.transaction():
             state = State(database)
             for path in disk.paths():
-                place = Place(name, os.fsencode(path))
-                image_id = next(image_ids(OWNER, place))
+                rel_path = RelPath(name, os.fsencode(path))
+                image_id = next(image_ids(OWNER, rel_path))
                 data = disk.read(path)
                 self.remote.add(image_id, data)
                 file = File(Fingerprint.of((disk.root / path).lstat()))
-                state.intents.apply([Add(place, image_id, file)], self.clock.now())
+                state.intents.apply([Add(rel_path, image_id, file)], self.clock.now())
                 sent = Sent(image_id, 1, hashlib.sha256(data).digest(), None)
                 state.intents.confirm(sent, self.clock.now())
             database.change("UPDATE image SET search_due = 0")
@@ -681,7 +687,7 @@ class World:
 
     def ids(self) -> dict[str, str]:
         """The image ID of every place, as ``folder/path``."""
-        return {str(record.place): record.image_id for record in self.records()}
+        return {str(record.rel_path): record.image_id for record in self.records()}
 
     def id_of(self, path: str, folder: str | None = None) -> str:
         """The image ID of the picture at this path, in the first folder by default."""
@@ -732,7 +738,7 @@ class World:
     def mirrored(self) -> dict[str, str | None]:
         """The SHA-256 of what the collection has for every place, by ``folder/path``."""
         contents = self.remote.server.contents
-        return {place: contents.get(image_id) for place, image_id in self.ids().items()}
+        return {rel_path: contents.get(image_id) for rel_path, image_id in self.ids().items()}
 
     def check_mirrored(self) -> None:
         """The collection holds exactly the files, byte for byte, under one ID each."""
@@ -771,7 +777,7 @@ def while_running(world: World) -> Iterator[None]:
     """What is done inside happens under the eyes of a running snoopsync, with the kernel's own
     events; afterwards it is synced."""
     live_now: list[Live] = []
-    watcher = Watcher(lambda: live_now[0].assembly.mirror.wake() if live_now else None)
+    watcher = Watcher(lambda: live_now[0].components.mirror.wake() if live_now else None)
     try:
         with world.running(watcher) as live:
             live_now.append(live)

@@ -39,7 +39,7 @@ from snoopsync.checks.overlaps import overlap_findings
 from snoopsync.checks.service import read_units, service_finding, unit_findings
 from snoopsync.checks.state import NOWHERE, STATE_FILE, place_findings, read_state
 from snoopsync.config.settings import Config
-from snoopsync.folders.configured import remembered_folders, surveys_of
+from snoopsync.folders.configured import monitors_of, remembered_folders
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
 from snoopsync.state.images import State
@@ -92,21 +92,21 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
     whole = True
     present: list[Folder] = []
     configs = {folder.name: folder for folder in config.folders}
-    for survey in surveys_of(config, state):
-        folder = configs[survey.row.name]
-        survey.tick(time.monotonic())
+    for monitor in monitors_of(config, state):
+        folder = configs[monitor.row.name]
+        monitor.tick(time.monotonic())
         until = time.monotonic() + LOOK_SECONDS
-        while survey.is_being_recognised and time.monotonic() < until:
-            list(survey.work(until, time.monotonic()))
-        if survey.is_missing:
-            yield missing_finding(folder, survey.folder, survey.row.reason)
+        while monitor.is_being_recognised and time.monotonic() < until:
+            list(monitor.work(until, time.monotonic()))
+        if monitor.is_missing:
+            yield missing_finding(folder, monitor.folder, monitor.row.reason)
             continue
-        look = look_through(survey.folder, time.monotonic() + LOOK_SECONDS)
-        yield hidden_finding(folder, survey.folder, state) or folder_finding(folder, look)
+        look = look_through(monitor.folder, time.monotonic() + LOOK_SECONDS)
+        yield hidden_finding(folder, monitor.folder, state) or folder_finding(folder, look)
         left_out = left_out_finding(folder, look)
         if left_out is not None:
             yield left_out
-        present.append(survey.folder)
+        present.append(monitor.folder)
         if choose_watch(folder.watch, os.fsencode(folder.path)).mode == "events":
             watched += 1
             directories += look.directories

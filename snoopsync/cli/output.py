@@ -25,7 +25,7 @@ from snoopsync.core.duplicates import facts_of
 from snoopsync.core.events import Event
 from snoopsync.core.keep import Keep
 from snoopsync.core.left_out import describe
-from snoopsync.core.model import ImageState, Place, place_keys, printable
+from snoopsync.core.model import ImageState, RelPath, path_keys, printable
 from snoopsync.core.planner import Action
 from snoopsync.core.protocol import Match, PictureFacts
 from snoopsync.state.images import ImageRow, State
@@ -82,7 +82,7 @@ def image_list(console: Console, rows: Iterable[ImageRow], targets: Targets) -> 
 
 def _linked(row: ImageRow, targets: Targets) -> Linked:
     is_there = row.state is not ImageState.HELD
-    return Linked(str(row.place), targets.of(row.place) if is_there else None, _error(row))
+    return Linked(str(row.rel_path), targets.of(row.rel_path) if is_there else None, _error(row))
 
 
 def _error(row: ImageRow) -> str:
@@ -92,7 +92,7 @@ def _error(row: ImageRow) -> str:
 def image_message(row: ImageRow) -> dict[str, Any]:
     """An image as ``list --json`` has it."""
     return {
-        **place_keys(row.place),
+        **path_keys(row.rel_path),
         "image_id": row.image_id,
         "state": row.state,
         "size": row.size,
@@ -140,7 +140,7 @@ def _pairs_below(pairs: Iterable[ListedPair], targets: Targets) -> Iterator[Row]
     for listed in pairs:
         pair = listed.pair
         a, b = (
-            Linked(_side(side), targets.of(side.place), _remark(listed, side))
+            Linked(_side(side), targets.of(side.rel_path), _remark(listed, side))
             for side in (pair.a, pair.b)
         )
         yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
@@ -199,13 +199,13 @@ def matches(console: Console, found: Sequence[Result], targets: Targets) -> None
 
 
 def _matched(console: Console, side: Side, match: Match, targets: Targets) -> Row:
-    image = Linked(_named(console, side.image_id, side.place), targets.of(side.place))
+    image = Linked(_named(console, side.image_id, side.rel_path), targets.of(side.rel_path))
     return str(match["rank"]), _kind(match.get("kind")), printable(side.image_id), image
 
 
-def _named(console: Console, image_id: str, place: Place | None) -> str:
+def _named(console: Console, image_id: str, rel_path: RelPath | None) -> str:
     """The image's place. Without one it has its ID, which a narrow terminal shows nowhere else."""
-    return _side(Side(image_id, place)) if console.is_terminal else _place(place)
+    return _side(Side(image_id, rel_path)) if console.is_terminal else _path_text(rel_path)
 
 
 def match_message(result: Result) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def match_message(result: Result) -> dict[str, Any]:
     return {
         "image_id": side.image_id,
         "rank": match["rank"],
-        **place_keys(side.place),
+        **path_keys(side.rel_path),
         "kind": match.get("kind"),
         **_size_message(facts_of(match)),
         **_keep_message(result.keep),
@@ -227,10 +227,10 @@ def _size_message(facts: PictureFacts) -> dict[str, Any]:
 
 def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
     """What a resync would do, a line an action, in the order of their places."""
-    actions = sorted(actions, key=lambda action: action.place or Place("", b""))
+    actions = sorted(actions, key=lambda action: action.rel_path or RelPath("", b""))
     if as_json:
         json_lines(
-            {"action": action.verb} | place_keys(action.place) | {"image_id": action.image_id}
+            {"action": action.verb} | path_keys(action.rel_path) | {"image_id": action.image_id}
             for action in actions
         )
     else:
@@ -238,7 +238,7 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
             (
                 action.verb,
                 printable(action.image_id),
-                _named(console, action.image_id, action.place),
+                _named(console, action.image_id, action.rel_path),
             )
             for action in actions
         )
@@ -247,7 +247,7 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
 
 def held(console: Console, state: State, folders: Collection[str]) -> None:
     """The images of these folders whose deletion waits for approval, a line each."""
-    rows = [row for row in state.images(ImageState.HELD) if row.place.folder in folders]
+    rows = [row for row in state.images(ImageState.HELD) if row.rel_path.folder in folders]
     if rows:
         image_list(console, rows, Targets({}))
     elif console.is_terminal:
@@ -328,23 +328,23 @@ def _print(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _place(place: Place | None) -> str:
-    return "(in no folder here)" if place is None else str(place)
+def _path_text(rel_path: RelPath | None) -> str:
+    return "(in no folder here)" if rel_path is None else str(rel_path)
 
 
 def _side(side: Side) -> str:
-    if side.place is not None:
-        return str(side.place)
-    where = f"(was {side.was})" if side.was is not None else _place(None)
+    if side.rel_path is not None:
+        return str(side.rel_path)
+    where = f"(was {side.was})" if side.was is not None else _path_text(None)
     return f"{printable(side.image_id)} {where}"
 
 
 def _side_message(side: Side) -> dict[str, Any]:
     message = {
-        **place_keys(side.place),
+        **path_keys(side.rel_path),
         "image_id": side.image_id,
         **_size_message(side.facts),
     }
-    if side.place is None:
+    if side.rel_path is None:
         message["was"] = side.was and side.was.text
     return message

@@ -22,7 +22,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from snoopsync.core.durations import describe_duration
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.sync.resync import Progress, Show
 
 log = logging.getLogger("snoopsync.progress")
@@ -88,7 +88,7 @@ def lines(clock: Callable[[], float]) -> Show:
     done_before = 0
 
     def tell(progress: Progress, message: str, *args: object) -> None:
-        happened(log, logging.INFO, Event.PROGRESS, message, *args, **asdict(progress))
+        log_event(log, logging.INFO, Event.PROGRESS, message, *args, **asdict(progress))
 
     def show(progress: Progress) -> None:
         nonlocal begun, last, phase, done_before

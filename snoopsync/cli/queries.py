@@ -27,7 +27,7 @@ from snoopsync.core.duplicates import Pair, facts_of
 from snoopsync.core.errors import Refused
 from snoopsync.core.exits import Exit
 from snoopsync.core.keep import IDENTICAL, Candidate, File, which_to_keep
-from snoopsync.core.model import ImageState, Place, Record, printable
+from snoopsync.core.model import ImageState, Record, RelPath, printable
 from snoopsync.core.protocol import Match
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
@@ -176,21 +176,21 @@ def _image_named(config: Config, state: State, pairs: Pairs, name: str) -> str:
     with suppress(UnicodeEncodeError):  # of a file's name; an ID is a text
         if pairs.knows(name) or state.is_taken(name):
             return name
-    for place in _places_named(config, name):
-        record = state.record_at(place)
+    for rel_path in _places_named(config, name):
+        record = state.record_at(rel_path)
         if record is not None:
             return record.image_id
     raise click.ClickException(f"{printable(name)} is neither an image's ID nor a mirrored file")
 
 
-def _places_named(config: Config, name: str) -> Iterator[Place]:
+def _places_named(config: Config, name: str) -> Iterator[RelPath]:
     path = os.path.realpath(name)
     for folder in config.folders:
         root = os.path.realpath(folder.path).rstrip("/") + "/"
         if path.startswith(root):
-            yield Place(folder.name, os.fsencode(path.removeprefix(root)))
+            yield RelPath(folder.name, os.fsencode(path.removeprefix(root)))
         if name.startswith(folder.name + "/"):
-            yield Place(folder.name, os.fsencode(name.removeprefix(folder.name + "/")))
+            yield RelPath(folder.name, os.fsencode(name.removeprefix(folder.name + "/")))
 
 
 @click.command()
@@ -230,7 +230,7 @@ def _targets(database: Database) -> Targets:
 
 def _searched(config: Config, state: State, image: Path) -> Candidate:
     """The file that is searched for: an image that is mirrored, or none."""
-    records = (state.record_at(place) for place in _places_named(config, str(image)))
+    records = (state.record_at(rel_path) for rel_path in _places_named(config, str(image)))
     record = next((record for record in records if record is not None), None)
     # No image has an empty ID.
     return Candidate("") if record is None else _candidate(config, record)
@@ -238,7 +238,7 @@ def _searched(config: Config, state: State, image: Path) -> Candidate:
 
 def _found(config: Config, state: State, searched: Candidate, match: Match) -> results.Result:
     record = state.record(match["id"])
-    side = Side(match["id"], record.place if record else None)
+    side = Side(match["id"], record.rel_path if record else None)
     if searched.image_id == match["id"]:
         return results.Result(side, match, None)  # the very file
     matched = Candidate(match["id"]) if record is None else _candidate(config, record)
@@ -253,8 +253,8 @@ def _found(config: Config, state: State, searched: Candidate, match: Match) -> r
 
 
 def _candidate(config: Config, record: Record) -> Candidate:
-    place, folders = record.place, config.folder_order
-    if record.doomed or place.folder not in folders:
+    rel_path, folders = record.rel_path, config.folder_order
+    if record.doomed or rel_path.folder not in folders:
         return Candidate(record.image_id)
-    file = File(place, record.seen.mtime_ns, *folders[place.folder])
+    file = File(rel_path, record.seen.mtime_ns, *folders[rel_path.folder])
     return Candidate(record.image_id, file=file)

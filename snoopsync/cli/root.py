@@ -29,20 +29,20 @@ _INTERRUPTED = 130
 
 #: The commands, as they are listed: where each is, and what it is for.
 _COMMANDS = {
-    "run": ("mirroring:run", "Mirror the folders, and go on with it until stopped."),
-    "resync": ("mirroring:resync_command", "Compare everything once, and make it equal."),
-    "status": ("looking:status", "Is everything mirrored, and if not, what and why?"),
-    "check": ("looking:check", "Is everything as it should be? Say how to mend what is not."),
-    "list": ("looking:list_command", "List every known image."),
-    "duplicates": ("looking:duplicates", "List the pictures that are there twice."),
-    "search": ("looking:search", "Find pictures like this file."),
-    "approve": ("approving:approve", "Let held deletions go out, or drop them."),
-    "notify": ("notifying:notify", "Try the notifications."),
-    "init": ("beginning:init", "Write a commented configuration."),
-    "service": ("installing:service", "Have systemd run snoopsync."),
-    "serve": ("hosting:serve", "Host collections for many machines."),
-    "keys": ("hosting:keys", "Make, list and revoke keys to hosted collections."),
-    "completion": ("completing:completion", "Print what a shell needs to complete commands."),
+    "run": ("sync:run", "Mirror the folders, and go on with it until stopped."),
+    "resync": ("sync:resync_command", "Compare everything once, and make it equal."),
+    "status": ("queries:status", "Is everything mirrored, and if not, what and why?"),
+    "check": ("queries:check", "Is everything as it should be? Say how to mend what is not."),
+    "list": ("queries:list_command", "List every known image."),
+    "duplicates": ("queries:duplicates", "List the pictures that are there twice."),
+    "search": ("queries:search", "Find pictures like this file."),
+    "approve": ("approve:approve", "Let held deletions go out, or drop them."),
+    "notify": ("notify:notify", "Try the notifications."),
+    "init": ("init:init", "Write a commented configuration."),
+    "service": ("service:service", "Have systemd run snoopsync."),
+    "serve": ("serve:serve", "Host collections for many machines."),
+    "keys": ("serve:keys", "Make, list and revoke keys to hosted collections."),
+    "completion": ("completion:completion", "Print what a shell needs to complete commands."),
 }
 
 

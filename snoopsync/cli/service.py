@@ -51,7 +51,7 @@ _root_option = click.option(
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _RelPath:
     """Where the units go: the system's below ``root``, or the user's own."""
 
     own: bool
@@ -98,7 +98,7 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
     """
     if own and name is not None:
         raise click.UsageError("with --user it is run by you: leave --as out")
-    place, account = _Place(own, root), _account(name)
+    place, account = _RelPath(own, root), _account(name)
     with _refusals_told(own=own):
         _require_safe(place)
         _require_writable(place.directory)
@@ -127,7 +127,7 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
 @_root_option
 def uninstall(own: bool, root: Path) -> Exit:
     """Remove what ``service install`` wrote. Configuration and state stay."""
-    place = _Place(own, root)
+    place = _RelPath(own, root)
     _require_safe(place)
     paths = [place.directory / unit for unit in place.units]
     there = [path for path in paths if os.path.lexists(path)]
@@ -180,7 +180,7 @@ def _configuration(context: Context, *, own: bool) -> Path:
 
 
 def _readiness(
-    place: _Place, config: Path, program: str, account: pwd.struct_passwd | None
+    place: _RelPath, config: Path, program: str, account: pwd.struct_passwd | None
 ) -> Readiness:
     if place.own:
         return own_readiness(config)
@@ -190,7 +190,7 @@ def _readiness(
     return system_readiness(config, files, account)
 
 
-def _rendered(place: _Place, installation: Installation) -> dict[Path, str]:
+def _rendered(place: _RelPath, installation: Installation) -> dict[Path, str]:
     try:
         return {
             place.directory / unit: render(unit_text(unit, user=place.own), installation)
@@ -221,7 +221,7 @@ def _refusals_told(*, own: bool) -> Iterator[None]:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
-def _require_safe(place: _Place) -> None:
+def _require_safe(place: _RelPath) -> None:
     """Raise ``UnsafeDirectory`` if another user decides what is written. In the files of another
     system, which ``--root`` names, no link is followed either: it would lead into this one."""
     if place.own or place.root == Path("/"):

@@ -37,13 +37,13 @@ from snoopsync.core.errors import (
     StateDamaged,
     StateLocked,
 )
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.core.planner import Action
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.log import setup as logs
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.service.daemon import run_service
 from snoopsync.service.service import Reload
 from snoopsync.state.database import Database
@@ -51,8 +51,8 @@ from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from snoopsync.sync.components import (
     COMMAND_PATIENCE_SECONDS,
-    Assembly,
-    assembled,
+    Components,
+    open_components,
     open_state,
     opened_collection,
     set_aside,
@@ -94,7 +94,7 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
         )
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
     with logs.in_background():
-        run_service(config, showing, reload, context.ready, Supervisor(os.environ))
+        run_service(config, showing, reload, context.ready, SystemdNotifier(os.environ))
     return Exit.OK
 
 
@@ -105,7 +105,7 @@ def _tell_dropped(before: Config, given: Config) -> None:
     if not dropped:
         return
     paths = (shlex.quote(printable(str(folder.path))) for folder in (*dropped, *given.folders))
-    happened(
+    log_event(
         log,
         logging.WARNING,
         Event.FOLDERS_DROPPED,
@@ -149,11 +149,11 @@ class _Resync:
     approved: str | None = None
 
     @contextmanager
-    def assembled(
+    def open_components(
         self, database: Database, collection: ImageCollection, *, rehearsal: bool = False
-    ) -> Iterator[Assembly]:
+    ) -> Iterator[Components]:
         """The parts for it."""
-        with assembled(
+        with open_components(
             self.config,
             database,
             collection,
@@ -161,19 +161,19 @@ class _Resync:
             patience_seconds=self.patience_seconds,
             only=self.names,
             rehearsal=rehearsal,
-        ) as assembly:
-            yield assembly
+        ) as components:
+            yield components
 
     def run(
         self,
-        assembly: Assembly,
+        components: Components,
         show: Show = lambda progress: None,
         approve: Approve | None = None,
     ) -> Report:
         """Do it. ``approve`` decides about a prune instead of ``approved``."""
         approve = approve or (lambda plan: plan.digest == self.approved)
         return resync(
-            assembly,
+            components,
             folders=self.names,
             prune=approve if self.prune else None,
             stop=threading.Event(),
@@ -253,7 +253,7 @@ def resync_command(
         for line in (*report.unsent, *report.unreadable):
             click.echo(f"snoopsync: {printable(line)}", err=True)
         for event, message in results.left_undone(report):
-            happened(log, level, event, "%s", message, error=message)
+            log_event(log, level, event, "%s", message, error=message)
         if report.trouble is not None:
             results.json_error(f"the collection: {report.trouble}", report.exit_code)
     else:
@@ -292,37 +292,37 @@ def _resync_alone(wanted: _Resync, show: Show) -> Report:
     with (
         closing(open_state(wanted.config.state)) as database,
         opened_collection(wanted.config) as collection,
-        wanted.assembled(database, collection) as assembly,
+        wanted.open_components(database, collection) as components,
     ):
         try:
-            report = wanted.run(assembly, show)
+            report = wanted.run(components, show)
         finally:
-            assembly.mirror.close(wanted.patience_seconds)
+            components.mirror.close(wanted.patience_seconds)
         if report.trouble is None:
-            _search_for_duplicates(assembly)
-            _renew(assembly)
+            _search_for_duplicates(components)
+            _renew(components)
         database.require_in_place()
         return report
 
 
-def _search_for_duplicates(assembly: Assembly) -> None:
+def _search_for_duplicates(components: Components) -> None:
     try:
-        assembly.alerter.work_off(lambda: False)
+        components.duplicate_search.work_off(lambda: False)
     except CollectionError as error:
         message = "the search for duplicates goes on with the next run: %s"
-        happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
+        log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
-def _renew(assembly: Assembly) -> None:
+def _renew(components: Components) -> None:
     """Have the pictures described again that an older version of the collection has described."""
     try:
-        if assembly.renewal.work_off(lambda _seconds: True):
-            _search_for_duplicates(assembly)
+        if components.renewal.work_off(lambda _seconds: True):
+            _search_for_duplicates(components)
     except NotFound:
         pass  # it does not tell of any
     except CollectionError as error:
         message = "the rest of the pictures is sent again with the next run: %s"
-        happened(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
+        log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
 def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:
@@ -350,9 +350,9 @@ def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> Report:
     with (
         closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
-        wanted.assembled(database, collection, rehearsal=True) as assembly,
+        wanted.open_components(database, collection, rehearsal=True) as components,
     ):
-        assembly.mirror.on_done = planned.extend
-        report = wanted.run(assembly, approve=lambda _plan: yes)
-        assembly.mirror.close(1.0)
+        components.mirror.on_done = planned.extend
+        report = wanted.run(components, approve=lambda _plan: yes)
+        components.mirror.close(1.0)
     return report

@@ -17,7 +17,7 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 
 #: The colour of a cell that is one of these words.
 COLOURS = {
@@ -80,10 +80,10 @@ class Targets:
         host = socket.gethostname()
         self._roots = {name: file_uri(host, path) for name, path in paths.items()}
 
-    def of(self, place: Place | None) -> str | None:
+    def of(self, rel_path: RelPath | None) -> str | None:
         """The URI of the file at this place."""
-        root = self._roots.get(place.folder) if place else None
-        return f"{root}/{quote_from_bytes(place.path)}" if place and root else None
+        root = self._roots.get(rel_path.folder) if rel_path else None
+        return f"{root}/{quote_from_bytes(rel_path.path)}" if rel_path and root else None
 
 
 def file_uri(host: str, path: bytes) -> str:

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from snoopsync.core.errors import CollectionError, Stopped
-from snoopsync.core.events import Event, happened
-from snoopsync.log.throttle import TerseLog
+from snoopsync.core.events import Event, log_event
+from snoopsync.log.throttle import LogThrottle
 
 logger = logging.getLogger("snoopsync.collection")
 
@@ -137,7 +137,7 @@ class Gate:
         self._trouble: _Trouble | None = None
         self._outages = 0
         self._queue: deque[object] = deque()
-        self._terse = TerseLog(logger, _MOST_OUTAGES_SAID)
+        self._throttle = LogThrottle(logger, _MOST_OUTAGES_SAID)
 
     @property
     def outage(self) -> Outage | None:
@@ -191,11 +191,11 @@ class Gate:
         """The service has answered: the gate opens. Not for what was sent before it closed: a
         service that fails one of two would be said to come and go all the time."""
         with self._changed:
-            self._terse.tell_counts(self._clock.monotonic())
+            self._throttle.tell_counts(self._clock.monotonic())
             if self._trouble is not None and sent.probe:
                 lasted = self._clock.monotonic() - self._trouble.began
                 if self._trouble.was_said:
-                    happened(
+                    log_event(
                         logger,
                         logging.INFO,
                         Event.OUTAGE_OVER,
@@ -211,7 +211,7 @@ class Gate:
     def tell_counts(self) -> None:
         """Log how many outages were only counted."""
         with self._changed:
-            self._terse.close()
+            self._throttle.close()
 
     def failed(self, error: CollectionError, sent: Pass) -> None:
         """The service is down: the gate closes, or the next probe is put off."""
@@ -223,7 +223,7 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                said = self._terse.say(
+                said = self._throttle.say(
                     now,
                     f"{self._service} was down, and came back",
                     logging.WARNING,

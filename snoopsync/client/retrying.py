@@ -42,7 +42,7 @@ from snoopsync.core.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.runtime.counters import Call, Measures
+from snoopsync.runtime.counters import Call, Counters
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class RetryingCollection:
 
     When ``stop`` is set, calls that wait raise ``Stopped``, and so does every new one. ``clock``,
     ``random`` (0 to 1) and ``new_id`` are for tests. ``service`` is what is down, in the log, when
-    these calls fail; while those of the coat that it is ``behind`` do, they wait. ``measures``
+    these calls fail; while those of the coat that it is ``behind`` do, they wait. ``counters``
     counts the requests.
     """
 
@@ -81,14 +81,14 @@ class RetryingCollection:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         service: str = "the collection",
         behind: RetryingCollection | None = None,
-        measures: Measures | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._inner = inner
         self._policy = policy or RetryPolicy()
         self._clock = clock or Clock()
         self._random = random
         self._new_id = new_id
-        self._measures = measures or Measures()
+        self._counters = counters or Counters()
         self._gate: Gate = Gate(
             self._policy,
             stop or threading.Event(),
@@ -284,7 +284,7 @@ class RetryingCollection:
             if is_last:
                 self._ask_something_light(call, sent)
             try:
-                with self._measures.request(
+                with self._counters.request(
                     call.kind, self._clock.monotonic, again=call.failures > 0
                 ):
                     result = call.send()
@@ -302,7 +302,7 @@ class RetryingCollection:
     def _ask_something_light(self, call: _Call[T], sent: Pass) -> None:
         """Raises what a service raises that is down."""
         try:
-            with self._measures.request(Call.LIST, self._clock.monotonic, again=False):
+            with self._counters.request(Call.LIST, self._clock.monotonic, again=False):
                 self._inner.get_images(count=1)
         except CollectionError as error:
             if not error.permanent:

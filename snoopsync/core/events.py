@@ -103,7 +103,7 @@ class Event(StrEnum):
     OTHER = "other"
 
 
-def happened(
+def log_event(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> None:
     """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs."""
@@ -113,7 +113,7 @@ def happened(
 def event_record(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> logging.LogRecord:
-    """What ``happened`` would log, for a handler or a formatter of one's own."""
+    """What ``log_event`` would log, for a handler or a formatter of one's own."""
     return log.makeRecord(log.name, level, "", 0, message, args, None, extra=_extra(event, keys))
 
 

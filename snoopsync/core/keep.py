@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import Evidence, PictureFacts
 
 #: What pictures with the same bytes are to each other.
@@ -77,7 +77,7 @@ class File:
     ``folder_order``: the folder's place in the configuration, from 0. ``is_preferred``: of
     identical files, those in this folder are kept."""
 
-    place: Place
+    rel_path: RelPath
     modified_ns: int
     folder_order: int = 0
     is_preferred: bool = False
@@ -85,7 +85,7 @@ class File:
     @property
     def is_leftover(self) -> bool:
         """Is it in a trash or a thumbnail directory of another program?"""
-        directories = self.place.path.split(b"/")[:-1]
+        directories = self.rel_path.path.split(b"/")[:-1]
         return any(
             each in _LEFTOVER_DIRECTORIES or each.startswith(b".Trash-") for each in directories
         )
@@ -240,6 +240,6 @@ def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[File], Any]]]:
         (Reason.PREFERRED_FOLDER, lambda file: not file.is_preferred),
         (Reason.OLDER, age),
         (Reason.CONFIGURED_FIRST, lambda file: file.folder_order),
-        (Reason.SHORTER_PATH, lambda file: len(file.place.path)),
-        (Reason.FIRST_PATH, lambda file: file.place.path),
+        (Reason.SHORTER_PATH, lambda file: len(file.rel_path.path)),
+        (Reason.FIRST_PATH, lambda file: file.rel_path.path),
     )

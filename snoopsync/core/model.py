@@ -20,7 +20,7 @@ OWNER_PATTERN = re.compile(r"[a-z0-9-]{1,32}")
 _ID_HASH_BYTES = 20
 
 
-class Place(NamedTuple):
+class RelPath(NamedTuple):
     """Where a file is: the folder's name, and the path below it with ``/`` between its parts."""
 
     folder: str
@@ -51,11 +51,11 @@ class Place(NamedTuple):
         return f"{self.folder}/{printable(self.path)}"
 
 
-def place_keys(place: Place | None) -> dict[str, str | None]:
+def path_keys(rel_path: RelPath | None) -> dict[str, str | None]:
     """The place as JSON and the log's events have it; nulls for one that is not known."""
-    if place is None:
+    if rel_path is None:
         return {"folder": None, "path": None}
-    return {"folder": place.folder, "path": place.text}
+    return {"folder": rel_path.folder, "path": rel_path.text}
 
 
 def printable(path: bytes | str) -> str:
@@ -116,7 +116,7 @@ def int64(number: int) -> int:
     return (number + _INT64_END) % (2 * _INT64_END) - _INT64_END
 
 
-def image_ids(owner: str, place: Place) -> Iterator[str]:
+def image_ids(owner: str, rel_path: RelPath) -> Iterator[str]:
     """The IDs that a picture at this place may get, the first one first, without end.
 
     The first is the place's own; the next ones are for when it is still taken by a picture that
@@ -124,7 +124,9 @@ def image_ids(owner: str, place: Place) -> Iterator[str]:
     """
     number = 0
     while True:
-        digest = hashlib.sha256(b"\0".join((place.folder.encode(), place.path, b"%d" % number)))
+        digest = hashlib.sha256(
+            b"\0".join((rel_path.folder.encode(), rel_path.path, b"%d" % number))
+        )
         text = base64.urlsafe_b64encode(digest.digest()[:_ID_HASH_BYTES]).rstrip(b"=").decode()
         yield f"{owner}.{text}"
         number += 1
@@ -179,7 +181,7 @@ class Unclear:
     reason: str
 
 
-Sight = File | Gone | Unclear
+Observation = File | Gone | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class Record:
     """
 
     image_id: str
-    place: Place
+    rel_path: RelPath
     seen: Fingerprint
     submount: int = 0
     sha256: bytes | None = None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container
 from enum import IntEnum
 
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 
 
 class Fate(IntEnum):
@@ -29,14 +29,14 @@ class Tally:
         self._folders = folders
         self._fates: dict[str, Fate] | None = {}
 
-    def note(self, place: Place, image_id: str, fate: Fate) -> None:
+    def note(self, rel_path: RelPath, image_id: str, fate: Fate) -> None:
         """This was done about an image."""
-        if self._fates is not None and place.folder in self._folders:
+        if self._fates is not None and rel_path.folder in self._folders:
             self._fates[image_id] = min(fate, self._fates.get(image_id, fate))
 
-    def note_deleted(self, place: Place | None) -> None:
+    def note_deleted(self, rel_path: RelPath | None) -> None:
         """An image was deleted; without a place, one that a person asked for."""
-        if place is None or place.folder in self._folders:
+        if rel_path is None or rel_path.folder in self._folders:
             self.deleted += 1
 
     @property

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from snoopsync.core.errors import Refused, Unavailable
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.layout import NoAnswer
 from snoopsync.decoding.sandbox import Limits, Restriction, missing_from
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
@@ -351,7 +351,7 @@ class Pool:
         self._is_told = True
         missing = missing_from(applied)
         if missing:
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.DECODERS_UNRESTRICTED,

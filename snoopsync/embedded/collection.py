@@ -35,7 +35,7 @@ from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there
 
 if TYPE_CHECKING:
     from snoopsync.embedded.scoring import Alike
-    from snoopsync.embedded.search import Likeness
+    from snoopsync.embedded.search import SimilaritySearch
 
 MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
@@ -100,7 +100,7 @@ class EmbeddedCollection:
         self._new_id = new_id
         self._store = Store(database, lambda: collection_id or new_id())
         self._starting = threading.Lock()
-        self._likeness: Likeness | None = None
+        self._likeness: SimilaritySearch | None = None
         self._has_libraries = False
 
     @property
@@ -200,7 +200,7 @@ class EmbeddedCollection:
         Raises ``NotFound`` if there is no image ``start``, and no page has named it.
         """
         count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
-        page = self._store.page(None if start is None else self._place_of(start), count + 1)
+        page = self._store.page(None if start is None else self._rel_path_of(start), count + 1)
         if len(page) > count:
             self._hand(page[count])
         return {
@@ -288,7 +288,7 @@ class EmbeddedCollection:
             if len(self._handed) > _MOST_HANDED:
                 self._handed.popitem(last=False)
 
-    def _place_of(self, start: str) -> int:
+    def _rel_path_of(self, start: str) -> int:
         with self._handing:
             moment = self._handed.get(start)
         return self._find(start).moment if moment is None else moment
@@ -308,7 +308,7 @@ class EmbeddedCollection:
         if self._likeness is not None:
             self._likeness.forget(stored.mark)
 
-    def _started_likeness(self) -> Likeness:
+    def _started_likeness(self) -> SimilaritySearch:
         with self._starting:
             if self._likeness is None:
                 self._likeness = _start_likeness(self._store)
@@ -328,13 +328,13 @@ def _require_libraries() -> None:
             )
 
 
-def _start_likeness(store: Store) -> Likeness:
+def _start_likeness(store: Store) -> SimilaritySearch:
     _require_libraries()
     # Late, because numpy takes 0.1 s and 20 MiB: a resync that finds nothing new, and everything
     # that only lists, does without.
-    from snoopsync.embedded.search import Likeness
+    from snoopsync.embedded.search import SimilaritySearch
 
-    return Likeness(store)
+    return SimilaritySearch(store)
 
 
 def _match(alike: Alike, asked: Features) -> Match:

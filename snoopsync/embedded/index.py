@@ -46,7 +46,7 @@ class CodeIndex:
         self._line_of = np.empty(_FIRST_CAPACITY, np.int32)
         self._count = 0
         self._keys = np.empty(_FIRST_CAPACITY, np.int64)
-        self._place_of = np.empty(_FIRST_CAPACITY, np.int32)
+        self._rel_path_of = np.empty(_FIRST_CAPACITY, np.int32)
         self._lines = 0
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class CodeIndex:
     @property
     def size_bytes(self) -> int:
         """The memory that it takes."""
-        tables = (self._line_of, self._keys, self._place_of)
+        tables = (self._line_of, self._keys, self._rel_path_of)
         return sum(each.nbytes for each in self._blocks) + sum(each.nbytes for each in tables)
 
     def add(self, keys: Keys, codes: Codes) -> None:
@@ -66,20 +66,20 @@ class CodeIndex:
         places = np.arange(self._count, self._count + added)
         lines = np.arange(self._lines, self._lines + added)
         self._line_of[places] = lines
-        self._keys[lines], self._place_of[lines] = keys, places
+        self._keys[lines], self._rel_path_of[lines] = keys, places
         self._append(words_of(codes))
         self._lines += added
 
     def remove(self, key: int) -> None:
         """Remove the code under this key, if there is one."""
         line = int(np.searchsorted(self._keys[: self._lines], key))
-        if line == self._lines or self._keys[line] != key or self._place_of[line] == _GONE:
+        if line == self._lines or self._keys[line] != key or self._rel_path_of[line] == _GONE:
             return
-        place, last = int(self._place_of[line]), self._count - 1
+        place, last = int(self._rel_path_of[line]), self._count - 1
         self._code_at(place)[:] = self._code_at(last)
         self._line_of[place] = self._line_of[last]
-        self._place_of[self._line_of[place]] = place
-        self._place_of[line] = _GONE
+        self._rel_path_of[self._line_of[place]] = place
+        self._rel_path_of[line] = _GONE
         self._count = last
         del self._blocks[-(-last // BLOCK_CODES) :]
 
@@ -121,12 +121,12 @@ class CodeIndex:
             if self._lines + added > len(self._keys) / _GROWTH:
                 capacity = int((self._lines + added) * _GROWTH)
                 self._keys.resize(capacity, refcheck=False)
-                self._place_of.resize(capacity, refcheck=False)
+                self._rel_path_of.resize(capacity, refcheck=False)
 
     def _drop_lines(self) -> None:
         """Leave out the lines of keys that are gone."""
-        kept = np.flatnonzero(self._place_of[: self._lines] != _GONE)
+        kept = np.flatnonzero(self._rel_path_of[: self._lines] != _GONE)
         self._lines = len(kept)
         self._keys[: self._lines] = self._keys[kept]
-        self._place_of[: self._lines] = self._place_of[kept]
-        self._line_of[self._place_of[: self._lines]] = np.arange(self._lines)
+        self._rel_path_of[: self._lines] = self._rel_path_of[kept]
+        self._line_of[self._rel_path_of[: self._lines]] = np.arange(self._lines)

@@ -42,7 +42,7 @@ _FOLLOW_ROWS = 4_096
 _REMEMBERED = 48
 
 
-class Likeness:
+class SimilaritySearch:
     """Finds stored pictures by what they look like. Any thread may."""
 
     def __init__(self, store: Store) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.identity import Identity, Verdict, decide, decide_by_content
-from snoopsync.core.model import Place, printable
+from snoopsync.core.model import RelPath, printable
 from snoopsync.core.selection import Selection
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
-from snoopsync.folders.monitor import Pace, Survey
+from snoopsync.folders.monitor import FolderMonitor, Pace
 from snoopsync.folders.ownership import take_owner
 from snoopsync.folders.sample import SAMPLE_FILES, take_sample
 from snoopsync.runtime.clock import Clock
@@ -37,15 +37,15 @@ log = logging.getLogger("snoopsync")
 _SAMPLE_PATHS = 3
 
 
-def surveys_of(
+def monitors_of(
     config: Config,
     state: State,
     watcher: Watcher | None = None,
     only: Container[str] | None = None,
     disk: Disk | None = None,
-    kept: Mapping[str, Survey] | None = None,
+    kept: Mapping[str, FolderMonitor] | None = None,
     clock: Clock | None = None,
-) -> tuple[Survey, ...]:
+) -> tuple[FolderMonitor, ...]:
     """The configured folders, written into the state file, each with its survey; ``kept`` are those
     that there are already."""
     kept = kept or {}
@@ -57,7 +57,7 @@ def surveys_of(
             kept[folder.name].resume(_pace(config, folder))
     return tuple(
         kept.get(folder.name)
-        or _survey(
+        or _monitor(
             folder,
             rows[folder.name],
             state,
@@ -75,7 +75,7 @@ def _register(config: Config, state: State) -> None:
     """Write the configured folders into the state file. A folder that was renamed, and is in the
     configuration under its new name, stays the same folder. Images that the configuration does not
     want any more are left out from now on."""
-    left_out: dict[str, list[Place]] = {}
+    left_out: dict[str, list[RelPath]] = {}
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
     dropped = [row for name, row in rows.items() if name not in configured]
@@ -85,7 +85,7 @@ def _register(config: Config, state: State) -> None:
             if row is None:
                 before = _known_before(folder, dropped, state)
                 if before is not None:
-                    happened(
+                    log_event(
                         log,
                         logging.INFO,
                         Event.FOLDER_RENAMED,
@@ -118,26 +118,26 @@ def _register(config: Config, state: State) -> None:
             state.folders.save(begun)
         for name in rows.keys() - configured:
             state.folders.drop(name)
-    for name, places in left_out.items():
-        if places:
-            _tell_left_out(name, places)
+    for name, rel_paths in left_out.items():
+        if rel_paths:
+            _tell_left_out(name, rel_paths)
 
 
-def _tell_left_out(name: str, places: Sequence[Place]) -> None:
-    samples = places[:_SAMPLE_PATHS]
-    happened(
+def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
+    samples = rel_paths[:_SAMPLE_PATHS]
+    log_event(
         log,
         logging.WARNING,
         Event.LEFT_OUT,
         "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
         " collection, and are no duplicates. To delete them there:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
-        *(name, "1 image" if len(places) == 1 else f"{len(places)} images"),
-        ", ".join(printable(place.path) for place in samples),
-        ", ..." if len(places) > len(samples) else "",
+        *(name, "1 image" if len(rel_paths) == 1 else f"{len(rel_paths)} images"),
+        ", ".join(printable(rel_path.path) for rel_path in samples),
+        ", ..." if len(rel_paths) > len(samples) else "",
         folder=name,
-        count=len(places),
-        samples=[place.text for place in samples],
+        count=len(rel_paths),
+        samples=[rel_path.text for rel_path in samples],
     )
 
 
@@ -197,7 +197,7 @@ def identity_of(folder: FolderConfig) -> Identity:
     return folder_of(folder).identify()
 
 
-def _survey(
+def _monitor(
     config: FolderConfig,
     row: FolderRow,
     state: State,
@@ -207,13 +207,13 @@ def _survey(
     clock: Clock,
     *,
     dormant: bool,
-) -> Survey:
+) -> FolderMonitor:
     folder = folder_of(config, disk)
     watch = Lookout(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)
-    return Survey(folder, watch, state, row, pace, clock, dormant=dormant)
+    return FolderMonitor(folder, watch, state, row, pace, clock, dormant=dormant)
 
 
 def _pace(config: Config, folder: FolderConfig) -> Pace:

@@ -24,8 +24,8 @@ from snoopsync.core.model import (
     Fingerprint,
     FingerprintKey,
     Gone,
-    Place,
-    Sight,
+    Observation,
+    RelPath,
     Unclear,
     fingerprint_key,
     int64,
@@ -34,7 +34,7 @@ from snoopsync.core.model import (
 from snoopsync.core.selection import Selection
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 from snoopsync.folders.submounts import Submounts, is_submount, own_number
 
 
@@ -84,21 +84,21 @@ class Folder:
         """The absolute path of a path below this folder."""
         return self.path.rstrip(b"/") + b"/" + path if path else self.path
 
-    def place(self, path: bytes) -> Place:
+    def rel_path(self, path: bytes) -> RelPath:
         """The place that this path below the folder is."""
-        return Place(self.name, path)
+        return RelPath(self.name, path)
 
     def list_directory(self, directory: bytes) -> Listing:
         """``FolderView.list_directory``, with a view of its own."""
         with self.view() as view:
             return view.list_directory(directory)
 
-    def look(self, path: bytes) -> Sight:
+    def look(self, path: bytes) -> Observation:
         """What is at this path now?"""
         with self.view() as view:
             return view.look(path)
 
-    def prove_gone(self, path: bytes, submount: int) -> Sight:
+    def prove_gone(self, path: bytes, submount: int) -> Observation:
         """``Gone`` only if the folder is the same one before and after the look, the nearest
         directory that still is there can be listed, and it is on the disk that the file was on: a
         file of an unmounted disk below the folder is not gone, nor one that a mount hides."""
@@ -106,19 +106,19 @@ class Folder:
         with self.view() as view:
             if not view.is_of_the_folder():
                 return missing
-            sight = view.look(path)
-            if isinstance(sight, Gone):
-                sight = view.look_at_nearest(path, submount)
-            if isinstance(sight, Gone):
+            observation = view.look(path)
+            if isinstance(observation, Gone):
+                observation = view.look_at_nearest(path, submount)
+            if isinstance(observation, Gone):
                 # What hid it may have been unmounted before the disk was looked at.
                 view.forget()
-                sight = view.look(path)
+                observation = view.look(path)
         # The view shows the directory that was there before, whatever is there now.
-        return sight if self.is_present() else missing
+        return observation if self.is_present() else missing
 
-    def open(self, path: bytes) -> SteadyFile:
+    def open(self, path: bytes) -> StableFile:
         """Open a file to be sent. Raises ``OSError``."""
-        return SteadyFile(self.disk, self.path, path, self._count)
+        return StableFile(self.disk, self.path, path, self._count)
 
     def _count(self, size: int) -> None:
         # Two threads at once may lose one of their counts: that it grows is what matters.
@@ -219,7 +219,7 @@ class FolderView:
                         unclear[name] = error.strerror or str(error)
         return Listing(files, directories, unclear, left_out)
 
-    def look(self, path: bytes) -> Sight:
+    def look(self, path: bytes) -> Observation:
         """What is at this path now?"""
         above = self._look_at_directory(path.rpartition(b"/")[0])
         if not isinstance(above, _Directory):
@@ -256,12 +256,12 @@ class FolderView:
         _, nearest = self._nearest(path)
         return not isinstance(nearest, _Directory) or not _is_disk_of(submount, nearest.submount)
 
-    def look_at_nearest(self, path: bytes, submount: int) -> Sight:
+    def look_at_nearest(self, path: bytes, submount: int) -> Observation:
         """``Gone`` if the nearest directory above a file that is not there can be listed, and is on
         the disk that the file was on; else ``Unclear``."""
-        directory, sight = self._nearest(path)
-        if isinstance(sight, Unclear):
-            return sight
+        directory, observation = self._nearest(path)
+        if isinstance(observation, Unclear):
+            return observation
         absolute = printable(self._folder.absolute(directory))
         try:
             with self._disk.entries(self.root, directory) as entries:
@@ -281,9 +281,9 @@ class FolderView:
         directory = path
         while True:
             directory = directory.rpartition(b"/")[0]
-            sight = self._look_at_directory(directory)
-            if not directory or not isinstance(sight, Gone):
-                return directory, sight
+            observation = self._look_at_directory(directory)
+            if not directory or not isinstance(observation, Gone):
+                return directory, observation
 
     def _look_at_directory(self, directory: bytes) -> _Directory | Gone | Unclear:
         known = self._directories.get(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 
@@ -28,18 +28,18 @@ class HardLinks:
             for other in self._state.records_with_inode(record.seen.inode)
             if other.image_id != image_id and other.image_id in others
         ]
-        file = self._file(record.place) if likely else None
+        file = self._file(record.rel_path) if likely else None
         if file is None:
             return set()
-        return {other.image_id for other in likely if self._file(other.place) == file}
+        return {other.image_id for other in likely if self._file(other.rel_path) == file}
 
-    def _file(self, place: Place) -> tuple[int, int] | None:
-        folder = self._folders.get(place.folder)
+    def _file(self, rel_path: RelPath) -> tuple[int, int] | None:
+        folder = self._folders.get(rel_path.folder)
         if folder is None:
             return None
         try:
             with folder.disk.root(folder.path) as root:
-                stat = folder.disk.lstat(root, place.path)
+                stat = folder.disk.lstat(root, rel_path.path)
         except OSError:
             return None
         return stat.st_dev, stat.st_ino

@@ -1,7 +1,7 @@
 """Minds one folder: is it still the same directory, and when is it looked through?
 
 The watcher's hints say where to look, the scan of the whole folder is the truth. The looking itself
-is a ``Walk``'s.
+is a ``Scanner``'s.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.events import Event, Field, happened
+from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.identity import Identity, Sample, Verdict
-from snoopsync.core.model import FolderState, Place, printable
+from snoopsync.core.model import FolderState, RelPath, printable
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import Finding, IdentityCheck
-from snoopsync.folders.scanner import Sighting, Walk
+from snoopsync.folders.scanner import Scanner, Sighting
 from snoopsync.folders.submounts import Submounts
-from snoopsync.log.throttle import TerseLog
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
@@ -58,7 +58,7 @@ class Pace:
         return now + (self.poll_seconds if mode == "poll" else RETRY_SECONDS)
 
 
-class Survey:
+class FolderMonitor:
     """The looking at one folder. Used by one thread. ``now`` is monotonic seconds. One that is
     ``dormant`` is never scanned: it is only known, for the files that come from there.
     ``scans_ended`` counts the scans of the whole folder that have ended."""
@@ -78,13 +78,13 @@ class Survey:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._walk = Walk(folder, watch, state, self._warn, self._is_by_content)
+        self._walk = Scanner(folder, watch, state, self._warn, self._is_by_content)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
         self._dormant = dormant
         self._scanned_at: float | None = None
-        self._terse = TerseLog(log, _MOST_SAID)
+        self._throttle = LogThrottle(log, _MOST_SAID)
         self._submounts = Submounts(folder.name, folder.path, folder.disk, state, folder.open)
         folder.submounts = self._submounts
         self._check = IdentityCheck(folder, state)
@@ -156,7 +156,7 @@ class Survey:
     def tick(self, now: float) -> None:
         """Look at the folder itself, take the hints, and see what is due."""
         self._now = now
-        self._terse.tell_counts(now)
+        self._throttle.tell_counts(now)
         hints = self.watch.take()
         # Also before a scan, so that it does not look at another disk.
         is_scan_due = not self.is_missing and now >= self._next_scan
@@ -186,10 +186,10 @@ class Survey:
             self._go_on_checking(now)
             return
         was_scanning = self.is_scanning
-        unproven: list[Place] = []
+        unproven: list[RelPath] = []
         for sighting in self._walk.work(until):
-            if sighting.seen is None and self._is_by_content(sighting.place):
-                unproven.append(sighting.place)
+            if sighting.seen is None and self._is_by_content(sighting.rel_path):
+                unproven.append(sighting.rel_path)
             yield sighting
         if unproven:
             self._state.deletions.require_approval(unproven)
@@ -208,8 +208,8 @@ class Survey:
         with self._state.transaction():
             if self.row.recognised_by_content:
                 for directory in self._walk.unreadable:
-                    places = self._state.places_below(self.folder.name, directory)
-                    self._state.deletions.require_approval(places)
+                    rel_paths = self._state.rel_paths_below(self.folder.name, directory)
+                    self._state.deletions.require_approval(rel_paths)
             self._save(
                 replace(
                     self.row,
@@ -224,14 +224,14 @@ class Survey:
         """A file that was seen there can't be looked at any more."""
         self._walk.note_unclear(path, reason)
 
-    def _is_by_content(self, place: Place) -> bool:
+    def _is_by_content(self, rel_path: RelPath) -> bool:
         """Was the disk of this place recognised by its content alone, and not scanned since? Then
         it may be an older backup: what it lacks, nobody has deleted."""
         if self.row.recognised_by_content:
             return True
         if not self._submounts.by_content:
             return False
-        record = self._state.record_at(place)
+        record = self._state.record_at(rel_path)
         return record is not None and record.submount in self._submounts.by_content
 
     def _look_at_submounts(self) -> None:
@@ -247,7 +247,7 @@ class Survey:
 
     def close(self) -> None:
         """Log what was only counted."""
-        self._terse.close()
+        self._throttle.close()
 
     # The folder itself.
 
@@ -293,7 +293,7 @@ class Survey:
         self._take_identity(identity, by_content=False)
 
     def _tell_recognised(self, sample: Sample) -> None:
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.FOLDER_RECOGNISED,
@@ -375,7 +375,7 @@ class Survey:
     def _warn(self, event: Event, topic: str, message: str, *args: object, **keys: Field) -> None:
         topic = f"folder {self.row.name}: {topic}"
         keys = {"folder": self.row.name, **keys}
-        self._terse.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
+        self._throttle.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from snoopsync.config.settings import CollectionConfig, default_owner
 from snoopsync.core.errors import CollectionError
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.state.images import State
 
@@ -43,7 +43,7 @@ def take_owner(config: CollectionConfig, state: State) -> str:
         if state.fact(_OWNER_FACT) != owner:
             state.set_fact(_OWNER_FACT, owner)
     if before not in (None, owner):
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.OWNER_CHANGED,
@@ -78,7 +78,7 @@ def report_host(config: CollectionConfig, state: State) -> None:
     state.set_fact(_HOST_FACT, host)
     owner = owner_of(config, state)
     if owner != host:
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.OWNER_KEPT,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from snoopsync.core.model import File, Fingerprint, Place, Sight, Unclear
+from snoopsync.core.model import File, Fingerprint, Observation, RelPath, Unclear
 from snoopsync.core.settle import Settler
 from snoopsync.folders.folder import Folder, FolderViews
 from snoopsync.runtime.clock import Clock
@@ -19,7 +19,7 @@ from snoopsync.runtime.clock import Clock
 _NO_PLACE = Unclear("not a place of a folder that is there")
 
 
-class Unsettled:
+class PendingPaths:
     """Used by one thread. Its length is how many places are settling or postponed. ``on_unclear``
     is told of each place that can't be looked at, and is dropped here: nobody else knows of it."""
 
@@ -30,7 +30,7 @@ class Unsettled:
         delete_after_seconds: float,
         clock: Clock,
     ) -> None:
-        self.on_unclear: Callable[[Place, str], None] = lambda place, reason: None
+        self.on_unclear: Callable[[RelPath, str], None] = lambda rel_path, reason: None
         self._folders = folders
         self._clock = clock
         self._settler = Settler(
@@ -38,8 +38,8 @@ class Unsettled:
             # What has gone may come to rest elsewhere first, to be found as a rename.
             max(delete_after_seconds, 2 * settle_seconds),
         )
-        self._at_rest: dict[Place, Sight] = {}
-        self._postponed: dict[Place, Sight] = {}
+        self._at_rest: dict[RelPath, Observation] = {}
+        self._postponed: dict[RelPath, Observation] = {}
 
     def __len__(self) -> int:
         return self.settling + len(self._postponed)
@@ -59,23 +59,23 @@ class Unsettled:
         """Are there places that came to rest, and are not decided on?"""
         return bool(self._at_rest or self._postponed)
 
-    def unsent(self) -> Iterator[tuple[Place, bool]]:
+    def unsent(self) -> Iterator[tuple[RelPath, bool]]:
         """All of them; whether a file was there at the last look."""
-        for place, seen in self._settler.waiting():
-            yield place, seen is not None
-        for place, sight in (*self._at_rest.items(), *self._postponed.items()):
-            yield place, isinstance(sight, File)
+        for rel_path, seen in self._settler.waiting():
+            yield rel_path, seen is not None
+        for rel_path, observation in (*self._at_rest.items(), *self._postponed.items()):
+            yield rel_path, isinstance(observation, File)
 
-    def places(self) -> set[Place]:
+    def rel_paths(self) -> set[RelPath]:
         """All of them."""
-        settling = (place for place, _ in self._settler.waiting())
+        settling = (rel_path for rel_path, _ in self._settler.waiting())
         return {*settling, *self._at_rest, *self._postponed}
 
     def next_due(self) -> float | None:
         """When to ``look_at_due`` next (monotonic), or ``None``."""
         return self._settler.next_due()
 
-    def vanishing(self, folder: str) -> frozenset[Place]:
+    def vanishing(self, folder: str) -> frozenset[RelPath]:
         """The places of this folder that were seen to be gone, and not for long enough yet."""
         return self._settler.gone(folder)
 
@@ -83,83 +83,89 @@ class Unsettled:
         """Are there any such places?"""
         return self._settler.has_gone(folder)
 
-    def arriving(self) -> dict[int, tuple[Place, File]]:
+    def arriving(self) -> dict[int, tuple[RelPath, File]]:
         """The files that are not decided on, by inode."""
-        unsettled = ((place, seen) for place, seen in self._settler.waiting() if seen is not None)
-        arriving = {seen.inode: (place, File(seen)) for place, seen in unsettled}
-        for place, sight in self._postponed.items():
-            if isinstance(sight, File):
-                arriving[sight.fingerprint.inode] = (place, sight)
+        unsettled = (
+            (rel_path, seen) for rel_path, seen in self._settler.waiting() if seen is not None
+        )
+        arriving = {seen.inode: (rel_path, File(seen)) for rel_path, seen in unsettled}
+        for rel_path, observation in self._postponed.items():
+            if isinstance(observation, File):
+                arriving[observation.fingerprint.inode] = (rel_path, observation)
         return arriving
 
     # Looking.
 
-    def sight(self, place: Place) -> Sight:
+    def observation(self, rel_path: RelPath) -> Observation:
         """What is there now."""
         with FolderViews() as views:
-            return self._sight(place, views)
+            return self._observation(rel_path, views)
 
-    def see(self, place: Place, seen: Fingerprint | None) -> None:
+    def see(self, rel_path: RelPath, seen: Fingerprint | None) -> None:
         """Take note of a look that differs from what is known (``None``: there is no file)."""
-        if self._settler.see(place, seen, self._clock.monotonic()):
-            self._at_rest[place] = self.sight(place)
+        if self._settler.see(rel_path, seen, self._clock.monotonic()):
+            self._at_rest[rel_path] = self.observation(rel_path)
 
-    def look_again(self, places: Iterable[Place]) -> None:
+    def look_again(self, rel_paths: Iterable[RelPath]) -> None:
         """Look at these places as if something had changed there."""
         with FolderViews() as views:
-            for place in places:
-                sight = self._sight(place, views)
-                if isinstance(sight, Unclear):
-                    self._settler.drop(place)
-                    self._tell_unclear(place, sight)
+            for rel_path in rel_paths:
+                observation = self._observation(rel_path, views)
+                if isinstance(observation, Unclear):
+                    self._settler.drop(rel_path)
+                    self._tell_unclear(rel_path, observation)
                 else:
-                    self.see(place, sight.fingerprint if isinstance(sight, File) else None)
+                    self.see(
+                        rel_path, observation.fingerprint if isinstance(observation, File) else None
+                    )
 
     def look_at_due(self) -> None:
         """Look at those that may have come to rest by now."""
         self.look_again(self._settler.due(self._clock.monotonic()))
 
-    def leave(self, sources: Iterable[Place]) -> None:
+    def leave(self, sources: Iterable[RelPath]) -> None:
         """Pictures were renamed away from these places. That they are gone is no news any more; a
         file that is there now is."""
         with FolderViews() as views:
-            for place in sources:
-                sight = self._sight(place, views)
-                if isinstance(sight, File):
-                    self.see(place, sight.fingerprint)
+            for rel_path in sources:
+                observation = self._observation(rel_path, views)
+                if isinstance(observation, File):
+                    self.see(rel_path, observation.fingerprint)
                 else:
-                    self._settler.drop(place)
-                    self._postponed.pop(place, None)
+                    self._settler.drop(rel_path)
+                    self._postponed.pop(rel_path, None)
 
     def drop_folder(self, name: str) -> None:
         """The folder is missing: what settles there says nothing."""
         self._settler.drop_folder(name)
 
-    def _sight(self, place: Place, views: FolderViews) -> Sight:
-        folder = self._folders.get(place.folder)
-        if folder is None or folder.identity is None or not folder.selection.wants(place.path):
+    def _observation(self, rel_path: RelPath, views: FolderViews) -> Observation:
+        folder = self._folders.get(rel_path.folder)
+        if folder is None or folder.identity is None or not folder.selection.wants(rel_path.path):
             return _NO_PLACE
-        return views.of(folder).look(place.path)
+        return views.of(folder).look(rel_path.path)
 
-    def _tell_unclear(self, place: Place, sight: Unclear) -> None:
-        if sight is not _NO_PLACE:
-            self.on_unclear(place, sight.reason)
+    def _tell_unclear(self, rel_path: RelPath, observation: Unclear) -> None:
+        if observation is not _NO_PLACE:
+            self.on_unclear(rel_path, observation.reason)
 
     # Deciding.
 
-    def take(self, *, postponed: bool) -> list[tuple[Place, Sight]]:
+    def take(self, *, postponed: bool) -> list[tuple[RelPath, Observation]]:
         """Those at rest, and the ``postponed`` ones if they are wanted, which are looked at anew;
         in the order of places. They are the caller's to deal with."""
         at_rest, self._at_rest = self._at_rest, {}
         if postponed:
             with FolderViews() as views:
-                at_rest |= {place: self._sight(place, views) for place in self._postponed}
+                at_rest |= {
+                    rel_path: self._observation(rel_path, views) for rel_path in self._postponed
+                }
             self._postponed.clear()
-        for place, sight in at_rest.items():
-            if isinstance(sight, Unclear):
-                self._tell_unclear(place, sight)
+        for rel_path, observation in at_rest.items():
+            if isinstance(observation, Unclear):
+                self._tell_unclear(rel_path, observation)
         return sorted(at_rest.items())
 
-    def postpone(self, sights: Mapping[Place, Sight]) -> None:
+    def postpone(self, observations: Mapping[RelPath, Observation]) -> None:
         """What these mean can't be told yet."""
-        self._postponed |= sights
+        self._postponed |= observations

@@ -15,7 +15,7 @@ from snoopsync.core.identity import Sample
 from snoopsync.core.model import Record
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 
 #: How many known files are compared.
 SAMPLE_FILES = 32
@@ -34,7 +34,7 @@ class _Match(Enum):
 
 
 def take_sample(
-    records: Sequence[Record], open_file: Callable[[bytes], SteadyFile], disk: Disk, path: bytes
+    records: Sequence[Record], open_file: Callable[[bytes], StableFile], disk: Disk, path: bytes
 ) -> Sample:
     """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
     differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others
@@ -89,7 +89,7 @@ def _has_digest(record: Record) -> bool:
 
 def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
     try:
-        stat = disk.lstat(root, record.place.path)
+        stat = disk.lstat(root, record.rel_path.path)
     except OSError as error:
         return (
             _Match.DIFFERENT if error.errno in (errno.ENOENT, errno.ENOTDIR) else _Match.UNREADABLE
@@ -101,11 +101,11 @@ def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
     return _Match.ONLY_CONTENT_TELLS if _has_digest(record) else _Match.UNREADABLE
 
 
-def _compare_content(record: Record, open_file: Callable[[bytes], SteadyFile]) -> _Match:
+def _compare_content(record: Record, open_file: Callable[[bytes], StableFile]) -> _Match:
     if not _has_digest(record):
         return _Match.UNREADABLE
     try:
-        with open_file(record.place.path) as file:
+        with open_file(record.rel_path.path) as file:
             return _Match.FOUND if file.hash_all() == record.sha256 else _Match.DIFFERENT
     except FileChanged:
         return _Match.DIFFERENT

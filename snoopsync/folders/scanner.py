@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, Field
 from snoopsync.core.left_out import LeftOut, LeftOutCounts, merge
-from snoopsync.core.model import File, Fingerprint, Gone, Place, Unclear, printable
+from snoopsync.core.model import File, Fingerprint, Gone, RelPath, Unclear, printable
 from snoopsync.core.retiring import disk_gone
 from snoopsync.folders.folder import Folder, FolderView, Listing
 from snoopsync.state.images import State
@@ -28,7 +28,7 @@ from snoopsync.watching.hints import Hints
 class Sighting(NamedTuple):
     """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
 
-    place: Place
+    rel_path: RelPath
     seen: Fingerprint | None
 
 
@@ -40,7 +40,7 @@ class Warn(Protocol):
     ) -> None: ...
 
 
-class Walk:
+class Scanner:
     """The ways through one folder that are still to go. Used by one thread.
 
     ``scanned``: how many files the last scan has found, or the one that is under way so far.
@@ -54,7 +54,7 @@ class Walk:
         watch: Lookout,
         state: State,
         warn: Warn,
-        is_by_content: Callable[[Place], bool] = lambda place: False,
+        is_by_content: Callable[[RelPath], bool] = lambda rel_path: False,
     ) -> None:
         """``is_by_content``: was the disk of this place recognised by its content alone, and not
         scanned since?"""
@@ -66,7 +66,7 @@ class Walk:
         self._state = state
         self._warn = warn
         self._is_by_content = is_by_content
-        self._renumbered: list[tuple[Place, Fingerprint]] = []
+        self._renumbered: list[tuple[RelPath, Fingerprint]] = []
         self._listings = state.listings(folder.name)
         self._ways: deque[tuple[bytes, bool]] = deque()
         self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
@@ -184,15 +184,15 @@ class Walk:
                 self._ways.append((path, True))
             if not wants(name):
                 continue
-            place = self._folder.place(path)
-            sight = view.look(path)
-            record = self._state.record_at(place)
-            if isinstance(sight, File):
-                if record is None or record.doomed or sight.fingerprint != record.seen:
-                    yield Sighting(place, sight.fingerprint)
-            elif isinstance(sight, Gone) and record is not None:
-                yield Sighting(place, None)
-            elif isinstance(sight, Unclear):
+            rel_path = self._folder.rel_path(path)
+            observation = view.look(path)
+            record = self._state.record_at(rel_path)
+            if isinstance(observation, File):
+                if record is None or record.doomed or observation.fingerprint != record.seen:
+                    yield Sighting(rel_path, observation.fingerprint)
+            elif isinstance(observation, Gone) and record is not None:
+                yield Sighting(rel_path, None)
+            elif isinstance(observation, Unclear):
                 # What is in the way, the listing says.
                 self._ways.append((directory, False))
 
@@ -249,12 +249,12 @@ class Walk:
         for name, key in files.items():
             before = known.pop(name, None)
             if before != key:
-                place, seen = self._folder.place(prefix + name), Fingerprint(*key)
-                if before is not None and before[1:] == key[1:] and self._is_by_content(place):
+                rel_path, seen = self._folder.rel_path(prefix + name), Fingerprint(*key)
+                if before is not None and before[1:] == key[1:] and self._is_by_content(rel_path):
                     # Its inode number was forgotten: some file systems make them up at every mount.
-                    self._renumbered.append((place, seen))
+                    self._renumbered.append((rel_path, seen))
                 else:
-                    yield Sighting(place, seen)
+                    yield Sighting(rel_path, seen)
         # One that can't be looked at is not missing.
         yield from self._missing(view, directory, known.keys() - listing.unclear.keys())
 
@@ -274,7 +274,7 @@ class Walk:
             if view.is_hidden(path, submounts.get(name, 0)):
                 hides = True
             else:
-                yield Sighting(self._folder.place(path), None)
+                yield Sighting(self._folder.rel_path(path), None)
         if hides and not self._is_there():
             return
         if hides and directory not in self._hidden:
@@ -348,8 +348,8 @@ class Walk:
         names: dict[bytes, list[bytes]] = defaultdict(
             list, {path: [] for path in self._hidden if _is_in(path, directory)}
         )
-        for place in self._state.places_below(self._folder.name, directory):
-            names[place.directory].append(place.name)
+        for rel_path in self._state.rel_paths_below(self._folder.name, directory):
+            names[rel_path.directory].append(rel_path.name)
         for path in names:
             yield from self._missing(view, path, names[path])
 

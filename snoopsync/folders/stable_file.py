@@ -19,7 +19,7 @@ from snoopsync.folders.disk import Disk
 _BLOCK_BYTES = 1 << 20
 
 
-class SteadyFile(io.BufferedIOBase, BinaryIO):
+class StableFile(io.BufferedIOBase, BinaryIO):
     """A binary file that refuses to give its last bytes if it is not what it was when opened.
 
     The check stands before the last bytes are given out, so the receiver of a file that changed
@@ -136,7 +136,7 @@ class SteadyFile(io.BufferedIOBase, BinaryIO):
         self._file.close()
         super().close()
 
-    def __enter__(self) -> SteadyFile:
+    def __enter__(self) -> StableFile:
         return self
 
     def __exit__(

@@ -27,7 +27,7 @@ from snoopsync.core.model import UNNUMBERED, Unclear, int64, printable
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, parse_mounts
 
@@ -49,7 +49,7 @@ class Submounts:
         root: bytes,
         disk: Disk,
         state: State,
-        open_file: Callable[[bytes], SteadyFile],
+        open_file: Callable[[bytes], StableFile],
         mountinfo: Path = MOUNTINFO,
     ) -> None:
         self.by_content: set[int] = set()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from snoopsync.core.events import Event, Field, happened
+from snoopsync.core.events import Event, Field, log_event
 
 #: How often a topic is said before it is only counted.
 MOST_SAID = 20
@@ -94,7 +94,7 @@ def _count(name: str, topic: _Topic) -> Count:
     return Count(name, topic.counted, topic.last_event, topic.last_folder)
 
 
-class TerseLog:
+class LogThrottle:
     """Logs the events of each topic a few times, and then counts them. For one thread at a time."""
 
     def __init__(self, log: logging.Logger, most: int = MOST_SAID) -> None:
@@ -116,7 +116,7 @@ class TerseLog:
         folder = None if "image_id" in keys else keys.get("folder")
         news = self._repeats.is_news(topic, now, event, folder)
         if news:
-            happened(self._log, level, event, message, *args, **keys)
+            log_event(self._log, level, event, message, *args, **keys)
         return news
 
     def tell_counts(self, now: float) -> None:
@@ -132,4 +132,6 @@ class TerseLog:
     def _tell(self, count: Count) -> None:
         topic, more, event, folder = count
         keys: dict[str, Field] = {} if folder is None else {"folder": folder}
-        happened(self._log, logging.WARNING, event, "%s (%d more)", topic, more, count=more, **keys)
+        log_event(
+            self._log, logging.WARNING, event, "%s (%d more)", topic, more, count=more, **keys
+        )

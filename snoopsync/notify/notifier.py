@@ -16,14 +16,14 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from snoopsync.config.settings import NotifyConfig
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.log.setup import NOTIFYING
-from snoopsync.log.throttle import TerseLog
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.notify.apprise_target import Target
 from snoopsync.notify.digest import Happening, Message, News
 from snoopsync.notify.retry_queue import Outbox
 from snoopsync.runtime.clock import Clock
-from snoopsync.runtime.counters import Delivery, Measures
+from snoopsync.runtime.counters import Counters, Delivery
 from snoopsync.runtime.workers import Workers
 
 log = logging.getLogger("snoopsync.notify")
@@ -45,15 +45,15 @@ class _Courier:
         self,
         target: Target,
         clock: Clock,
-        terse: TerseLog,
-        measures: Measures,
+        throttle: LogThrottle,
+        counters: Counters,
         wake: threading.Event,
     ) -> None:
         self.target = target
         self.outbox = Outbox()
         self._clock = clock
-        self._terse = terse
-        self._measures = measures
+        self._throttle = throttle
+        self._counters = counters
         self._wake = wake
         self._worker = Workers(1, NOTIFYING)
         self._flying: tuple[Message, Future[str | None]] | None = None
@@ -88,8 +88,8 @@ class _Courier:
             self._fly(self.outbox.take(now), now)
         while self._dropped < self.outbox.dropped:
             self._dropped += 1
-            self._measures.message(Delivery.DROPPED)
-            self._terse.say(
+            self._counters.message(Delivery.DROPPED)
+            self._throttle.say(
                 now,
                 f"a message to {self.target.label} was given up",
                 logging.WARNING,
@@ -110,14 +110,14 @@ class _Courier:
 
     def _land(self, message: Message, refusal: str | None, now: float) -> None:
         if refusal is not None:
-            self._measures.message(Delivery.FAILED)
+            self._counters.message(Delivery.FAILED)
             self.outbox.failed(message, now)
             self._fail(refusal, now)
             return
-        self._measures.message(Delivery.SENT)
+        self._counters.message(Delivery.SENT)
         self.outbox.sent(message)
         if self._was_said:
-            happened(
+            log_event(
                 log,
                 logging.INFO,
                 Event.NOTIFICATIONS_SENT_AGAIN,
@@ -131,7 +131,7 @@ class _Courier:
     def _fail(self, reason: str, now: float) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._was_said = self._terse.say(
+            self._was_said = self._throttle.say(
                 now,
                 f"messages to {self.target.label} can't be sent, and can, in turns",
                 logging.WARNING,
@@ -177,15 +177,15 @@ class Notifier:
     """Listens to the log from when it is made until it is closed, and tells the targets."""
 
     def __init__(
-        self, measures: Measures, clock: Clock | None = None, most_heard: int = _MOST_HEARD
+        self, counters: Counters, clock: Clock | None = None, most_heard: int = _MOST_HEARD
     ) -> None:
-        self._measures = measures
+        self._counters = counters
         self._clock = clock or Clock()
         self._wake = threading.Event()
         self._news = News((), "")
         self._heard: queue.Queue[Happening] = queue.Queue(most_heard)
         self._ears = _Ears(self._news, self._heard, self._wake)
-        self._terse = TerseLog(log, 1)
+        self._throttle = LogThrottle(log, 1)
         self._lock = threading.Lock()
         self._couriers: list[_Courier] = []
         self._missed = 0
@@ -205,7 +205,7 @@ class Notifier:
             self._news.want(frozenset(config.events), owner)
 
     def _courier(self, target: Target) -> _Courier:
-        return _Courier(target, self._clock, self._terse, self._measures, self._wake)
+        return _Courier(target, self._clock, self._throttle, self._counters, self._wake)
 
     def close(self, timeout_seconds: float) -> None:
         """Send what waits, for at most so long."""
@@ -217,10 +217,10 @@ class Notifier:
             left = sum(len(courier.outbox) for courier in self._couriers)
             for courier in self._couriers:
                 courier.close()
-            self._terse.close()
+            self._throttle.close()
         if left:
             message = "%d messages were not sent before the end"
-            happened(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, left, count=left)
+            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, left, count=left)
 
     def _run(self) -> None:
         while not self._is_done():
@@ -251,13 +251,13 @@ class Notifier:
             courier.attend(now)
             due.append(courier.next_due)
         self._tell_missed(now)
-        self._terse.tell_counts(now)
+        self._throttle.tell_counts(now)
         return min((each for each in due if each is not None), default=float("inf"))
 
     def _tell_missed(self, now: float) -> None:
         missed = self._ears.missed
         if missed > self._missed:
-            self._terse.say(
+            self._throttle.say(
                 now,
                 "lines of the log came too fast to be told",
                 logging.WARNING,

@@ -114,7 +114,7 @@ class Figures:
     messages: Mapping[Delivery, int]
 
 
-class Measures:
+class Counters:
     """The counters. For any thread."""
 
     def __init__(self) -> None:

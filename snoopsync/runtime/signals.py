@@ -30,7 +30,7 @@ class Signals:
         return wanted
 
 
-class Bell:
+class Wakeup:
     """Any thread may ring it, and so does every signal; one waits for it."""
 
     def __init__(self) -> None:
@@ -88,9 +88,9 @@ def _is_interactive() -> bool:
 
 
 @contextmanager
-def bell(signals: Signals) -> Iterator[Bell]:
+def wakeup(signals: Signals) -> Iterator[Wakeup]:
     """A bell that the signals ring, those of before too. For the main thread."""
-    with closing(Bell()) as it:
+    with closing(Wakeup()) as it:
         # The byte that Python writes says it all; but without a handler it writes none.
         earlier = signal.set_wakeup_fd(it.descriptor, warn_on_full_buffer=False)
         if signals.stop or signals.reload:

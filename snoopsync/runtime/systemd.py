@@ -16,7 +16,7 @@ from contextlib import suppress
 _BEATS = 3
 
 
-class Supervisor:
+class SystemdNotifier:
     """The service manager that has started us. For any thread."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

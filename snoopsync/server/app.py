@@ -37,8 +37,8 @@ from snoopsync.core.errors import (
     Unavailable,
     Unwritable,
 )
-from snoopsync.core.events import Event, happened
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.core.events import Event, log_event
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server.calls import BASE, Call, NoSuchCall, call_of, perform
 from snoopsync.server.description import openapi
 from snoopsync.server.registry import HostedCollection
@@ -101,12 +101,12 @@ class Application:
         self,
         hosting: Hosting,
         limits: Limits | None = None,
-        supervisor: Supervisor | None = None,
+        systemd: SystemdNotifier | None = None,
     ) -> None:
-        """``supervisor`` hears that it is up, and that its loop turns."""
+        """``systemd`` hears that it is up, and that its loop turns."""
         self._hosting = hosting
         limits = limits or Limits()
-        self._supervisor = supervisor or Supervisor({})
+        self._systemd = systemd or SystemdNotifier({})
         self._pictures = _Lane("pictures", limits.pictures_at_once)
         self._others = _Lane("others", limits.requests_at_once)
         self._short = _Lane("short", _SHORT_AT_ONCE)
@@ -133,7 +133,7 @@ class Application:
         path = visit.request.scope["raw_path"].decode("ascii", "backslashreplace")
         if len(path) > _LOGGED_CHARACTERS:
             path = f"{path[:_LOGGED_CHARACTERS]}..."
-        happened(
+        log_event(
             access,
             logging.INFO,
             Event.REQUEST,
@@ -170,7 +170,7 @@ class Application:
         except Exception as error:
             where = "".join(traceback.format_exception(error))
             message = "a bug in snoopsync, please report it: %s"
-            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, message, where, error=repr(error))
+            log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, message, where, error=repr(error))
             return _refusal(500, "the service has failed")
 
     async def _answer(self, call: Call, visit: _Visit) -> Response:
@@ -247,12 +247,12 @@ class Application:
         except SnoopsyncError as error:
             self._own_trouble(error)
         else:
-            self._supervisor.ready()
+            self._systemd.ready()
 
     async def _beat(self) -> None:
-        while self._supervisor.heartbeat_seconds is not None:
-            self._supervisor.alive()
-            await asyncio.sleep(self._supervisor.heartbeat_seconds)
+        while self._systemd.heartbeat_seconds is not None:
+            self._systemd.alive()
+            await asyncio.sleep(self._systemd.heartbeat_seconds)
 
     async def _received(self, visit: _Visit) -> Path:
         in_thread = partial(self._shortly, key=visit.public_key)
@@ -282,7 +282,7 @@ class Application:
     def _own_trouble(self, error: SnoopsyncError) -> Response:
         if str(error) != self._trouble:  # once, until something works again
             self._trouble = str(error)
-            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", error, error=str(error))
+            log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", error, error=str(error))
         if isinstance(error, Unwritable):
             return _refusal(507, "the service has no room for more")
         response = _refusal(503, "the service can't do that now")

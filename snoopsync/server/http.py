@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snoopsync.core.errors import SnoopsyncError
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.server.connection import Connection, ConnectionState
 from snoopsync.server.wire import SCRATCH_BYTES, Wire
 
@@ -179,7 +179,7 @@ class Server:
         if now - self._said_full_at >= _FULL_LOG_SECONDS:
             self._said_full_at = now
             message = f"no more connections can be taken: {reason}"
-            happened(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
+            log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
         await asyncio.sleep(_FULL_PAUSE_SECONDS)
 
     def _take(self, accepted: socket.socket) -> None:

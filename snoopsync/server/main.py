@@ -11,10 +11,10 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from snoopsync.core.addresses import is_loopback
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.runtime.owned_directory import own_directory
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server import http
 from snoopsync.server.app import Application
 from snoopsync.server.calls import BASE
@@ -45,7 +45,7 @@ def serve(
     """Serve the collections of this directory until SIGTERM or SIGINT. Raises
     ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's alone."""
     data = own_directory(data)
-    supervisor = Supervisor(os.environ)
+    systemd = SystemdNotifier(os.environ)
     _allow_files()
     with ExitStack() as stack:
         # Two on one directory would not know of each other's signatures.
@@ -58,14 +58,14 @@ def serve(
         hosting = Hosting(data, registry, verifier, pool, time.time)
         stack.enter_context(closing(hosting))
         limits = Limits(pictures_at_once=decoders)
-        application = Application(hosting, limits, supervisor)
+        application = Application(hosting, limits, systemd)
         tls = None if certificate is None else http.tls_context(certificate, key)
-        server = http.Server(application, tls, stopping=supervisor.stopping)
+        server = http.Server(application, tls, stopping=systemd.stopping)
         server.hear_signals()
         _warn(host, certificate, tls)
         scheme = "https" if certificate else "http"
         endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.HOSTING,
@@ -78,14 +78,14 @@ def serve(
         )
         _hear_asyncio()
         server.run(listener)
-    happened(log, logging.INFO, Event.STOPPED, "stopped")
+    log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -> None:
     """Warn of what clients would suffer from, and can't see themselves."""
     if certificate is None or context is None:
         if not is_loopback(host):
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.NOT_ENCRYPTED,
@@ -97,7 +97,7 @@ def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -
         return
     warning = certificate_warning(context, certificate, time.time())
     if warning is not None:
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.CERTIFICATE_EXPIRES,

@@ -18,8 +18,8 @@ from snoopsync.control.report import Account
 from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.core.exits import Exit, exit_code
-from snoopsync.folders.monitor import Survey
-from snoopsync.sync.components import Assembly
+from snoopsync.folders.monitor import FolderMonitor
+from snoopsync.sync.components import Components
 from snoopsync.sync.resync import Progress as ResyncProgress
 from snoopsync.sync.resync import resync
 
@@ -41,13 +41,13 @@ class Questions:
 
     def __init__(
         self,
-        assembly: Assembly,
+        components: Components,
         account: Account,
         stop: threading.Event,
         tend: Callable[[], None],
     ) -> None:
         """``tend`` is called with every step of a resync."""
-        self._assembly = assembly
+        self._components = components
         self._account = account
         self._stop = stop
         self._tend = tend
@@ -63,11 +63,11 @@ class Questions:
             yield {"error": str(error), "exit_code": exit_code(error)}
             return
         if question.get("command") == "status":
-            yield {"result": self._account.fresh(self._assembly.mirror.wake)}
+            yield {"result": self._account.fresh(self._components.mirror.wake)}
             return
         asked = _Asked(question, queue.SimpleQueue())
         self._asked.put(asked)
-        self._assembly.mirror.wake()
+        self._components.mirror.wake()
         while True:
             try:
                 message = asked.messages.get(timeout=_ALIVE_SECONDS)
@@ -120,22 +120,24 @@ class Questions:
                 return self._approve(question)
             case "dismiss":
                 pair = Pair.of(str(question.get("a")), str(question.get("b")))
-                return {"known": self._assembly.pairs.dismiss(pair)}
+                return {"known": self._components.pairs.dismiss(pair)}
         raise AssertionError(question)  # ``require_sound`` knows no other
 
     def _resync(self, asked: _Asked) -> Message:
         def show(progress: ResyncProgress) -> None:
             asked.messages.put({"progress": asdict(progress)})
 
-        assembly, question = self._assembly, asked.question
+        components, question = self._components, asked.question
         wanted = question.get("folders") or ()
         patience = question.get("patience_seconds")
         approved = question.get("approved")
         if question.get("prune") is True:
             self._require_all_known(wanted)
         report = resync(
-            assembly,
-            folders=[each.folder.name for each in assembly.surveys if each.folder.name in wanted],
+            components,
+            folders=[
+                each.folder.name for each in components.monitors if each.folder.name in wanted
+            ],
             prune=(lambda plan: plan.digest == approved) if question.get("prune") is True else None,
             stop=self._stop,
             patience_seconds=patience if isinstance(patience, int | float) else 0.0,
@@ -149,7 +151,7 @@ class Questions:
     def _require_all_known(self, wanted: Iterable[str]) -> None:
         """Raise ``ServiceFailed`` if the service does not mirror all of these folders: it would
         take their images for those of folders that are not configured."""
-        known = {survey.folder.name for survey in self._assembly.surveys}
+        known = {monitor.folder.name for monitor in self._components.monitors}
         unknown = sorted(set(wanted) - known)
         if unknown:
             raise ServiceFailed(
@@ -161,24 +163,26 @@ class Questions:
     def _approve(self, question: Message) -> Message:
         """``images``: how many held deletions were let go, or dropped. ``taken``: was a directory
         taken for a folder in whose place it is?"""
-        deletions, wanted = self._assembly.state.deletions, question.get("folder")
+        deletions, wanted = self._components.state.deletions, question.get("folder")
         images, taken = 0, False
-        for survey in self._assembly.surveys:
-            name = survey.folder.name
+        for monitor in self._components.monitors:
+            name = monitor.folder.name
             if wanted not in (None, name):
                 continue
             if question.get("discard") is True:
                 images += deletions.discard(name)
                 continue
-            if survey.is_missing and wanted == name:
-                self._accept(survey)
+            if monitor.is_missing and wanted == name:
+                self._accept(monitor)
                 taken = True
             images += deletions.approve(name)
-            self._assembly.mirror.look_again(record.place for record in deletions.approved(name))
+            self._components.mirror.look_again(
+                record.rel_path for record in deletions.approved(name)
+            )
         return {"images": images, "taken": taken}
 
-    def _accept(self, survey: Survey) -> None:
+    def _accept(self, monitor: FolderMonitor) -> None:
         try:
-            survey.accept()
+            monitor.accept()
         except FolderMissing as error:
-            raise FolderMissing(f"folder {survey.folder.name} is missing: {error}") from None
+            raise FolderMissing(f"folder {monitor.folder.name} is missing: {error}") from None

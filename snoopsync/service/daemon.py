@@ -25,10 +25,10 @@ from snoopsync.core.errors import (
     StateReplaced,
     Unwritable,
 )
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit, exit_code
-from snoopsync.runtime.signals import bell, caught
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.signals import caught, wakeup
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.writability import obstacle
 from snoopsync.service.exporters import Companions
 from snoopsync.service.reconciler import Showing
@@ -36,10 +36,10 @@ from snoopsync.service.service import Reload, Service, Surroundings
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.sync.components import (
-    Assembly,
-    Edges,
-    assembled,
+    Components,
+    Dependencies,
     embedded_path,
+    open_components,
     open_state,
     opened_collection,
     set_aside,
@@ -68,7 +68,7 @@ def run_service(
     showing: Showing,
     reload: Reload,
     begin_to_log: Callable[[Config], Config],
-    supervisor: Supervisor | None = None,
+    systemd: SystemdNotifier | None = None,
 ) -> None:
     """Run the service until SIGTERM or SIGINT; with SIGHUP it takes the configuration that
     ``reload`` reads, and ``begin_to_log`` with it. ``showing`` is for how the first
@@ -78,12 +78,12 @@ def run_service(
     When the state file turns out to be damaged, was replaced, or can't be written, all starts over
     with what is there then: only what was written down is known for sure.
     """
-    with caught() as signals, bell(signals) as it:
-        around = Surroundings(signals, it, reload, supervisor or Supervisor({}))
+    with caught() as signals, wakeup(signals) as it:
+        around = Surroundings(signals, it, reload, systemd or SystemdNotifier({}))
         desk = _Desk()
-        with Companions(config, around.measures, desk.live) as companions:
+        with Companions(config, around.counters, desk.live) as companions:
             _Daemon(config, showing, around, desk, companions, begin_to_log).run()
-            happened(log, logging.INFO, Event.STOPPED, "stopped")
+            log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
 
 class _Daemon:
@@ -149,7 +149,7 @@ class _Daemon:
         except StateReplaced as error:
             path = str(self._config.state)
             message = "%s: starting over"
-            happened(log, logging.WARNING, Event.STATE_REPLACED, message, error, path=path)
+            log_event(log, logging.WARNING, Event.STATE_REPLACED, message, error, path=path)
         except StateDamaged as error:
             if self._is_healed:
                 raise  # the disk, or the memory; whoever starts services may try again
@@ -163,12 +163,12 @@ class _Daemon:
         file stay the same."""
         with ExitStack() as stack:
             database = stack.enter_context(closing(open_state(self._config.state)))
-            measures = self._around.measures
-            collection = stack.enter_context(opened_collection(self._config, measures=measures))
+            counters = self._around.counters
+            collection = stack.enter_context(opened_collection(self._config, counters=counters))
             stack.callback(self._desk.leave)
             self._open_socket(stack)
             watcher = Watcher(
-                lambda: before.mirror.wake() if before is not None else None, measures=measures
+                lambda: before.mirror.wake() if before is not None else None, counters=counters
             )
             stack.callback(watcher.stop)
 
@@ -177,23 +177,23 @@ class _Daemon:
                 require_lock()
 
             around = replace(self._around, require_state=require_state)
-            before: Assembly | None = None
+            before: Components | None = None
             is_compared = False
             while True:
                 config, stop = self._config, threading.Event()
-                with assembled(
+                with open_components(
                     config,
                     database,
                     collection,
                     stop=stop,
                     patience_seconds=None,
                     watcher=watcher,
-                    edges=Edges(measures=measures),
+                    dependencies=Dependencies(counters=counters),
                     before=before,
-                ) as assembly:
+                ) as components:
                     _greet(config, is_new=before is None)
-                    before = assembly
-                    service = Service(assembly, watcher, stop, around, reconciled=is_compared)
+                    before = components
+                    service = Service(components, watcher, stop, around, reconciled=is_compared)
                     self._desk.service = service
                     next_config = service.run(self._showing)
                     is_compared = service.reconciled
@@ -208,7 +208,7 @@ class _Daemon:
         try:
             stack.enter_context(ControlServer(self._config.state, self._desk.answer))
         except OSError as error:
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.NO_SOCKET,
@@ -224,9 +224,9 @@ class _Daemon:
         around, config = self._around, self._config
         path = embedded_path(config.state) if isinstance(error, Unwritable) else config.state
         message = "%s; nothing is mirrored until then"
-        happened(log, logging.ERROR, _UNWRITABLE[type(error)], message, error, path=str(path))
-        around.supervisor.ready()
-        around.supervisor.status(str(error))
+        log_event(log, logging.ERROR, _UNWRITABLE[type(error)], message, error, path=str(path))
+        around.systemd.ready()
+        around.systemd.status(str(error))
         self._desk.trouble = error
         not_before = time.monotonic() + self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _UNWRITABLE_AGAIN_AT_MOST_SECONDS)
@@ -235,15 +235,15 @@ class _Daemon:
             with suppress(OSError):
                 stack.enter_context(ControlServer(config.state, self._desk.answer))
             while not around.signals.stop:
-                around.bell.wait(_LOOK_AGAIN_SECONDS)
-                around.supervisor.alive()
+                around.wakeup.wait(_LOOK_AGAIN_SECONDS)
+                around.systemd.alive()
                 # A file system that has to be repaired is away for a while, and its mount point
                 # empty.
                 is_there = path.exists() or not isinstance(error, StateReadOnly)
                 is_due = time.monotonic() >= not_before
                 if is_due and is_there and obstacle(path, trying=True) is None:
                     message = "%s can be written again: starting over"
-                    happened(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
+                    log_event(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
 
 
@@ -296,7 +296,7 @@ def _greet(config: Config, *, is_new: bool) -> None:
     count = len(config.folders)
     folders = "1 folder" if count == 1 else f"{count} folders"
     if is_new:
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.STARTED,
@@ -307,7 +307,7 @@ def _greet(config: Config, *, is_new: bool) -> None:
         )
     else:
         message = "the new configuration is taken: %s"
-        happened(log, logging.INFO, Event.RELOADED, message, folders)
+        log_event(log, logging.INFO, Event.RELOADED, message, folders)
 
 
 def collection_name(config: Config) -> str:

@@ -14,11 +14,11 @@ from snoopsync.config.settings import Config, default_owner
 from snoopsync.control.report import Live
 from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.errors import ConfigError, Problem
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.notify.apprise_target import targets_of
 from snoopsync.notify.notifier import Notifier
-from snoopsync.runtime.counters import Measures
-from snoopsync.status.snapshot import Observer
+from snoopsync.runtime.counters import Counters
+from snoopsync.status.snapshot import SnapshotReader
 
 if TYPE_CHECKING:
     from snoopsync.status.prometheus import MetricsServer
@@ -32,10 +32,10 @@ _FAREWELL_SECONDS = 2.0
 class Companions:
     """Notifications and metrics. Used by one thread."""
 
-    def __init__(self, config: Config, measures: Measures, live: Callable[[], Live]) -> None:
+    def __init__(self, config: Config, counters: Counters, live: Callable[[], Live]) -> None:
         """Nothing is told or answered before ``take``. ``live``: what the service shows."""
-        self._measures = measures
-        self._overview = Observer(config, live)
+        self._counters = counters
+        self._overview = SnapshotReader(config, live)
         self._notifier: Notifier | None = None
         self._server: MetricsServer | None = None
 
@@ -52,7 +52,7 @@ class Companions:
         self._listen_on(config.metrics.listen if config.metrics is not None else None)
         self._overview.take(config)
         if config.notify is not None:
-            self._notifier = self._notifier or Notifier(self._measures)
+            self._notifier = self._notifier or Notifier(self._counters)
             self._notifier.take(config.notify, config.collection.owner or default_owner(), targets)
         elif self._notifier is not None:
             self._notifier.close(_FAREWELL_SECONDS)
@@ -87,12 +87,12 @@ class Companions:
         from snoopsync.status.prometheus import MetricsServer
 
         try:
-            server = MetricsServer(address, self._overview, self._measures)
+            server = MetricsServer(address, self._overview, self._counters)
         except OSError as error:
             problem = f"can't listen on {address}: {error.strerror}"
             raise ConfigError("configuration", (Problem("metrics.listen", problem),)) from None
         if not is_loopback(address.host):
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.METRICS_EXPOSED,
@@ -102,5 +102,5 @@ class Companions:
                 address=str(address),
             )
         message = "metrics are at http://%s/metrics"
-        happened(log, logging.INFO, Event.METRICS, message, address, address=str(address))
+        log_event(log, logging.INFO, Event.METRICS, message, address, address=str(address))
         return server

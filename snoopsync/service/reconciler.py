@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
-from snoopsync.folders.monitor import Survey
-from snoopsync.sync.components import Assembly
+from snoopsync.folders.monitor import FolderMonitor
+from snoopsync.sync.components import Components
 from snoopsync.sync.resync import Report, Show, resync
 
 log = logging.getLogger("snoopsync.service")
@@ -33,19 +33,19 @@ class Reconciler:
     """Used by the engine's thread. ``is_done``: was everything compared once? ``trouble``: why it
     could not be, the last time."""
 
-    def __init__(self, assembly: Assembly, *, is_done: bool) -> None:
+    def __init__(self, components: Components, *, is_done: bool) -> None:
         """``is_done``: it was, before this began."""
         self.is_done = is_done
-        self._assembly = assembly
+        self._components = components
         self._not_before = 0.0
         self._pause_seconds = _AGAIN_SECONDS
         self.trouble: str | None = None
-        self._uncompared: list[Survey] = self._missing() if is_done else []
+        self._uncompared: list[FolderMonitor] = self._missing() if is_done else []
 
     @property
     def is_due(self) -> bool:
         """Is there something to compare, that can be?"""
-        if any(not survey.is_missing for survey in self._uncompared):
+        if any(not monitor.is_missing for monitor in self._uncompared):
             # The collection may hold the files of a folder that is back only now.
             self._uncompared = []
             self.is_done = False
@@ -55,16 +55,16 @@ class Reconciler:
         if self._not_before == 0.0:
             return True
         # The first one after the outage began is waiting for its end.
-        assembly = self._assembly
-        return assembly.collection.outage is None and assembly.mirror.sender.is_welcome()
+        components = self._components
+        return components.collection.outage is None and components.mirror.sender.is_welcome()
 
     def run(self, stop: threading.Event, tend: Callable[[], None], showing: Showing) -> None:
         """Compare everything. ``tend`` is called with every step."""
-        assembly = self._assembly
+        components = self._components
         with showing() as show:
             report = resync(
-                assembly,
-                folders={survey.folder.name for survey in assembly.surveys},
+                components,
+                folders={monitor.folder.name for monitor in components.monitors},
                 retry_refused=False,
                 stop=stop,
                 tend=tend,
@@ -85,13 +85,13 @@ class Reconciler:
         self._not_before = min(self._not_before, time.monotonic())
         self._pause_seconds = _AGAIN_SECONDS
 
-    def _missing(self) -> list[Survey]:
-        return [survey for survey in self._assembly.surveys if survey.is_missing]
+    def _missing(self) -> list[FolderMonitor]:
+        return [monitor for monitor in self._components.monitors if monitor.is_missing]
 
     def _put_off(self, trouble: str) -> None:
-        was_said = self._assembly.mirror.trouble is not None
+        was_said = self._components.mirror.trouble is not None
         if not was_said and trouble != self.trouble:
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.COMPARISON_FAILED,
@@ -107,9 +107,9 @@ def _tell(report: Report) -> None:
     counts = asdict(report.summary)
     # Held deletions, missing folders and failed images are told of by events of their own.
     message = "in order: %s" if report.exit_code == Exit.OK else "compared, not in order: %s"
-    happened(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
+    log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.ORPHANS,

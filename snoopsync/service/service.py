@@ -24,16 +24,16 @@ from dataclasses import asdict, dataclass, field
 from snoopsync.config.settings import Config
 from snoopsync.control.report import Account, Live, in_words
 from snoopsync.core.errors import CollectionError, ConfigError, Stopped, Unauthorized
-from snoopsync.core.events import Event, happened
-from snoopsync.log.throttle import TerseLog
+from snoopsync.core.events import Event, log_event
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Jump, JumpDetector
-from snoopsync.runtime.counters import Measures
+from snoopsync.runtime.counters import Counters
 from snoopsync.runtime.liveness import PATIENCE_SECONDS, Activity, Progress, Vitals
-from snoopsync.runtime.signals import Bell, Signals
-from snoopsync.runtime.systemd import Supervisor
+from snoopsync.runtime.signals import Signals, Wakeup
+from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.service.command_handlers import Questions
 from snoopsync.service.reconciler import Reconciler, Showing
-from snoopsync.sync.components import Assembly
+from snoopsync.sync.components import Components
 from snoopsync.sync.renewer import Renewer
 from snoopsync.version import __version__
 from snoopsync.watching.watcher import Watcher
@@ -74,15 +74,15 @@ Reload = Callable[[], Config]
 class Surroundings:
     """What is around a service. ``reload``: reads the configuration anew. ``require_state`` raises
     ``StateReplaced`` when the state file is not the one in use. ``patience_seconds``: how long a
-    part may go without progress. ``measures`` counts what is done."""
+    part may go without progress. ``counters`` counts what is done."""
 
     signals: Signals
-    bell: Bell
+    wakeup: Wakeup
     reload: Reload
-    supervisor: Supervisor = field(default_factory=lambda: Supervisor({}))
+    systemd: SystemdNotifier = field(default_factory=lambda: SystemdNotifier({}))
     require_state: Callable[[], None] = lambda: None
     patience_seconds: float = PATIENCE_SECONDS
-    measures: Measures = field(default_factory=Measures)
+    counters: Counters = field(default_factory=Counters)
 
 
 class Service:
@@ -90,7 +90,7 @@ class Service:
 
     def __init__(
         self,
-        assembly: Assembly,
+        components: Components,
         watcher: Watcher,
         stop: threading.Event,
         around: Surroundings,
@@ -99,7 +99,7 @@ class Service:
     ) -> None:
         """``stop`` is what the collection's calls wait for. ``reconciled``: this goes on with what
         was compared already."""
-        self._assembly = assembly
+        self._components = components
         self._watcher = watcher
         self._stop = stop
         self._around = around
@@ -107,8 +107,8 @@ class Service:
         self._hands_over = False
         self._search_due = threading.Event()
         self._search_retry = threading.Event()
-        self._jumps = JumpDetector(assembly.clock)
-        self._terse = TerseLog(log, _MOST_SAID)
+        self._jumps = JumpDetector(components.clock)
+        self._throttle = LogThrottle(log, _MOST_SAID)
         self._search_error: CollectionError | None = None
         self._failure: BaseException | None = None
         self._account = Account()
@@ -118,9 +118,9 @@ class Service:
         self._stalled: list[str] = []
         self._activity = Activity()
         self._progress: Progress | None = None
-        self._reconciler = Reconciler(assembly, is_done=reconciled)
-        self.questions = Questions(assembly, self._account, stop, self._tend)
-        assembly.mirror.on_done = lambda _actions: self._search_due.set()
+        self._reconciler = Reconciler(components, is_done=reconciled)
+        self.questions = Questions(components, self._account, stop, self._tend)
+        components.mirror.on_done = lambda _actions: self._search_due.set()
 
     @property
     def reconciled(self) -> bool:
@@ -146,7 +146,7 @@ class Service:
         config = self._wait()
         self._hands_over = config is not None
         self._stop.set()
-        self._assembly.mirror.drain()
+        self._components.mirror.drain()
         self._search_due.set()
         self._search_retry.set()
         if self._hands_over:
@@ -154,7 +154,7 @@ class Service:
             # the same pairs.
             self._wait_for_threads()
         else:
-            self._around.supervisor.stopping()
+            self._around.systemd.stopping()
         engine.join(_SHUTDOWN_SECONDS + 1.0)
         searcher.join(1.0)
         renewer.join(1.0)
@@ -173,7 +173,7 @@ class Service:
                     self._failure = error
             finally:
                 self._ended.add(name)
-                self._around.bell.ring()
+                self._around.wakeup.ring()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
@@ -196,21 +196,21 @@ class Service:
 
     def _rest(self) -> None:
         """Wait for something to happen, and let the service manager hear of us."""
-        supervisor = self._around.supervisor
-        self._around.bell.wait(supervisor.heartbeat_seconds or _LOOK_AT_PARTS_SECONDS)
+        systemd = self._around.systemd
+        self._around.wakeup.wait(systemd.heartbeat_seconds or _LOOK_AT_PARTS_SECONDS)
         self._stalled = self._find_stalled(time.monotonic())
         if self._stalled:
-            supervisor.status(f"no progress: {', '.join(self._stalled)}")
+            systemd.status(f"no progress: {', '.join(self._stalled)}")
         else:
-            supervisor.alive()
+            systemd.alive()
 
     def _reloaded(self) -> Config | None:
         """The configuration that is there now, if it is a sound one and another."""
-        self._around.supervisor.reloading()
+        self._around.systemd.reloading()
         try:
             config = self._around.reload()
         except ConfigError as error:
-            happened(
+            log_event(
                 log,
                 logging.ERROR,
                 Event.RELOAD_REFUSED,
@@ -219,39 +219,39 @@ class Service:
                 problems=[str(problem) for problem in error.problems],
             )
         else:
-            if config != self._assembly.config:
+            if config != self._components.config:
                 return config
-            happened(log, logging.INFO, Event.RELOADED, "the configuration is as it was")
-        self._around.supervisor.ready()
+            log_event(log, logging.INFO, Event.RELOADED, "the configuration is as it was")
+        self._around.systemd.ready()
         return None
 
     def _find_stalled(self, now: float) -> list[str]:
         """The parts of the service that have something to do, and do not get on."""
-        mirror, vitals = self._assembly.mirror, self._vitals
+        mirror, vitals = self._components.mirror, self._vitals
         patience = self._around.patience_seconds
-        bytes_read = sum(survey.folder.bytes_read for survey in mirror.surveys)
+        bytes_read = sum(monitor.folder.bytes_read for monitor in mirror.monitors)
         vitals.look("planner", (self._account.turns, bytes_read), now, patience)
         vitals.look(
             "uploaders",
             (mirror.sender.landed, bytes_read),
             now,
-            patience + self._assembly.config.collection.timeout_seconds,
-            at_rest=not mirror.in_flight or self._assembly.collection.outage is not None,
+            patience + self._components.config.collection.timeout_seconds,
+            at_rest=not mirror.in_flight or self._components.collection.outage is not None,
         )
-        for survey in mirror.surveys:
+        for monitor in mirror.monitors:
             vitals.look(
-                f"watcher of {survey.folder.name}",
-                survey.watch.last_proof,
+                f"watcher of {monitor.folder.name}",
+                monitor.watch.last_proof,
                 now,
                 _WATCHER_PATIENCES * patience,
-                at_rest=survey.is_missing or not survey.watch.is_alive,
+                at_rest=monitor.is_missing or not monitor.watch.is_alive,
             )
         return vitals.stalled(now)
 
     # The engine's thread.
 
     def _engine(self, showing: Showing) -> None:
-        mirror = self._assembly.mirror
+        mirror = self._components.mirror
         try:
             while not self._stop.is_set():
                 if self._reconciler.is_due:
@@ -265,36 +265,36 @@ class Service:
                 self._tend()
                 mirror.wait()
         finally:
-            self._terse.close()
+            self._throttle.close()
             if not mirror.close(_SHUTDOWN_SECONDS):
                 message = "some requests did not end in time: they are sent again at next start"
                 count = mirror.in_flight
-                happened(log, logging.WARNING, Event.REQUESTS_ABANDONED, message, count=count)
+                log_event(log, logging.WARNING, Event.REQUESTS_ABANDONED, message, count=count)
 
     def _tend(self) -> None:
         """What has to be done all the time, whatever else is done."""
-        now, mirror = time.monotonic(), self._assembly.mirror
+        now, mirror = time.monotonic(), self._components.mirror
         jump = self._jumps.look()
         if jump is not None:
             self._after_jump(jump, now)
-        self._terse.tell_counts(now)
+        self._throttle.tell_counts(now)
         if now >= self._next_check:
             self._watcher.check(now)
             self._around.require_state()
             self._progress = self._activity.look(mirror.sender.landed, self._left, now)
-            is_proven = all(survey.watch.proven for survey in self._assembly.surveys)
+            is_proven = all(monitor.watch.proven for monitor in self._components.monitors)
             self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
         self.questions.attend()
         self._give_account()
         if not self._is_ready:
             # The folders are looked at and watched, and the comparison has begun.
             self._is_ready = True
-            self._around.supervisor.ready()
+            self._around.systemd.ready()
 
     def _after_jump(self, jump: Jump, now: float) -> None:
         """Look at everything, since no event tells what a network share or another disk went
         through meanwhile, and try at once what waits for its next attempt."""
-        self._terse.say(
+        self._throttle.say(
             now,
             _JUMPS,
             logging.INFO,
@@ -304,15 +304,15 @@ class Service:
             suspended=round(jump.suspended, 3),
             stepped=round(jump.stepped, 3),
         )
-        for survey in self._assembly.surveys:
-            survey.scan()
-        self._assembly.mirror.sender.retry_now()
+        for monitor in self._components.monitors:
+            monitor.scan()
+        self._components.mirror.sender.retry_now()
         self._reconciler.retry_now()
         self._search_retry.set()
 
     def _give_account(self) -> None:
-        mirror = self._assembly.mirror
-        outage = self._assembly.collection.outage or self._assembly.searched.outage
+        mirror = self._components.mirror
+        outage = self._components.collection.outage or self._components.searched.outage
         search_error = self._search_error
         if isinstance(search_error, Unauthorized):
             if mirror.trouble is None:
@@ -330,35 +330,41 @@ class Service:
             "pid": os.getpid(),
             "version": __version__,
             "reconciled": self.reconciled,
-            "looking": mirror.is_looking or any(survey.watch.behind for survey in mirror.surveys),
+            "looking": mirror.is_looking
+            or any(monitor.watch.behind for monitor in mirror.monitors),
             "unsettled": mirror.unsettled,
             "in_flight": mirror.in_flight,
             "reachable": outage is None and (mirror.trouble is None or refused),
             "unauthorized": refused,
             "last_error": next(filter(None, last_errors), None),
-            "unproven": [survey.row.name for survey in mirror.surveys if not survey.watch.proven],
-            "missing": [survey.row.name for survey in mirror.surveys if survey.is_missing],
+            "unproven": [
+                monitor.row.name for monitor in mirror.monitors if not monitor.watch.proven
+            ],
+            "missing": [monitor.row.name for monitor in mirror.monitors if monitor.is_missing],
             "stalled": self._stalled,
-            "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.surveys},
-            "to_renew": self._assembly.renewal.left,
+            "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.monitors},
+            "to_renew": self._components.renewal.left,
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)
         if not self._stalled:
-            self._around.supervisor.status(in_words(said))
+            self._around.systemd.status(in_words(said))
 
     @property
     def _left(self) -> int:
         """How many images are on their way."""
-        assembly = self._assembly
-        return assembly.state.intents.count_due(assembly.schedule.now()) + assembly.mirror.unsettled
+        components = self._components
+        return (
+            components.state.intents.count_due(components.schedule.now())
+            + components.mirror.unsettled
+        )
 
     # The thread that has pictures described again.
 
     def _renew(self) -> None:
         Renewer(
-            self._assembly.renewal,
-            self._assembly.mirror,
+            self._components.renewal,
+            self._components.mirror,
             self._stop,
             is_reconciled=lambda: self.reconciled,
             on_renewed=self._search_due.set,
@@ -372,27 +378,27 @@ class Service:
     # The thread that looks for duplicates.
 
     def _search(self) -> None:
-        with closing(TerseLog(log, _MOST_SAID)) as terse:
-            self._search_on(terse)
+        with closing(LogThrottle(log, _MOST_SAID)) as throttle:
+            self._search_on(throttle)
 
-    def _search_on(self, terse: TerseLog) -> None:
+    def _search_on(self, throttle: LogThrottle) -> None:
         pause = _SEARCH_AGAIN_SECONDS
         while not self._stop.is_set():
-            terse.tell_counts(time.monotonic())
+            throttle.tell_counts(time.monotonic())
             self._search_due.wait()
             self._search_due.clear()
-            if self._assembly.mirror.trouble is not None:
+            if self._components.mirror.trouble is not None:
                 # The engine asks whether the collection can be used again: one who asks is enough.
                 self._wait_for_search(_SEARCH_AGAIN_SECONDS)
                 self._search_due.set()
                 continue
             try:
-                self._assembly.alerter.work_off(self._stop.is_set)
+                self._components.duplicate_search.work_off(self._stop.is_set)
                 self._search_error = None
                 pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    terse.say(
+                    throttle.say(
                         time.monotonic(),
                         _SEARCH_IN_TURNS,
                         logging.WARNING,

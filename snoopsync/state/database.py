@@ -23,7 +23,7 @@ from snoopsync.core.errors import (
     StateReplaced,
     StateTooNew,
 )
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
 from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
 from snoopsync.state.file import (
@@ -256,7 +256,7 @@ class Database:
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(target)
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.STATE_UPGRADED,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 
-from snoopsync.core.model import Place, Record
+from snoopsync.core.model import Record, RelPath
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import records
@@ -78,12 +78,12 @@ class Deletions:
         """No deletion was sent later than now (schedule time)."""
         self._database.change("UPDATE deletion SET at = ?1 WHERE at > ?1", (now,))
 
-    def require_approval(self, places: Iterable[Place]) -> None:
+    def require_approval(self, rel_paths: Iterable[RelPath]) -> None:
         """The deletions of the images at these places wait for a person, however few they are."""
         self._database.change_many(
             "UPDATE image SET needs_approval = 1"
             " WHERE folder = ? AND directory = ? AND name = ? AND NOT approved",
-            [(place.folder, place.directory, place.name) for place in places],
+            [(rel_path.folder, rel_path.directory, rel_path.name) for rel_path in rel_paths],
         )
 
     def needing_approval(self, folder: str) -> set[str]:

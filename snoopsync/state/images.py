@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snoopsync.core.model import FingerprintKey, ImageState, Place, Record
+from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
 from snoopsync.state.database import Database
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
 from snoopsync.state.listings import Listings
-from snoopsync.state.rows import PENDING_DELETION, below_directory, place_of, records
+from snoopsync.state.rows import PENDING_DELETION, below_directory, records, rel_path_of
 from snoopsync.state.unwanted import Unwanted
 
 #: How many rows of a long listing are read at once.
@@ -45,7 +45,7 @@ class ImageRow:
     """One image as it is listed. ``synced_at`` is Unix time."""
 
     image_id: str
-    place: Place
+    rel_path: RelPath
     state: ImageState
     size: int
     synced_at: float | None
@@ -117,21 +117,21 @@ class State:
         )
         return [(directory, submount) for directory, submount in rows]
 
-    def places_below(self, folder: str, directory: bytes) -> list[Place]:
+    def rel_paths_below(self, folder: str, directory: bytes) -> list[RelPath]:
         """The places of every image in this directory and below."""
         below, limits = below_directory(directory)
         rows = self._database.query(
             f"SELECT directory, name FROM image WHERE folder = ? {below}", (folder, *limits)
         )
-        return [place_of(folder, directory, name) for directory, name in rows]
+        return [rel_path_of(folder, directory, name) for directory, name in rows]
 
     # Records, for the planner.
 
-    def record_at(self, place: Place) -> Record | None:
+    def record_at(self, rel_path: RelPath) -> Record | None:
         """The record of the image at this place."""
         found = self._records(
             "folder = ? AND directory = ? AND name = ?",
-            (place.folder, place.directory, place.name),
+            (rel_path.folder, rel_path.directory, rel_path.name),
         )
         return found[0] if found else None
 
@@ -256,6 +256,6 @@ class State:
             )
             for image_id, folder, directory, name, shown, *rest in rows:
                 last = folder, directory, name
-                yield ImageRow(image_id, place_of(*last), ImageState(shown), *rest)
+                yield ImageRow(image_id, rel_path_of(*last), ImageState(shown), *rest)
             if len(rows) < _PAGE_ROWS:
                 return

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from snoopsync.core.model import File, Fingerprint, Place, Record
+from snoopsync.core.model import File, Fingerprint, Record, RelPath
 from snoopsync.core.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
-from snoopsync.state.rows import RECORD, below_directory, place_of, record_of, records
+from snoopsync.state.rows import RECORD, below_directory, record_of, records, rel_path_of
 
 #: No file has this inode number.
 _NO_INODE = -1
@@ -36,7 +36,7 @@ class Unsent:
     """A dirty row as it is reported. ``error``: why it was refused, if it was."""
 
     image_id: str
-    place: Place
+    rel_path: RelPath
     error: str | None
 
 
@@ -66,14 +66,14 @@ class Intents:
             self._rename([action for action in actions if isinstance(action, Rename)])
             for action in actions:
                 match action:
-                    case Add(place, image_id, file):
-                        self._intend(image_id, place, file, is_there=False)
-                    case Update(place, image_id, file):
-                        self._intend(image_id, place, file, is_there=True)
+                    case Add(rel_path, image_id, file):
+                        self._intend(image_id, rel_path, file, is_there=False)
+                    case Update(rel_path, image_id, file):
+                        self._intend(image_id, rel_path, file, is_there=True)
                     case Refresh(_, image_id, file):
                         self._see(image_id, file.fingerprint, file.submount)
-                    case Adopt(place, image_id, file, sha256):
-                        self._intend(image_id, place, file, is_there=True)
+                    case Adopt(rel_path, image_id, file, sha256):
+                        self._intend(image_id, rel_path, file, is_there=True)
                         self._confirm_at(image_id, sha256, now)
                     case Delete(_, image_id):
                         self._database.change(
@@ -84,7 +84,7 @@ class Intents:
                     case Forget(_, image_id):
                         self.forget(image_id)
 
-    def _intend(self, image_id: str, place: Place, file: File, *, is_there: bool) -> None:
+    def _intend(self, image_id: str, rel_path: RelPath, file: File, *, is_there: bool) -> None:
         # An image that is there with bytes that nobody knows has an empty digest.
         sha256 = b"" if is_there else None
         self._database.change(
@@ -96,7 +96,7 @@ class Intents:
             " sha256 = iif(excluded.sha256 IS NULL, NULL, coalesce(sha256, excluded.sha256)),"
             " retry_at = NULL, error = NULL, held = 0, approved = 0, needs_approval = 0",
             (
-                *(image_id, place.folder, place.directory, place.name),
+                *(image_id, rel_path.folder, rel_path.directory, rel_path.name),
                 *(*file.fingerprint, file.submount, sha256),
             ),
         )
@@ -126,12 +126,12 @@ class Intents:
             [(action.image_id,) for action in renames],
         )
         for action in renames:
-            place = action.place
+            rel_path = action.rel_path
             self._database.change(
                 "UPDATE image SET folder = ?, directory = ?, name = ?,"
                 # A file may come back from a place that is left out.
                 " search_due = search_due OR left_out, left_out = 0 WHERE image_id = ?",
-                (place.folder, place.directory, place.name, action.image_id),
+                (rel_path.folder, rel_path.directory, rel_path.name, action.image_id),
             )
             self._see(action.image_id, action.file.fingerprint, action.file.submount)
 
@@ -176,12 +176,12 @@ class Intents:
             for *row, mark, attempts, approved in rows
         ]
 
-    def dirty_places(self, folder: str) -> list[Place]:
+    def dirty_paths(self, folder: str) -> list[RelPath]:
         """The places of a folder's dirty rows, parked ones too."""
         rows = self._database.query(
             "SELECT directory, name FROM image WHERE folder = ? AND dirty AND NOT held", (folder,)
         )
-        return [place_of(folder, directory, name) for directory, name in rows]
+        return [rel_path_of(folder, directory, name) for directory, name in rows]
 
     def dirty_records(self, folder: str) -> list[Record]:
         """The records of a folder's dirty rows, parked ones too."""
@@ -196,7 +196,7 @@ class Intents:
             f" WHERE dirty AND NOT held AND folder IN ({_marks(folders)})",
             folders,
         )
-        return [Unsent(row[0], place_of(*row[1:4]), row[4]) for row in rows]
+        return [Unsent(row[0], rel_path_of(*row[1:4]), row[4]) for row in rows]
 
     def has_postponed(self, folders: Sequence[str]) -> bool:
         """Is there a dirty row of these folders that was not refused?"""
@@ -321,9 +321,12 @@ class Intents:
             (folder, submount, *limits),
         )
 
-    def renumber_inodes(self, files: Iterable[tuple[Place, Fingerprint]]) -> None:
+    def renumber_inodes(self, files: Iterable[tuple[RelPath, Fingerprint]]) -> None:
         """These files are the known ones, and have other inode numbers now."""
-        rows = [(seen.inode, place.folder, place.directory, place.name) for place, seen in files]
+        rows = [
+            (seen.inode, rel_path.folder, rel_path.directory, rel_path.name)
+            for rel_path, seen in files
+        ]
         if rows:
             with self._database.transaction():
                 self._database.change_many(

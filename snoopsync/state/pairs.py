@@ -11,10 +11,10 @@ from typing import Any
 
 from snoopsync.core.duplicates import Findings, Found, Pair
 from snoopsync.core.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
-from snoopsync.state.rows import place_of
+from snoopsync.state.rows import rel_path_of
 
 #: How many pairs of a long listing are read at once: each time all of them are put in order.
 _PAGE_ROWS = 10_000
@@ -94,14 +94,14 @@ class PairState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One image of a pair. ``place`` is ``None`` if no folder of ours holds it; ``was`` is then
+    """One image of a pair. ``rel_path`` is ``None`` if no folder of ours holds it; ``was`` is then
     where its file was last, if it had one. ``facts`` is what the collection told of the picture;
     empty if that is not known, or not of the bytes that it has now. ``modified_ns``: of its file,
     nanoseconds of Unix time. ``is_missing``: its file is known not to be there."""
 
     image_id: str
-    place: Place | None
-    was: Place | None = None
+    rel_path: RelPath | None
+    was: RelPath | None = None
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
     modified_ns: int = 0
     is_missing: bool = False
@@ -128,10 +128,10 @@ class Duplicate:
 
 
 def _candidate(side: Side, order: FolderOrder) -> Candidate:
-    place = side.place
-    if place is None or side.is_missing or place.folder not in order:
+    rel_path = side.rel_path
+    if rel_path is None or side.is_missing or rel_path.folder not in order:
         return Candidate(side.image_id, side.facts)
-    file = File(place, side.modified_ns, *order[place.folder])
+    file = File(rel_path, side.modified_ns, *order[rel_path.folder])
     return Candidate(side.image_id, side.facts, file)
 
 
@@ -335,6 +335,6 @@ def _side(image_id: str, *row: Any) -> Side:
     ours, folder, directory, name, modified_ns, is_missing, is_stale, *was, facts = row
     told: PictureFacts = {} if facts is None or (ours and is_stale) else json.loads(facts)
     if ours is None:
-        return Side(image_id, None, None if was[0] is None else place_of(*was), told)
-    place = place_of(folder, directory, name)
-    return Side(image_id, place, None, told, modified_ns, bool(is_missing))
+        return Side(image_id, None, None if was[0] is None else rel_path_of(*was), told)
+    rel_path = rel_path_of(folder, directory, name)
+    return Side(image_id, rel_path, None, told, modified_ns, bool(is_missing))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from snoopsync.core.model import Fingerprint, Place, Record
+from snoopsync.core.model import Fingerprint, Record, RelPath
 from snoopsync.state.database import Database
 
 #: The least byte string greater than every path below a directory: "0" comes after "/".
@@ -37,7 +37,7 @@ def record_of(row: Sequence[Any]) -> Record:
     submount, sha256, dirty, doomed = rest
     return Record(
         image_id,
-        place_of(folder, directory, name),
+        rel_path_of(folder, directory, name),
         Fingerprint(inode, size, mtime_ns, ctime_ns),
         submount,
         sha256,
@@ -46,9 +46,9 @@ def record_of(row: Sequence[Any]) -> Record:
     )
 
 
-def place_of(folder: str, directory: bytes, name: bytes) -> Place:
+def rel_path_of(folder: str, directory: bytes, name: bytes) -> RelPath:
     """The place, of which a row has the directory and the name apart."""
-    return Place(folder, directory + b"/" + name if directory else name)
+    return RelPath(folder, directory + b"/" + name if directory else name)
 
 
 def below_directory(directory: bytes) -> tuple[str, tuple[bytes, ...]]:

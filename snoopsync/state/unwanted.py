@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snoopsync.core.model import Place
+from snoopsync.core.model import RelPath
 from snoopsync.core.selection import Selection
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
-from snoopsync.state.rows import place_of
+from snoopsync.state.rows import rel_path_of
 
 #: ``pair.gone`` of a pair that ended because one of its images is left out. Should the image be
 #: wanted again, its search opens the pair again, without another alert.
@@ -23,7 +23,7 @@ class Unwanted:
         self._database = database
         self._intents = intents
 
-    def apply(self, folder: str, selection: Selection) -> list[Place]:
+    def apply(self, folder: str, selection: Selection) -> list[RelPath]:
         """Decide for every image of the folder whether it is left out. Returns the places of those
         that are left out from now on, in order; they keep their image in the collection."""
         rows = self._database.query(
@@ -46,10 +46,10 @@ class Unwanted:
                 elif not is_confirmed:
                     self._intents.forget(image_id)  # it was never sent
                 elif not is_left_out:
-                    leaving.append((image_id, place_of(folder, directory, name)))
+                    leaving.append((image_id, rel_path_of(folder, directory, name)))
             self._leave([image_id for image_id, _ in leaving])
             self._return(returning)
-        return [place for _, place in leaving]
+        return [rel_path for _, rel_path in leaving]
 
     def _leave(self, image_ids: list[str]) -> None:
         # What was planned is dropped. Should the file be wanted again, the scan finds that it is

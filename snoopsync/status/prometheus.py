@@ -1,8 +1,8 @@
 """Lets Prometheus ask how things are, and anybody whether the service is well: the only import of
 ``prometheus_client``.
 
-``/metrics`` has what is counted (``measures``) and what is so just now (``observer``); ``/healthz``
-answers 200 if the service is well, and 503 with the reasons if it is not.
+``/metrics`` has the counters and the current snapshot. ``/healthz`` answers 200 if the service is
+well, and 503 with the reasons if it is not.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from prometheus_client.metrics_core import (
 
 from snoopsync.core.addresses import Address
 from snoopsync.core.model import FolderState, ImageState
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Delivery, Figures, Measures
+from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Delivery, Figures
 from snoopsync.status.health import Snapshot, ailments, words
-from snoopsync.status.snapshot import Observer
+from snoopsync.status.snapshot import SnapshotReader
 from snoopsync.status.status import FolderStatus
 from snoopsync.version import __version__
 
@@ -47,13 +47,13 @@ _ASKER_SECONDS = 10.0
 class _Collector:
     """Makes metrics of what is so, whenever it is asked."""
 
-    def __init__(self, observer: Observer, measures: Measures) -> None:
-        self._overview = observer
-        self._measures = measures
+    def __init__(self, snapshot_reader: SnapshotReader, counters: Counters) -> None:
+        self._overview = snapshot_reader
+        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of snoopsync."""
-        snapshot, figures = self._overview.look(), self._measures.figures()
+        snapshot, figures = self._overview.look(), self._counters.figures()
         yield InfoMetricFamily("snoopsync_build", "Its version.", {"version": __version__})
         yield from _of_service(snapshot)
         yield from _of_folders(snapshot, self._overview)
@@ -99,7 +99,7 @@ def _of_service(snapshot: Snapshot) -> Iterator[Metric]:
         yield _gauge("duplicates_open", "Pairs that are not dismissed.", stored.duplicates_open)
 
 
-def _of_folders(snapshot: Snapshot, observer: Observer) -> Iterator[Metric]:
+def _of_folders(snapshot: Snapshot, snapshot_reader: SnapshotReader) -> Iterator[Metric]:
     folders = {folder.row.name: folder for folder in snapshot.stored.folders}
     yield _gauges(
         "images",
@@ -131,7 +131,7 @@ def _of_folders(snapshot: Snapshot, observer: Observer) -> Iterator[Metric]:
         "folder_last_success_timestamp_seconds",
         "When it was last seen to be wholly mirrored; 0 if not since the start.",
         ["folder"],
-        (((name,), observer.mirrored_at(name)) for name in folders),
+        (((name,), snapshot_reader.mirrored_at(name)) for name in folders),
     )
 
 
@@ -222,13 +222,15 @@ class _Handler(WSGIRequestHandler):
 class MetricsServer:
     """Answers on one address until it is closed."""
 
-    def __init__(self, address: Address, observer: Observer, measures: Measures) -> None:
+    def __init__(
+        self, address: Address, snapshot_reader: SnapshotReader, counters: Counters
+    ) -> None:
         """Raises ``OSError`` if nothing can listen there."""
-        self._overview = observer
+        self._overview = snapshot_reader
         registry = CollectorRegistry()
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
-        registry.register(_Collector(observer, measures))
+        registry.register(_Collector(snapshot_reader, counters))
         self._metrics = make_wsgi_app(registry)
         self._server = _Server(address)
         self.address = Address(address.host, self._server.server_port)

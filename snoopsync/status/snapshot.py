@@ -26,7 +26,7 @@ _FRESH_SECONDS = 5.0
 _READING_SECONDS = 2.0
 
 
-class Observer:
+class SnapshotReader:
     """Reads the state file on a connection of its own, and what the service shows. For any
     thread."""
 

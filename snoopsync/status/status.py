@@ -25,7 +25,7 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import FolderState
 from snoopsync.core.protocol import ImageCollection, Renewable
 from snoopsync.core.retiring import FOLDER_GONE
-from snoopsync.folders.configured import surveys_of
+from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.ownership import owner_of
 from snoopsync.runtime.liveness import Progress
 from snoopsync.runtime.owned_directory import require_own
@@ -349,16 +349,16 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     """Nobody watches, so what is true now only a look at the folders can say: their rows, and how
     many files differ from what is known."""
     differing: dict[str, int] = {}
-    surveys = surveys_of(config, state)
-    for survey in surveys:
-        survey.tick(time.monotonic())
-        places = set()
-        while survey.is_busy:
-            places |= {place for place, _ in survey.work(time.monotonic() + 1.0, 0.0)}
-        survey.refresh_row()
-        pending = set(state.intents.dirty_places(survey.folder.name))
-        differing[survey.folder.name] = len(places - pending)
-    return [survey.row for survey in surveys], differing
+    monitors = monitors_of(config, state)
+    for monitor in monitors:
+        monitor.tick(time.monotonic())
+        rel_paths = set()
+        while monitor.is_busy:
+            rel_paths |= {rel_path for rel_path, _ in monitor.work(time.monotonic() + 1.0, 0.0)}
+        monitor.refresh_row()
+        pending = set(state.intents.dirty_paths(monitor.folder.name))
+        differing[monitor.folder.name] = len(rel_paths - pending)
+    return [monitor.row for monitor in monitors], differing
 
 
 def scan_age(account: Message | None, folder: str) -> float | None:

@@ -16,12 +16,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from snoopsync.core.errors import CollectionError, FileChanged, Refused, Stopped
-from snoopsync.core.events import Event, happened
-from snoopsync.core.model import File, Fingerprint, Place
-from snoopsync.core.planner import Remote, World, newcomers
+from snoopsync.core.events import Event, log_event
+from snoopsync.core.model import File, Fingerprint, RelPath
+from snoopsync.core.planner import PlanInput, Remote, newcomers
 from snoopsync.core.protocol import ImageCollection, Match
 from snoopsync.folders.folder import Folder
-from snoopsync.log.throttle import TerseLog
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 
@@ -75,10 +75,10 @@ class Recognizer:
         self._searchers = make_workers(_SEARCHES_AT_ONCE, "recognize")
         self._rounds = make_workers(1, "recognition")
         self._on_done = on_done
-        self._round: Future[dict[Place, Recognition | None]] | None = None
-        self._known: dict[Place, Recognition] = {}
+        self._round: Future[dict[RelPath, Recognition | None]] | None = None
+        self._known: dict[RelPath, Recognition] = {}
         self._not_before = 0.0
-        self._terse = TerseLog(log)
+        self._throttle = LogThrottle(log)
 
     @property
     def may_ask(self) -> bool:
@@ -86,42 +86,44 @@ class Recognizer:
         service had no answers for."""
         return self._round is None and self._clock.monotonic() >= self._not_before
 
-    def recognize(self, world: World, remote: Remote) -> tuple[World, dict[Place, File]]:
+    def recognize(
+        self, plan_input: PlanInput, remote: Remote
+    ) -> tuple[PlanInput, dict[RelPath, File]]:
         """The same world with what the collection holds. Files that may be images of it already,
         and have not been searched for, are not decided on in it: they are returned beside it, and
         are searched for, if that is of use now."""
         if not remote.unclaimed:
-            return replace(world, remote=remote), {}
+            return replace(plan_input, remote=remote), {}
         found, unknown = {}, {}
-        for place in newcomers(world):
-            file = world.sights[place]
+        for rel_path in newcomers(plan_input):
+            file = plan_input.observations[rel_path]
             assert isinstance(file, File)
-            known = self._known.get(place)
+            known = self._known.get(rel_path)
             if known is not None and known.seen == file.fingerprint:
-                found[place] = known
+                found[rel_path] = known
             else:
-                unknown[place] = file
+                unknown[rel_path] = file
         if unknown and self.may_ask:
             self._ask(unknown)
-        hashes = {place: known.sha256 for place, known in found.items() if known.sha256}
-        matches = {place: known.image_ids for place, known in found.items()}
-        world = replace(
-            world,
-            asked=world.asked - unknown.keys(),
-            hashes={**world.hashes, **hashes},
+        hashes = {rel_path: known.sha256 for rel_path, known in found.items() if known.sha256}
+        matches = {rel_path: known.image_ids for rel_path, known in found.items()}
+        plan_input = replace(
+            plan_input,
+            asked=plan_input.asked - unknown.keys(),
+            hashes={**plan_input.hashes, **hashes},
             remote=replace(remote, matches=matches),
         )
-        return world, unknown
+        return plan_input, unknown
 
-    def _ask(self, files: Mapping[Place, File]) -> None:
+    def _ask(self, files: Mapping[RelPath, File]) -> None:
         """Begin a round of searches with these files."""
         self._round = self._rounds.submit(lambda: self._search_all(files))
         self._round.add_done_callback(lambda _: self._on_done())
 
-    def collect(self) -> list[Place]:
+    def collect(self) -> list[RelPath]:
         """Take what a round has brought, if one has ended. Returns the places of the files that
         were not as they had been seen. Raises ``CollectionError`` if the service can't search."""
-        self._terse.tell_counts(self._clock.monotonic())
+        self._throttle.tell_counts(self._clock.monotonic())
         if self._round is None or not self._round.done():
             return []
         ended, self._round = self._round, None
@@ -133,7 +135,7 @@ class Recognizer:
             now = self._clock.monotonic()
             self._not_before = now + _AGAIN_SECONDS
             if not error.concerns_all:
-                self._terse.say(
+                self._throttle.say(
                     now,
                     _TOPIC,
                     logging.WARNING,
@@ -143,42 +145,44 @@ class Recognizer:
                     error=str(error),
                 )
             raise
-        self._known = {place: found for place, found in findings.items() if found is not None}
-        return [place for place, found in findings.items() if found is None]
+        self._known = {rel_path: found for rel_path, found in findings.items() if found is not None}
+        return [rel_path for rel_path, found in findings.items() if found is None]
 
     def close(self) -> None:
         """End. What is under way is abandoned."""
         self._rounds.close(timeout_seconds=0.1)
         self._searchers.close(timeout_seconds=0.1)
-        self._terse.close()
+        self._throttle.close()
 
     # A round, on its own thread.
 
-    def _search_all(self, files: Mapping[Place, File]) -> dict[Place, Recognition | None]:
+    def _search_all(self, files: Mapping[RelPath, File]) -> dict[RelPath, Recognition | None]:
         results = self._searchers.map(lambda item: self._search(*item), files.items())
-        findings: dict[Place, _Finding] = dict(zip(files, results, strict=True))
+        findings: dict[RelPath, _Finding] = dict(zip(files, results, strict=True))
         failed = {
-            place: found for place, found in findings.items() if isinstance(found, CollectionError)
+            rel_path: found
+            for rel_path, found in findings.items()
+            if isinstance(found, CollectionError)
         }
         if failed:
             if not any(isinstance(found, Recognition) for found in findings.values()):
                 self._require_search(next(iter(failed.values())))
             samples, error = list(failed)[:_SAMPLE], next(iter(failed.values()))
-            happened(
+            log_event(
                 log,
                 logging.WARNING,
                 Event.UNRECOGNIZED,
                 "%d files can't be searched for in the collection, and count as new: %s (%s)",
                 *(len(failed), ", ".join(map(str, samples)), error),
                 count=len(failed),
-                samples=[place.full_text for place in samples],
+                samples=[rel_path.full_text for rel_path in samples],
                 error=str(error),
             )
         return {
-            place: Recognition(files[place].fingerprint)
+            rel_path: Recognition(files[rel_path].fingerprint)
             if isinstance(found, CollectionError)
             else found
-            for place, found in findings.items()
+            for rel_path, found in findings.items()
         }
 
     def _require_search(self, error: CollectionError) -> None:
@@ -190,11 +194,11 @@ class Recognizer:
         except CollectionError:
             raise error from None
 
-    def _search(self, place: Place, file: File) -> _Finding:
+    def _search(self, rel_path: RelPath, file: File) -> _Finding:
         if file.fingerprint.size == 0:
             return Recognition(file.fingerprint)
         try:
-            with self._folders[place.folder].open(place.path) as steady:
+            with self._folders[rel_path.folder].open(rel_path.path) as steady:
                 if steady.fingerprint != file.fingerprint:
                     return None
                 matches = self._collection.search_images(steady)["results"]

@@ -17,16 +17,16 @@ from snoopsync.client.circuit_breaker import RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
 from snoopsync.core.errors import StateDamaged
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.folders.configured import surveys_of
+from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.hard_links import HardLinks
-from snoopsync.folders.monitor import Survey
+from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.folders.ownership import owner_of, recall_owner, report_host
 from snoopsync.runtime.clock import Clock
-from snoopsync.runtime.counters import Measures
+from snoopsync.runtime.counters import Counters
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
@@ -35,8 +35,8 @@ from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import Schedule, begin_schedule
 from snoopsync.sync.delete_guard import DeletionGuard
-from snoopsync.sync.duplicate_search import Alerter, announce_to_file, announce_to_log
-from snoopsync.sync.engine import Mirror, Settings
+from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
+from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.renewal import Renewal
 from snoopsync.watching.watcher import Watcher
 
@@ -50,7 +50,7 @@ COMMAND_PATIENCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class Components:
     """The parts, put together. ``searched`` is the collection as it is searched for duplicates,
     whose failures are nobody else's."""
 
@@ -61,24 +61,24 @@ class Assembly:
     searched: RetryingCollection
     clock: Clock
     schedule: Schedule
-    surveys: tuple[Survey, ...]
-    mirror: Mirror
-    alerter: Alerter
+    monitors: tuple[FolderMonitor, ...]
+    mirror: SyncEngine
+    duplicate_search: DuplicateSearch
     renewal: Renewal
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
+class Dependencies:
     """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
     first pause is before a request is tried again; ``outage_clock``: whose time that is;
-    ``measures`` counts what is done."""
+    ``counters`` counts what is done."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
     make_workers: Callable[[int, str], Workers] = Workers
     retry_seconds: float = RetryPolicy().base_seconds
     outage_clock: outage.Clock = field(default_factory=outage.Clock)
-    measures: Measures = field(default_factory=Measures)
+    counters: Counters = field(default_factory=Counters)
 
 
 def embedded_path(state: Path) -> Path:
@@ -92,15 +92,15 @@ def opened_collection(
     timeout_seconds: float | None = None,
     *,
     make: bool = True,
-    measures: Measures | None = None,
+    counters: Counters | None = None,
 ) -> Iterator[ImageCollection]:
     """The configured collection, without its coat. ``timeout_seconds`` instead of the configured
     timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
-    one takes its place. ``measures`` counts the bytes that are sent to a service."""
+    one takes its place. ``counters`` counts the bytes that are sent to a service."""
     with ExitStack() as stack:
         if not config.collection.embedded:
             yield stack.enter_context(
-                closing(_client(config.collection, timeout_seconds, measures))
+                closing(_client(config.collection, timeout_seconds, counters))
             )
             return
         path = embedded_path(config.state)
@@ -110,13 +110,13 @@ def opened_collection(
 
 
 def _client(
-    settings: CollectionConfig, timeout_seconds: float | None, measures: Measures | None
+    settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
     # Late, because requests takes 0.1 s: what has the embedded collection does without it.
     from snoopsync.client.collection import Collection, insecure
 
     if insecure(settings.endpoint):
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.NOT_ENCRYPTED,
@@ -131,7 +131,7 @@ def _client(
         endpoint=settings.endpoint,
         timeout=timeout_seconds or settings.timeout_seconds,
         ca_file=settings.ca_file,
-        on_sent=(measures or Measures()).sent,
+        on_sent=(counters or Counters()).sent,
     )
 
 
@@ -149,7 +149,7 @@ def set_aside(path: Path, error: StateDamaged) -> None:
     """Move a damaged state file out of the way, and say so. Raises ``StateError``."""
     # To the microsecond, so that no second one takes the first one's place.
     aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
-    happened(
+    log_event(
         log,
         logging.WARNING,
         Event.STATE_DAMAGED,
@@ -161,7 +161,7 @@ def set_aside(path: Path, error: StateDamaged) -> None:
 
 
 @contextmanager
-def assembled(
+def open_components(
     config: Config,
     database: Database,
     collection: ImageCollection,
@@ -171,35 +171,41 @@ def assembled(
     watcher: Watcher | None = None,
     only: Container[str] | None = None,
     rehearsal: bool = False,
-    edges: Edges | None = None,
-    before: Assembly | None = None,
-) -> Iterator[Assembly]:
+    dependencies: Dependencies | None = None,
+    before: Components | None = None,
+) -> Iterator[Components]:
     """Put the parts together. Without a ``watcher`` the folders are only scanned, ``only`` those
     named there. What is given here stays the caller's to close. ``before``: go on where these
     parts, for the same collection and the same ``database`` and ``watcher``, have ended."""
     sync = config.sync
-    edges = edges or Edges()
+    dependencies = dependencies or Dependencies()
     state = State(database) if before is None else before.state
-    policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
+    policy = RetryPolicy(base_seconds=dependencies.retry_seconds, patience_seconds=patience_seconds)
     coat = RetryingCollection(
-        collection, stop=stop, policy=policy, clock=edges.outage_clock, measures=edges.measures
+        collection,
+        stop=stop,
+        policy=policy,
+        clock=dependencies.outage_clock,
+        counters=dependencies.counters,
     )
     searched = RetryingCollection(
         collection,
         stop=stop,
         policy=policy,
-        clock=edges.outage_clock,
+        clock=dependencies.outage_clock,
         service="the collection's search",
         behind=coat,
-        measures=edges.measures,
+        counters=dependencies.counters,
     )
     kept = _kept(config, before)
     if before is not None:
         _let_go(before, kept, watcher)
     if config.collection.embedded:
         recall_owner(state, collection)
-    surveys = surveys_of(config, state, watcher, only, edges.disk, kept, edges.clock)
-    schedule = begin_schedule(state, edges.clock)
+    monitors = monitors_of(
+        config, state, watcher, only, dependencies.disk, kept, dependencies.clock
+    )
+    schedule = begin_schedule(state, dependencies.clock)
     report_host(config.collection, state)
     settings = Settings(
         owner=owner_of(config.collection, state),
@@ -208,15 +214,15 @@ def assembled(
         workers=sync.workers,
         rehearsal=rehearsal,
     )
-    mirror = Mirror(
+    mirror = SyncEngine(
         settings,
-        surveys,
+        monitors,
         state,
         DeletionGuard(sync.hold_deletes_over, state),
         coat,
         searched,
         schedule=schedule,
-        make_workers=edges.make_workers,
+        make_workers=dependencies.make_workers,
     )
     pairs = Pairs(database)
     announce = (
@@ -224,28 +230,39 @@ def assembled(
         if config.duplicates.log is None
         else announce_to_file(config.duplicates.log)
     )
-    folders = {survey.folder.name: survey.folder for survey in surveys}
-    alerter = Alerter(
+    folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+    duplicate_search = DuplicateSearch(
         searched,
         pairs,
         config.duplicates.max_rank,
         announce,
         quiet=not config.duplicates.alert,
-        measures=edges.measures,
+        counters=dependencies.counters,
         hard_links=HardLinks(state, folders),
         folders=config.folder_order,
     )
     if before is not None:
         mirror.take_over(before.mirror)
     renewal = Renewal(settings.owner, state, pairs, folders, searched)
-    yield Assembly(
-        *(config, state, pairs, coat, searched, edges.clock, schedule, surveys, mirror, alerter),
+    yield Components(
+        *(
+            config,
+            state,
+            pairs,
+            coat,
+            searched,
+            dependencies.clock,
+            schedule,
+            monitors,
+            mirror,
+            duplicate_search,
+        ),
         renewal,
     )
     searched.tell_counts()
 
 
-def _kept(config: Config, before: Assembly | None) -> dict[str, Survey]:
+def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:
     """The surveys of the folders that are configured as before, by name."""
     if before is None:
         return {}
@@ -255,14 +272,14 @@ def _kept(config: Config, before: Assembly | None) -> dict[str, Survey]:
         for folder in config.folders
         if folder.name in earlier and _is_same_folder(folder, earlier[folder.name])
     }
-    return {each.folder.name: each for each in before.surveys if each.folder.name in kept}
+    return {each.folder.name: each for each in before.monitors if each.folder.name in kept}
 
 
 def _is_same_folder(folder: FolderConfig, other: FolderConfig) -> bool:
     return folder == replace(other, poll_interval_seconds=folder.poll_interval_seconds)
 
 
-def _let_go(before: Assembly, kept: Container[str], watcher: Watcher | None) -> None:
-    for survey in before.surveys:
-        if survey.folder.name not in kept and watcher is not None:
-            watcher.unwatch(survey.folder.name)
+def _let_go(before: Components, kept: Container[str], watcher: Watcher | None) -> None:
+    for monitor in before.monitors:
+        if monitor.folder.name not in kept and watcher is not None:
+            watcher.unwatch(monitor.folder.name)

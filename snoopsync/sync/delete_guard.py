@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.bulk_guard import WINDOW_SECONDS, Losses, must_hold
-from snoopsync.core.events import Event, happened
-from snoopsync.core.model import Fingerprint, Place, printable
+from snoopsync.core.events import Event, log_event
+from snoopsync.core.model import Fingerprint, RelPath, printable
 from snoopsync.core.planner import Cause, Delete
 from snoopsync.state.images import State
 
@@ -50,7 +50,7 @@ class FolderView:
     newest image row before the first loss was noticed; later ones are new files.
     """
 
-    vanishing: Collection[Place]
+    vanishing: Collection[RelPath]
     newest: int
 
 
@@ -106,8 +106,8 @@ class DeletionGuard:
         verdict = Verdict()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for delete in deletes:
-            assert delete.place is not None
-            by_folder[delete.place.folder].append(delete)
+            assert delete.rel_path is not None
+            by_folder[delete.rel_path.folder].append(delete)
         for folder, asked in by_folder.items():
             seen = view(folder)
             self._deletions.approve_refused(folder, (delete.image_id for delete in asked))
@@ -158,7 +158,7 @@ class DeletionGuard:
         coming |= {delete.image_id: delete for delete in asked}
         newest = min([seen.newest, *(item.cleared.newest for item in unsent)])
         losses = self._losses(folder, coming.keys(), newest, now)
-        others = len(set(seen.vanishing) - {delete.place for delete in coming.values()})
+        others = len(set(seen.vanishing) - {delete.rel_path for delete in coming.values()})
         with_others = Losses(
             max(0, losses.kept - others), losses.sent, losses.coming + others, losses.unconfirmed
         )
@@ -181,7 +181,7 @@ class DeletionGuard:
         all others are: by folder, and images that no record knows against all of the owner's."""
         by_folder: dict[str | None, list[str]] = defaultdict(list)
         for delete in deletes:
-            folder = delete.place.folder if delete.place is not None else None
+            folder = delete.rel_path.folder if delete.rel_path is not None else None
             by_folder[folder].append(delete.image_id)
         newest = self._deletions.newest()
         return any(
@@ -254,10 +254,10 @@ class DeletionGuard:
         news.pause_seconds = min(2 * news.pause_seconds, _AGAIN_AT_MOST_SECONDS)
         before = max(news.losses.before, held)
         percent = 100.0 * (news.losses.sent + held) / before if before else 0.0
-        samples = [record.place for record in self._deletions.held(folder, _SAMPLE_PATHS)]
+        samples = [record.rel_path for record in self._deletions.held(folder, _SAMPLE_PATHS)]
         unproven = len(self._deletions.needing_approval(folder))
         why = f" ({unproven} missing since its disk was recognised by its contents)"
-        happened(
+        log_event(
             log,
             logging.WARNING,
             Event.DELETIONS_HELD,
@@ -268,11 +268,11 @@ class DeletionGuard:
             held,
             percent,
             why if unproven else "",
-            ", ".join(printable(place.path) for place in samples),
+            ", ".join(printable(rel_path.path) for rel_path in samples),
             ", ..." if held > len(samples) else "",
             *(folder, folder),
             folder=folder,
             count=held,
             percent=round(percent, 1),
-            samples=[place.text for place in samples],
+            samples=[rel_path.text for rel_path in samples],
         )

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from snoopsync.core.duplicates import Pair, judge
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
-from snoopsync.core.events import Event, Field, event_record, happened
+from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import FolderOrder, Keep
-from snoopsync.core.model import place_keys, printable
+from snoopsync.core.model import path_keys, printable
 from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
 from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
-from snoopsync.runtime.counters import Measures
+from snoopsync.runtime.counters import Counters
 from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
 
 log = logging.getLogger("snoopsync.duplicates")
@@ -64,14 +64,14 @@ class Alert:
             text += f", {printable(self.kind)}"
         if self.keep is not None:
             side = self.image if self.keep.image_id == self.image.image_id else self.match
-            text += f"; keep {side.place or side.image_id} ({self.keep.reason.words})"
+            text += f"; keep {side.rel_path or side.image_id} ({self.keep.reason.words})"
         return text
 
     def keys(self) -> dict[str, Field]:
         """The keys of its event."""
-        match = place_keys(self.match.place)
+        match = path_keys(self.match.rel_path)
         return {
-            **place_keys(self.image.place),
+            **path_keys(self.image.rel_path),
             "image_id": self.image.image_id,
             "match_folder": match["folder"],
             "match_path": match["path"],
@@ -83,9 +83,9 @@ class Alert:
         }
 
 
-class Alerter:
+class DuplicateSearch:
     """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
-    are recorded, and not alerted about. ``measures`` counts them. ``hard_links`` tells which
+    are recorded, and not alerted about. ``counters`` counts them. ``hard_links`` tells which
     matches are the image's own file under another name: they are no duplicates. ``folders`` says of
     which folders a file can be the one to keep."""
 
@@ -97,7 +97,7 @@ class Alerter:
         announce: Callable[[Alert], None],
         *,
         quiet: bool = False,
-        measures: Measures | None = None,
+        counters: Counters | None = None,
         hard_links: HardLinks | None = None,
         folders: FolderOrder | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ class Alerter:
         self._max_rank = max_rank
         self._announce = announce
         self._quiet = quiet
-        self._measures = measures or Measures()
+        self._counters = counters or Counters()
         self._folders = folders or {}
         self._failed: set[str] = set()
         self._trouble: CollectionError | None = None
@@ -201,12 +201,12 @@ class Alerter:
                     if is_stopped():
                         return
             self._pairs.told(pairs)
-            self._measures.found_duplicates(len(pairs))
+            self._counters.found_duplicates(len(pairs))
 
 
 def announce_to_log(alert: Alert) -> None:
     """One warning a pair."""
-    happened(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
+    log_event(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
@@ -224,7 +224,7 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
             is_failing = False
         except OSError as error:
             if not is_failing:
-                happened(
+                log_event(
                     log,
                     logging.ERROR,
                     Event.LOG_UNWRITABLE,
@@ -239,4 +239,4 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
 
 
 def _describe(side: Side) -> str:
-    return f"{side.place or 'an image of no folder here'} ({side.image_id})"
+    return f"{side.rel_path or 'an image of no folder here'} ({side.image_id})"

@@ -20,7 +20,7 @@ from itertools import chain, islice
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import CollectionError
-from snoopsync.core.model import File, Gone, Place, Record, Sight, Unclear
+from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
 from snoopsync.core.planner import (
     Action,
     Adopt,
@@ -30,14 +30,14 @@ from snoopsync.core.planner import (
     plan,
 )
 from snoopsync.core.tally import Fate
-from snoopsync.folders.monitor import Survey
-from snoopsync.folders.pending import Unsettled
+from snoopsync.folders.monitor import FolderMonitor
+from snoopsync.folders.pending import PendingPaths
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.schedule import Schedule
 from snoopsync.sync.adoption import Recognizer
 from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView
-from snoopsync.sync.plan_input import Gatherer
+from snoopsync.sync.plan_input import PlanInputReader
 from snoopsync.sync.remote_listing import Comparison
 from snoopsync.sync.sender import Sender
 from snoopsync.sync.transfer import Rehearsal, Transfer
@@ -69,7 +69,7 @@ class Settings:
     rehearsal: bool = False
 
 
-class Mirror:
+class SyncEngine:
     """Keeps the collection equal to the folders. One thread calls ``step`` again and again; any
     may call ``wake``. ``searched`` is the collection for searches, which can be down while the rest
     of it is not. ``sender`` has what was done, ``comparison`` the collection's listing."""
@@ -77,7 +77,7 @@ class Mirror:
     def __init__(
         self,
         settings: Settings,
-        surveys: Sequence[Survey],
+        monitors: Sequence[FolderMonitor],
         state: State,
         guard: DeletionGuard,
         collection: RetryingCollection,
@@ -87,20 +87,20 @@ class Mirror:
         make_workers: Callable[[int, str], Workers] = Workers,
     ) -> None:
         clock = schedule.clock
-        self.surveys = surveys
+        self.monitors = monitors
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
         self._state = state
         self.guard = guard
         self._collection = collection
         self._schedule = schedule
         self._clock = clock
-        self._folders = {survey.folder.name: survey.folder for survey in surveys}
-        self._unsettled = Unsettled(
+        self._folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+        self._unsettled = PendingPaths(
             self._folders, settings.settle_seconds, settings.delete_after_seconds, clock
         )
         self._unsettled.on_unclear = self._note_unclear
         self._readers = make_workers(2, "read")
-        self._gatherer = Gatherer(settings.owner, self._folders, state, self._readers)
+        self._gatherer = PlanInputReader(settings.owner, self._folders, state, self._readers)
         senders = make_workers(settings.workers, "send")
         self.sender = Sender(
             state,
@@ -120,7 +120,7 @@ class Mirror:
         self._wake = threading.Event()
         self._is_draining = False
         newest = state.deletions.newest()
-        self._newest = {survey.folder.name: newest for survey in surveys}
+        self._newest = {monitor.folder.name: newest for monitor in monitors}
         self._recognizer = Recognizer(self._folders, searched, clock, make_workers, self.wake)
 
     # For what is around it.
@@ -134,16 +134,16 @@ class Mirror:
         self._is_draining = True
         self.wake()
 
-    def take_over(self, before: Mirror) -> None:
+    def take_over(self, before: SyncEngine) -> None:
         """Go on where another one has ended, that was for the same collection and state file."""
         self.comparison.remote = before.comparison.remote
         # What it wanted to delete has to be gone for long enough once more.
-        dirty = (self._state.intents.dirty_places(survey.folder.name) for survey in self.surveys)
-        self.look_again({*before._unsettled.places(), *chain.from_iterable(dirty)})
+        dirty = (self._state.intents.dirty_paths(monitor.folder.name) for monitor in self.monitors)
+        self.look_again({*before._unsettled.rel_paths(), *chain.from_iterable(dirty)})
 
-    def look_again(self, places: Iterable[Place]) -> None:
+    def look_again(self, rel_paths: Iterable[RelPath]) -> None:
         """Look at these places as if something had changed there."""
-        self._unsettled.look_again(places)
+        self._unsettled.look_again(rel_paths)
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
@@ -158,7 +158,7 @@ class Mirror:
         """Wait until there is something to do."""
         now = self._clock.monotonic()
         if not self.is_looking and not self._unsettled.has_rested:
-            due = [survey.next_due for survey in self.surveys]
+            due = [monitor.next_due for monitor in self.monitors]
             settled = self._unsettled.next_due()
             if settled is not None:
                 due.append(settled)
@@ -185,20 +185,20 @@ class Mirror:
     @property
     def is_looking(self) -> bool:
         """Is there anything left to look at in a folder?"""
-        return any(survey.is_busy for survey in self.surveys)
+        return any(monitor.is_busy for monitor in self.monitors)
 
     @property
     def unsettled(self) -> int:
         """How many places have changed and are not planned for yet."""
         return len(self._unsettled)
 
-    def unsettled_places(self) -> Iterator[tuple[Place, bool]]:
+    def unsettled_paths(self) -> Iterator[tuple[RelPath, bool]]:
         """These places; whether a file was there at the last look."""
         return self._unsettled.unsent()
 
-    def has_file(self, place: Place) -> bool:
+    def has_file(self, rel_path: RelPath) -> bool:
         """Is there a file now?"""
-        return isinstance(self._unsettled.sight(place), File)
+        return isinstance(self._unsettled.observation(rel_path), File)
 
     @property
     def in_flight(self) -> int:
@@ -212,7 +212,7 @@ class Mirror:
 
     @property
     def _present(self) -> list[str]:
-        return [survey.row.name for survey in self.surveys if not survey.is_missing]
+        return [monitor.row.name for monitor in self.monitors if not monitor.is_missing]
 
     def close(self, timeout_seconds: float) -> bool:
         """Let the requests under way end, and write down what they did. False if some had not
@@ -221,8 +221,8 @@ class Mirror:
         self._tell_held(is_last=True)
         self._readers.close(timeout_seconds=0.1)
         self._recognizer.close()
-        for survey in self.surveys:
-            survey.close()
+        for monitor in self.monitors:
+            monitor.close()
         self._collection.tell_counts()
         return ended
 
@@ -234,7 +234,7 @@ class Mirror:
             for row in self._state.folders.rows()
             if folders is None or row.name in folders
             for record in self._state.records_in(row.name)
-            if not self._is_wanted(record.place)
+            if not self._is_wanted(record.rel_path)
         ]
 
     def remove(self, prunes: Sequence[Cleared]) -> None:
@@ -243,9 +243,9 @@ class Mirror:
         for cleared in prunes:
             self.sender.clear(cleared)
 
-    def _is_wanted(self, place: Place) -> bool:
-        folder = self._folders.get(place.folder)
-        return folder is not None and folder.selection.wants(place.path)
+    def _is_wanted(self, rel_path: RelPath) -> bool:
+        folder = self._folders.get(rel_path.folder)
+        return folder is not None and folder.selection.wants(rel_path.path)
 
     def _tell(self, actions: Sequence[Action]) -> None:
         if actions:
@@ -268,21 +268,21 @@ class Mirror:
     def _look(self) -> None:
         self._note_newest()
         now = self._clock.monotonic()
-        for survey in self.surveys:
-            survey.tick(now)
-            if survey.is_missing:
-                self._unsettled.drop_folder(survey.folder.name)
-            survey.refresh_row()
+        for monitor in self.monitors:
+            monitor.tick(now)
+            if monitor.is_missing:
+                self._unsettled.drop_folder(monitor.folder.name)
+            monitor.refresh_row()
         if self._unsettled.settling < _MOST_UNSETTLED:
-            for survey in self.surveys:
-                for place, seen in survey.work(time.monotonic() + _LOOK_SECONDS, now):
-                    self._unsettled.see(place, seen)
+            for monitor in self.monitors:
+                for rel_path, seen in monitor.work(time.monotonic() + _LOOK_SECONDS, now):
+                    self._unsettled.see(rel_path, seen)
         self._unsettled.look_at_due()
 
-    def _note_unclear(self, place: Place, reason: str) -> None:
-        for survey in self.surveys:
-            if survey.folder.name == place.folder:
-                survey.note_unclear(place.path, reason)
+    def _note_unclear(self, rel_path: RelPath, reason: str) -> None:
+        for monitor in self.monitors:
+            if monitor.folder.name == rel_path.folder:
+                monitor.note_unclear(rel_path.path, reason)
 
     def _note_newest(self) -> None:
         """Remember, for each folder that is known not to lose anything now, which image rows there
@@ -290,9 +290,9 @@ class Mirror:
         if self._unsettled.has_undecided:
             return
         newest = self._state.deletions.newest()
-        for survey in self.surveys:
-            name = survey.folder.name
-            if not (survey.is_busy or self._loses_files(name)):
+        for monitor in self.monitors:
+            name = monitor.folder.name
+            if not (monitor.is_busy or self._loses_files(name)):
                 self._newest[name] = newest
 
     def _loses_files(self, folder: str) -> bool:
@@ -308,20 +308,20 @@ class Mirror:
     def _send(self) -> None:
         # While the listing is read, nobody could tell whether it has what is sent meanwhile.
         if not self.comparison.is_gathering:
-            self.look_again(self.sender.dispatch(self._present, self._unsettled.sight))
+            self.look_again(self.sender.dispatch(self._present, self._unsettled.observation))
 
     # Deciding.
 
     def _decide(self) -> None:
         files, gone = {}, {}
         # In order, so that a rehearsal matches the same files with the same records.
-        for place, sight in self._unsettled.take(postponed=not self._awaits_more):
-            if self._must_wait(place, sight):
-                self._unsettled.postpone({place: sight})
-            elif isinstance(sight, File):
-                files[place] = sight
-            elif isinstance(sight, Gone):
-                gone[place] = sight
+        for rel_path, observation in self._unsettled.take(postponed=not self._awaits_more):
+            if self._must_wait(rel_path, observation):
+                self._unsettled.postpone({rel_path: observation})
+            elif isinstance(observation, File):
+                files[rel_path] = observation
+            elif isinstance(observation, Gone):
+                gone[rel_path] = observation
         # What is new may be what has gone from elsewhere, so the files come first.
         for batch in _batches(files, sys.maxsize if self.comparison.wants_all else _BATCH):
             self._plan(batch)
@@ -330,15 +330,15 @@ class Mirror:
         elif gone:
             self._plan(gone)
 
-    def _must_wait(self, place: Place, sight: Sight) -> bool:
+    def _must_wait(self, rel_path: RelPath, observation: Observation) -> bool:
         """May what is still to be looked at change what this sight means? A file that went, or was
         replaced, may be found at another place; a new one may be the collection's already."""
-        if isinstance(sight, Unclear):
+        if isinstance(observation, Unclear):
             return False
-        record = self._state.record_at(place)
+        record = self._state.record_at(rel_path)
         if record is None:
-            return isinstance(sight, File) and not self._may_be_new
-        if isinstance(sight, File) and sight.fingerprint.inode == record.seen.inode:
+            return isinstance(observation, File) and not self._may_be_new
+        if isinstance(observation, File) and observation.fingerprint.inode == record.seen.inode:
             return False
         return self._awaits_more
 
@@ -352,14 +352,18 @@ class Mirror:
         """Is there more to be known, of the disk or of the collection?"""
         return self.is_looking or not self._may_be_new
 
-    def _plan(self, sights: Mapping[Place, Sight]) -> None:
-        gone = frozenset(place for place, sight in sights.items() if isinstance(sight, Gone))
-        world = self._gatherer.gather(sights, gone, self._unsettled.arriving)
-        self.look_again(frozenset(sights) - world.asked)
+    def _plan(self, observations: Mapping[RelPath, Observation]) -> None:
+        gone = frozenset(
+            rel_path
+            for rel_path, observation in observations.items()
+            if isinstance(observation, Gone)
+        )
+        plan_input = self._gatherer.gather(observations, gone, self._unsettled.arriving)
+        self.look_again(frozenset(observations) - plan_input.asked)
         if self.comparison.remote is not None:
-            world, unknown = self._recognizer.recognize(world, self.comparison.remote)
+            plan_input, unknown = self._recognizer.recognize(plan_input, self.comparison.remote)
             self._unsettled.postpone(unknown)
-        self._carry_out(plan(world))
+        self._carry_out(plan(plan_input))
 
     def _recognize(self) -> None:
         """Take what the searches have brought that were asked for in planning."""
@@ -386,25 +390,27 @@ class Mirror:
         # They have been gone for long enough, and only wait for the others that they are counted
         # with. Restarting their timers would deadlock them.
         self._unsettled.postpone(
-            {delete.place: Gone() for delete in verdict.unsettled if delete.place is not None}
+            {delete.rel_path: Gone() for delete in verdict.unsettled if delete.rel_path is not None}
         )
         self.comparison.note(planned)
-        left: list[Place] = []
+        left: list[RelPath] = []
         for action in planned:
             self.sender.note_planned(action)
             match action:
-                case Rename(place, image_id, _, source):
-                    self.sender.note_renamed(image_id, source, place)
+                case Rename(rel_path, image_id, _, source):
+                    self.sender.note_renamed(image_id, source, rel_path)
                     left.append(source)
                 case Adopt():
-                    self.sender.tally.note(action.place, action.image_id, Fate.ADOPTED)
+                    self.sender.tally.note(action.rel_path, action.image_id, Fate.ADOPTED)
         for cleared in verdict.send:
             self.sender.clear(cleared)
         self._unsettled.leave(left)
         self._tell([action for action in planned if isinstance(action, Rename | Adopt | Forget)])
 
 
-def _batches(sights: Mapping[Place, Sight], size: int) -> Iterator[dict[Place, Sight]]:
-    items = iter(sights.items())
+def _batches(
+    observations: Mapping[RelPath, Observation], size: int
+) -> Iterator[dict[RelPath, Observation]]:
+    items = iter(observations.items())
     while batch := dict(islice(items, size)):
         yield batch

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from snoopsync.core.errors import FileChanged
-from snoopsync.core.model import File, Gone, Place, Record, Sight, Unclear
-from snoopsync.core.planner import World
+from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
+from snoopsync.core.planner import PlanInput
 from snoopsync.folders.folder import Folder, FolderViews
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
@@ -24,12 +24,12 @@ _MOST_TWINS = 64
 class _Scene:
     """A world in the making."""
 
-    sights: dict[Place, Sight]
-    records: dict[Place, Record] = field(default_factory=dict)
-    hashes: dict[Place, bytes] = field(default_factory=dict)
+    observations: dict[RelPath, Observation]
+    records: dict[RelPath, Record] = field(default_factory=dict)
+    hashes: dict[RelPath, bytes] = field(default_factory=dict)
 
 
-class Gatherer:
+class PlanInputReader:
     """Reads the state file and the disk around the places that are to be decided on."""
 
     def __init__(
@@ -42,22 +42,23 @@ class Gatherer:
 
     def gather(
         self,
-        sights: Mapping[Place, Sight],
-        gone_for_good: frozenset[Place],
-        arriving: Callable[[], Mapping[int, tuple[Place, File]]],
-    ) -> World:
-        """The world around the places in ``sights``. ``arriving`` gives, by inode, files that were
-        seen but have not come to rest: a record whose file is not at its place may be there.
-        Places whose folder went missing meanwhile, and files that changed, are not in it."""
-        scene = _Scene(dict(sights))
-        for place in sights:
-            record = self._state.record_at(place)
+        observations: Mapping[RelPath, Observation],
+        gone_for_good: frozenset[RelPath],
+        arriving: Callable[[], Mapping[int, tuple[RelPath, File]]],
+    ) -> PlanInput:
+        """What the planner needs for the paths in ``observations``. ``arriving`` gives, by inode,
+        files that were seen and have not settled: a record whose file is not at its path may be
+        one of them. Paths whose folder went missing meanwhile, and files that changed, are left
+        out."""
+        scene = _Scene(dict(observations))
+        for rel_path in observations:
+            record = self._state.record_at(rel_path)
             if record is not None:
-                scene.records[place] = record
+                scene.records[rel_path] = record
         self._follow_homeless(scene, arriving)
         with FolderViews() as views:
             self._follow_files(scene, views)
-        asked = frozenset(sights)
+        asked = frozenset(observations)
         changed = self._hash(scene, self._undecided(scene))
         with FolderViews() as views:
             self._follow_contents(scene, views)
@@ -66,37 +67,41 @@ class Gatherer:
         self._prove_gone(scene, gone_for_good)
         present = {name for name, folder in self._folders.items() if folder.is_present()}
         kept = {
-            place: sight if place.folder in present else Unclear("the folder is missing")
-            for place, sight in scene.sights.items()
-            if place not in changed
+            rel_path: observation
+            if rel_path.folder in present
+            else Unclear("the folder is missing")
+            for rel_path, observation in scene.observations.items()
+            if rel_path not in changed
         }
-        return World(
+        return PlanInput(
             owner=self._owner,
             asked=asked - changed,
-            sights=kept,
-            records={place: record for place, record in scene.records.items() if place in kept},
+            observations=kept,
+            records={
+                rel_path: record for rel_path, record in scene.records.items() if rel_path in kept
+            },
             taken=self._state.is_taken,
             hashes=scene.hashes,
             gone_for_good=gone_for_good,
         )
 
-    def _look(self, views: FolderViews, record: Record) -> Sight:
+    def _look(self, views: FolderViews, record: Record) -> Observation:
         """Is the record's file still at its place? One that a mount hides has not left it. At a
         place that the configuration leaves out, no other file is of interest."""
-        place = record.place
-        folder = self._folders.get(place.folder)
+        rel_path = record.rel_path
+        folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None:
             return Unclear("the folder is not there")
         view = views.of(folder)
-        sight = view.look(place.path)
-        if isinstance(sight, Gone) and view.is_hidden(place.path, record.submount):
+        observation = view.look(rel_path.path)
+        if isinstance(observation, Gone) and view.is_hidden(rel_path.path, record.submount):
             return Unclear("a disk was mounted or unmounted there")
-        if isinstance(sight, File) and sight.fingerprint.inode != record.seen.inode:
-            return sight if folder.selection.wants(place.path) else Gone()
-        return sight
+        if isinstance(observation, File) and observation.fingerprint.inode != record.seen.inode:
+            return observation if folder.selection.wants(rel_path.path) else Gone()
+        return observation
 
     def _follow_homeless(
-        self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[Place, File]]]
+        self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[RelPath, File]]]
     ) -> None:
         """For every record whose file is not at its place: the file with its inode, if one is on
         its way to rest elsewhere. It has a better claim than one with the same content."""
@@ -106,64 +111,72 @@ class Gatherer:
         by_inode = arriving()
         for record in homeless:
             found = by_inode.get(record.seen.inode)
-            if found is not None and found[0] not in scene.sights:
+            if found is not None and found[0] not in scene.observations:
                 self._add(scene, found[0], found[1])
 
     def _follow_files(self, scene: _Scene, views: FolderViews) -> None:
         """For every file that is not its record's own: the records that had its inode, and so on
         from the files at their places, until a chain or a ring of renames is complete."""
-        waiting = [place for place in scene.sights if _is_open(scene, place)]
+        waiting = [rel_path for rel_path in scene.observations if _is_open(scene, rel_path)]
         while waiting:
-            sight = scene.sights[waiting.pop()]
-            assert isinstance(sight, File)
-            for record in self._state.records_with_inode(sight.fingerprint.inode):
-                if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(views, record), record)
-                    if _is_open(scene, record.place):
-                        waiting.append(record.place)
+            observation = scene.observations[waiting.pop()]
+            assert isinstance(observation, File)
+            for record in self._state.records_with_inode(observation.fingerprint.inode):
+                if record.rel_path not in scene.observations:
+                    self._add(scene, record.rel_path, self._look(views, record), record)
+                    if _is_open(scene, record.rel_path):
+                        waiting.append(record.rel_path)
 
-    def _prove_gone(self, scene: _Scene, places: Iterable[Place]) -> None:
-        for place in places:
-            record, folder = scene.records.get(place), self._folders.get(place.folder)
+    def _prove_gone(self, scene: _Scene, rel_paths: Iterable[RelPath]) -> None:
+        for rel_path in rel_paths:
+            record, folder = scene.records.get(rel_path), self._folders.get(rel_path.folder)
             if record is not None and folder is not None:
-                scene.sights[place] = folder.prove_gone(place.path, record.submount)
+                scene.observations[rel_path] = folder.prove_gone(rel_path.path, record.submount)
 
     def _follow_contents(self, scene: _Scene, views: FolderViews) -> None:
         for sha256 in set(scene.hashes.values()):
             for record in self._state.records_with_content(sha256, _MOST_TWINS):
-                if record.place not in scene.sights:
-                    self._add(scene, record.place, self._look(views, record), record)
+                if record.rel_path not in scene.observations:
+                    self._add(scene, record.rel_path, self._look(views, record), record)
 
-    def _add(self, scene: _Scene, place: Place, sight: Sight, record: Record | None = None) -> None:
-        scene.sights[place] = sight
-        record = record or self._state.record_at(place)
+    def _add(
+        self,
+        scene: _Scene,
+        rel_path: RelPath,
+        observation: Observation,
+        record: Record | None = None,
+    ) -> None:
+        scene.observations[rel_path] = observation
+        record = record or self._state.record_at(rel_path)
         if record is not None:
-            scene.records[place] = record
+            scene.records[rel_path] = record
 
-    def _undecided(self, scene: _Scene) -> list[Place]:
+    def _undecided(self, scene: _Scene) -> list[RelPath]:
         """The files whose content has to be known: those that differ from their record, or have
         none, unless their identity already says which record is theirs, or their size is new."""
         left = {record.seen for record in _homeless(scene)}
         undecided = []
-        for place, sight in scene.sights.items():
-            if not isinstance(sight, File) or sight.fingerprint in left:
+        for rel_path, observation in scene.observations.items():
+            if not isinstance(observation, File) or observation.fingerprint in left:
                 continue
-            record = scene.records.get(place)
-            if record is not None and record.seen == sight.fingerprint:
+            record = scene.records.get(rel_path)
+            if record is not None and record.seen == observation.fingerprint:
                 continue
-            if sight.fingerprint.size and self._state.knows_size(sight.fingerprint.size):
-                undecided.append(place)
+            if observation.fingerprint.size and self._state.knows_size(
+                observation.fingerprint.size
+            ):
+                undecided.append(rel_path)
         return undecided
 
-    def _hash(self, scene: _Scene, places: Iterable[Place]) -> set[Place]:
+    def _hash(self, scene: _Scene, rel_paths: Iterable[RelPath]) -> set[RelPath]:
         """Read the files; the places of those that were not the same before and after."""
 
-        def hash_one(place: Place) -> bytes | None:
-            sight = scene.sights[place]
-            assert isinstance(sight, File)
+        def hash_one(rel_path: RelPath) -> bytes | None:
+            observation = scene.observations[rel_path]
+            assert isinstance(observation, File)
             try:
-                with self._folders[place.folder].open(place.path) as file:
-                    same = file.fingerprint == sight.fingerprint
+                with self._folders[rel_path.folder].open(rel_path.path) as file:
+                    same = file.fingerprint == observation.fingerprint
                     return file.hash_all() if same else None
             except FileChanged:
                 return None
@@ -171,10 +184,10 @@ class Gatherer:
                 # It can't be read: sending it will say so, and why.
                 return b""
 
-        wanted = [place for place in places if place not in scene.hashes]
+        wanted = [rel_path for rel_path in rel_paths if rel_path not in scene.hashes]
         digests = dict(zip(wanted, self._readers.map(hash_one, wanted), strict=True))
-        scene.hashes.update({place: digest for place, digest in digests.items() if digest})
-        return {place for place, digest in digests.items() if digest is None}
+        scene.hashes.update({rel_path: digest for rel_path, digest in digests.items() if digest})
+        return {rel_path for rel_path, digest in digests.items() if digest is None}
 
 
 def _homeless(scene: _Scene) -> list[Record]:
@@ -182,14 +195,14 @@ def _homeless(scene: _Scene) -> list[Record]:
     its file can be seen at a place that another record's file has come to."""
     return [
         record
-        for place, record in scene.records.items()
-        if isinstance(scene.sights[place], Gone) or _is_open(scene, place)
+        for rel_path, record in scene.records.items()
+        if isinstance(scene.observations[rel_path], Gone) or _is_open(scene, rel_path)
     ]
 
 
-def _is_open(scene: _Scene, place: Place) -> bool:
+def _is_open(scene: _Scene, rel_path: RelPath) -> bool:
     """Is a file there that is not the one of the place's own record?"""
-    sight, record = scene.sights[place], scene.records.get(place)
-    if not isinstance(sight, File):
+    observation, record = scene.observations[rel_path], scene.records.get(rel_path)
+    if not isinstance(observation, File):
         return False
-    return record is None or sight.fingerprint.inode != record.seen.inode
+    return record is None or observation.fingerprint.inode != record.seen.inode

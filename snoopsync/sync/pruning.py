@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from snoopsync.core.model import Place, place_keys
+from snoopsync.core.model import RelPath, path_keys
 from snoopsync.core.planner import Cause, Delete, prune
-from snoopsync.folders.monitor import Survey
-from snoopsync.sync.components import Assembly
+from snoopsync.folders.monitor import FolderMonitor
+from snoopsync.sync.components import Components
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Pruning:
         the folders in the configuration."""
         found: Counter[str] = Counter()
         for each in self.deletes:
-            if each.place is None:
+            if each.rel_path is None:
                 found["without a record"] += 1
-            elif each.place.folder in configured:
-                found[f"left out of folder {each.place.folder}"] += 1
+            elif each.rel_path.folder in configured:
+                found[f"left out of folder {each.rel_path.folder}"] += 1
             else:
-                found[f"of folder {each.place.folder}, which is not configured"] += 1
+                found[f"of folder {each.rel_path.folder}, which is not configured"] += 1
         return [f"{count} {what}" for what, count in found.items()]
 
     def as_message(self) -> dict[str, Any]:
@@ -88,22 +88,22 @@ Approve = Callable[[Pruning], bool]
 
 @dataclass
 class Prune:
-    """One prune, within a resync of ``surveys``. Make it before the scan of that resync begins."""
+    """One prune, within a resync of ``monitors``. Make it before the scan of that resync begins."""
 
-    assembly: Assembly
-    surveys: Sequence[Survey]
+    components: Components
+    monitors: Sequence[FolderMonitor]
     approve: Approve
     outcome: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
-        self._scans_before = {each.folder.name: each.scans_ended for each in self.surveys}
+        self._scans_before = {each.folder.name: each.scans_ended for each in self.monitors}
 
     def run(self) -> Iterator[None]:
         """Plan, and delete what may be deleted. A step of the mirror is done at each ``yield``."""
-        assembly, mirror = self.assembly, self.assembly.mirror
+        components, mirror = self.components, self.components.mirror
         self.outcome = self._plan()
         deletes = self.outcome.deletes
-        is_much = mirror.guard.exceeds(deletes, assembly.schedule.now())
+        is_much = mirror.guard.exceeds(deletes, components.schedule.now())
         needs_approval = is_much or bool(self.outcome.doubts)
         if needs_approval and not self.approve(self.outcome):
             self.outcome = replace(self.outcome, waits=True)
@@ -114,39 +114,39 @@ class Prune:
         self.outcome = replace(self.outcome, failed=mirror.sender.tally.unpruned)
 
     def _plan(self) -> Pruning:
-        mirror = self.assembly.mirror
-        obstacles = [why for each in self.assembly.surveys for why in self._obstacles(each)]
+        mirror = self.components.mirror
+        obstacles = [why for each in self.components.monitors for why in self._obstacles(each)]
         if obstacles:
             return Pruning(kept=tuple(f"nothing is pruned: {why}" for why in obstacles))
-        is_all = len(self.surveys) == len(self.assembly.surveys)
-        names = None if is_all else {each.folder.name for each in self.surveys}
+        is_all = len(self.monitors) == len(self.components.monitors)
+        names = None if is_all else {each.folder.name for each in self.monitors}
         kept = self._keeps_unknown()
         unknown = frozenset[str]() if kept else self._unknown()
         doubts = self._doubts() if unknown else ()
         return Pruning(tuple(prune(mirror.left_out(names), unknown)), kept=kept, doubts=doubts)
 
-    def _obstacles(self, survey: Survey) -> Iterator[str]:
-        name = survey.folder.name
-        if survey.is_missing:
+    def _obstacles(self, monitor: FolderMonitor) -> Iterator[str]:
+        name = monitor.folder.name
+        if monitor.is_missing:
             yield f"folder {name} is missing"
-        elif survey not in self.surveys:
+        elif monitor not in self.monitors:
             return
-        elif survey.is_busy or survey.scans_ended == self._scans_before[name]:
+        elif monitor.is_busy or monitor.scans_ended == self._scans_before[name]:
             yield f"folder {name} was not scanned to the end"
-        elif survey.unreadable:
-            yield f"folder {name} is not all there: {survey.row.reason}"
+        elif monitor.unreadable:
+            yield f"folder {name} is not all there: {monitor.row.reason}"
 
     def _unknown(self) -> frozenset[str]:
-        remote = self.assembly.mirror.comparison.remote
+        remote = self.components.mirror.comparison.remote
         return remote.unclaimed if remote is not None else frozenset()
 
     def _keeps_unknown(self) -> tuple[str, ...]:
         """Why images without a record are kept, if so: a sentence."""
-        count, waiting = len(self._unknown()), self.assembly.mirror.unsettled
+        count, waiting = len(self._unknown()), self.components.mirror.unsettled
         if not count:
             return ()
         kept = f"not pruned: {_images(count)} without a record"
-        if len(self.surveys) < len(self.assembly.surveys):
+        if len(self.monitors) < len(self.components.monitors):
             return (
                 f"{kept}: only a resync of all folders can tell whether they belong to another one"
                 " (snoopsync resync --prune)",
@@ -158,12 +158,12 @@ class Prune:
     def _doubts(self) -> tuple[str, ...]:
         """Folders that may be empty mount points: without a record of its files, nothing else
         tells one from the folder itself. With a single folder the guard's own limits see it."""
-        if len(self.surveys) == 1:
+        if len(self.monitors) == 1:
             return ()
         return tuple(
-            f"folder {survey.folder.name} holds no image (an empty mount point?)"
-            for survey in self.surveys
-            if not survey.scanned
+            f"folder {monitor.folder.name} holds no image (an empty mount point?)"
+            for monitor in self.monitors
+            if not monitor.scanned
         )
 
 
@@ -176,11 +176,11 @@ def _files(count: int) -> str:
 
 
 def _delete_message(delete: Delete) -> dict[str, Any]:
-    return {**place_keys(delete.place), "image_id": delete.image_id, "cause": delete.cause}
+    return {**path_keys(delete.rel_path), "image_id": delete.image_id, "cause": delete.cause}
 
 
 def _delete(message: dict[str, Any]) -> Delete:
-    place = None
+    rel_path = None
     if message["folder"] is not None:
-        place = Place(message["folder"], os.fsencode(message["path"]))
-    return Delete(place, message["image_id"], Cause(message["cause"]))
+        rel_path = RelPath(message["folder"], os.fsencode(message["path"]))
+    return Delete(rel_path, message["image_id"], Cause(message["cause"]))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound
-from snoopsync.core.events import Event, happened
-from snoopsync.core.model import Place, owns
+from snoopsync.core.events import Event, log_event
+from snoopsync.core.model import RelPath, owns
 from snoopsync.core.planner import Action, Remote
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
@@ -97,7 +97,7 @@ class Comparison:
             return False
         return True
 
-    def compare(self, listing: Listing) -> list[Place]:
+    def compare(self, listing: Listing) -> list[RelPath]:
         """Let this listing take part. Returns the places of the images that it lacks."""
         # The state is read after the listing: what was added in between is not taken for unknown.
         unclaimed = listing.unconfirmed
@@ -108,7 +108,7 @@ class Comparison:
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
         self._doubt(listing.foreign)
         records = map(self._state.record, listing.missing)
-        return [record.place for record in records if record is not None]
+        return [record.rel_path for record in records if record is not None]
 
     def _doubt(self, foreign: Mapping[str, str]) -> None:
         """Send again what somebody else has changed, and say so."""
@@ -120,8 +120,8 @@ class Comparison:
             ]
         if doubtful:
             records = map(self._state.record, doubtful[:_SAMPLE])
-            samples = [record.place for record in records if record is not None]
-            happened(
+            samples = [record.rel_path for record in records if record is not None]
+            log_event(
                 log,
                 logging.WARNING,
                 Event.FOREIGN_CHANGES,
@@ -132,7 +132,7 @@ class Comparison:
                 ", ..." if len(doubtful) > _SAMPLE else "",
                 self._owner,
                 count=len(doubtful),
-                samples=[place.full_text for place in samples],
+                samples=[rel_path.full_text for rel_path in samples],
             )
 
     @property

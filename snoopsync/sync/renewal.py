@@ -25,7 +25,7 @@ from snoopsync.core.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import owns
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
@@ -106,7 +106,7 @@ class Renewal:
             self._pairs.search_again()
             if not later:
                 self._state.set_fact(_FACT, "")
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.RENEWED,
@@ -124,7 +124,7 @@ class Renewal:
         page = self._collection.outdated(self._owner)
         self.left = page["total"] or 0
         if self.left:
-            happened(
+            log_event(
                 log,
                 logging.INFO,
                 Event.RENEWING,
@@ -145,11 +145,11 @@ class Renewal:
         record = self._state.record(image_id)
         if record is None or record.dirty or record.doomed:
             return _Outcome.NOT_OURS
-        folder = self._folders.get(record.place.folder)
+        folder = self._folders.get(record.rel_path.folder)
         if folder is None:
             return _Outcome.NOT_OURS
         try:
-            with folder.open(record.place.path) as file:
+            with folder.open(record.rel_path.path) as file:
                 if file.fingerprint != record.seen:
                     return _Outcome.LATER
                 if self._state.fact(_FACT) != _UNDER_WAY:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from snoopsync.core.errors import CollectionError, NotFound, Unauthorized
-from snoopsync.sync.engine import Mirror
+from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.renewal import Renewal
 
 #: How often the collection is asked which pictures an older version of it has described; and how
@@ -33,7 +33,7 @@ class Renewer:
     def __init__(
         self,
         renewal: Renewal,
-        mirror: Mirror,
+        mirror: SyncEngine,
         stop: threading.Event,
         *,
         is_reconciled: Callable[[], bool],

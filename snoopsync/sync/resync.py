@@ -11,14 +11,14 @@ from itertools import islice
 from typing import Any
 
 from snoopsync.core.errors import CollectionError, Stopped, Unauthorized, Unreachable
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOutCounts, merge
-from snoopsync.core.model import Place, printable
+from snoopsync.core.model import RelPath, printable
 from snoopsync.core.tally import Fate, Tally
-from snoopsync.folders.monitor import Survey
+from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.state.images import Counts
-from snoopsync.sync.components import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Assembly
+from snoopsync.sync.components import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Components
 from snoopsync.sync.pruning import Approve, Prune, Pruning
 from snoopsync.sync.remote_listing import Listing
 
@@ -144,7 +144,7 @@ class Report:
 
 
 def resync(
-    assembly: Assembly,
+    components: Components,
     *,
     folders: Collection[str],
     prune: Approve | None = None,
@@ -162,14 +162,14 @@ def resync(
     ``patience_seconds``: for how long the collection may be away. ``tend`` is called with every
     step, for what the service has to do beside it; ``show`` now and then.
     """
-    started = assembly.clock.monotonic()
+    started = components.clock.monotonic()
     show_at = 0.0
-    mirror = assembly.mirror
-    surveys = [survey for survey in assembly.surveys if survey.folder.name in folders]
-    mirror.sender.tally = Tally({survey.folder.name for survey in surveys})
-    assembly.state.intents.retry_now(refused=retry_refused)
-    pruner = Prune(assembly, surveys, prune) if prune is not None else None
-    phases = _phases(assembly, surveys, pruner)
+    mirror = components.mirror
+    monitors = [monitor for monitor in components.monitors if monitor.folder.name in folders]
+    mirror.sender.tally = Tally({monitor.folder.name for monitor in monitors})
+    components.state.intents.retry_now(refused=retry_refused)
+    pruner = Prune(components, monitors, prune) if prune is not None else None
+    phases = _phases(components, monitors, pruner)
     trouble: CollectionError | None = None
     try:
         with mirror.quietly():
@@ -178,12 +178,12 @@ def resync(
                 tend()
                 if stop.is_set():
                     break
-                trouble = mirror.trouble or _outage(assembly, patience_seconds)
+                trouble = mirror.trouble or _outage(components, patience_seconds)
                 if trouble is not None:
                     break
-                if assembly.clock.monotonic() >= show_at:
-                    show(_progress(assembly, surveys, phase))
-                    show_at = assembly.clock.monotonic() + _SHOW_SECONDS
+                if components.clock.monotonic() >= show_at:
+                    show(_progress(components, monitors, phase))
+                    show_at = components.clock.monotonic() + _SHOW_SECONDS
                 if phase == _SCANNING or not mirror.is_idle:
                     mirror.wait()
     except CollectionError as error:
@@ -195,9 +195,11 @@ def resync(
     # What is not pruned by now was only proven for this run.
     mirror.sender.drop_prunes()
     # Once everything was compared, the state file knows what the collection holds.
-    was_compared = assembly.state.fact(COLLECTION_FACT) is not None
+    was_compared = components.state.fact(COLLECTION_FACT) is not None
     orphans = mirror.comparison.end(trust_state=was_compared)
-    report = _report(assembly, surveys, len(orphans), trouble, assembly.clock.monotonic() - started)
+    report = _report(
+        components, monitors, len(orphans), trouble, components.clock.monotonic() - started
+    )
     return report if pruner is None else _with_pruning(report, pruner.outcome)
 
 
@@ -213,64 +215,68 @@ def _with_pruning(report: Report, pruning: Pruning) -> Report:
     return report
 
 
-def _phases(assembly: Assembly, surveys: Sequence[Survey], pruner: Prune | None) -> Iterator[str]:
+def _phases(
+    components: Components, monitors: Sequence[FolderMonitor], pruner: Prune | None
+) -> Iterator[str]:
     """The course of a resync: a step of the mirror is done at each ``yield``, which says what for.
     Raises ``CollectionError``."""
-    mirror, state = assembly.mirror, assembly.state
+    mirror, state = components.mirror, components.state
     mirror.sender.trouble = None
     mirror.comparison.begin()
-    for survey in surveys:
-        survey.scan()
-    listing = read_listing(assembly)
+    for monitor in monitors:
+        monitor.scan()
+    listing = read_listing(components)
     yield _SCANNING
     while mirror.is_looking or not listing.done():
         yield _SCANNING
     mirror.look_again(mirror.comparison.compare(listing.result()))
     yield "sending"
-    yield from _sending(assembly)
+    yield from _sending(components)
     if pruner is not None:
         for _ in pruner.run():
             yield "pruning"
-    state.set_fact(COLLECTION_FACT, assembly.collection.id)
+    state.set_fact(COLLECTION_FACT, components.collection.id)
 
 
-def _sending(assembly: Assembly) -> Iterator[str]:
+def _sending(components: Components) -> Iterator[str]:
     """Until all is sent, but for files that are written to all the time."""
-    mirror = assembly.mirror
+    mirror = components.mirror
     done, patient_until = -1, 0.0
     while not mirror.is_idle:
-        now = assembly.clock.monotonic()
+        now = components.clock.monotonic()
         if mirror.sender.tally.done != done:
             done, patient_until = mirror.sender.tally.done, now + _RESTLESS_SECONDS
         elif mirror.is_at_rest and now > patient_until:
-            places = sorted(place for place, is_file in mirror.unsettled_places() if is_file)
-            happened(
+            rel_paths = sorted(
+                rel_path for rel_path, is_file in mirror.unsettled_paths() if is_file
+            )
+            log_event(
                 log,
                 logging.WARNING,
                 Event.RESTLESS,
                 "files that are written to all the time are not waited for (%d): %s%s",
-                len(places),
-                ", ".join(map(str, places[:_SAMPLES])),
-                ", ..." if len(places) > _SAMPLES else "",
-                count=len(places),
-                samples=[place.text for place in places[:_SAMPLES]],
+                len(rel_paths),
+                ", ".join(map(str, rel_paths[:_SAMPLES])),
+                ", ..." if len(rel_paths) > _SAMPLES else "",
+                count=len(rel_paths),
+                samples=[rel_path.text for rel_path in rel_paths[:_SAMPLES]],
             )
             return
         yield "sending"
 
 
-def _outage(assembly: Assembly, patience_seconds: float) -> CollectionError | None:
+def _outage(components: Components, patience_seconds: float) -> CollectionError | None:
     """The service waits for a collection that is away for ever, a command does not."""
-    outage = assembly.collection.outage
+    outage = components.collection.outage
     if outage is None or outage.seconds < patience_seconds:
         return None
     return Unreachable(outage.last_error)
 
 
-def _progress(assembly: Assembly, surveys: Sequence[Survey], phase: str) -> Progress:
-    left = assembly.state.intents.count_dirty() + assembly.mirror.unsettled
-    done = assembly.mirror.sender.tally.done
-    return Progress(phase, sum(survey.scanned for survey in surveys), done, left)
+def _progress(components: Components, monitors: Sequence[FolderMonitor], phase: str) -> Progress:
+    left = components.state.intents.count_dirty() + components.mirror.unsettled
+    done = components.mirror.sender.tally.done
+    return Progress(phase, sum(monitor.scanned for monitor in monitors), done, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,58 +289,58 @@ class _Unsent:
     is_file: bool
     is_refused: bool = False
 
-    def named(self, place: Place) -> str:
+    def named(self, rel_path: RelPath) -> str:
         """In words."""
-        return f"{'failed' if self.is_refused else 'waiting'}: {place}: {self.reason}"
+        return f"{'failed' if self.is_refused else 'waiting'}: {rel_path}: {self.reason}"
 
 
 def _unsent(
-    assembly: Assembly, surveys: Sequence[Survey], *, is_cut_short: bool
-) -> dict[Place, _Unsent]:
+    components: Components, monitors: Sequence[FolderMonitor], *, is_cut_short: bool
+) -> dict[RelPath, _Unsent]:
     """What is not mirrored now, of these folders, by place: what the state file has planned and
     not confirmed, and what has not come to rest. Of a folder that is missing only what was refused
     is known. ``is_cut_short``: it may be all of the images, and nothing had the time to rest."""
-    mirror = assembly.mirror
-    missing = {survey.folder.name: survey.is_missing for survey in surveys}
-    found: dict[Place, _Unsent] = {}
-    for item in assembly.state.intents.unsent(list(missing)):
-        if item.error is None and missing[item.place.folder]:
+    mirror = components.mirror
+    missing = {monitor.folder.name: monitor.is_missing for monitor in monitors}
+    found: dict[RelPath, _Unsent] = {}
+    for item in components.state.intents.unsent(list(missing)):
+        if item.error is None and missing[item.rel_path.folder]:
             continue
         is_file = not mirror.sender.is_cleared(item.image_id)
-        is_file = is_file and (is_cut_short or mirror.has_file(item.place))
+        is_file = is_file and (is_cut_short or mirror.has_file(item.rel_path))
         reason = item.error or (_NOT_SENT if is_file else _NOT_DELETED)
-        found[item.place] = _Unsent(item.image_id, reason, is_file, item.error is not None)
-    for place, is_file in mirror.unsettled_places():
-        if missing.get(place.folder) is False and place not in found:
+        found[item.rel_path] = _Unsent(item.image_id, reason, is_file, item.error is not None)
+    for rel_path, is_file in mirror.unsettled_paths():
+        if missing.get(rel_path.folder) is False and rel_path not in found:
             waits = _NOT_SENT if is_cut_short else _RESTLESS
-            found[place] = _Unsent(None, waits if is_file else _NOT_DELETED, is_file)
+            found[rel_path] = _Unsent(None, waits if is_file else _NOT_DELETED, is_file)
     return found
 
 
 def _report(
-    assembly: Assembly,
-    surveys: Sequence[Survey],
+    components: Components,
+    monitors: Sequence[FolderMonitor],
     orphans: int,
     trouble: CollectionError | None,
     seconds: float,
 ) -> Report:
-    tally, counts = assembly.mirror.sender.tally, assembly.state.counts()
-    unsent = _unsent(assembly, surveys, is_cut_short=trouble is not None)
+    tally, counts = components.mirror.sender.tally, components.state.counts()
+    unsent = _unsent(components, monitors, is_cut_short=trouble is not None)
     fates = tally.end({item.image_id for item in unsent.values() if item.image_id})
     files = sum(item.is_file for item in unsent.values())
-    held = sum(counts.get(survey.folder.name, Counts()).held for survey in surveys)
+    held = sum(counts.get(monitor.folder.name, Counts()).held for monitor in monitors)
     # A file may have come after its directory was listed.
-    scanned = max(sum(survey.scanned for survey in surveys), fates.total() + files)
+    scanned = max(sum(monitor.scanned for monitor in monitors), fates.total() + files)
     unchanged = scanned - fates.total() - files
     failed = len(unsent)
     if trouble is not None:
         # What could not be compared to the end is not known to be as it should be.
         failed, unchanged = failed + unchanged, 0
-    missing = tuple(survey.row.reason or "" for survey in surveys if survey.is_missing)
+    missing = tuple(monitor.row.reason or "" for monitor in monitors if monitor.is_missing)
     unreadable = [
-        f"{printable(survey.folder.absolute(path))}: {reason}"
-        for survey in surveys
-        for path, reason in islice(survey.unreadable.items(), _NAMED)
+        f"{printable(monitor.folder.absolute(path))}: {reason}"
+        for monitor in monitors
+        for path, reason in islice(monitor.unreadable.items(), _NAMED)
     ]
     if isinstance(trouble, Unauthorized):
         code = Exit.UNAUTHORIZED
@@ -359,8 +365,8 @@ def _report(
         seconds=round(seconds, 3),
     )
     left_out: LeftOutCounts = {}
-    for survey in surveys:
-        merge(left_out, survey.row.left_out)
+    for monitor in monitors:
+        merge(left_out, monitor.row.left_out)
     return Report(
         summary,
         code,
@@ -370,21 +376,21 @@ def _report(
         left_out,
         sum(item.is_refused for item in unsent.values()),
         sum(not item.is_refused for item in unsent.values()),
-        tuple(unsent[place].named(place) for place in sorted(unsent)[:_NAMED]),
+        tuple(unsent[rel_path].named(rel_path) for rel_path in sorted(unsent)[:_NAMED]),
         tuple(unreadable[:_NAMED]),
     )
 
 
-def read_listing(assembly: Assembly) -> Future[Listing]:
+def read_listing(components: Components) -> Future[Listing]:
     """Read the collection's listing on a thread of its own, which nobody has to wait for."""
     future: Future[Listing] = Future()
 
     def read() -> None:
         try:
-            future.set_result(assembly.mirror.comparison.read_listing())
+            future.set_result(components.mirror.comparison.read_listing())
         except BaseException as error:  # it belongs to whoever asks for the result
             future.set_exception(error)
-        assembly.mirror.wake()
+        components.mirror.wake()
 
     threading.Thread(target=read, name="listing", daemon=True).start()
     return future

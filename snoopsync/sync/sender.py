@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import partial
 
 from snoopsync.core.errors import CollectionError, Unauthorized
-from snoopsync.core.events import Event, Field, happened
-from snoopsync.core.model import File, Gone, Place, Sight, Unclear, place_keys, printable
+from snoopsync.core.events import Event, Field, log_event
+from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
 from snoopsync.core.planner import Action, Add, Cause, Forget, Update
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.core.tally import Fate, Tally
 from snoopsync.folders.folder import Folder
-from snoopsync.log.throttle import TerseLog
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
@@ -84,7 +84,7 @@ class Sender:
         self._flying: dict[str, Future[Outcome | None]] = {}
         self._next_credentials = 0.0
         self.landed = 0
-        self._terse = TerseLog(log)
+        self._throttle = LogThrottle(log)
 
     @property
     def in_flight(self) -> int:
@@ -117,14 +117,14 @@ class Sender:
 
     def note_planned(self, action: Action) -> None:
         """This was planned for its image. A new plan cancels any pending deletion."""
-        happened(
+        log_event(
             log,
             logging.DEBUG,
             Event.PLANNED,
             "%s %s %s",
-            *(action.verb, action.image_id, action.place),
+            *(action.verb, action.image_id, action.rel_path),
             action=action.verb.value,
-            **place_keys(action.place),
+            **path_keys(action.rel_path),
             image_id=action.image_id,
         )
         self._withdraw(action.image_id)
@@ -137,15 +137,17 @@ class Sender:
         ended by then: they are abandoned, and sent again after the next start."""
         ended = self._workers.close(timeout_seconds)
         self.collect()
-        self._terse.close()
+        self._throttle.close()
         return ended
 
     # Sending.
 
-    def dispatch(self, present: Sequence[str], look: Callable[[Place], Sight]) -> list[Place]:
+    def dispatch(
+        self, present: Sequence[str], look: Callable[[RelPath], Observation]
+    ) -> list[RelPath]:
         """Give the workers what these folders have to send. Returns the places that are not as
         they were planned for, and that have to be looked at again."""
-        self._terse.tell_counts(self._clock.monotonic())
+        self._throttle.tell_counts(self._clock.monotonic())
         if not self.is_welcome():
             return []
         # Few enough that none waits long in line.
@@ -155,40 +157,42 @@ class Sender:
         if room <= 0:
             return []
         items = self._outstanding(room, present)
-        return [item.record.place for item in items if not self._send(item, look)]
+        return [item.record.rel_path for item in items if not self._send(item, look)]
 
     def _outstanding(self, limit: int, present: Sequence[str]) -> list[Outstanding]:
         return self._intents.outstanding(limit, self._schedule.now(), present, list(self._flying))
 
-    def _send(self, item: Outstanding, look: Callable[[Place], Sight]) -> bool:
+    def _send(self, item: Outstanding, look: Callable[[RelPath], Observation]) -> bool:
         record = item.record
-        folder = self._folders[record.place.folder]
-        if not folder.selection.wants(record.place.path):
+        folder = self._folders[record.rel_path.folder]
+        if not folder.selection.wants(record.rel_path.path):
             self._pass_over(item)
             return True
-        sight = look(record.place)
-        if isinstance(sight, File) and sight.fingerprint == record.seen:
+        observation = look(record.rel_path)
+        if isinstance(observation, File) and observation.fingerprint == record.seen:
             self._withdraw(record.image_id)
             self._fly(record.image_id, partial(self._transfer.upload, folder, item))
-        elif isinstance(sight, Gone) and record.image_id in self._cleared:
+        elif isinstance(observation, Gone) and record.image_id in self._cleared:
             cleared = self._cleared[record.image_id]
             removal = Removal(
                 # It may have been renamed since.
-                replace(cleared, delete=replace(cleared.delete, place=record.place)),
+                replace(cleared, delete=replace(cleared.delete, rel_path=record.rel_path)),
                 item.mark,
                 item.attempts,
                 confirmed=record.sha256 is not None,
                 counts=cleared.counts and not item.approved,
             )
-            proof = partial(folder.prove_gone, record.place.path, record.submount)
+            proof = partial(folder.prove_gone, record.rel_path.path, record.submount)
             self._fly(record.image_id, partial(self._transfer.delete, removal, proof))
-        elif isinstance(sight, File | Gone):
+        elif isinstance(observation, File | Gone):
             # Not what was planned for: it has to come to rest again first.
             self._intents.postpone(record.image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
             return False
         else:
             self._park(
-                Rejected(record.image_id, record.place, item.mark, item.attempts, sight.reason)
+                Rejected(
+                    record.image_id, record.rel_path, item.mark, item.attempts, observation.reason
+                )
             )
         return True
 
@@ -196,18 +200,18 @@ class Sender:
         """Remove an image that is pruned, unless it has a file again by now."""
         delete = cleared.delete
         record = self._state.record(delete.image_id)
-        if (record and record.place) != delete.place or self._wants(delete.place):
+        if (record and record.rel_path) != delete.rel_path or self._wants(delete.rel_path):
             self.tally.unpruned += 1
             return False
         removal = Removal(cleared, counts=cleared.counts)
         self._fly(delete.image_id, partial(self._transfer.delete, removal, self._prove_left_out))
         return True
 
-    def _wants(self, place: Place | None) -> bool:
-        folder = self._folders.get(place.folder) if place is not None else None
-        return folder is not None and place is not None and folder.selection.wants(place.path)
+    def _wants(self, rel_path: RelPath | None) -> bool:
+        folder = self._folders.get(rel_path.folder) if rel_path is not None else None
+        return folder is not None and rel_path is not None and folder.selection.wants(rel_path.path)
 
-    def _prove_left_out(self) -> Sight:
+    def _prove_left_out(self) -> Observation:
         """That no file needs the image was found by scans of all folders. It is only as true as
         they are still the same ones. May be called on any thread."""
         for folder in self._folders.values():
@@ -257,7 +261,7 @@ class Sender:
 
     # Confirming.
 
-    def collect(self) -> list[Place]:
+    def collect(self) -> list[RelPath]:
         """Write down what the workers have brought back. Returns the places that have to be looked
         at again."""
         landed = [image_id for image_id, future in self._flying.items() if future.done()]
@@ -268,7 +272,7 @@ class Sender:
         if not outcomes:
             return []
         done: list[Action] = []
-        doubtful: list[Place] = []
+        doubtful: list[RelPath] = []
         with self._state.transaction():
             for outcome in outcomes:
                 match outcome:
@@ -276,8 +280,8 @@ class Sender:
                         done.append(self._confirm(outcome))
                     case Deleted():
                         done.append(self._forget(outcome))
-                    case LookAgain(image_id, place):
-                        doubtful += self._doubt(image_id, place)
+                    case LookAgain(image_id, rel_path):
+                        doubtful += self._doubt(image_id, rel_path)
                     case Rejected():
                         self._park(outcome)
                     case Trouble(error):
@@ -290,12 +294,12 @@ class Sender:
         self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
         if record.sha256 is None:
-            self.tally.note(record.place, record.image_id, Fate.ADDED)
-            self._tell(Event.ADDED, record.place, record.image_id)
-            return Add(record.place, record.image_id, file)
-        self.tally.note(record.place, record.image_id, Fate.UPDATED)
-        self._tell(Event.UPDATED, record.place, record.image_id)
-        return Update(record.place, record.image_id, file)
+            self.tally.note(record.rel_path, record.image_id, Fate.ADDED)
+            self._tell(Event.ADDED, record.rel_path, record.image_id)
+            return Add(record.rel_path, record.image_id, file)
+        self.tally.note(record.rel_path, record.image_id, Fate.UPDATED)
+        self._tell(Event.UPDATED, record.rel_path, record.image_id)
+        return Update(record.rel_path, record.image_id, file)
 
     def _forget(self, deleted: Deleted) -> Action:
         removal = deleted.removal
@@ -304,22 +308,26 @@ class Sender:
             self._intents.forget(removal.image_id)
         else:
             self._intents.removed(removal.image_id, removal.mark)
-        if removal.place is not None and not deleted.was_there:
-            return Forget(removal.place, removal.image_id)
+        if removal.rel_path is not None and not deleted.was_there:
+            return Forget(removal.rel_path, removal.image_id)
         if removal.counts:
-            folder = removal.place.folder if removal.place is not None else None
+            folder = removal.rel_path.folder if removal.rel_path is not None else None
             newest = removal.cleared.newest
             self._state.deletions.note_sent(folder, self._schedule.now(), newest)
         is_pruned = removal.cleared.delete.cause is not Cause.GONE
-        self.tally.note_deleted(None if is_pruned else removal.place)
-        self._tell(Event.DELETED, removal.place, removal.image_id)
+        self.tally.note_deleted(None if is_pruned else removal.rel_path)
+        self._tell(Event.DELETED, removal.rel_path, removal.image_id)
         return removal.cleared.delete
 
-    def _doubt(self, image_id: str, place: Place) -> list[Place]:
+    def _doubt(self, image_id: str, rel_path: RelPath) -> list[RelPath]:
         self._intents.postpone(image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
         record = self._state.record(image_id)
         # It may have been renamed while it was sent.
-        return [place] if record is None or record.place == place else [place, record.place]
+        return (
+            [rel_path]
+            if record is None or record.rel_path == rel_path
+            else [rel_path, record.rel_path]
+        )
 
     def _park(self, rejected: Rejected) -> None:
         delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
@@ -337,9 +345,9 @@ class Sender:
                 logging.WARNING,
                 Event.REFUSED,
                 "%s: %s",
-                rejected.place or rejected.image_id,
+                rejected.rel_path or rejected.image_id,
                 rejected.reason,
-                **place_keys(rejected.place),
+                **path_keys(rejected.rel_path),
                 image_id=rejected.image_id,
                 reason=rejected.reason,
             )
@@ -356,28 +364,28 @@ class Sender:
 
     # Telling.
 
-    def note_renamed(self, image_id: str, source: Place, place: Place) -> None:
+    def note_renamed(self, image_id: str, source: RelPath, rel_path: RelPath) -> None:
         """A picture was renamed: the image is its image still, and there is nothing to send."""
-        self.tally.note(place, image_id, Fate.RENAMED)
-        happened(
+        self.tally.note(rel_path, image_id, Fate.RENAMED)
+        log_event(
             log,
             self.chatter,
             Event.RENAMED,
             "renamed %s to %s",
-            *(source, place),
-            **place_keys(place),
+            *(source, rel_path),
+            **path_keys(rel_path),
             image_id=image_id,
             source_folder=source.folder,
             source_path=source.text,
         )
 
-    def _tell(self, event: Event, place: Place | None, image_id: str) -> None:
-        keys = place_keys(place)
-        name = place or image_id
-        happened(log, self.chatter, event, "%s %s", event, name, **keys, image_id=image_id)
+    def _tell(self, event: Event, rel_path: RelPath | None, image_id: str) -> None:
+        keys = path_keys(rel_path)
+        name = rel_path or image_id
+        log_event(log, self.chatter, event, "%s %s", event, name, **keys, image_id=image_id)
 
     def _say(
         self, topic: str, level: int, event: Event, message: str, *args: object, **keys: Field
     ) -> None:
         now = self._clock.monotonic()
-        self._terse.say(now, topic, level, event, message, *args, **keys)
+        self._throttle.say(now, topic, level, event, message, *args, **keys)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.core.errors import CollectionError, FileChanged, NotFound, Stopped
-from snoopsync.core.model import File, Gone, Place, Record, Sight, Unclear
+from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.folders.folder import Folder
-from snoopsync.folders.stable_file import SteadyFile
+from snoopsync.folders.stable_file import StableFile
 from snoopsync.runtime.counters import Call
 from snoopsync.state.intents import Outstanding, Sent
 from snoopsync.sync.delete_guard import Cleared
@@ -35,13 +35,13 @@ class Removal:
         return self.cleared.delete.image_id
 
     @property
-    def place(self) -> Place | None:
+    def rel_path(self) -> RelPath | None:
         """Where its file was; ``None`` for an image that no record knows."""
-        return self.cleared.delete.place
+        return self.cleared.delete.rel_path
 
 
 #: Looks, right before a request to delete is sent, whether that is still proven to be right.
-Proof = Callable[[], Sight]
+Proof = Callable[[], Observation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class LookAgain:
     """The file is not what was planned for: look at its place again."""
 
     image_id: str
-    place: Place
+    rel_path: RelPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Rejected:
     """This image can't be sent (or removed) now, for a reason of its own; the others can."""
 
     image_id: str
-    place: Place | None
+    rel_path: RelPath | None
     mark: int | None
     attempts: int
     reason: str
@@ -92,9 +92,9 @@ Outcome = Uploaded | Deleted | LookAgain | Rejected | Trouble
 class _Unproven(Exception):
     """A file is not proven to be gone."""
 
-    def __init__(self, sight: File | Unclear) -> None:
+    def __init__(self, observation: File | Unclear) -> None:
         super().__init__()
-        self.sight = sight
+        self.observation = observation
 
 
 class Transfer:
@@ -109,17 +109,17 @@ class Transfer:
         record = item.record
 
         def rejected(reason: str) -> Rejected:
-            return Rejected(record.image_id, record.place, item.mark, item.attempts, reason)
+            return Rejected(record.image_id, record.rel_path, item.mark, item.attempts, reason)
 
         if record.seen.size == 0:
             return rejected("the file is empty")
         try:
-            with folder.open(record.place.path) as file:
+            with folder.open(record.rel_path.path) as file:
                 if file.fingerprint != record.seen:
-                    return LookAgain(record.image_id, record.place)
+                    return LookAgain(record.image_id, record.rel_path)
                 return Uploaded(self._send(item, file), record)
         except (FileChanged, FileNotFoundError, NotADirectoryError):
-            return LookAgain(record.image_id, record.place)
+            return LookAgain(record.image_id, record.rel_path)
         except OSError as error:
             return rejected(f"can't be read: {error.strerror}")
         except CollectionError as error:
@@ -132,27 +132,29 @@ class Transfer:
         attempt: the request may have waited for hours, while the collection was away."""
 
         def prove() -> None:
-            sight = proof()
-            if not isinstance(sight, Gone):
-                raise _Unproven(sight)
+            observation = proof()
+            if not isinstance(observation, Gone):
+                raise _Unproven(observation)
 
         def rejected(reason: str) -> Rejected:
-            return Rejected(removal.image_id, removal.place, removal.mark, removal.attempts, reason)
+            return Rejected(
+                removal.image_id, removal.rel_path, removal.mark, removal.attempts, reason
+            )
 
         try:
             was_there = self._remove(removal, prove)
         except _Unproven as unproven:
-            if isinstance(unproven.sight, File) and removal.place is not None:
-                return LookAgain(removal.image_id, removal.place)
-            assert isinstance(unproven.sight, Unclear)
-            return rejected(unproven.sight.reason)
+            if isinstance(unproven.observation, File) and removal.rel_path is not None:
+                return LookAgain(removal.image_id, removal.rel_path)
+            assert isinstance(unproven.observation, Unclear)
+            return rejected(unproven.observation.reason)
         except CollectionError as error:
             return Trouble(error) if error.concerns_all else rejected(str(error))
         except Stopped:
             return None
         return Deleted(removal, was_there or removal.confirmed)
 
-    def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
+    def _send(self, item: Outstanding, file: StableFile) -> Sent:
         image_id = item.record.image_id
         expected = item.record.sha256 is not None
         answer = put_image(self._collection, image_id, file, expected=expected)
@@ -174,7 +176,7 @@ class Rehearsal(Transfer):
     #: Stands for the digest of a file that nobody has read.
     UNREAD = b"unread"
 
-    def _send(self, item: Outstanding, file: SteadyFile) -> Sent:
+    def _send(self, item: Outstanding, file: StableFile) -> Sent:
         return Sent(item.record.image_id, item.mark, self.UNREAD, None)
 
     def _remove(self, removal: Removal, prove: Callable[[], None]) -> bool:

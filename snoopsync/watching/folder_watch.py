@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from snoopsync.core.events import Event, happened
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import printable
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch
@@ -52,7 +52,7 @@ class Lookout:
         if mode == self.mode:
             return
         self.mode = mode
-        happened(
+        log_event(
             log,
             logging.INFO,
             Event.WATCHING,

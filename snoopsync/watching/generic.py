@@ -28,7 +28,7 @@ from snoopsync.watching.hints import HintBox
 _READ_ONLY = frozenset({EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE})
 
 
-class StockEngine:
+class GenericEngine:
     """Watches one folder. Raises ``OSError`` if the system does not let it.
 
     It has the methods of ``InotifyEngine``. Directories need no covering one by one, and that its

@@ -1,6 +1,6 @@
 """Keeps one folder's engine working.
 
-An engine gathers hints: ``InotifyEngine`` on Linux, ``StockEngine`` elsewhere. A thread that died
+An engine gathers hints: ``InotifyEngine`` on Linux, ``GenericEngine`` elsewhere. A thread that died
 or hangs looks like a folder in which nothing happens, so none is trusted: we look whether the
 threads are alive, whether the reader goes round, and whether a canary, an event made on purpose,
 comes back through the same descriptor. An engine that fails is replaced by a new one, and its

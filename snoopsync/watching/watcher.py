@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from snoopsync.core.events import Event, Field, happened
+from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import printable
-from snoopsync.log.throttle import TerseLog
-from snoopsync.runtime.counters import Measures
+from snoopsync.log.throttle import LogThrottle
+from snoopsync.runtime.counters import Counters
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.supervision import (
     NO_PERMISSION,
@@ -28,7 +28,7 @@ from snoopsync.watching.supervision import (
 if sys.platform == "linux":
     from snoopsync.watching.inotify import InotifyEngine as DefaultEngine
 else:
-    from snoopsync.watching.generic import StockEngine as DefaultEngine
+    from snoopsync.watching.generic import GenericEngine as DefaultEngine
 
 log = logging.getLogger(__name__)
 
@@ -102,21 +102,21 @@ class PollWatch:
 class _Losses:
     """Says which events of a folder are lost, and what can't be watched: once, then it counts."""
 
-    def __init__(self, name: str, root: bytes, watch: EngineWatch, measures: Measures) -> None:
+    def __init__(self, name: str, root: bytes, watch: EngineWatch, counters: Counters) -> None:
         self._name = name
         self._root = root
         self._watch = watch
-        self._measures = measures
-        self._terse = TerseLog(log, 1)
+        self._counters = counters
+        self._throttle = LogThrottle(log, 1)
         self._overflows = 0
         self._reasons: frozenset[str] = frozenset()
 
     def look(self, now: float) -> None:
         """Say what is new."""
-        self._terse.tell_counts(now)
+        self._throttle.tell_counts(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
-            self._measures.overflowed(self._name, overflows - self._overflows)
+            self._counters.overflowed(self._name, overflows - self._overflows)
             self._overflows = overflows
             reason = "the system's queue of events was full"
             self._say(
@@ -148,18 +148,18 @@ class _Losses:
     def _say(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
         topic = f"folder {self._name}: {topic}"
         keys = {"folder": self._name, **keys}
-        self._terse.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
+        self._throttle.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
 
     def close(self) -> None:
         """Say what was only counted."""
-        self._terse.close()
+        self._throttle.close()
 
 
 class Watcher:
     """Watches folders. Every method is for one and the same thread.
 
     ``wake`` is called from any thread when hints are waiting; it must return at once. The canary
-    is set off every ``canary_interval`` seconds. ``measures`` counts the events that are lost.
+    is set off every ``canary_interval`` seconds. ``counters`` counts the events that are lost.
     """
 
     def __init__(
@@ -168,12 +168,12 @@ class Watcher:
         *,
         make_engine: EngineMaker = DefaultEngine,
         canary_interval: float = 30.0,
-        measures: Measures | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._wake = wake
         self._make_engine = make_engine
         self._canary_interval = canary_interval
-        self._measures = measures or Measures()
+        self._counters = counters or Counters()
         self._watches: dict[str, EngineWatch] = {}
         self._losses: dict[str, _Losses] = {}
 
@@ -186,7 +186,7 @@ class Watcher:
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
         self._watches[name] = watch
-        self._losses[name] = _Losses(name, root, watch, self._measures)
+        self._losses[name] = _Losses(name, root, watch, self._counters)
         return watch
 
     def unwatch(self, name: str) -> None:
@@ -205,7 +205,7 @@ class Watcher:
         restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
         for restart in restarts:
             if restart.count.bit_count() == 1:
-                happened(
+                log_event(
                     log,
                     logging.WARNING,
                     Event.WATCHER_RESTARTED,

@@ -32,7 +32,7 @@ def main() -> None:
     unknown = set(given.names) - {*names, *by_name}
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    measures: dict[str, Callable[[Path], None]] = {
+    counters: dict[str, Callable[[Path], None]] = {
         "noop": partial(noop.measure, files=given.files, rounds=given.rounds),
         "idle": partial(idle.measure, files=given.files),
         "looking": partial(looking.measure, files=given.files),
@@ -46,7 +46,7 @@ def main() -> None:
     with ExitStack() as stack:
         root = given.dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in given.names or names:
-            measures[name](root)
+            counters[name](root)
 
 
 if __name__ == "__main__":

@@ -42,12 +42,12 @@ def measure(root: Path, *, rounds: int) -> None:
         pictures = [encode(photo(seed, size), quality=90) for seed in range(_PICTURES[name])]
         with _embedded(folder / f"{name}.sqlite3") as add, _served(folder, name) as send:
             works: dict[str, Work] = {"decode": _decode, "embedded": add, "over HTTP": send}
-            measures = {
+            counters = {
                 f"{way}, {workers} at a time": _pass(work, pictures, workers)
                 for workers in (1, _WORKERS)
                 for way, work in works.items()
             }
-            taken = interleaved(measures, rounds)
+            taken = interleaved(counters, rounds)
         for way, seconds in taken.items():
             bare = taken["decode," + way.partition(",")[2]]
             each = statistics.median(seconds) / len(pictures)

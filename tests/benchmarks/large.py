@@ -21,7 +21,7 @@ import psutil
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import index
-from snoopsync.embedded.search import Likeness
+from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.embedded.store import Store
 from tests.benchmarks.installation import ENVIRONMENT
 from tests.benchmarks.measuring import percentile, table
@@ -81,7 +81,7 @@ def _searched(path: Path) -> None:
     process = psutil.Process()
     dice = np.random.default_rng(2)
     with closing(Store(path, lambda: "benchmark")) as store:
-        likeness = Likeness(store)
+        likeness = SimilaritySearch(store)
         plain = _features(dice)
         started = time.perf_counter()
         likeness.matches(plain)

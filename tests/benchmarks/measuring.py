@@ -19,12 +19,12 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleaved(measures: Mapping[str, Measure], rounds: int) -> dict[str, list[float]]:
+def interleaved(counters: Mapping[str, Measure], rounds: int) -> dict[str, list[float]]:
     """Every measure once in each round, one after the other, so that what else the machine does
     hits them alike. The first round, which warms up the caches, is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in measures}
+    taken: dict[str, list[float]] = {name: [] for name in counters}
     for number in range(rounds + 1):
-        for name, measure in measures.items():
+        for name, measure in counters.items():
             seconds = measure()
             if number:
                 taken[name].append(seconds)

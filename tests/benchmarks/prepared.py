@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.core.duplicates import Findings
-from snoopsync.core.model import File, Fingerprint, Place, image_ids
+from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
 from snoopsync.decoding.features import CODE_BYTES, Features, Thumbnail
@@ -54,8 +54,8 @@ def confirm_everything(installation: Installation) -> None:
     installation.write()
     owner = installation.owner
     adds = [
-        Add(place, next(image_ids(owner, place)), File(Fingerprint(*key)))
-        for place, key in _listed(installation.folder)
+        Add(rel_path, next(image_ids(owner, rel_path)), File(Fingerprint(*key)))
+        for rel_path, key in _listed(installation.folder)
     ]
     dice = random.Random(1)
     now = time.time()
@@ -81,7 +81,7 @@ def fill_collection(path: Path, image_ids: list[str], dice: random.Random) -> No
         shutil.copy(database, path)
 
 
-def _listed(root: Path) -> Iterator[tuple[Place, tuple[int, int, int, int]]]:
+def _listed(root: Path) -> Iterator[tuple[RelPath, tuple[int, int, int, int]]]:
     folder = Folder("photos", os.fsencode(root), Selection(None, ()))
     waiting = [b""]
     while waiting:
@@ -89,7 +89,7 @@ def _listed(root: Path) -> Iterator[tuple[Place, tuple[int, int, int, int]]]:
         listing = folder.list_directory(directory)
         waiting.extend(listing.directories)
         for name, key in listing.files.items():
-            yield folder.place(directory + b"/" + name if directory else name), key
+            yield folder.rel_path(directory + b"/" + name if directory else name), key
 
 
 def _features(dice: random.Random) -> Features:

@@ -50,25 +50,25 @@ class Ledger:
         """What is at these paths, or below, is about to change, or to go."""
         with self._lock:
             for path in paths:
-                for place in self._at(path):
-                    del self._known[place]
+                for rel_path in self._at(path):
+                    del self._known[rel_path]
 
     def move(self, source: Path, target: Path) -> None:
         """A file or a directory is about to get a path that nothing ever had."""
         with self._lock:
-            for place in self._at(source):
-                known = self._known.pop(place)
+            for rel_path in self._at(source):
+                known = self._known.pop(rel_path)
                 if not known.is_twin and not self._moves_are_doubtful:
                     known.was_moved = True
-                    self._known[target / place.relative_to(source)] = known
+                    self._known[target / rel_path.relative_to(source)] = known
 
     def copy(self, source: Path) -> None:
         """There is about to be another file with the same bytes."""
         with self._lock:
-            for place in self._at(source):
-                self._known[place].is_twin = True
-                if self._known[place].was_moved or self._state_was_lost:
-                    del self._known[place]
+            for rel_path in self._at(source):
+                self._known[rel_path].is_twin = True
+                if self._known[rel_path].was_moved or self._state_was_lost:
+                    del self._known[rel_path]
 
     def hide(self) -> None:
         """Something is about to get out of sight."""
@@ -86,15 +86,15 @@ class Ledger:
     def expected(self) -> dict[Path, str]:
         """The image IDs that are certain."""
         with self._lock:
-            return {place: known.image_id for place, known in self._known.items()}
+            return {rel_path: known.image_id for rel_path, known in self._known.items()}
 
     def judge(self, seen: Seen) -> str | None:
         """What is wrong with this request, if anything is for certain."""
         with self._lock:
-            for place, known in self._known.items():
+            for rel_path, known in self._known.items():
                 if wrong := self._judge(seen, known):
                     moved = ", which was moved" if known.was_moved else ""
-                    return f"{wrong}: {place} ({known.image_id}) is there{moved}"
+                    return f"{wrong}: {rel_path} ({known.image_id}) is there{moved}"
         return None
 
     def _judge(self, seen: Seen, known: Known) -> str | None:
@@ -111,7 +111,11 @@ class Ledger:
         return None
 
     def _at(self, path: Path) -> list[Path]:
-        return [place for place in self._known if place == path or path in place.parents]
+        return [
+            rel_path for rel_path in self._known if rel_path == path or path in rel_path.parents
+        ]
 
     def _drop(self, which: Callable[[Known], bool]) -> None:
-        self._known = {place: known for place, known in self._known.items() if not which(known)}
+        self._known = {
+            rel_path: known for rel_path, known in self._known.items() if not which(known)
+        }

@@ -114,13 +114,13 @@ def test_a_small_version_in_a_tiff_is_no_page() -> None:
     data = bytearray(of_frames([photo(1, SIZE), small], "TIFF"))
     second = struct.unpack_from("<I", data, _end_of_directory(data, 4))[0]
     for entry in range(struct.unpack_from("<H", data, second)[0]):
-        place = second + 2 + 12 * entry
-        if struct.unpack_from("<H", data, place)[0] == 270:
+        rel_path = second + 2 + 12 * entry
+        if struct.unpack_from("<H", data, rel_path)[0] == 270:
             break
     else:
         # Written over a tag that says nothing of the pixels.
-        place = second + 2 + 12 * _entry(data, second, 284)
-    struct.pack_into("<HHII", data, place, 254, 4, 1, 1)
+        rel_path = second + 2 + 12 * _entry(data, second, 284)
+    struct.pack_into("<HHII", data, rel_path, 254, 4, 1, 1)
     assert look(bytes(data)).frames == 1
 
 

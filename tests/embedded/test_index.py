@@ -183,13 +183,13 @@ def test_many_codes_are_searched_block_by_block(
     codes = CodeIndex()
     codes.add(np.arange(count, dtype=np.int64), stored)
     # Random codes are 128 bits apart: a radius of 98 has some by chance, in every block.
-    places = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
-    queries = np.concatenate([stored[places], forms(1)])
+    rel_paths = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
+    queries = np.concatenate([stored[rel_paths], forms(1)])
     differing = np.bitwise_count(stored[:, np.newaxis] ^ queries).sum(axis=2, dtype=np.int64)
     expected = {
         (key, query, int(differing[key, query])) for key, query in np.argwhere(differing <= 98)
     }
-    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(places)}) == 3
+    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(rel_paths)}) == 3
     assert found(codes, queries, 98) == expected
     for key in (count - 1, 5, BLOCK_CODES):
         codes.remove(key)

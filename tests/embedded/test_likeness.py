@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded.search import Likeness
+from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.embedded.store import Store
 from tests.embedded.helpers import look
 from tests.pictures import encode, photo
@@ -87,7 +87,7 @@ def test_a_framed_original_is_found_by_its_copy_without_the_frame(
 
 def test_codes_of_images_that_are_gone_do_not_stay_in_memory(database: Path) -> None:
     store, other = (Store(database, lambda: "collection") for _ in range(2))
-    likeness = Likeness(store)
+    likeness = SimilaritySearch(store)
     old, new = (look(encode(photo(seed))) for seed in (1, 2))
     try:
         for number in range(4):

@@ -55,9 +55,9 @@ def bars(dice: random.Random) -> Image.Image:
     drawn = Image.new("RGB", (480, 320), "white")
     draw = ImageDraw.Draw(drawn)
     draw.rectangle((40, 20, 460, 290), outline="black", width=2)
-    for place in range(8):
+    for rel_path in range(8):
         top = 290 - dice.randrange(5, 260)
-        draw.rectangle((55 + 50 * place, top, 90 + 50 * place, 290), fill="#1f77b4")
+        draw.rectangle((55 + 50 * rel_path, top, 90 + 50 * rel_path, 290), fill="#1f77b4")
     return drawn
 
 

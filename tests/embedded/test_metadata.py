@@ -136,8 +136,8 @@ def tiff_with(tag: int, kind: int, count: int, value: int, *, is_big: bool = Fal
     found.append(struct.pack(numbers, tag, kind, count, value))
     found.sort(key=lambda entry: entry[:2][::-1])
     directory = struct.pack(counts, number + 1) + b"".join(found) + bytes(8)
-    place = struct.pack("<Q" if is_big else "<I", len(data))
-    return data[:pointer] + place + data[pointer + len(place) :] + directory
+    rel_path = struct.pack("<Q" if is_big else "<I", len(data))
+    return data[:pointer] + rel_path + data[pointer + len(rel_path) :] + directory
 
 
 @pytest.mark.parametrize("is_big", [False, True])

@@ -65,12 +65,12 @@ def _written(pixels: bytes, tags: dict[int, tuple[str, list[int]]], order: str) 
     for tag, (kind, numbers) in tags.items():
         packed = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
         if len(packed) > 4:
-            place = struct.pack(order + "I", values_at + len(values))
+            rel_path = struct.pack(order + "I", values_at + len(values))
             values += packed
         else:
-            place = packed.ljust(4, b"\0")
+            rel_path = packed.ljust(4, b"\0")
         number = {"H": 3, "I": 4}[kind]
-        entries += struct.pack(order + "HHI", tag, number, len(numbers)) + place
+        entries += struct.pack(order + "HHI", tag, number, len(numbers)) + rel_path
     start = b"II*\0" if order == "<" else b"MM\0*"
     directory = struct.pack(order + "H", len(tags)) + entries + bytes(4)
     return start + struct.pack(order + "I", values_at + len(values)) + pixels + values + directory

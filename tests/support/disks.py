@@ -175,9 +175,9 @@ class Drives:
 
     def _place(self, name: str) -> Path:
         self._count += 1
-        place = self.base / f"{name}-{self._count}"
-        place.mkdir()
-        return place
+        rel_path = self.base / f"{name}-{self._count}"
+        rel_path.mkdir()
+        return rel_path
 
 
 class Drive:

@@ -143,8 +143,8 @@ class Bench:
         the folder that something happened to."""
         assert self.is_right
         changed = self._edit(dice, self.point)
-        place = self.point.relative_to(self.folder) if self._is_below else Path()
-        return [str(place / path.removeprefix(self._prefix)) for path in changed]
+        rel_path = self.point.relative_to(self.folder) if self._is_below else Path()
+        return [str(rel_path / path.removeprefix(self._prefix)) for path in changed]
 
     @property
     def _is_below(self) -> bool:
@@ -226,9 +226,9 @@ class Bench:
     def expected(self) -> dict[str, str]:
         """The SHA-256 of every picture, by its path below the folder, once the right disk is
         mounted."""
-        place = f"{self.point.relative_to(self.folder)}/" if self._is_below else ""
+        rel_path = f"{self.point.relative_to(self.folder)}/" if self._is_below else ""
         on_disk = {
-            place + path.removeprefix(self._prefix): picture.sha256
+            rel_path + path.removeprefix(self._prefix): picture.sha256
             for path, picture in self.pictures.items()
         }
         return on_disk | {path: picture.sha256 for path, picture in self.own.items()}

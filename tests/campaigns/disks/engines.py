@@ -183,7 +183,7 @@ class InProcess(Engine):
 
     def stop(self) -> None:
         assert self._live is not None
-        self._live.assembly.mirror.close(1.0)
+        self._live.components.mirror.close(1.0)
         self.kill()
 
     def kill(self) -> None:
@@ -239,7 +239,8 @@ class InProcess(Engine):
     def mirrored(self) -> dict[str, str | None]:
         prefix = f"{FOLDER}/"
         return {
-            place.removeprefix(prefix): digest for place, digest in self._world.mirrored().items()
+            rel_path.removeprefix(prefix): digest
+            for rel_path, digest in self._world.mirrored().items()
         }
 
     def wait_until_mirrored(self, files: dict[str, str]) -> None:

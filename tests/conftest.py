@@ -16,13 +16,13 @@ from hypothesis import settings
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.documentation import broken_promises
-from tests.losing import Playground
-from tests.process import Installation
-from tests.queue_limit import usual_queue
-from tests.watching import Alarm, Follower
-from tests.world import ServedWorld, Shelf, World
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.documentation import broken_promises
+from tests.support.losing import Playground
+from tests.support.process import Installation
+from tests.support.queue_limit import usual_queue
+from tests.support.watching import Alarm, Follower
+from tests.support.world import ServedWorld, Shelf, World
 
 
 def pytest_configure() -> None:

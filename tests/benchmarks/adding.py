@@ -17,9 +17,9 @@ from PIL import Image
 from snoopsync.client.collection import Collection
 from snoopsync.embedded import EmbeddedCollection
 from tests.benchmarks.measuring import interleaved, ratio, table
-from tests.hosted import hosted_process
-from tests.pictures import encode, photo
-from tests.process import Installation
+from tests.support.hosted import hosted_process
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation
 
 _SIZES = {"0.3 MP": (640, 480), "12 MP": (4000, 3000)}
 _PICTURES = {"0.3 MP": 120, "12 MP": 16}

@@ -13,7 +13,7 @@ from snoopsync.state.pairs import Pairs
 from tests.benchmarks.installation import Installation, wait_until
 from tests.benchmarks.measuring import table
 from tests.benchmarks.noop import prepared
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 _MEBIBYTE = 1024 * 1024
 _QUIET_SECONDS = 3.0

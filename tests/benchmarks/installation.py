@@ -19,9 +19,10 @@ from snoopsync.config.file import load_config
 from snoopsync.config.settings import Config
 from snoopsync.status.status import Status, read_status
 from snoopsync.sync.components import embedded_path
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.support.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = ROOT
 
 _PATIENCE_SECONDS = 300.0
 _LOOK_AGAIN_SECONDS = 0.05

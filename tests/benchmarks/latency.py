@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.benchmarks.installation import Installation, wait_until
 from tests.benchmarks.measuring import percentile, table
 from tests.benchmarks.served import Served, serving
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 _FILES = 200
 _ALERTS = 30

@@ -15,10 +15,10 @@ from time import perf_counter
 
 from PIL import Image
 
-from tests.alterations import alterations, original
 from tests.benchmarks.eyes import Candidate, Eye, Hit, candidates
 from tests.benchmarks.measuring import percentile, table
-from tests.photographs import Photograph, load, of_folder, packaged
+from tests.support.alterations import alterations, original
+from tests.support.photographs import Photograph, load, of_folder, packaged
 
 #: Originals of somebody's own folder that are this near are most likely of one scene.
 _SAME_SCENE_RANK = 60

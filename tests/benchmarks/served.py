@@ -22,7 +22,7 @@ from snoopsync.core.protocol import (
     SearchByIdAnswer,
 )
 from snoopsync.embedded import EmbeddedCollection
-from tests.collection_server import CollectionServer, Seen
+from tests.support.collection_server import CollectionServer, Seen
 
 _TIME = "2015-01-25T20:43:05.690218+00:00"
 

@@ -15,7 +15,7 @@ from snoopsync.client.signing import Signer
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measuring import compare, interleaved
 from tests.benchmarks.served import Served, serving
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 
 _FILES = 3_000
 _FILE_BYTES = 80_000

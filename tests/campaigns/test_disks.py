@@ -11,7 +11,7 @@ import pytest
 from tests.campaigns.disks.conditions import KIND_WEIGHTS, STEP_WEIGHTS, Conditions, Layout, Story
 from tests.campaigns.disks.ledger import Ledger, Picture
 from tests.campaigns.disks.sequence import Sequence
-from tests.collection_server import CollectionServer, Seen
+from tests.support.collection_server import CollectionServer, Seen
 from tests.support.disks import KINDS, why_not
 
 SEED = 7

@@ -22,16 +22,16 @@ from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.samples import samples
 from snoopsync.decoding.sandbox import Limits, Restriction
 from snoopsync.decoding.source import Picture, read_picture
-from tests.hosted import lives
-from tests.pictures import encode, photo
-from tests.process import until
+from tests.support.hosted import lives
+from tests.support.pictures import encode, photo
+from tests.support.process import until
 
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=1, wall_seconds=60.0)
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    with closing(Pool(1, "tests.decoder_work:by_its_content", LIMITS)) as pool:
+    with closing(Pool(1, "tests.support.decoder_work:by_its_content", LIMITS)) as pool:
         yield pool
 
 
@@ -66,7 +66,7 @@ def test_a_picture_that_ends_its_decoder_is_refused_and_ends_no_other(
 def test_a_picture_whose_decoder_hangs_is_refused() -> None:
     limits = Limits(wall_seconds=0.5)
     with (
-        closing(Pool(1, "tests.decoder_work:by_its_content", limits)) as pool,
+        closing(Pool(1, "tests.support.decoder_work:by_its_content", limits)) as pool,
         pytest.raises(Refused, match="takes longer than"),
     ):
         ask(pool, b"hangs")
@@ -118,7 +118,7 @@ def test_what_kills_idle_decoders_is_the_end_of_them_only(pool: Pool, who: str) 
 
 
 def test_decoders_end_when_they_are_closed() -> None:
-    pool = Pool(2, "tests.decoder_work:by_its_content", LIMITS)
+    pool = Pool(2, "tests.support.decoder_work:by_its_content", LIMITS)
     ask(pool, b"sound")
     zygote, mine = processes_of(pool)
     pool.close()
@@ -145,7 +145,7 @@ def test_modules_of_the_current_directory_are_not_run(
 
 def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
     limits = Limits(wall_seconds=60.0)
-    with closing(Pool(1, "tests.decoder_work:by_its_content", limits)) as pool:
+    with closing(Pool(1, "tests.support.decoder_work:by_its_content", limits)) as pool:
 
         def interrupted(_answer: bytes) -> bytes:
             raise KeyboardInterrupt
@@ -178,7 +178,7 @@ def test_why_decoders_can_not_start_is_told() -> None:
 @pytest.mark.parametrize("content", [b"lies", b"talks"])
 def test_an_answer_that_is_none_is_not_believed(content: bytes) -> None:
     with (
-        closing(Decoders(1, LIMITS, "tests.decoder_work:by_its_content")) as decoders,
+        closing(Decoders(1, LIMITS, "tests.support.decoder_work:by_its_content")) as decoders,
         read_picture(content) as picture,
         pytest.raises(Refused, match="ends the decoder"),
     ):

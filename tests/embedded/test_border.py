@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from snoopsync.decoding.border import content_box
-from tests.pictures import photo
+from tests.support.pictures import photo
 
 
 def grey(picture: Image.Image) -> NDArray[np.uint8]:

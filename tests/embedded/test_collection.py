@@ -28,7 +28,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import as_the_version_before
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SMALL = (96, 72)
 PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]

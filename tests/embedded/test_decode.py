@@ -19,7 +19,7 @@ from PIL import Image
 from snoopsync.core.errors import Refused
 from snoopsync.decoding.opening import MAX_PIXELS
 from tests.embedded.helpers import distance, look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 PICTURE = photo(1, (160, 120))
 

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageDraw
 
 from snoopsync.decoding.evidence import Evidence
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 #: Large enough that a decoder shrinks it.
 LARGE = (1024, 768)

@@ -13,7 +13,7 @@ from snoopsync.core.errors import Refused
 from snoopsync.decoding import frames
 from snoopsync.embedded import EmbeddedCollection
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (96, 72)
 

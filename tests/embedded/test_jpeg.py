@@ -12,7 +12,7 @@ from PIL import Image
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 KINDS: dict[str, dict[str, Any]] = {
     "baseline": {"quality": 85},

@@ -17,7 +17,7 @@ from snoopsync.embedded import search as likeness
 from snoopsync.embedded import variants as views
 from snoopsync.embedded.kinds import Kind, compare, is_photographic
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
 SEEDS = range(5)

@@ -13,7 +13,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.embedded.store import Store
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
 SEEDS = range(6)

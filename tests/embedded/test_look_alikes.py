@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from snoopsync.embedded import EmbeddedCollection
-from tests.pictures import encode
+from tests.support.pictures import encode
 
 COUNT = 14
 

@@ -14,7 +14,7 @@ from snoopsync.embedded.scoring import Alike, Hit, Queries, judged
 from snoopsync.embedded.store import Candidate, StoredImage
 from snoopsync.embedded.variants import CUTS
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 PHOTO = look(encode(photo(1, (480, 360))))
 OTHER = look(encode(photo(2, (480, 360))))

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from snoopsync.core.errors import Refused
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 PICTURE = photo(1, (160, 120))
 PLAIN = encode(PICTURE, "PNG")

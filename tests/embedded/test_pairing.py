@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from snoopsync.embedded import EmbeddedCollection
-from tests.alterations import Alteration, alterations, original
-from tests.pictures import encode, photo
+from tests.support.alterations import Alteration, alterations, original
+from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
 

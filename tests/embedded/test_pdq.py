@@ -9,7 +9,7 @@ from PIL import Image
 
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES
-from tests.pictures import photo
+from tests.support.pictures import photo
 
 SEEDS = range(8)
 

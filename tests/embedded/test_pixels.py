@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from snoopsync.embedded import EmbeddedCollection
 from tests.embedded.helpers import look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (160, 120)
 ONE, OTHER = (np.asarray(photo(seed, SIZE).convert("L")).astype(np.float64) for seed in (1, 2))

@@ -13,7 +13,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import collection as collection_module
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import as_the_version_before
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (240, 180)
 ORIGINALS = {f"tests.{seed}": encode(photo(seed, SIZE), quality=90) for seed in range(3)}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snoopsync.core.errors import Refused
 from tests.embedded.helpers import distance, look
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 SIZE = (160, 120)
 PICTURE = photo(1, SIZE)

@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
 from snoopsync.client.signing import Signer
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 #: An attack that could go on faster than it is answered pauses for so long between two pieces.
 _PAUSE_SECONDS = 0.001

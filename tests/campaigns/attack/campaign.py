@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tests.authority import Authority
 from tests.campaigns.attack import attackers
 from tests.campaigns.attack.honest import CALLS, Honest, Times, all_work
-from tests.hosted import hosted_process
-from tests.process import Installation, Service, until
+from tests.support.authority import Authority
+from tests.support.hosted import hosted_process
+from tests.support.process import Installation, Service, until
 
 #: How much longer the slowest hundredth of the calls may take than without an attack.
 MOST_TIMES = 5.0

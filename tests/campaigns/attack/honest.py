@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from snoopsync.client.collection import Collection
-from tests.pictures import encode, photo
+from tests.support.pictures import encode, photo
 
 #: A client rests between two rounds of calls.
 _REST_SECONDS = 0.02

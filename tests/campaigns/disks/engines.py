@@ -16,9 +16,9 @@ from snoopsync.config.settings import DuplicatesConfig, FolderConfig, SyncConfig
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from tests.campaigns.disks.conditions import Conditions, Violation
-from tests.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.process import Installation, Service, until
-from tests.world import JumpingClock, Live, Remote, ToldWatcher, World
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.process import Installation, Service, until
+from tests.support.world import JumpingClock, Live, Remote, ToldWatcher, World
 
 FOLDER = "photos"
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.campaigns.disks.conditions import Story
-from tests.collection_server import CollectionServer, Seen
-from tests.faults import Fault
-from tests.world import fake_picture
+from tests.support.collection_server import CollectionServer, Seen
+from tests.support.faults import Fault
+from tests.support.world import fake_picture
 
 #: The time of picture 0; each picture is a minute later than the one before, each edit an hour.
 #: Real times differ too, and FAT could not tell files apart that a test makes in one second.

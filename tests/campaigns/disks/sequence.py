@@ -12,9 +12,9 @@ from tests.campaigns.disks.bench import Bench
 from tests.campaigns.disks.conditions import Conditions, Layout, Story, Violation
 from tests.campaigns.disks.engines import Engine, InProcess, Process
 from tests.campaigns.disks.ledger import Ledger
-from tests.collection_server import CollectionServer
+from tests.support.collection_server import CollectionServer
 from tests.support.disks import Drive, Drives
-from tests.world import Shelf
+from tests.support.world import Shelf
 
 _DAY_SECONDS = 86_400.0
 

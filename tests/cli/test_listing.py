@@ -1,0 +1,261 @@
+"""``list``, ``duplicates``, ``search`` and ``approve``: beside a service and alone."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+from snoopsync.embedded import EmbeddedCollection
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.faults import Hang
+from tests.support.pictures import encode, photo
+from tests.support.process import DEADLINE_SECONDS, Installation, until
+
+HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for seed in range(3):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure()
+    return home
+
+
+def add_copy(home: Installation, name: str = "copy.png") -> None:
+    small = photo(0).resize((200, 150), Image.Resampling.LANCZOS)
+    (home.pictures / name).write_bytes(encode(small, "PNG"))
+
+
+def test_every_image_is_listed_with_the_keys_that_were_agreed_on(home: Installation) -> None:
+    (home.pictures / "empty.jpg").write_bytes(b"")
+    home.run("resync")
+    rows = home.json("list", "--json")
+    assert [row["path"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg", "empty.jpg"]
+    for row in rows:
+        assert list(row) == [
+            *("folder", "path", "image_id", "state"),
+            *("size", "synced_at", "error"),
+        ]
+    assert [row["state"] for row in rows] == ["synced"] * 3 + ["failed"]
+    assert (rows[3]["error"], rows[3]["synced_at"]) == ("the file is empty", None)
+    assert home.json("list", "--json", "--state", "failed") == rows[3:]
+    assert home.json("list", "--json", "--state", "pending") == []
+    synced, *_, failed = home.ok("list").splitlines()
+    assert synced.split("\t") == ["synced", "6977", rows[0]["image_id"], "pictures/0.jpg"]
+    assert failed.endswith("pictures/empty.jpg: the file is empty")
+
+
+def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> None:
+    add_copy(home)
+    home.ok("resync")
+    [pair] = home.json("duplicates", "--json")
+    assert list(pair) == ["a", "b", "rank", "kind", "keep", "reason", "found_at", "state"]
+    keys = ["folder", "path", "image_id", "width", "height", "size_bytes"]
+    assert list(pair["a"]) == list(pair["b"]) == keys
+    assert {pair["a"]["path"], pair["b"]["path"]} == {"0.jpg", "copy.png"}
+    assert pair["state"] == "open"
+    assert home.status()["duplicates_open"] == 1
+    assert "pictures/copy.png" in home.ok("duplicates")
+    names = [
+        (pair["a"]["image_id"], pair["b"]["image_id"]),
+        ("pictures/copy.png", "pictures/0.jpg"),
+        (str(home.pictures / "0.jpg"), str(home.pictures / "copy.png")),
+    ]
+    for a, b in names:
+        assert home.ok("duplicates", "dismiss", a, b) == "dismissed\n"
+    assert home.json("duplicates", "--json") == []
+    [dismissed] = home.json("duplicates", "--json", "--all")
+    assert dismissed == pair | {"state": "dismissed"}
+    (home.pictures / "copy.png").unlink()
+    home.run("resync")
+    assert home.status()["duplicates_open"] == 0
+
+
+def test_duplicates_say_what_they_are_to_each_other_and_which_one_to_keep(
+    home: Installation,
+) -> None:
+    small = ImageOps.mirror(photo(0)).resize((160, 120))
+    (home.pictures / "small.jpg").write_bytes(encode(small))
+    home.ok("resync")
+    [pair] = home.json("duplicates", "--json")
+    assert home.json("duplicates", "--json", "--pairs", "--details") == [pair]
+    [large] = [side for side in (pair["a"], pair["b"]) if side["path"] == "0.jpg"]
+    assert pair["kind"] == "mirrored"
+    assert (pair["keep"], pair["reason"]) == (large["image_id"], "more-pixels")
+    assert (large["width"], large["height"]) == photo(0).size
+    [line] = home.ok("duplicates").splitlines()
+    assert "\tmirrored\t" in line and "pictures/0.jpg  (keep: more pixels)" in line
+    [answer] = home.json("search", home.pictures / "small.jpg", "--json")
+    assert home.json("search", home.pictures / "small.jpg", "--json", "--details") == [answer]
+    assert [match["kind"] for match in answer["results"]] == ["identical", "mirrored"]
+    match = answer["results"][1]
+    assert (match["width"], match["height"]) == photo(0).size
+    assert (match["keep"], match["reason"]) == (large["image_id"], "more-pixels")
+
+
+def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
+    home: Installation,
+) -> None:
+    with home.running() as service:
+        add_copy(home)
+        service.line_with("duplicate:")
+        home.ok("duplicates", "dismiss", "pictures/0.jpg", "pictures/copy.png")
+        assert home.json("duplicates", "--json") == []
+        before = len(service.lines)
+        (home.pictures / "copy.png").touch()
+        add_copy(home, "other.png")
+        told = service.line_with("duplicate:", after=before)
+        assert "other.png" in told
+
+
+@pytest.mark.parametrize("other", ["pictures/1.jpg", "pictures/no.jpg", "nonsense"])
+def test_what_is_no_pair_is_not_dismissed(home: Installation, other: str) -> None:
+    home.ok("resync")
+    done = home.run("duplicates", "dismiss", "pictures/0.jpg", other)
+    assert done.code == 2
+    assert "duplicates" in done.err or "mirrored file" in done.err
+
+
+@pytest.mark.parametrize("is_service_running", [False, True])
+def test_a_search_names_what_is_like_a_file(home: Installation, is_service_running: bool) -> None:
+    query = home.home / "query.webp"
+    query.write_bytes(encode(photo(1), "WEBP", quality=60))
+    if is_service_running:
+        with home.running():
+            [answer] = home.json("search", query, "--json")
+    else:
+        home.ok("resync")
+        [answer] = home.json("search", query, "--json")
+        assert home.ok("search", query).endswith("pictures/1.jpg\n")
+        assert "\treencoded\t" in home.ok("search", query)
+    [match] = answer["results"]
+    assert list(match) == [
+        *("image_id", "rank", "folder", "path", "kind"),
+        *("width", "height", "size_bytes", "keep", "reason"),
+    ]
+    assert (match["folder"], match["path"]) == ("pictures", "1.jpg")
+    assert 0 <= match["rank"] <= 20
+
+
+@pytest.mark.parametrize("name", ["not-there.jpg", "notes.txt"])
+def test_a_search_with_what_is_no_picture_says_so(home: Installation, name: str) -> None:
+    (home.home / "notes.txt").write_text("no picture")
+    done = home.run("search", name)
+    assert done.code == 2
+    assert name in done.err
+
+
+@pytest.mark.parametrize("is_service_running", [False, True])
+@pytest.mark.parametrize("discard", [False, True])
+def test_held_deletions_go_out_or_are_dropped(
+    home: Installation, is_service_running: bool, discard: bool
+) -> None:
+    home.configure(HOLD_ALL)
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    options = ["--discard"] if discard else []
+    if is_service_running:
+        with home.running():
+            until(lambda: home.json("list", "--json", "--state", "held"))
+            said = home.ok("approve", *options)
+            until(lambda: len(home.json("list", "--json")) == 2)
+    else:
+        assert home.json("resync", "--json", code=4)[-1]["held"] == 1
+        assert [row["path"] for row in home.json("list", "--json", "--state", "held")] == ["0.jpg"]
+        said = home.ok("approve", *options, "pictures")
+        assert home.json("resync", "--json")[-1]["deleted"] == (0 if discard else 1)
+    assert said.startswith("1 image ")
+    assert home.ok("approve") == "no deletion is held\n"
+    # A dropped one is in the collection still, and is nobody's.
+    [found] = home.json("search", home.pictures / "1.jpg", "--json")
+    assert len(found["results"]) == 1
+    copy = home.home / "0.jpg"
+    copy.write_bytes(encode(photo(0)))
+    [found] = home.json("search", copy, "--json")
+    assert [match["path"] for match in found["results"]] == ([None] if discard else [])
+
+
+def test_deletions_are_approved_while_a_comparison_is_under_way(
+    home: Installation, tmp_path: Path
+) -> None:
+    """Whoever approves does not wait for a collection that takes its time."""
+    with (
+        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
+        CollectionServer(inner) as server,
+    ):
+        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+        home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
+        home.ok("resync")
+        (home.pictures / "0.jpg").unlink()
+        home.run("resync")
+        hang = Hang()
+        server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+        with home.service():
+            assert hang.reached.wait(DEADLINE_SECONDS)
+            server.requests.clear()
+            assert home.ok("approve").startswith("1 image ")
+            assert not [seen for seen in server.requests if seen.path.endswith("/images")]
+            hang.release()
+            until(lambda: len(home.json("list", "--json")) == 2)
+
+
+def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "old")
+    home.pictures.mkdir()
+    (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
+    with home.service() as service:
+        service.line_with("is missing")
+        assert home.run("status").code == 4
+        said = home.ok("approve", "pictures")
+        assert said == "folder pictures is the directory that is there now\n"
+        service.line_with("is back")
+        until(lambda: len(home.json("list", "--json")) == 1)
+
+
+def test_another_directory_is_taken_once_approved_without_a_service(home: Installation) -> None:
+    home.ok("resync")
+    home.pictures.rename(home.home / "old")
+    home.pictures.mkdir()
+    (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
+    assert home.run("resync").code == 4
+    said = home.ok("approve", "pictures")
+    assert said == "folder pictures is the directory that is there now\n"
+    home.ok("resync")
+    assert [row["path"] for row in home.json("list", "--json")] == ["new.jpg"]
+
+
+def test_a_folder_that_is_not_there_can_not_be_approved(home: Installation) -> None:
+    """Or the empty directory that is there next would be taken for it."""
+    home.ok("resync")
+    away = home.pictures.rename(home.home / "away")
+    done = home.run("approve", "pictures")
+    assert done.code == 4
+    assert "folder pictures is missing" in done.err
+    home.pictures.mkdir()
+    assert home.run("resync").code == 4
+    assert len(home.json("list", "--json")) == 3
+    home.pictures.rmdir()
+    away.rename(home.pictures)
+    assert home.json("resync", "--json")[-1]["unchanged"] == 3
+
+
+def test_approve_knows_only_folders(home: Installation) -> None:
+    done = home.run("approve", "elsewhere")
+    assert done.code == 2
+    assert "elsewhere is not a folder" in done.err
+
+
+def test_what_was_run_without_a_configuration_is_known_to_the_other_commands(
+    home: Installation,
+) -> None:
+    home.configure().unlink()
+    home.ok("resync", home.pictures)
+    assert home.is_in_sync()
+    assert len(home.json("list", "--json")) == 3
+    assert home.ok("approve", "pictures") == "no deletion is held\n"

@@ -1,0 +1,280 @@
+"""What people see: on a terminal, and where there is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import click
+import pytest
+
+from snoopsync.cli.progress import LINE_SECONDS, lines
+from snoopsync.cli.queries import dismiss
+from snoopsync.cli.root import program
+from snoopsync.sync.resync import Progress
+from snoopsync.version import __version__
+from tests.support.pictures import encode, photo
+from tests.support.process import DEADLINE_SECONDS, Installation, command, until
+from tests.support.terminal import ANSI, LINK, Terminal, seen
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for seed in range(3):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure()
+    return home
+
+
+def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation) -> None:
+    home.ok("resync")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command("status", "--json"),
+            env=home.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=DEADLINE_SECONDS,
+        )
+    assert done.returncode != 0
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def commands() -> list[list[str]]:
+    names = [[name] for name in program.commands]
+    return [*names, ["duplicates", "dismiss"], []]
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_every_command_explains_itself(home: Installation, arguments: list[str]) -> None:
+    done = home.run(*arguments, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: snoopsync {' '.join(arguments)}".rstrip())
+
+
+def test_every_option_is_explained() -> None:
+    for each in (program, dismiss, *program.commands.values()):
+        assert each.help
+        for option in each.params:
+            assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_what_a_command_says_of_itself_fits_into_80_columns(
+    home: Installation, arguments: list[str]
+) -> None:
+    said = home.run(*arguments, "--help").out
+    assert max(map(len, said.splitlines())) <= 80
+    # Nothing is cut off in the list of commands.
+    assert not re.search(r"[^ \]]\.\.\.$", said, re.MULTILINE)
+
+
+def test_the_version_is_told_by_the_module_too(home: Installation) -> None:
+    assert home.run_process("--version").out == f"snoopsync, version {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["list", "list --json", "status", "status --json", "--help"])
+def test_a_reader_that_leaves_early_is_no_failure(home: Installation, arguments: str) -> None:
+    home.ok("resync")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as pipe:
+        done = subprocess.run(
+            command(*arguments.split()),
+            env=home.environment,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_where_there_is_no_terminal_nothing_is_painted(home: Installation) -> None:
+    outputs = [home.run_process(each) for each in ("resync", "status", "list", "check")]
+    for done in outputs:
+        assert done.code == 0
+        assert not ANSI.search(done.out + done.err)
+        assert "\r" not in done.out + done.err
+    assert outputs[2].out.splitlines()[0].split("\t")[-1] == "pictures/0.jpg"
+
+
+def test_an_encoding_that_lacks_a_character_ends_no_listing(home: Installation) -> None:
+    (home.pictures / "été.jpg").write_bytes(encode(photo(5)))
+    home.ok("resync")
+    home.environment["PYTHONIOENCODING"] = "ascii"
+    done = home.run_process("list")
+    assert done.code == 0
+    assert "\\xe9t\\xe9.jpg" in done.out
+
+
+def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
+    home.ok("resync")
+    terminal = Terminal(home, "list")
+    text = terminal.end()
+    assert ANSI.search(text)
+    title, *rows = seen(text).splitlines()
+    assert title.split() == ["state", "size", "ID", "image"]
+    assert {row.index("pictures/") for row in rows} == {title.index("image")}
+    home.environment["NO_COLOR"] = "1"
+    assert not ANSI.search(Terminal(home, "list").end())
+
+
+def test_on_a_terminal_what_is_not_right_is_in_colour(home: Installation) -> None:
+    lines = Terminal(home, "check").end().splitlines()
+    assert lines[0].startswith("\x1b[32mok     \x1b[0m  configuration: ")
+    assert "\x1b[33mwarning\x1b[0m  service: not running" in "\n".join(lines)
+    home.environment["NO_COLOR"] = "1"
+    assert not ANSI.search(Terminal(home, "check").end())
+
+
+def test_a_narrow_terminal_has_room_for_paths_and_not_for_ids(home: Installation) -> None:
+    home.ok("resync")
+    [first, *_] = home.json("list", "--json")
+    narrow = seen(Terminal(home, "list", columns=60).end()).splitlines()
+    assert narrow[0].split() == ["state", "size", "image"]
+    assert narrow[1].split() == ["synced", "7.0", "kB", "pictures/0.jpg"]
+    assert first["image_id"] not in "".join(narrow)
+
+
+ODD = b"\x1b[31mred\x1b[0m \xff\n%41 \xe2\x80\xae.jpg"
+
+
+@pytest.mark.parametrize("arguments", ["list", "duplicates", "search pictures/0.jpg"])
+def test_images_are_links_to_their_files_whatever_their_names(
+    home: Installation, arguments: str
+) -> None:
+    """And nothing of a name reaches the terminal that it would obey."""
+    odd = home.pictures / os.fsdecode(ODD)
+    odd.write_bytes(encode(photo(0), quality=60))
+    home.ok("resync")
+    text = Terminal(home, *arguments.split()).end()
+    targets = [urlsplit(target) for target in LINK.findall(text) if target]
+    assert {target.netloc for target in targets} == {socket.gethostname()}
+    files = {unquote_to_bytes(target.path) for target in targets}
+    assert {os.fsencode(odd), os.fsencode(home.pictures / "0.jpg")} <= files
+    lines = seen(text).splitlines()
+    assert any("pictures/\\x1b[31mred\\x1b[0m \\udcff\\n%41 \\u202e.jpg" in each for each in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_what_is_not_there_is_no_link(home: Installation) -> None:
+    home.configure("sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n")
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    home.run("resync")
+    text = Terminal(home, "list", "--state", "held").end()
+    assert "pictures/0.jpg" in text
+    assert not LINK.search(text)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_can_do_nothing_gets_nothing_but_text(
+    home: Installation, term: str
+) -> None:
+    home.ok("resync")
+    home.environment["TERM"] = term
+    for arguments in ("list", "status", "search pictures/0.jpg"):
+        assert "\x1b" not in Terminal(home, *arguments.split()).end()
+
+
+def test_the_status_fits_into_80_columns(home: Installation) -> None:
+    """What is long goes on below where it began, and no word is cut."""
+    (home.pictures / "empty.jpg").write_bytes(b"")
+    home.run("resync")
+    lines = seen(Terminal(home, "status", columns=80).end()).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0] == "not in sync · service not running · embedded collection"
+    titles, row = lines[1:3]
+    assert titles.split() == [
+        *("folder", "state", "images", "waiting", "failed", "held", "scanned", "path"),
+    ]
+    assert row.split()[:6] == ["pictures", "ok", "4", "0", "1", "0"]
+    shown = "".join(line[titles.index("path") :].rstrip() for line in lines[2:-1])
+    assert shown == str(home.pictures)
+    assert lines[-1] == "- folder pictures: 1 image failed (snoopsync list --state failed)"
+
+
+def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Installation) -> None:
+    for seed in range(40):
+        (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
+    home.environment["COLUMNS"] = "100"
+    with Terminal(home, "-v", "run") as terminal:
+        until(lambda: "in order:" in terminal.text)
+        bar = ANSI.sub("", terminal.text)
+        # On a quick machine all is sent before there is a rate, and a time that is left.
+        assert re.search(r"sending .*\d+/43 +(\d+/s +\d+:\d\d:\d\d|-:--:--)", bar)
+        # Each line of the log begins a line of the terminal, which was wiped before.
+        written = re.split(r"[\r\n]", terminal.text)
+        logged = [ANSI.sub("", line) for line in written if re.search(r"info  |debug  ", line)]
+        assert len(logged) > 40
+        for line in logged:
+            assert re.match(r"\d{4}-\d\d-\d\d ", line), line
+        # It goes away when the comparison is done.
+        after = terminal.text.partition("in order:")[2]
+        assert "sending" not in after
+        assert "\x1b[?25h" in terminal.text
+
+
+def test_the_plan_of_a_dry_run_goes_where_standard_output_goes(home: Installation) -> None:
+    """And not to the terminal that shows the progress."""
+    ours, theirs = pty.openpty()
+    plan = home.home / "plan"
+    with plan.open("wb") as file:
+        done = subprocess.run(
+            command("resync", "--dry-run"),
+            env=home.environment,
+            stdout=file,
+            stderr=theirs,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    assert [line.split("\t")[-1] for line in plan.read_text().splitlines()[:3]] == [
+        f"pictures/{seed}.jpg" for seed in range(3)
+    ]
+
+
+def test_elsewhere_progress_is_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    show = lines(lambda: now)
+    with caplog.at_level(logging.INFO, "snoopsync.progress"):
+        for step in range(21):
+            now = step * LINE_SECONDS / 2
+            if step <= 4:
+                show(Progress("scanning", 1000 * step, 0, 0))
+            else:
+                show(Progress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:3] == [
+        "scanning: 2000 files looked at",
+        "scanning: 4000 files looked at",
+        "sending: 20 of 1600 images, 2/s, 13 min left",
+    ]
+    assert len(said) == 10
+
+
+def test_what_only_reads_loads_nothing_heavy(home: Installation) -> None:
+    """Pictures are not looked into, so their libraries are not needed."""
+    home.ok("resync")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "snoopsync", "list"],
+        env=home.environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert not re.search(r"\| +(numpy|PIL)$", done.stderr, re.MULTILINE)

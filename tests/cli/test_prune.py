@@ -1,0 +1,134 @@
+"""``resync --prune`` as a command: it prints what it would delete, and asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation
+from tests.support.terminal import Terminal
+
+HOLD = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 1, percent: 10}}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """Five images, of which the configuration leaves out three."""
+    home = Installation(tmp_path)
+    for seed in range(5):
+        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.configure(HOLD)
+    home.ok("resync")
+    leave_out(home, 3)
+    return home
+
+
+def leave_out(home: Installation, count: int) -> None:
+    names = ", ".join(f"{number}.jpg" for number in range(count))
+    home.configure(HOLD, f"folders: [{{path: {home.pictures}, exclude: [{names}]}}]\n")
+
+
+@contextmanager
+def possibly_running(home: Installation, is_running: bool) -> Iterator[None]:
+    with home.running() if is_running else nullcontext():
+        yield
+
+
+beside_a_service = pytest.mark.parametrize("is_service_running", [False, True])
+
+
+@beside_a_service
+def test_more_than_the_limit_is_printed_and_not_deleted(
+    home: Installation, is_service_running: bool
+) -> None:
+    with possibly_running(home, is_service_running):
+        done = home.run("resync", "--prune")
+        assert done.code == 4
+        for part in ("0.jpg", "2.jpg", "3 images to prune", "snoopsync resync --prune --yes"):
+            assert part in done.out
+        assert len(home.json("list", "--json")) == 5
+
+        *plan, summary = home.json("resync", "--prune", "--json", code=4)
+        assert [list(action) for action in plan] == [["action", "folder", "path", "image_id"]] * 3
+        assert (summary["deleted"], summary["held"]) == (0, 3)
+
+
+@beside_a_service
+def test_yes_deletes_exactly_what_is_printed(home: Installation, is_service_running: bool) -> None:
+    with possibly_running(home, is_service_running):
+        *plan, summary = home.json("resync", "--prune", "--yes", "--json")
+        assert [(action["action"], action["path"]) for action in plan] == [
+            ("delete", f"{number}.jpg") for number in range(3)
+        ]
+        assert (summary["deleted"], summary["held"], summary["unchanged"]) == (3, 0, 2)
+        assert len(home.json("list", "--json")) == 2
+
+
+@beside_a_service
+def test_few_are_deleted_without_a_question(home: Installation, is_service_running: bool) -> None:
+    leave_out(home, 1)
+    with possibly_running(home, is_service_running):
+        assert home.json("resync", "--prune", "--json")[-1]["deleted"] == 1
+
+
+@beside_a_service
+@pytest.mark.parametrize(("given", "left"), [("y", 2), ("n", 5)])
+def test_a_person_at_the_terminal_is_asked(
+    home: Installation, is_service_running: bool, given: str, left: int
+) -> None:
+    with possibly_running(home, is_service_running):
+        with Terminal(home, "resync", "--prune") as terminal:
+            terminal.expect("3 left out of folder pictures")
+            terminal.answer("Delete these 3 images?", given)
+            terminal.end()
+        assert len(home.json("list", "--json")) == left
+
+
+def test_a_dry_run_prints_the_plan_and_says_whether_it_needs_yes(home: Installation) -> None:
+    *plan, summary = home.json("resync", "--prune", "--dry-run", "--json", code=4)
+    assert (len(plan), summary["deleted"], summary["held"]) == (3, 0, 3)
+    *again, summary = home.json("resync", "--prune", "--dry-run", "--yes", "--json")
+    assert again == plan
+    assert summary["deleted"] == 3
+    assert len(home.json("list", "--json")) == 5
+
+
+def test_a_service_with_other_folders_than_the_configuration_prunes_nothing(
+    home: Installation,
+) -> None:
+    """It would take the images of a folder that it does not know for unwanted ones."""
+    other = home.home / "other"
+    other.mkdir()
+    (other / "9.jpg").write_bytes(encode(photo(9)))
+    home.configure(HOLD)
+    with home.running():
+        home.configure(HOLD, f"folders: [{{path: {home.pictures}}}, {{path: {other}}}]\n")
+        done = home.run("resync", "--prune", "--yes")
+        assert done.code == 4
+        assert "does not mirror other" in done.err
+        assert len(home.json("list", "--json")) == 5
+
+
+def test_what_a_prune_keeps_is_said(home: Installation) -> None:
+    home.pictures.rename(home.home / "away")
+    done = home.run("resync", "--prune", "--yes")
+    assert done.code == 4
+    assert "nothing is pruned: folder pictures is missing" in done.out
+
+
+def test_yes_without_prune_is_wrong_usage(home: Installation) -> None:
+    assert home.run("resync", "--yes").code == 2
+
+
+def test_a_dry_run_of_approve_prints_what_is_held_and_changes_nothing(home: Installation) -> None:
+    for number in (3, 4):
+        (home.pictures / f"{number}.jpg").unlink()
+    assert home.run("resync").code == 4
+    shown = home.ok("approve", "--dry-run", "pictures")
+    assert "3.jpg" in shown
+    assert "4.jpg" in shown
+    assert len(home.json("list", "--json", "--state", "held")) == 2

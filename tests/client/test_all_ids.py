@@ -1,0 +1,62 @@
+"""Naming all images of a collection is as its listing, only quicker."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.client.collection import Collection
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.protocol import ImageCollection
+from snoopsync.embedded import EmbeddedCollection
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.pictures import encode, photo
+
+IDS = {"plain", "with space", "ünï", 'quote"\\', "line\nbreak", "nul\0", "\U0001f4f7"}
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[EmbeddedCollection]:
+    with closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection:
+        for number, image_id in enumerate(sorted(IDS)):
+            picture = encode(photo(number, (32, 24)))
+            collection.add_image(io.BytesIO(picture), image_id)
+        yield collection
+
+
+@pytest.fixture(params=["embedded", "coated", "remote"])
+def collection(
+    request: pytest.FixtureRequest, embedded: EmbeddedCollection
+) -> Iterator[ImageCollection]:
+    if request.param == "embedded":
+        yield embedded
+    elif request.param == "coated":
+        yield RetryingCollection(embedded)
+    else:
+        with (
+            CollectionServer(embedded) as server,
+            Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint) as client,
+        ):
+            yield RetryingCollection(client)
+
+
+def test_all_ids_are_those_of_the_listing(collection: ImageCollection) -> None:
+    named = RetryingCollection(collection).image_times()
+    assert set(named) == IDS == {image["id"] for image in collection.images()}
+
+
+def test_an_empty_collection_has_no_ids(tmp_path: Path) -> None:
+    with closing(EmbeddedCollection(tmp_path / "collection.sqlite3")) as collection:
+        assert RetryingCollection(collection).image_times() == {}
+
+
+def test_the_commands_start_without_requests() -> None:
+    """It takes as long to import as all the rest, and the embedded collection needs none of it."""
+    program = "import sys, snoopsync.cli; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,89 @@
+"""Whatever comes on the service's socket: an answer, and a service that goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snoopsync.control.channel import socket_path
+from snoopsync.control.commands import require_sound
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.watching.watcher import Watcher
+from tests.support.serving import serving
+from tests.support.world import World
+
+MALFORMED = [
+    {},
+    {"folders": 5},
+    {"command": None},
+    {"command": ["resync"]},
+    {"command": {"resync": 1}},
+    {"command": "nonsense"},
+    {"command": "resync", "folders": 5},
+    {"command": "resync", "folders": [["a"]]},
+    {"command": "resync", "folders": {"a": 1}},
+    {"command": "resync", "prune": "yes"},
+    {"command": "resync", "patience_seconds": "1"},
+    {"command": "resync", "patience_seconds": -1},
+    {"command": "resync", "patience_seconds": 1e300},
+    {"command": "resync", "patience_seconds": math.inf},
+    {"command": "resync", "patience_seconds": math.nan},
+    {"command": "resync", "patience_seconds": 10**400},
+    {"command": "resync", "dry_run": True},
+    {"command": "approve", "folder": 5},
+    {"command": "approve", "folder": ["a"]},
+    {"command": "approve", "discard": "yes"},
+    {"command": "dismiss"},
+    {"command": "dismiss", "a": "x"},
+    {"command": "dismiss", "a": 1, "b": None},
+    {"command": "dismiss", "a": "\ud800", "b": "x"},
+]
+
+
+def asked(world: World, line: bytes) -> list[object]:
+    """What the service answers to these bytes."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20.0)
+        connection.connect(str(socket_path(world.state_path)))
+        connection.sendall(line + b"\n")
+        return [json.loads(each) for each in connection.makefile("rb")]
+
+
+def test_a_malformed_command_is_answered_and_the_service_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, watcher: Watcher
+) -> None:
+    with serving(world, monkeypatch, watcher):
+        for command in MALFORMED:
+            *_, last = asked(world, json.dumps(command).encode())
+            assert isinstance(last, dict), command
+            assert last.get("error"), (command, last)
+        [answer] = asked(world, b'{"command": "status"}')
+        assert isinstance(answer, dict)
+        assert answer["result"]["reachable"] is True
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = st.sampled_from(["folders", "folder", "prune", "discard", "patience_seconds", "a", "b"])
+COMMANDS = st.sampled_from(["status", "resync", "approve", "dismiss"]) | JSON
+
+
+@given(st.dictionaries(KEYS | st.text(), JSON, max_size=4), COMMANDS)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_a_command_is_sound_or_is_refused(command: dict[str, object], name: object) -> None:
+    command["command"] = name
+    try:
+        require_sound(command)
+    except SnoopsyncError as error:
+        assert str(error).isprintable()
+        return
+    assert command["command"] in ("status", "resync", "approve", "dismiss")
+    assert all(isinstance(each, str) for each in command.get("folders", ()))  # type: ignore[attr-defined]

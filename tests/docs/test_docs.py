@@ -1,0 +1,118 @@
+"""The documentation names everything that there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+import click
+import pytest
+import yaml
+
+from snoopsync.cli.root import program
+from snoopsync.config import settings
+from snoopsync.config.settings import Config
+from snoopsync.core.events import Event
+from snoopsync.core.exits import Exit
+from snoopsync.log.formats import LogFormat
+from tests.support.documentation import README, blocks, events, section
+from tests.support.paths import ROOT
+
+TESTS = ROOT / "tests"
+EXAMPLE = (ROOT / "config.example.yaml").read_text()
+PROMISES = (TESTS / "README.md").read_text()
+
+
+def commands(group: click.Group, prefix: str = "snoopsync") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{prefix} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+
+
+def options() -> set[tuple[str, ...]]:
+    """Every option, with its short form."""
+    every = [program, *(command for _, command in commands(program))]
+    return {
+        tuple(parameter.opts)
+        for command in every
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name != "version"
+    }
+
+
+def keys() -> set[str]:
+    """The last part of every key of the configuration."""
+    sections = [each for each in vars(settings).values() if is_dataclass(each)]
+    return {
+        field.metadata["key"]
+        for section in sections
+        for field in fields(section)
+        if "key" in field.metadata
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands(program)])
+def test_the_readme_has_every_command(name: str) -> None:
+    assert name in README
+
+
+@pytest.mark.parametrize("forms", sorted(options()), ids="/".join)
+def test_the_readme_has_every_option(forms: tuple[str, ...]) -> None:
+    assert any(re.search(rf"(?<![\w-]){re.escape(form)}(?![\w-])", README) for form in forms)
+
+
+def test_the_readme_has_every_exit_code_in_a_table_and_no_other() -> None:
+    _, _, rest = README.partition("| exit code |")
+    table, _, _ = rest.partition("\n\n")
+    codes = re.findall(r"^\| *`?(\d+)`? *\|", table, re.MULTILINE)
+    assert sorted(map(int, codes)) == sorted(code.value for code in Exit)
+
+
+@pytest.mark.parametrize("key", sorted(keys()))
+def test_the_example_and_the_readme_have_every_key(key: str) -> None:
+    assert re.search(rf"(?<!\w){key}(?!\w)", README)
+    assert re.search(rf"(^|[ #{{]){key}:", EXAMPLE, re.MULTILINE)
+
+
+def test_the_table_of_events_has_every_event_and_no_other() -> None:
+    """What else it says of them is checked on every line that any test logs (``conftest``)."""
+    assert set(events()) == {event.value for event in Event}
+
+
+def test_the_readme_has_every_format_of_the_log_in_a_table() -> None:
+    formats = re.findall(r"^\| `(\w+)` \|", section("Logs and alerts"), re.MULTILINE)
+    assert set(formats) >= {kind.value for kind in LogFormat}
+
+
+@pytest.mark.parametrize("script", blocks(README, "sh"))
+def test_a_documented_script_is_one(script: str) -> None:
+    done = subprocess.run(
+        ["sh", "-n"], input=script, capture_output=True, encoding="utf-8", check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_readme_names_no_command_that_is_not_there() -> None:
+    known = {name.split()[1] for name, _ in commands(program)}
+    blocks = "\n".join(re.findall(r"^```.*?^```", README, re.MULTILINE | re.DOTALL))
+    named = set(re.findall(r"^(?:\$ )?snoopsync (?:-\S+ )*([a-z]+)", blocks, re.MULTILINE))
+    assert named
+    assert named <= known
+
+
+def test_the_keys_of_the_example_are_those_of_the_configuration() -> None:
+    top = {field.metadata["key"] for field in fields(Config) if "key" in field.metadata}
+    assert set(yaml.safe_load(EXAMPLE)) <= top
+
+
+def test_all_sixteen_promises_are_in_the_table_with_tests_that_there_are() -> None:
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]+) \| ([^|]+) \|$", PROMISES, re.MULTILINE)
+    numbers = [int(promise.split()[0]) for promise, _, _ in rows if promise[:1].isdigit()]
+    assert numbers == list(range(1, 17))
+    file = ""
+    for named, test in re.findall(r"`((?:\w+/)*test_\w+)?::(?:\w+::)?(test_\w+)`", PROMISES):
+        file = named or file
+        assert f"def {test}(" in (TESTS / f"{file}.py").read_text(), f"{file}::{test}"

@@ -1,0 +1,283 @@
+"""Suspend, and clocks that are set: nothing is stale, nothing is late, nothing is forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.exits import Exit
+from snoopsync.runtime.clock import Clock, Jump, JumpDetector
+from snoopsync.runtime.workers import Workers
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
+from snoopsync.status.health import ailments
+from snoopsync.status.snapshot import SnapshotReader
+from snoopsync.status.status import read_status
+from snoopsync.sync.components import Dependencies
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation, until
+from tests.support.serving import serving, the_service_says
+from tests.support.stepped import SteppedClock
+from tests.support.world import JumpingClock, ServedWorld, ToldWatcher, World, fake_picture
+
+DAY = 86_400.0
+
+
+# What a jump is.
+
+
+def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
+    clock = JumpingClock()
+    jumps = JumpDetector(clock)
+    clock.advance(1e6)
+    assert jumps.look() is None, "time went by"
+    clock.suspend(1800.0)
+    assert jumps.look() == Jump(1800.0, 0.0)
+    clock.set_wall_clock(-DAY)
+    assert jumps.look() == Jump(0.0, -DAY)
+    assert jumps.look() is None, "it is told once"
+
+
+def test_many_small_steps_are_a_jump() -> None:
+    clock = JumpingClock()
+    jumps = JumpDetector(clock)
+    found = []
+    for _ in range(20):
+        clock.set_wall_clock(1.0)
+        found.append(jumps.look())
+    assert [jump for jump in found if jump] == [Jump(0.0, 6.0)] * 3
+
+
+def test_a_process_that_is_stopped_while_it_reads_the_clocks_has_seen_no_jump() -> None:
+    class Stopped(JumpingClock):
+        stops = 0
+
+        def boottime(self) -> float:
+            if self.stops:
+                self.stops -= 1
+                self.advance(3600.0)
+            return super().boottime()
+
+    clock = Stopped()
+    jumps = JumpDetector(clock)
+    clock.stops = 1
+    assert jumps.look() is None
+
+
+def test_the_machines_own_clocks_agree() -> None:
+    clock = Clock()
+    before = clock.monotonic()
+    assert clock.boottime() >= before - 0.001
+    assert clock.boot_id() == clock.boot_id()
+    assert JumpDetector(clock).look() is None
+
+
+def test_a_jump_is_described_in_words() -> None:
+    assert str(Jump(1800.0, 0.0)) == "the machine was suspended for 1800 s"
+    assert str(Jump(0.0, -60.0)) == "the clock was set back by 60 s"
+    assert str(Jump(7.0, 60.0)) == (
+        "the machine was suspended for 7 s, the clock was set forward by 60 s"
+    )
+
+
+# Retries.
+
+
+def next_try(world: World, stepped: float) -> float:
+    """After how many seconds a picture that was refused is tried again, if the clock is set by so
+    much after the refusal."""
+    world.disk.write("bad.jpg", b"no picture")
+    with world.running() as live:
+        world.clock.set_wall_clock(stepped)
+        begun = world.clock.monotonic()
+        world.remote.forget_requests()
+        live.until(lambda: bool(world.remote.uploads()))
+        return world.clock.monotonic() - begun
+
+
+@pytest.mark.parametrize("stepped", [-DAY, -30.0, 30.0, DAY])
+def test_a_retry_comes_when_the_schedule_says_whatever_the_wall_clock_does(
+    world: World, stepped: float
+) -> None:
+    assert next_try(world, stepped) == pytest.approx(RETRY_SECONDS[0], abs=2.0)
+
+
+def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) -> None:
+    world.disk.write("bad.jpg", b"no picture")
+    with world.running() as live:
+        world.remote.forget_requests()
+        world.clock.suspend(1800.0)
+        begun = world.clock.monotonic()
+        live.until(lambda: bool(world.remote.uploads()))
+        assert world.clock.monotonic() - begun < 5.0
+
+
+@pytest.mark.parametrize("stepped", [-DAY, DAY])
+def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
+    world: World, stepped: float
+) -> None:
+    world.disk.write("bad.jpg", b"no picture")
+    with world.running():
+        refused = world.clock.monotonic()
+    world.clock.set_wall_clock(stepped)
+    world.remote.forget_requests()
+    with world.running() as live:
+        live.until(lambda: bool(world.remote.uploads()))
+        waited = world.clock.monotonic() - refused
+    assert waited == pytest.approx(RETRY_SECONDS[0], abs=3.0)
+
+
+class OtherBoot(JumpingClock):
+    """The machine was started again, and its clock is back by a year: it has no battery."""
+
+    def boot_id(self) -> str:
+        return "another boot"
+
+    def now(self) -> float:
+        return super().now() - 365 * DAY
+
+
+def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_delay(
+    world: World,
+) -> None:
+    world.disk.write("bad.jpg", b"no picture")
+    with world.running():
+        pass
+    world.clock = OtherBoot()
+    world.remote.forget_requests()
+    with world.running() as live:
+        begun = world.clock.monotonic()
+        live.until(lambda: bool(world.remote.uploads()))
+        assert world.clock.monotonic() - begun < RETRY_SECONDS[0] + 2.0
+
+
+def test_a_schedule_goes_on_within_a_boot_and_begins_anew_after_it(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "state.sqlite3")) as database:
+        state, clock = State(database), JumpingClock()
+        schedule = begin_schedule(state, clock)
+        assert schedule.now() == clock.now()
+        clock.set_wall_clock(DAY)
+        assert read_schedule(state, clock).now() == clock.now() - DAY
+        other = OtherBoot()
+        assert read_schedule(state, other).now() == other.now()
+        state.set_fact("schedule", "a boot nonsense")
+        assert read_schedule(state, clock).now() == clock.now(), "a damaged fact is none"
+
+
+# Deletions.
+
+
+@pytest.mark.parametrize("stepped", [-DAY, DAY])
+def test_deletions_are_counted_for_ten_minutes_whatever_the_wall_clock_does(
+    world: World, stepped: float
+) -> None:
+    world.hold = HoldPolicy(count=5, percent=10)
+    for number in range(20):
+        world.disk.write(f"{number:02}.jpg", fake_picture(number))
+    with world.running() as live:
+        for number in range(5):
+            world.disk.remove(f"{number:02}.jpg")
+        live.settle()
+        assert len(world.remote.deletes()) == 5
+        world.clock.set_wall_clock(stepped)
+        world.disk.remove("05.jpg")
+        live.settle()
+        assert (len(world.remote.deletes()), world.held()) == (5, 1)
+
+
+def test_deletions_of_ten_minutes_ago_do_not_count_after_the_clock_was_set_back(
+    world: World,
+) -> None:
+    world.hold = HoldPolicy(count=5, percent=10)
+    for number in range(20):
+        world.disk.write(f"{number:02}.jpg", fake_picture(number))
+    with world.running() as live:
+        for number in range(5):
+            world.disk.remove(f"{number:02}.jpg")
+        live.settle()
+        world.clock.set_wall_clock(-DAY)
+        world.clock.advance(601.0)
+        world.disk.remove("05.jpg")
+        live.settle()
+        assert (len(world.remote.deletes()), world.held()) == (6, 0)
+
+
+# A running service.
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Iterator[World]:
+    with ServedWorld(tmp_path) as world:
+        world.disk.write("a.jpg", fake_picture(1))
+        yield world
+
+
+@pytest.mark.parametrize("jump", ["suspend", "forward", "back"])
+def test_after_a_jump_the_service_scans_and_nothing_is_stale(
+    photos: World, monkeypatch: pytest.MonkeyPatch, jump: str
+) -> None:
+    """A file that came during the suspend raised no event."""
+    clock = photos.clock
+    with serving(
+        photos, monkeypatch, ToldWatcher(), dependencies=Dependencies(clock, make_workers=Workers)
+    ):
+        until(lambda: the_service_says(photos, Exit.OK))
+        photos.disk.write("b.jpg", fake_picture(2))
+        match jump:
+            case "suspend":
+                clock.suspend(1800.0)
+            case "forward":
+                clock.set_wall_clock(DAY)
+            case "back":
+                clock.set_wall_clock(-DAY)
+        begun = clock.monotonic()
+        until(lambda: photos.remote.holds(fake_picture(2)))
+        assert clock.monotonic() - begun < 60.0, "it did not wait for its next scan"
+        until(lambda: the_service_says(photos, Exit.OK))
+
+
+def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_was_set(
+    photos: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = photos.clock
+    dependencies = Dependencies(clock, make_workers=Workers)
+    with serving(photos, monkeypatch, ToldWatcher(), dependencies=dependencies) as service:
+        until(lambda: the_service_says(photos, Exit.OK))
+        snapshot_reader = SnapshotReader(photos.config, lambda: service.live)
+        for step in (1800.0, DAY, -3 * DAY):
+            clock.suspend(1800.0)
+            clock.set_wall_clock(step)
+            reasons = [*read_status(photos.config).reasons(), *ailments(snapshot_reader.look())]
+            assert not any("too long ago" in reason for reason in reasons)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    (home.pictures / "a.jpg").write_bytes(encode(photo(0)))
+    home.configure()
+    return home
+
+
+def test_a_clock_that_is_set_under_a_running_service_leaves_it_in_sync(home: Installation) -> None:
+    clock = SteppedClock(home)
+
+    def reasons() -> list[str]:
+        done = home.run_process("status")
+        return [line for line in done.out.splitlines() if line.startswith("- ")]
+
+    with home.running() as service:
+        until(lambda: not reasons())
+        for seconds in (DAY, -DAY):
+            begun = len(service.lines)
+            clock.set(seconds)
+            service.line_with("the clock was set", after=begun)
+            until(lambda: not reasons())
+            status = json.loads(home.run_process("status", "--json").out)
+            assert status["in_sync"] is True

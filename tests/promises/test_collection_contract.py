@@ -1,0 +1,252 @@
+"""What every collection does: one suite, run by each of them.
+
+The embedded collection, the HTTP client against a server on loopback, and the retrying coat around
+either.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from snoopsync.client.collection import Collection
+from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.errors import Conflict, NotFound, Refused
+from snoopsync.core.protocol import ImageCollection
+from snoopsync.embedded import EmbeddedCollection
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.hosted import hosted
+from tests.support.pictures import encode, photo
+
+PICTURE = encode(photo(1))
+OTHER_PICTURE = encode(photo(2))
+
+ODD_IDS = [
+    "a b",
+    "a/b",
+    "/",
+    "?x=1",
+    "#",
+    "%",
+    "%2F",
+    "a+b&c=d;e",
+    "é 写真 🖼",
+    ".",
+    "..",
+    "./..",
+    "...",
+    "\n",
+    '"quoted"',
+    "x" * 100,
+    "写" * 100,
+]
+
+
+KINDS = ["embedded", "http", "coat around serve", "coat around embedded", "coat around http"]
+
+
+@pytest.fixture(params=KINDS)
+def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
+    if request.param == "coat around serve":
+        with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
+            yield RetryingCollection(client)
+        return
+    with ExitStack() as stack:
+        stored = EmbeddedCollection(tmp_path / "c.sqlite3", name="contract")
+        stack.callback(stored.close)
+        inner: ImageCollection = stored
+        if "http" in request.param:
+            server = stack.enter_context(CollectionServer(stored))
+            inner = stack.enter_context(Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint))
+        yield RetryingCollection(inner) if "coat" in request.param else inner
+
+
+def test_it_says_which_collection_it_is(collection: ImageCollection) -> None:
+    assert collection.name == "contract"
+    assert collection.id == collection.get_images()["collection_id"]
+    assert collection.user
+
+
+def test_an_added_image_is_there_until_it_is_deleted(collection: ImageCollection) -> None:
+    added = collection.add_image(io.BytesIO(PICTURE), "a")
+    assert (added["status"], added["message"], added["image_id"]) == (201, "Added", "a")
+    assert datetime.fromisoformat(added["image_time"]).tzinfo
+    got = collection.get_image("a")
+    assert got == {**added, "status": 200, "message": "OK"}
+    deleted = collection.delete_image("a")
+    assert (deleted["status"], deleted["message"], deleted["image_id"]) == (200, "Deleted", "a")
+    with pytest.raises(NotFound):
+        collection.get_image("a")
+
+
+def test_an_image_without_an_id_gets_one_of_its_own(collection: ImageCollection) -> None:
+    ids = {collection.add_image(io.BytesIO(PICTURE))["image_id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert {image["id"] for image in collection.images()} == ids
+
+
+def test_a_known_id_is_not_overwritten(collection: ImageCollection) -> None:
+    collection.add_image(io.BytesIO(PICTURE), "a")
+    with pytest.raises(Conflict) as caught:
+        collection.add_image(io.BytesIO(OTHER_PICTURE), "a")
+    assert caught.value.permanent
+    assert collection.search_images(io.BytesIO(OTHER_PICTURE))["results"] == []
+
+
+def test_an_update_replaces_the_picture(collection: ImageCollection) -> None:
+    added = collection.add_image(io.BytesIO(PICTURE), "a")
+    updated = collection.add_image(io.BytesIO(OTHER_PICTURE), "a", update_existing=True)
+    assert (updated["status"], updated["message"]) == (200, "Updated")
+    assert updated["image_time"] > added["image_time"]
+    assert collection.search_images(io.BytesIO(PICTURE))["results"] == []
+    assert collection.search_images(io.BytesIO(OTHER_PICTURE))["results"][0]["id"] == "a"
+
+
+def test_bytes_are_the_picture_and_a_text_is_a_path(
+    collection: ImageCollection, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(PICTURE)
+    collection.add_image(PICTURE, "bytes")
+    collection.add_image(str(path), "text")
+    collection.add_image(path, "path")
+    collection.add_image(bytes(OTHER_PICTURE), "path", update_existing=True)
+    assert {match["id"] for match in collection.search_images(PICTURE)["results"]} == {
+        "bytes",
+        "text",
+    }
+
+
+def test_what_is_not_there_is_not_found(collection: ImageCollection) -> None:
+    with pytest.raises(NotFound):
+        collection.get_image("a")
+    with pytest.raises(NotFound):
+        collection.delete_image("a")
+    with pytest.raises(NotFound):
+        collection.search_images_by_id("a")
+    with pytest.raises(NotFound):
+        collection.add_image(io.BytesIO(PICTURE), "a", update_existing=True)
+    with pytest.raises(NotFound):
+        collection.add_image(io.BytesIO(PICTURE), update_existing=True)
+    with pytest.raises(NotFound):
+        collection.get_images(start="a")
+    assert list(collection.images()) == []
+
+
+@pytest.mark.parametrize("image_id", ODD_IDS)
+def test_odd_ids_arrive_as_they_are(collection: ImageCollection, image_id: str) -> None:
+    collection.add_image(io.BytesIO(PICTURE), "neighbour")
+    assert collection.add_image(io.BytesIO(PICTURE), image_id)["image_id"] == image_id
+    assert collection.get_image(image_id)["image_id"] == image_id
+    assert collection.search_images_by_id(image_id)["image_id"] == image_id
+    assert collection.get_images(start=image_id, count=1)["images"][0]["id"] == image_id
+    assert {image["id"] for image in collection.images()} == {"neighbour", image_id}
+    assert collection.delete_image(image_id)["image_id"] == image_id
+    assert [image["id"] for image in collection.images()] == ["neighbour"]
+
+
+@pytest.mark.parametrize("image_id", ["", "x" * 101, "写" * 101])
+def test_ids_of_the_wrong_length_are_refused(collection: ImageCollection, image_id: str) -> None:
+    collection.add_image(io.BytesIO(PICTURE), "neighbour")
+    with pytest.raises(Refused):
+        collection.add_image(io.BytesIO(PICTURE), image_id)
+    with pytest.raises(Refused):
+        collection.get_image(image_id)
+    with pytest.raises(Refused):
+        collection.delete_image(image_id)
+    with pytest.raises(Refused):
+        collection.search_images_by_id(image_id)
+    assert [image["id"] for image in collection.images()] == ["neighbour"]
+
+
+def test_what_is_no_picture_is_refused_for_good(collection: ImageCollection) -> None:
+    for content in (b"", b"no picture", PICTURE[:100]):
+        with pytest.raises(Refused) as caught:
+            collection.add_image(io.BytesIO(content), "a")
+        assert caught.value.permanent
+        assert caught.value.message
+    assert list(collection.images()) == []
+
+
+def test_the_listing_is_newest_first_in_pages(collection: ImageCollection) -> None:
+    for number in range(5):
+        collection.add_image(io.BytesIO(PICTURE), f"{number}")
+    collection.add_image(io.BytesIO(PICTURE), "1", update_existing=True)
+    order = ["1", "4", "3", "2", "0"]
+    assert [image["id"] for image in collection.images()] == order
+    walked: list[str] = []
+    start: str | None = None
+    while True:
+        page = collection.get_images(start=start, count=2)
+        walked += [image["id"] for image in page["images"]]
+        assert len(page["images"]) <= 2
+        start = page["next_image_id"]
+        if start is None:
+            break
+    assert walked == order
+    times = [image["image_time"] for image in collection.images()]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_search_finds_the_same_picture_with_rank_0(collection: ImageCollection) -> None:
+    collection.add_image(io.BytesIO(PICTURE), "a")
+    collection.add_image(io.BytesIO(OTHER_PICTURE), "b")
+    found = collection.search_images(io.BytesIO(PICTURE))
+    assert [(match["id"], match["rank"]) for match in found["results"]] == [("a", 0)]
+    assert (found["status"], found["message"]) == (200, "OK")
+
+
+def test_a_search_by_id_leaves_the_image_itself_out(collection: ImageCollection) -> None:
+    collection.add_image(io.BytesIO(PICTURE), "a")
+    assert collection.search_images_by_id("a")["results"] == []
+    collection.add_image(io.BytesIO(PICTURE), "copy")
+    smaller = encode(photo(1).resize((160, 120)))
+    collection.add_image(io.BytesIO(smaller), "smaller")
+    found = collection.search_images_by_id("a")
+    ranks = {match["id"]: match["rank"] for match in found["results"]}
+    assert set(ranks) == {"copy", "smaller"}
+    assert ranks["copy"] == 0 < ranks["smaller"]
+    assert found["results"][0]["id"] == "copy"
+    assert found["image_id"] == "a"
+
+
+def test_an_image_is_a_path_its_bytes_or_a_file(
+    collection: ImageCollection, tmp_path: Path
+) -> None:
+    path = tmp_path / "a picture é.jpg"
+    path.write_bytes(PICTURE)
+    collection.add_image(path, "path")
+    collection.add_image(str(path), "text")
+    collection.add_image(PICTURE, "bytes")
+    with path.open("rb") as file:
+        collection.add_image(file, "file")
+    assert len(collection.search_images(path)["results"]) == 4
+    with pytest.raises(FileNotFoundError):
+        collection.add_image(tmp_path / "not there.jpg", "nothing")
+
+
+def test_a_file_is_read_from_where_it_stands_and_left_open(collection: ImageCollection) -> None:
+    file = io.BytesIO(b"something before" + PICTURE)
+    file.seek(len(b"something before"))
+    collection.add_image(file, "a")
+    assert not file.closed
+    assert collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
+
+
+def test_what_reading_raises_comes_through_and_nothing_is_stored(
+    collection: ImageCollection,
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= len(PICTURE):
+                raise OSError(5, "the disk is broken")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="the disk is broken"):
+        collection.add_image(Broken(PICTURE), "a")
+    assert list(collection.images()) == []

@@ -1,0 +1,463 @@
+"""What is not mirrored is counted by reason. What is not mirrored any more keeps its image."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.left_out import (
+    LeftOut,
+    LeftOutCounts,
+    count,
+    describe,
+    dump,
+    load,
+    merge,
+    totals,
+)
+from snoopsync.core.model import File, Fingerprint, RelPath
+from snoopsync.core.planner import Action, Delete, Update, Verb
+from snoopsync.folders.beneath import Root
+from snoopsync.folders.disk import Disk
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.pairs import PairState
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation
+from tests.support.world import ToldWatcher, World, fake_picture
+
+TRASHED = ".Trash-1000/files/a.jpg"
+
+
+# Counts.
+
+
+def counted(**numbers: int) -> LeftOutCounts:
+    counts: LeftOutCounts = {}
+    for name, number in numbers.items():
+        for _ in range(number):
+            count(counts, LeftOut.UNSUPPORTED, b"a." + name.encode())
+    return counts
+
+
+def test_counts_are_by_reason_and_suffix_whatever_its_case() -> None:
+    counts = counted(cr2=2, CR2=1, dng=4)
+    count(counts, LeftOut.SYMLINK, b"link.jpg")
+    assert totals(counts) == {"symlink": 1, "unsupported": 7}
+    assert describe(counts) == "1 symlink, 7 unsupported (.dng 4, .cr2 3)"
+
+
+def test_nothing_is_described_as_nothing() -> None:
+    assert (describe({}), totals({})) == ("", {})
+
+
+def test_only_the_most_frequent_suffixes_are_named() -> None:
+    counts = counted(a=1, b=9, c=8, d=7, e=6, f=5, g=4)
+    assert describe(counts) == "40 unsupported (.b 9, .c 8, .d 7, .e 6, .f 5, ...)"
+
+
+def test_counts_of_directories_add_up() -> None:
+    counts = counted(cr2=2)
+    merge(counts, counted(cr2=1, dng=1))
+    assert describe(counts) == "4 unsupported (.cr2 3, .dng 1)"
+
+
+@pytest.mark.parametrize("name", [b"a", b".hidden", b"a.", b"a.\xff", b"a.b c", b"a." + b"x" * 99])
+def test_an_odd_end_of_a_name_is_no_suffix(name: bytes) -> None:
+    counts: LeftOutCounts = {}
+    count(counts, LeftOut.OTHER_TYPE, name)
+    assert describe(counts) == "1 other-type"
+
+
+def test_any_number_of_suffixes_is_a_bounded_number_of_counts() -> None:
+    counts: LeftOutCounts = {}
+    for number in range(5000):
+        count(counts, LeftOut.OTHER_TYPE, b"page.%d" % number)
+    assert totals(counts) == {"other-type": 5000}
+    assert len(counts[LeftOut.OTHER_TYPE]) <= 101
+
+
+def test_counts_are_kept_as_text() -> None:
+    counts = counted(cr2=2)
+    assert load(dump(counts)) == counts
+    assert load("nonsense") == load("[1]") == load('{"a": 1}') == {}
+
+
+# What a scan counts.
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """A folder with something for every reason, and one picture."""
+    home = Installation(tmp_path)
+    root = home.pictures
+    (root / "a.jpg").write_bytes(encode(photo(1)))
+    for name in ("b.CR2", "c.cr2", "d.psd", "notes.txt", "x.xyz", "._a.jpg", "draft.png"):
+        (root / name).write_bytes(b"x")
+    (root / "link.jpg").symlink_to("a.jpg")
+    (root / "album").symlink_to("..")
+    os.mkfifo(root / "fifo.jpg")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+    for name in ("@eaDir", "drafts"):
+        (root / "2024" / name).mkdir(parents=True)
+        (root / "2024" / name / "a.jpg").write_bytes(encode(photo(2)))
+    home.configure(
+        folders=f'folders: [{{path: {root}, exclude: ["drafts/", "draft*"]}}]\n',
+    )
+    return home
+
+
+LEFT_OUT = {
+    "symlink": 2,
+    "unsupported": 3,
+    "other-type": 2,
+    "excluded": 2,
+    "other-program": 2,
+    "special": 2,
+}
+IN_WORDS = (
+    "2 symlink, 3 unsupported (.cr2 2, .psd 1), 2 other-type (.txt 1, .xyz 1), 2 excluded,"
+    " 2 other-program, 2 special"
+)
+
+
+def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installation) -> None:
+    home.ok("resync")
+    status = home.status()
+    assert status["in_sync"] is True
+    assert status["folders"][0]["left_out"] == LEFT_OUT
+    assert f"pictures: left out: {IN_WORDS}" in home.ok("status").splitlines()
+
+
+def test_a_running_service_tells_the_counts_of_its_last_scan(home: Installation) -> None:
+    with home.running():
+        assert home.status()["folders"][0]["left_out"] == LEFT_OUT
+
+
+def test_check_counts_what_is_left_out_on_one_line(home: Installation) -> None:
+    assert f"ok       left out of pictures: {IN_WORDS}" in home.ok("check").splitlines()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_the_summary_of_a_resync_counts_what_is_left_out(
+    home: Installation, arguments: tuple[str, ...]
+) -> None:
+    assert f"left out: {IN_WORDS}" in home.ok("resync", *arguments).splitlines()
+
+
+def test_a_resync_beside_a_service_counts_it_too(home: Installation) -> None:
+    with home.running():
+        assert f"left out: {IN_WORDS}" in home.ok("resync").splitlines()
+
+
+def test_a_folder_without_anything_else_says_nothing_of_it(tmp_path: Path) -> None:
+    home = Installation(tmp_path)
+    (home.pictures / "a.jpg").write_bytes(encode(photo(1)))
+    home.configure()
+    for command in ("resync", "status", "check"):
+        assert "left out" not in home.ok(command)
+    assert home.status()["folders"][0]["left_out"] == {}
+
+
+def test_a_second_scan_counts_the_same_and_not_more(world: World) -> None:
+    world.disk.write("a/b/c.cr2", b"x")
+    world.disk.write("a/b/d.jpg", fake_picture(1))
+    for _ in range(3):
+        assert totals(world.resync().left_out) == {"unsupported": 1}
+    world.disk.remove("a/b/c.cr2")
+    assert world.resync().left_out == {}
+
+
+def test_a_directory_that_is_walked_twice_in_a_scan_is_counted_once(world: World) -> None:
+    world.disk.write("x/a.cr2", b"x")
+    world.disk.write("x/a.jpg", fake_picture(1))
+    watcher = ToldWatcher()
+    with world.running(watcher) as live:
+        live.scan()
+        watcher.told["photos"].tell_tree("x")
+        live.rest()
+        [monitor] = live.components.monitors
+        assert monitor.scanned == 1
+        assert totals(monitor.row.left_out) == {"unsupported": 1}
+
+
+def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(world: World) -> None:
+    """So that a scan that finds nothing is as fast as before."""
+    world.disk.write("a.jpg", fake_picture(1))
+    world.disk.write("b.jpg", fake_picture(2))
+    world.resync()
+    world.configure("photos", exclude=("b.jpg",))
+    world.resync()
+    with closing(Database(world.state_path, readonly=True)) as database:
+        assert database.query("SELECT directory FROM listing") == [(b"",)]
+
+
+class SecretiveDisk(Disk):
+    """A directory of the given name is another user's."""
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+
+    @contextmanager
+    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        if root.absolute(path).endswith(self._name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with super().entries(root, path) as entries:
+            yield entries
+
+
+def test_an_unreadable_lost_and_found_is_left_out_and_all_is_mirrored(world: World) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    (world.disk.root / "lost+found").mkdir()
+    world.disk_edge = SecretiveDisk(b"/lost+found")
+    report = world.resync()
+    assert report.exit_code == 0
+    assert totals(report.left_out) == {"other-program": 1}
+    assert world.folder_state() == "ok"
+
+
+def test_a_directory_that_can_not_be_listed_is_counted_as_unreadable(world: World) -> None:
+    world.disk.write("secret/a.jpg", fake_picture(1))
+    world.disk_edge = SecretiveDisk(b"/secret")
+    report = world.resync()
+    assert report.exit_code == 3
+    assert totals(report.left_out) == {"unreadable": 1}
+
+
+# What is left out from now on.
+
+
+@pytest.fixture
+def before(world: World) -> World:
+    """A world as an older version left it: it mirrored the files of other programs too, one of
+    which is a duplicate."""
+    world.configure("photos", exclude_defaults=False)
+    world.disk.write("a.jpg", fake_picture(1))
+    world.disk.write(TRASHED, fake_picture(1))
+    world.disk.write("._a.jpg", b"no picture")
+    world.resync()
+    forget_selection(world)
+    world.remote.forget_requests()
+    world.configure("photos", exclude_defaults=True)
+    return world
+
+
+def forget_selection(world: World) -> None:
+    """As in a state file of an older version."""
+    with closing(Database(world.state_path)) as database:
+        database.change("UPDATE folder SET selection = NULL, left_out = '{}'")
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged about images that are left out from now on."""
+    fields = [(record, getattr(record, "fields", {})) for record in caplog.records]
+    return [record.getMessage() for record, each in fields if each.get("event") == "left-out"]
+
+
+def test_a_new_default_deletes_nothing(before: World) -> None:
+    ids = before.remote.ids()
+    for _ in range(2):
+        report = before.resync()
+        assert report.summary.deleted == 0
+        assert report.exit_code == 0
+        assert totals(report.left_out) == {"other-program": 2}
+    assert before.remote.changes() == []
+    assert before.remote.ids() == ids
+
+
+def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prunes_it(
+    before: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    before.resync()
+    [message] = told(caplog)
+    assert "leaves out 1 image from now on: .Trash-1000/files/a.jpg." in message
+    assert "snoopsync resync --prune --dry-run" in message
+    caplog.clear()
+    before.resync()
+    with before.running() as live:
+        live.rest()
+    assert told(caplog) == []
+
+
+def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
+    before.resync()
+    plan = before.rehearse(prune=True)
+    assert [(verb, path) for verb, path, _ in plan.lines] == [(Verb.DELETE, f"photos/{TRASHED}")]
+    assert before.resync(prune=True).summary.deleted == 1
+    assert before.ids().keys() == {"photos/a.jpg"}
+
+
+def test_an_image_that_is_left_out_is_in_no_pair_any_more(before: World) -> None:
+    assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
+    before.resync()
+    assert [pair.state for pair in before.duplicates_known()] == [PairState.GONE]
+
+
+def test_a_picture_is_no_duplicate_of_an_image_that_is_left_out(
+    before: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    before.disk.remove("a.jpg")
+    before.resync()
+    caplog.clear()
+    before.disk.write("b.jpg", fake_picture(1))
+    before.resync()
+    assert not [each for each in caplog.records if each.name == "snoopsync.duplicates"]
+    assert PairState.OPEN not in [pair.state for pair in before.duplicates_known()]
+
+
+def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
+    before: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    before.resync()
+    caplog.clear()
+    before.configure("photos", exclude_defaults=False)
+    before.resync()
+    assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
+    assert not [each for each in caplog.records if each.name == "snoopsync.duplicates"]
+
+
+def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(before: World) -> None:
+    """At the start of a service, not after a day."""
+    with before.running() as live:
+        live.rest()
+        assert {str(row.rel_path) for row in live.components.state.images()} == {
+            "photos/a.jpg",
+            f"photos/{TRASHED}",
+        }
+        counts = live.components.state.counts()["photos"]
+    assert (counts.images, counts.pending, counts.failed) == (1, 0, 0)
+
+
+def test_what_is_left_out_is_not_among_the_images_that_a_folder_would_keep(world: World) -> None:
+    """A folder of ten is not emptied unasked because it has images that nobody looks after."""
+    world.hold = HoldPolicy(count=50, percent=10)
+    for number in range(10):
+        world.disk.write(f"{number}.jpg", fake_picture(number))
+    world.disk.write("old/x.jpg", fake_picture(99))
+    world.resync()
+    world.configure("photos", exclude=("old/",))
+    world.resync()
+    for number in range(10):
+        world.disk.remove(f"{number}.jpg")
+    world.resync()
+    assert world.held() == 10
+    assert world.remote.deletes() == []
+
+
+def edited(world: World) -> Action:
+    world.disk.write("x/a.jpg", fake_picture(2))
+    file = File(Fingerprint.of((world.disk.root / "x/a.jpg").lstat()))
+    return Update(RelPath("photos", b"x/a.jpg"), world.id_of("x/a.jpg"), file)
+
+
+def removed(world: World) -> Action:
+    world.disk.remove("x/a.jpg")
+    return Delete(RelPath("photos", b"x/a.jpg"), world.id_of("x/a.jpg"))
+
+
+@pytest.mark.parametrize("change", [edited, removed])
+def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
+    world: World, change: Callable[[World], Action]
+) -> None:
+    world.disk.write("a.jpg", fake_picture(0))
+    world.disk.write("x/a.jpg", fake_picture(1))
+    world.resync()
+    action = change(world)
+    with closing(Database(world.state_path)) as database:  # planned, and killed before it was sent
+        State(database).intents.apply([action], 0.0)
+    world.configure("photos", exclude=("x/",))
+    world.remote.forget_requests()
+    with world.running() as live:
+        live.rest()
+        counts = live.components.state.counts()["photos"]
+    assert (counts.images, counts.pending, counts.failed, counts.held) == (1, 0, 0, 0)
+    assert world.remote.changes() == []
+    world.configure("photos", exclude=())
+    world.resync()
+    world.check_mirrored()
+
+
+def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> None:
+    world.hold = HoldPolicy(count=1, percent=0)
+    for number in range(4):
+        world.disk.write(f"x/{number}.jpg", fake_picture(number))
+    world.disk.write("a.jpg", fake_picture(9))
+    world.resync()
+    world.disk.remove("x")
+    world.resync()
+    assert world.held() == 4
+    world.configure("photos", exclude=("x/",))
+    assert world.resync().exit_code == 0
+    assert world.held() == 0
+    world.configure("photos", exclude=())
+    world.resync()
+    assert world.held() == 4
+    assert world.remote.deletes() == []
+
+
+# The trash.
+
+
+@pytest.mark.parametrize("trashed", [TRASHED, "._a.jpg", "$RECYCLE.BIN/a.jpg"])
+def test_a_file_that_is_moved_to_the_trash_is_deleted_and_not_renamed(
+    world: World, trashed: str
+) -> None:
+    world.disk.write("a.jpg", fake_picture(1))
+    world.disk.write("b.jpg", fake_picture(1))
+    world.resync()
+    gone = world.id_of("a.jpg")
+    with world.running(ToldWatcher()) as live:
+        world.disk.rename("a.jpg", trashed)
+        live.settle()
+        live.rest()
+    assert gone not in world.remote.ids()
+    assert world.ids().keys() == {"photos/b.jpg"}
+    assert [pair.state for pair in world.duplicates_known()] == [PairState.GONE]
+
+
+def test_a_directory_that_is_moved_to_the_trash_goes_through_the_guard(world: World) -> None:
+    world.hold = HoldPolicy(count=2, percent=10)
+    for number in range(4):
+        world.disk.write(f"x/{number}.jpg", fake_picture(number))
+    world.resync()
+    world.disk.rename("x", ".Trash-1000/files/x")
+    world.resync()
+    assert world.held() == 4
+    assert world.remote.deletes() == []
+
+
+def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its_image(
+    before: World,
+) -> None:
+    """One that was mirrored in the trash by an older version has its image still."""
+    before.resync()
+    image_id = before.id_of(TRASHED)
+    before.disk.rename(TRASHED, "back.jpg")
+    before.resync()
+    assert before.id_of("back.jpg") == image_id
+    assert before.remote.changes() == []
+    assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
+
+
+def test_a_picture_never_moves_onto_the_place_of_an_image_that_is_left_out(world: World) -> None:
+    """Though that image's own file has left it: it was taken out of the trash just before."""
+    world.configure("photos", exclude_defaults=False)
+    world.disk.write("a.jpg", fake_picture(1))
+    world.disk.write(TRASHED, fake_picture(2))
+    world.resync()
+    gone, trashed = world.id_of("a.jpg"), world.id_of(TRASHED)
+    world.configure("photos", exclude_defaults=True)
+    world.resync()
+    world.disk.rename(TRASHED, "back.jpg")
+    world.disk.rename("a.jpg", TRASHED)
+    world.resync()
+    assert world.ids() == {"photos/back.jpg": trashed}
+    assert gone not in world.remote.ids()

@@ -1,0 +1,93 @@
+"""Without a configuration the folders of the last run are remembered, and no longer than that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation, Service, until
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    home = Installation(tmp_path)
+    for name in ("a", "b"):
+        (home.home / name).mkdir()
+        (home.home / name / "1.jpg").write_bytes(encode(photo(ord(name))))
+        (home.home / name / "2.jpg").write_bytes(encode(photo(ord(name)), quality=60))
+    return home
+
+
+def started(service: Service) -> str:
+    """The log, up to the end of the first comparison."""
+    service.line_with("in order:")
+    return "\n".join(service.lines)
+
+
+def test_folders_that_are_not_mirrored_any_more_are_told_with_how_to_keep_them(
+    home: Installation,
+) -> None:
+    a, b = home.home / "a", home.home / "b"
+    with home.service("run", a) as service:
+        assert "not mirrored any more" not in started(service)
+        until(lambda: home.status()["duplicates_open"] == 1)
+    with home.service("run", b) as service:
+        log = started(service)
+        assert f"not mirrored any more: {a}; the images stay in the collection" in log
+        assert f"snoopsync run {a} {b}" in log
+        assert len(home.json("list", "--json")) == 4
+        until(lambda: home.status()["to_compare"] == 0)
+        [pair] = home.json("duplicates", "--json")
+        assert pair["a"]["folder"] == "b", "nobody has to decide about folders that are left"
+        assert home.status()["duplicates_open"] == 1
+        states = {pair["a"]["folder"]: pair["state"] for pair in home.json(*ALL)}
+        assert states == {"a": "gone", "b": "open"}
+    with home.service("run", a, b) as service:
+        assert "not mirrored any more" not in started(service)
+        until(lambda: home.status()["duplicates_open"] == 2)
+
+
+ALL = ("duplicates", "--all", "--json")
+
+
+@pytest.mark.parametrize("damage", ["header", "everything", "page"])
+def test_a_damaged_state_file_is_moved_aside_by_a_resync_that_names_its_folders(
+    home: Installation, damage: str
+) -> None:
+    folder = home.home / "a"
+    home.ok("resync", folder)
+    data = bytearray(home.state.read_bytes())
+    match damage:
+        case "header":
+            data[:16] = bytes(16)
+        case "everything":
+            data[:] = b"no database" * 1000
+        case "page":
+            data[4096:8192] = b"x" * 4096
+    home.state.write_bytes(data)
+    home.state.with_name(f"{home.state.name}.checked").unlink(missing_ok=True)
+    done = home.run("resync", folder)
+    assert done.code == 0, done
+    assert "is damaged" in done.err
+    assert len(list(home.state.parent.glob("*.damaged-*"))) == 1
+    assert len(home.json("list", "--json", "--state", "synced")) == 2
+
+
+def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Installation) -> None:
+    home.ok("resync", home.home / "a")
+    home.state.write_bytes(b"no database" * 1000)
+    for command in ("resync", "status"):
+        done = home.run(command)
+        assert done.code == 1
+        assert "name them, if there is no configuration" in done.err
+
+
+def test_a_service_that_is_given_its_folders_moves_a_damaged_state_file_aside(
+    home: Installation,
+) -> None:
+    home.ok("resync", home.home / "a")
+    home.state.write_bytes(b"no database" * 1000)
+    with home.service("run", home.home / "a") as service:
+        assert "is damaged" in started(service)

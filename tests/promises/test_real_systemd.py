@@ -1,0 +1,613 @@
+"""snoopsync as a service of a real systemd, in a booted container, with the units as shipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.support import machine as machines
+from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.support.machine import Machine, booted
+from tests.support.paths import ROOT
+from tests.support.pictures import encode, photo
+from tests.support.process import QUICK_SYNC, Done, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(machines.why_not() is not None, reason=machines.why_not() or ""),
+]
+
+#: In the machine, with a space in every path that can have one.
+HOME = "/opt/snoop sync"
+SNOOPSYNC = f"{HOME}/bin/snoopsync"
+PICTURES = "/srv/my pictures"
+CONFIG = "/etc/snoopsync/config.yaml"
+
+UNIT = "snoopsync.service"
+TIMER = "snoopsync-resync.timer"
+
+#: Longer than the watchdog waits, and then systemd until it starts the service anew.
+WATCHDOG_SECONDS = 120.0
+
+SUFFIXES = {"HEIF": "heic", "JPEG": "jpg"}
+
+#: What a large embedded collection takes, with as many threads as it would.
+SEARCH = """
+import numpy
+from snoopsync.embedded.index import CodeIndex
+codes = numpy.random.default_rng(1).integers(0, 256, (100_000, 32), numpy.uint8)
+index = CodeIndex()
+index.add(numpy.arange(100_000), codes)
+places, queries, distances = index.search(codes[7:27], 31)
+product = numpy.ones((500, 500)) @ numpy.ones((500, 500))
+print("found", sorted(places.tolist()), distances.sum(), product[0, 0])
+"""
+
+SERVER = """
+import sys
+from pathlib import Path
+from snoopsync.embedded import EmbeddedCollection
+from tests.collection_server import CollectionServer
+with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3")) as server:
+    print(server.port, flush=True)
+    sys.stdin.read()
+"""
+
+POSTBOX = """
+import sys
+from tests.postbox import Postbox
+
+class Echo(Postbox):
+    def receive(self, letter):
+        print(letter["message"], flush=True)
+        return 200
+
+with Echo() as postbox:
+    print(postbox.url, flush=True)
+    sys.stdin.read()
+"""
+
+HEALTH = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:10667/healthz").read().decode())
+"""
+
+
+class Host:
+    """The machine with snoopsync on it. ``pictures`` is the folder that it mirrors, from here."""
+
+    def __init__(self, machine: Machine, pictures: Path) -> None:
+        self.machine = machine
+        self.pictures = pictures
+        self.ok, self.run = machine.ok, machine.run
+
+    def snoopsync(self, *arguments: str) -> Done:
+        """A command of root's."""
+        return self.run(SNOOPSYNC, *arguments)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.snoopsync("status", "--json").out)
+        return status
+
+    def is_in_sync(self) -> bool:
+        return self.status()["in_sync"] is True
+
+    def images(self) -> list[str]:
+        """The paths of the images that are in the collection."""
+        lines = self.snoopsync("list", "--json", "--state", "synced").out.splitlines()
+        return sorted(json.loads(line)["path"] for line in lines)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file in the machine."""
+        self.ok("mkdir", "-p", str(Path(path).parent))
+        self.ok("sh", "-c", 'printf %s "$1" > "$0" && chmod "$2" "$0"', path, text, f"{mode:o}")
+
+    def configure(self, text: str = "", folder: str = PICTURES) -> None:
+        folders = f'folders: [{{path: "{PICTURES}"}}'
+        if folder != PICTURES:
+            folders += f', {{path: "{folder}"}}'
+        self.write(CONFIG, f"{QUICK_SYNC}{text}{folders}]\n")
+
+    def install(self, *options: str) -> str:
+        """Install the units and start them; what was said."""
+        said = self.ok(SNOOPSYNC, "service", "install", *options)
+        self.ok("systemctl", "daemon-reload")
+        self.ok("systemctl", "enable", "--now", UNIT, TIMER)
+        return said
+
+    def shown(self, name: str, unit: str = UNIT) -> str:
+        """A property of the unit."""
+        return self.ok("systemctl", "show", f"--property={name}", "--value", unit).strip()
+
+    @property
+    def pid(self) -> int:
+        """The service's process, which runs."""
+        pid = int(self.shown("MainPID"))
+        assert pid > 0
+        return pid
+
+    def journal(self, unit: str = UNIT) -> list[dict[str, Any]]:
+        """What the journal has of a unit since the test began."""
+        entries = self.ok("journalctl", "--output=json", "--since", self._since, f"--unit={unit}")
+        return [json.loads(line) for line in entries.splitlines()]
+
+    def messages(self, unit: str = UNIT) -> str:
+        return "\n".join(str(entry["MESSAGE"]) for entry in self.journal(unit))
+
+    def begin(self) -> None:
+        """Begin a test with nothing there."""
+        self._since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self.configure()
+
+    def clear(self) -> None:
+        """Leave nothing behind."""
+        self.run("systemctl", "disable", "--now", UNIT, TIMER)
+        self.snoopsync("service", "uninstall")
+        self.run("systemctl", "daemon-reload")
+        self.run("systemctl", "reset-failed")
+        self.ok("sh", "-c", "rm -rf /var/lib/snoopsync /var/lib/private/snoopsync /etc/snoopsync")
+        self.ok("sh", "-c", "rm -rf /etc/systemd/system/snoopsync*")
+        for path in self.pictures.iterdir():
+            path.unlink()
+
+    def add(self, name: str, seed: int, **options: Any) -> None:
+        """Drop a picture into the folder."""
+        (self.pictures / name).write_bytes(encode(photo(seed), **options))
+
+    def restarts(self) -> int:
+        return int(self.shown("NRestarts"))
+
+
+@pytest.fixture(scope="module")
+def computer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Its snoopsync is the wheel of this checkout, the libraries are the tests'."""
+    base = tmp_path_factory.mktemp("machine")
+    wheels, pictures = base / "wheels", base / "my pictures"
+    pictures.mkdir()
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    libraries = Path(sysconfig.get_path("purelib"))
+    lent = {wheels: "/opt/wheels", pictures: PICTURES, libraries: "/opt/libraries"}
+    with booted(base, lent) as machine:
+        # The tests' Python may be in a home that is closed to others.
+        interpreter = Path(sys.base_prefix)
+        machine.ok("chmod", "a+x", *interpreter.parents)
+        machine.ok(interpreter / "bin/python3", "-m", "venv", HOME)
+        pip = (f"{HOME}/bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
+        machine.ok(*pip, f"/opt/wheels/{wheel.name}")
+        host = Host(machine, pictures)
+        site = machine.ok(
+            f"{HOME}/bin/python", "-c", "import site; print(site.getsitepackages()[0])"
+        )
+        host.write(f"{site.strip()}/libraries.pth", "/opt/libraries\n")
+        yield host
+
+
+@pytest.fixture
+def host(computer: Host) -> Iterator[Host]:
+    """It has a configuration, and nothing else of snoopsync's."""
+    computer.begin()
+    yield computer
+    computer.clear()
+
+
+@pytest.fixture
+def running(host: Host) -> Host:
+    """The service runs, and mirrors one picture."""
+    host.add("first.jpg", 1)
+    host.install()
+    until(host.is_in_sync)
+    return host
+
+
+def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
+    """From nothing; but for the two that install snoopsync, from a package index."""
+    chapter = (ROOT / "README.md").read_text().partition("### As a service")[2]
+    block = chapter.partition("```sh\n")[2].partition("```")[0]
+    _venv, _link, *commands = block.replace("sudo ", "").splitlines()
+    host.ok("rm", "-r", "/etc/snoopsync")
+    host.ok("mkdir", "/srv/photos")
+    host.add("first.jpg", 1)
+    host.ok("cp", f"{PICTURES}/first.jpg", "/srv/photos")
+    host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
+    said = [host.ok(*command.split()) for command in commands]
+    assert "still to do" not in "".join(said[2:])
+    until(host.is_in_sync)
+    assert host.images() == ["first.jpg"]
+    host.ok("rm", "-r", "/srv/photos", "/usr/local/bin/snoopsync")
+
+
+def test_it_starts_and_mirrors(running: Host) -> None:
+    """Within its sandbox: what is dropped in is noticed by the kernel's events and sent."""
+    assert running.shown("ActiveState") == "active"
+    until(lambda: running.shown("StatusText") == "watching, everything is sent")
+    assert "by events" in running.messages()
+    kinds = ("AVIF", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
+    for seed, kind in enumerate(kinds, start=2):
+        running.add(f"second.{SUFFIXES.get(kind, kind.lower())}", seed, kind=kind)
+    until(lambda: len(running.images()) == 1 + len(kinds))
+    until(running.is_in_sync)
+    status = running.status()
+    assert status["service"] == {**status["service"], "running": True, "pid": running.pid}
+
+
+def test_it_can_do_no_harm(running: Host) -> None:
+    """Not even if it wanted to: it is a user of its own, and all but its state is read-only."""
+    shown = running.ok("cat", f"/proc/{running.pid}/status")
+    assert "\nCapEff:\t0000000000000000\n" in shown
+    assert "\nNoNewPrivs:\t1\n" in shown
+    uid = int(shown.partition("\nUid:\t")[2].split()[0])
+    assert uid >= 61184  # systemd's dynamic users
+    inside = ("nsenter", f"--target={running.pid}", "--mount")
+    for path in (f"{PICTURES}/x", "/etc/x", "/usr/x", "/home/x", "/root/x", "/opt/x"):
+        done = running.run(*inside, "touch", path)
+        assert "Read-only file system" in done.err, path
+    running.ok(*inside, "touch", "/var/lib/private/snoopsync/x")
+
+
+def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> None:
+    """The unit withholds nothing that the decoders' own sandbox needs."""
+    running.add("second.jpg", 2)
+    until(lambda: len(running.images()) == 2)
+    shown = running.ok(
+        "sh",
+        "-c",
+        "for zygote in $(pgrep -f snoopsync.decoding.zygote); do"
+        " for decoder in $(pgrep -P $zygote); do"
+        " cat /proc/$decoder/status /proc/$decoder/limits /proc/$decoder/oom_score_adj; done; done",
+    )
+    for line in ("CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
+        assert f"\n{line}\n" in shown
+    for limit in ("core file size", "file size"):
+        assert re.search(rf"\nMax {limit} +0 +0 ", shown)
+    assert shown.endswith("\n1000\n")
+    # systemd 252 refuses Landlock's calls under an allow list, also where the list has them. That
+    # is told, and the filter of system calls keeps decoders from opening files all the same.
+    withheld = re.findall(r"decoded without: (.*?)\. This kernel", running.messages())
+    assert set(withheld) <= {"Landlock"}
+
+
+def test_a_large_collection_can_be_searched_in_the_sandbox(running: Host) -> None:
+    """Nothing that numpy, OpenBLAS and their threads need is forbidden."""
+    running.write("/opt/search.py", SEARCH)
+    unit = running.ok("cat", f"/etc/systemd/system/{UNIT}")
+    unit = re.sub("^Type=.*", "Type=oneshot", unit, flags=re.MULTILINE)
+    unit = re.sub("^Restart=.*", "", unit, flags=re.MULTILINE)
+    program = f'ExecStart="{HOME}/bin/python" /opt/search.py'
+    unit = re.sub("^ExecStart=.*", program, unit, flags=re.MULTILINE)
+    running.write("/etc/systemd/system/snoopsync-search.service", unit)
+    running.ok("systemctl", "daemon-reload")
+    running.ok("systemctl", "start", "snoopsync-search.service")
+    assert f"found {list(range(7, 27))} 0 500.0" in running.messages("snoopsync-search.service")
+
+
+def test_a_duplicate_is_a_warning_in_the_journal(running: Host) -> None:
+    running.add("copy.jpg", 1, quality=40)
+
+    def alerts() -> list[dict[str, Any]]:
+        return [each for each in running.journal() if "duplicate:" in str(each["MESSAGE"])]
+
+    until(alerts)
+    (alert,) = alerts()
+    assert alert["PRIORITY"] == "4"
+    assert "my pictures/copy.jpg" in alert["MESSAGE"]
+    assert "my pictures/first.jpg" in alert["MESSAGE"]
+
+
+def test_a_reload_takes_the_new_configuration(running: Host) -> None:
+    pid = running.pid
+    running.ok("mkdir", "/srv/more")
+    running.ok("cp", f"{PICTURES}/first.jpg", "/srv/more/more.jpg")
+    running.configure(folder="/srv/more")
+    running.ok("systemctl", "reload", UNIT)
+    until(lambda: running.images() == ["first.jpg", "more.jpg"])
+    assert running.shown("ActiveState") == "active"
+    assert running.pid == pid
+
+
+def test_a_reload_refuses_a_wrong_configuration(running: Host) -> None:
+    running.write(CONFIG, "folders: []\n")
+    running.ok("systemctl", "reload", UNIT)
+    until(lambda: "the new configuration is refused" in running.messages())
+    assert running.shown("ActiveState") == "active"
+    running.configure()
+    until(running.is_in_sync)
+
+
+def test_a_service_that_hangs_is_started_anew_by_the_watchdog(running: Host) -> None:
+    pid = running.pid
+    running.ok("kill", "-STOP", str(pid))
+    running.add("second.jpg", 2)
+    until(lambda: running.restarts() == 1, WATCHDOG_SECONDS)
+    assert "Watchdog timeout" in running.messages()
+    until(lambda: running.shown("MainPID") not in ("0", str(pid)))
+    until(lambda: running.images() == ["first.jpg", "second.jpg"])
+    until(running.is_in_sync)
+
+
+def test_a_service_that_is_killed_goes_on_where_it_was(running: Host) -> None:
+    running.ok("kill", "-KILL", str(running.pid))
+    running.add("second.jpg", 2)
+    until(lambda: running.restarts() == 1, 40)
+    until(lambda: running.images() == ["first.jpg", "second.jpg"])
+    until(running.is_in_sync)
+
+
+def test_it_stops_in_time(running: Host) -> None:
+    """While it has something to do."""
+    for seed in range(2, 60):
+        running.add(f"{seed}.jpg", seed)
+    begun = time.monotonic()
+    running.ok("systemctl", "stop", UNIT)
+    assert time.monotonic() - begun < 20
+    assert running.shown("Result") == "success"
+    assert running.shown("ExecMainStatus") == "0"
+    running.ok("systemctl", "start", UNIT)
+    until(lambda: len(running.images()) == 59)
+
+
+def test_the_timer_has_the_running_service_compare_everything(running: Host) -> None:
+    assert running.shown("ActiveState", TIMER) == "active"
+    assert running.shown("NextElapseUSecRealtime", TIMER)
+    pid = running.pid
+    running.write(
+        f"/etc/systemd/system/{TIMER}.d/soon.conf",
+        "[Timer]\nOnActiveSec=1s\nRandomizedDelaySec=0\nAccuracySec=1us\n",
+    )
+    running.ok("systemctl", "daemon-reload")
+    running.ok("systemctl", "restart", TIMER)
+    resync = "snoopsync-resync.service"
+    until(lambda: "1 image looked at" in running.messages(resync))
+    until(lambda: running.shown("ActiveState", resync) == "inactive")
+    assert running.shown("Result", resync) == "success"
+    assert running.pid == pid  # which held the state file all the time
+
+
+def test_the_timer_stops_with_the_service(running: Host) -> None:
+    running.ok("systemctl", "stop", UNIT)
+    assert running.shown("ActiveState", TIMER) == "inactive"
+    assert running.run("systemctl", "start", "snoopsync-resync.service").code != 0
+    running.ok("systemctl", "start", UNIT)
+    assert running.shown("ActiveState", TIMER) == "active"
+
+
+def test_a_wrong_configuration_is_not_tried_again(host: Host) -> None:
+    host.write(CONFIG, "folders: []\n")
+    host.ok(SNOOPSYNC, "service", "install")
+    host.ok("systemctl", "daemon-reload")
+    assert host.run("systemctl", "start", UNIT).code != 0
+    assert host.shown("ActiveState") == "failed"
+    assert host.shown("ExecMainStatus") == "78"
+    assert "folders: is empty" in host.messages()
+
+
+@contextmanager
+def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
+    """A program in the machine's network, as long as the ``with`` lasts; what it prints."""
+    network = ["nsenter", f"--target={host.machine.pid}", "--net"]
+    with subprocess.Popen(
+        [*network, sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        yield program.stdout
+
+
+@contextmanager
+def served(host: Host, folder: Path) -> Iterator[str]:
+    """A collection in the machine's network; its endpoint, by a name that has to be resolved."""
+    with in_its_network(host, SERVER, str(folder)) as said:
+        yield f"http://localhost:{said.readline().strip()}/api/v1"
+
+
+def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path: Path) -> None:
+    """From a file that root alone can read, in a configuration that everybody can."""
+    secret = "/etc/snoopsync/the secret of 100%"
+    host.write(secret, SECRET_KEY, 0o600)
+    with served(host, tmp_path) as endpoint:
+        host.configure(
+            f"collection: {{endpoint: '{endpoint}', public_key: {PUBLIC_KEY},"
+            f" secret_key_file: '{secret}'}}\n"
+        )
+        host.add("first.jpg", 1)
+        said = host.install()
+        assert "still to do" not in said
+        until(host.is_in_sync)
+        assert host.images() == ["first.jpg"]
+        shown = host.ok("systemctl", "show", UNIT) + host.ok("cat", f"/proc/{host.pid}/environ")
+        assert SECRET_KEY not in shown + host.messages()
+        host.ok("systemctl", "start", "snoopsync-resync.service")
+        assert "1 image looked at" in host.messages("snoopsync-resync.service")
+        host.ok("systemctl", "stop", UNIT)
+
+
+def test_others_are_told_and_may_ask(host: Host) -> None:
+    """Of addresses in a file that root alone can read."""
+    with in_its_network(host, POSTBOX) as letters:
+        urls = "/etc/snoopsync/notify urls"
+        url = letters.readline()
+        host.write(urls, url, 0o600)
+        host.configure(f"notify: {{urls_file: '{urls}'}}\nmetrics: {{}}\n")
+        for name in ("first.jpg", "second.jpg"):
+            host.add(name, 1)
+        assert "still to do" not in host.install()
+        until(host.is_in_sync)
+        assert "is the same picture as" in letters.readline()
+        said = host.ok(f"{HOME}/bin/python", "-c", HEALTH)
+        assert said.strip() == "watching, everything is sent"
+        assert host.snoopsync("notify", "test").out == f"address 1 of {urls} (JSON): taken\n"
+        shown = host.ok("systemctl", "show", UNIT) + host.messages()
+        assert url.partition("@")[2].strip() not in shown
+        host.ok("systemctl", "stop", UNIT)
+
+
+def test_the_folders_of_a_group_are_read(host: Host) -> None:
+    host.ok("groupadd", "--force", "photos")
+    host.ok("install", "--directory", "--group=photos", "--mode=2750", "/srv/group")
+    host.ok("install", "--directory", "--mode=0750", "/srv/rooted")
+    host.add("first.jpg", 1)
+    for folder in ("group", "rooted"):
+        host.ok("install", "--mode=0640", f"{PICTURES}/first.jpg", f"/srv/{folder}/{folder}.jpg")
+    host.ok("chgrp", "photos", "/srv/group/group.jpg")
+    host.write(
+        CONFIG,
+        QUICK_SYNC
+        + f"folders: [{{path: '{PICTURES}'}}, {{path: /srv/group}}, {{path: /srv/rooted}}]",
+    )
+    said = host.install()
+    assert "in the group photos, to read /srv/group" in said
+    until(host.is_in_sync)
+    assert host.images() == ["first.jpg", "group.jpg", "rooted.jpg"]
+    host.ok("rm", "-r", "/srv/group", "/srv/rooted")
+
+
+def test_the_pictures_of_a_person_are_read_as_that_person(host: Host) -> None:
+    host.ok("useradd", "--create-home", "ada")
+    host.ok("install", "--directory", "--owner=ada", "--mode=0700", "/home/ada/Pictures")
+    host.add("first.jpg", 1)
+    host.ok("install", "--owner=ada", "--mode=0600", f"{PICTURES}/first.jpg", "/home/ada/Pictures")
+    host.ok("chmod", "0700", "/home/ada")
+    host.write(CONFIG, QUICK_SYNC + "folders: [{path: /home/ada/Pictures}]\n")
+    assert "run the service as its owner" in host.install()
+    until(lambda: "Permission denied" in host.messages())
+    host.install("--as", "ada")
+    host.ok("systemctl", "restart", UNIT)
+    until(lambda: host.images() == ["first.jpg"])
+    until(host.is_in_sync)
+    host.ok("systemctl", "stop", UNIT)
+    host.ok("userdel", "--remove", "ada")
+
+
+def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
+    """The service has a view of its own of what is mounted, and sees what changes all the same."""
+    host.ok("mkdir", "/srv/disk")
+    host.add("first.jpg", 1)
+    host.configure(folder="/srv/disk")
+    host.install()
+    until(host.is_in_sync)
+    host.ok("mount", "-t", "tmpfs", "disk", "/srv/disk")
+    host.ok("cp", f"{PICTURES}/first.jpg", "/srv/disk/second.jpg")
+    until(lambda: host.images() == ["first.jpg", "second.jpg"])
+    host.ok("umount", "/srv/disk")
+    until(lambda: "folder disk is missing, nothing of it is deleted" in host.messages())
+    assert host.images() == ["first.jpg", "second.jpg"]
+    host.ok("rmdir", "/srv/disk")
+
+
+def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
+    """What that command makes is the service's."""
+    running.ok("systemctl", "stop", UNIT)
+    running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")
+    refused = running.run(SNOOPSYNC, "resync")
+    assert refused.code == 1, refused
+    assert "1 adopted" in running.ok(*_as_service(refused.err))
+    running.ok("systemctl", "start", UNIT)
+    until(running.is_in_sync)
+    assert running.shown("ActiveState") == "active"
+
+
+def test_a_person_has_a_service_of_their_own(host: Host) -> None:
+    host.ok("useradd", "--create-home", "ben")
+    uid = host.ok("id", "--user", "ben").strip()
+    host.ok("systemctl", "start", f"user@{uid}.service")
+    runtime = f"XDG_RUNTIME_DIR=/run/user/{uid}"
+    own = (
+        "setpriv",
+        "--reuid=ben",
+        "--regid=ben",
+        "--init-groups",
+        "env",
+        "HOME=/home/ben",
+        runtime,
+    )
+
+    def ben(*command: str) -> str:
+        return host.ok(*own, *command)
+
+    ben("mkdir", "/home/ben/Pictures")
+    ben("chmod", "0700", "/home/ben")
+    host.add("first.jpg", 1)
+    ben("cp", f"{PICTURES}/first.jpg", "/home/ben/Pictures")
+    ben(SNOOPSYNC, "init")
+    ben(SNOOPSYNC, "service", "install", "--user")
+    ben("systemctl", "--user", "daemon-reload")
+    ben("systemctl", "--user", "enable", "--now", UNIT)
+    until(lambda: "in sync" in host.run(*own, SNOOPSYNC, "status").out.splitlines()[0][:7])
+    ben("systemctl", "--user", "reload", UNIT)
+    ben("systemctl", "--user", "stop", UNIT)
+    assert ben("systemctl", "--user", "show", "--property=Result", "--value", UNIT) == "success\n"
+    assert ben("ls", "/home/ben/.local/state/snoopsync")
+    host.ok("systemctl", "stop", f"user@{uid}.service")
+    host.ok("userdel", "--remove", "ben")
+
+
+def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:
+    running.ok("systemctl", "is-enabled", UNIT, TIMER)
+    said = running.ok(SNOOPSYNC, "service", "uninstall")
+    for line in said.partition("then:\n")[2].splitlines():
+        running.ok(*line.split())
+    assert running.run("systemctl", "status", UNIT).code == 4  # no such unit
+    assert running.run("sh", "-c", "find /etc/systemd -name '*snoopsync*'").out == ""
+    running.ok("test", "-e", "/var/lib/snoopsync/state.sqlite3")
+
+
+def _as_service(refusal: str) -> list[str]:
+    """The command that a refusal names."""
+    command = refusal[refusal.index("systemd-run ") :].partition(" Or start ")[0]
+    return shlex.split(command)
+
+
+#: What a client of a hosted collection does: adds the picture that is named, and searches for it.
+CLIENT = """
+import sys
+from snoopsync import Collection
+*keys, picture = sys.argv[1:]
+with Collection(*keys, "http://127.0.0.1:8470/api/v1") as collection:
+    if not list(collection.images()):
+        collection.add_image(picture, "first")
+    print(collection.search_images(picture)["results"][0]["id"])
+"""
+
+
+def test_a_hosted_collection_works_in_its_sandbox(host: Host) -> None:
+    """Its decoders, their limits, and keys that its user makes while it runs."""
+    unit, data = "snoopsync-collection.service", "/var/lib/snoopsync-collection"
+    host.add("first.jpg", 1)
+    host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
+    host.write(f"/etc/systemd/system/{unit}", (ROOT / "systemd" / unit).read_text())
+    host.ok("systemctl", "daemon-reload")
+    assert host.run("systemctl", "start", unit).code == 0, host.messages(unit)
+    refused = host.run(SNOOPSYNC, "keys", "add", "family", "--data", data)
+    assert refused.code == 1, refused
+    key = json.loads(host.ok(*_as_service(refused.err), "--json"))
+    keys = (key["public_key"], key["secret_key"])
+    for _ in range(2):
+        said = host.run(f"{HOME}/bin/python", "-c", CLIENT, *keys, f"{PICTURES}/first.jpg")
+        assert (said.out, said.code) == ("first\n", 0), (said, host.messages(unit))
+        host.ok("systemctl", "restart", unit)
+    refused = host.run(SNOOPSYNC, "serve", "backup", f"{data}/backup", "--data", data)
+    host.ok(*_as_service(refused.err))
+    host.ok("test", "-s", f"{data}/backup/keys.sqlite3")
+    host.ok("systemctl", "stop", unit)
+    assert host.shown("Result", unit) == "success"
+    assert host.messages(unit).count("stopped") >= 3
+    assert keys[1] not in host.messages(unit)
+    host.ok("sh", "-c", "rm -rf /var/lib/*/snoopsync-collection /var/lib/snoopsync-collection")
+    host.ok("rm", "-r", "/usr/local/bin/snoopsync")

@@ -1,0 +1,121 @@
+"""What systemd hears of the service, by sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from snoopsync.runtime.liveness import Activity, Progress, Vitals
+from snoopsync.runtime.systemd import SystemdNotifier
+from tests.support.process import until
+
+
+class Manager:
+    """The other side: it keeps what it was told."""
+
+    def __init__(self, address: str) -> None:
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address)
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096):
+            self.heard.append(message.decode())
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+
+@contextmanager
+def manager(address: str) -> Iterator[Manager]:
+    """A service manager that listens at this address."""
+    listening = Manager(address)
+    try:
+        yield listening
+    finally:
+        listening.close()
+
+
+def test_everything_it_says_arrives(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with manager(address) as systemd:
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
+        notifier.ready()
+        notifier.status("comparing\nfolders")
+        notifier.alive()
+        notifier.reloading()
+        notifier.stopping()
+        until(lambda: len(systemd.heard) == 5)
+    ready, status, alive, reloading, stopping = systemd.heard
+    assert (ready, status, alive) == ("READY=1", "STATUS=comparing folders", "WATCHDOG=1")
+    assert reloading.startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert int(reloading.rpartition("=")[2]) > 0
+    assert stopping == "STOPPING=1"
+
+
+def test_an_abstract_address_is_understood() -> None:
+    name = f"snoopsync-test-{os.getpid()}"
+    with manager(f"\0{name}") as systemd:
+        SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        until(lambda: systemd.heard == ["READY=1"])
+
+
+def test_a_status_is_told_once(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with manager(address) as systemd:
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
+        for text in ("one", "one", "two"):
+            notifier.status(text)
+        until(lambda: systemd.heard == ["STATUS=one", "STATUS=two"])
+
+
+def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
+    SystemdNotifier({}).ready()
+    SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),  # another process's
+        ({"WATCHDOG_USEC": "30000000"}, 10.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
+    ],
+)
+def test_how_often_the_heart_beats(environ: dict[str, str], seconds: float | None) -> None:
+    assert SystemdNotifier(environ).heartbeat_seconds == seconds
+
+
+def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None:
+    vitals = Vitals()
+    for now in range(0, 200, 20):
+        vitals.look("busy", now, now)
+        vitals.look("resting", 0, now, at_rest=True)
+        vitals.look("hung", 0, now)
+        vitals.look("patient", 0, now, patience_seconds=500.0)
+    assert vitals.stalled(200.0) == ["hung"]
+    vitals.look("hung", 1, 200.0)
+    assert vitals.stalled(200.0) == []
+
+
+def test_the_progress_is_counted_from_where_the_sending_began() -> None:
+    activity = Activity()
+    assert activity.look(done=7, left=0, now=1.0) is None
+    assert activity.look(done=7, left=10, now=2.0) == Progress(0, 10, 0.0)
+    assert activity.look(done=9, left=8, now=4.0) == Progress(2, 8, 2.0)
+    assert activity.look(done=17, left=0, now=5.0) is None
+    assert activity.look(done=17, left=1, now=9.0) == Progress(0, 1, 0.0)

@@ -1,0 +1,329 @@
+"""What people do to pictures: each alteration with a name, and with what a person would call it.
+
+The same picture and seed give the same bytes, with one version of Pillow and its encoders.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from PIL import ExifTags, Image, ImageEnhance, ImageFilter, ImageOps
+
+from tests.support.lettering import bar_of_text, draw_logo, draw_outlined, draw_watermark
+from tests.support.pictures import encode
+
+#: All that one picture may be of another.
+KINDS = frozenset(
+    {
+        "identical",
+        "reencoded",
+        "edited",
+        "rotated",
+        "mirrored",
+        "bordered",
+        "cropped",
+        "recoloured",
+    }
+)
+
+#: A picture and the dice of this alteration of it in, another picture out.
+Change = Callable[[Image.Image, random.Random], Image.Image]
+
+#: What is not about encoding is saved like this: the habit of most programs.
+_JPEG_QUALITY = 85
+
+#: A picture's ratio counts as a frame's if it is no further off than this: the bars that it would
+#: get could not be seen.
+_SAME_RATIO = 0.03
+
+_BORDER_COLOURS = {"white": "#ffffff", "black": "#000000", "coloured": "#b03a2e"}
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """One thing that is done to a picture.
+
+    ``group`` has alterations of one purpose together. ``kinds`` (of ``KINDS``) are what a person
+    would call it: mostly one, and where people differ, any of them is right.
+    """
+
+    name: str
+    group: str
+    kinds: frozenset[str]
+    _change: Change
+    _save: Callable[[Image.Image], bytes]
+
+    def apply(self, picture: Image.Image, seed: int) -> bytes:
+        """The altered picture as a file's bytes. ``picture`` is RGB and stays as it is; ``seed``
+        chooses sides, places and amounts where the name leaves them open."""
+        return self._save(self._change(picture, random.Random(f"{self.name} {seed}")))
+
+
+def alterations() -> Iterator[Alteration]:
+    """All of them, those of one group together. No two have the same name."""
+    yield from _encodings()
+    yield from _sizes()
+    yield from _colours()
+    yield from _marks()
+    yield from _crops()
+    yield from _turns()
+    yield from _borders()
+    yield from _captions()
+    yield from _tilts()
+
+
+def original(picture: Image.Image) -> bytes:
+    """The file that all of this is done to: as a camera writes it."""
+    return encode(picture, quality=92)
+
+
+def _same(picture: Image.Image, _: random.Random) -> Image.Image:
+    return picture
+
+
+def _as_jpeg(picture: Image.Image) -> bytes:
+    return encode(picture, quality=_JPEG_QUALITY)
+
+
+def _make(
+    name: str,
+    group: str,
+    kinds: str,
+    change: Change = _same,
+    save: Callable[[Image.Image], bytes] = _as_jpeg,
+) -> Alteration:
+    return Alteration(name, group, frozenset(kinds.split()), change, save)
+
+
+def _encodings() -> Iterator[Alteration]:
+    yield _make("the same file", "the same", "identical", save=original)
+    for quality in (75, 40, 10):
+        save = partial(encode, quality=quality)
+        yield _make(f"JPEG q{quality}", "encoded anew", "reencoded", save=save)
+    # Without a loss it may well be the same picture.
+    png = partial(encode, kind="PNG", compress_level=1)
+    yield _make("PNG", "other formats", "identical reencoded", save=png)
+    for name, save in {
+        "WebP q30": partial(encode, kind="WEBP", quality=30, method=2),
+        "AVIF": partial(encode, kind="AVIF", quality=50, speed=9),
+        # By default its encoder takes ten times as long, a second for each.
+        "HEIC": partial(encode, kind="HEIF", quality=50, enc_params={"preset": "ultrafast"}),
+        "GIF": partial(encode, kind="GIF"),
+    }.items():
+        yield _make(name, "other formats", "reencoded", save=save)
+
+
+def _sizes() -> Iterator[Alteration]:
+    for name, factor in {"half size": 0.5, "quarter size": 0.25, "1.5 times": 1.5}.items():
+        yield _make(name, "other sizes", "reencoded", partial(_scaled, factor=factor))
+    yield _make("120 px wide", "other sizes", "reencoded", _thumbnail)
+
+
+def _scaled(picture: Image.Image, _: random.Random, factor: float) -> Image.Image:
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _thumbnail(picture: Image.Image, dice: random.Random) -> Image.Image:
+    return _scaled(picture, dice, 120 / picture.width)
+
+
+def _colours() -> Iterator[Alteration]:
+    changes: dict[str, Change] = {
+        "grey": lambda picture, _: picture.convert("L"),
+        "brightness -20 %": lambda picture, _: ImageEnhance.Brightness(picture).enhance(0.8),
+        "brightness +20 %": lambda picture, _: ImageEnhance.Brightness(picture).enhance(1.2),
+        "contrast -20 %": lambda picture, _: ImageEnhance.Contrast(picture).enhance(0.8),
+        "contrast +20 %": lambda picture, _: ImageEnhance.Contrast(picture).enhance(1.2),
+        "gamma 0.7": partial(_gamma, exponent=0.7),
+        "gamma 1.4": partial(_gamma, exponent=1.4),
+        "saturation +50 %": lambda picture, _: ImageEnhance.Color(picture).enhance(1.5),
+        "saturation -50 %": lambda picture, _: ImageEnhance.Color(picture).enhance(0.5),
+        "warm tint": partial(_tinted, gains=(1.15, 1.0, 0.8)),
+        "cold tint": partial(_tinted, gains=(0.85, 0.97, 1.15)),
+        "sepia": lambda picture, _: ImageOps.colorize(picture.convert("L"), "#1a0f00", "#ffefd0"),
+    }
+    for name, change in changes.items():
+        yield _make(name, "recoloured", "recoloured", change)
+
+
+def _gamma(picture: Image.Image, _: random.Random, exponent: float) -> Image.Image:
+    return picture.point([round(255 * (level / 255) ** exponent) for level in range(256)] * 3)
+
+
+def _tinted(
+    picture: Image.Image, _: random.Random, gains: tuple[float, float, float]
+) -> Image.Image:
+    return picture.point([min(255, round(level * gain)) for gain in gains for level in range(256)])
+
+
+def _marks() -> Iterator[Alteration]:
+    yield _make("watermark across", "marked", "edited", draw_watermark)
+    yield _make("logo in a corner", "marked", "edited", draw_logo)
+
+
+def _crops() -> Iterator[Alteration]:
+    ways = {"centred": _crop_centred, "off-centre": _crop_off_centre, "one side": _crop_one_side}
+    for percent in (2, 5, 10):
+        for way, crop in ways.items():
+            change = partial(crop, share=percent / 100)
+            yield _make(f"crop {percent} % {way}", "cropped", "cropped", change)
+
+
+def _crop_centred(picture: Image.Image, _: random.Random, share: float) -> Image.Image:
+    """That share of width and of height is gone, half of it at each side."""
+    across, down = picture.width * share / 2, picture.height * share / 2
+    return _crop(picture, across, down, across, down)
+
+
+def _crop_off_centre(picture: Image.Image, dice: random.Random, share: float) -> Image.Image:
+    """That share of width and of height is gone, all of it at one side each."""
+    across, down = picture.width * share, picture.height * share
+    left, top = dice.choice((0, across)), dice.choice((0, down))
+    return _crop(picture, left, top, across - left, down - top)
+
+
+def _crop_one_side(picture: Image.Image, dice: random.Random, share: float) -> Image.Image:
+    """That share of the width, or of the height, is gone at one side."""
+    lost = [0.0, 0.0, 0.0, 0.0]
+    side = dice.randrange(4)
+    lost[side] = share * (picture.height if side % 2 else picture.width)
+    return _crop(picture, *lost)
+
+
+def _crop(
+    picture: Image.Image, left: float, top: float, right: float, bottom: float
+) -> Image.Image:
+    width, height = picture.size
+    return picture.crop((round(left), round(top), round(width - right), round(height - bottom)))
+
+
+def _turns() -> Iterator[Alteration]:
+    turns = {
+        90: Image.Transpose.ROTATE_90,
+        180: Image.Transpose.ROTATE_180,
+        270: Image.Transpose.ROTATE_270,
+    }
+    # EXIF's orientation says which way up the first line is.
+    by_exif = {90: 8, 180: 3, 270: 6}
+    for degrees, turn in turns.items():
+        yield _make(f"turned {degrees}", "turned", "rotated", partial(_transposed, how=turn))
+    for degrees, orientation in by_exif.items():
+        save = partial(_saved_with_exif, orientation=orientation)
+        yield _make(f"turned {degrees} by EXIF", "turned", "rotated", save=save)
+    # Phones write the picture as it lies on the sensor: what is seen is upright all the same.
+    yield _make(
+        "turned 90, and back by EXIF",
+        "turned",
+        "reencoded",
+        partial(_transposed, how=turns[90]),
+        partial(_saved_with_exif, orientation=by_exif[270]),
+    )
+    for name, how in {
+        "mirrored": Image.Transpose.FLIP_LEFT_RIGHT,
+        "upside down mirrored": Image.Transpose.FLIP_TOP_BOTTOM,
+        "transposed": Image.Transpose.TRANSPOSE,
+        "transversed": Image.Transpose.TRANSVERSE,
+    }.items():
+        yield _make(name, "mirrored", "mirrored", partial(_transposed, how=how))
+
+
+def _transposed(picture: Image.Image, _: random.Random, how: Image.Transpose) -> Image.Image:
+    return picture.transpose(how)
+
+
+def _saved_with_exif(picture: Image.Image, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return encode(picture, quality=_JPEG_QUALITY, exif=exif)
+
+
+def _borders() -> Iterator[Alteration]:
+    for percent in (5, 10):
+        for name, colour in _BORDER_COLOURS.items():
+            change = partial(_bordered, share=percent / 100, colour=colour)
+            yield _make(f"border {percent} % {name}", "bordered", "bordered", change)
+    wide = partial(_in_frame, ratio=16 / 9, otherwise=4 / 3)
+    square = partial(_in_frame, ratio=1.0, otherwise=4 / 5)
+    yield _make("letterbox 16:9", "bordered", "bordered", wide)
+    yield _make("in a white square", "bordered", "bordered", partial(square, colour="#ffffff"))
+    yield _make("in a blurred square", "bordered", "bordered", partial(square, colour=None))
+
+
+def _bordered(picture: Image.Image, _: random.Random, share: float, colour: str) -> Image.Image:
+    """With a border at each side, that share of the longer side wide."""
+    return ImageOps.expand(picture, max(1, round(max(picture.size) * share)), colour)
+
+
+def _in_frame(
+    picture: Image.Image,
+    _: random.Random,
+    ratio: float,
+    otherwise: float,
+    colour: str | None = "#000000",
+) -> Image.Image:
+    """Whole, in the middle of a frame of this ratio (or ``otherwise``, if it has this one), which
+    has a colour; or shows the picture itself: filling it, and blurred."""
+    width, height = picture.size
+    if abs(width / height / ratio - 1) < _SAME_RATIO:
+        ratio = otherwise
+    size = (max(width, round(height * ratio)), max(height, round(width / ratio)))
+    if colour is None:
+        frame = ImageOps.fit(picture, size).filter(ImageFilter.GaussianBlur(max(size) / 40))
+    else:
+        frame = Image.new("RGB", size, colour)
+    frame.paste(picture, ((size[0] - width) // 2, (size[1] - height) // 2))
+    return frame
+
+
+def _captions() -> Iterator[Alteration]:
+    yield _make("caption over the lower 12 %", "captioned over", "edited", _caption_over)
+    yield _make("lettering over it", "captioned over", "edited", draw_outlined)
+    below = partial(_caption_outside, share=0.12, above=False, paper="#ffffff", ink="#000000")
+    above = partial(_caption_outside, share=0.15, above=True, paper="#000000", ink="#ffffff")
+    yield _make("caption below, 12 %", "captioned outside", "bordered", below)
+    yield _make("caption above, 15 %", "captioned outside", "bordered", above)
+
+
+def _caption_over(picture: Image.Image, dice: random.Random) -> Image.Image:
+    over = picture.copy()
+    bar = bar_of_text((picture.width, round(picture.height * 0.12)), dice, "#101010", "#ffffff")
+    over.paste(bar, (0, picture.height - bar.height))
+    return over
+
+
+def _caption_outside(
+    picture: Image.Image, dice: random.Random, share: float, above: bool, paper: str, ink: str
+) -> Image.Image:
+    bar = bar_of_text((picture.width, round(picture.height * share)), dice, paper, ink)
+    whole = Image.new("RGB", (picture.width, picture.height + bar.height))
+    whole.paste(bar, (0, 0 if above else picture.height))
+    whole.paste(picture, (0, bar.height if above else 0))
+    return whole
+
+
+def _tilts() -> Iterator[Alteration]:
+    for degrees in (1, 3):
+        kept, inside = partial(_tilted, degrees=degrees), partial(_straightened, degrees=degrees)
+        yield _make(f"tilted {degrees}, black corners", "tilted", "rotated edited", kept)
+        yield _make(f"tilted {degrees}, cropped inside", "tilted", "rotated edited", inside)
+
+
+def _tilted(picture: Image.Image, dice: random.Random, degrees: float) -> Image.Image:
+    """Turned a little to one side, in a frame of its own size: its corners are cut off, and those
+    of the frame are black."""
+    return picture.rotate(degrees * dice.choice((-1, 1)), Image.Resampling.BICUBIC)
+
+
+def _straightened(picture: Image.Image, dice: random.Random, degrees: float) -> Image.Image:
+    """Turned a little, and the largest part of its ratio that has no black corners: what mending a
+    horizon does."""
+    width, height = picture.size
+    angle = math.radians(degrees)
+    longer = max(width, height) / min(width, height)
+    share = 1 / (math.cos(angle) + longer * math.sin(angle))
+    return _crop_centred(_tilted(picture, dice, degrees), dice, 1 - share)

@@ -1,0 +1,105 @@
+"""The collection as a service, in a thread of the test: over real sockets."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from snoopsync.client.collection import Collection
+from snoopsync.decoding.decoders import Decoders
+from snoopsync.server import http
+from snoopsync.server.app import Application
+from snoopsync.server.calls import BASE
+from snoopsync.server.master_key import load_master_key
+from snoopsync.server.registry import Key, Registry
+from snoopsync.server.signature import Verifier
+from snoopsync.server.tenants import Hosting
+from snoopsync.server.uploads import Limits
+from tests.support.process import Installation, Service, until
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A service that runs."""
+
+    registry: Registry
+    port: int
+    data: Path
+    decoders: Decoders
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}{BASE}"
+
+    def keys(self, name: str) -> tuple[str, str]:
+        """A new pair for the collection of this name: public and secret."""
+        key: Key = self.registry.add_key(name)
+        return key.public_key, load_master_key(self.data, {}).secret_of(key.public_key)
+
+    def client(self, name: str) -> Collection:
+        """A client with new keys for the collection of this name."""
+        return Collection(*self.keys(name), self.endpoint)
+
+
+@contextmanager
+def hosted(
+    data: Path,
+    limits: Limits | None = None,
+    work: str | None = None,
+    patience: http.Patience | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Hosted]:
+    """The service on this directory, as long as the ``with`` lasts. ``work``: the name of what
+    decoders do."""
+    with ExitStack() as stack:
+        registry = stack.enter_context(closing(Registry(data)))
+        master = load_master_key(data, {})
+        listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
+        decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
+        verifier = Verifier(master.secret_of, time.time())
+        hosting = Hosting(data, registry, verifier, decoders, time.time)
+        stack.enter_context(closing(hosting))
+        server = http.Server(Application(hosting, limits), tls, patience=patience)
+        thread = threading.Thread(target=server.run, args=(listener,))
+        port = listener.getsockname()[1]
+        thread.start()
+        try:
+            until(lambda: server.has_started)
+            yield Hosted(registry, port, data, decoders)
+        finally:
+            server.stop()
+            thread.join()
+
+
+@contextmanager
+def hosted_process(
+    home: Installation,
+    data: Path,
+    *options: str | Path,
+    under: Sequence[str] = (),
+    **environment: str,
+) -> Iterator[tuple[Service, str]]:
+    """``serve`` on this directory as a process, started ``under`` another command, as long as the
+    ``with`` lasts; and its endpoint."""
+    arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
+    with home.service(*arguments, environment=environment, under=under) as service:
+        yield service, service.line_with(" serves ").rpartition(" ")[2]
+
+
+def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The process that decoders are forked from, and the decoders, of a ``serve``."""
+    (server,) = (
+        each for each in process.children() if "snoopsync.decoding.zygote" in each.cmdline()
+    )
+    return server, server.children()
+
+
+def lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

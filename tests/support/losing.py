@@ -1,0 +1,247 @@
+"""A folder in which things happen that events are lost by, and a service that mirrors it.
+
+The service is a real process with the embedded collection. Its safety scan is a day away, so only
+what its watcher tells, and what is made of that, brings the collection up to date. In the place of
+its watcher it can have watchdog's own observer, to show that what happens is worth a test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation, Service, until
+from tests.support.queue_limit import short_queue
+from tests.support.world import DiskFolder
+
+CONFIGURATION = """
+sync: {settle: 50ms, delete_after: 0s, rescan_interval: 24h, hold_deletes_over: never}
+duplicates: {alert: false}
+"""
+
+#: How long something that must happen may take.
+DEADLINE_SECONDS = 40.0
+
+#: How long the stock observer is waited for. Ours takes a tenth of it.
+STOCK_SECONDS = 2.5
+
+#: snoopsync as it is.
+OURS = "from snoopsync.cli import main; main()"
+
+#: snoopsync on watchdog's own observer, with the rest of it as it is: only the place of an event is
+#: believed, the folder itself is looked at every two seconds, and dead threads are replaced.
+STOCK = """
+import warnings
+from functools import partial
+from watchdog.observers.inotify import InotifyObserver
+from snoopsync import daemon
+from snoopsync.watching.stock import StockEngine
+warnings.simplefilter("ignore")
+engine = partial(StockEngine, make_observer=InotifyObserver)
+daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
+from snoopsync.cli import main; main()
+"""
+
+#: How the log tells of an overflow.
+QUEUE_WAS_FULL = "folder pictures: the system's queue of events was full"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this to the system")
+
+
+def picture(number: int) -> bytes:
+    """A small picture that is unlike every other number's."""
+    return encode(photo(number, (24, 16)))
+
+
+class Playground:
+    """The folder (``root``), a place ``outside`` of it, and the service that runs, if one does.
+    ``undo`` is for what has to be put back in the end."""
+
+    def __init__(self, base: Path, undo: ExitStack) -> None:
+        self.home = Installation(base)
+        self.root = base / "disk" / "pictures"
+        self.outside = base / "outside"
+        self.root.mkdir(parents=True)
+        self.outside.mkdir()
+        self.disk = DiskFolder(self.root)
+        self.undo = undo
+        self.running: Service | None = None
+        self.configure(CONFIGURATION)
+        self._number = 0
+
+    def configure(self, text: str) -> None:
+        """Write the configuration: these keys, and the folder."""
+        self.home.configure(text, f"folders: [{{path: {self.root}}}]\n")
+
+    def move_to(self, base: Path) -> None:
+        """Have the folder there."""
+        self.root = base / "pictures"
+        self.root.mkdir()
+        self.disk = DiskFolder(self.root)
+        self.configure(CONFIGURATION)
+
+    # What people do.
+
+    def picture(self) -> bytes:
+        """Another one each time."""
+        self._number += 1
+        return picture(self._number)
+
+    def write(self, *paths: str) -> None:
+        """Write a new picture to each of these paths."""
+        for path in paths:
+            self.disk.write(path, self.picture())
+
+    def approve(self) -> None:
+        """Say that the directory which is there now is the folder."""
+        until(lambda: self.folder_state() == "missing", DEADLINE_SECONDS)
+        self.home.ok("approve", "pictures")
+
+    def mount(self, path: Path, *options: str | Path) -> None:
+        """Mount there, until ``unmount`` or the end. Skips the test if that isn't allowed."""
+        command = ["mount", *options, path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+        undo = ["umount", "-l", str(path)]
+        self.undo.callback(lambda: subprocess.run(undo, capture_output=True, check=False))
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """What is done inside, the service sees at once, and never the half of it."""
+        assert self.running is not None
+        self.running.send(signal.SIGSTOP)
+        yield
+        self.running.send(signal.SIGCONT)
+
+    def unmount(self, path: Path) -> None:
+        """Unmount it, as soon as nobody uses it."""
+        command = ["umount", str(path)]
+        until(lambda: not subprocess.run(command, capture_output=True, check=False).returncode)
+
+    # The service.
+
+    @contextmanager
+    def service(self, program: str = OURS, under: Sequence[str] = ()) -> Iterator[Service]:
+        """The service of this program, started ``under`` another command, once it is through with
+        its first comparison."""
+        command = [*under, sys.executable, "-c", program, "run"]
+        service = Service(list(command), self.home.environment, self.home.home)
+        try:
+            service.line_with("in order:", DEADLINE_SECONDS)
+            self.running = service
+            yield service
+        finally:
+            service.kill()
+
+    @contextmanager
+    def played(self, story: Story, program: str = OURS, *, patience: float = DEADLINE_SECONDS
+    ) -> Iterator[Service]:  # fmt: skip
+        """The service of this program when the story has been told to its end."""
+        chapters = story.tell(self)
+        next(chapters)
+        with ExitStack() as stack:
+            with nullcontext() if story.queue is None else short_queue(story.queue):
+                service = stack.enter_context(self.service(program))
+            for _ in chapters:
+                self.comes_right(patience)
+            yield service
+
+    def folder_state(self) -> str:
+        """What ``status`` says of the folder."""
+        state: str = self.home.status()["folders"][0]["state"]
+        return state
+
+    # What has come of it.
+
+    def on_disk(self) -> dict[str, str]:
+        """The SHA-256 of every file in the folder."""
+        return {path: _digest(self.disk.read(path)) for path in self.disk.paths()}
+
+    def in_collection(self) -> dict[str, str]:
+        """The SHA-256 of every image in the collection, by the path that it is of. One of ours
+        that is of no path is there under its ID."""
+        images = self._images()
+        paths = {row["image_id"]: row["path"] for row in self.home.json("list", "--json")}
+        return {paths.get(name, name): digest for name, digest in images.items()}
+
+    def _images(self) -> dict[str, str]:
+        path = self.home.state.parent / "collection" / "collection.sqlite3"
+        with closing(sqlite3.connect(path)) as database:
+            return dict(database.execute("SELECT id, lower(hex(sha256)) FROM image").fetchall())
+
+    def holds(self, data: bytes) -> bool:
+        """Are these bytes an image of the collection?"""
+        return _digest(data) in self._images().values()
+
+    def is_right(self) -> bool:
+        """Does the collection hold what is on the disk, byte for byte?"""
+        files, images = self.on_disk(), self._images()
+        return sorted(files.values()) == sorted(images.values()) and files == self.in_collection()
+
+    def comes_right(self, seconds: float) -> bool:
+        """Does it come to hold that within so long?"""
+        try:
+            until(self.is_right, seconds)
+        except AssertionError:
+            return False
+        return True
+
+    def check(self) -> None:
+        """In the end ``status`` says that everything is in sync, and when it first does, it is."""
+        until(self.home.is_in_sync, DEADLINE_SECONDS)
+        assert self.on_disk() == self.in_collection()
+
+
+@dataclass(frozen=True)
+class Story:
+    """Something that happens. ``tell`` makes it happen: up to its first ``yield`` is what is there
+    before the service starts, at the others it waits until all is right. ``says`` is a piece of
+    each line of warning that snoopsync has for it. ``queue`` is how many events the system keeps
+    for the service, if not as many as usual."""
+
+    tell: Callable[[Playground], Iterator[None]]
+    says: tuple[str, ...] = ()
+    queue: int | None = None
+
+    def __str__(self) -> str:
+        return self.tell.__name__
+
+
+def complaints(service: Service) -> list[str]:
+    """What it has logged that is not just information."""
+    return [line for line in service.lines if " info " not in line]
+
+
+def check_story(playground: Playground, story: Story) -> None:
+    """Nothing is lost by it, and the log has one line for each trouble."""
+    with playground.played(story) as service:
+        playground.check()
+        for text in story.says:
+            service.line_with(text)
+        said = complaints(service)
+        told = [text for line in said for text in story.says if text in line]
+        assert len(told) == len(said), said
+        # In no order: the guard and the watcher look when their time has come.
+        assert sorted(told) == sorted(story.says), said
+
+
+def is_lost_by_stock(playground: Playground, story: Story) -> bool:
+    """Does snoopsync on the stock observer not come right?"""
+    with playground.played(story, STOCK, patience=STOCK_SECONDS):
+        return not playground.comes_right(STOCK_SECONDS)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,88 @@
+"""The real service in a thread of the test: with a clock that jumps, a collection that hangs..."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+
+from snoopsync.control.channel import ControlServer
+from snoopsync.core.exits import Exit
+from snoopsync.core.protocol import ImageCollection
+from snoopsync.runtime.signals import Signals, Wakeup
+from snoopsync.runtime.systemd import SystemdNotifier
+from snoopsync.runtime.workers import Workers
+from snoopsync.service import reconciler, service
+from snoopsync.service.service import Reload, Service, Surroundings
+from snoopsync.state.lock import locked
+from snoopsync.status.status import read_status
+from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
+from snoopsync.sync.resync import Show
+from snoopsync.watching.watcher import Watcher
+from tests.support.world import DEADLINE_SECONDS, World
+
+
+@contextmanager
+def _showing() -> Iterator[Show]:
+    yield lambda progress: None
+
+
+@contextmanager
+def serving(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    watcher: Watcher,
+    *,
+    dependencies: Dependencies | None = None,
+    collection: ImageCollection | None = None,
+    systemd: SystemdNotifier | None = None,
+    patience_seconds: float = 60.0,
+    signals: Signals | None = None,
+    reload: Reload | None = None,
+) -> Iterator[Service]:
+    """The service for this world, as long as the ``with`` lasts. Its own pauses are short. A test
+    sends it ``signals``, upon which it may ``reload``."""
+    monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
+    signals, stop = signals or Signals(), threading.Event()
+    with ExitStack() as stack:
+        wakeup = stack.enter_context(closing(Wakeup()))
+        stack.enter_context(locked(world.state_path))
+        database = stack.enter_context(closing(open_state(world.state_path)))
+        client = collection or stack.enter_context(opened_collection(world.config))
+        components = stack.enter_context(
+            open_components(
+                world.config,
+                database,
+                client,
+                stop=stop,
+                patience_seconds=None,
+                watcher=watcher,
+                dependencies=dependencies or Dependencies(world.clock, make_workers=Workers),
+            )
+        )
+        around = Surroundings(
+            signals,
+            wakeup,
+            reload or (lambda: world.config),
+            systemd or SystemdNotifier({}),
+            patience_seconds=patience_seconds,
+        )
+        running = Service(components, watcher, stop, around)
+        thread = threading.Thread(target=running.run, args=(_showing,))
+        stack.enter_context(ControlServer(world.state_path, running.questions.answer))
+        thread.start()
+        try:
+            yield running
+        finally:
+            signals.stop = True
+            wakeup.ring()
+            thread.join(DEADLINE_SECONDS)
+
+
+def the_service_says(world: World, code: Exit) -> bool:
+    """Does ``status`` have this exit code, by the service's own account?"""
+    status = read_status(world.config)
+    return status.service.account is not None and status.exit_code == code

@@ -1,0 +1,393 @@
+"""Alerts: each pair once, none lost, and no image keeps the others waiting."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from snoopsync.config.settings import LogConfig
+from snoopsync.core.duplicates import Pair
+from snoopsync.core.errors import (
+    BadAnswer,
+    CollectionError,
+    NotFound,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
+from snoopsync.core.keep import Keep, Reason
+from snoopsync.core.model import File, Fingerprint, RelPath
+from snoopsync.core.planner import Add
+from snoopsync.core.protocol import ImageAnswer, SearchByIdAnswer
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.log.setup import configure, in_background, release
+from snoopsync.runtime.counters import Counters
+from snoopsync.state.database import Database
+from snoopsync.state.images import State
+from snoopsync.state.intents import Sent
+from snoopsync.state.pairs import Pairs, Side
+from snoopsync.sync.duplicate_search import (
+    Alert,
+    DuplicateSearch,
+    announce_to_file,
+    announce_to_log,
+)
+from tests.support.pipes import full_pipe
+
+
+class Collection(EmbeddedCollection):
+    """One whose searches are made up: every image is like its ``twins``, and some fail."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(database)
+        self.twins: dict[str, dict[str, int]] = {}
+        self.failing: dict[str, CollectionError] = {}
+        self.searched: list[str] = []
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        self.searched.append(image_id)
+        if image_id in self.failing:
+            raise self.failing[image_id]
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": "",
+            "results": [
+                {"id": twin, "rank": rank} for twin, rank in self.twins.get(image_id, {}).items()
+            ],
+        }
+
+
+class World:
+    """A state file with images that were sent, and the alerts that were given."""
+
+    def __init__(self, database: Database, collection: Collection) -> None:
+        self.state = State(database)
+        self.pairs = Pairs(database)
+        self.collection = collection
+        self.told: list[Alert] = []
+        self.counters = Counters()
+
+    def send(self, image_id: str, version: int = 1) -> None:
+        """The image's bytes are new, and confirmed."""
+        seen = Fingerprint(version, 1, 1, 1)
+        self.state.intents.apply([Add(RelPath("f", image_id.encode()), image_id, File(seen))], 1.0)
+        [mark] = [
+            item.mark
+            for item in self.state.intents.outstanding(9999, 2.0, ["f"])
+            if item.record.image_id == image_id
+        ]
+        self.state.intents.confirm(Sent(image_id, mark, bytes([version]) * 32, None), 1.0)
+
+    def search(self, *, quiet: bool = False) -> list[tuple[str, str, int]]:
+        """Search for what is due; the alerts so far."""
+        duplicate_search = DuplicateSearch(
+            self.collection,
+            self.pairs,
+            50,
+            self.told.append,
+            quiet=quiet,
+            counters=self.counters,
+        )
+        duplicate_search.work_off(lambda: False)
+        return [(each.image.image_id, each.match.image_id, each.rank) for each in self.told]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with (
+        closing(Database(tmp_path / "state.sqlite3")) as database,
+        closing(Collection(tmp_path / "collection.sqlite3")) as collection,
+    ):
+        yield World(database, collection)
+
+
+def test_a_pair_is_told_once_whichever_side_finds_it(world: World) -> None:
+    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.send("a")
+    world.send("b")
+    assert len(world.search()) == 1
+    world.send("a", 2)
+    assert len(world.search()) == 1
+    assert world.counters.figures().duplicates == 1
+
+
+def test_the_image_that_was_searched_for_comes_first(world: World) -> None:
+    world.send("a")
+    world.search()
+    world.collection.twins = {"b": {"a": 7}}
+    world.send("b")
+    assert world.search() == [("b", "a", 7)]
+    assert "f/b (b) is like f/a (a), rank 7" in str(world.told[0])
+
+
+def test_what_is_less_alike_than_wanted_is_no_pair(world: World) -> None:
+    world.collection.twins = {"a": {"b": 51}}
+    world.send("a")
+    assert world.search() == []
+    assert world.pairs.count_open() == 0
+
+
+def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
+    twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.collection.twins = twins
+    world.send("a")
+    world.send("b")
+    assert len(world.search()) == 1
+    assert world.pairs.dismiss(Pair.of("b", "a"))
+    for version, now in ((2, {}), (3, twins)):
+        world.collection.twins = now
+        world.send("a", version)
+        assert len(world.search()) == 1
+
+
+def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: World) -> None:
+    """As long as it only waits to be written, a crash would lose it."""
+    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.send("a")
+    world.send("b")
+    duplicate_search = DuplicateSearch(world.collection, world.pairs, 50, announce_to_log)
+    answers = iter([False])
+    with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
+        stderr = os.fdopen(os.dup(writing), "w")
+        with closing(stderr):
+            patch.setattr(sys, "stderr", stderr)
+            configure(LogConfig(), verbosity=0, environ={})
+            try:
+                with in_background():
+                    duplicate_search.work_off(lambda: next(answers, True))
+                    assert len(world.pairs.untold()) == 1
+                    os.read(reading, 1 << 20)
+                    duplicate_search.work_off(lambda: False)
+                    assert not world.pairs.untold()
+            finally:
+                release()
+
+
+def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: World) -> None:
+    world.collection.twins = {"a": {"b": 3}}
+    world.send("a")
+    world.send("b")
+
+    def power_loss(_alert: Alert) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+    assert world.search() == [("a", "b", 3)]
+
+
+def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: World) -> None:
+    """And not a third: it is told first, since the other way round it might never come."""
+    world.collection.twins = {"a": {"b": 3}}
+    world.send("a")
+    world.send("b")
+
+    def power_loss(alert: Alert) -> None:
+        world.told.append(alert)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+    for _ in range(2):
+        assert world.search() == [("a", "b", 3)] * 2
+
+
+def test_without_alerts_pairs_are_recorded_and_stay_untold(world: World) -> None:
+    world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
+    world.send("a")
+    world.send("b")
+    assert world.search(quiet=True) == []
+    assert world.pairs.count_open() == 1
+    assert world.search() == []
+
+
+@pytest.mark.parametrize("error", [Refused("no"), BadAnswer("html")])
+def test_one_bad_image_does_not_keep_the_others_waiting(
+    world: World, error: CollectionError
+) -> None:
+    bad = [f"bad{number:03}" for number in range(120)]
+    world.collection.failing = dict.fromkeys(bad, error)
+    world.collection.twins = {"z": {"a": 1}}
+    for image_id in (*bad, "a", "z"):
+        world.send(image_id)
+    with pytest.raises(type(error)):
+        world.search()
+    assert [(each.image.image_id, each.match.image_id) for each in world.told] == [("z", "a")]
+    assert len(world.collection.searched) == 122
+    world.collection.failing = {}
+    world.search()
+    assert world.pairs.due(999) == []
+
+
+def away() -> Unreachable:
+    """What a call raises that has waited long enough for a service that is down."""
+    error = Unreachable("gone")
+    error.outage = True
+    return error
+
+
+@pytest.mark.parametrize("error", [away(), Unauthorized("who?")])
+def test_a_collection_that_answers_nobody_is_asked_once(
+    world: World, error: CollectionError
+) -> None:
+    world.collection.failing = {"a": error, "b": error}
+    world.send("a")
+    world.send("b")
+    with pytest.raises(type(error)):
+        world.search()
+    assert len(world.collection.searched) == 1
+    assert len(world.pairs.due(9)) == 2
+
+
+def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
+    world.send("a")
+    DuplicateSearch(world.collection, world.pairs, 50, world.told.append).work_off(lambda: True)
+    assert len(world.pairs.due(9)) == 1
+
+
+def alert() -> Alert:
+    odd = RelPath("f", b"odd\xff\n.jpg")
+    return Alert(Side("one", odd), Side("other", None), 0)
+
+
+def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
+    here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None)
+    mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
+    assert str(mirrored) == (
+        "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
+        " keep f/a.jpg (more pixels)"
+    )
+    assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
+        ", rank 9, odd\\n; keep other (older)"
+    )
+
+
+def test_an_alert_is_one_line_and_names_everything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "made" / "alerts.jsonl"
+    announce = announce_to_file(path)
+    with caplog.at_level(logging.WARNING, "snoopsync.duplicates"):
+        announce(alert())
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("snoopsync.duplicates", "WARNING")
+    assert record.getMessage() == (
+        "duplicate: f/odd\\udcff\\n.jpg (one) is the same picture as"
+        " an image of no folder here (other), rank 0"
+    )
+    [line] = path.read_text().splitlines()
+    assert list(json.loads(line)) == [
+        *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
+        *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
+    ]
+    assert json.loads(line)["path"] == "odd\udcff\n.jpg"
+    assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)
+
+
+def test_alerts_go_on_in_a_new_file_when_theirs_was_rotated_away(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    announce = announce_to_file(path)
+    announce(alert())
+    path.rename(tmp_path / "old")
+    announce(alert())
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_alert_comes_after_one_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text('{"time": "20')
+    announce_to_file(path)(alert())
+    cut, whole = path.read_text().splitlines()
+    assert cut == '{"time": "20'
+    assert json.loads(whole)["image_id"] == "one"
+
+
+def test_an_alert_that_cannot_be_written_is_logged_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "snoopsync.duplicates"):
+        announce_to_file(tmp_path)(alert())
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+class Renewing(Collection):
+    """One that describes its pictures again: ``old`` are those that are not done yet."""
+
+    old: frozenset[str] = frozenset()
+
+    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+        answer = super().search_images_by_id(image_id)
+        if image_id in self.old:
+            answer["outdated"] = True
+        if self.old:
+            answer["partial"] = True
+        return answer
+
+    def get_image(self, image_id: str) -> ImageAnswer:
+        if image_id == "gone":
+            raise NotFound("no such image")
+        return {
+            "status": 200,
+            "message": "OK",
+            "collection_id": self.id,
+            "image_id": image_id,
+            "image_time": "",
+            "outdated": image_id in self.old,
+        }
+
+
+@pytest.fixture
+def renewing(tmp_path: Path) -> Iterator[World]:
+    """``a`` and ``b`` are known as a pair, and so are ``a`` and ``gone``."""
+    with (
+        closing(Database(tmp_path / "state.sqlite3")) as database,
+        closing(Renewing(tmp_path / "collection.sqlite3")) as collection,
+    ):
+        world = World(database, collection)
+        collection.twins = {"a": {"b": 3, "gone": 3}}
+        world.send("a")
+        world.send("b")
+        world.search()
+        collection.twins = {}
+        yield world
+
+
+def open_pairs(world: World) -> set[str]:
+    return {pair.b.image_id for pair in world.pairs.listed()}
+
+
+@pytest.mark.parametrize(
+    ("old", "left"),
+    [
+        # Neither was compared with what another version has described.
+        ({"a"}, {"b", "gone"}),
+        ({"b"}, {"b"}),
+        # They were compared.
+        ({"c"}, set()),
+        (set(), set()),
+    ],
+)
+def test_a_pair_that_was_not_compared_is_not_gone(
+    renewing: World, old: set[str], left: set[str]
+) -> None:
+    renewing.collection.old = frozenset(old)  # type: ignore[attr-defined]
+    renewing.send("a", 2)
+    assert len(renewing.search()) == 2
+    assert open_pairs(renewing) == left
+    renewing.collection.old = frozenset()  # type: ignore[attr-defined]
+    renewing.collection.twins = {"a": {"b": 3}}
+    renewing.send("a", 3)
+    renewing.search()
+    assert open_pairs(renewing) == {"b"}
+    # What has never been gone is no news.
+    assert len(renewing.told) == (2 if "b" in left else 3)

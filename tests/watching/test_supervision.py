@@ -1,0 +1,305 @@
+"""A watcher that does not work is noticed and replaced, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from watchdog.observers.polling import PollingObserver
+
+from snoopsync.runtime.counters import Counters
+from snoopsync.watching.generic import GenericEngine
+from snoopsync.watching.hints import HintBox
+from snoopsync.watching.watcher import Watcher
+from tests.support.watching import DEADLINE_SECONDS, Alarm, Follower
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+def test_a_healthy_watch_is_proven_and_its_canary_is_no_hint(
+    alarm: Alarm, watcher: Watcher, root: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    assert watch.last_proof is None
+
+    def proven() -> bool:
+        assert watcher.check(1000.0) == []
+        return watch.last_proof == 1000.0
+
+    alarm.until(proven)
+    assert watcher.check(1029.0) == []
+    assert watch.last_proof == 1000.0
+
+    def proven_again() -> bool:
+        assert watcher.check(1031.0) == []
+        return watch.last_proof == 1031.0
+
+    alarm.until(proven_again)
+    assert not watch.take()
+
+
+def test_a_canary_that_was_cleaned_away_is_replaced(
+    alarm: Alarm, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nest = tmp_path / "nest"
+    nest.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(nest))
+    watcher = Watcher(alarm)
+    watch = watcher.watch("photos", os.fsencode(root))
+    (canary,) = nest.iterdir()
+    canary.rmdir()
+
+    def proven() -> bool:
+        assert watcher.check(0.0) == []
+        return watch.last_proof is not None
+
+    alarm.until(proven)
+    watcher.stop()
+    assert list(nest.iterdir()) == []
+
+
+def test_a_dead_reader_is_replaced_and_everything_is_looked_at(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = follower.watch
+    alarm.error = ZeroDivisionError("planted")
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(lambda: not watch.alive)
+    (root / "b.jpg").write_bytes(b"x")
+    with caplog.at_level(logging.WARNING):
+        (restart,) = watcher.check(0.0)
+    assert (restart.folder, restart.count) == ("photos", 1)
+    assert "planted" in restart.reason
+    assert len(caplog.records) == 1
+    assert watch.alive
+    assert watcher.check(0.0) == []
+    alarm.until(lambda: follower.saw(lambda hints: hints.everything))
+    alarm.until(follower.is_right)
+    (root / "c.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_a_stuck_reader_is_replaced(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
+) -> None:
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    restarts = [restart for now in range(20) for restart in watcher.check(float(now))]
+    assert [restart.reason for restart in restarts[:1]] == ["its thread hangs"]
+    alarm.open.set()
+    (root / "b.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_the_time_that_nobody_looked_does_not_count_as_silence(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
+) -> None:
+    """The machine slept, or a scan took minutes: the reader may not have had its turn."""
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    assert watcher.check(0.0) == []
+    assert watcher.check(3600.0) == []
+
+
+def test_a_reader_that_is_deaf_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
+    """It lives, it goes round, and no event reaches it."""
+    engine = partial(DeafEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    watch = watcher.watch("photos", os.fsencode(root))
+    restarts = [restart for now in range(14) for restart in watcher.check(float(now))]
+    assert [restart.reason for restart in restarts] == ["a test event did not arrive"]
+    assert watch.last_proof is None
+    watcher.stop()
+
+
+class DeafEngine(GenericEngine):
+    """Its canary never comes back."""
+
+    def prove(self) -> None:
+        pass
+
+
+def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
+    alarm: Alarm, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def refuse(root: bytes, *_: object) -> GenericEngine:
+        tries.append(root)
+        raise OSError(24, "Too many open files")
+
+    with caplog.at_level(logging.WARNING):
+        watcher = Watcher(alarm, make_engine=refuse)
+        watch = watcher.watch("photos", os.fsencode(root))
+        assert not watch.alive
+        assert not watch.cover(b"")
+        assert watch.unwatched == {b"": "can't be watched: Too many open files"}
+        for now in range(1200):
+            watcher.check(float(now))
+    assert 15 < len(tries) < 30
+    assert len(caplog.records) == 5
+    watcher.stop()
+
+
+def test_a_link_that_leads_elsewhere_has_the_folder_watched_there(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    """But not one that leads nowhere: that is for the guard of the folder."""
+    link = root.with_name("link")
+    link.symlink_to(root)
+    follower = Follower(watcher.watch("photos", os.fsencode(link)), link)
+    assert watcher.check(0.0) == []
+    link.unlink()
+    assert watcher.check(1.0) == []
+    link.symlink_to(outside)
+    (restart,) = watcher.check(2.0)
+    assert restart.reason == "its path leads to another directory than before"
+    assert watcher.check(60.0) == []
+    alarm.until(follower.is_right)
+    (outside / "a.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+class Box(GenericEngine):
+    """An engine whose box the test fills."""
+
+    box: HintBox
+
+    def __init__(self, root: bytes, box: HintBox, wake: Callable[[], None]) -> None:
+        Box.box = box
+        super().__init__(root, box, wake, partial(PollingObserver, timeout=60.0))
+
+
+def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = Counters()
+    watcher = Watcher(lambda: None, make_engine=Box, counters=counters)
+    watch = watcher.watch("photos", os.fsencode(root))
+    with caplog.at_level(logging.WARNING):
+        for now in range(600):
+            Box.box.overflow()
+            assert watch.take().everything
+            watcher.check(float(now))
+        said = [record.getMessage() for record in caplog.records]
+        assert said[0].startswith("folder photos: the system's queue of events was full and some")
+        assert said[1] == "folder photos: the system's queue of events was full (59 more)"
+        assert len(said) == 4
+        watcher.stop()
+    assert len(caplog.records) == 5
+    assert counters.figures().overflows == {"photos": 600}
+
+
+def test_trouble_in_one_folder_is_no_others(
+    alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, outside: Path
+) -> None:
+    other = Follower(watcher.watch("other", os.fsencode(outside)), outside)
+    alarm.error = ZeroDivisionError("planted")
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(lambda: not follower.watch.alive)
+    (outside / "b.jpg").write_bytes(b"x")
+    alarm.until(other.is_right)
+    assert [restart.folder for restart in watcher.check(0.0)] == ["photos"]
+    assert not other.saw(lambda hints: hints.everything)
+
+
+def descriptors() -> int:
+    """How many inotify and event descriptors this process has open."""
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            links.append(descriptor.readlink().name)
+    return sum("inotify" in link or "eventfd" in link for link in links)
+
+
+def test_stopping_does_not_wait_for_a_stuck_reader_and_leaves_nothing_open(
+    alarm: Alarm, root: Path
+) -> None:
+    before = descriptors()
+    threads = set(threading.enumerate())
+    watcher = Watcher(alarm)
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    assert descriptors() >= before + 2
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    started = time.monotonic()
+    watcher.stop()
+    assert time.monotonic() - started < 5.0
+    assert not watch.alive
+    alarm.open.set()
+    alarm.until(lambda: set(threading.enumerate()) <= threads)
+    assert descriptors() <= before
+
+
+def test_unwatching_ends_the_threads(watcher: Watcher, root: Path) -> None:
+    others = set(threading.enumerate())  # some of which may be about to end
+    watch = watcher.watch("photos", os.fsencode(root))
+    started = set(threading.enumerate()) - others
+    assert started
+    watcher.unwatch("photos")
+    watcher.unwatch("photos")
+    assert not started & set(threading.enumerate())
+    assert not watch.alive
+    assert not watch.cover(b"")
+    assert not watch.take()
+
+
+# Systems without inotify.
+
+
+@pytest.fixture
+def stock(alarm: Alarm, root: Path) -> Iterator[Follower]:
+    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    yield Follower(watcher.watch("photos", os.fsencode(root)), root)
+    watcher.stop()
+
+
+def test_the_stock_observer_hints_at_files_and_trees(
+    alarm: Alarm, stock: Follower, root: Path, outside: Path
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(stock.is_right)
+    (root / "album" / "sub").mkdir(parents=True)
+    (root / "album" / "sub" / "b.jpg").write_bytes(b"x")
+    alarm.until(stock.is_right)
+    (root / "album").rename(root / "renamed")
+    alarm.until(stock.is_right)
+    (root / "renamed").rename(outside / "renamed")
+    alarm.until(stock.is_right)
+
+
+def test_the_stock_observer_is_proven_while_its_threads_live(alarm: Alarm, stock: Follower) -> None:
+    watcher = Watcher(alarm, make_engine=GenericEngine)
+    assert watcher.check(0.0) == []
+    watch = watcher.watch("photos", stock.root)
+    for now in range(20):
+        assert watcher.check(float(now)) == []
+    assert watch.last_proof == 1.0
+    watcher.stop()
+
+
+def test_a_dead_stock_observer_is_replaced(alarm: Alarm, root: Path, outside: Path) -> None:
+    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
+    watcher = Watcher(alarm, make_engine=engine)
+    follower = Follower(watcher.watch("photos", os.fsencode(root)), root)
+    root.rename(outside / "photos")
+    alarm.until(lambda: not follower.watch.alive)
+    (outside / "photos").rename(root)
+    (root / "a.jpg").write_bytes(b"x")
+    assert len(watcher.check(0.0)) == 1
+    alarm.until(follower.is_right)
+    watcher.stop()

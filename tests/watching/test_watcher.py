@@ -1,0 +1,485 @@
+"""Watching, with real folders and real inotify: nothing that happens goes without a hint."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from snoopsync.watching.hints import Hints
+from snoopsync.watching.supervision import NOT_THERE
+from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
+from tests.support.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+# Which hint for what.
+
+
+def hints_of(alarm: Alarm, watch: FolderWatch, wanted: Callable[[Hints], bool]) -> Hints:
+    """Take hints until they are like this."""
+    seen: list[Hints] = []
+
+    def came() -> bool:
+        seen.append(watch.take())
+        return wanted(seen[-1])
+
+    alarm.until(came)
+    return seen[-1]
+
+
+def test_a_written_file_is_hinted_by_its_name(alarm: Alarm, follower: Follower, root: Path) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(lambda: follower.saw(lambda hints: b"a.jpg" in (hints.directories[b""] or ())))
+    alarm.until(follower.is_right)
+
+
+def test_an_atomic_save_is_seen(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    (root / "a.jpg").write_bytes(b"old")
+    alarm.until(follower.is_right)
+    (root / ".a.tmp").write_bytes(b"new")
+    (root / ".a.tmp").rename(root / "a.jpg")
+    alarm.until(follower.is_right)
+    (outside / "a.tmp").write_bytes(b"newer")
+    (outside / "a.tmp").rename(root / "a.jpg")
+    alarm.until(follower.is_right)
+
+
+def test_our_own_listing_raises_no_hint(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    (outside / "last.jpg").write_bytes(b"x")
+    # A move is one event, and no hint of what was before it comes after it.
+    (outside / "last.jpg").rename(root / "last.jpg")
+    alarm.until(lambda: follower.saw(lambda hints: b"last.jpg" in (hints.directories[b""] or ())))
+    follower.taken.clear()
+    follower.scan_tree(b"")
+    (root / "a.jpg").read_bytes()
+    (root / "b.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+    seen = set[bytes]()
+    for hints in follower.taken:
+        seen |= hints.directories[b""] or set()
+    assert seen == {b"b.jpg"}
+
+
+def test_a_file_made_without_a_name_is_seen_when_it_is_closed(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    """O_TMPFILE: the event has the name it never had."""
+    try:
+        descriptor = os.open(root, os.O_TMPFILE | os.O_RDWR)
+    except OSError as error:
+        pytest.skip(f"no O_TMPFILE here: {error}")
+    # Not os.link, which can't follow the link in /proc before Python 3.13.
+    source = f"/proc/self/fd/{descriptor}"
+    subprocess.run(["ln", "-L", source, root / "a.jpg"], check=True, pass_fds=[descriptor])
+    alarm.until(follower.is_right)
+    os.write(descriptor, b"more")
+    os.close(descriptor)
+    alarm.until(follower.is_right)
+
+
+def test_a_file_that_got_another_name_by_a_link_is_seen_when_it_is_closed(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    with (root / "a.tmp").open("wb") as file:
+        os.link(root / "a.tmp", root / "a.jpg")
+        (root / "a.tmp").unlink()
+        alarm.until(follower.is_right)
+        file.write(b"more")
+    alarm.until(follower.is_right)
+
+
+def test_a_file_that_loses_its_name_right_before_it_is_closed_is_seen_under_the_other(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    with (root / "a.tmp").open("wb") as file:
+        os.link(root / "a.tmp", root / "a.jpg")
+        alarm.until(follower.is_right)
+        # What happens while the reader is held up is read as one.
+        alarm.open.clear()
+        (root / "b.jpg").touch()
+        assert alarm.held.wait(DEADLINE_SECONDS)
+        (root / "a.tmp").unlink()
+        file.write(b"more")
+    alarm.open.set()
+    alarm.until(follower.is_right)
+
+
+def test_directories_may_get_readable_again(alarm: Alarm, follower: Follower, root: Path) -> None:
+    (root / "album").mkdir()
+    alarm.until(follower.is_right)
+    (root / "album").chmod(0o500)
+    alarm.until(lambda: follower.saw(lambda hints: b"album" in hints.directories))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_directory_without_permission_is_unwatched_until_it_has_it(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    album = root / "album"
+    album.mkdir(mode=0)
+    alarm.until(lambda: follower.saw(lambda hints: b"album" in hints.trees))
+    assert "permission" in follower.watch.unwatched[b"album"]
+    album.chmod(0o700)
+    alarm.until(lambda: follower.is_right() and not follower.watch.unwatched)
+    (album / "a.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_odd_names_come_through(alarm: Alarm, follower: Follower, root: Path) -> None:
+    for name in (b"\xff\xfe", b"a\nb", "é".encode(), "e\u0301".encode(), b"x" * 255):
+        directory = root / os.fsdecode(name)
+        directory.mkdir()
+        alarm.until(follower.is_right)
+        (directory / os.fsdecode(name)).write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+# Sequences that have cost others events.
+
+
+def test_a_directory_replaced_and_removed(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    album, away = root / "album", outside / "album"
+    for _ in range(20):
+        album.mkdir()
+        alarm.until(follower.is_right)
+        album.rename(away)
+        album.mkdir()
+        album.rmdir()
+        away.rmdir()
+    album.mkdir()
+    alarm.until(follower.is_right)
+    (album / "a.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_a_tree_that_was_renamed_when_full_keeps_being_watched(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    for number in range(30):
+        growing, final = root / "growing", root / f"final-{number}"
+        growing.mkdir()
+        (growing / "sub").mkdir()
+        (growing / "sub" / "a.jpg").write_bytes(b"x")
+        growing.rename(final)
+        (final / "sub" / "b.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+    for number in range(30):
+        (root / f"final-{number}" / "sub" / "c.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_a_directory_that_was_moved_out_is_not_reported_any_more(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    (root / "album" / "sub").mkdir(parents=True)
+    alarm.until(follower.is_right)
+    (root / "album").rename(outside / "album")
+    alarm.until(follower.is_right)
+    follower.taken.clear()
+    (outside / "album" / "a.jpg").write_bytes(b"x")
+    (outside / "album" / "sub" / "a.jpg").write_bytes(b"x")
+    (root / "last.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+    assert {path for hints in follower.taken for path in hints.directories} == {b""}
+
+
+def test_a_directory_that_is_moved_in_is_watched_with_all_below(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    (outside / "album" / "sub").mkdir(parents=True)
+    (outside / "album" / "sub" / "a.jpg").write_bytes(b"x")
+    (outside / "album").rename(root / "album")
+    alarm.until(follower.is_right)
+    (root / "album" / "sub" / "b.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_two_directories_that_swap_names_are_told_apart(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    for name in ("a", "b"):
+        (root / name / "sub").mkdir(parents=True)
+        (root / name / "sub" / f"{name}.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+    (root / "a").rename(root / "c")
+    (root / "b").rename(root / "a")
+    (root / "c").rename(root / "b")
+    alarm.until(follower.is_right)
+    (root / "a" / "sub" / "b.jpg").write_bytes(b"more")
+    (root / "b" / "sub" / "new.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_another_directory_in_the_place_is_noticed_when_it_is_covered(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    """As after a mount over a directory, where the directory above has no event to tell of it."""
+    watch = watcher.watch("photos", os.fsencode(root))
+    album = root / "album"
+    album.mkdir()
+    assert watch.cover(b"album")
+    album.rename(outside / "moved")
+    album.mkdir()
+    hints_of(alarm, watch, lambda hints: hints.trees == {b"album"})
+    alarm.rung.clear()
+    assert watch.cover(b"album")
+    assert watch.take().trees == {b"album"}
+    assert alarm.rung.is_set()
+    assert watch.cover(b"album")
+    assert not watch.take()
+    (outside / "moved" / "a.jpg").write_bytes(b"x")
+    (album / "b.jpg").write_bytes(b"x")
+    hints = hints_of(alarm, watch, bool)
+    assert hints.directories == {b"album": frozenset({b"b.jpg"})}
+
+
+def kernel_watches() -> int:
+    """How many watches the kernel holds for this process."""
+    count = 0
+    for info in Path("/proc/self/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            count += info.read_text().count("inotify wd:")
+    return count
+
+
+def test_watches_do_not_gather(alarm: Alarm, follower: Follower, root: Path, outside: Path) -> None:
+    """A directory that left, by whatever way, leaves no watch behind."""
+    before = kernel_watches()
+    for number in range(5):
+        (root / "album" / "sub").mkdir(parents=True)
+        alarm.until(follower.is_right)
+        assert kernel_watches() == before + 2
+        (root / "album").rename(outside / f"{number}")
+        (root / "album").mkdir()
+        alarm.until(follower.is_right)
+        alarm.until(lambda: kernel_watches() == before + 1)
+        (root / "album").rename(outside / f"{number}" / "album")
+        alarm.until(follower.is_right)
+        assert kernel_watches() == before
+
+
+def test_a_copied_tree_is_whole(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path
+) -> None:
+    (outside / "album" / "sub").mkdir(parents=True)
+    for number in range(100):
+        (outside / "album" / "sub" / f"{number}.jpg").write_bytes(b"x" * number)
+    copy = subprocess.Popen(["cp", "-r", outside / "album", root])
+    alarm.until(lambda: follower.is_right() and copy.poll() == 0 and follower.is_right())
+    assert len(follower.known[b"album/sub"]) == 100
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_churn_the_hints_have_told_all(
+    alarm: Alarm, follower: Follower, root: Path, outside: Path, seed: int
+) -> None:
+    churn = Churn(root, outside, random.Random(seed), operations=500)
+    churn.start()
+
+    def is_over() -> bool:
+        follower.step()
+        return not churn.is_alive()
+
+    alarm.until(is_over)
+    alarm.until(follower.is_right)
+    for directory in list(follower.known):
+        (root / os.fsdecode(directory) / "last.jpg").write_bytes(b"last")
+    alarm.until(follower.is_right)
+    assert not any(hints.everything for hints in follower.taken)
+
+
+# The folder itself.
+
+
+def test_a_root_that_is_renamed_or_deleted_is_gone(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    assert watch.cover(b"")
+    root.rename(outside / "photos")
+    hints_of(alarm, watch, lambda hints: hints.root_gone)
+    root.mkdir()
+    assert watch.cover(b"")
+    root.rmdir()
+    hints_of(alarm, watch, lambda hints: hints.root_gone)
+    assert not watch.cover(b"")
+    assert watch.unwatched == {b"": NOT_THERE}
+    root.mkdir()
+    assert watch.cover(b"")
+    assert not watch.unwatched
+
+
+def test_a_folder_that_was_not_there_when_it_was_to_be_covered_is_its_guards_to_tell(
+    watcher: Watcher, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    root.rmdir()
+    assert not watch.cover(b"")
+    watcher.check(0.0)
+    root.mkdir()
+    watcher.check(1.0)
+    assert caplog.messages == []
+
+
+def test_a_vanished_directory_can_not_be_covered_and_is_no_trouble(
+    watcher: Watcher, root: Path, outside: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    (root / "link").symlink_to(outside)
+    assert not watch.cover(b"album")
+    assert not watch.cover(b"link")
+    assert not watch.unwatched
+
+
+def test_a_folder_behind_a_symlink_is_watched(alarm: Alarm, watcher: Watcher, root: Path) -> None:
+    link = root.with_name("link")
+    link.symlink_to(root)
+    follower = Follower(watcher.watch("photos", os.fsencode(link)), link)
+    (root / "a.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_is_mounted_and_unmounted_is_hinted(
+    alarm: Alarm, watcher: Watcher, root: Path, outside: Path
+) -> None:
+    watch = watcher.watch("photos", os.fsencode(root))
+    assert watch.cover(b"")
+    (root / "a disk").mkdir()
+    hints_of(alarm, watch, bool)
+    with mounted(outside):
+        pass
+    with mounted(root / "a disk"):
+        assert hints_of(alarm, watch, bool) == Hints(trees=frozenset({b"a disk"}))
+    assert hints_of(alarm, watch, bool) == Hints(trees=frozenset({b"a disk"}))
+    for directory in (root, root.parent):
+        with mounted(directory):
+            assert hints_of(alarm, watch, bool) == Hints(root_gone=True)
+        assert hints_of(alarm, watch, bool) == Hints(root_gone=True)
+
+
+@contextlib.contextmanager
+def mounted(directory: Path) -> Iterator[None]:
+    """A fresh file system is there."""
+    command = ["mount", "-t", "tmpfs", "none", str(directory)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)
+
+
+def test_a_poll_watch_has_nothing_to_say(root: Path) -> None:
+    watch: FolderWatch = PollWatch()
+    assert watch.cover(b"")
+    (root / "a.jpg").write_bytes(b"x")
+    watch.forget(b"")
+    assert not watch.take()
+    assert watch.alive
+    assert not watch.unwatched
+
+
+# Limits of the system.
+
+
+def test_an_overflow_of_the_kernels_queue_asks_for_everything(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 100_000:
+        pytest.skip(f"it would take {limit} events to fill the queue")
+    alarm.open.clear()
+    (root / "first").touch()
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    for number in range(limit // 2 + 10):
+        (root / f"{number % 2}").touch()
+        (root / f"{number % 2}").unlink()
+    (root / "last.jpg").write_bytes(b"x")
+    alarm.open.set()
+    alarm.until(lambda: follower.saw(lambda hints: hints.everything))
+    alarm.until(follower.is_right)
+    (root / "after.jpg").write_bytes(b"x")
+    alarm.until(follower.is_right)
+
+
+def test_events_that_are_no_hints_yet_are_known_to_be_there(
+    alarm: Alarm, watcher: Watcher, root: Path
+) -> None:
+    """However far the reader is behind: in the system's queue, being gathered, or not taken."""
+    watch = watcher.watch("photos", os.fsencode(root))
+    watch.cover(b"")
+    assert not watch.behind
+    alarm.open.clear()
+    (root / "a.jpg").write_bytes(b"x")
+    assert alarm.held.wait(DEADLINE_SECONDS)
+    assert watch.behind
+    watch.take()
+    (root / "b.jpg").write_bytes(b"x")
+    assert watch.behind
+    alarm.open.set()
+    hints_of(alarm, watch, lambda hints: b"b.jpg" in (hints.directories.get(b"") or ()))
+    alarm.until(lambda: not watch.take() and not watch.behind)
+    watcher.stop()
+    assert not watch.behind
+
+
+IN_A_SMALL_WORLD = """
+import json, os, sys
+from pathlib import Path
+from snoopsync.watching.watcher import Watcher
+
+limit = Path("/proc/sys/user/max_inotify_watches")
+try:
+    limit.write_text("5")
+except OSError as error:
+    sys.exit(f"the limit can't be set: {error}")
+root = sys.argv[1].encode()
+watcher = Watcher(lambda: None)
+watch = watcher.watch("photos", root)
+names = [b"", *sorted(os.listdir(root))]
+covered = [watch.cover(name) for name in names]
+unwatched = watch.unwatched
+limit.write_text("100")
+healed = [watch.cover(name) for name in names]
+print(json.dumps([sum(covered), {k.decode(): v for k, v in unwatched.items()},
+                  sum(healed), len(watch.unwatched)]))
+watcher.stop()
+"""
+
+
+def test_the_limit_of_watches_is_told_and_healed(root: Path) -> None:
+    """In a user namespace of its own, where the limit is nobody else's."""
+    for number in range(10):
+        (root / f"{number}").mkdir()
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("there is no unshare command")
+    command = [unshare, "--user", "--map-root-user", sys.executable, "-c"]
+    command += [IN_A_SMALL_WORLD, str(root)]
+    world = subprocess.run(command, capture_output=True, text=True, check=False)
+    if world.returncode != 0 and ("unshare" in world.stderr or "limit can't" in world.stderr):
+        pytest.skip(world.stderr.strip())
+    covered, unwatched, healed, left = json.loads(world.stdout)
+    assert covered == 4, "one of five is the canary's"
+    assert len(unwatched) == 7
+    assert all("fs.inotify.max_user_watches" in reason for reason in unwatched.values())
+    assert (healed, left) == (11, 0)

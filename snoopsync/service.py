@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from snoopsync.assembly import Assembly
 from snoopsync.clock import Jump, JumpDetector
 from snoopsync.config.settings import Config
+from snoopsync.decoding.decoders import shared
 from snoopsync.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.events import Event, happened
 from snoopsync.health import Live
@@ -341,6 +342,7 @@ class Service:
             "stalled": self._stalled,
             "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.surveys},
             "to_renew": self._assembly.renewal.left,
+            "decoders_without": shared().missing,
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)

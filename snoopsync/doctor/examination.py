@@ -12,15 +12,17 @@ from pathlib import Path
 from snoopsync.assembly import COLLECTION_FACT, embedded_path
 from snoopsync.config.settings import Config
 from snoopsync.configured import remembered_folders, surveys_of
+from snoopsync.control import Message
 from snoopsync.doctor.collection import (
     COLLECTION,
     address_finding,
     ask_service,
-    decoder_finding,
+    decoder_findings,
     embedded_finding,
     library_findings,
     missing_libraries,
     service_findings,
+    try_decoders,
 )
 from snoopsync.doctor.configuration import (
     Setup,
@@ -75,7 +77,9 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Fi
         else:
             yield from place_findings(config)
             yield looked.finding
-        yield from _collection(setup, config, state.fact(COLLECTION_FACT) is not None)
+        account = None if service is None else service.account
+        known = state.fact(COLLECTION_FACT) is not None
+        yield from _collection(setup, config, known, account)
         if service is not None:
             yield service_finding(service)
         yield from unit_findings(read_units())
@@ -118,7 +122,10 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
         yield from inotify_findings(limits, others, watched, directories, at_least=not whole)
 
 
-def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
+def _collection(
+    setup: Setup, config: Config, known: bool, account: Message | None
+) -> Iterator[Finding]:
+    """``account``: what the running service says of itself."""
     settings = config.collection
     if not setup.is_sound("collection"):
         yield _unchecked(COLLECTION)
@@ -132,4 +139,4 @@ def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
         missing = missing_libraries()
         yield from library_findings(missing)
         if not missing:
-            yield decoder_finding()
+            yield from decoder_findings(try_decoders(), (account or {}).get("decoders_without"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from snoopsync.core.errors import CollectionError, NotConnected, Unauthorized
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.model import printable
 from snoopsync.decoding.decoders import Decoders
-from snoopsync.decoding.sandbox import NAMES, missing_from
+from snoopsync.decoding.sandbox import NAMES, Outcome
 from snoopsync.embedded.database import count_images
 from snoopsync.runtime.owned_directory import is_own
 from snoopsync.status.status import images
@@ -44,6 +44,11 @@ _SET_CLOCK = "sudo timedatectl set-ntp true (or set the clock of the service's m
 
 #: How long the service may take to answer.
 _LONGEST_WAIT_SECONDS = 10.0
+
+_ALLOW = (
+    "snoopsync service install; then restart the service\n"
+    "or remove the drop-in that refuses it: systemctl cat snoopsync"
+)
 
 _INSTALL = "pip install 'snoopsync[embedded]'"
 
@@ -186,15 +191,39 @@ def library_findings(missing: Mapping[str, str]) -> Iterator[Finding]:
         yield ok(LIBRARIES, ", ".join(package for _, package, _ in _LIBRARIES))
 
 
-def decoder_finding() -> Finding:
-    """What keeps the process that decodes pictures from doing anything else."""
+def try_decoders() -> Outcome | CollectionError:
+    """Which restrictions are in force in a decoder of this process, or why there is none."""
     try:
         with closing(Decoders(1)) as decoders:
-            applied = decoders.warm_up()
+            return decoders.warm_up()
     except CollectionError as failure:
-        return error(DECODERS, failure.message, "see the message; then report it", Exit.BUG)
-    missing = missing_from(applied)
-    if missing:
-        mend = "a newer kernel; for a service also: snoopsync service install"
-        return warning(DECODERS, f"pictures are decoded without {', '.join(missing)}", mend)
-    return ok(DECODERS, f"pictures are decoded in a sandbox: {', '.join(NAMES.values())}")
+        return failure
+
+
+def decoder_findings(
+    tried: Outcome | CollectionError, service_lacks: Sequence[str] | None
+) -> Iterator[Finding]:
+    """What keeps the processes that decode pictures from doing anything else.
+
+    ``tried`` is a decoder that this command started; ``service_lacks`` names the restrictions that
+    are not in force in the decoders of the running service, ``None`` if nobody knows. Both have the
+    same kernel: what only the service's decoders lack, its unit withholds.
+    """
+    if isinstance(tried, CollectionError):
+        yield error(DECODERS, tried.message, "see the message; then report it", Exit.BUG)
+        return
+    if tried.missing:
+        message = f"pictures are decoded without {tried}"
+        mends = ["a newer kernel, or one with these enabled"] if tried.lacking_names else []
+        mends += ["allow it in the container, or its host"] if tried.refused_names else []
+        yield warning(DECODERS, message, "\n".join(mends))
+    else:
+        names = ", ".join(NAMES.values())
+        yield ok(DECODERS, f"pictures are decoded in a sandbox: {names}")
+    withheld = [name for name in service_lacks or () if name not in tried.missing]
+    if withheld:
+        message = (
+            f"the service decodes pictures without {', '.join(withheld)}: its unit refuses it, and"
+            " this kernel offers it"
+        )
+        yield warning(DECODERS, message, _ALLOW)

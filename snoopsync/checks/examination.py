@@ -13,11 +13,12 @@ from snoopsync.checks.collection import (
     COLLECTION,
     address_finding,
     ask_service,
-    decoder_finding,
+    decoder_findings,
     embedded_finding,
     library_findings,
     missing_libraries,
     service_findings,
+    try_decoders,
 )
 from snoopsync.checks.configuration import (
     Setup,
@@ -39,6 +40,7 @@ from snoopsync.checks.overlaps import overlap_findings
 from snoopsync.checks.service import read_units, service_finding, unit_findings
 from snoopsync.checks.state import NOWHERE, STATE_FILE, place_findings, read_state
 from snoopsync.config.settings import Config
+from snoopsync.control.channel import Message
 from snoopsync.folders.configured import monitors_of, remembered_folders
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
@@ -75,7 +77,9 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Fi
         else:
             yield from place_findings(config)
             yield looked.finding
-        yield from _collection(setup, config, state.fact(COLLECTION_FACT) is not None)
+        account = None if service is None else service.account
+        known = state.fact(COLLECTION_FACT) is not None
+        yield from _collection(setup, config, known, account)
         if service is not None:
             yield service_finding(service)
         yield from unit_findings(read_units())
@@ -118,7 +122,10 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
         yield from inotify_findings(limits, others, watched, directories, at_least=not whole)
 
 
-def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
+def _collection(
+    setup: Setup, config: Config, known: bool, account: Message | None
+) -> Iterator[Finding]:
+    """``account``: what the running service says of itself."""
     settings = config.collection
     if not setup.is_sound("collection"):
         yield _unchecked(COLLECTION)
@@ -132,4 +139,4 @@ def _collection(setup: Setup, config: Config, known: bool) -> Iterator[Finding]:
         missing = missing_libraries()
         yield from library_findings(missing)
         if not missing:
-            yield decoder_finding()
+            yield from decoder_findings(try_decoders(), (account or {}).get("decoders_without"))

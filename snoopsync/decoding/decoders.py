@@ -9,7 +9,7 @@ from functools import lru_cache
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import unpack
 from snoopsync.decoding.pool import Pool
-from snoopsync.decoding.sandbox import Limits, Restriction
+from snoopsync.decoding.sandbox import Limits, Outcome
 from snoopsync.decoding.source import Picture
 
 #: What the processes run.
@@ -32,7 +32,13 @@ class Decoders:
         """The ID of the process that they are forked from; ``None`` if there is none now."""
         return self._pool.zygote_id
 
-    def warm_up(self) -> Restriction:
+    @property
+    def missing(self) -> list[str] | None:
+        """The restrictions that are not in force in the processes; ``None`` before the first."""
+        outcome = self._pool.outcome
+        return None if outcome is None else outcome.missing
+
+    def warm_up(self) -> Outcome:
         """Start one, and return which restrictions are in force in it. Raises ``Unavailable``."""
         return self._pool.warm_up()
 

@@ -27,7 +27,7 @@ _SCOPE_VERSION, _SCOPES = 6, 0b11
 
 
 def version() -> int:
-    """The ABI version that the kernel offers, 0 if it offers none."""
+    """The ABI version that the kernel offers, 0 if it offers none or a filter refuses the call."""
     found: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_VERSION)
     return max(0, found)
 
@@ -37,7 +37,8 @@ def give_up_all() -> int:
     no_new_privs. Returns the ABI version. Raises ``OSError`` if there is none, or it is refused."""
     found = version()
     if not found:
-        raise OSError(ctypes.get_errno(), "the kernel has no Landlock")
+        number = ctypes.get_errno()
+        raise OSError(number, f"there is no Landlock: {os.strerror(number)}")
     files = (1 << _FILE_RIGHTS[min(found, max(_FILE_RIGHTS))]) - 1
     # struct landlock_ruleset_attr: older kernels know fewer of its members.
     attributes = struct.pack("<Q", files)

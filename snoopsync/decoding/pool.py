@@ -23,7 +23,7 @@ from typing import TypeVar
 from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.layout import NoAnswer
-from snoopsync.decoding.sandbox import Limits, Restriction, missing_from
+from snoopsync.decoding.sandbox import Limits, Outcome, Restriction
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 
 log = logging.getLogger("snoopsync.decoding")
@@ -67,7 +67,7 @@ class _Decoder:
     socket: socket.socket
     process: int
     owner: _Zygote
-    restrictions: Restriction
+    outcome: Outcome
     done: int = 0
 
     def require_idle(self) -> None:
@@ -147,12 +147,13 @@ class _Zygote:
             report = ours.recv(REPORT.size)
             if len(report) != REPORT.size:
                 raise ConnectionResetError
-            (applied,) = REPORT.unpack(report)
+            applied, refused = REPORT.unpack(report)
             ours.settimeout(self._wall_seconds)
         except BaseException:
             ours.close()
             raise
-        return _Decoder(ours, process, self, Restriction(applied))
+        outcome = Outcome(Restriction(applied), Restriction(refused))
+        return _Decoder(ours, process, self, outcome)
 
     def end(self, decoder: _Decoder) -> int | None:
         """Kill this decoder if it lives. Returns the status that it ended with; ``None`` if nobody
@@ -194,7 +195,8 @@ class Pool:
         self._zygote: _Zygote | None = None
         self._is_closed = False
         self._trying = threading.Lock()
-        self._is_told = False
+        #: What is in force in the decoders; ``None`` before the first one.
+        self.outcome: Outcome | None = None
         #: Why no decoder could be had when one was last needed.
         self._failure: str | None = None
         #: A decoder that has nothing to do, or ``None`` where one may be forked.
@@ -208,12 +210,12 @@ class Pool:
         with self._lock:
             return None if self._zygote is None else self._zygote.process_id
 
-    def warm_up(self) -> Restriction:
+    def warm_up(self) -> Outcome:
         """Start one, and return which restrictions are in force in it. Raises ``Unavailable``."""
         slot = self._slots.get()
         try:
             slot = slot or self._fork()
-            return slot.restrictions
+            return slot.outcome
         finally:
             self._slots.put(slot)
 
@@ -340,25 +342,24 @@ class Pool:
                     self._zygote = None
                 else:
                     self._failure = None
-                    self._tell(decoder.restrictions)
+                    self._tell(decoder.outcome)
                     return decoder
         raise self._failed("the processes that decode pictures can't be started")
 
-    def _tell(self, applied: Restriction) -> None:
-        """Log, once, what this kernel or the service's unit withholds."""
-        if self._is_told:
+    def _tell(self, outcome: Outcome) -> None:
+        """Log, once, which restrictions are not in force, and why."""
+        if self.outcome is not None:
             return
-        self._is_told = True
-        missing = missing_from(applied)
-        if missing:
+        self.outcome = outcome
+        if outcome.missing:
             log_event(
                 log,
                 logging.WARNING,
                 Event.DECODERS_UNRESTRICTED,
-                "pictures are decoded without: %s. This kernel, or the unit of the service, does"
-                " not offer it",
-                ", ".join(missing),
-                missing=missing,
+                "pictures are decoded without: %s",
+                outcome,
+                missing=outcome.missing,
+                refused=outcome.refused_names,
             )
 
     def _failed(self, message: str) -> Unavailable:

@@ -1,12 +1,14 @@
 """What a decoder gives up before it sees a picture: user, files, network, memory, time.
 
-``Restriction`` names each thing. A kernel, or the unit of a service, may withhold one; the others
-are applied all the same, and the caller is told which are in force.
+``Restriction`` names each thing. The kernel may lack one, or a system call filter that was there
+before may refuse one; the others are applied all the same. ``Outcome`` says which are in force, and
+why one is not.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -22,6 +24,7 @@ from snoopsync.decoding import landlock, seccomp
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_GET_SECCOMP = 21
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -64,9 +67,38 @@ NAMES = {
 }
 
 
-def missing_from(applied: Restriction) -> list[str]:
-    """The names of those that are not in force."""
-    return [name for restriction, name in NAMES.items() if restriction not in applied]
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is ``applied``, and what of the rest a system call filter ``refused``: the filter of a
+    service's unit or of a container. The kernel lacks what is in neither."""
+
+    applied: Restriction
+    refused: Restriction
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of the restrictions that are not in force."""
+        return [name for each, name in NAMES.items() if each not in self.applied]
+
+    @property
+    def refused_names(self) -> list[str]:
+        """The names of those that a filter refused."""
+        return [name for each, name in NAMES.items() if each in self.refused]
+
+    @property
+    def lacking_names(self) -> list[str]:
+        """The names of those that the kernel lacks."""
+        return [name for name in self.missing if name not in self.refused_names]
+
+    def __str__(self) -> str:
+        """What is missing, and why, on one line. Empty if nothing is."""
+        parts = []
+        if self.lacking_names:
+            parts.append(f"{', '.join(self.lacking_names)} (this kernel does not offer it)")
+        if self.refused_names:
+            names = ", ".join(self.refused_names)
+            parts.append(f"{names} (a system call filter of the service or container refuses it)")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +112,14 @@ class Limits:
     pictures: int = 200
 
 
-def enter(limits: Limits, parent: int) -> Restriction:
+def enter(limits: Limits, parent: int) -> Outcome:
     """Give up everything, in this process and for ever. Returns what is in force.
 
     ``parent`` is the process that must live for this one to live. Ends the process where it does
     not any more.
     """
-    applied = Restriction(0)
+    applied = refused = Restriction(0)
+    is_filtered = _is_filtered()
     steps: tuple[tuple[Restriction, Callable[[], object]], ...] = (
         (Restriction.USER, _become_nobody),
         (Restriction.NO_NEW_PRIVILEGES, lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
@@ -100,16 +133,27 @@ def enter(limits: Limits, parent: int) -> Restriction:
     with suppress(OSError):  # the units allow no such call
         os.nice(_NICENESS)
     for restriction, apply in steps:
-        with suppress(OSError, ValueError):
+        try:
             apply()
             applied |= restriction
+        except OSError as error:
+            # The kernel itself answers with other errors where it lacks something. A filter that
+            # answers with one of those can't be told from such a kernel.
+            if is_filtered and error.errno == errno.EPERM:
+                refused |= restriction
         if restriction is Restriction.USER:
             # A change of the user takes this back, so it comes after it. The parent may have ended
             # in between, and then no signal comes.
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(0)
-    return applied
+    return Outcome(applied, refused)
+
+
+def _is_filtered() -> bool:
+    """Is there a system call filter in force, which is not ours?"""
+    mode: int = ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0)
+    return mode == seccomp.MODE_FILTER
 
 
 def allow_cpu(seconds: int) -> None:
@@ -135,6 +179,9 @@ def _become_nobody() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    sets = ctypes.create_string_buffer(_CAPABILITY_BYTES)
+    if libc.capget(header, sets) == 0 and not any(sets.raw):
+        return  # the units refuse capset, and their services have no capability to give up
     if libc.capset(header, bytes(_CAPABILITY_BYTES)):
         raise OSError(ctypes.get_errno(), "the capabilities can't be given up")
 
@@ -151,7 +198,13 @@ def _limit(limits: Limits) -> None:
         # What it uses while nobody asks it for anything counts too.
         (resource.RLIMIT_CPU, limits.pictures * limits.cpu_seconds),
     ):
-        resource.setrlimit(what, (most, most))
+        _, hard = resource.getrlimit(what)
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        try:
+            resource.setrlimit(what, (most, most))
+        except ValueError as error:  # what Python makes of EPERM
+            raise PermissionError(errno.EPERM, str(error)) from None
 
 
 def _prctl(option: int, value: int) -> None:

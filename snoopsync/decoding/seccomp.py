@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _PR_SET_SECCOMP = 22
-_SECCOMP_MODE_FILTER = 2
+#: Of ``prctl``: a process has this mode if its system calls are filtered.
+MODE_FILTER = 2
 
 # linux/seccomp.h
 _RET_ALLOW = 0x7FFF0000
@@ -147,7 +148,7 @@ def install() -> None:
     buffer = ctypes.create_string_buffer(code, len(code))
     filter_ = _Program(len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filter_), 0, 0):
+    if libc.prctl(_PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(filter_), 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

@@ -34,8 +34,8 @@ READY, FAILED = b"R", b"E"
 NUMBER = struct.Struct("<q")
 #: Limits of ``sandbox.Limits``: bytes of memory, seconds of processor time.
 LIMITS = struct.Struct("<qq")
-#: A decoder's first packet: which restrictions are in force.
-REPORT = struct.Struct("<q")
+#: A decoder's first packet, ``sandbox.Outcome``: the restrictions in force, and those refused.
+REPORT = struct.Struct("<qq")
 
 #: A decoder's work: from a picture and its SHA-256 to the bytes that it answers.
 Work = Callable[[BinaryIO, bytes], bytes]
@@ -114,13 +114,14 @@ def _decode_for_ever(
     pictures: socket.socket, work: Work, limits: sandbox.Limits, parent: int
 ) -> None:
     """What a decoder does until it is asked for nothing any more."""
-    applied = sandbox.enter(limits, parent)
-    pictures.send(REPORT.pack(applied))
+    outcome = sandbox.enter(limits, parent)
+    pictures.send(REPORT.pack(outcome.applied, outcome.refused))
     while True:
         message, descriptors = _receive(pictures)
         if not message:
             return
-        sandbox.allow_cpu(limits.cpu_seconds)
+        if sandbox.Restriction.LIMITS in outcome.applied:
+            sandbox.allow_cpu(limits.cpu_seconds)
         with open(descriptors[0], "rb") as picture:  # noqa: PTH123 - a descriptor
             answer = work(picture, message)
         pictures.send(answer)

@@ -25,6 +25,7 @@ from snoopsync.config.settings import Config
 from snoopsync.control.report import Account, Live, in_words
 from snoopsync.core.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.core.events import Event, log_event
+from snoopsync.decoding.decoders import shared
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Jump, JumpDetector
 from snoopsync.runtime.counters import Counters
@@ -344,6 +345,7 @@ class Service:
             "stalled": self._stalled,
             "scan_ages": {each.row.name: each.scan_age_seconds for each in mirror.monitors},
             "to_renew": self._components.renewal.left,
+            "decoders_without": shared().missing,
             "progress": asdict(self._progress) if self._progress is not None else None,
         }
         self._account.renew(said)

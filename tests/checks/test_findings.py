@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from inotify_simple import INotify, flags
 
-from snoopsync.checks.collection import Reply, address_finding, library_findings, service_findings
+from snoopsync.checks.collection import (
+    Reply,
+    address_finding,
+    decoder_findings,
+    library_findings,
+    service_findings,
+)
 from snoopsync.checks.finding import Finding, Health
 from snoopsync.checks.folders import Look, folder_finding, look_through
 from snoopsync.checks.inotify import inotify_findings
@@ -21,6 +27,7 @@ from snoopsync.config.settings import FolderConfig, Watch
 from snoopsync.core.errors import Unreachable
 from snoopsync.core.exits import Exit
 from snoopsync.core.selection import Selection
+from snoopsync.decoding.sandbox import NAMES, Outcome, Restriction
 from snoopsync.folders.folder import Folder
 from snoopsync.status.status import ServiceStatus
 from snoopsync.version import __version__
@@ -353,3 +360,35 @@ def test_a_unit_that_does_not_run_the_service_says_what_would(
     [finding] = unit_findings([unit])
     assert (finding.state, finding.mend) == (state, mend)
     assert finding.exit_code == (Exit.BUG if state is ERROR else Exit.OK)
+
+
+EVERY = Restriction(sum(NAMES))
+NONE = Restriction(0)
+LANDLOCK = Restriction.LANDLOCK
+
+
+@pytest.mark.parametrize(
+    ("tried", "service_lacks", "said"),
+    [
+        (Outcome(EVERY, NONE), None, []),
+        (Outcome(EVERY, NONE), [], []),
+        (Outcome(EVERY & ~LANDLOCK, NONE), None, ["this kernel does not offer it"]),
+        # The service has the same kernel: that is its reason too.
+        (Outcome(EVERY & ~LANDLOCK, NONE), ["Landlock"], ["this kernel does not offer it"]),
+        (Outcome(EVERY & ~LANDLOCK, LANDLOCK), ["Landlock"], ["a system call filter of"]),
+        (Outcome(EVERY, NONE), ["Landlock"], ["its unit refuses it"]),
+        (
+            Outcome(EVERY & ~LANDLOCK, NONE),
+            ["Landlock", "seccomp"],
+            ["this kernel does not offer it", "without seccomp: its unit refuses it"],
+        ),
+    ],
+)
+def test_a_restriction_of_decoders_that_is_missing_is_said_with_who_withholds_it(
+    tried: Outcome, service_lacks: list[str] | None, said: list[str]
+) -> None:
+    found = [each for each in decoder_findings(tried, service_lacks) if each.state != Health.OK]
+    assert [each.state for each in found] == [Health.WARNING] * len(said)
+    for finding, words in zip(found, said, strict=True):
+        assert words in finding.message
+        assert finding.mend

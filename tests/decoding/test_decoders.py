@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import platform
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +24,7 @@ from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.samples import samples
-from snoopsync.decoding.sandbox import Limits, Restriction
+from snoopsync.decoding.sandbox import Limits
 from snoopsync.decoding.source import Picture, read_picture
 from tests.support.hosted import lives
 from tests.support.pictures import encode, photo
@@ -73,7 +77,7 @@ def test_a_picture_whose_decoder_hangs_is_refused() -> None:
 
 
 def test_code_in_a_decoder_can_do_nothing_but_answer(pool: Pool) -> None:
-    if pool.warm_up() != Restriction(31):
+    if pool.warm_up().missing:
         pytest.skip("this kernel lacks a part of the sandbox")
     assert ask(pool, b"attacks").decode() == "answer"
 
@@ -229,6 +233,63 @@ def test_a_kernel_without_landlock_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(landlock, "version", lambda: 0)
     with pytest.raises(OSError, match="no Landlock"):
         landlock.give_up_all()
+
+
+#: Refuses a system call with an error, as a unit or a container does, and says what a decoder makes
+#: of it. Decodes a picture all the same.
+FILTERED = """
+import ctypes, sys
+from contextlib import closing
+from snoopsync.decoding import seccomp
+from snoopsync.decoding.decoders import Decoders
+from snoopsync.decoding.source import read_picture
+call, number, picture = sys.argv[1:]
+code = b"".join((
+    seccomp._instruction(seccomp._LOAD, seccomp._NUMBER_AT),
+    seccomp._instruction(seccomp._JUMP_IF_EQUAL, int(call), if_false=1),
+    seccomp._instruction(seccomp._RETURN, seccomp._RET_ERRNO | int(number)),
+    seccomp._instruction(seccomp._RETURN, seccomp._RET_ALLOW),
+))
+buffer = ctypes.create_string_buffer(code, len(code))
+filter_ = seccomp._Program(len(code) // 8, ctypes.addressof(buffer))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(filter_), 0, 0) == 0
+with closing(Decoders(1)) as decoders:
+    outcome = decoders.warm_up()
+    with read_picture(picture) as read:
+        decoders.look_at(read)
+print(outcome.refused_names, outcome.lacking_names)
+"""
+
+
+#: Numbers of system calls: x86-64, ARM64.
+CALLS = {"landlock_create_ruleset": (444, 444), "prlimit64": (302, 261), "capset": (126, 91)}
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "said"),
+    [
+        ("landlock_create_ruleset", errno.EPERM, "['Landlock'] []"),
+        ("landlock_create_ruleset", errno.ENOSYS, "[] ['Landlock']"),
+        ("prlimit64", errno.EPERM, "['resource limits'] []"),
+        # Nothing is left to give up: units that refuse this call withhold nothing.
+        ("capset", errno.EPERM, "[] []"),
+    ],
+)
+def test_what_a_filter_refuses_is_told_from_what_the_kernel_lacks(
+    call: str, number: int, said: str, tmp_path: Path
+) -> None:
+    with closing(Decoders(1)) as decoders:
+        if decoders.warm_up().missing:
+            pytest.skip("this kernel lacks a part of the sandbox")
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(photo(1)))
+    machine = ("x86_64", "aarch64").index(platform.machine())
+    arguments = [str(CALLS[call][machine]), str(number), str(path)]
+    command = [sys.executable, "-c", FILTERED, *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.strip() == said
 
 
 def test_signals_to_the_whole_group_do_not_end_decoders(pool: Pool) -> None:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
+from snoopsync.decoding.decoders import Decoders
 from tests.support import machine as machines
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 from tests.support.machine import Machine, booted
@@ -54,6 +55,27 @@ index.add(numpy.arange(100_000), codes)
 places, queries, distances = index.search(codes[7:27], 31)
 product = numpy.ones((500, 500)) @ numpy.ones((500, 500))
 print("found", sorted(places.tolist()), distances.sum(), product[0, 0])
+"""
+
+#: Says which restrictions are not in force in a decoder, what code in one can do, and whether
+#: Landlock keeps a process from opening a file. No file could be opened by a decoder without it.
+PROBE = """
+from contextlib import closing
+from snoopsync.decoding import landlock
+from snoopsync.decoding.pool import Pool
+from snoopsync.decoding.source import read_picture
+with closing(Pool(1, "decoder_work:by_its_content")) as pool, read_picture(b"attacks") as picture:
+    print("missing:", pool.warm_up().missing)
+    print("could:", pool.decode(picture.file.fileno(), picture.sha256, bytes).decode())
+try:
+    landlock.give_up_all()
+except OSError as error:
+    print("Landlock:", error)
+else:
+    try:
+        open("/etc/passwd")
+    except PermissionError:
+        print("Landlock: in force")
 """
 
 SERVER = """
@@ -147,6 +169,11 @@ class Host:
     def messages(self, unit: str = UNIT) -> str:
         return "\n".join(str(entry["MESSAGE"]) for entry in self.journal(unit))
 
+    def messages_of_user(self, unit: str) -> str:
+        """What the journal has of a unit of somebody's own systemd since the test began."""
+        match = f"_SYSTEMD_USER_UNIT={unit}"
+        return self.ok("journalctl", "--output=cat", "--since", self._since, match)
+
     def begin(self) -> None:
         """Begin a test with nothing there."""
         self._since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -159,7 +186,7 @@ class Host:
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "reset-failed")
         self.ok("sh", "-c", "rm -rf /var/lib/snoopsync /var/lib/private/snoopsync /etc/snoopsync")
-        self.ok("sh", "-c", "rm -rf /etc/systemd/system/snoopsync*")
+        self.ok("sh", "-c", "rm -rf /etc/systemd/*/snoopsync*")
         for path in self.pictures.iterdir():
             path.unlink()
 
@@ -275,20 +302,79 @@ def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> 
     for limit in ("core file size", "file size"):
         assert re.search(rf"\nMax {limit} +0 +0 ", shown)
     assert shown.endswith("\n1000\n")
-    # systemd 252 refuses Landlock's calls under an allow list, also where the list has them. That
-    # is told, and the filter of system calls keeps decoders from opening files all the same.
-    withheld = re.findall(r"decoded without: (.*?)\. This kernel", running.messages())
-    assert set(withheld) <= {"Landlock"}
+    assert withheld_from(running) == kernel_lacks()
+    assert "its unit refuses it" not in running.snoopsync("check").out
+
+
+def kernel_lacks() -> list[str]:
+    """The restrictions that are not to be had on this kernel, outside of any unit."""
+    with closing(Decoders(1)) as decoders:
+        return decoders.warm_up().missing
+
+
+def withheld_from(host: Host) -> list[str]:
+    """The restrictions that the service's decoders lack, by its log."""
+    said = [each for each in host.journal() if "decoded without" in str(each["MESSAGE"])]
+    # The journal has one value as it is, and many as a list.
+    values = [each["SNOOPSYNC_MISSING"] for each in said]
+    return [name for value in values for name in ([value] if isinstance(value, str) else value)]
+
+
+def in_unit(text: str, code: str, *arguments: str) -> str:
+    """The text of a unit that runs this file of Python code once, and is the same otherwise."""
+    program = f'ExecStart="{HOME}/bin/python" {code} {" ".join(arguments)}'.rstrip()
+    text = re.sub("^Type=.*", "Type=oneshot", text, flags=re.MULTILINE)
+    text = re.sub("^(Restart|WatchdogSec)=.*", "", text, flags=re.MULTILINE)
+    return re.sub("^ExecStart=.*", program, text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name", ["snoopsync.service", "snoopsync-resync.service", "snoopsync-collection.service"]
+)
+def test_each_unit_allows_every_restriction_that_the_kernel_offers(host: Host, name: str) -> None:
+    host.write("/opt/probe/probe.py", PROBE)
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    text = in_unit((ROOT / "systemd" / name).read_text(), "/opt/probe/probe.py")
+    # The service that is asked is not started here.
+    text = re.sub("^(Requisite|BindsTo|Requires|After)=snoopsync.service$", "", text, flags=re.M)
+    host.write("/etc/systemd/system/snoopsync-probe.service", text)
+    host.ok("systemctl", "daemon-reload")
+    done = host.run("systemctl", "start", "snoopsync-probe.service")
+    said = host.messages("snoopsync-probe.service")
+    assert done.code == 0, said
+    assert_nothing_is_withheld(said)
+
+
+def assert_nothing_is_withheld(said: str) -> None:
+    """By what the probe printed in a unit."""
+    lacking = kernel_lacks()
+    assert f"missing: {lacking}" in said
+    assert "could: answer" in said
+    if "Landlock" not in lacking:
+        assert "Landlock: in force" in said
+
+
+@pytest.mark.parametrize("refused", ["landlock_create_ruleset", "landlock_restrict_self"])
+def test_what_a_unit_withholds_is_told_from_what_the_kernel_lacks(host: Host, refused: str) -> None:
+    """By the log, and by ``check``, which is not in the unit."""
+    if kernel_lacks():
+        pytest.skip("this kernel lacks a part of the sandbox")
+    drop_in = f"/etc/systemd/system/{UNIT}.d/refuse.conf"
+    host.write(drop_in, f"[Service]\nSystemCallFilter=~{refused}\n")
+    host.add("first.jpg", 1)
+    host.install()
+    until(host.is_in_sync)
+    assert withheld_from(host) == ["Landlock"]
+    assert "Landlock (a system call filter of the service or container" in host.messages()
+    said = host.snoopsync("check").out
+    assert "decoders: pictures are decoded in a sandbox" in said
+    assert "the service decodes pictures without Landlock: its unit refuses it" in said
 
 
 def test_a_large_collection_can_be_searched_in_the_sandbox(running: Host) -> None:
     """Nothing that numpy, OpenBLAS and their threads need is forbidden."""
     running.write("/opt/search.py", SEARCH)
-    unit = running.ok("cat", f"/etc/systemd/system/{UNIT}")
-    unit = re.sub("^Type=.*", "Type=oneshot", unit, flags=re.MULTILINE)
-    unit = re.sub("^Restart=.*", "", unit, flags=re.MULTILINE)
-    program = f'ExecStart="{HOME}/bin/python" /opt/search.py'
-    unit = re.sub("^ExecStart=.*", program, unit, flags=re.MULTILINE)
+    unit = in_unit(running.ok("cat", f"/etc/systemd/system/{UNIT}"), "/opt/search.py")
     running.write("/etc/systemd/system/snoopsync-search.service", unit)
     running.ok("systemctl", "daemon-reload")
     running.ok("systemctl", "start", "snoopsync-search.service")
@@ -523,39 +609,52 @@ def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> Non
     assert running.shown("ActiveState") == "active"
 
 
-def test_a_person_has_a_service_of_their_own(host: Host) -> None:
-    host.ok("useradd", "--create-home", "ben")
-    uid = host.ok("id", "--user", "ben").strip()
+@contextmanager
+def person(host: Host, name: str) -> Iterator[Callable[..., str]]:
+    """Someone with a systemd of their own; what is given runs a command of theirs."""
+    host.ok("useradd", "--create-home", name)
+    uid = host.ok("id", "--user", name).strip()
     host.ok("systemctl", "start", f"user@{uid}.service")
+    ids = (f"--reuid={name}", f"--regid={name}", "--init-groups")
     runtime = f"XDG_RUNTIME_DIR=/run/user/{uid}"
-    own = (
-        "setpriv",
-        "--reuid=ben",
-        "--regid=ben",
-        "--init-groups",
-        "env",
-        "HOME=/home/ben",
-        runtime,
-    )
 
-    def ben(*command: str) -> str:
-        return host.ok(*own, *command)
+    def run(*command: str) -> str:
+        return host.ok("setpriv", *ids, "env", f"HOME=/home/{name}", runtime, *command)
 
-    ben("mkdir", "/home/ben/Pictures")
-    ben("chmod", "0700", "/home/ben")
-    host.add("first.jpg", 1)
-    ben("cp", f"{PICTURES}/first.jpg", "/home/ben/Pictures")
-    ben(SNOOPSYNC, "init")
-    ben(SNOOPSYNC, "service", "install", "--user")
-    ben("systemctl", "--user", "daemon-reload")
-    ben("systemctl", "--user", "enable", "--now", UNIT)
-    until(lambda: "in sync" in host.run(*own, SNOOPSYNC, "status").out.splitlines()[0][:7])
-    ben("systemctl", "--user", "reload", UNIT)
-    ben("systemctl", "--user", "stop", UNIT)
-    assert ben("systemctl", "--user", "show", "--property=Result", "--value", UNIT) == "success\n"
-    assert ben("ls", "/home/ben/.local/state/snoopsync")
+    yield run
     host.ok("systemctl", "stop", f"user@{uid}.service")
-    host.ok("userdel", "--remove", "ben")
+    host.ok("userdel", "--remove", name)
+
+
+def test_a_person_has_a_service_of_their_own(host: Host) -> None:
+    with person(host, "ben") as ben:
+        ben("mkdir", "/home/ben/Pictures")
+        ben("chmod", "0700", "/home/ben")
+        host.add("first.jpg", 1)
+        ben("cp", f"{PICTURES}/first.jpg", "/home/ben/Pictures")
+        ben(SNOOPSYNC, "init")
+        ben(SNOOPSYNC, "service", "install", "--user")
+        ben("systemctl", "--user", "daemon-reload")
+        ben("systemctl", "--user", "enable", "--now", UNIT)
+        status = ("sh", "-c", f"'{SNOOPSYNC}' status || true")
+        until(lambda: "in sync" in (ben(*status).splitlines() or [""])[0][:7])
+        ben("systemctl", "--user", "reload", UNIT)
+        ben("systemctl", "--user", "stop", UNIT)
+        result = ben("systemctl", "--user", "show", "--property=Result", "--value", UNIT)
+        assert result == "success\n"
+        assert ben("ls", "/home/ben/.local/state/snoopsync")
+
+
+def test_the_unit_of_a_person_allows_every_restriction_that_the_kernel_offers(host: Host) -> None:
+    host.write("/opt/probe/probe.py", PROBE)
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    text = in_unit((ROOT / "systemd/user/snoopsync.service").read_text(), "/opt/probe/probe.py")
+    with person(host, "cleo") as cleo:
+        host.write("/etc/systemd/user/snoopsync-probe.service", text)
+        cleo("mkdir", "-p", "/home/cleo/.local/state", "/home/cleo/.config")
+        cleo("systemctl", "--user", "daemon-reload")
+        cleo("systemctl", "--user", "start", "snoopsync-probe.service")
+        assert_nothing_is_withheld(host.messages_of_user("snoopsync-probe.service"))
 
 
 def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:

@@ -19,6 +19,7 @@ from snoopsync.control import ALIVE, ControlServer, Message, ask, socket_path
 from snoopsync.errors import ServiceUnavailable
 from snoopsync.state.lock import holder, lock_path, locked
 from tests.process import Installation, until
+from tests.users import OTHER, THIRD, needs_root
 
 
 def echo(question: Message) -> Iterator[Message]:
@@ -202,9 +203,7 @@ def test_an_error_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 
 # A service of another user.
 
-BOB, ALICE = 12345, 12346
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root is many users")
+BOB, ALICE = OTHER, THIRD
 
 
 @pytest.fixture

@@ -35,10 +35,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from tests.process import Installation
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-OTHER = 12345
-THIRD = 12346
+from tests.users import OTHER, THIRD, needs_root
 
 
 @pytest.fixture

@@ -158,7 +158,10 @@ def answers(config: Config, question: Message) -> Iterator[Message]:
     """What the running service answers. Raises ``ServiceUnavailable`` and ``ServiceFailed``."""
     for message in ask(config.state, question):
         if "error" in message:
-            raise ServiceFailed(message["error"], message.get("exit_code", Exit.BUG))
+            # It may be the service of another user, who is asked by root.
+            given = message.get("exit_code")
+            code = given if isinstance(given, int) and given in tuple(Exit) else Exit.BUG
+            raise ServiceFailed(printable(str(message["error"])), code)
         yield message
 
 

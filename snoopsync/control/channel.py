@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from snoopsync.core.errors import ServiceUnavailable
+from snoopsync.core.errors import ServiceUnavailable, UnsafeDirectory
+from snoopsync.runtime.owned_directory import opened_directory
 
 log = logging.getLogger("snoopsync.control")
 
@@ -28,8 +29,8 @@ _TIMEOUT_SECONDS = 10.0
 
 _LONGEST_QUESTION_BYTES = 1 << 20
 
-#: The longest message of an answer: it names each image that a resync has not sent.
-_LONGEST_ANSWER_BYTES = 256 << 20
+#: The longest answer, with all its messages: a plan for a million images, and days of progress.
+_LONGEST_ANSWER_BYTES = 512 << 20
 
 #: The other side of a socket: process, user, group (unix(7), SO_PEERCRED).
 _CREDENTIALS = struct.Struct("3i")
@@ -123,40 +124,55 @@ class ControlServer:
 
 
 def ask(
-    state: Path, question: Message, timeout_seconds: float = _TIMEOUT_SECONDS
+    state: Path,
+    question: Message,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+    most_bytes: int = _LONGEST_ANSWER_BYTES,
 ) -> Iterator[Message]:
     """Ask the service that holds this state file; what it answers, message by message.
 
-    ``timeout_seconds``: how long to wait for each message. Raises ``ServiceUnavailable`` if no
-    service answers.
+    ``timeout_seconds``: how long to wait for each message. ``most_bytes``: no longer answer is
+    read. Raises ``ServiceUnavailable`` if no service answers, or its answer is none: it may be
+    another user's.
     """
     path = socket_path(state)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.settimeout(timeout_seconds)
-            with _short(path) as address:
-                connection.connect(address)
-            if not _is_owners(connection, path):
-                raise OSError("another user than its directory's owner listens there")
+            _connect(connection, path)
             with connection.makefile("rwb") as lines:
                 lines.write(json.dumps(question).encode() + b"\n")
                 lines.flush()
-                while line := lines.readline(_LONGEST_ANSWER_BYTES):
+                left = most_bytes
+                while line := lines.readline(left + 1):
+                    left -= len(line)
+                    if left < 0:
+                        raise ValueError(f"its answer has more than {most_bytes} bytes")
                     message = json.loads(line)
+                    if not isinstance(message, dict):
+                        raise _no_answer(path, "its answer is not a JSON object")
                     if message != ALIVE:
                         yield message
-        except (OSError, ValueError) as error:
-            raise ServiceUnavailable(f"the service does not answer on {path}: {error}") from None
+        except RecursionError:
+            raise _no_answer(path, "its answer is nested too deeply") from None
+        except (OSError, ValueError, UnsafeDirectory) as error:
+            raise _no_answer(path, error) from None
 
 
-def _is_owners(connection: socket.socket, path: Path) -> bool:
-    """Does the owner of the socket's directory listen there? They could put a link to the socket
-    of another service there, which root may connect to and they may not."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    option = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _process, uid, _group = _CREDENTIALS.unpack(option)
-    return bool(uid == path.parent.stat().st_uid)
+def _no_answer(path: Path, why: object) -> ServiceUnavailable:
+    return ServiceUnavailable(f"the service does not answer on {path}: {why}")
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """Connect to the service of the directory's owner. Root may connect to the services of others,
+    which this owner may not: so neither a link to one of them nor a directory that is put into the
+    place of this one leads there. Raises ``OSError`` and ``UnsafeDirectory``."""
+    with opened_directory(path.parent) as directory:
+        connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+        option = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _process, uid, _group = _CREDENTIALS.unpack(option)
+        if uid != os.fstat(directory).st_uid:
+            raise OSError("another user than its directory's owner listens there")
 
 
 @contextmanager

@@ -9,16 +9,24 @@ The rule for the directories above is that of OpenSSH for ``authorized_keys`` (`
 misc.c), with two exceptions: a sticky directory such as /tmp is fine, since nobody can rename what
 belongs to somebody else there; and so is a directory that a group can write which has no other
 member (Debian's umask for users with a group of their own).
+
+A mode also covers POSIX access control lists: where there is one, the group's bits are its mask,
+and no named user or group has a permission that is not in the mask (acl(5)). So a list gives nobody
+a right to write where the group's bit for that is not set. Where it is set, it may be that of
+somebody who is named in the list.
 """
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from snoopsync.core.errors import StateError, UnsafeDirectory
@@ -26,6 +34,16 @@ from snoopsync.core.model import printable
 
 #: As many links as Linux follows in one path.
 _MOST_LINKS = 40
+
+#: A directory that names are looked up in, and never a link.
+_LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_ACCESS_LIST = "system.posix_acl_access"
+
+_ALL_USERS = 2**32 - 1
+
+#: What the kernel takes for users that a namespace does not know, unless it is told otherwise.
+_OVERFLOW_USER = 65534
 
 _ELSEWHERE = "or keep the data in another directory"
 
@@ -43,7 +61,8 @@ def resolve(path: Path) -> Path:
                 break
             status = (done / ahead[-1]).lstat()
             is_link = stat.S_ISLNK(status.st_mode)
-            if is_link and (links == _MOST_LINKS or status.st_uid not in _trusted()):
+            is_trusted = _is_trusted(done / ahead[-1], status.st_uid)
+            if is_link and (links == _MOST_LINKS or not is_trusted):
                 break
             target = (done / ahead[-1]).readlink() if is_link else None
         except OSError:
@@ -66,13 +85,42 @@ def own_directory(directory: Path) -> Path:
     real = resolve(directory)
     require_own(real)
     try:
-        for each in reversed((real, *real.parents)):
-            if not each.exists():
-                each.mkdir(mode=0o700, exist_ok=True)
+        for each, descriptor in _descend(real, make=True):
+            # Before the next one is made in it: another user may have made this one meanwhile.
+            weakness = None if each == real else _weakness(each, os.fstat(descriptor))
+            if weakness is not None:
+                raise weakness
     except OSError as error:
+        require_own(real)  # a link that has appeared is told as such
         raise StateError(f"{printable(str(real))}: {error.strerror}") from None
     require_own(real)
     return real
+
+
+@contextmanager
+def opened_directory(directory: Path) -> Iterator[int]:
+    """A descriptor of a directory that may be another user's, to look names up in. Whatever that
+    user does meanwhile, it stays this directory.
+
+    Raises ``UnsafeDirectory`` if anybody but root, this user and its owner decides which directory
+    it is, and ``OSError`` if it can't be opened, or a link is on the way that ``resolve`` does not
+    follow.
+    """
+    real = resolve(directory)
+    above: list[tuple[Path, os.stat_result]] = []
+    with closing(_descend(real)) as way:
+        for each, descriptor in way:
+            status = os.fstat(descriptor)
+            if each == real:
+                break
+            above.append((each, status))
+        owner = status.st_uid
+        if owner == _unknown_users() and owner != os.geteuid():
+            raise _belongs_to_another(real, owner)
+        for each, status in above:
+            if (weakness := _weakness(each, status, owner)) is not None:
+                raise weakness
+        yield descriptor
 
 
 def require_own(directory: Path) -> None:
@@ -85,10 +133,9 @@ def require_own(directory: Path) -> None:
     if status.st_uid != os.geteuid():
         raise _belongs_to_another(directory, status.st_uid)
     if status.st_mode & 0o022:
-        writers = "everybody" if status.st_mode & 0o002 else f"group {_group(status.st_gid)}"
         raise UnsafeDirectory(
-            f"{printable(str(directory))} can be written by {writers}, and only its owner may be"
-            f" able to: {_chmod(directory, status)}",
+            f"{printable(str(directory))} can be written by {_writers(directory, status)}, and only"
+            f" its owner may be able to: {_chmod(directory, status)}",
         )
 
 
@@ -135,7 +182,7 @@ def is_another_users(directory: Path) -> bool:
     not root?"""
     for each in (directory, *directory.parents):
         try:
-            return each.stat().st_uid not in _trusted()
+            return not _is_trusted(each, each.stat().st_uid)
         except OSError:
             continue
     return False
@@ -170,40 +217,112 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
     return None
 
 
-def _weakness(directory: Path, status: os.stat_result) -> UnsafeDirectory | None:
-    """Why another user decides what the names in this directory mean; ``None`` if none does."""
-    if status.st_uid not in _trusted():
+def _descend(directory: Path, *, make: bool = False) -> Generator[tuple[Path, int], None, None]:
+    """Every directory from the root to this one, each with a descriptor that is closed when the
+    next one is asked for. No link is followed. ``make``: those that are not there are made, for
+    this user alone. Raises ``OSError``."""
+    at, path = os.open("/", _LOOKUP), Path("/")
+    try:
+        yield path, at
+        for name in directory.parts[1:]:
+            try:
+                deeper = os.open(name, _LOOKUP, dir_fd=at)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=at)
+                deeper = os.open(name, _LOOKUP, dir_fd=at)
+            os.close(at)
+            at, path = deeper, path / name
+            yield path, at
+    finally:
+        os.close(at)
+
+
+def _weakness(
+    directory: Path, status: os.stat_result, owner: int | None = None
+) -> UnsafeDirectory | None:
+    """Why another user decides what the names in this directory mean; ``None`` if none does.
+    ``owner`` may, beside root and this user."""
+    if status.st_uid != owner and not _is_trusted(directory, status.st_uid):
         return _belongs_to_another(directory, status.st_uid)
-    if status.st_mode & stat.S_ISVTX:
+    if status.st_mode & stat.S_ISVTX or not status.st_mode & 0o022:
         return None
-    if status.st_mode & stat.S_IWOTH:
-        writers = "everybody"
-    elif status.st_mode & stat.S_IWGRP and _has_others(status.st_gid):
-        writers = f"group {_group(status.st_gid)}"
-    else:
+    is_lone_group = not status.st_mode & stat.S_IWOTH and not _has_access_list(directory)
+    if is_lone_group and not _has_others(status.st_gid, owner):
         return None
     return UnsafeDirectory(
-        f"{printable(str(directory))} can be written by {writers}, who could put other directories"
-        f" into the place of those in it: {_chmod(directory, status)}",
+        f"{printable(str(directory))} can be written by {_writers(directory, status)}, who could"
+        f" put other directories into the place of those in it: {_chmod(directory, status)}",
     )
 
 
 def _trusted() -> frozenset[int]:
-    """This user, root, and who owns the root directory: that is root from outside where this is a
-    user namespace without it."""
-    return frozenset({0, os.geteuid(), os.stat("/").st_uid})  # noqa: PTH116 - it is no path of ours
+    """root, this user, and who owns the root directory: that user decides about everything below
+    it. In a user namespace this may be a number that stands for many users; see
+    ``_is_trusted``."""
+    top = os.stat("/").st_uid  # noqa: PTH116 - it is no path of ours
+    return frozenset({0, os.geteuid()} | ({top} - {_unknown_users()}))
 
 
-def _has_others(gid: int) -> bool:
-    """Is anybody else known to be in this group? root is no other."""
-    trusted = _trusted()
+def _is_trusted(path: Path, uid: int) -> bool:
+    """Does what is at this path belong to root or this user?
+
+    In a user namespace, root outside and all other users that the namespace does not know have one
+    number. So what has this number is taken for that of root if nobody else can write any
+    directory above: then an owner of these has put it there. In /tmp, anybody may have.
+    """
+    if uid in _trusted():
+        return True
+    return uid == _unknown_users() and _are_closed(path.parents)
+
+
+def _are_closed(directories: Iterable[Path]) -> bool:
+    try:
+        return not any(each.lstat().st_mode & 0o022 for each in directories)
+    except OSError:
+        return False
+
+
+@cache
+def _unknown_users() -> int | None:
+    """The number that stands for all users whom this process's user namespace does not know
+    (user_namespaces(7)); ``None`` where it knows all."""
+    try:
+        known = Path("/proc/self/uid_map").read_bytes().split()[2::3]
+        if sum(map(int, known)) >= _ALL_USERS:
+            return None
+        return int(Path("/proc/sys/kernel/overflowuid").read_bytes())
+    except (OSError, ValueError):
+        return _OVERFLOW_USER
+
+
+def _has_others(gid: int, owner: int | None) -> bool:
+    """Is anybody else known to be in this group? root is no other, nor is ``owner``."""
+    trusted = _trusted() | ({owner} - {None})
     if any(each.pw_gid == gid and each.pw_uid not in trusted for each in pwd.getpwall()):
         return True
     try:
         members = grp.getgrgid(gid).gr_mem
     except KeyError:
         return False
-    return not set(members) <= {user_name(uid) for uid in trusted}
+    return not set(members) <= {user_name(uid) for uid in trusted if uid is not None}
+
+
+def _has_access_list(path: Path) -> bool:
+    try:
+        os.getxattr(path, _ACCESS_LIST, follow_symlinks=False)
+    except OSError as error:
+        return error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT)
+    return True
+
+
+def _writers(directory: Path, status: os.stat_result) -> str:
+    if status.st_mode & stat.S_IWOTH:
+        return "everybody"
+    named = " or those in its access control list" if _has_access_list(directory) else ""
+    return f"group {_group(status.st_gid)}{named}"
 
 
 def _belongs_to_another(path: Path, uid: int) -> UnsafeDirectory:

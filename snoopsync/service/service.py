@@ -310,6 +310,7 @@ class Service:
         self._components.mirror.sender.retry_now()
         self._reconciler.retry_now()
         self._search_retry.set()
+        self._search_due.set()
 
     def _give_account(self) -> None:
         mirror = self._components.mirror
@@ -385,19 +386,23 @@ class Service:
 
     def _search_on(self, throttle: LogThrottle) -> None:
         pause = _SEARCH_AGAIN_SECONDS
+        # When images whose search failed are searched for again. New ones do not wait for that.
+        again_at: float | None = None
         while not self._stop.is_set():
             throttle.tell_counts(time.monotonic())
-            self._search_due.wait()
+            self._search_due.wait(_seconds_until(again_at))
             self._search_due.clear()
             if self._components.mirror.trouble is not None:
                 # The engine asks whether the collection can be used again: one who asks is enough.
                 self._wait_for_search(_SEARCH_AGAIN_SECONDS)
                 self._search_due.set()
                 continue
+            only_new = not self._search_retry.is_set() and bool(_seconds_until(again_at))
             try:
-                self._components.duplicate_search.work_off(self._stop.is_set)
-                self._search_error = None
-                pause = _SEARCH_AGAIN_SECONDS
+                self._components.duplicate_search.work_off(self._stop.is_set, only_new=only_new)
+                if not only_new:
+                    self._search_error = again_at = None
+                    pause = _SEARCH_AGAIN_SECONDS
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
                     throttle.say(
@@ -410,12 +415,24 @@ class Service:
                         error=str(error),
                     )
                 self._search_error = error
-                self._wait_for_search(pause)
+                if not self._components.duplicate_search.has_tried_all:
+                    self._wait_for_search(pause)
+                    self._search_due.set()
+                    again_at = None
+                elif only_new:
+                    continue  # these too are searched for again at that time
+                else:
+                    self._search_retry.clear()
+                    again_at = time.monotonic() + pause
                 pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
-                self._search_due.set()
 
     def _wait_for_search(self, seconds: float) -> None:
         """Wait for so long, or until there is a reason to search at once, or to end."""
         self._search_retry.clear()
         if not self._stop.is_set():
             self._search_retry.wait(seconds)
+
+
+def _seconds_until(moment: float | None) -> float | None:
+    """How long until this moment of the monotonic clock; ``None`` for none."""
+    return None if moment is None else max(0.0, moment - time.monotonic())

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from snoopsync.core.errors import StateError, StateLocked, StateReplaced, UnsafeDirectory
-from snoopsync.runtime.owned_directory import own_directory, require_own_files
+from snoopsync.runtime.owned_directory import opened_directory, own_directory, require_own_files
 
 #: The embedded collection's, beside the state file.
 COLLECTION_DIRECTORY = "collection"
@@ -99,11 +99,12 @@ def _take(descriptor: int) -> bool:
 def holder(state: Path) -> int | None:
     """The process that holds the state file's lock, or ``None``."""
     # Not for writing: where nothing may be written, it can be held all the same. The directory may
-    # be another user's, who can put a link or a FIFO there.
+    # be another user's, who can put a link or a FIFO there, and a link into its own place.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(lock_path(state), flags)
-    except OSError:
+        with opened_directory(state.parent) as directory:
+            descriptor = os.open(lock_path(state).name, flags, dir_fd=directory)
+    except (OSError, UnsafeDirectory):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

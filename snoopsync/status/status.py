@@ -44,6 +44,9 @@ _SERVICE_AGE_SECONDS = 15.0
 #: How long to wait for its answer.
 _SERVICE_PATIENCE_SECONDS = 3.0
 
+#: What a service says of itself has a few kilobytes, and more with very many folders.
+_LONGEST_ACCOUNT_BYTES = 16 << 20
+
 #: How long to wait for the collection's.
 _COLLECTION_TIMEOUT_SECONDS = 5.0
 
@@ -336,7 +339,9 @@ def service_status(config: Config) -> ServiceStatus:
     if pid is None:
         return ServiceStatus()
     try:
-        answers = list(ask(config.state, {"command": "status"}, _SERVICE_PATIENCE_SECONDS))
+        question = {"command": "status"}
+        limits = _SERVICE_PATIENCE_SECONDS, _LONGEST_ACCOUNT_BYTES
+        answers = list(ask(config.state, question, *limits))
     except ServiceUnavailable:
         answers = []
         if not socket_path(config.state).exists():

@@ -109,19 +109,25 @@ class DuplicateSearch:
         self._quiet = quiet
         self._counters = counters or Counters()
         self._folders = folders or {}
+        #: Did the last ``work_off`` try all images that it was to try?
+        self.has_tried_all = False
         self._failed: set[str] = set()
+        self._postponed: frozenset[str] = frozenset()
         self._trouble: CollectionError | None = None
 
-    def work_off(self, is_stopped: Callable[[], bool]) -> None:
+    def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
         """Search for every image that is due, and tell of what was found. An image whose search
         fails does not keep the others waiting, and is still due after this. If the
-        service has no answer for many, the others wait for the next time.
+        service has no answer for many, the others wait for the next time. ``only_new``: not for
+        images whose search failed the last time that all were tried.
 
         Raises ``CollectionError``: the first one that was met, if not all could be searched for.
         """
         self._tell(is_stopped)
+        self.has_tried_all = False
         failed_in_a_row = 0
-        while batch := self._due(self._failed):
+        postponed = self._postponed if only_new else frozenset()
+        while batch := self._due(self._failed | postponed):
             for due in batch:
                 if is_stopped():
                     return
@@ -137,7 +143,9 @@ class DuplicateSearch:
                     if failed_in_a_row == _MOST_FAILURES:
                         raise  # the next time goes on with the others
         trouble, self._trouble = self._trouble, None
+        self._postponed = postponed | self._failed
         self._failed.clear()
+        self.has_tried_all = True
         if trouble is not None:
             raise trouble
 

@@ -355,7 +355,7 @@ def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
 def searches_due(world: World) -> int:
     """How many images are still to be searched for."""
     with closing(Database(world.state_path, readonly=True)) as database:
-        return len(Pairs(database).due(1))
+        return len(Pairs(database).due(100))
 
 
 def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
@@ -381,6 +381,43 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
     assert [message for message in said if "failed" in message] == said[:-1]
     assert len(said) - 1 + int(said[-1].rpartition("(")[2].split()[0]) == 20
     assert len(said) < 10
+
+
+def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: str | None = None
+    searched: list[str] = []
+
+    def refuses(seen: Seen) -> Fault | None:
+        if "/search/" not in seen.path:
+            return None
+        searched.append(seen.path)
+        return answers(400) if seen.path == refused else None
+
+    def wrote(name: str) -> Callable[[], bool]:
+        world.disk.write(name, fake_picture(len(searched)))
+        watcher.told["photos"].tell(name)
+        before = len(searched)
+        return lambda: len(searched) > before
+
+    watcher = ToldWatcher()
+    with serving(world, monkeypatch, watcher):
+        until(lambda: the_service_says(world, Exit.OK))
+        # The next pauses, from the search after the next one on.
+        monkeypatch.setattr("snoopsync.service._SEARCH_AGAIN_SECONDS", 3600.0)
+        world.remote.server.fault_for = refuses
+        until(wrote("a.jpg"))
+        until(lambda: not searches_due(world))
+        refused = searched[-1]
+        until(wrote("a.jpg"))
+        for name in ("b.jpg", "c.jpg"):
+            until(wrote(name))
+            until(lambda: searches_due(world) == 1)
+        assert searched.count(refused) == 2
+        status = read_status(world.config)
+        assert status.to_compare == 1
+        assert "search for duplicates" in (status.collection.last_error or "")
 
 
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +16,14 @@ import pytest
 
 from snoopsync.config.document import Value
 from snoopsync.config.readers import state as read_state_path
+from snoopsync.config.secrets import SecretError, secret_from_file
 from snoopsync.core.errors import StateError, UnsafeDirectory
+from snoopsync.runtime import owned_directory
 from snoopsync.runtime.owned_directory import (
+    is_another_users,
     own_directory,
     require_guarded,
+    require_own,
     require_own_files,
     resolve,
 )
@@ -28,9 +35,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from tests.support.process import Installation
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-OTHER = 12345
+from tests.support.users import OTHER, THIRD, needs_root
 
 
 @pytest.fixture
@@ -39,8 +44,8 @@ def top() -> Iterator[Path]:
         yield Path(directory)
 
 
-def give_away(path: Path) -> None:
-    os.chown(path, OTHER, OTHER, follow_symlinks=False)
+def give_away(path: Path, user: int = OTHER) -> None:
+    os.chown(path, user, user, follow_symlinks=False)
 
 
 def test_a_new_directory_is_its_owners_alone_with_those_above_it(top: Path) -> None:
@@ -136,6 +141,161 @@ def test_a_directory_of_another_user_or_below_one_is_refused(top: Path, which: s
         with pytest.raises(UnsafeDirectory):
             own_directory(own.parent / "new")
         assert not (own.parent / "new").exists()
+
+
+@pytest.mark.parametrize("what", ["a link", pytest.param("a directory", marks=needs_root)])
+def test_nothing_is_made_in_what_another_user_puts_there_meanwhile(
+    top: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """In /tmp anybody can take a name that is free, after the check and before the directory."""
+    elsewhere, new = top / "elsewhere", top / "new"
+    elsewhere.mkdir(mode=0o755)
+    top.chmod(0o1777)
+
+    def check(directory: Path) -> None:
+        require_own(directory)
+        if what == "a link":
+            new.symlink_to(elsewhere)
+        else:
+            new.mkdir(mode=0o755)
+            give_away(new)
+        monkeypatch.undo()
+
+    monkeypatch.setattr(owned_directory, "require_own", check)
+    with pytest.raises(UnsafeDirectory, match=str(new)):
+        own_directory(new / "own")
+    assert list(elsewhere.iterdir()) == []
+    assert list(new.iterdir()) == []
+
+
+# Access control lists.
+
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+NOBODY = 0xFFFFFFFF
+
+
+def let_in(path: Path, user: int, rights: int, kind: str = "access") -> None:
+    """What ``setfacl -m u:USER:RIGHTS`` does, for a file that only its owner may use."""
+    entries = [(USER_OBJ, 7, NOBODY), (USER, rights, user), (GROUP_OBJ, 0, NOBODY)]
+    entries += [(MASK, rights, NOBODY), (OTHERS, 0, NOBODY)]
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, f"system.posix_acl_{kind}", value)
+    except OSError as error:
+        pytest.skip(f"no access control lists here: {error.strerror}")
+
+
+def test_a_directory_that_a_user_in_its_access_list_can_write_is_refused(top: Path) -> None:
+    let_in(top, OTHER, 7)
+    with pytest.raises(UnsafeDirectory, match=r"access control list.*chmod g-w"):
+        own_directory(top)
+    top.chmod(0o700)
+    own_directory(top)
+
+
+def test_a_directory_that_a_user_in_its_access_list_can_only_read_is_fine(top: Path) -> None:
+    let_in(top, OTHER, 5)
+    own_directory(top)
+
+
+def test_a_directory_above_that_a_user_in_its_access_list_can_write_is_refused(top: Path) -> None:
+    """The group may have no other member: it is not the group that can write."""
+    (top / "own").mkdir(mode=0o700)
+    let_in(top, OTHER, 7)
+    with pytest.raises(UnsafeDirectory, match=r"access control list.*chmod g-w"):
+        own_directory(top / "own")
+
+
+def test_a_new_directory_inherits_no_access_list_that_counts(top: Path) -> None:
+    let_in(top, OTHER, 7, "default")
+    assert own_directory(top / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_secret_that_a_user_in_its_access_list_can_read_is_refused(top: Path) -> None:
+    secret = top / "secret"
+    secret.write_text("xyz")
+    secret.chmod(0o600)
+    let_in(secret, OTHER, 4)
+    with pytest.raises(SecretError, match="others can read"):
+        secret_from_file(secret)
+
+
+# User namespaces.
+
+
+@needs_root
+def test_users_that_the_namespace_does_not_know_are_taken_for_root_only_where_root_made_it(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have one number there, which is also that of root outside."""
+    monkeypatch.setattr(owned_directory, "_unknown_users", lambda: OTHER)
+    home = top / "home"
+    (home / "own").mkdir(parents=True, mode=0o700)
+    home.chmod(0o755)
+    give_away(home)
+    # As in /tmp: anybody may have made this one.
+    with pytest.raises(UnsafeDirectory, match=str(home)):
+        own_directory(home / "own")
+    assert is_another_users(home)
+    monkeypatch.setattr(owned_directory, "_are_closed", lambda _above: True)
+    own_directory(home / "own")
+    assert not is_another_users(home)
+    # Also then it is not this user's own.
+    with pytest.raises(UnsafeDirectory, match=str(home)):
+        own_directory(home)
+
+
+IN_NAMESPACE = """
+import ctypes, os, sys
+from pathlib import Path
+from snoopsync.errors import UnsafeDirectory
+from snoopsync.owned_directory import own_directory
+
+libc, user = ctypes.CDLL(None), int(sys.argv[1])
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, or /proc/self is root's
+if libc.unshare(0x10000000):  # CLONE_NEWUSER
+    sys.exit(1)
+Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+for each in sys.argv[2:]:
+    try:
+        own_directory(Path(each))
+    except UnsafeDirectory as error:
+        print(error)
+    else:
+        print("fine")
+"""
+
+
+@needs_root
+def test_in_a_user_namespace_the_root_directory_is_trusted_and_a_strangers_directory_is_not(
+    top: Path,
+) -> None:
+    """This user is root there. Root outside, who owns the root directory, has the stranger's
+    number."""
+    top.chmod(0o1777)
+    own, strange = top / "own", top / "strange"
+    (strange / "own").mkdir(parents=True)
+    own.mkdir()
+    give_away(own)
+    give_away(strange / "own")
+    give_away(strange, THIRD)
+    # Of root's, in a directory that anybody can write, it looks like that of a stranger.
+    give_away(top)
+    done = subprocess.run(
+        [sys.executable, "-c", IN_NAMESPACE, str(OTHER), str(own), str(strange / "own")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 1 and not done.stderr:
+        pytest.skip("other users can't make user namespaces")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "fine"
+    assert f"{strange} belongs to" in second
 
 
 # Links.

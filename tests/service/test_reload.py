@@ -260,7 +260,9 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     searching, returned = threading.Event(), threading.Event()
     run = service_module.Service.run
 
-    def search(_duplicate_search: DuplicateSearch, _is_stopped: Callable[[], bool]) -> None:
+    def search(
+        _duplicate_search: DuplicateSearch, _is_stopped: Callable[[], bool], *, only_new: bool
+    ) -> None:
         if not searching.is_set():
             searching.set()
             returned.wait(1.5)  # longer than a service that stops waits for its search

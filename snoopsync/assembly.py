@@ -25,6 +25,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.errors import StateDamaged
 from snoopsync.events import Event, happened
 from snoopsync.hardlinks import HardLinks
+from snoopsync.inflight import InFlight, path_of
 from snoopsync.measures import Measures
 from snoopsync.mirror import Mirror, Settings
 from snoopsync.ownership import owner_of, recall_owner, report_host
@@ -208,6 +209,10 @@ def assembled(
         workers=sync.workers,
         rehearsal=rehearsal,
     )
+    if before is None:
+        remembered = InFlight(state, None if rehearsal else path_of(config.state))
+    else:
+        remembered = before.mirror.sender.remembered
     mirror = Mirror(
         settings,
         surveys,
@@ -216,6 +221,7 @@ def assembled(
         coat,
         searched,
         schedule=schedule,
+        remembered=remembered,
         make_workers=edges.make_workers,
     )
     pairs = Pairs(database)

@@ -23,6 +23,7 @@ from snoopsync.comparison import Comparison
 from snoopsync.deletions import Cleared, DeletionGuard, FolderView
 from snoopsync.errors import CollectionError
 from snoopsync.gather import Gatherer
+from snoopsync.inflight import InFlight
 from snoopsync.model import File, Gone, Place, Record, Sight, Unclear
 from snoopsync.planner import (
     Action,
@@ -84,6 +85,7 @@ class Mirror:
         searched: RetryingCollection,
         *,
         schedule: Schedule,
+        remembered: InFlight,
         make_workers: Callable[[int, str], Workers] = Workers,
     ) -> None:
         clock = schedule.clock
@@ -111,6 +113,7 @@ class Mirror:
             # Enough that no worker waits for this thread.
             _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers,
             schedule,
+            remembered,
         )
         self.sender.on_done = self._tell
         self.sender.on_landed = self.wake

@@ -34,6 +34,7 @@ from snoopsync.config.settings import (
 )
 from snoopsync.disk import Disk
 from snoopsync.errors import CollectionError, Conflict, NotFound, Refused
+from snoopsync.inflight import InFlight
 from snoopsync.model import File, Fingerprint, Place, Record, image_ids
 from snoopsync.planner import Action, Add, Verb
 from snoopsync.protocol import (
@@ -645,6 +646,7 @@ class World:
             assembly = stack.enter_context(self._assembled(database, stop, watcher))
             yield Live(assembly, stop)
             stop.set()
+            assembly.mirror.sender.remembered = InFlight(assembly.state, None)
             database.close()
             with suppress(ProgrammingError):
                 assembly.mirror.close(DEADLINE_SECONDS)

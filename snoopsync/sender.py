@@ -136,8 +136,8 @@ class Sender:
         """Let the requests under way end, and write down what they did. False if some had not
         ended by then: they are abandoned, and sent again after the next start."""
         ended = self._workers.close(timeout_seconds)
+        self.remembered.remember(())  # first: a state file that is full stops the next line
         self.collect()
-        self.remembered.remember(())
         self._terse.close()
         return ended
 

@@ -66,6 +66,7 @@ class Event(StrEnum):
     OUTAGE = "outage"
     OUTAGE_OVER = "outage-over"
     CREDENTIALS_REFUSED = "credentials-refused"
+    INTERRUPTED = "interrupted"
     SENDING_STOPPED = "sending-stopped"
     REQUESTS_TAKEN_AGAIN = "requests-taken-again"
     SEARCH_FAILED = "search-failed"

@@ -6,7 +6,7 @@ names, makes it clean again, or ends its row; a refusal parks it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from snoopsync.core.model import File, Fingerprint, Record, RelPath
@@ -157,19 +157,27 @@ class Intents:
     # Intents wait for their turn.
 
     def outstanding(
-        self, limit: int, now: float, folders: Sequence[str], skip: Sequence[str] = ()
+        self,
+        limit: int,
+        now: float,
+        folders: Sequence[str],
+        skip: Sequence[str] = (),
+        only: Collection[str] | None = None,
     ) -> list[Outstanding]:
         """Dirty rows of these folders that may be sent now (schedule time), but for the IDs in
-        ``skip``."""
+        ``skip``; or ``only`` those with these IDs."""
         if not folders:
             return []  # SQLite has no plan for that with this index
+        # The other index has all rows of a folder, and is what SQLite would take. A few IDs are
+        # found by themselves, without a look at all the rows that are due.
+        index = "INDEXED BY image_due" if only is None else ""
+        chosen = "" if only is None else f" AND image_id IN ({_marks(only)})"
         rows = self._database.query(
-            f"SELECT {RECORD}, mark, attempts, approved FROM image"
-            # The other index has all rows of a folder, and is what SQLite would take.
-            " INDEXED BY image_due"
+            f"SELECT {RECORD}, mark, attempts, approved FROM image {index}"
             " WHERE dirty AND NOT held AND coalesce(retry_at, 0) <= ?"
-            f" AND folder IN ({_marks(folders)}) AND image_id NOT IN ({_marks(skip)}) LIMIT ?",
-            (now, *folders, *skip, limit),
+            f" AND +folder IN ({_marks(folders)}) AND image_id NOT IN ({_marks(skip)})"
+            f"{chosen} LIMIT ?",
+            (now, *folders, *skip, *(only or ()), limit),
         )
         return [
             Outstanding(record_of(row), mark, attempts, bool(approved))
@@ -357,5 +365,5 @@ class Intents:
         return len(image_ids)
 
 
-def _marks(values: Sequence[str]) -> str:
+def _marks(values: Collection[str]) -> str:
     return ", ".join("?" * len(values))

@@ -16,7 +16,7 @@ from snoopsync.runtime.owned_directory import opened_directory, own_directory, r
 COLLECTION_DIRECTORY = "collection"
 
 #: What the names of snoopsync's files beside the state file end in, and that of the file itself.
-_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked")
+_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked", ".inflight")
 
 _TRIES = 5
 _TRY_AGAIN_SECONDS = 0.02

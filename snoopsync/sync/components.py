@@ -37,6 +37,7 @@ from snoopsync.state.schedule import Schedule, begin_schedule
 from snoopsync.sync.delete_guard import DeletionGuard
 from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
 from snoopsync.sync.engine import Settings, SyncEngine
+from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.renewal import Renewal
 from snoopsync.watching.watcher import Watcher
 
@@ -214,6 +215,10 @@ def open_components(
         workers=sync.workers,
         rehearsal=rehearsal,
     )
+    if before is None:
+        remembered = InFlight(state, None if rehearsal else path_of(config.state))
+    else:
+        remembered = before.mirror.sender.remembered
     mirror = SyncEngine(
         settings,
         monitors,
@@ -222,6 +227,7 @@ def open_components(
         coat,
         searched,
         schedule=schedule,
+        remembered=remembered,
         make_workers=dependencies.make_workers,
     )
     pairs = Pairs(database)

@@ -37,6 +37,7 @@ from snoopsync.state.images import State
 from snoopsync.state.schedule import Schedule
 from snoopsync.sync.adoption import Recognizer
 from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView
+from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.plan_input import PlanInputReader
 from snoopsync.sync.remote_listing import Comparison
 from snoopsync.sync.sender import Sender
@@ -84,6 +85,7 @@ class SyncEngine:
         searched: RetryingCollection,
         *,
         schedule: Schedule,
+        remembered: InFlight,
         make_workers: Callable[[int, str], Workers] = Workers,
     ) -> None:
         clock = schedule.clock
@@ -111,6 +113,7 @@ class SyncEngine:
             # Enough that no worker waits for this thread.
             _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers,
             schedule,
+            remembered,
         )
         self.sender.on_done = self._tell
         self.sender.on_landed = self.wake

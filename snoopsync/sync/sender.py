@@ -8,7 +8,7 @@ after a restart a dirty row whose file is gone has to be gone for long enough on
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
 from snoopsync.state.schedule import RETRY_SECONDS, Schedule
 from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.transfer import (
     Deleted,
     LookAgain,
@@ -53,7 +54,7 @@ _IN_TURNS = "the collection takes requests, and refuses them, in turns"
 class Sender:
     """Keeps the workers busy. Used by one thread. ``trouble`` is why nothing can be sent now, if
     so; ``chatter`` is the level that single images are logged at. ``capacity`` is how many may be
-    on their way to the workers at once."""
+    on their way at once. ``remembered`` knows which ones are, should the process die."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Sender:
         workers: Workers,
         capacity: int,
         schedule: Schedule,
+        remembered: InFlight,
     ) -> None:
         self.trouble: CollectionError | None = None
         self.tally = Tally(())
@@ -78,6 +80,7 @@ class Sender:
         self._workers = workers
         self._capacity = capacity
         self._schedule = schedule
+        self.remembered = remembered
         self._clock = schedule.clock
         self._cleared: dict[str, Cleared] = {}
         self._prunes: list[Cleared] = []
@@ -127,15 +130,13 @@ class Sender:
             **path_keys(action.rel_path),
             image_id=action.image_id,
         )
-        self._withdraw(action.image_id)
-
-    def _withdraw(self, image_id: str) -> None:
-        self._cleared.pop(image_id, None)
+        self._cleared.pop(action.image_id, None)
 
     def close(self, timeout_seconds: float) -> bool:
         """Let the requests under way end, and write down what they did. False if some had not
         ended by then: they are abandoned, and sent again after the next start."""
         ended = self._workers.close(timeout_seconds)
+        self.remembered.remember(())  # first: a state file that is full stops the next line
         self.collect()
         self._throttle.close()
         return ended
@@ -148,19 +149,30 @@ class Sender:
         """Give the workers what these folders have to send. Returns the places that are not as
         they were planned for, and that have to be looked at again."""
         self._throttle.tell_counts(self._clock.monotonic())
-        if not self.is_welcome():
+        items = self._next(present) if self.is_welcome() else []
+        if items:
+            # Once for all of them, and before the first one is sent.
+            self.remembered.remember([*self._flying, *(each.record.image_id for each in items)])
+        return [item.record.rel_path for item in items if not self._send(item, look)]
+
+    def _next(self, present: Sequence[str]) -> list[Outstanding]:
+        """What to send now: first, and each alone, what the death of a process interrupted."""
+        interrupted = self.remembered.interrupted
+        if not interrupted.isdisjoint(self._flying):
             return []
+        if interrupted and (items := self._outstanding(1, present, interrupted)):
+            return [] if self._flying else items
         # Few enough that none waits long in line.
         room = self._capacity - len(self._flying)
         while self._prunes and room > 0:
             room -= self._prune(self._prunes.pop())
-        if room <= 0:
-            return []
-        items = self._outstanding(room, present)
-        return [item.record.rel_path for item in items if not self._send(item, look)]
+        return self._outstanding(room, present) if room > 0 else []
 
-    def _outstanding(self, limit: int, present: Sequence[str]) -> list[Outstanding]:
-        return self._intents.outstanding(limit, self._schedule.now(), present, list(self._flying))
+    def _outstanding(
+        self, limit: int, present: Sequence[str], only: Collection[str] | None = None
+    ) -> list[Outstanding]:
+        now = self._schedule.now()
+        return self._intents.outstanding(limit, now, present, list(self._flying), only)
 
     def _send(self, item: Outstanding, look: Callable[[RelPath], Observation]) -> bool:
         record = item.record
@@ -170,7 +182,7 @@ class Sender:
             return True
         observation = look(record.rel_path)
         if isinstance(observation, File) and observation.fingerprint == record.seen:
-            self._withdraw(record.image_id)
+            self._cleared.pop(record.image_id, None)
             self._fly(record.image_id, partial(self._transfer.upload, folder, item))
         elif isinstance(observation, Gone) and record.image_id in self._cleared:
             cleared = self._cleared[record.image_id]
@@ -186,6 +198,7 @@ class Sender:
             self._fly(record.image_id, partial(self._transfer.delete, removal, proof))
         elif isinstance(observation, File | Gone):
             # Not what was planned for: it has to come to rest again first.
+            self.remembered.interrupted.discard(record.image_id)
             self._intents.postpone(record.image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
             return False
         else:
@@ -264,17 +277,18 @@ class Sender:
     def collect(self) -> list[RelPath]:
         """Write down what the workers have brought back. Returns the places that have to be looked
         at again."""
-        landed = [image_id for image_id, future in self._flying.items() if future.done()]
-        outcomes = [
-            future.result() for future in map(self._flying.pop, landed) if not future.cancelled()
-        ]
+        landed = {image_id: each for image_id, each in self._flying.items() if each.done()}
+        self._flying = {id_: each for id_, each in self._flying.items() if id_ not in landed}
         self.landed += len(landed)
+        outcomes = {id_: each.result() for id_, each in landed.items() if not each.cancelled()}
         if not outcomes:
             return []
+        ended = (id_ for id_, each in outcomes.items() if not isinstance(each, Trouble | None))
+        self.remembered.interrupted.difference_update(ended)
         done: list[Action] = []
         doubtful: list[RelPath] = []
         with self._state.transaction():
-            for outcome in outcomes:
+            for outcome in outcomes.values():
                 match outcome:
                     case Uploaded():
                         done.append(self._confirm(outcome))
@@ -286,6 +300,8 @@ class Sender:
                         self._park(outcome)
                     case Trouble(error):
                         self.meet(error)
+        if not self._flying:
+            self.remembered.remember(())
         self.on_done(done)
         return doubtful
 
@@ -303,7 +319,7 @@ class Sender:
 
     def _forget(self, deleted: Deleted) -> Action:
         removal = deleted.removal
-        self._withdraw(removal.image_id)
+        self._cleared.pop(removal.image_id, None)
         if removal.mark is None:
             self._intents.forget(removal.image_id)
         else:

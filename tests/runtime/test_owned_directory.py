@@ -357,7 +357,8 @@ def test_a_file_of_another_user_is_refused(top: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked", "collection"]
+    "name",
+    ["", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked", ".inflight", "collection"],
 )
 def test_no_file_of_a_state_directory_may_be_a_link(top: Path, name: str) -> None:
     target = top / "target"

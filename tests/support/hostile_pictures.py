@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 import zlib
@@ -11,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from snoopsync.decoding import png
 from snoopsync.decoding.opening import MAX_PIXELS
 from tests.support.pictures import encode, photo
 
@@ -113,6 +115,77 @@ _DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _cut_out,
     _repeat,
 )
+
+
+# Pictures that no collection may take.
+
+
+def unacceptable(seed: int) -> Iterator[tuple[str, bytes]]:
+    """Endless and all different: files that have to be refused, with the names of their kinds."""
+    dice = random.Random(seed)
+    for number in itertools.count():
+        for kind, make in _UNACCEPTABLE.items():
+            yield kind, make(number, dice)
+        if number % _RARELY == 0:
+            yield "more memory than a decoder has", _memory_bomb(number)
+            yield "more pixels than are decoded", _flat(OVER + number, OVER, 1, 0, 1)
+
+
+def _cut(number: int, dice: random.Random) -> bytes:
+    kind, options = list(_KINDS.items())[number % len(_KINDS)]
+    data = encode(photo(dice.randrange(1 << 30), (320, 240)), kind, **options)
+    return data[: int(len(data) * dice.uniform(0.2, 0.6))]
+
+
+def _claim(number: int, dice: random.Random) -> bytes:
+    claims = [data for _, data in _claims(50_000 + dice.randrange(10_000))]
+    return claims[number % len(claims)] + _unlike(dice)
+
+
+def _scans(number: int, dice: random.Random) -> bytes:
+    return _with_scans(photo(number, (8, 8)), dice.randrange(1000, 50_000))
+
+
+def _bad_tiff(number: int, dice: random.Random) -> bytes:
+    tiffs = [data for _, data in _tiffs()]
+    return tiffs[number % len(tiffs)] + _unlike(dice)
+
+
+def _foreign(number: int, dice: random.Random) -> bytes:
+    """A format that is not taken, whatever the file is called."""
+    picture = photo(dice.randrange(1 << 30), (64, 48))
+    foreign = (
+        *(encode(picture, kind) for kind in ("PPM", "PCX", "TGA", "ICO", "EPS", "PDF", "SGI")),
+        b"\x7fELF\2\1\1" + dice.randbytes(1000),
+        b"PK\3\4" + dice.randbytes(1000),
+        b"<svg xmlns='http://www.w3.org/2000/svg'><!-- %d --></svg>" % number,
+        b"<html><script>%d</script></html>" % number,
+        b"\xff\xd8\xff" + dice.randbytes(2000),
+        png.SIGNATURE + dice.randbytes(2000),
+    )
+    return foreign[number % len(foreign)] + _unlike(dice)
+
+
+def _unlike(dice: random.Random) -> bytes:
+    """No two files are the same."""
+    return dice.randbytes(8)
+
+
+def _memory_bomb(number: int) -> bytes:
+    """Just few enough pixels, and more bytes than a decoder may have."""
+    return _flat(UNDER, UNDER - number, 16, 6, 8)
+
+
+_UNACCEPTABLE: dict[str, Callable[[int, random.Random], bytes]] = {
+    "cut": _cut,
+    "a size that is not its own": _claim,
+    "thousands of scans": _scans,
+    "a TIFF of lies": _bad_tiff,
+    "no picture of a kind that is taken": _foreign,
+}
+
+#: Of those that are costly to make there are few.
+_RARELY = 20
 
 
 # Bombs.

@@ -58,6 +58,7 @@ from snoopsync.sync.components import (
     open_state,
     opened_collection,
 )
+from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.pruning import Approve, Pruning
 from snoopsync.sync.resync import Report, resync
 from snoopsync.watching.hints import Hints
@@ -651,6 +652,7 @@ class World:
             components = stack.enter_context(self._assembled(database, stop, watcher))
             yield Live(components, stop)
             stop.set()
+            components.mirror.sender.remembered = InFlight(components.state, None)
             database.close()
             with suppress(ProgrammingError):
                 components.mirror.close(DEADLINE_SECONDS)

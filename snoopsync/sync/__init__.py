@@ -8,6 +8,7 @@ Modules, in reading order:
 ``adoption``          finds the image in the collection that a file already is
 ``delete_guard``      which deletions may be sent
 ``transfer``          sends or removes one image
+``in_flight``         the images that were being sent when the process died
 ``sender``            sends what is outstanding, records what was confirmed
 ``engine``            one step after another
 ``resync``            the full resync

@@ -21,7 +21,7 @@ from snoopsync.config.settings import LogConfig, LogFormat
 from snoopsync.events import Event, happened
 from snoopsync.logs import configure, release
 from snoopsync.model import Place, place_keys
-from tests.documentation import blocks, section
+from tests.documentation import PAGES, blocks
 from tests.journald import Journal, running_journald
 from tests.pictures import encode, photo
 from tests.process import Installation, command, until
@@ -234,7 +234,7 @@ def _bytes(value: str | list[int]) -> bytes:
 
 def documented(language: str, text: str) -> str:
     """The block of code with this text. No systemd gives the entries a unit here."""
-    [block] = [block for block in blocks(section("Logs and alerts"), language) if text in block]
+    [block] = [block for block in blocks(PAGES["alerts"], language) if text in block]
     assert "-u snoopsync" in block
     return block.replace("-u snoopsync", "-t snoopsync")
 
@@ -324,7 +324,7 @@ def test_the_documented_mail_has_what_came_since_the_last_one(
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
 def test_the_documented_unit_is_one(stubs: Path) -> None:
     unit = stubs / "snoopsync-webhook.service"
-    [text] = blocks(section("Logs and alerts"), "ini")
+    [text] = blocks(PAGES["alerts"], "ini")
     assert "ExecStart=/usr/local/bin/snoopsync-webhook\n" in text
     stub(stubs, "snoopsync-webhook", "")
     unit.write_text(text.replace("/usr/local/bin", str(stubs)))

@@ -19,6 +19,7 @@ import pytest
 
 from tests import machine as machines
 from tests.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.documentation import README, ROOT, blocks, section
 from tests.machine import Machine, booted
 from tests.pictures import encode, photo
 from tests.process import QUICK_SYNC, Done, until
@@ -29,7 +30,6 @@ pytestmark = [
     pytest.mark.skipif(machines.why_not() is not None, reason=machines.why_not() or ""),
 ]
 
-ROOT = Path(__file__).parents[1]
 
 #: In the machine, with a space in every path that can have one.
 HOME = "/opt/snoop sync"
@@ -217,8 +217,7 @@ def running(host: Host) -> Host:
 
 def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
     """From nothing; but for the two that install snoopsync, from a package index."""
-    chapter = (ROOT / "README.md").read_text().partition("### As a service")[2]
-    block = chapter.partition("```sh\n")[2].partition("```")[0]
+    [block] = blocks(section(README, "As a service"), "sh")
     _venv, _link, *commands = block.replace("sudo ", "").splitlines()
     host.ok("rm", "-r", "/etc/snoopsync")
     host.ok("mkdir", "/srv/photos")

@@ -11,7 +11,6 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -103,8 +102,8 @@ def svg(name: str, text: str) -> str:
     """A picture of a terminal with this text. It loads nothing from elsewhere."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi(text.rstrip() + "\n"))
-    template = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    return console.export_svg(title="snoopsync", code_format=template, unique_id=name)
+    picture = console.export_svg(title="snoopsync", unique_id=name)
+    return re.sub(r" *@font-face \{.*?\}\n", "", picture, flags=re.DOTALL)
 
 
 def screens() -> dict[str, str]:

@@ -9,11 +9,11 @@ from functools import lru_cache
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import unpack
 from snoopsync.decoding.pool import Pool
-from snoopsync.decoding.sandbox import Limits, Restriction
-from snoopsync.decoding.source import Picture
+from snoopsync.decoding.sandbox import DecoderLimits, Restriction
+from snoopsync.decoding.source import PictureFile
 
 #: What the processes run.
-_WORK = "snoopsync.decoding.work:look"
+_WORK = "snoopsync.decoding.work:extract"
 
 #: How many processes decode for a daemon or a command.
 _USUAL_COUNT = 2
@@ -22,7 +22,7 @@ _USUAL_COUNT = 2
 class Decoders:
     """A few processes that look at pictures. For any thread."""
 
-    def __init__(self, count: int, limits: Limits | None = None, work: str = _WORK) -> None:
+    def __init__(self, count: int, limits: DecoderLimits | None = None, work: str = _WORK) -> None:
         """``work`` is what they run, as ``zygote.main`` has it. Nothing starts before the first
         picture, or ``warm_up``."""
         self._pool = Pool(count, work, limits)
@@ -41,7 +41,7 @@ class Decoders:
         can't."""
         self._pool.check()
 
-    def look_at(self, picture: Picture) -> Features:
+    def extract_features(self, picture: PictureFile) -> Features:
         """What this picture looks like. Waits for a process. Raises ``Refused``, and
         ``Unavailable`` where none can be had."""
         return self._pool.decode(

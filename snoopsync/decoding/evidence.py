@@ -32,7 +32,7 @@ _WEBP_HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class FileEvidence:
     """``camera``: a camera's metadata is in the file. ``jpeg_quality``: 1 to 100, estimated from
     the quantisation table; ``None`` for what is no JPEG. ``lossless``: the format keeps every pixel
     as it was. ``palette``: a photograph reduced to a palette of colours. ``resaved``: the pixels
@@ -45,7 +45,7 @@ class Evidence:
     resaved: bool = False
 
 
-def evidence_of(image: Image.Image, content: BinaryIO) -> Evidence:
+def evidence_of(image: Image.Image, content: BinaryIO) -> FileEvidence:
     """The evidence in a loaded picture, and in the bytes that it was read from. Never raises for
     damaged metadata: that is no evidence."""
     # Late: only who decodes pictures has Pillow and numpy.
@@ -55,7 +55,7 @@ def evidence_of(image: Image.Image, content: BinaryIO) -> Evidence:
     quality = _jpeg_quality(image)
     palette = image.mode == "P" and sum(map(bool, image.histogram())) > _DRAWN_COLOURS
     lossless = not palette and quality is None and _is_lossless(image, content)
-    return Evidence(
+    return FileEvidence(
         camera=camera,
         jpeg_quality=quality,
         lossless=lossless,

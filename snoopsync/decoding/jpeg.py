@@ -32,7 +32,7 @@ END = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class JpegStructure:
     """``width`` and ``height`` in pixels. ``scans``: how often the decoder goes over the picture,
     counted up to one more than ``MAX_SCANS``. ``has_end``: whether the end marker is there.
     ``is_too_short``: the compressed data can't be that of so many pixels."""
@@ -44,7 +44,7 @@ class Structure:
     is_too_short: bool
 
 
-def structure_of(content: io.BytesIO) -> Structure | None:
+def structure_of(content: io.BytesIO) -> JpegStructure | None:
     """The structure of this JPEG, or ``None`` where its headers can't be followed."""
     data = content.getvalue()
     headers: dict[int, bytes] = {}
@@ -77,10 +77,10 @@ def structure_of(content: io.BytesIO) -> Structure | None:
     is_too_short = frame.is_sequential and 8 * compressed < frame.least_bits
     if not has_end and scans == 1:
         is_too_short |= _lacks_restarts(frame, headers.get(_DRI, b""), last)
-    return Structure(frame.width, frame.height, scans, has_end, is_too_short)
+    return JpegStructure(frame.width, frame.height, scans, has_end, is_too_short)
 
 
-class _Frame(NamedTuple):
+class _FrameHeader(NamedTuple):
     """``units``: into how many pieces a scan divides the picture."""
 
     is_sequential: bool
@@ -95,7 +95,7 @@ class _Frame(NamedTuple):
         return 2 * _count(self.width, _BLOCK) * _count(self.height, _BLOCK)
 
 
-def _frame_of(segment: bytes) -> _Frame | None:
+def _frame_of(segment: bytes) -> _FrameHeader | None:
     if len(segment) < 10:
         return None
     height, width, channels = struct.unpack_from(">HHB", segment, 5)
@@ -104,14 +104,14 @@ def _frame_of(segment: bytes) -> _Frame | None:
         (1, 1) if channels == 1 else (max(p // 16 for p in sampling), max(p % 16 for p in sampling))
     )
     units = _count(width, _BLOCK * max(1, across)) * _count(height, _BLOCK * max(1, down))
-    return _Frame(segment[1] in _SEQUENTIAL, width, height, units)
+    return _FrameHeader(segment[1] in _SEQUENTIAL, width, height, units)
 
 
 def _count(length: int, part: int) -> int:
     return -(-length // part)
 
 
-def _lacks_restarts(frame: _Frame, segment: bytes, compressed: bytes) -> bool:
+def _lacks_restarts(frame: _FrameHeader, segment: bytes, compressed: bytes) -> bool:
     """Are there fewer restart markers than the picture has to have?"""
     interval = int.from_bytes(segment[4:6])
     return bool(interval) and len(_RESTART.findall(compressed)) < _count(frame.units, interval) - 1

@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 
 from snoopsync.core.errors import Refused
-from snoopsync.decoding.evidence import Evidence
+from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import (
     CODE_BYTES,
     COLOUR_SIDE,
@@ -44,11 +44,11 @@ _FORMATS = frozenset({"AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP
 #: The statuses with which a picture may be refused.
 _STATUSES = frozenset({400, 413, 415})
 
-#: The flags of ``Evidence``, a bit each.
+#: The flags of ``FileEvidence``, a bit each.
 _FLAGS = ("camera", "lossless", "palette", "resaved")
 
 
-class NoAnswer(Exception):
+class InvalidAnswer(Exception):
     """These bytes are no answer of a decoder."""
 
 
@@ -79,7 +79,7 @@ def pack_refusal(refusal: Refused) -> bytes:
 
 def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
     """The features in this answer about a picture with these bytes. Raises the ``Refused`` that is
-    in it, and ``NoAnswer`` for what is none."""
+    in it, and ``InvalidAnswer`` for what is none."""
     tag, body = answer[:1], answer[1:]
     try:
         if tag == _REFUSAL:
@@ -88,7 +88,7 @@ def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
             return _features(body, sha256, size_bytes)
     except (struct.error, UnicodeDecodeError, ValueError):
         pass
-    raise NoAnswer
+    raise InvalidAnswer
 
 
 def _refusal(body: bytes) -> Refused:
@@ -119,7 +119,7 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
     )
     if not is_sound:
         raise ValueError("no features")
-    evidence = Evidence(
+    evidence = FileEvidence(
         **{name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)},
         jpeg_quality=jpeg_quality or None,
     )

@@ -33,7 +33,7 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 
-class Opened(NamedTuple):
+class OpenedPicture(NamedTuple):
     """A picture that is not decoded yet. ``size`` is the file's, in pixels: a JPEG is decoded at a
     reduced size."""
 
@@ -41,7 +41,7 @@ class Opened(NamedTuple):
     size: tuple[int, int]
 
 
-def open_picture(content: io.BytesIO) -> Opened:
+def open_picture(content: io.BytesIO) -> OpenedPicture:
     """The picture in these bytes, which stand at their start.
 
     Raises ``Refused`` for what is known to be too much work (413) or of no kind that can be read
@@ -61,7 +61,7 @@ def open_picture(content: io.BytesIO) -> Opened:
         image = Image.open(content, formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
-    return Opened(image, image.size)
+    return OpenedPicture(image, image.size)
 
 
 def too_many_pixels() -> Refused:
@@ -71,7 +71,7 @@ def too_many_pixels() -> Refused:
     )
 
 
-def _open_jpeg(content: io.BytesIO) -> Opened:
+def _open_jpeg(content: io.BytesIO) -> OpenedPicture:
     structure = jpeg.structure_of(content)
     if structure is not None:
         _check_work(structure)
@@ -86,10 +86,10 @@ def _open_jpeg(content: io.BytesIO) -> Opened:
     _shrink(image)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
-    return Opened(image, size)
+    return OpenedPicture(image, size)
 
 
-def _check_work(structure: jpeg.Structure) -> None:
+def _check_work(structure: jpeg.JpegStructure) -> None:
     if structure.scans > jpeg.MAX_SCANS:
         raise Refused(
             f"a JPEG of more than {jpeg.MAX_SCANS} scans: it would take too long to decode",

@@ -22,8 +22,8 @@ from typing import TypeVar
 
 from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.core.events import Event, log_event
-from snoopsync.decoding.layout import NoAnswer
-from snoopsync.decoding.sandbox import Limits, Restriction, missing_from
+from snoopsync.decoding.layout import InvalidAnswer
+from snoopsync.decoding.sandbox import DecoderLimits, Restriction, missing_from
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 
 log = logging.getLogger("snoopsync.decoding")
@@ -96,7 +96,7 @@ class _Decoder:
 class _Zygote:
     """The process that decoders are forked from, and the socket to it. One thread at a time."""
 
-    def __init__(self, work: str, limits: Limits) -> None:
+    def __init__(self, work: str, limits: DecoderLimits) -> None:
         """Starts it, and waits until it has loaded every codec. Raises ``Unavailable``."""
         self._wall_seconds = limits.wall_seconds
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -185,10 +185,10 @@ class _Zygote:
 class Pool:
     """``count`` processes that decode. For any thread."""
 
-    def __init__(self, count: int, work: str, limits: Limits | None = None) -> None:
+    def __init__(self, count: int, work: str, limits: DecoderLimits | None = None) -> None:
         """``work`` names the function that they run (``zygote.main``). Nothing starts before the
         first picture, or ``warm_up``."""
-        self.limits = limits or Limits()
+        self.limits = limits or DecoderLimits()
         self._work = work
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
@@ -233,7 +233,7 @@ class Pool:
 
     def decode(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
         """What ``read`` makes of the answer about the picture behind this descriptor, whose offset
-        is moved, with this digest. ``read`` raises ``NoAnswer`` for bytes that are none.
+        is moved, with this digest. ``read`` raises ``InvalidAnswer`` for bytes that are none.
 
         Waits for a decoder. Raises ``Refused`` for a picture that takes too long, or that ends its
         decoder, and ``Unavailable`` where no decoder can be had.
@@ -294,7 +294,7 @@ class Pool:
                 result = read(slot.ask(picture, sha256))
             except TimeoutError:
                 raise _TooSlow from None
-            except (OSError, NoAnswer):
+            except (OSError, InvalidAnswer):
                 status, slot = self._status_of(slot), None
                 raise _DecoderDied(status) from None
             finally:

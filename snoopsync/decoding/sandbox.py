@@ -70,7 +70,7 @@ def missing_from(applied: Restriction) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecoderLimits:
     """What one picture may cost. ``memory_bytes`` comes on top of what an idle decoder has. After
     so many ``pictures`` a decoder is replaced by a fresh one."""
 
@@ -80,7 +80,7 @@ class Limits:
     pictures: int = 200
 
 
-def enter(limits: Limits, parent: int) -> Restriction:
+def enter(limits: DecoderLimits, parent: int) -> Restriction:
     """Give up everything, in this process and for ever. Returns what is in force.
 
     ``parent`` is the process that must live for this one to live. Ends the process where it does
@@ -139,7 +139,7 @@ def _become_nobody() -> None:
         raise OSError(ctypes.get_errno(), "the capabilities can't be given up")
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: DecoderLimits) -> None:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     memory = pages * resource.getpagesize() + limits.memory_bytes
     for what, most in (

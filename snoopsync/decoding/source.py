@@ -27,7 +27,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PictureFile:
     """The bytes of an image, in a file that nothing changes. Close it, or use it in a ``with``."""
 
     file: BinaryIO
@@ -38,7 +38,7 @@ class Picture:
         """Free the memory."""
         self.file.close()
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> PictureFile:
         return self
 
     def __exit__(
@@ -50,7 +50,7 @@ class Picture:
         self.close()
 
 
-def read_picture(image: ImageSource) -> Picture:
+def read_picture(image: ImageSource) -> PictureFile:
     """All bytes of the image: of the file at this path, of this file from where it stands to its
     end, or these bytes.
 
@@ -65,7 +65,7 @@ def read_picture(image: ImageSource) -> Picture:
     return _read(image)
 
 
-def _read(file: BinaryIO) -> Picture:
+def _read(file: BinaryIO) -> PictureFile:
     descriptor = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     copy = os.fdopen(descriptor, "wb+")
     try:
@@ -82,4 +82,4 @@ def _read(file: BinaryIO) -> Picture:
     except BaseException:
         copy.close()
         raise
-    return Picture(copy, size_bytes, digest.digest())
+    return PictureFile(copy, size_bytes, digest.digest())

@@ -32,7 +32,7 @@ FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
 
 NUMBER = struct.Struct("<q")
-#: Limits of ``sandbox.Limits``: bytes of memory, seconds of processor time.
+#: DecoderLimits of ``sandbox.DecoderLimits``: bytes of memory, seconds of processor time.
 LIMITS = struct.Struct("<qq")
 #: A decoder's first packet: which restrictions are in force.
 REPORT = struct.Struct("<q")
@@ -52,7 +52,7 @@ def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
-    limits = sandbox.Limits(memory_bytes, cpu_seconds)
+    limits = sandbox.DecoderLimits(memory_bytes, cpu_seconds)
     try:
         module_name, _, function_name = work_name.partition(":")
         module = import_module(module_name)
@@ -97,7 +97,9 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, descriptors
 
 
-def _fork(control: socket.socket, descriptor: int, work: Work, limits: sandbox.Limits) -> int:
+def _fork(
+    control: socket.socket, descriptor: int, work: Work, limits: sandbox.DecoderLimits
+) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -111,7 +113,7 @@ def _fork(control: socket.socket, descriptor: int, work: Work, limits: sandbox.L
 
 
 def _decode_for_ever(
-    pictures: socket.socket, work: Work, limits: sandbox.Limits, parent: int
+    pictures: socket.socket, work: Work, limits: sandbox.DecoderLimits, parent: int
 ) -> None:
     """What a decoder does until it is asked for nothing any more."""
     applied = sandbox.enter(limits, parent)

@@ -55,7 +55,7 @@ def trial(originals: Scripted, copies: Scripted) -> Trial:
     return Trial(Candidate("scripted", (50,), 50, nothing), originals, copies)
 
 
-def test_asked_for_a_copy_it_tells_its_original_from_the_scene_and_from_others(
+def test_a_search_for_a_copy_separates_original_scene_and_others(
     trial: Trial, originals: Scripted
 ) -> None:
     originals.found = [Hit("0", 3, "cropped"), Hit("1", 40, "edited"), Hit("3", 60, "edited")]
@@ -68,13 +68,13 @@ def test_asked_for_a_copy_it_tells_its_original_from_the_scene_and_from_others(
     assert outcome.unlike == 2
 
 
-def test_what_is_not_found_is_asked_for_all_the_same(trial: Trial) -> None:
+def test_copies_that_are_not_found_count(trial: Trial) -> None:
     trial.ask(2, ALTERED, b"", SCENES)
     assert trial.outcomes[ALTERED].asked == [None]
     assert trial.outcomes[ALTERED].unlike == 3
 
 
-def test_asked_the_other_way_each_alteration_is_one_of_its_own(
+def test_a_search_for_an_original_counts_each_alteration_separately(
     trial: Trial, copies: Scripted
 ) -> None:
     trial.ask(2, ALTERED, b"", SCENES)
@@ -88,7 +88,7 @@ def test_asked_the_other_way_each_alteration_is_one_of_its_own(
     assert trial.outcomes[OTHER].wrong == [Wrong(9, 2, 3)]
 
 
-def test_the_collection_is_one_of_the_eyes(tmp_path: Path) -> None:
+def test_the_embedded_collection_is_a_contender(tmp_path: Path) -> None:
     ours = next(candidates())
     alteration = next(each for each in alterations() if each.name == ALTERED)
     files = [original(photo(seed)) for seed in range(3)]
@@ -109,7 +109,7 @@ def test_the_collection_is_one_of_the_eyes(tmp_path: Path) -> None:
     assert outcome.unlike == 12
 
 
-def test_originals_that_are_near_are_one_scene_and_are_named(
+def test_near_originals_become_one_scene_and_are_printed(
     trial: Trial, originals: Scripted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photographs = [Photograph(name, Path(name), name) for name in ("a", "b", "c")]

@@ -27,7 +27,7 @@ from snoopsync.core.errors import (
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
-from tests.embedded.helpers import as_the_version_before
+from tests.embedded.helpers import make_outdated
 from tests.support.pictures import encode, photo
 
 SMALL = (96, 72)
@@ -96,14 +96,18 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(collection: Embedded
     assert found(collection, 0) == ["a"]
 
 
-def test_ids_made_here_are_32_hexadecimal_digits(collection: EmbeddedCollection) -> None:
+def test_ids_made_by_the_collection_are_32_hexadecimal_digits(
+    collection: EmbeddedCollection,
+) -> None:
     image_id = collection.add_image(io.BytesIO(PICTURES[0]))["image_id"]
     assert len(image_id) == 32
     assert int(image_id, 16) >= 0
 
 
 @pytest.mark.parametrize("image_id", ["", "x" * 101, "\ud800", 7])
-def test_what_is_no_id_is_refused_everywhere(collection: EmbeddedCollection, image_id: str) -> None:
+def test_an_invalid_id_is_refused_by_every_operation(
+    collection: EmbeddedCollection, image_id: str
+) -> None:
     calls = (
         lambda: collection.add_image(io.BytesIO(PICTURES[0]), image_id),
         lambda: collection.get_image(image_id),
@@ -117,7 +121,7 @@ def test_what_is_no_id_is_refused_everywhere(collection: EmbeddedCollection, ima
         assert refused.value.status == 400
 
 
-def test_image_times_only_grow_whatever_the_clock_does(
+def test_image_times_only_increase_whatever_the_clock_does(
     collection: EmbeddedCollection, clock: Clock
 ) -> None:
     times = []
@@ -130,7 +134,7 @@ def test_image_times_only_grow_whatever_the_clock_does(
     assert times == sorted(set(times))
 
 
-def test_the_listing_begins_where_it_is_told(collection: EmbeddedCollection) -> None:
+def test_a_listing_starts_at_the_given_image(collection: EmbeddedCollection) -> None:
     for number in range(5):
         add(collection, f"{number}")
     page = collection.get_images(start="3", count=2)
@@ -145,7 +149,7 @@ def test_the_listing_begins_where_it_is_told(collection: EmbeddedCollection) -> 
 @pytest.mark.parametrize(
     ("count", "listed"), [(None, 100), (-3, 1), (0, 1), (150, 150), (5000, 1000)]
 )
-def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
+def test_a_page_has_100_images_by_default_and_at_most_1000(
     collection: EmbeddedCollection, database: Path, count: int | None, listed: int
 ) -> None:
     add(collection, "seed")
@@ -160,7 +164,7 @@ def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
     assert len(collection.get_images(count=count)["images"]) == listed
 
 
-def test_images_are_those_of_the_first_step_whatever_changes_after_it(
+def test_iterating_over_images_ignores_later_changes(
     collection: EmbeddedCollection,
 ) -> None:
     for number in range(4):
@@ -174,19 +178,21 @@ def test_images_are_those_of_the_first_step_whatever_changes_after_it(
     assert ids(collection) == ["0", "new", "3", "2"]
 
 
-def test_results_carry_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
+def test_results_have_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
     add(collection, "a")
     (match,) = collection.search_images(io.BytesIO(PICTURES[0]))["results"]
     assert match["sha256"] == hashlib.sha256(PICTURES[0]).hexdigest()
 
 
-def test_a_search_that_can_not_be_decoded_is_refused(collection: EmbeddedCollection) -> None:
+def test_a_search_for_a_picture_that_cannot_be_decoded_is_refused(
+    collection: EmbeddedCollection,
+) -> None:
     with pytest.raises(Refused, match="not a picture that can be read") as refused:
         collection.search_images(io.BytesIO(b"not a picture"))
     assert refused.value.status == 415
 
 
-def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedCollection) -> None:
+def test_deleted_and_replaced_images_are_no_longer_found(collection: EmbeddedCollection) -> None:
     add(collection, "a", 0)
     add(collection, "b", 1)
     assert (found(collection, 0), found(collection, 1)) == (["a"], ["b"])
@@ -197,19 +203,17 @@ def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedC
     assert found(collection, 2) == ["a"]
 
 
-def test_what_is_deleted_or_replaced_frees_its_memory(collection: EmbeddedCollection) -> None:
+def test_deleted_and_replaced_images_free_their_memory(collection: EmbeddedCollection) -> None:
     for picture in range(3):
         add(collection, f"{picture}", picture)
         assert found(collection, picture) == [f"{picture}"]
     collection.delete_image("0")
     collection.add_image(io.BytesIO(PICTURES[3]), "1", update_existing=True)
     # Not to be seen from outside: a search would drop by itself what it comes upon.
-    assert len(collection._started_likeness()) == 1
+    assert len(collection._similarity_search()) == 1
 
 
-def test_everything_is_there_after_a_restart(
-    collection: EmbeddedCollection, database: Path
-) -> None:
+def test_a_restart_loses_nothing(collection: EmbeddedCollection, database: Path) -> None:
     add(collection, "a", 0)
     add(collection, "b", 1)
     collection.delete_image("a")
@@ -223,14 +227,14 @@ def test_everything_is_there_after_a_restart(
         again.close()
 
 
-def test_closing_twice_does_nothing_and_no_call_may_follow(collection: EmbeddedCollection) -> None:
+def test_closing_twice_does_nothing_and_later_calls_fail(collection: EmbeddedCollection) -> None:
     collection.close()
     collection.close()
     with pytest.raises(Unavailable, match="closed"):
         collection.get_image("a")
 
 
-def test_the_file_and_its_directory_are_for_the_owner_only(
+def test_only_the_owner_can_read_the_file_and_its_directory(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "a")
@@ -240,7 +244,7 @@ def test_the_file_and_its_directory_are_for_the_owner_only(
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_another_process_sees_and_makes_changes(
+def test_two_processes_see_each_others_changes(
     collection: EmbeddedCollection, database: Path, tmp_path: Path
 ) -> None:
     add(collection, "a", 0)
@@ -259,7 +263,7 @@ def test_another_process_sees_and_makes_changes(
     assert found(collection, 1) == ["a"]
 
 
-def test_two_collections_on_one_file_follow_each_other(
+def test_two_collections_on_one_file_see_each_others_changes(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     other = EmbeddedCollection(database)
@@ -279,7 +283,7 @@ def test_two_collections_on_one_file_follow_each_other(
         other.close()
 
 
-def test_threads_may_add_search_and_delete_at_once(collection: EmbeddedCollection) -> None:
+def test_threads_can_add_search_and_delete_at_once(collection: EmbeddedCollection) -> None:
     def work(thread: int) -> None:
         for turn in range(8):
             image_id = f"{thread}.{turn}"
@@ -297,7 +301,9 @@ def test_threads_may_add_search_and_delete_at_once(collection: EmbeddedCollectio
     assert found(collection, 1) == found(collection, 3) == []
 
 
-def test_of_many_that_add_one_id_one_succeeds(collection: EmbeddedCollection) -> None:
+def test_of_many_threads_that_add_one_id_exactly_one_succeeds(
+    collection: EmbeddedCollection,
+) -> None:
     start = threading.Barrier(4)
 
     def work() -> bool:
@@ -313,7 +319,7 @@ def test_of_many_that_add_one_id_one_succeeds(collection: EmbeddedCollection) ->
     assert sorted(outcomes) == [False, False, False, True]
 
 
-def test_pictures_of_an_older_feed_match_by_their_bytes_only(
+def test_images_of_an_older_version_match_by_their_bytes_only(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "old")
@@ -331,7 +337,7 @@ def test_pictures_of_an_older_feed_match_by_their_bytes_only(
     assert collection.search_images_by_id("copy")["results"] == []
 
 
-def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk" * 1000)
     with pytest.raises(Unavailable, match=r"notes\.txt.*move it away"):
@@ -339,7 +345,7 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     assert path.read_text().startswith("remember")
 
 
-def test_a_database_of_a_newer_snoopsync_is_left_alone(
+def test_a_database_of_a_newer_version_is_left_alone(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     collection.close()
@@ -350,7 +356,7 @@ def test_a_database_of_a_newer_snoopsync_is_left_alone(
         EmbeddedCollection(database)
 
 
-def test_a_database_that_another_holds_too_long_is_unavailable_for_now(
+def test_a_database_that_another_process_locks_too_long_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
@@ -370,9 +376,7 @@ def test_a_database_that_another_holds_too_long_is_unavailable_for_now(
         collection.close()
 
 
-def test_a_change_that_fails_half_way_is_undone(
-    collection: EmbeddedCollection, database: Path
-) -> None:
+def test_a_failed_change_is_rolled_back(collection: EmbeddedCollection, database: Path) -> None:
     add(collection, "a")
     with sqlite3.connect(database) as connection:
         connection.execute(
@@ -385,7 +389,7 @@ def test_a_change_that_fails_half_way_is_undone(
     assert found(collection, 0) == ["a"]
 
 
-def test_opening_and_listing_load_neither_numpy_nor_pillow(
+def test_opening_and_listing_import_neither_numpy_nor_pillow(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "a")
@@ -398,7 +402,7 @@ def test_opening_and_listing_load_neither_numpy_nor_pillow(
 
 
 @pytest.mark.parametrize("missing", ["numpy", "PIL"])
-def test_without_its_libraries_it_says_what_to_install(
+def test_a_missing_library_is_an_error_that_names_what_to_install(
     collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("snoopsync.embedded.")]:
@@ -409,13 +413,13 @@ def test_without_its_libraries_it_says_what_to_install(
     assert ids(collection) == []
 
 
-def test_a_collection_of_the_format_before_is_brought_up_to_date(
+def test_a_collection_of_the_previous_format_is_migrated(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     """Before, no thumbnails were kept."""
     add(collection, "old")
     collection.close()
-    as_the_version_before(database)
+    make_outdated(database)
     with closing(sqlite3.connect(database)) as before:
         before.execute("DROP TABLE small")
         before.execute("PRAGMA user_version = 1")

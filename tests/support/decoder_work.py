@@ -19,13 +19,13 @@ from snoopsync.decoding import work
 #: How slow ``slowly`` is.
 SLOW_SECONDS = 1.6
 
-slowly_prepare = work.look_prepare
+slowly_prepare = work.extract_prepare
 
 
 def slowly(picture: BinaryIO, sha256: bytes) -> bytes:
     """A large picture."""
     time.sleep(SLOW_SECONDS)
-    return work.look(picture, sha256)
+    return work.extract(picture, sha256)
 
 
 def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
@@ -69,8 +69,8 @@ def _attack(picture: int) -> list[str]:
     attempts: dict[str, Callable[[], object]] = {
         "read a file": lambda: Path("/etc/passwd").read_bytes(),
         "list a directory": lambda: os.listdir("/"),  # noqa: PTH208 - the plainest call
-        "look at a file": lambda: Path("/etc/passwd").stat(),
-        "look at a file by an empty path's flag": lambda: _called(
+        "extract at a file": lambda: Path("/etc/passwd").stat(),
+        "extract at a file by an empty path's flag": lambda: _called(
             "syscall", 262, -100, _PASSWD, _ROOM, 0x1000
         ),
         "write a file": lambda: Path("/tmp/by-a-decoder").write_bytes(b"x"),

@@ -96,7 +96,7 @@ RESAVED: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=list(DRAWINGS))
-def test_drawings_of_one_kind_are_no_matches_and_each_is_found_when_it_is_saved_again(
+def test_similar_drawings_do_not_match_and_a_re_encoded_one_does(
     collection: EmbeddedCollection, draw: Callable[[random.Random], Image.Image]
 ) -> None:
     drawings = {f"{number}": draw(random.Random(number)) for number in range(COUNT)}
@@ -109,7 +109,7 @@ def test_drawings_of_one_kind_are_no_matches_and_each_is_found_when_it_is_saved_
             assert [match["id"] for match in results] == [name], how
 
 
-def test_drawings_on_an_even_page_are_no_matches_by_what_is_on_it(
+def test_similar_drawings_on_a_page_do_not_match_without_the_page(
     collection: EmbeddedCollection,
 ) -> None:
     """Without its page, a large digit fills the picture as a photograph does."""
@@ -123,9 +123,7 @@ def test_drawings_on_an_even_page_are_no_matches_by_what_is_on_it(
 
 
 @pytest.mark.parametrize("colour", ["white", "#b03a2e"])
-def test_a_drawing_with_a_border_around_it_is_found(
-    collection: EmbeddedCollection, colour: str
-) -> None:
+def test_a_drawing_with_a_border_is_found(collection: EmbeddedCollection, colour: str) -> None:
     for number in range(COUNT):
         drawn = curve(random.Random(number))
         collection.add_image(io.BytesIO(encode(drawn, "PNG")), f"{number}")

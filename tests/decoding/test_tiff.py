@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from snoopsync.core.errors import Refused
-from tests.embedded.helpers import distance, look
+from tests.decoding.helpers import distance, extract
 from tests.support.pictures import encode, photo
 
 SIZE = (160, 120)
@@ -82,7 +82,7 @@ def as_16_bits(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def is_picture(data: bytes) -> bool:
     """Is this the picture, neither inverted nor shifted?"""
-    features, expected = look(data), look(encode(PICTURE, "PNG"))
+    features, expected = extract(data), extract(encode(PICTURE, "PNG"))
     assert features.thumbnail is not None and expected.thumbnail is not None
     ours, theirs = (
         np.frombuffer(each.grey, np.uint8).astype(int)
@@ -127,7 +127,7 @@ def decoded_or_refused(data: bytes) -> bool:
 @compressed_or_not
 @pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
-def test_grey_of_every_kind_is_decoded_or_refused_as_what_it_is(
+def test_every_kind_of_grey_is_decoded_or_refused_with_its_kind(
     kind: str, photometric: int, is_compressed: bool, order: Order
 ) -> None:
     dtype = np.dtype(kind)
@@ -151,7 +151,7 @@ def test_grey_of_every_kind_is_decoded_or_refused_as_what_it_is(
 
 def look_or_refusal(data: bytes) -> str:
     try:
-        look(data)
+        extract(data)
     except Refused as refusal:
         assert "a kind of TIFF that can't be read" in str(refusal)
         return "refused"
@@ -159,7 +159,7 @@ def look_or_refusal(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_16_bits_of_which_0_is_white_are_no_negative(is_compressed: bool) -> None:
+def test_16_bits_with_0_as_white_are_not_inverted(is_compressed: bool) -> None:
     inverted = 65535 - as_16_bits(GREY)[..., np.newaxis]
     assert is_picture(tiff(inverted, WHITE_IS_ZERO, is_compressed=is_compressed))
 
@@ -174,17 +174,17 @@ def test_16_bits_of_which_0_is_white_are_no_negative(is_compressed: bool) -> Non
     ],
     ids=["CMYK with transparency", "floats in colour", "deep grey with transparency", "doubles"],
 )
-def test_a_kind_of_tiff_that_can_not_be_read_is_called_that(
+def test_the_refusal_names_a_kind_of_tiff_that_cannot_be_decoded(
     samples: NDArray[np.generic], photometric: int, extra: int | None
 ) -> None:
     bits = f"{samples.shape[2]} x {8 * samples.dtype.itemsize} bits"
     with pytest.raises(Refused, match=rf"a kind of TIFF that can't be read \({bits}\)") as refused:
-        look(tiff(samples, photometric, extra=extra))
+        extract(tiff(samples, photometric, extra=extra))
     assert refused.value.status == 415
 
 
-def test_a_tiff_that_is_damaged_is_called_that() -> None:
+def test_the_refusal_of_a_damaged_tiff_names_the_damage() -> None:
     data = bytearray(tiff(COLOURS, RGB, is_compressed=True))
     data[8:208] = b"\x55" * 200
     with pytest.raises(Refused, match="a damaged or truncated TIFF"):
-        look(bytes(data))
+        extract(bytes(data))

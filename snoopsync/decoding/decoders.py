@@ -1,4 +1,4 @@
-"""Pictures to features, in processes that can do nothing else."""
+"""The entry point: makes the features of pictures in sandboxed processes."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.sandbox import DecoderLimits, Restriction
 from snoopsync.decoding.source import PictureFile
 
-#: What the processes run.
+#: The function that the processes run.
 _WORK = "snoopsync.decoding.work:extract"
 
-#: How many processes decode for a daemon or a command.
-_USUAL_COUNT = 2
+#: The number of decoders of a daemon or a command.
+_DEFAULT_COUNT = 2
 
 
 class Decoders:
-    """A few processes that look at pictures. For any thread."""
+    """A few sandboxed processes that decode pictures. Safe for several threads."""
 
     def __init__(self, count: int, limits: DecoderLimits | None = None, work: str = _WORK) -> None:
-        """``work`` is what they run, as ``zygote.main`` has it. Nothing starts before the first
-        picture, or ``warm_up``."""
+        """``work`` names the function that they run (see ``zygote.main``). The first picture, or
+        ``warm_up``, starts the processes."""
         self._pool = Pool(count, work, limits)
 
     @property
     def zygote_id(self) -> int | None:
-        """The ID of the process that they are forked from; ``None`` if there is none now."""
+        """The ID of the process that decoders are forked from; ``None`` if it does not run."""
         return self._pool.zygote_id
 
     def warm_up(self) -> Restriction:
-        """Start one, and return which restrictions are in force in it. Raises ``Unavailable``."""
+        """Start a decoder, and return the restrictions that are in force in it. Raises
+        ``Unavailable`` if none can be started."""
         return self._pool.warm_up()
 
     def check(self) -> None:
-        """Raises ``Unavailable`` if they could not work when they were last needed, and still
-        can't."""
+        """Raises ``Unavailable`` if no decoder could be started when one was last needed, and none
+        can be started now."""
         self._pool.check()
 
     def extract_features(self, picture: PictureFile) -> Features:
-        """What this picture looks like. Waits for a process. Raises ``Refused``, and
-        ``Unavailable`` where none can be had."""
+        """The features of this picture. Waits for a decoder. Raises ``Refused`` for a picture that
+        cannot be decoded, and ``Unavailable`` if no decoder can be started."""
         return self._pool.decode(
             picture.file.fileno(),
             picture.sha256,
@@ -51,7 +52,7 @@ class Decoders:
         )
 
     def close(self) -> None:
-        """End them, whatever they do; again does nothing."""
+        """End all decoders, even busy ones. A second call does nothing."""
         self._pool.close()
 
 
@@ -60,12 +61,12 @@ _sharing = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _only() -> Decoders:
-    decoders = Decoders(_USUAL_COUNT)
+    decoders = Decoders(_DEFAULT_COUNT)
     atexit.register(decoders.close)
     return decoders
 
 
 def shared() -> Decoders:
-    """The decoders of this process, for all who bring none of their own. They end with it."""
+    """The default decoders of this process. They end with it."""
     with _sharing:
         return _only()

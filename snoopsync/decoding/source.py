@@ -1,7 +1,7 @@
-"""Reading an image that somebody wants to send: once, whole, and hashed on the way.
+"""Reads an image once and completely into sealed memory, and hashes it.
 
-The bytes go into a file in memory that nothing can change any more. So what a decoder looks at is
-exactly what was hashed, whatever happens to the file on disk meanwhile.
+Nothing can change the bytes after that. So a decoder reads exactly the bytes that were hashed,
+whatever happens to the file on disk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import ImageSource
 
-#: A larger file is no picture that anybody wants decoded, and would fill the memory.
+#: The largest file that is read. A larger one is hardly a picture, and would fill the memory.
 MAX_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
@@ -28,7 +28,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """The bytes of an image, in a file that nothing changes. Close it, or use it in a ``with``."""
+    """The bytes of an image in sealed memory. Close it, or use it in a ``with``."""
 
     file: BinaryIO
     size_bytes: int
@@ -51,11 +51,11 @@ class PictureFile:
 
 
 def read_picture(image: ImageSource) -> PictureFile:
-    """All bytes of the image: of the file at this path, of this file from where it stands to its
-    end, or these bytes.
+    """All bytes of the image: of the file at a path, of a file object from its position to its end,
+    or the bytes themselves.
 
-    Raises ``Refused`` if there are none (400) or far too many (413). What the file itself raises
-    while it is read comes through as it is.
+    Raises ``Refused`` if the image is empty (400) or too large (413), and the errors of reading the
+    file.
     """
     if isinstance(image, bytes):
         return _read(io.BytesIO(image))

@@ -7,7 +7,8 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from tests.support.alterations import KINDS, Alteration, alterations, original
+from snoopsync.core.protocol import KINDS
+from tests.support.alterations import Alteration, alterations, original
 from tests.support.pictures import photo
 
 SIZE = (360, 240)

@@ -248,7 +248,7 @@ def _refusing(kind: str | None = None) -> Iterator[None]:
         raise too_many_pixels() from error
     except UnidentifiedImageError as error:
         raise Refused(
-            f"not a picture that can be read ({FORMATS_TEXT}), or damaged at its start",
+            f"not a supported picture ({FORMATS_TEXT}), or damaged at its start",
             status=415,
         ) from error
     except Exception as error:  # codecs that read hostile bytes raise anything
@@ -260,14 +260,14 @@ def _reason(kind: str | None, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"a {what} that takes more memory than a decoder may use"
     if kind == "TIFF" and tiff.is_unknown_kind(error):
-        return tiff.NOT_READABLE
+        return tiff.UNSUPPORTED
     said = " ".join(str(error).split()) or type(error).__name__
     if said == _WEBP_UNOPENED:
         # libwebp says the same for both: it allocates two whole frames at once.
         return "a WebP that is damaged, or that takes more memory than a decoder may use"
     if isinstance(error, EOFError) or _TRUNCATED.search(said):
-        return f"a truncated {what}, the file ends too early: {said}"
-    return f"a damaged or truncated {what}: {said}"
+        return f"a truncated {what}: the file ends too early ({said})"
+    return f"a damaged or truncated {what} ({said})"
 
 
 class _NoWarnings:

@@ -93,7 +93,7 @@ def _open_jpeg(content: io.BytesIO) -> OpenedPicture:
 def _check_work(structure: jpeg.JpegStructure) -> None:
     if structure.scans > jpeg.MAX_SCANS:
         raise Refused(
-            f"a JPEG of more than {jpeg.MAX_SCANS} scans: it would take too long to decode",
+            f"a JPEG with more than {jpeg.MAX_SCANS} scans, which takes too long to decode",
             status=413,
         )
     pixels = structure.width * structure.height
@@ -111,9 +111,7 @@ def _check_work(structure: jpeg.JpegStructure) -> None:
 
 
 def _pixels_missing() -> Refused:
-    return Refused(
-        "a truncated JPEG, the file ends too early: a part of the picture is missing", status=415
-    )
+    return Refused("a truncated JPEG: the file ends before all pixels", status=415)
 
 
 def _with_end(content: io.BytesIO, *, is_shrunk: bool) -> io.BytesIO:
@@ -145,7 +143,7 @@ def _open_tiff(content: io.BytesIO) -> Image.Image:
     try:
         return Image.open(content, formats=("TIFF",))
     except UnidentifiedImageError:
-        refusal = tiff.kind_that_is_not_readable(content)
+        refusal = tiff.refusal_of_unsupported(content)
         if refusal is not None:
             raise refusal from None
         raise

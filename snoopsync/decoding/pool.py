@@ -258,10 +258,10 @@ class Pool:
                 deaths += died.status is not None
                 if deaths >= _TRIES:
                     raise Refused(
-                        f"can't be decoded: it ends the decoder ({_in_words(died.status)})",
+                        f"cannot be decoded: the decoder crashes ({_in_words(died.status)})",
                         status=415,
                     ) from None
-        raise self._failed("the processes that decode pictures are killed again and again")
+        raise self._failed("the decoder processes are killed repeatedly")
 
     def close(self) -> None:
         """End all decoders, even busy ones. A second call does nothing."""
@@ -343,7 +343,7 @@ class Pool:
                     self._failure = None
                     self._log_missing(decoder.restrictions)
                     return decoder
-        raise self._failed("the processes that decode pictures can't be started")
+        raise self._failed("the decoder processes cannot be started")
 
     def _log_missing(self, applied: Restriction) -> None:
         """Log once which restrictions this kernel, or the unit of the service, does not offer."""
@@ -356,8 +356,8 @@ class Pool:
                 log,
                 logging.WARNING,
                 Event.DECODERS_UNRESTRICTED,
-                "pictures are decoded without: %s. This kernel, or the unit of the service, does"
-                " not offer it",
+                "pictures are decoded without these restrictions: %s. This kernel, or the unit of"
+                " the service, does not offer them",
                 ", ".join(missing),
                 missing=missing,
             )
@@ -383,7 +383,7 @@ class Pool:
 
 
 def _cannot_start(why: str) -> Unavailable:
-    return Unavailable(f"the processes that decode pictures can't be started: {why}")
+    return Unavailable(f"the decoder processes cannot be started: {why}")
 
 
 def _was_signal(status: int | None, number: signal.Signals) -> bool:

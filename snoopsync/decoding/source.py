@@ -74,9 +74,9 @@ def _read(file: BinaryIO) -> PictureFile:
             digest.update(chunk)
             size_bytes += copy.write(chunk)
             if size_bytes > MAX_BYTES:
-                raise Refused(f"larger than {MAX_BYTES // 2**20} MiB", status=413)
+                raise Refused(f"the file is larger than {MAX_BYTES // 2**20} MiB", status=413)
         if not size_bytes:
-            raise Refused("empty", status=400)
+            raise Refused("the file is empty", status=400)
         copy.seek(0)
         fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:

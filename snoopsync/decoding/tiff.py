@@ -28,7 +28,7 @@ _UNKNOWN_KINDS = (
     "Invalid value for samples per pixel",
 )
 
-NOT_READABLE = "a kind of TIFF that can't be read"
+UNSUPPORTED = "an unsupported kind of TIFF"
 
 #: The modes that libtiff returns for uncompressed samples of 16 bits in one plane per channel.
 _PLANAR_MODES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
@@ -67,7 +67,7 @@ def corrected(image: Image.Image) -> None:
     elif image.tag_v2.get(ExifTags.Base.PlanarConfiguration) == _PLANAR and max(bits) > 8:
         premultiplied = 1 in image.tag_v2.get(ExifTags.Base.ExtraSamples, ())
         if image.mode not in _PLANAR_MODES or premultiplied or set(bits) != {16}:
-            raise _not_readable(image.tag_v2)
+            raise _unsupported(image.tag_v2)
         args = (_PLANAR_MODES[image.mode], False, image.tag_v2.offset)
         image.use_load_libtiff = True
         image.tile = [ImageFile._Tile("libtiff", (0, 0, *image.size), 0, args)]
@@ -81,14 +81,14 @@ def is_inverted(image: Image.Image) -> bool:
     return photometric == _WHITE_IS_ZERO and (image.mode == "F" or image.mode.startswith("I"))
 
 
-def kind_that_is_not_readable(content: io.BytesIO) -> Refused | None:
+def refusal_of_unsupported(content: io.BytesIO) -> Refused | None:
     """The refusal of a TIFF of a kind that cannot be decoded; ``None`` for any other file."""
     try:
         content.seek(0)
         TiffImagePlugin.TiffImageFile(content)
     except Exception as error:  # codecs that read hostile bytes raise anything
         if is_unknown_kind(error):
-            return _not_readable(_tags_of(content))
+            return _unsupported(_tags_of(content))
     return None
 
 
@@ -97,10 +97,10 @@ def is_unknown_kind(error: BaseException) -> bool:
     return any(said in str(error) for said in _UNKNOWN_KINDS)
 
 
-def _not_readable(tags: Mapping[int, object]) -> Refused:
+def _unsupported(tags: Mapping[int, object]) -> Refused:
     bits = tags.get(ExifTags.Base.BitsPerSample)
     samples = f" ({len(bits)} x {bits[0]} bits)" if isinstance(bits, tuple) and bits else ""
-    return Refused(NOT_READABLE + samples, status=415)
+    return Refused(UNSUPPORTED + samples, status=415)
 
 
 def _tags_of(content: io.BytesIO) -> Mapping[int, object]:

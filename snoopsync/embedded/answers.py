@@ -32,7 +32,7 @@ def check_id(image_id: str) -> None:
         or _SURROGATE.search(image_id)
     ):
         raise Refused(
-            f"an image's ID is a string of 1 to {MAX_ID_CHARACTERS} characters", status=400
+            f"an image's ID must be a string of 1 to {MAX_ID_CHARACTERS} characters", status=400
         )
 
 
@@ -57,7 +57,7 @@ def outdated_key(text: str | None) -> OutdatedKey:
         return -1, ""
     version, colon, image_id = text.partition(":")
     if not colon or not version.isascii() or not version.isdecimal() or len(version) > 9:
-        raise Refused("`after` is the `next` of the page before", status=400)
+        raise Refused("`after` must be the `next` of the previous page", status=400)
     return int(version), image_id
 
 

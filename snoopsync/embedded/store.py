@@ -295,12 +295,12 @@ class Store:
 
 def id_taken(image_id: str) -> Conflict:
     """The error for an ID that another image has."""
-    return Conflict(f"there is an image {image_id!r} already", status=409)
+    return Conflict(f"an image with the ID {image_id!r} exists already", status=409)
 
 
 def image_not_found(image_id: str) -> NotFound:
     """The error for an ID that no image has."""
-    return NotFound(f"there is no image {image_id!r}", status=404)
+    return NotFound(f"no image has the ID {image_id!r}", status=404)
 
 
 def _find(connection: sqlite3.Connection, image_id: str) -> StoredImage | None:

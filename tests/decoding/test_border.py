@@ -1,4 +1,4 @@
-"""Where the picture is without its uniform borders."""
+"""Uniform borders are trimmed, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def grey(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def busy(size: tuple[int, int] = (120, 90)) -> Image.Image:
-    """Noise: no line of it can be taken for a border."""
+    """Noise, in which no line looks like a border."""
     dots = np.random.default_rng(5).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
     return Image.fromarray(dots).convert("RGB")
 

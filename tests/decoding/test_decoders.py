@@ -1,4 +1,4 @@
-"""Decoders: what a picture may cost, and what code in one can do."""
+"""Decoders: what a picture may cost, and what hostile code in a decoder can do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pool() -> Iterator[Pool]:
 
 
 def ask(pool: Pool, content: bytes) -> bytes:
-    """What a decoder answers about a picture with this content."""
+    """The answer of a decoder about a picture with this content."""
     with read_picture(content) as picture:
         return pool.decode(picture.file.fileno(), picture.sha256, bytes)
 
@@ -48,17 +48,17 @@ def processes_of(pool: Pool) -> tuple[psutil.Process, list[psutil.Process]]:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
-        (b"crashes", "ends the decoder"),
+        (b"crashes", "the decoder crashes"),
         (b"spins", "more than 1 s of processor time"),
-        (b"much memory", "ends the decoder"),
+        (b"much memory", "the decoder crashes"),
     ],
 )
 def test_a_picture_that_crashes_its_decoder_is_refused_and_affects_no_other(
-    pool: Pool, content: bytes, said: str
+    pool: Pool, content: bytes, reason: str
 ) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=reason):
         ask(pool, content)
     assert ask(pool, b"sound") == b"sound"
 
@@ -106,7 +106,7 @@ def test_a_picture_is_decoded_again_if_something_else_killed_its_decoder(pool: P
 
 @pytest.mark.parametrize("who", ["decoders", "the zygote"])
 def test_killed_idle_decoders_are_replaced(pool: Pool, who: str) -> None:
-    """As when the machine is short of memory."""
+    """The kernel does this when memory runs out."""
     ask(pool, b"sound")
     zygote, mine = processes_of(pool)
     killed = mine if who == "decoders" else [zygote]
@@ -128,7 +128,7 @@ def test_closing_ends_all_decoders() -> None:
 
 
 def test_a_decoder_that_answers_twice_is_ended(pool: Pool) -> None:
-    """What it said would be taken for the answer about the next picture."""
+    """The second answer would be taken for the answer about the next picture."""
     ask(pool, b"babbles")
     assert ask(pool, b"sound") == b"sound"
 
@@ -160,7 +160,7 @@ def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
 
 @pytest.mark.parametrize("content", [b"leaves", b"leaves in order"])
 def test_a_picture_whose_decoder_exits_is_refused(pool: Pool, content: bytes) -> None:
-    with pytest.raises(Refused, match="ends the decoder"):
+    with pytest.raises(Refused, match="the decoder crashes"):
         ask(pool, content)
     assert ask(pool, b"sound") == b"sound"
 
@@ -178,7 +178,7 @@ def test_an_invalid_answer_is_a_refusal(content: bytes) -> None:
     with (
         closing(Decoders(1, LIMITS, "tests.support.decoder_work:by_its_content")) as decoders,
         read_picture(content) as picture,
-        pytest.raises(Refused, match="ends the decoder"),
+        pytest.raises(Refused, match="the decoder crashes"),
     ):
         decoders.extract_features(picture)
 

@@ -1,4 +1,4 @@
-"""What a picture's file says about where it comes from."""
+"""Evidence in a file: whether it is an original or a copy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evidence(data: bytes) -> FileEvidence:
 
 
 def textured(seed: int, size: tuple[int, int]) -> Image.Image:
-    """A picture with as much in each block of 8 pixels as photographs have."""
+    """A picture with as much detail in each block as photographs have."""
     dice = random.Random(seed)
     fine = (size[0] // 3, size[1] // 3)
     texture = Image.frombytes("L", fine, dice.randbytes(fine[0] * fine[1])).resize(size)
@@ -34,7 +34,7 @@ def textured(seed: int, size: tuple[int, int]) -> Image.Image:
 def again(
     data: bytes, kind: str = "JPEG", turn: Image.Transpose | None = None, **how: Any
 ) -> bytes:
-    """The picture in these bytes, saved once more."""
+    """The picture in these bytes, saved again."""
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     return encode(picture if turn is None else picture.transpose(turn), kind, **how)
 
@@ -113,7 +113,7 @@ def test_files_made_from_a_jpeg_are_recognised(seed: int, size: tuple[int, int])
 
 
 def test_a_jpeg_saved_at_a_lower_quality_is_not_recognised_as_resaved() -> None:
-    """It is more compressed than its source: nothing more has to be known."""
+    """Its own quality already shows that it is the copy."""
     jpeg = encode(textured(1, LARGE), quality=95)
     assert not evidence(again(jpeg, quality=60)).resaved
 

@@ -1,4 +1,4 @@
-"""Pictures of several frames or pages: all of them count."""
+"""All frames of an animation and all pages of a scan are compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.pictures import encode, photo
 
 SIZE = (96, 72)
 
-#: Pillow's name, and options for it to store each frame as it is.
+#: The name in Pillow, and options that store each frame unchanged.
 ANIMATED: dict[str, dict[str, Any]] = {
     "GIF": {"duration": 100},
     "WEBP": {"lossless": True},
@@ -114,13 +114,13 @@ def test_a_reduced_version_in_a_tiff_is_not_a_page() -> None:
     data = bytearray(of_frames([photo(1, SIZE), small], "TIFF"))
     second = struct.unpack_from("<I", data, _end_of_directory(data, 4))[0]
     for entry in range(struct.unpack_from("<H", data, second)[0]):
-        rel_path = second + 2 + 12 * entry
-        if struct.unpack_from("<H", data, rel_path)[0] == 270:
+        entry_at = second + 2 + 12 * entry
+        if struct.unpack_from("<H", data, entry_at)[0] == 270:
             break
     else:
-        # Written over a tag that says nothing of the pixels.
-        rel_path = second + 2 + 12 * _entry(data, second, 284)
-    struct.pack_into("<HHII", data, rel_path, 254, 4, 1, 1)
+        # Overwrites a tag that does not describe the pixels.
+        entry_at = second + 2 + 12 * _entry(data, second, 284)
+    struct.pack_into("<HHII", data, entry_at, 254, 4, 1, 1)
     assert extract(bytes(data)).frames == 1
 
 
@@ -168,7 +168,7 @@ def test_the_pixels_of_all_frames_are_limited(monkeypatch: pytest.MonkeyPatch) -
 def test_a_picture_with_others_in_its_file_has_no_rank_0_with_itself_alone(
     collection: EmbeddedCollection,
 ) -> None:
-    """Phones put previews and depth maps behind a photograph, as further pictures of the file."""
+    """Phones store previews and depth maps as further pictures of the file."""
     whole, alone = photo(1, SIZE), encode(photo(1, SIZE), quality=90)
     several = encode(whole, "MPO", save_all=True, append_images=[photo(2, SIZE)], quality=90)
     collection.add_image(io.BytesIO(several), "several")

@@ -1,4 +1,4 @@
-"""JPEGs without their end, with too many scans, and larger than a decoder has to see."""
+"""JPEGs without an end, with too many scans, and larger than needed."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_a_jpeg_that_lacks_rows_is_refused_whatever_fills_its_place(
 ) -> None:
     data = encode(photo(1, (800, 600)), **options)
     for part in (2, 5, 9):
-        with pytest.raises(Refused, match="a truncated JPEG, the file ends too early"):
+        with pytest.raises(Refused, match="a truncated JPEG: the file ends"):
             extract(data[: len(data) * part // 10] + filling)
     missing = data[: len(data) // 2]
-    with pytest.raises(Refused, match="a truncated JPEG, the file ends too early"):
+    with pytest.raises(Refused, match="a truncated JPEG: the file ends"):
         extract(missing + bytes(len(data) - len(missing)))
 
 
@@ -54,7 +54,7 @@ def test_what_follows_the_end_of_a_jpeg_is_not_part_of_it() -> None:
 
 
 def test_a_jpeg_of_no_pixels_is_refused_as_no_picture() -> None:
-    with pytest.raises(Refused, match="not a picture that can be read"):
+    with pytest.raises(Refused, match="not a supported picture"):
         extract(claiming(encode(photo(1, (64, 48))), 0, 0))
 
 
@@ -71,7 +71,7 @@ def test_a_small_jpeg_that_claims_to_be_huge_is_refused(side: int, status: int) 
 
 
 def test_a_jpeg_of_200_megapixels_is_read_at_a_reduced_size() -> None:
-    # As a phone's, but in squares of one colour, which are quick to make.
+    # The size of a phone's photograph, in squares of one colour, which are quick to make.
     large = Image.new("RGB", (16_320, 12_240))
     small = photo(1, (480, 360))
     large.paste(small.resize((16_320, 12_240), Image.Resampling.NEAREST))
@@ -91,7 +91,7 @@ def test_a_progressive_jpeg_is_decoded_whole_and_may_be_no_larger_than_others() 
 
 
 def with_scans(picture: Image.Image, count: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times more."""
+    """A progressive JPEG with ``count`` more copies of its last scan."""
     data = encode(picture.convert("L"), progressive=True)
     begin = data.rindex(b"\xff\xda")
     return data[:-2] + data[begin:-2] * count + data[-2:]
@@ -101,7 +101,7 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
     picture = photo(1, (64, 48))
     assert extract(with_scans(picture, 10)).width == 64
     for count in (jpeg.MAX_SCANS, 100_000):
-        with pytest.raises(Refused, match="a JPEG of more than 100 scans") as refused:
+        with pytest.raises(Refused, match="a JPEG with more than 100 scans") as refused:
             extract(with_scans(picture, count))
         assert refused.value.status == 413
 

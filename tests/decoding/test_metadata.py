@@ -98,12 +98,12 @@ def _damaged_exif() -> list[bytes]:
     exif[0x010F] = "camera"
     exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
     exif.get_ifd(0x8825)[1] = "N"
-    sound = exif.tobytes()
+    intact = exif.tobytes()
     found = [b"", dice.randbytes(300), b"Exif\0\0" + dice.randbytes(300)]
     for _ in range(12):
-        damaged = bytearray(sound)
+        damaged = bytearray(intact)
         for _ in range(4):
-            damaged[dice.randrange(6, len(sound))] = dice.choice((0, 255, dice.randrange(256)))
+            damaged[dice.randrange(6, len(intact))] = dice.choice((0, 255, dice.randrange(256)))
         found.append(bytes(damaged))
     return found
 
@@ -126,7 +126,7 @@ def test_broken_metadata_of_any_kind_is_ignored(kind: str, options: dict[str, An
 
 
 def tiff_with(tag: int, kind: int, count: int, value: int, *, is_big: bool = False) -> bytes:
-    """A TIFF with one tag more, whatever it may say."""
+    """A TIFF with one more tag."""
     data = encode(PICTURE, "TIFF", big_tiff=is_big)
     pointer, counts, entries, numbers = (8, "<Q", 20, "<HHQQ") if is_big else (4, "<H", 12, "<HHII")
     (at,) = struct.unpack_from("<Q" if is_big else "<I", data, pointer)
@@ -136,8 +136,8 @@ def tiff_with(tag: int, kind: int, count: int, value: int, *, is_big: bool = Fal
     found.append(struct.pack(numbers, tag, kind, count, value))
     found.sort(key=lambda entry: entry[:2][::-1])
     directory = struct.pack(counts, number + 1) + b"".join(found) + bytes(8)
-    rel_path = struct.pack("<Q" if is_big else "<I", len(data))
-    return data[:pointer] + rel_path + data[pointer + len(rel_path) :] + directory
+    offset = struct.pack("<Q" if is_big else "<I", len(data))
+    return data[:pointer] + offset + data[pointer + len(offset) :] + directory
 
 
 @pytest.mark.parametrize("is_big", [False, True])

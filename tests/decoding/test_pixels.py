@@ -1,4 +1,4 @@
-"""Transparency, and grey of more than 8 bits: features describe what a person sees."""
+"""Features describe what a person sees, with transparency and with wide grey."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ONE, OTHER = (np.asarray(photo(seed, SIZE).convert("L")).astype(np.float64) for 
 
 
 def icon(number: int, colour: str = "white") -> Image.Image:
-    """Digits of one colour on transparency, as icons for dark backgrounds are made."""
+    """Digits of one colour on transparency, like icons for dark backgrounds."""
     drawn = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
     ImageDraw.Draw(drawn).text((8, 20), f"{number}", fill=colour, font_size=44)
     return drawn
 
 
 def found(collection: EmbeddedCollection, data: bytes) -> dict[str, str | None]:
-    """What a search finds, and what it is to the picture."""
+    """The IDs and kinds of the matches for a picture."""
     results = collection.search_images(io.BytesIO(data))["results"]
     return {match["id"]: match.get("kind") for match in results}
 

@@ -1,4 +1,4 @@
-"""Reading an image to decode it: from where, how much, and what becomes of errors."""
+"""Reading an image to decode it: sources, limits and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations of the embedded collection, on its file."""
+"""The operations of the embedded collection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def found(collection: EmbeddedCollection, picture: int) -> list[str]:
 
 
 def in_another_process(database: Path, statement: str) -> str:
-    """What this statement prints, with ``c`` the same collection opened by another process."""
+    """The output of a statement in another process, where ``c`` is the same collection."""
     script = (
         "import io, sys; from pathlib import Path; from snoopsync.embedded import"
         f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
@@ -130,7 +130,7 @@ def test_image_times_only_increase_whatever_the_clock_does(
         answer = collection.add_image(io.BytesIO(PICTURES[0]), f"{number}")
         times.append(answer["image_time"])
         if number == 3:
-            collection.delete_image("3")  # the newest: its time is still not given again
+            collection.delete_image("3")  # the newest: its time is never given again
     assert times == sorted(set(times))
 
 
@@ -187,7 +187,7 @@ def test_results_have_the_hash_of_the_bytes(collection: EmbeddedCollection) -> N
 def test_a_search_for_a_picture_that_cannot_be_decoded_is_refused(
     collection: EmbeddedCollection,
 ) -> None:
-    with pytest.raises(Refused, match="not a picture that can be read") as refused:
+    with pytest.raises(Refused, match="not a supported picture") as refused:
         collection.search_images(io.BytesIO(b"not a picture"))
     assert refused.value.status == 415
 
@@ -209,7 +209,7 @@ def test_deleted_and_replaced_images_free_their_memory(collection: EmbeddedColle
         assert found(collection, picture) == [f"{picture}"]
     collection.delete_image("0")
     collection.add_image(io.BytesIO(PICTURES[3]), "1", update_existing=True)
-    # Not to be seen from outside: a search would drop by itself what it comes upon.
+    # A private method, because a search removes outdated codes by itself.
     assert len(collection._similarity_search()) == 1
 
 
@@ -270,7 +270,7 @@ def test_two_collections_on_one_file_see_each_others_changes(
     try:
         for picture in range(4):
             add(collection, f"{picture}", picture)
-            # Not the same bytes, which the table would do to find.
+            # Not the same bytes: the table alone finds these.
             rough = encode(photo(picture, SMALL), quality=50)
             (match,) = other.search_images(io.BytesIO(rough))["results"]
             assert match["id"] == f"{picture}"
@@ -416,7 +416,7 @@ def test_a_missing_library_is_an_error_that_names_what_to_install(
 def test_a_collection_of_the_previous_format_is_migrated(
     collection: EmbeddedCollection, database: Path
 ) -> None:
-    """Before, no thumbnails were kept."""
+    """The previous format has no thumbnails."""
     add(collection, "old")
     collection.close()
     make_outdated(database)

@@ -1,4 +1,4 @@
-"""Exact search: it answers as brute force does."""
+"""The exact search returns the results of brute force."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def random_codes(seed: int, count: int) -> Codes:
 
 
 def near(code: Codes, bits: int) -> Codes:
-    """The code with its first ``bits`` bits turned over."""
+    """The code with its first ``bits`` bits inverted."""
     flipped = np.unpackbits(code)
     flipped[:bits] ^= 1
     return np.packbits(flipped)
@@ -155,7 +155,7 @@ def forms(seed: int) -> Codes:
 def test_a_search_for_forms_gives_the_results_of_brute_force(
     seed: int, changed: list[tuple[int, set[int]]], radius: int, order: random.Random
 ) -> None:
-    """In the order in which four are looked for together, and in any other."""
+    """The forms are queries in the order that one pass serves, and in other orders."""
     queries = np.concatenate([forms(seed), forms(seed + 1)])
     stored = np.unpackbits(queries[[number for number, _ in changed]], axis=1)
     for row, (_, bits) in zip(stored, changed, strict=True):
@@ -182,14 +182,14 @@ def test_many_codes_are_searched_block_by_block(
     stored = random_codes(4, count)
     codes = CodeIndex()
     codes.add(np.arange(count, dtype=np.int64), stored)
-    # Random codes are 128 bits apart: a radius of 98 has some by chance, in every block.
-    rel_paths = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
-    queries = np.concatenate([stored[rel_paths], forms(1)])
+    # Random codes are about 128 bits apart: within 98 bits, every block has some by chance.
+    positions = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
+    queries = np.concatenate([stored[positions], forms(1)])
     differing = np.bitwise_count(stored[:, np.newaxis] ^ queries).sum(axis=2, dtype=np.int64)
     expected = {
         (key, query, int(differing[key, query])) for key, query in np.argwhere(differing <= 98)
     }
-    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(rel_paths)}) == 3
+    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(positions)}) == 3
     assert found(codes, queries, 98) == expected
     for key in (count - 1, 5, BLOCK_CODES):
         codes.remove(key)

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from snoopsync.decoding import pdq
 from snoopsync.decoding.features import Thumbnail
-from snoopsync.embedded import EmbeddedCollection, search, variants
-from snoopsync.embedded.kinds import MatchKind, compare, is_photographic
+from snoopsync.embedded import EmbeddedCollection, search
+from snoopsync.embedded.kinds import compare, is_photographic
 from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
@@ -195,21 +194,6 @@ def test_large_collections_are_searched_without_variants(
     assert len(collection.search_images(io.BytesIO(cropped))["results"]) == 1
     monkeypatch.setattr(search, "_MAX_CODES_FOR_VARIANTS", 0)
     assert not collection.search_images(io.BytesIO(cropped))["results"]
-
-
-def test_the_code_of_a_variant_is_the_code_of_its_pixels() -> None:
-    luma = np.random.default_rng(1).uniform(0, 255, (64, 64))
-    codes = variants.variant_codes(luma)
-    assert len(codes) == len(variants.VARIANT_KINDS)
-    whole = variants.Crop(MatchKind.CROPPED, variants.WHOLE, variants.WHOLE)
-    for code, crop in zip(codes, variants.CROPS, strict=False):
-        lines, columns = (
-            variants._sampling(span, crop.has_bar) for span in (crop.lines, crop.columns)
-        )
-        assert code.tobytes() == pdq.eight_codes(lines @ luma @ columns.T)[:32]
-        assert crop != whole
-    assert len(set(variants.CROPS)) == len(variants.CROPS)
-    np.testing.assert_allclose(variants._sampling(variants.WHOLE), np.eye(64))
 
 
 def test_two_skies_with_different_birds_are_not_certainly_the_same() -> None:

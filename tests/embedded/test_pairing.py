@@ -26,7 +26,7 @@ def test_a_pair_has_the_same_rank_and_kind_in_both_directions(
 ) -> None:
     for seed in range(3):
         picture = photo(seed, SIZE)
-        # IDs in both orders.
+        # Both orders of the IDs.
         ids = random.Random(f"{alteration.name} {seed}").sample(["a", "z"], 2)
         for image_id, data in zip(
             ids, (original(picture), alteration.apply(picture, seed)), strict=True

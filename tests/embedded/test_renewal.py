@@ -1,4 +1,4 @@
-"""Images that an older version has described: how they are found, and described again."""
+"""Images that an older version has described: searches for them, and their renewal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def found(collection: EmbeddedCollection, image_id: str) -> list[str]:
 
 @pytest.fixture
 def old(collection: EmbeddedCollection, database: Path) -> EmbeddedCollection:
-    """Three pictures and a copy of the first, described by the version before."""
+    """Three pictures and a copy of the first, described by the previous version."""
     for image_id, data in {**ORIGINALS, "tests.copy": COPY}.items():
         put(collection, image_id, data)
     collection.close()
@@ -47,7 +47,7 @@ def old(collection: EmbeddedCollection, database: Path) -> EmbeddedCollection:
 
 @pytest.fixture
 def upgraded(old: EmbeddedCollection, database: Path, clock: Clock) -> EmbeddedCollection:
-    """The same, opened by today's version a day later. The fixture closes it."""
+    """The same collection, opened by this version a day later. Its fixture closes it."""
     clock.advance(86_400)
     old.__init__(database, name="pictures", now=clock)  # type: ignore[misc]
     return old
@@ -146,7 +146,7 @@ def test_outdated_images_are_listed_in_pages(
     monkeypatch.setattr(collection_module, "OUTDATED_PAGE", 3)
     page = upgraded.outdated("tests")
     assert (page["total"], page["ids"]) == (4, ["tests.0", "tests.1", "tests.2"])
-    # What is described again meanwhile does not move the others.
+    # Images that are renewed between two pages do not move the others.
     renew(upgraded, "tests.0")
     page = upgraded.outdated("tests", page["next"])
     assert (page["total"], page["ids"], page["next"]) == (None, ["tests.copy"], None)
@@ -163,7 +163,7 @@ def test_outdated_images_can_be_listed_for_one_owner(upgraded: EmbeddedCollectio
 def test_a_next_that_no_page_returned_is_refused(
     collection: EmbeddedCollection, after: str
 ) -> None:
-    with pytest.raises(Refused, match="`next` of the page before"):
+    with pytest.raises(Refused, match="`next` of the previous page"):
         collection.outdated("tests", after)
 
 

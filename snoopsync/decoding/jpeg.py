@@ -1,4 +1,4 @@
-"""Reads the structure of a JPEG before it is decoded: how much work it is, and whether it is cut.
+"""Reads the structure of a JPEG before it is decoded: how much work it is, and whether it ends.
 
 The markers are described in ITU-T T.81, annex B.
 """

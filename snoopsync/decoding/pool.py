@@ -296,7 +296,7 @@ class Pool:
             except TimeoutError:
                 raise _TooSlow from None
             except (OSError, InvalidAnswer):
-                status, slot = self._status_of(slot), None
+                status, slot = self._end(slot), None
                 raise _DecoderDied(status) from None
             finally:
                 if slot is not None:
@@ -366,10 +366,7 @@ class Pool:
         self._failure = message
         return Unavailable(message)
 
-    def _end(self, decoder: _Decoder) -> None:
-        self._status_of(decoder)
-
-    def _status_of(self, decoder: _Decoder) -> int | None:
+    def _end(self, decoder: _Decoder) -> int | None:
         """End the decoder. Returns the status that it ended with; ``None`` if it is unknown."""
         with self._lock:
             try:

@@ -34,7 +34,7 @@ _MAX_CODES_FOR_VARIANTS = 50_000
 
 _ROWS_PER_READ = 4_096
 
-#: This many stored pictures are kept ready for comparison: searches for copies find the same
+#: This many stored pictures stay in memory for comparison: searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
 _MAX_RECENT = 48
 

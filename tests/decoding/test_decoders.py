@@ -82,11 +82,11 @@ def test_the_kernel_confirms_the_restrictions(pool: Pool) -> None:
     ask(pool, b"sound")
     _, (decoder,) = processes_of(pool)
     status = Path(f"/proc/{decoder.pid}/status").read_text(encoding="ascii")
-    told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert told["NoNewPrivs"] == "1"
-    assert told["Seccomp"] == "2"
-    assert int(told["CapEff"], 16) == int(told["CapPrm"], 16) == 0
-    assert told["Uid"].split()[0] != "0"
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+    assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0
+    assert fields["Uid"].split()[0] != "0"
     limits = Path(f"/proc/{decoder.pid}/limits").read_text(encoding="ascii")
     for name, most in (("core file size", 0), ("file size", 0), ("open files", 10)):
         assert re.search(rf"^Max {name} +{most} +{most} ", limits, re.MULTILINE)

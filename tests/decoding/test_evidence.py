@@ -42,8 +42,8 @@ def again(
 @pytest.mark.parametrize("quality", [20, 40, 75, 92, 100])
 @pytest.mark.parametrize("size", [(320, 240), LARGE])
 def test_a_jpegs_quality_is_estimated(quality: int, size: tuple[int, int]) -> None:
-    told = evidence(encode(photo(1, size), quality=quality)).jpeg_quality
-    assert told is not None and abs(told - quality) <= 1
+    estimated = evidence(encode(photo(1, size), quality=quality)).jpeg_quality
+    assert estimated is not None and abs(estimated - quality) <= 1
     for kind in ("PNG", "WEBP", "GIF"):
         assert evidence(encode(photo(1), kind)).jpeg_quality is None
 

@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
+
+from snoopsync.embedded import EmbeddedCollection
+from tests.support.pictures import encode, photo
+
+SMALL = (96, 72)
+PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]
+
+
+def add(collection: EmbeddedCollection, image_id: str, picture: int = 0) -> None:
+    """Add one of ``PICTURES``."""
+    collection.add_image(io.BytesIO(PICTURES[picture]), image_id)
+
+
+def ids(collection: EmbeddedCollection) -> list[str]:
+    """The IDs of all images, newest first."""
+    return [image["id"] for image in collection.images()]
+
+
+def found(collection: EmbeddedCollection, picture: int) -> list[str]:
+    """The IDs that a search for one of ``PICTURES`` finds."""
+    answer = collection.search_images(io.BytesIO(PICTURES[picture]))
+    return [match["id"] for match in answer["results"]]
+
+
+def in_another_process(database: Path, statement: str) -> str:
+    """The output of a statement in another process, where ``c`` is the same collection."""
+    script = (
+        "import io, sys; from pathlib import Path; from snoopsync.embedded import"
+        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
+    )
+    command = [sys.executable, "-c", script, str(database)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def make_outdated(database: Path, *image_ids: str) -> None:

@@ -6,10 +6,7 @@ import hashlib
 import io
 import sqlite3
 import stat
-import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +14,6 @@ import pytest
 from PIL import Image
 
 from snoopsync.core.errors import (
-    Conflict,
     FileChanged,
     NotFound,
     Refused,
@@ -27,34 +23,16 @@ from snoopsync.core.errors import (
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
-from tests.embedded.helpers import make_outdated
+from tests.embedded.helpers import (
+    PICTURES,
+    SMALL,
+    add,
+    found,
+    ids,
+    in_another_process,
+    make_outdated,
+)
 from tests.support.pictures import encode, photo
-
-SMALL = (96, 72)
-PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]
-
-
-def add(collection: EmbeddedCollection, image_id: str, picture: int = 0) -> None:
-    collection.add_image(io.BytesIO(PICTURES[picture]), image_id)
-
-
-def ids(collection: EmbeddedCollection) -> list[str]:
-    return [image["id"] for image in collection.images()]
-
-
-def found(collection: EmbeddedCollection, picture: int) -> list[str]:
-    answer = collection.search_images(io.BytesIO(PICTURES[picture]))
-    return [match["id"] for match in answer["results"]]
-
-
-def in_another_process(database: Path, statement: str) -> str:
-    """The output of a statement in another process, where ``c`` is the same collection."""
-    script = (
-        "import io, sys; from pathlib import Path; from snoopsync.embedded import"
-        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
-    )
-    command = [sys.executable, "-c", script, str(database)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_answers_are_those_of_the_published_client(
@@ -242,81 +220,6 @@ def test_only_the_owner_can_read_the_file_and_its_directory(
     files = list(database.parent.iterdir())
     assert database in files
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-
-
-def test_two_processes_see_each_others_changes(
-    collection: EmbeddedCollection, database: Path, tmp_path: Path
-) -> None:
-    add(collection, "a", 0)
-    assert found(collection, 0) == ["a"]
-    picture = tmp_path / "picture.jpg"
-    picture.write_bytes(PICTURES[1])
-    seen = in_another_process(
-        database,
-        f"print(c.id, [i['id'] for i in c.images()]); c.add_image({str(picture)!r}, 'b');"
-        f" c.add_image({str(picture)!r}, 'a', update_existing=True)",
-    )
-    assert seen == f"{collection.id} ['a']\n"
-    assert found(collection, 0) == []
-    assert found(collection, 1) == ["a", "b"]
-    in_another_process(database, "c.delete_image('b')")
-    assert found(collection, 1) == ["a"]
-
-
-def test_two_collections_on_one_file_see_each_others_changes(
-    collection: EmbeddedCollection, database: Path
-) -> None:
-    other = EmbeddedCollection(database)
-    try:
-        for picture in range(4):
-            add(collection, f"{picture}", picture)
-            # Not the same bytes: the table alone finds these.
-            rough = encode(photo(picture, SMALL), quality=50)
-            (match,) = other.search_images(io.BytesIO(rough))["results"]
-            assert match["id"] == f"{picture}"
-            assert match["rank"] > 0
-        other.delete_image("2")
-        assert found(collection, 2) == []
-        with pytest.raises(Conflict):
-            add(other, "1")
-    finally:
-        other.close()
-
-
-def test_threads_can_add_search_and_delete_at_once(collection: EmbeddedCollection) -> None:
-    def work(thread: int) -> None:
-        for turn in range(8):
-            image_id = f"{thread}.{turn}"
-            add(collection, image_id, turn % 4)
-            assert image_id in found(collection, turn % 4)
-            list(collection.images())
-            if turn % 2:
-                collection.delete_image(image_id)
-                assert image_id not in found(collection, turn % 4)
-
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(work, thread) for thread in range(4)]:
-            done.result()
-    assert sorted(ids(collection)) == [f"{t}.{n}" for t in range(4) for n in (0, 2, 4, 6)]
-    assert found(collection, 1) == found(collection, 3) == []
-
-
-def test_of_many_threads_that_add_one_id_exactly_one_succeeds(
-    collection: EmbeddedCollection,
-) -> None:
-    start = threading.Barrier(4)
-
-    def work() -> bool:
-        start.wait()
-        try:
-            add(collection, "a")
-        except Conflict:
-            return False
-        return True
-
-    with ThreadPoolExecutor(4) as pool:
-        outcomes = [done.result() for done in [pool.submit(work) for _ in range(4)]]
-    assert sorted(outcomes) == [False, False, False, True]
 
 
 def test_images_of_an_older_version_match_by_their_bytes_only(

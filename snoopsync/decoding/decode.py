@@ -218,7 +218,7 @@ def _decoded(
 
 def _load(image: Image.Image) -> None:
     """Decode the current frame of ``image``."""
-    tiff.corrected(image)
+    tiff.correct(image)
     image.load()
 
 

@@ -56,7 +56,7 @@ def open_picture(content: io.BytesIO) -> OpenedPicture:
         return _open_jpeg(content)
     elif header.startswith(png.SIGNATURE):
         image = Image.open(png.without_metadata(content), formats=("PNG",))
-    elif header.startswith(tiff.STARTS):
+    elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
     else:
         image = Image.open(content, formats=_FORMATS)

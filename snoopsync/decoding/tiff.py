@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from snoopsync.core.errors import Refused
 
-STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _WHITE_IS_ZERO = 0
 _PLANAR = 2
@@ -51,7 +51,7 @@ _ONE_SHORT = [3, 1]
 _MAX_DIRECTORIES = 2_000
 
 
-def corrected(image: Image.Image) -> None:
+def correct(image: Image.Image) -> None:
     """Correct how Pillow decodes the current page of a TIFF; other formats stay as they are.
 
     Raises ``Refused`` (415) for a page that Pillow would decode wrongly.
@@ -130,7 +130,7 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
     """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, and if the
     directories cannot be followed."""
     data = bytearray(content.getvalue())
-    if data[:4] not in STARTS:
+    if data[:4] not in SIGNATURES:
         return None
     order = "<" if data[:2] == b"II" else ">"
     try:

@@ -224,7 +224,7 @@ class EmbeddedCollection:
         found = self._store.find_described(image_id)
         if found is None:
             raise image_not_found(image_id)
-        matches = self._matches(found.features, found.stored.feed)
+        matches = self._matches(found.features, found.stored.version)
         answer: SearchByIdAnswer = {
             "status": 200,
             "message": "OK",
@@ -235,7 +235,7 @@ class EmbeddedCollection:
         }
         if found.stored.is_outdated:
             answer["outdated"] = True
-        if self._store.has_other_versions(found.stored.feed):
+        if self._store.has_other_versions(found.stored.version):
             answer["partial"] = True
         return answer
 
@@ -298,8 +298,8 @@ class EmbeddedCollection:
         """The time of the clock, in microseconds of Unix time."""
         return (self._now() - EPOCH) // _MICROSECOND
 
-    def _matches(self, features: Features, feed: int) -> list[Match]:
-        similar = self._similarity_search().matches(features, feed)
+    def _matches(self, features: Features, version: int) -> list[Match]:
+        similar = self._similarity_search().matches(features, version)
         return [match_of(each, features) for each in similar]
 
     def _forget(self, stored: StoredImage) -> None:

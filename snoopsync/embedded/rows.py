@@ -1,8 +1,4 @@
-"""The features of a picture as columns of the database: which column has which field.
-
-Column names are older than some field names: ``image.thumbnail`` has the digest, ``small.inside``
-the thumbnail without borders.
-"""
+"""The features of a picture as columns of the database: which column has which field."""
 
 from __future__ import annotations
 
@@ -14,59 +10,62 @@ from typing import Any
 from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import FEED_VERSION, Features, Thumbnail
 
-#: Columns of the table ``image``, with the field of ``Features`` that each has.
-_IMAGE_FIELDS = {
-    "sha256": "sha256",
-    "size_bytes": "size_bytes",
-    "kind": "kind",
-    "width": "width",
-    "height": "height",
-    "thumbnail": "digest",
-    "quality": "quality",
-    "codes": "codes",
-    "trimmed": "trimmed",
-}
+#: The columns of the tables ``image`` and ``small`` that have a field of ``Features`` and of
+#: ``Thumbnail``.
+_FEATURES = [
+    "sha256",
+    "size_bytes",
+    "kind",
+    "width",
+    "height",
+    "thumbnail",
+    "quality",
+    "codes",
+    "trimmed",
+]
+_THUMBNAIL = ["grey", "colour", "alpha", "inside"]
 
-#: Columns of the table ``small``, with the field of ``Thumbnail`` that each has.
-_SMALL_FIELDS = {"grey": "grey", "colour": "colour", "alpha": "alpha", "inside": "inner"}
-
-#: What ``features_from`` reads, of ``FEATURES_TABLES``.
-FEATURES_COLUMNS = ", ".join((*_IMAGE_FIELDS, "evidence", *_SMALL_FIELDS, "frames"))
-FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
+#: The columns that are named differently from their field.
+_FIELDS = {"thumbnail": "digest", "inside": "inner"}
 
 #: What ``image_values`` and ``small_values`` write.
-IMAGE_COLUMNS = (*_IMAGE_FIELDS, "evidence", "feed")
-SMALL_COLUMNS = (*_SMALL_FIELDS, "frames")
+IMAGE_COLUMNS = (*_FEATURES, "evidence", "feed")
+SMALL_COLUMNS = (*_THUMBNAIL, "frames")
+
+#: What ``features_from`` reads, of ``FEATURES_TABLES``.
+FEATURES_COLUMNS = ", ".join((*_FEATURES, "evidence", *SMALL_COLUMNS))
+FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
 
 
-def image_values(features: Features) -> tuple[Any, ...]:
+def image_values(features: Features) -> list[Any]:
     """The values of ``IMAGE_COLUMNS`` for features that this version made."""
-    evidence = features.evidence
-    return (
-        *(getattr(features, field) for field in _IMAGE_FIELDS.values()),
-        None if evidence is None else json.dumps(asdict(evidence)),
-        FEED_VERSION,
-    )
+    evidence = None if features.evidence is None else json.dumps(asdict(features.evidence))
+    return [*_values(features, _FEATURES), evidence, FEED_VERSION]
 
 
-def small_values(features: Features) -> tuple[Any, ...] | None:
+def small_values(features: Features) -> list[Any] | None:
     """The values of ``SMALL_COLUMNS``; ``None`` for features without a thumbnail."""
     if features.thumbnail is None:
         return None
-    shades = (getattr(features.thumbnail, field) for field in _SMALL_FIELDS.values())
-    return (*shades, features.frames)
+    return [*_values(features.thumbnail, _THUMBNAIL), features.frames]
 
 
 def features_from(row: Sequence[Any]) -> Features:
     """The features in a row of ``FEATURES_COLUMNS``."""
-    fields = dict(zip(_IMAGE_FIELDS.values(), row, strict=False))
-    evidence, *shades, frames = row[len(fields) :]
-    grey = shades[0]
+    count = len(_FEATURES)
+    evidence, *small, frames = row[count:]
+    has_thumbnail = frames is not None
     return Features(
-        **fields,
-        thumbnail=None
-        if grey is None
-        else Thumbnail(**dict(zip(_SMALL_FIELDS.values(), shades, strict=True))),
-        frames=1 if frames is None else frames,
+        **_by_field(_FEATURES, row[:count]),
+        thumbnail=Thumbnail(**_by_field(_THUMBNAIL, small)) if has_thumbnail else None,
+        frames=frames if has_thumbnail else 1,
         evidence=None if evidence is None else FileEvidence(**json.loads(evidence)),
     )
+
+
+def _values(source: object, columns: Sequence[str]) -> list[Any]:
+    return [getattr(source, _FIELDS.get(column, column)) for column in columns]
+
+
+def _by_field(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {_FIELDS.get(c, c): value for c, value in zip(columns, values, strict=True)}

@@ -68,12 +68,12 @@ class SimilaritySearch:
         with self._lock:
             return sum(index.size_bytes for index in self._indexes.values())
 
-    def matches(self, features: Features, feed: int = FEED_VERSION) -> list[SimilarImage]:
+    def matches(self, features: Features, version: int = FEED_VERSION) -> list[SimilarImage]:
         """The images similar to this picture, the most similar first: of those that the version
-        ``feed`` has described, and of all others those with the same bytes."""
-        same = set(self._store.marks_of_same_picture(features, feed))
+        ``version`` has described, and of all others those with the same bytes."""
+        same = set(self._store.marks_of_same_picture(features, version))
         asked = ComparablePicture(features)
-        marks = same | self._near_marks(asked, feed)
+        marks = same | self._near_marks(asked, version)
         candidates = self._store.with_marks(list(marks))
         for gone in marks - {each.stored.mark for each in candidates}:
             self.forget(gone)
@@ -105,10 +105,10 @@ class SimilaritySearch:
                 self._recent.popitem(last=False)
         return picture
 
-    def _near_marks(self, asked: ComparablePicture, feed: int) -> set[int]:
+    def _near_marks(self, asked: ComparablePicture, version: int) -> set[int]:
         """The marks of the images that have a code near to one of this picture's codes."""
         with self._lock:
-            index = self._indexes.setdefault(feed, _VersionIndex(feed))
+            index = self._indexes.setdefault(version, _VersionIndex(version))
             index.follow(self._store)
             with_variants = len(index) <= _MAX_CODES_FOR_VARIANTS
         # Without the lock: other threads search while the codes of the variants are made.
@@ -123,8 +123,8 @@ class SimilaritySearch:
 class _VersionIndex:
     """The codes of one version. Not safe for several threads at once."""
 
-    def __init__(self, feed: int) -> None:
-        self._feed = feed
+    def __init__(self, version: int) -> None:
+        self._version = version
         self._codes = CodeIndex()
         self._last_mark = 0
 
@@ -138,7 +138,7 @@ class _VersionIndex:
 
     def follow(self, store: Store) -> None:
         """Add what is new in the store."""
-        while rows := store.codes_after(self._last_mark, _ROWS_PER_READ, self._feed):
+        while rows := store.codes_after(self._last_mark, _ROWS_PER_READ, self._version):
             self._add(rows)
             self._last_mark = rows[-1][0]
 

@@ -8,8 +8,9 @@ The ``mark`` of an image tells an index what is new. It is the moment until a ne
 describes the image again: then the image gets a mark of its own from the same series, and keeps its
 moment.
 
-``feed`` is the version that has described an image (``features.FEED_VERSION``). Images that
-different versions have described can only be compared by their bytes.
+The ``version`` of an image (the column ``feed``) is the version of snoopsync's codes that has
+described it: ``features.FEED_VERSION`` at that time. Images that different versions have described
+can only be compared by their bytes.
 """
 
 from __future__ import annotations
@@ -55,17 +56,17 @@ class StoredImage:
     image_id: str
     sha256: bytes
     mark: int = 0
-    feed: int = FEED_VERSION
+    version: int = FEED_VERSION
 
     @property
     def is_outdated(self) -> bool:
         """Whether an older version has described the image."""
-        return self.feed < FEED_VERSION
+        return self.version < FEED_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedImage:
-    """An image with its features, as the version ``stored.feed`` made them."""
+    """An image with its features, as the version ``stored.version`` made them."""
 
     stored: StoredImage
     features: Features
@@ -186,21 +187,21 @@ class Store:
             (ids,) = reader.execute("SELECT json_group_array(id) FROM image").fetchone()
         return set(json.loads(ids))
 
-    def marks_of_same_picture(self, features: Features, feed: int) -> list[int]:
+    def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those
-        that the version ``feed`` gave the same size and digest."""
+        that the given version gave the same size and digest."""
         with self._read_connection() as reader:
             rows = reader.execute(
                 "SELECT coalesce(mark, moment) FROM image WHERE sha256 = :sha256"
                 " UNION SELECT coalesce(mark, moment) FROM image"
                 # The unary plus keeps SQLite from using the index of versions: the index of digests
                 # finds far fewer images.
-                " WHERE thumbnail = :digest AND +feed = :feed"
+                " WHERE thumbnail = :digest AND +feed = :version"
                 " AND width = :width AND height = :height",
                 {
                     "sha256": features.sha256,
                     "digest": features.digest,
-                    "feed": feed,
+                    "version": version,
                     "width": features.width,
                     "height": features.height,
                 },
@@ -222,28 +223,28 @@ class Store:
                     found.append(_described_image(row))
         return found
 
-    def codes_after(self, mark: int, count: int, feed: int) -> list[StoredCodes]:
-        """The codes that the version ``feed`` made of up to ``count`` images, in ascending order of
+    def codes_after(self, mark: int, count: int, version: int) -> list[StoredCodes]:
+        """The codes that the given version made of up to ``count`` images, in ascending order of
         their marks, beginning after ``mark``. Images without codes are left out."""
         codes = "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'') FROM image"
         # The unary plus keeps SQLite from using the index of versions, which would need a sort.
-        which = "+feed = :feed AND codes != x''"
+        which = "+feed = :version AND codes != x''"
         with self._read_connection() as reader:
             rows = reader.execute(
                 f"SELECT moment, {codes} WHERE moment > :mark AND mark IS NULL AND {which}"
                 f" UNION ALL SELECT mark, {codes} WHERE mark > :mark AND {which}"
                 " ORDER BY 1 LIMIT :count",
-                {"bytes": CODE_BYTES, "mark": mark, "feed": feed, "count": count},
+                {"bytes": CODE_BYTES, "mark": mark, "version": version, "count": count},
             )
             return rows.fetchall()
 
-    def has_other_versions(self, feed: int) -> bool:
-        """Whether any image was described by a version other than ``feed``."""
+    def has_other_versions(self, version: int) -> bool:
+        """Whether any image was described by another version than this one."""
         with self._read_connection() as reader:
             (exists,) = reader.execute(
-                "SELECT EXISTS (SELECT 1 FROM image WHERE feed < :feed)"
-                " OR EXISTS (SELECT 1 FROM image WHERE feed > :feed)",
-                {"feed": feed},
+                "SELECT EXISTS (SELECT 1 FROM image WHERE feed < :version)"
+                " OR EXISTS (SELECT 1 FROM image WHERE feed > :version)",
+                {"version": version},
             ).fetchone()
         return bool(exists)
 
@@ -252,9 +253,9 @@ class Store:
         to, but not including, ``end_id``."""
         with self._read_connection() as reader:
             (count,) = reader.execute(
-                "SELECT count(*) FROM image WHERE feed < :feed AND id >= :first"
+                "SELECT count(*) FROM image WHERE feed < :version AND id >= :first"
                 " AND (:end IS NULL OR id < :end)",
-                {"feed": FEED_VERSION, "first": first_id, "end": end_id},
+                {"version": FEED_VERSION, "first": first_id, "end": end_id},
             ).fetchone()
         return int(count)
 
@@ -264,11 +265,11 @@ class Store:
         """Up to ``count`` of the images that ``count_outdated`` counts, after the key ``after``."""
         with self._read_connection() as reader:
             rows = reader.execute(
-                "SELECT feed, id FROM image WHERE feed < :feed AND (feed, id) > (:version, :id)"
+                "SELECT feed, id FROM image WHERE feed < :current AND (feed, id) > (:version, :id)"
                 " AND id >= :first AND (:end IS NULL OR id < :end)"
                 " ORDER BY feed, id LIMIT :count",
                 {
-                    "feed": FEED_VERSION,
+                    "current": FEED_VERSION,
                     "version": after[0],
                     "id": after[1],
                     "first": first_id,
@@ -335,7 +336,7 @@ def _describe(
     )
     connection.execute("DELETE FROM small WHERE moment = ?", (stored.moment,))
     _insert_thumbnail(connection, stored.moment, features)
-    return replace(stored, mark=mark, feed=FEED_VERSION)
+    return replace(stored, mark=mark, version=FEED_VERSION)
 
 
 def _next_moment(connection: sqlite3.Connection, now: int) -> int:

@@ -59,25 +59,18 @@ _STEPS = (
     """,
 )
 
-#: How long a writer waits for another process's transaction.
+#: How long a change waits for another process's.
 BUSY_SECONDS = 30.0
 
 
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    """A connection that any thread may use (one at a time), without implicit transactions."""
-    connection = sqlite.connect(path, busy_seconds=busy_seconds)
-    try:
-        sqlite.make_durable(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    """A connection that any thread may use (one at a time), without implicit transactions, to the
+    tables of this version."""
+    return sqlite.open_durable(path, _STEPS, busy_seconds=busy_seconds)
 
 
-def set_up(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
-    """Create the tables, or upgrade those of an older snoopsync. Returns the collection's ID, which
-    is from ``new_id`` for a new collection. Raises ``NewerVersion``."""
-    sqlite.upgrade(connection, _STEPS)
+def collection_id(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
+    """The collection's ID, which is from ``new_id`` for a new collection."""
     row = connection.execute("SELECT id FROM collection").fetchone()
     if row is None:
         # Another process may be about to do the same: the first one decides.
@@ -99,7 +92,7 @@ def count_images(path: Path) -> int:
         # Without a journal no process has it open, and SQLite must not create one to read.
         in_use = path.with_name(f"{path.name}-wal").exists()
         access = Access.READ if in_use else Access.IMMUTABLE
-        with closing(sqlite.connect(path, access, busy_seconds=BUSY_SECONDS)) as connection:
+        with closing(sqlite.connect(path, access)) as connection:
             if sqlite.known_version(connection, _STEPS) == 0:
                 return 0
             (count,) = connection.execute("SELECT count(*) FROM image").fetchone()

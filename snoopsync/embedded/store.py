@@ -25,7 +25,7 @@ from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.evidence import Evidence
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.embedded import database
-from snoopsync.runtime.sqlite import make_private, transaction
+from snoopsync.runtime.sqlite import transaction
 
 _WALK_ROWS = 5_000
 
@@ -94,11 +94,10 @@ class Store:
         # Apart from each other, so that no search waits for the disk while an image is added.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         with database.translated(path):
-            make_private(path)
             self._writer = database.connect(path, busy_seconds)
             try:
                 #: Made with the database.
-                self.collection_id = database.set_up(self._writer, new_id)
+                self.collection_id = database.collection_id(self._writer, new_id)
                 self._reader = database.connect(path, busy_seconds)
             except BaseException:
                 self._writer.close()

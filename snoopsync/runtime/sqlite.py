@@ -6,6 +6,7 @@ turns the failures into errors of its own: see ``translated``.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
 
 #: SQLite's name for a database without a file.
 MEMORY = ":memory:"
+
+#: How long a writer waits for another process's transaction.
+_BUSY_SECONDS = 30.0
 
 _ENDINGS = ("", "-wal", "-shm", "-journal")
 
@@ -54,24 +58,44 @@ def make_private(path: Path) -> None:
     """
     own_directory(path.parent)
     require_own_files(path.with_name(path.name + ending) for ending in _ENDINGS)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        # An existing file is not opened: to close it would release the locks that another
+        # connection of this process has (sqlite.org/howtocorrupt.html, section 2.2).
+        if not os.access(path, os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
 
 
 def connect(
-    path: Path, access: Access = Access.WRITE, *, busy_seconds: float
+    path: Path, access: Access = Access.WRITE, *, busy_seconds: float = _BUSY_SECONDS
 ) -> sqlite3.Connection:
     """A connection without implicit transactions, which any thread may use, one at a time.
     ``busy_seconds``: how long it waits for another process's transaction."""
-    name = str(path)
-    if name != MEMORY:
-        name = f"{path.absolute().as_uri()}?{access}"
+    is_file = str(path) != MEMORY
     return sqlite3.connect(
-        name,
-        uri=name != MEMORY,
+        f"{path.absolute().as_uri()}?{access}" if is_file else MEMORY,
+        uri=is_file,
         timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def open_durable(
+    path: Path, steps: Sequence[str], *, busy_seconds: float = _BUSY_SECONDS
+) -> sqlite3.Connection:
+    """A connection to a private and durable file, which is created if it does not exist, with
+    tables of the newest version. Raises what ``make_private`` and ``upgrade`` raise."""
+    make_private(path)
+    connection = connect(path, busy_seconds=busy_seconds)
+    try:
+        make_durable(connection)
+        upgrade(connection, steps)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
@@ -149,16 +173,11 @@ class FailureKind(Enum):
     REPLACED = "replaced"
     DISK_FULL = "disk full"
     READ_ONLY = "read-only file system"
-    FORBIDDEN = "no permission"
     NEWER = "newer version"
     OTHER = "other"
 
 
-_KINDS = {
-    None: FailureKind.OTHER,
-    DISK_FULL: FailureKind.DISK_FULL,
-    READ_ONLY: FailureKind.READ_ONLY,
-}
+_UNWRITABLE = {DISK_FULL: FailureKind.DISK_FULL, READ_ONLY: FailureKind.READ_ONLY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +197,9 @@ class Failure:
         return f"{name}: {self.message}" + (f"; {self.fix}" if self.fix else "")
 
 
-def failure_of(error: Exception, path: Path) -> Failure:
-    """Explain an error of SQLite or of the system about this file."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
+def _failure(error: Exception, path: Path) -> Failure:
     message = (error.strerror if isinstance(error, OSError) else str(error)) or "can't be used"
+    code = getattr(error, "sqlite_errorcode", None) or 0
     if isinstance(error, NewerVersion):
         return Failure(FailureKind.NEWER, message, error)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
@@ -190,7 +208,7 @@ def failure_of(error: Exception, path: Path) -> Failure:
     if code & 0xFF in _DAMAGED:
         return Failure(FailureKind.DAMAGED, message, error)
     fix = cause(error, path)
-    return Failure(_KINDS.get(fix, FailureKind.FORBIDDEN), message, error, fix)
+    return Failure(_UNWRITABLE.get(fix or "", FailureKind.OTHER), message, error, fix)
 
 
 @contextmanager
@@ -200,7 +218,7 @@ def translated(path: Path, error_for: Callable[[Failure], Exception | None]) -> 
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError, NewerVersion) as error:
-        translation = error_for(failure_of(error, path))
+        translation = error_for(_failure(error, path))
         if translation is None:
             raise
         raise translation from error

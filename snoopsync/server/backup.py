@@ -22,9 +22,6 @@ from snoopsync.runtime.sqlite import Access
 _KEYS = "keys.sqlite3"
 _MASTER = "master.key"
 
-#: How long to wait for another process's transaction.
-_BUSY_SECONDS = 5.0
-
 
 def back_up(data: Path, target: Path) -> int:
     """Copy keys and collections, each as it is at one moment, into a new directory. Returns how
@@ -67,5 +64,5 @@ def _copy_all(data: Path, target: Path) -> int:
 
 def _copy(source: Path, target: Path) -> None:
     own_directory(target.parent)
-    with closing(sqlite.connect(source, Access.READ, busy_seconds=_BUSY_SECONDS)) as original:
+    with closing(sqlite.connect(source, Access.READ)) as original:
         sqlite.copy_to_file(original, target)

@@ -34,9 +34,6 @@ _STEPS = (
     """,
 )
 
-#: How long a writer waits for another process's transaction.
-_BUSY_SECONDS = 30.0
-
 _LONGEST_NAME = 100
 
 
@@ -72,14 +69,7 @@ class Registry:
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
         with self._translated():
-            sqlite.make_private(self._path)
-            self._connection = sqlite.connect(self._path, busy_seconds=_BUSY_SECONDS)
-            try:
-                sqlite.make_durable(self._connection)
-                sqlite.upgrade(self._connection, _STEPS)
-            except BaseException:
-                self._connection.close()
-                raise
+            self._connection = sqlite.open_durable(self._path, _STEPS)
 
     def close(self) -> None:
         """Close it."""

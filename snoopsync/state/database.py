@@ -24,14 +24,13 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, log_event
 from snoopsync.runtime import sqlite
-from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind, NewerVersion
+from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
     beside,
     forget_order,
     identity,
     leave_in_order,
     left_in_order,
-    version_of,
 )
 from snoopsync.state.schema import STEPS
 
@@ -183,10 +182,10 @@ class Database:
         return sqlite.connect(self.path, access, busy_seconds=_BUSY_SECONDS)
 
     def _refuse_newer(self) -> None:
-        """Look at the version without SQLite, which would tidy up what is beside the file."""
-        version = version_of(self.path)
-        if version is not None and version > len(STEPS):
-            raise NewerVersion(version, len(STEPS))
+        # Any other access would tidy up what is beside the file of a newer snoopsync.
+        if self.path.is_file():
+            with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
+                sqlite.known_version(connection, STEPS)
 
     def _prepare(self, readonly: bool) -> None:
         version = sqlite.known_version(self._connection, STEPS)
@@ -275,7 +274,9 @@ class Database:
 def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
     """Does this failure mean that the file is not as it was written? So does a rule that was broken
     (in an index that is not of its table), and a text that is not UTF-8: that has no code."""
-    if failure.kind is not FailureKind.OTHER or isinstance(failure.error, OSError):
+    if failure.kind is not FailureKind.OTHER:
         return failure.kind is FailureKind.DAMAGED
     code = getattr(failure.error, "sqlite_errorcode", None)
     return not isinstance(failure.error, sqlite3.OperationalError) or code is None or code in codes
+    if failure.fix is not None or isinstance(failure.error, OSError):
+        return False

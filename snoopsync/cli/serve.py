@@ -17,6 +17,7 @@ from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
@@ -46,11 +47,11 @@ def _data_option(command: Command) -> Command:
     )(command)
 
 
-def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
+def _address(_context: click.Context, _option: click.Parameter, text: str) -> Address:
+    try:
+        return Address.parse(text, lowest_port=0)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT") from None
 
 
 @click.group(invoke_without_command=True)
@@ -83,7 +84,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
 @click.pass_context
 def serve(
     click_context: click.Context,
-    listen: tuple[str, int],
+    listen: Address,
     data: Path,
     certificate: Path | None,
     key: Path | None,

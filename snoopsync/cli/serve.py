@@ -21,6 +21,7 @@ from snoopsync.core.addresses import Address
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
+from snoopsync.core.text import counted
 from snoopsync.log import setup as logs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,7 +107,7 @@ def serve(
     from snoopsync.server.main import serve as run
 
     with logs.in_background():
-        run(data, *listen, certificate=certificate, key=key, decoders=workers)
+        run(data, listen, certificate=certificate, key=key, decoders=workers)
     return Exit.OK
 
 
@@ -119,9 +120,9 @@ def backup(context: Context, target: Path, data: Path) -> Exit:
     from snoopsync.server.backup import back_up
 
     count = back_up(data, target)
-    collections = "1 collection" if count == 1 else f"{count} collections"
     context.out.print(
-        f"{collections} and the keys are in {printable(str(target))}", highlight=False
+        f"{counted(count, 'collection')} and the keys are in {printable(str(target))}",
+        highlight=False,
     )
     return Exit.OK
 

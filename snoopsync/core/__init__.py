@@ -11,6 +11,7 @@ Modules, in reading order:
 ``durations``   durations as people write them
 ``addresses``   hosts and ports
 ``selection``   which files of a folder are mirrored (gitignore patterns)
+``text``        counts and times in words
 ``left_out``    what a folder holds that is not mirrored, counted by reason
 ``identity``    whether a directory is the folder that is known
 ``settle``      when a path has come to rest

@@ -16,7 +16,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from snoopsync.config.settings import NotifyConfig
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.core.text import counted
 from snoopsync.log.setup import NOTIFYING
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.notify.apprise_target import Target
@@ -219,8 +220,8 @@ class Notifier:
                 courier.close()
             self._throttle.close()
         if left:
-            message = "%d messages were not sent before the end"
-            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, left, count=left)
+            message = counted(left, "message was", "messages were") + " not sent before the end"
+            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, count=left)
 
     def _run(self) -> None:
         while not self._is_done():
@@ -259,11 +260,11 @@ class Notifier:
         if missed > self._missed:
             self._throttle.say(
                 now,
-                "lines of the log came too fast to be told",
+                "events were dropped: the notification queue is full",
                 logging.WARNING,
                 Event.NOTIFICATIONS_LOST,
-                "%d lines of the log came too fast to be told",
-                missed - self._missed,
+                "%s dropped: the notification queue is full",
+                counted(missed - self._missed, "event was", "events were"),
                 count=missed - self._missed,
             )
             self._missed = missed

@@ -29,6 +29,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.runtime.signals import caught, wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
+from snoopsync.core.text import counted
 from snoopsync.runtime.writability import obstacle
 from snoopsync.service.exporters import Companions
 from snoopsync.service.reconciler import Showing
@@ -294,7 +295,7 @@ class _Desk:
 
 def _greet(config: Config, *, is_new: bool) -> None:
     count = len(config.folders)
-    folders = "1 folder" if count == 1 else f"{count} folders"
+    folders = counted(count, "folder")
     if is_new:
         log_event(
             log,

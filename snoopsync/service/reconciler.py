@@ -15,6 +15,7 @@ from typing import Any
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
 from snoopsync.folders.monitor import FolderMonitor
+from snoopsync.core.text import counted
 from snoopsync.sync.components import Components
 from snoopsync.sync.resync import Report, Show, resync
 
@@ -113,9 +114,8 @@ def _tell(report: Report) -> None:
             log,
             logging.WARNING,
             Event.ORPHANS,
-            "%d images in the collection have no file here; they are left alone (snoopsync resync"
-            " --prune deletes them)",
-            report.orphans,
+            "%s no file here; they are left alone (snoopsync resync --prune deletes them)",
+            counted(report.orphans, "image in the collection has", "images in the collection have"),
             count=report.orphans,
         )
 

@@ -91,7 +91,7 @@ def test_an_upgraded_installation_describes_all_pictures_again(home: Installatio
         until(lambda: "to_renew" not in home.status())
         assert home.is_in_sync()
     log = "\n".join(service.lines)
-    assert "5 are sent again" in log and "5 pictures were described again, 0 are left" in log
+    assert "5 are sent again" in log and "5 pictures described again, 0 left" in log
     assert alerts(log) == []
     assert listed(database) == before
     [again] = home.json("duplicates", "--json")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped
 from snoopsync.core.events import Event, log_event
 from snoopsync.log.throttle import LogThrottle
@@ -46,11 +47,8 @@ class RetryPolicy:
     patience_seconds: float | None = 60.0
 
     def pause(self, failures: int, fraction: float) -> float:
-        """Seconds to wait after so many failures; ``fraction`` (0 to 1) is the throw of the dice.
-
-        Full jitter: clients that failed together don't come back together.
-        """
-        return fraction * min(self.cap_seconds, self.base_seconds * 2.0 ** min(failures - 1, 60))
+        """Seconds to wait after this many failures; ``fraction`` is random from 0 to 1."""
+        return Backoff(self.base_seconds, self.cap_seconds).pause(failures, fraction)
 
 
 @dataclass(frozen=True, slots=True)

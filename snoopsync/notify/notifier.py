@@ -214,7 +214,7 @@ class Notifier:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_seconds)
-        with self._lock:
+        with deferred_events(), self._lock:
             left = sum(len(courier.outbox) for courier in self._couriers)
             for courier in self._couriers:
                 courier.close()
@@ -225,7 +225,7 @@ class Notifier:
 
     def _run(self) -> None:
         while not self._is_done():
-            with self._lock:
+            with deferred_events(), self._lock:
                 due = self._step(self._clock.monotonic())
             now = self._clock.monotonic()
             self._clock.wait(self._wake, max(0.0, min(due, now + _IDLE_SECONDS) - now))
@@ -235,7 +235,7 @@ class Notifier:
         """Is it over, and everything sent that can be?"""
         if not self._closing.is_set():
             return False
-        with self._lock:
+        with deferred_events(), self._lock:
             self._step(self._clock.monotonic())
             return not any(courier.is_flying for courier in self._couriers)
 

@@ -22,7 +22,7 @@ from snoopsync.core.errors import (
     StateReplaced,
     StateTooNew,
 )
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.runtime import sqlite
 from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
@@ -128,8 +128,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk when the ``with`` ends. Nested ones join the outer."""
-        with self._lock:
+        """Commit everything in the ``with``, or nothing if it raises. Nested transactions join the
+        outer one. Events are logged after it."""
+        with deferred_events(), self._lock:
             if self._connection.in_transaction:
                 yield
                 return

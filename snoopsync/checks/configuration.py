@@ -96,7 +96,6 @@ def owner_findings(config: CollectionConfig, known: str | None) -> Iterator[Find
 
 
 def _sound(setup: Setup, folders: int) -> Finding:
-    counted = "1 folder" if folders == 1 else f"{folders} folders"
     if setup.source is not None and setup.config is not None:
         return ok(
             CONFIGURATION,

@@ -116,9 +116,10 @@ class Database:
             return self._connection.execute(sql, parameters).rowcount
 
     def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for each row."""
-        with self._lock, self._translated():
-            self._connection.executemany(sql, rows)
+        """Run one statement for each row, all of them in one transaction."""
+        if rows:
+            with self.transaction(), self._translated():
+                self._connection.executemany(sql, rows)
 
     @property
     def changes(self) -> int:
@@ -277,7 +278,7 @@ def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
     (in an index that is not of its table), and a text that is not UTF-8: that has no code."""
     if failure.kind is not FailureKind.OTHER:
         return failure.kind is FailureKind.DAMAGED
-    code = getattr(failure.error, "sqlite_errorcode", None)
-    return not isinstance(failure.error, sqlite3.OperationalError) or code is None or code in codes
     if failure.fix is not None or isinstance(failure.error, OSError):
         return False
+    code = getattr(failure.error, "sqlite_errorcode", None)
+    return not isinstance(failure.error, sqlite3.OperationalError) or code is None or code in codes

@@ -189,7 +189,7 @@ class Gate:
         """The service has answered: the gate opens. Not for what was sent before it closed: a
         service that fails one of two would be said to come and go all the time."""
         with deferred_events(), self._changed:
-            self._throttle.tell_counts(self._clock.monotonic())
+            self._throttle.log_suppressed(self._clock.monotonic())
             if self._trouble is not None and sent.probe:
                 lasted = self._clock.monotonic() - self._trouble.began
                 if self._trouble.was_said:
@@ -206,7 +206,7 @@ class Gate:
                 self._outages += 1
                 self._changed.notify_all()
 
-    def tell_counts(self) -> None:
+    def log_suppressed(self) -> None:
         """Log how many outages were only counted."""
         with deferred_events(), self._changed:
             self._throttle.close()
@@ -221,7 +221,7 @@ class Gate:
                     return  # an outage that is over has lost this one
                 patience = self._policy.patience_seconds
                 deadline = math.inf if patience is None else now + patience
-                said = self._throttle.say(
+                said = self._throttle.log(
                     now,
                     f"{self._service} was down, and came back",
                     logging.WARNING,

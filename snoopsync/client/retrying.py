@@ -113,9 +113,9 @@ class RetryingCollection:
         """Close the collection inside."""
         self._inner.close()
 
-    def tell_counts(self) -> None:
+    def log_suppressed(self) -> None:
         """Log how many outages were only counted."""
-        self._gate.tell_counts()
+        self._gate.log_suppressed()
 
     @property
     def outage(self) -> Outage | None:

@@ -27,7 +27,7 @@ MOST_NEW_PAIRS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPair:
     """A pair that holds. ``rank``: 0 is the same picture, and the larger, the less alike.
     ``sha256`` is of the other image's bytes, ``kind`` what the two are to each other, ``facts`` are
     about the other picture; all as far as the collection tells."""
@@ -40,29 +40,29 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class PairChanges:
     """What a search changes: pairs that hold, and pairs that don't any more. ``facts`` are about
     the picture that was searched for."""
 
-    pairs: tuple[Found, ...]
+    pairs: tuple[FoundPair, ...]
     gone: tuple[Pair, ...]
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
 
 
-def judge(
+def changes_of_search(
     image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
-) -> Findings:
+) -> PairChanges:
     """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
     256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
 
     Of those that are new, the nearest ``MOST_NEW_PAIRS`` count, so that what is recorded of
     thousands of copies of one picture does not grow with the square of their number."""
-    found: dict[str, Found] = {}
+    found: dict[str, FoundPair] = {}
     asked = PictureFacts()
     for match in matches:
         if match["rank"] <= max_rank and match["id"] != image_id:
             asked = match.get("asked", asked)
-            found[match["id"]] = Found(
+            found[match["id"]] = FoundPair(
                 Pair.of(image_id, match["id"]),
                 match["rank"],
                 match.get("kind"),
@@ -74,7 +74,7 @@ def judge(
     new = [each for each in found.values() if each.pair not in current]
     new = heapq.nsmallest(MOST_NEW_PAIRS, new, key=lambda each: (each.rank, each.pair))
     pairs = sorted([*known, *new], key=lambda each: each.pair)
-    return Findings(tuple(pairs), tuple(sorted(gone)), asked)
+    return PairChanges(tuple(pairs), tuple(sorted(gone)), asked)
 
 
 def facts_of(match: Match) -> PictureFacts:

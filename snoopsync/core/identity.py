@@ -71,7 +71,7 @@ class Sample:
         return 2 * self.found >= self.known or 2 * self.different > self.known
 
 
-class Verdict(Enum):
+class IdentityVerdict(Enum):
     """What is known of a directory in a folder's place."""
 
     SAME = "same"
@@ -81,7 +81,7 @@ class Verdict(Enum):
 
 def decide(
     known: Identity | None, now: Identity, *, observed_here: bool, sample: Sample | None = None
-) -> Verdict:
+) -> IdentityVerdict:
     """Is the directory that is there ``now`` the ``known`` one?
 
     ``known`` is ``None`` for a folder that was never there: it has no files yet, and any directory
@@ -90,28 +90,28 @@ def decide(
     says that no file of the folder is known: then any directory is it, too.
     """
     if known is None or (sample is not None and not sample.known):
-        return Verdict.SAME
+        return IdentityVerdict.SAME
     verdict = _by_numbers(known, now, observed_here)
-    if verdict is not Verdict.CANNOT_TELL or sample is None:
+    if verdict is not IdentityVerdict.CANNOT_TELL or sample is None:
         return verdict
     return decide_by_content(sample)
 
 
-def decide_by_content(sample: Sample) -> Verdict:
+def decide_by_content(sample: Sample) -> IdentityVerdict:
     """Are these files the known ones? At least half of them have to be as they are known."""
     if 2 * sample.found >= sample.known:
-        return Verdict.SAME
+        return IdentityVerdict.SAME
     if 2 * sample.different > sample.known:
-        return Verdict.OTHER
-    return Verdict.CANNOT_TELL
+        return IdentityVerdict.OTHER
+    return IdentityVerdict.CANNOT_TELL
 
 
-def _by_numbers(known: Identity, now: Identity, observed_here: bool) -> Verdict:
+def _by_numbers(known: Identity, now: Identity, observed_here: bool) -> IdentityVerdict:
     if known.file_system and now.file_system:
         if (known.file_system, known.inode) != (now.file_system, now.inode):
-            return Verdict.OTHER
+            return IdentityVerdict.OTHER
         is_made_again = known.birth_ns and now.birth_ns and known.birth_ns != now.birth_ns
-        return Verdict.CANNOT_TELL if is_made_again else Verdict.SAME
+        return IdentityVerdict.CANNOT_TELL if is_made_again else IdentityVerdict.SAME
     if observed_here and known == now:
-        return Verdict.SAME
-    return Verdict.CANNOT_TELL
+        return IdentityVerdict.SAME
+    return IdentityVerdict.CANNOT_TELL

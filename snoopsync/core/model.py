@@ -193,7 +193,7 @@ class Record:
     the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
     planned and has not been confirmed: until it is, nobody knows what the collection holds.
     ``submount``: which other mount than the folder's the file was on, as in ``File``.
-    ``doomed``: its deletion is held, needs approval, or was approved and is not done.
+    ``marked_for_deletion``: its deletion is held, needs approval, or was approved and is not done.
     """
 
     image_id: str
@@ -202,4 +202,4 @@ class Record:
     submount: int = 0
     sha256: bytes | None = None
     dirty: bool = False
-    doomed: bool = False
+    marked_for_deletion: bool = False

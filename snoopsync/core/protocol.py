@@ -50,7 +50,7 @@ class ImageAnswer(TypedDict):
     outdated: NotRequired[bool]
 
 
-class Evidence(TypedDict):
+class PictureEvidence(TypedDict):
     """What a picture's file says about where it comes from; see ``embedded.evidence``."""
 
     camera: NotRequired[bool]
@@ -66,7 +66,7 @@ class PictureFacts(TypedDict):
     width: NotRequired[int]
     height: NotRequired[int]
     size_bytes: NotRequired[int]
-    evidence: NotRequired[Evidence]
+    evidence: NotRequired[PictureEvidence]
 
 
 class Match(PictureFacts):

@@ -9,7 +9,7 @@ from enum import IntEnum
 from snoopsync.core.model import RelPath
 
 
-class Fate(IntEnum):
+class ImageOutcome(IntEnum):
     """What was done about an image. Of several things the one that comes first here counts."""
 
     ADDED = 0
@@ -27,9 +27,9 @@ class Tally:
         self.deleted = 0
         self.unpruned = 0
         self._folders = folders
-        self._fates: dict[str, Fate] | None = {}
+        self._fates: dict[str, ImageOutcome] | None = {}
 
-    def note(self, rel_path: RelPath, image_id: str, fate: Fate) -> None:
+    def note(self, rel_path: RelPath, image_id: str, fate: ImageOutcome) -> None:
         """This was done about an image."""
         if self._fates is not None and rel_path.folder in self._folders:
             self._fates[image_id] = min(fate, self._fates.get(image_id, fate))
@@ -44,7 +44,7 @@ class Tally:
         """How many images something was done about."""
         return len(self._fates or ()) + self.deleted
 
-    def end(self, unsent: Container[str]) -> Counter[Fate]:
+    def end(self, unsent: Container[str]) -> Counter[ImageOutcome]:
         """How many images each thing was done about, but for those of these IDs, of which the last
         bytes were not sent. Nothing more is counted after this."""
         fates, self._fates = self._fates or {}, None

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, cast
 
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.protocol import (
-    Evidence,
     ImageAnswer,
     ImageSource,
     ListAnswer,
     ListedImage,
     Match,
     OutdatedAnswer,
+    PictureEvidence,
     PictureFacts,
     SearchAnswer,
     SearchByIdAnswer,
@@ -361,7 +361,7 @@ def _told(features: Features) -> PictureFacts:
         "size_bytes": features.size_bytes,
     }
     if features.evidence is not None:
-        facts["evidence"] = cast("Evidence", asdict(features.evidence))
+        facts["evidence"] = cast("PictureEvidence", asdict(features.evidence))
     return facts
 
 

@@ -90,7 +90,7 @@ class _Courier:
         while self._dropped < self.outbox.dropped:
             self._dropped += 1
             self._counters.message(Delivery.DROPPED)
-            self._throttle.say(
+            self._throttle.log(
                 now,
                 f"a message to {self.target.label} was given up",
                 logging.WARNING,
@@ -132,7 +132,7 @@ class _Courier:
     def _fail(self, reason: str, now: float) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._was_said = self._throttle.say(
+            self._was_said = self._throttle.log(
                 now,
                 f"messages to {self.target.label} can't be sent, and can, in turns",
                 logging.WARNING,
@@ -252,13 +252,13 @@ class Notifier:
             courier.attend(now)
             due.append(courier.next_due)
         self._tell_missed(now)
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         return min((each for each in due if each is not None), default=float("inf"))
 
     def _tell_missed(self, now: float) -> None:
         missed = self._ears.missed
         if missed > self._missed:
-            self._throttle.say(
+            self._throttle.log(
                 now,
                 "events were dropped: the notification queue is full",
                 logging.WARNING,

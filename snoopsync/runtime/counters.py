@@ -42,7 +42,7 @@ class Call(StrEnum):
     SEARCH = "search"
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """What came of a request. ``GIVEN_UP``: on our side, since a file was not what it had been."""
 
     OK = "ok"
@@ -57,7 +57,7 @@ class Outcome(StrEnum):
     GIVEN_UP = "given_up"
 
     @classmethod
-    def of(cls, error: Exception) -> Outcome:
+    def of(cls, error: Exception) -> RequestOutcome:
         """What came of a request that raised this."""
         return next((what for kind, what in _OUTCOMES if isinstance(error, kind)), cls.GIVEN_UP)
 
@@ -71,15 +71,15 @@ class Delivery(StrEnum):
 
 
 #: The special kinds before those that they are of.
-_OUTCOMES: tuple[tuple[type[CollectionError], Outcome], ...] = (
-    (NotFound, Outcome.NOT_FOUND),
-    (Conflict, Outcome.CONFLICT),
-    (Refused, Outcome.REFUSED),
-    (Unauthorized, Outcome.UNAUTHORIZED),
-    (Unavailable, Outcome.UNAVAILABLE),
-    (BadAnswer, Outcome.BAD_ANSWER),
-    (NotConnected, Outcome.NOT_CONNECTED),
-    (Unreachable, Outcome.UNREACHABLE),
+_OUTCOMES: tuple[tuple[type[CollectionError], RequestOutcome], ...] = (
+    (NotFound, RequestOutcome.NOT_FOUND),
+    (Conflict, RequestOutcome.CONFLICT),
+    (Refused, RequestOutcome.REFUSED),
+    (Unauthorized, RequestOutcome.UNAUTHORIZED),
+    (Unavailable, RequestOutcome.UNAVAILABLE),
+    (BadAnswer, RequestOutcome.BAD_ANSWER),
+    (NotConnected, RequestOutcome.NOT_CONNECTED),
+    (Unreachable, RequestOutcome.UNREACHABLE),
 )
 
 
@@ -105,7 +105,7 @@ class Durations:
 class Figures:
     """What was counted up to one moment."""
 
-    requests: Mapping[tuple[Call, Outcome], int]
+    requests: Mapping[tuple[Call, RequestOutcome], int]
     durations: Mapping[Call, Durations]
     retries: Mapping[Call, int]
     sent_bytes: int
@@ -119,7 +119,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: defaultdict[tuple[Call, Outcome], int] = defaultdict(int)
+        self._requests: defaultdict[tuple[Call, RequestOutcome], int] = defaultdict(int)
         self._durations: defaultdict[Call, Durations] = defaultdict(Durations)
         self._retries: defaultdict[Call, int] = defaultdict(int)
         self._sent_bytes = 0
@@ -130,11 +130,11 @@ class Counters:
     @contextmanager
     def request(self, call: Call, monotonic: Callable[[], float], *, again: bool) -> Iterator[None]:
         """The request that is sent in the ``with``. ``again``: it was sent before."""
-        began, outcome = monotonic(), Outcome.OK
+        began, outcome = monotonic(), RequestOutcome.OK
         try:
             yield
         except Exception as error:
-            outcome = Outcome.of(error)
+            outcome = RequestOutcome.of(error)
             raise
         finally:
             with self._lock:

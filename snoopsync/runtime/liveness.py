@@ -24,7 +24,7 @@ class _Part:
     patience: float
 
 
-class Vitals:
+class Liveness:
     """What each part has shown of itself. Times are seconds of one clock that never goes back."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SendProgress:
     """How far the sending is: images done since it began, images left, and for how long it goes on
     by now."""
 
@@ -96,13 +96,13 @@ class Progress:
         return f"{words}, {shown}/s, {describe_duration(left)} left"
 
 
-class Activity:
+class SendProgressTracker:
     """Follows the sending from its begin, when something is left, to its end."""
 
     def __init__(self) -> None:
         self._began: tuple[float, int] | None = None
 
-    def look(self, done: int, left: int, now: float) -> Progress | None:
+    def look(self, done: int, left: int, now: float) -> SendProgress | None:
         """``done``: images done until now, which never gets less. ``None`` if nothing is left."""
         if not left:
             self._began = None
@@ -110,4 +110,4 @@ class Activity:
         if self._began is None:
             self._began = now, done
         since, before = self._began
-        return Progress(done - before, left, now - since)
+        return SendProgress(done - before, left, now - since)

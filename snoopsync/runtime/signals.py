@@ -40,7 +40,7 @@ class Wakeup:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Something happened. A thread that was not waited for may come late."""
         with self._lock, suppress(BlockingIOError):  # a full pipe rings already
             if not self._is_closed:
@@ -94,7 +94,7 @@ def wakeup(signals: Signals) -> Iterator[Wakeup]:
         # The byte that Python writes says it all; but without a handler it writes none.
         earlier = signal.set_wakeup_fd(it.descriptor, warn_on_full_buffer=False)
         if signals.stop or signals.reload:
-            it.ring()
+            it.notify()
         try:
             yield it
         finally:

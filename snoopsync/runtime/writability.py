@@ -24,7 +24,7 @@ _UNWRITTEN_FAMILIES = frozenset(
 _LEAST_ROOM = 1 << 20
 
 
-def obstacle(path: Path, *, trying: bool = False) -> str | None:
+def why_unwritable(path: Path, *, trying: bool = False) -> str | None:
     """What keeps this file from being written, if its file system tells. ``trying``: or if another
     file can't be written beside it. That has no name, and is gone at once."""
     try:
@@ -55,8 +55,8 @@ def cause(error: Exception, path: Path) -> str | None:
     """What kept this file from being written, if that is what an error of SQLite's, or of the
     system's, came from."""
     if isinstance(error, OSError):
-        return _SAID.get(error.errno or 0) or obstacle(path)
+        return _SAID.get(error.errno or 0) or why_unwritable(path)
     family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if family == sqlite3.SQLITE_FULL:
         return DISK_FULL
-    return obstacle(path, trying=True) if family in _UNWRITTEN_FAMILIES else None
+    return why_unwritable(path, trying=True) if family in _UNWRITTEN_FAMILIES else None

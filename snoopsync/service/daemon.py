@@ -32,7 +32,7 @@ from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.text import counted
 from snoopsync.runtime.signals import caught, wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
-from snoopsync.runtime.writability import obstacle
+from snoopsync.runtime.writability import why_unwritable
 from snoopsync.service.exporters import Companions
 from snoopsync.service.reconciler import Showing
 from snoopsync.service.service import Reload, Service, Surroundings
@@ -244,7 +244,7 @@ class _Daemon:
                 # empty.
                 is_there = path.exists() or not isinstance(error, StateReadOnly)
                 is_due = time.monotonic() >= not_before
-                if is_due and is_there and obstacle(path, trying=True) is None:
+                if is_due and is_there and why_unwritable(path, trying=True) is None:
                     message = "%s can be written again: starting over"
                     log_event(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return

@@ -30,7 +30,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Jump, JumpDetector
 from snoopsync.runtime.counters import Counters
-from snoopsync.runtime.liveness import PATIENCE_SECONDS, Activity, Progress, Vitals
+from snoopsync.runtime.liveness import PATIENCE_SECONDS, Liveness, SendProgress, SendProgressTracker
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.service.command_handlers import Questions
@@ -118,10 +118,10 @@ class Service:
         self._account = Account()
         self._next_check = 0.0
         self._is_ready = False
-        self._vitals = Vitals()
+        self._liveness = Liveness()
         self._stalled: list[str] = []
-        self._activity = Activity()
-        self._progress: Progress | None = None
+        self._activity = SendProgressTracker()
+        self._progress: SendProgress | None = None
         self._reconciler = Reconciler(components, around.compare_backoff, is_done=reconciled)
         self.questions = Questions(components, self._account, stop, self._tend)
         components.mirror.on_done = lambda _actions: self._search_due.set()
@@ -177,7 +177,7 @@ class Service:
                     self._failure = error
             finally:
                 self._ended.add(name)
-                self._around.wakeup.ring()
+                self._around.wakeup.notify()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
@@ -231,7 +231,7 @@ class Service:
 
     def _find_stalled(self, now: float) -> list[str]:
         """The parts of the service that have something to do, and do not get on."""
-        mirror, vitals = self._components.mirror, self._vitals
+        mirror, vitals = self._components.mirror, self._liveness
         patience = self._around.patience_seconds
         bytes_read = sum(monitor.folder.bytes_read for monitor in mirror.monitors)
         vitals.look("planner", (self._account.turns, bytes_read), now, patience)
@@ -281,7 +281,7 @@ class Service:
         jump = self._jumps.look()
         if jump is not None:
             self._after_jump(jump, now)
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         if now >= self._next_check:
             self._watcher.check(now)
             self._around.require_state()
@@ -298,7 +298,7 @@ class Service:
     def _after_jump(self, jump: Jump, now: float) -> None:
         """Look at everything, since no event tells what a network share or another disk went
         through meanwhile, and try at once what waits for its next attempt."""
-        self._throttle.say(
+        self._throttle.log(
             now,
             _JUMPS,
             logging.INFO,
@@ -388,7 +388,7 @@ class Service:
     def _search_on(self, throttle: LogThrottle) -> None:
         failures = 0
         while not self._stop.is_set():
-            throttle.tell_counts(time.monotonic())
+            throttle.log_suppressed(time.monotonic())
             self._search_due.wait()
             self._search_due.clear()
             if self._components.mirror.trouble is not None:
@@ -402,7 +402,7 @@ class Service:
                 failures = 0
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    throttle.say(
+                    throttle.log(
                         time.monotonic(),
                         _SEARCH_IN_TURNS,
                         logging.WARNING,

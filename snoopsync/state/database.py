@@ -27,10 +27,10 @@ from snoopsync.runtime import sqlite
 from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
     beside,
-    forget_order,
     identity,
-    leave_in_order,
-    left_in_order,
+    last_checked_at,
+    record_check,
+    require_check,
 )
 from snoopsync.state.schema import STEPS
 
@@ -88,7 +88,7 @@ class Database:
                 raise
 
     @contextmanager
-    def moment(self) -> Iterator[None]:
+    def read_transaction(self) -> Iterator[None]:
         """Everything that is read in the ``with`` is of one moment."""
         with self._lock:
             with self._translated():
@@ -143,12 +143,12 @@ class Database:
         with self._translated():
             self._connection.backup(other._connection)
 
-    def stand_for(self, path: Path) -> None:
+    def stand_in_for(self, path: Path) -> None:
         """This is a copy of that file: people know the original, and mend that. Closing the copy
         says nothing about it."""
         self.path, self._checked_at = path, 0.0
 
-    def prove_whole(self) -> None:
+    def check_integrity(self) -> None:
         """Raises ``StateDamaged`` for what an ordinary look does not show."""
         with self._translated():
             self._check_whole()
@@ -165,7 +165,7 @@ class Database:
             if self._identity is not None and identity(self.path) != self._identity:
                 self._take_journal_away()
             elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
-                leave_in_order(self.path, self._checked_at)
+                record_check(self.path, self._checked_at)
             self._checked_at = 0.0
             self._journal = None
 
@@ -197,17 +197,17 @@ class Database:
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
         # Before anything is written.
-        checked_at = left_in_order(self.path)
+        checked_at = last_checked_at(self.path)
         sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()
             checked_at = time.time()
         if 0 < version < len(STEPS):
-            self._keep_as_it_is(version)
+            self._back_up(version)
         sqlite.upgrade(self._connection, STEPS)
         self._checked_at = checked_at
 
-    def _keep_as_it_is(self, version: int) -> None:
+    def _back_up(self, version: int) -> None:
         """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
         that wrote it. It has its name once it is whole."""
         target = beside(self.path, f".format-{version}")
@@ -268,7 +268,7 @@ class Database:
         if _is_damage(failure, damaged):
             self._checked_at = 0.0  # so the next one to open it checks it whole
             if not self._readonly:
-                forget_order(self.path)
+                require_check(self.path)
             return StateDamaged(f"{self.path} is damaged: {failure.message}")
         return _UNWRITABLE.get(failure.kind, StateError)(message)
 

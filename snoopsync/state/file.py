@@ -45,30 +45,30 @@ def move_aside(path: Path, suffix: str) -> Path:
         path.rename(target)
     except OSError as error:
         raise StateError(f"{path} is damaged, and can't be moved aside: {error.strerror}") from None
-    forget_order(path)
+    require_check(path)
     return target
 
 
 # Was it left in order, and is it as it was left?
 
 
-def left_in_order(path: Path) -> float | None:
+def last_checked_at(path: Path) -> float | None:
     """When it was last checked whole (Unix time), if it is as snoopsync left it then."""
     try:
         left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
         age = time.time() - float(checked_at)
-        if left == _as_left(path) and 0 <= age < _CHECK_SECONDS:
+        if left == _digest(path) and 0 <= age < _CHECK_SECONDS:
             return float(checked_at)
     except (OSError, ValueError):
         pass
     return None
 
 
-def leave_in_order(path: Path, checked_at: float) -> None:
+def record_check(path: Path, checked_at: float) -> None:
     """Note that the file is in order as it is now, if it has no journal; it was checked whole
     then (Unix time)."""
     with suppress(OSError):
-        left = _as_left(path)
+        left = _digest(path)
         if left is not None:
             descriptor = os.open(_mark(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -76,7 +76,7 @@ def leave_in_order(path: Path, checked_at: float) -> None:
                 file.write(f"{left} {checked_at}\n")
 
 
-def forget_order(path: Path) -> None:
+def require_check(path: Path) -> None:
     """The file has to be checked when it is opened next."""
     with suppress(OSError):
         _mark(path).unlink()
@@ -86,7 +86,7 @@ def _mark(path: Path) -> Path:
     return beside(path, ".checked")
 
 
-def _as_left(path: Path) -> str | None:
+def _digest(path: Path) -> str | None:
     """A digest of the file; ``None`` while it has a journal. Raises ``OSError``."""
     with suppress(FileNotFoundError):
         if beside(path, "-wal").stat().st_size:

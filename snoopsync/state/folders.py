@@ -54,7 +54,7 @@ class FolderRow:
             return None
         return Identity(self.device, self.inode, self.file_system, self.birth_ns)
 
-    def taken(self, identity: Identity) -> FolderRow:
+    def with_identity(self, identity: Identity) -> FolderRow:
         """The row when this directory is the folder from now on."""
         return replace(
             self,

@@ -135,7 +135,7 @@ class Intents:
             )
             self._see(action.image_id, action.file.fingerprint, action.file.submount)
 
-    def doubt(self, image_id: str, image_time: str) -> bool:
+    def mark_unconfirmed(self, image_id: str, image_time: str) -> bool:
         """The collection may hold other bytes than those that it confirmed at this time: they have
         to be sent again. False if that is so already, or the image is being dealt with."""
         changed = self._database.change(
@@ -257,7 +257,7 @@ class Intents:
             (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),
         )
 
-    def park(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
+    def defer(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
         """The collection, or the disk, refused this one: leave it alone until ``retry_at``
         (schedule time), or until the file changes. Is that news, or was it refused before with the
         same words?"""
@@ -275,7 +275,7 @@ class Intents:
         """Leave a dirty row alone until then (schedule time), without calling it failed."""
         self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
 
-    def shelve(self, image_id: str) -> None:
+    def stop_sending(self, image_id: str) -> None:
         """The file is not wanted now, so nothing has to be sent. Which file the row is about is
         forgotten, so that it is looked at anew once it is wanted again."""
         self._database.change(

@@ -9,8 +9,15 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
-from snoopsync.core.duplicates import Findings, Found, Pair
-from snoopsync.core.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
+from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
+from snoopsync.core.keep import (
+    IDENTICAL,
+    CandidateFile,
+    FolderOrder,
+    Keep,
+    KeepCandidate,
+    which_to_keep,
+)
 from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
@@ -110,7 +117,7 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A pair as it is listed. ``found_at``: Unix time. ``finder``: the image whose search found the
-    other one. ``kind`` as in ``Found``. ``identical``: the two have the same bytes."""
+    other one. ``kind`` as in ``FoundPair``. ``identical``: the two have the same bytes."""
 
     a: Side
     b: Side
@@ -127,12 +134,12 @@ class Duplicate:
         return which_to_keep(a, b, self.kind, int(now * 1e9), identical=self.identical)
 
 
-def _candidate(side: Side, order: FolderOrder) -> Candidate:
+def _candidate(side: Side, order: FolderOrder) -> KeepCandidate:
     rel_path = side.rel_path
     if rel_path is None or side.is_missing or rel_path.folder not in order:
-        return Candidate(side.image_id, side.facts)
-    file = File(rel_path, side.modified_ns, *order[rel_path.folder])
-    return Candidate(side.image_id, side.facts, file)
+        return KeepCandidate(side.image_id, side.facts)
+    file = CandidateFile(rel_path, side.modified_ns, *order[rel_path.folder])
+    return KeepCandidate(side.image_id, side.facts, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class SearchResult:
     one of the names gets a file of its own."""
 
     due: Due
-    findings: Findings
+    findings: PairChanges
     at: float
     hard_links: Sequence[Pair] = ()
 
@@ -226,7 +233,7 @@ class Pairs:
             (due.image_id, due.sha256),
         )
 
-    def _with_digest(self, due: Due, found: Found) -> Found:
+    def _with_digest(self, due: Due, found: FoundPair) -> FoundPair:
         """With the digest that was confirmed for the other image, if the service does not tell."""
         if found.sha256 is not None:
             return found
@@ -241,13 +248,13 @@ class Pairs:
             "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
         )
 
-    def untold(self) -> list[Duplicate]:
+    def unalerted(self) -> list[Duplicate]:
         """Open pairs whose alert was not given yet."""
         return self._listed(
             f"WHERE NOT alerted AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         )
 
-    def told(self, duplicates: Iterable[Duplicate]) -> None:
+    def mark_alerted(self, duplicates: Iterable[Duplicate]) -> None:
         """Their alerts were given."""
         self._database.change_many(
             "UPDATE pair SET alerted = 1 WHERE a = ? AND b = ?",
@@ -330,7 +337,7 @@ def _duplicate(row: Sequence[Any]) -> Duplicate:
     )
 
 
-def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
+def _found(due: Due, found: FoundPair, now: float) -> tuple[Any, ...]:
     hashes = due.sha256, found.sha256
     return (
         *found.pair,
@@ -342,7 +349,7 @@ def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
     )
 
 
-def _other(due: Due, found: Found) -> str:
+def _other(due: Due, found: FoundPair) -> str:
     return found.pair.b if found.pair.a == due.image_id else found.pair.a
 
 

@@ -20,7 +20,7 @@ from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
 from snoopsync.runtime.owned_directory import is_own
 from snoopsync.runtime.sqlite import MEMORY
 from snoopsync.state.database import Database
-from snoopsync.state.file import beside, left_in_order
+from snoopsync.state.file import beside, last_checked_at
 from snoopsync.state.lock import holder
 
 #: How often to copy a file that is written to meanwhile, and how long to wait before that.
@@ -41,13 +41,13 @@ def scratch(source: Path, *, proven: bool = False) -> Database:
     copy = Database(Path(MEMORY))
     try:
         if _exists(source):
-            copy.stand_for(source)
+            copy.stand_in_for(source)
             own = is_own(source.parent)
             if not (own and _copy_at_rest(source, copy)):
                 with _opened(source) as original:
                     original.copy_to(copy)
-            if proven and not (own and left_in_order(source)):
-                copy.prove_whole()
+            if proven and not (own and last_checked_at(source)):
+                copy.check_integrity()
     except BaseException:
         copy.close()
         raise
@@ -121,7 +121,7 @@ def _opened(source: Path) -> Iterator[Database]:
             except StateError as error:
                 # People know the original, and mend that.
                 raise type(error)(str(error).replace(str(copy), str(source))) from None
-            database.stand_for(source)
+            database.stand_in_for(source)
         with closing(database):
             yield database
 

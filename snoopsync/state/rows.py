@@ -34,7 +34,7 @@ def records(database: Database, condition: str, parameters: Sequence[Any]) -> li
 def record_of(row: Sequence[Any]) -> Record:
     """The record that the values of ``RECORD`` are."""
     image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, *rest = row
-    submount, sha256, dirty, doomed = rest
+    submount, sha256, dirty, marked_for_deletion = rest
     return Record(
         image_id,
         rel_path_of(folder, directory, name),
@@ -42,7 +42,7 @@ def record_of(row: Sequence[Any]) -> Record:
         submount,
         sha256,
         bool(dirty),
-        bool(doomed),
+        bool(marked_for_deletion),
     )
 
 

@@ -27,9 +27,9 @@ from snoopsync.core.retiring import FOLDER_GONE
 from snoopsync.core.text import images, iso
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.ownership import owner_of
-from snoopsync.runtime.liveness import Progress
+from snoopsync.runtime.liveness import SendProgress
 from snoopsync.runtime.owned_directory import require_own
-from snoopsync.runtime.writability import obstacle
+from snoopsync.runtime.writability import why_unwritable
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
@@ -216,13 +216,13 @@ class Status:
         return sending(self.service.account or {}) if self._progress else None
 
     @property
-    def _progress(self) -> Progress | None:
+    def _progress(self) -> SendProgress | None:
         account = self.service.account
         if account is None or account["progress"] is None or not self.collection.reachable:
             return None
         if not any(folder.counts.pending for folder in self.folders):
             return None  # the last of it was sent since the service gave its account
-        return None if self.collection.unauthorized else Progress(**account["progress"])
+        return None if self.collection.unauthorized else SendProgress(**account["progress"])
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""
@@ -273,7 +273,7 @@ def read_status(config: Config) -> Status:
     service = service_status(config)
     if service.is_running:
         # What a service has open, it has checked, and it writes there what it sees.
-        with readable(config.state) as database, database.moment():
+        with readable(config.state) as database, database.read_transaction():
             rows = [row for row in State(database).folders.rows() if row.configured]
             names = [folder.name for folder in config.folders]
             rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
@@ -311,7 +311,7 @@ def _status(
         folders,
         pairs.count_open(),
         time.time(),
-        obstacle(config.state, trying=not service.is_running),
+        why_unwritable(config.state, trying=not service.is_running),
         pairs.count_due(),
     )
 

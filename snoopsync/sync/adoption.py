@@ -124,7 +124,7 @@ class Recognizer:
     def collect(self) -> list[RelPath]:
         """Take what a round has brought, if one has ended. Returns the places of the files that
         were not as they had been seen. Raises ``CollectionError`` if the service can't search."""
-        self._throttle.tell_counts(self._clock.monotonic())
+        self._throttle.log_suppressed(self._clock.monotonic())
         if self._round is None or not self._round.done():
             return []
         ended, self._round = self._round, None
@@ -136,7 +136,7 @@ class Recognizer:
             now = self._clock.monotonic()
             self._not_before = now + _AGAIN_SECONDS
             if not error.concerns_all:
-                self._throttle.say(
+                self._throttle.log(
                     now,
                     _TOPIC,
                     logging.WARNING,

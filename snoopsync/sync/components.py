@@ -259,7 +259,7 @@ def open_components(
         ),
         renewal,
     )
-    searched.tell_counts()
+    searched.log_suppressed()
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snoopsync.core.duplicates import Pair, judge
+from snoopsync.core.duplicates import Pair, changes_of_search
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import FolderOrder, Keep
@@ -159,7 +159,7 @@ class DuplicateSearch:
         matches = [match for match in matches if match["id"] not in left_out]
         links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
-        findings = judge(due.image_id, matches, current, self._max_rank)
+        findings = changes_of_search(due.image_id, matches, current, self._max_rank)
         if answer is not None and answer.get("cut"):
             # What is missing may only be farther than all that is told.
             findings = replace(findings, gone=())
@@ -204,7 +204,7 @@ class DuplicateSearch:
         # Told first, marked after: should the machine stop in between, the alert comes twice. The
         # other way round it might never come. It is told when its line is written, and not as long
         # as the line waits for that.
-        untold = self._pairs.untold()
+        untold = self._pairs.unalerted()
         for start in range(0, len(untold), _TOLD_AT_ONCE):
             pairs = untold[start : start + _TOLD_AT_ONCE]
             if not self._quiet:
@@ -213,7 +213,7 @@ class DuplicateSearch:
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
-            self._pairs.told(pairs)
+            self._pairs.mark_alerted(pairs)
             self._counters.found_duplicates(len(pairs))
 
 

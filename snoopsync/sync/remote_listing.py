@@ -117,7 +117,7 @@ class Comparison:
             doubtful = [
                 image_id
                 for image_id in foreign
-                if self._state.intents.doubt(image_id, foreign[image_id])
+                if self._state.intents.mark_unconfirmed(image_id, foreign[image_id])
             ]
         if doubtful:
             records = map(self._state.record, doubtful[:_SAMPLE])

@@ -144,7 +144,7 @@ class Renewal:
 
     def _renew(self, image_id: str) -> _Outcome:
         record = self._state.record(image_id)
-        if record is None or record.dirty or record.doomed:
+        if record is None or record.dirty or record.marked_for_deletion:
             return _Outcome.NOT_OURS
         folder = self._folders.get(record.rel_path.folder)
         if folder is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from snoopsync.core.identity import Identity, Sample, Verdict, decide, decide_by_content
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample, decide, decide_by_content
 
-SAME, OTHER, CANNOT_TELL = Verdict.SAME, Verdict.OTHER, Verdict.CANNOT_TELL
+SAME, OTHER, CANNOT_TELL = IdentityVerdict.SAME, IdentityVerdict.OTHER, IdentityVerdict.CANNOT_TELL
 
 #: A directory on a file system with an ID of its own, and the root of one without.
 NUMBERED = Identity(device=1, inode=2, file_system=77, birth_ns=5, mount=10)
@@ -45,7 +45,7 @@ PLAIN = Identity(device=1, inode=1, file_system=0, mount=10)
     ],
 )
 def test_what_the_numbers_say(
-    known: Identity | None, now: Identity, observed_here: bool, verdict: Verdict
+    known: Identity | None, now: Identity, observed_here: bool, verdict: IdentityVerdict
 ) -> None:
     assert decide(known, now, observed_here=observed_here) is verdict
 
@@ -67,7 +67,7 @@ def test_what_the_numbers_say(
     ],
 )
 def test_what_the_content_says_where_the_numbers_can_not_tell(
-    sample: Sample, verdict: Verdict
+    sample: Sample, verdict: IdentityVerdict
 ) -> None:
     """At least half of the sample has to be as it is known."""
     assert decide_by_content(sample) is verdict

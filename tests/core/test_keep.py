@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.core.keep import Candidate, File, Keep, Reason, which_to_keep
+from snoopsync.core.keep import CandidateFile, Keep, KeepCandidate, Reason, which_to_keep
 from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 
@@ -30,15 +30,15 @@ def jpeg(quality: int, **evidence: Any) -> PictureFacts:
     return picture(jpeg_quality=quality, **evidence)
 
 
-def file(path: str = "a.jpg", modified_ns: int = 20 * YEAR, **more: Any) -> File:
-    return File(RelPath("photos", path.encode()), modified_ns, **more)
+def file(path: str = "a.jpg", modified_ns: int = 20 * YEAR, **more: Any) -> CandidateFile:
+    return CandidateFile(RelPath("photos", path.encode()), modified_ns, **more)
 
 
 def kept(
     one: PictureFacts, other: PictureFacts, kind: str | None = "reencoded"
 ) -> tuple[str, str] | None:
     """Which of two files with these pictures is to be kept, and why."""
-    a, b = Candidate("one", one, file()), Candidate("other", other, file())
+    a, b = KeepCandidate("one", one, file()), KeepCandidate("other", other, file())
     keep = which_to_keep(a, b, kind, NOW, identical=False)
     assert which_to_keep(b, a, kind, NOW, identical=False) == keep
     return None if keep is None else (keep.image_id, keep.reason.value)
@@ -120,9 +120,9 @@ def test_the_compression_of_edited_or_recoloured_pictures_says_nothing() -> None
 def test_only_a_file_that_exists_is_kept() -> None:
     """The better one may be in the trash, or on another machine."""
     large, small = picture(400, 300), picture(200, 150)
-    gone, there = Candidate("gone", large), Candidate("there", small, file())
+    gone, there = KeepCandidate("gone", large), KeepCandidate("there", small, file())
     assert which_to_keep(gone, there, "reencoded", NOW, identical=False) is None
-    gone, there = Candidate("gone", small), Candidate("there", large, file())
+    gone, there = KeepCandidate("gone", small), KeepCandidate("there", large, file())
     keep = which_to_keep(gone, there, "reencoded", NOW, identical=False)
     assert keep == Keep("there", Reason.MORE_PIXELS)
 
@@ -131,16 +131,18 @@ def test_only_a_file_that_exists_is_kept() -> None:
     "path", [".Trash-1000/files/a.jpg", "2024/#recycle/a.jpg", "@eaDir/a.jpg/XL.jpg"]
 )
 def test_a_file_in_the_trash_or_among_thumbnails_is_never_kept(path: str) -> None:
-    trashed = Candidate("trashed", picture(400, 300), file(path))
-    there = Candidate("there", picture(200, 150), file("b.jpg"))
+    trashed = KeepCandidate("trashed", picture(400, 300), file(path))
+    there = KeepCandidate("there", picture(200, 150), file("b.jpg"))
     assert which_to_keep(trashed, there, "reencoded", NOW, identical=False) is None
     keep = which_to_keep(trashed, there, "identical", NOW, identical=True)
     assert keep == Keep("there", Reason.CONFIGURED_FIRST)
 
 
-def kept_of_identical(one: File | None, other: File | None) -> tuple[str, str] | None:
+def kept_of_identical(
+    one: CandidateFile | None, other: CandidateFile | None
+) -> tuple[str, str] | None:
     # What the pictures are does not matter: they are the same.
-    a, b = Candidate("one", picture(), one), Candidate("other", picture(), other)
+    a, b = KeepCandidate("one", picture(), one), KeepCandidate("other", picture(), other)
     keep = which_to_keep(a, b, "identical", NOW, identical=True)
     assert which_to_keep(b, a, "identical", NOW, identical=True) == keep
     return None if keep is None else (keep.image_id, keep.reason.value)
@@ -167,7 +169,7 @@ def kept_of_identical(one: File | None, other: File | None) -> tuple[str, str] |
     ],
 )
 def test_of_identical_files_one_is_always_named_in_this_order(
-    better: File, worse: File, reason: str
+    better: CandidateFile, worse: CandidateFile, reason: str
 ) -> None:
     assert kept_of_identical(better, worse) == ("one", reason)
 

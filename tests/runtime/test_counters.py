@@ -15,7 +15,13 @@ from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core import errors
 from snoopsync.core.errors import CollectionError, NotFound, Refused, SnoopsyncError
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Durations, Outcome
+from snoopsync.runtime.counters import (
+    BOUNDS_SECONDS,
+    Call,
+    Counters,
+    Durations,
+    RequestOutcome,
+)
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import answers, reset_after
 from tests.support.pictures import encode, photo
@@ -59,13 +65,13 @@ def test_each_attempt_is_counted_by_what_came_of_it(
     collection.delete_image("a")
     figures = counters.figures()
     assert figures.requests == {
-        (Call.ADD, Outcome.UNAVAILABLE): 1,
-        (Call.ADD, Outcome.UNREACHABLE): 1,
-        (Call.ADD, Outcome.OK): 1,
-        (Call.GET, Outcome.NOT_FOUND): 1,
-        (Call.SEARCH, Outcome.REFUSED): 1,
-        (Call.LIST, Outcome.OK): 1,
-        (Call.DELETE, Outcome.OK): 1,
+        (Call.ADD, RequestOutcome.UNAVAILABLE): 1,
+        (Call.ADD, RequestOutcome.UNREACHABLE): 1,
+        (Call.ADD, RequestOutcome.OK): 1,
+        (Call.GET, RequestOutcome.NOT_FOUND): 1,
+        (Call.SEARCH, RequestOutcome.REFUSED): 1,
+        (Call.LIST, RequestOutcome.OK): 1,
+        (Call.DELETE, RequestOutcome.OK): 1,
     }
     assert {call: count for call, count in figures.retries.items() if count} == {Call.ADD: 2}
     assert sum(figures.durations[Call.ADD].counts) == 3
@@ -86,9 +92,9 @@ def test_what_was_counted_stays_as_it_was(counters: Counters) -> None:
     before = counters.figures()
     with counters.request(Call.GET, lambda: 1.0, again=True):
         pass
-    assert before.requests == {(Call.GET, Outcome.OK): 1}
+    assert before.requests == {(Call.GET, RequestOutcome.OK): 1}
     assert sum(before.durations[Call.GET].counts) == 1
-    assert counters.figures().requests == {(Call.GET, Outcome.OK): 2}
+    assert counters.figures().requests == {(Call.GET, RequestOutcome.OK): 2}
 
 
 def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:
@@ -99,11 +105,11 @@ def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:
 
 @pytest.mark.parametrize("kind", list(kinds(CollectionError)))
 def test_every_error_of_a_collection_is_an_outcome(kind: type[CollectionError]) -> None:
-    assert Outcome.of(kind("why")) is not Outcome.GIVEN_UP
+    assert RequestOutcome.of(kind("why")) is not RequestOutcome.GIVEN_UP
 
 
 def test_what_is_given_up_on_our_side_is_no_error_of_the_collection() -> None:
-    assert Outcome.of(errors.FileChanged("why")) is Outcome.GIVEN_UP
+    assert RequestOutcome.of(errors.FileChanged("why")) is RequestOutcome.GIVEN_UP
 
 
 def test_a_duration_counts_up_to_its_bound_and_not_below() -> None:

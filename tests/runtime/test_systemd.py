@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.runtime.liveness import Activity, Progress, Vitals
+from snoopsync.runtime.liveness import Liveness, SendProgress, SendProgressTracker
 from snoopsync.runtime.systemd import SystemdNotifier
 from tests.support.process import until
 
@@ -101,7 +101,7 @@ def test_how_often_the_heart_beats(environ: dict[str, str], seconds: float | Non
 
 
 def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None:
-    vitals = Vitals()
+    vitals = Liveness()
     for now in range(0, 200, 20):
         vitals.look("busy", now, now)
         vitals.look("resting", 0, now, at_rest=True)
@@ -113,9 +113,9 @@ def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None
 
 
 def test_the_progress_is_counted_from_where_the_sending_began() -> None:
-    activity = Activity()
+    activity = SendProgressTracker()
     assert activity.look(done=7, left=0, now=1.0) is None
-    assert activity.look(done=7, left=10, now=2.0) == Progress(0, 10, 0.0)
-    assert activity.look(done=9, left=8, now=4.0) == Progress(2, 8, 2.0)
+    assert activity.look(done=7, left=10, now=2.0) == SendProgress(0, 10, 0.0)
+    assert activity.look(done=9, left=8, now=4.0) == SendProgress(2, 8, 2.0)
     assert activity.look(done=17, left=0, now=5.0) is None
-    assert activity.look(done=17, left=1, now=9.0) == Progress(0, 1, 0.0)
+    assert activity.look(done=17, left=1, now=9.0) == SendProgress(0, 1, 0.0)

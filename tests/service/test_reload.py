@@ -280,6 +280,6 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     with serving(world, watcher, signals=signals, reload=lambda: other) as running:
         assert searching.wait(DEADLINE_SECONDS)
         signals.reload = True
-        running._around.wakeup.ring()
+        running._around.wakeup.notify()
         assert returned.wait(DEADLINE_SECONDS)
     assert order == ["the search has ended", "the service has ended"]

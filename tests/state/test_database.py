@@ -222,7 +222,7 @@ def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
 def test_a_moment_stays_as_it_is_and_holds_up_nobody(path: Path) -> None:
     with locked(path), closing(Database(path)) as writer, readable(path) as reader:
         State(writer).set_fact("a", "1")
-        with reader.moment():
+        with reader.read_transaction():
             assert State(reader).fact("a") == "1"
             State(writer).set_fact("a", "2")
             assert State(reader).fact("a") == "1"

@@ -231,7 +231,7 @@ def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
     synced(state, A, "nas.1")
     state.deletions.hold(["nas.1"])
     apply(state, Rename(B, "nas.1", version(2), A))
-    assert not record_of(state, "nas.1").doomed
+    assert not record_of(state, "nas.1").marked_for_deletion
 
 
 # Waiting.
@@ -240,7 +240,7 @@ def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
 def test_what_was_refused_waits_until_its_time_or_until_the_file_changes(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     item = the_only_due(state)
-    state.intents.park("nas.1", item.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.1", item.mark, "not a picture", NOW + 25)
     assert due(state) == []
     assert state.intents.next_retry() == NOW + 25
     assert the_only_due(state, NOW + 25).attempts == 1
@@ -252,7 +252,7 @@ def test_a_refusal_of_what_is_not_wanted_any_more_parks_nothing(state: State) ->
     apply(state, Add(A, "nas.1", version(1)))
     before = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.intents.park("nas.1", before.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.1", before.mark, "not a picture", NOW + 25)
     assert the_only_due(state).attempts == 0
 
 
@@ -267,14 +267,14 @@ def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
 
 def test_everything_parked_can_be_tried_at_once(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW + 25)
+    state.intents.defer("nas.1", the_only_due(state).mark, "refused", NOW + 25)
     state.intents.retry_now()
     assert the_only_due(state).attempts == 1
 
 
 def test_a_confirmation_ends_the_trouble(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW)
+    state.intents.defer("nas.1", the_only_due(state).mark, "refused", NOW)
     confirm(state, the_only_due(state))
     [row] = state.images()
     assert (row.state, row.error, row.synced_at) == (ImageState.SYNCED, None, NOW)
@@ -419,7 +419,7 @@ def test_a_sample_has_both_files_that_are_to_be_deleted_and_others(
     state.deletions.require_approval(to_be_deleted)
     sample = state.sample("photos", 6)
     assert len(sample) == min(6, kept + marked)
-    assert sum(record.doomed for record in sample) == min(marked, max(3, 6 - kept))
+    assert sum(record.marked_for_deletion for record in sample) == min(marked, max(3, 6 - kept))
 
 
 # Folders.
@@ -463,7 +463,7 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     apply(state, Add(B, "nas.2", version(1, 2)))
     apply(state, Add(C, "nas.3", version(1, 3)))
     [failing] = [item for item in due(state) if item.record.rel_path == C]
-    state.intents.park("nas.3", failing.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.3", failing.mark, "not a picture", NOW + 25)
     synced(state, RelPath("photos", b"d.jpg"), "nas.4", inode=4)
     state.deletions.hold(["nas.4"])
     assert state.counts() == {"photos": Counts(images=4, pending=1, failed=1, held=1)}

@@ -77,7 +77,7 @@ def serving(
             yield running
         finally:
             signals.stop = True
-            wakeup.ring()
+            wakeup.notify()
             thread.join(DEADLINE_SECONDS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
-from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
 from snoopsync.core.errors import NotFound, Refused, Unavailable
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
@@ -244,9 +244,9 @@ def test_pairs_that_are_none_by_the_new_description_are_gone(world: World) -> No
         records = components.state.records_in("photos")
         one, other = (each for each in records if each.rel_path.name in (b"1.jpg", b"2.jpg"))
         assert one.sha256 is not None
-        false = Found(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
+        false = FoundPair(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
         components.pairs.record(
-            [SearchResult(Due(one.image_id, one.sha256), Findings((false,), ()), at=1.0)]
+            [SearchResult(Due(one.image_id, one.sha256), PairChanges((false,), ()), at=1.0)]
         )
         assert components.pairs.count_open() == 2
         components.renewal.work_off(always)

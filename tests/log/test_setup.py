@@ -225,7 +225,8 @@ def test_a_file_that_cannot_be_written_is_said_once_and_stops_nothing(
         "level": "ERROR",
         "logger": "snoopsync",
         "event": "log-unwritable",
-        "message": "/dev/full can't be written, lines are only here: No space left on device",
+        "message": "/dev/full can't be written, the log continues only here: No space left on"
+        " device",
         "path": "/dev/full",
         "error": "No space left on device",
     }

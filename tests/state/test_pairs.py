@@ -25,10 +25,6 @@ SHA256 = b"1" * 32
 
 
 @pytest.fixture
-def record(pairs: Pairs, due: Due, findings: PairChanges, at: float) -> None:
-    pairs.record([SearchResult(due, findings, at)])
-
-
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
@@ -52,6 +48,10 @@ def pairs(database: Database, state: State) -> Pairs:
     for due in pairs.due(9):
         record(pairs, due, PairChanges((), ()), 0.0)
     return pairs
+
+
+def record(pairs: Pairs, due: Due, findings: PairChanges, at: float) -> None:
+    pairs.record([SearchResult(due, findings, at)])
 
 
 def rel_path(name: str) -> RelPath:

@@ -48,16 +48,16 @@ _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 #: The errors of a file that can't be written for now.
 _UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateReadOnly}
 
-#: A file that was open for longer than this is not left in order: it may have been damaged since.
+#: After a longer session the file is checked when it is opened next: it may have been damaged.
 _SESSION_SECONDS = 600.0
 
-#: Texts that no index has, so that the check can't tell that they are none any more.
+#: Text columns that no index has: the integrity check does not read them.
 _TEXTS = (
     "SELECT error FROM image WHERE error IS NOT NULL",
     "SELECT a, b, finder FROM pair",
 )
 
-#: Every column of every table, and every index with its definition.
+#: Every column of every table, and the definition of every index.
 _LAYOUT = """
     SELECT schema.type, schema.name, part.name, CASE schema.type WHEN 'index' THEN schema.sql END
     FROM sqlite_schema AS schema LEFT JOIN pragma_table_info(schema.name) AS part
@@ -66,8 +66,8 @@ _LAYOUT = """
 
 
 class Database:
-    """An open state file. ``readonly`` opens it beside a running service, without writing.
-    ``at_rest``: nobody else has it open, so that SQLite needs no files beside it either."""
+    """An open state file. ``readonly``: nothing is written, also while a service uses the file.
+    ``at_rest``: no process has it open, so that SQLite creates no files beside it either."""
 
     def __init__(self, path: Path, *, readonly: bool = False, at_rest: bool = False) -> None:
         self.path = path
@@ -89,14 +89,14 @@ class Database:
 
     @contextmanager
     def read_transaction(self) -> Iterator[None]:
-        """Everything that is read in the ``with`` is of one moment."""
+        """Everything that is read in the ``with`` is the state at one moment."""
         with self._lock:
             with self._translated():
                 self._connection.execute("BEGIN")
             try:
                 yield
             finally:
-                if self._connection.in_transaction:  # or an error has ended it
+                if self._connection.in_transaction:  # an error may have ended it
                     self._connection.execute("ROLLBACK")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -111,7 +111,7 @@ class Database:
         return None if row is None else row[0]
 
     def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run one statement; how many rows it changed."""
+        """Run one statement. Returns the number of rows that it changed."""
         with self._lock, self._translated():
             return self._connection.execute(sql, parameters).rowcount
 
@@ -123,7 +123,8 @@ class Database:
 
     @property
     def changes(self) -> int:
-        """How many rows were ever changed on this connection: while it stays, so do they."""
+        """The number of rows that this connection has changed. While it stays the same, no row has
+        changed."""
         with self._lock:
             return self._connection.total_changes
 
@@ -139,38 +140,38 @@ class Database:
                 yield
 
     def copy_to(self, other: Database) -> None:
-        """Make the other one the same as this one."""
+        """Copy everything into the other database."""
         with self._translated():
             self._connection.backup(other._connection)
 
     def stand_in_for(self, path: Path) -> None:
-        """This is a copy of that file: people know the original, and mend that. Closing the copy
-        says nothing about it."""
+        """Treat this database as a copy of that file. Errors name the original, which a person can
+        fix. Closing the copy records nothing about the original."""
         self.path, self._checked_at = path, 0.0
 
     def check_integrity(self) -> None:
-        """Raises ``StateDamaged`` for what an ordinary look does not show."""
+        """Check the whole file. Raises ``StateDamaged``."""
         with self._translated():
             self._check_whole()
 
     def require_in_place(self) -> None:
-        """Raises ``StateReplaced`` if the file that is open is not the one at its path."""
+        """Raises ``StateReplaced`` if the open file is not the one at its path any more."""
         if identity(self.path) != self._identity:
             raise StateReplaced(f"{self.path} was deleted or replaced while it was in use")
 
     def close(self) -> None:
-        """Close the file. Closing twice is fine."""
+        """Close the file. A second call does nothing."""
         with self._lock:
             self._connection.close()
             if self._identity is not None and identity(self.path) != self._identity:
-                self._take_journal_away()
+                self._remove_journal()
             elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
                 record_check(self.path, self._checked_at)
             self._checked_at = 0.0
             self._journal = None
 
-    def _take_journal_away(self) -> None:
-        """SQLite leaves it when the file was replaced, and would take it for the new one's."""
+    def _remove_journal(self) -> None:
+        """SQLite leaves the journal of a replaced file, and would apply it to the new file."""
         journal = beside(self.path, "-wal")
         if self._journal is not None and identity(journal) == self._journal:
             with suppress(OSError):
@@ -184,7 +185,7 @@ class Database:
         return sqlite.connect(self.path, access, busy_seconds=_BUSY_SECONDS)
 
     def _refuse_newer(self) -> None:
-        # Any other access would tidy up what is beside the file of a newer snoopsync.
+        # In any other mode SQLite would change the files beside that of a newer snoopsync.
         if self.path.is_file():
             with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
                 sqlite.known_version(connection, STEPS)
@@ -196,7 +197,7 @@ class Database:
             if version < len(STEPS):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
-        # Before anything is written.
+        # Before anything is written:
         checked_at = last_checked_at(self.path)
         sqlite.make_durable(self._connection)
         if checked_at is None:
@@ -208,8 +209,8 @@ class Database:
         self._checked_at = checked_at
 
     def _back_up(self, version: int) -> None:
-        """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
-        that wrote it. It has its name once it is whole."""
+        """Copy a file of an older format, so that a person can return to the snoopsync that wrote
+        it. The copy gets its name when it is complete."""
         target = beside(self.path, f".format-{version}")
         aside = beside(target, ".new")
         sqlite.copy_to_file(self._connection, aside)
@@ -218,18 +219,18 @@ class Database:
             log,
             logging.INFO,
             Event.STATE_UPGRADED,
-            "%s is upgraded from format %d to %d; as it was it is %s",
+            "upgrading %s from format %d to %d; a copy of the old file is %s",
             *(self.path, version, len(STEPS), target),
             path=str(self.path),
             kept=str(target),
         )
 
     def _check_whole(self) -> None:
-        """Is all of it sound, and each index in step with its table?
+        """Raises ``StateDamaged`` unless all pages are sound and each index matches its table.
 
-        Nothing sees whether the journal of another file was beside this one, and has brought half
-        of it up to another day. So what only holds together with other rows is learned anew."""
-        # The quick check takes a tenth of the time, and does not look at what indexes have.
+        No check detects that the journal of another file was applied to this one, so that rows
+        are of different times. Digests of listings depend on other rows, and are deleted."""
+        # The quick check takes a tenth of the time, but does not compare indexes with tables.
         problem = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise StateDamaged(f"{self.path} is damaged: {problem}")
@@ -239,7 +240,7 @@ class Database:
             self._connection.execute("DELETE FROM listing")
 
     def _check_layout(self, version: int) -> None:
-        """Are the tables of this version all there?"""
+        """Raises ``StateError`` unless the file has all tables of this version."""
         layout = set(self._connection.execute(_LAYOUT))
         if version == 0 and layout:
             raise StateError(
@@ -252,21 +253,22 @@ class Database:
             raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")
 
     def _translated(self, damaged: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
-        """SQLite's errors as ours. ``damaged``: further codes that only damage explains here."""
+        """SQLite's errors become ``StateError``. ``damaged``: further codes that mean damage
+        here."""
         return sqlite.translated(
             self.path, lambda failure: self._error(failure, _DAMAGED | damaged)
         )
 
     def _error(self, failure: Failure, damaged: frozenset[int]) -> StateError | None:
         if isinstance(failure.error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
-            return None  # a bug: the statement, or using what is closed
+            return None  # a bug: a wrong statement, or a closed database
         message = failure.about(str(self.path))
         if failure.kind is FailureKind.NEWER:
             return StateTooNew(f"{message}, or set `state:` to another file")
         if failure.kind is FailureKind.REPLACED:
             return StateReplaced(message)
         if _is_damage(failure, damaged):
-            self._checked_at = 0.0  # so the next one to open it checks it whole
+            self._checked_at = 0.0  # the file is checked when it is opened next
             if not self._readonly:
                 require_check(self.path)
             return StateDamaged(f"{self.path} is damaged: {failure.message}")
@@ -274,8 +276,9 @@ class Database:
 
 
 def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
-    """Does this failure mean that the file is not as it was written? So does a rule that was broken
-    (in an index that is not of its table), and a text that is not UTF-8: that has no code."""
+    """Returns whether the failure means that the file is not as it was written. A broken constraint
+    means so (an index does not match its table), and a text that is not UTF-8, which has no
+    code."""
     if failure.kind is not FailureKind.OTHER:
         return failure.kind is FailureKind.DAMAGED
     if failure.fix is not None or isinstance(failure.error, OSError):

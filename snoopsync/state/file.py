@@ -1,8 +1,8 @@
-"""The state file as the disk has it, without SQLite: which file it is, what is beside it, and
-whether it is as it was left.
+"""The state file on the disk, without SQLite: its identity, the files beside it, and whether it has
+changed since it was closed.
 
-A file that was left in order, and has not changed a byte since, need not be checked when it is
-opened next: to read all of it takes a twentieth of the time.
+A file that was sound and has not changed by a byte since need not be checked when it is opened
+next. Reading all of it for a digest takes a twentieth of the time of the check.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 
 from snoopsync.core.errors import StateError
 
-#: For how long a file that is as it was left need not be checked.
+#: For how long an unchanged file need not be checked.
 _CHECK_SECONDS = 24 * 3600.0
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The file beside this one whose name ends so."""
+    """The file in the same directory whose name is this one's with the ending."""
     return path.with_name(path.name + ending)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there (device, inode)?"""
+    """Device and inode of the file; ``None`` if it can't be examined."""
     try:
         stat = path.stat()
     except OSError:
@@ -34,8 +34,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def move_aside(path: Path, suffix: str) -> Path:
-    """Put a damaged state file, with its journal, out of the way; where it is now. Raises
-    ``StateError``."""
+    """Rename a damaged state file and its journal. Returns the new path. Raises ``StateError``."""
     target = path.with_name(f"{path.name}.{suffix}")
     try:
         for ending in ("-wal", "-shm"):
@@ -44,16 +43,17 @@ def move_aside(path: Path, suffix: str) -> Path:
                 journal.rename(beside(target, ending))
         path.rename(target)
     except OSError as error:
-        raise StateError(f"{path} is damaged, and can't be moved aside: {error.strerror}") from None
+        raise StateError(f"{path} is damaged and can't be moved aside: {error.strerror}") from None
     require_check(path)
     return target
 
 
-# Was it left in order, and is it as it was left?
+# When was the file checked, and is it unchanged since?
 
 
 def last_checked_at(path: Path) -> float | None:
-    """When it was last checked whole (Unix time), if it is as snoopsync left it then."""
+    """When the whole file was last checked (Unix time); ``None`` if that is too long ago, or if the
+    file has changed since snoopsync closed it."""
     try:
         left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
         age = time.time() - float(checked_at)
@@ -65,8 +65,8 @@ def last_checked_at(path: Path) -> float | None:
 
 
 def record_check(path: Path, checked_at: float) -> None:
-    """Note that the file is in order as it is now, if it has no journal; it was checked whole
-    then (Unix time)."""
+    """Record that the file was checked at this time (Unix time), and what it contains now. A file
+    with a journal is not recorded."""
     with suppress(OSError):
         left = _digest(path)
         if left is not None:
@@ -77,7 +77,7 @@ def record_check(path: Path, checked_at: float) -> None:
 
 
 def require_check(path: Path) -> None:
-    """The file has to be checked when it is opened next."""
+    """Have the file checked when it is opened next."""
     with suppress(OSError):
         _mark(path).unlink()
 

@@ -307,7 +307,7 @@ class Sender:
         if removal.mark is None:
             self._intents.forget(removal.image_id)
         else:
-            self._intents.removed(removal.image_id, removal.mark)
+            self._intents.confirm_deleted(removal.image_id, removal.mark)
         if removal.rel_path is not None and not deleted.was_there:
             return Forget(removal.rel_path, removal.image_id)
         if removal.counts:

@@ -158,7 +158,7 @@ def test_what_is_adopted_is_confirmed_and_searched_for(state: State, database: D
 def test_a_removed_image_is_forgotten(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
-    state.intents.removed("nas.1", the_only_due(state).mark)
+    state.intents.confirm_deleted("nas.1", the_only_due(state).mark)
     assert state.record("nas.1") is None
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_came_back_while_its_image_was_removed_is_added_again(state:
     apply(state, Delete(A, "nas.1"))
     removal = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.intents.removed("nas.1", removal.mark)
+    state.intents.confirm_deleted("nas.1", removal.mark)
     assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, dirty=True)
     assert the_only_due(state).record.image_id == "nas.1"
 

@@ -88,7 +88,7 @@ class Folder:
         """Remove all that may be, and count it."""
         items = self.state.intents.outstanding(1000, now, ["photos"])
         for item in items:
-            self.state.intents.removed(item.record.image_id, item.mark)
+            self.state.intents.confirm_deleted(item.record.image_id, item.mark)
             if not item.approved:
                 newest = self.cleared[item.record.image_id].newest
                 self.state.deletions.note_sent("photos", now, newest)

@@ -124,4 +124,4 @@ def _problem(source: Path | None, problem: Problem) -> Finding:
         return error(check, f"{source}: {problem.message}", mend, Exit.CONFIG)
     where = f"correct {source}" + ("" if problem.line is None else f", line {problem.line}")
     message = f"{problem.key}: {problem.message}"
-    return error(check, message, problem.mend or where, Exit.CONFIG)
+    return error(check, message, problem.fix or where, Exit.CONFIG)

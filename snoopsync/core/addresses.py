@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """Where a service listens. ``host`` is a name, or an address of either version of IP."""
+    """Where a service listens. ``host``: a name, or an address of IPv4 or IPv6."""
 
     host: str
     port: int
@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
 
 def is_loopback(host: str) -> bool:
-    """Does what is sent there stay on this machine?"""
+    """Returns whether data that is sent to this host stays on this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
 """What a collection is: the operations that every implementation has, and what they answer.
 
 Three things implement ``ImageCollection``: the HTTP client (``collection.Collection``), the
-embedded collection (``embedded.EmbeddedCollection``) and the retrying coat that goes around either
+embedded collection (``embedded.EmbeddedCollection``) and the retrying wrapper around either
 (``retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
 published VisualSnoop client; where that client returned a refusal, these raise a
 ``CollectionError``.

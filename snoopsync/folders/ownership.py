@@ -48,8 +48,8 @@ def take_owner(config: CollectionConfig, state: State) -> str:
             log,
             logging.WARNING,
             Event.OWNER_CHANGED,
-            "the owner is now %s, it was %s: in the collection %s of %s"
-            " will not be changed any more, and the files are added as images of %s",
+            "the owner is now %s, it was %s: %s of %s will stay in the collection unchanged, and"
+            " the files are added as images of %s",
             *(owner, before, images(others), before, owner),
             count=others,
             owner=owner,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.runtime import sqlite
+from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
     beside,
@@ -67,13 +67,24 @@ _LAYOUT = """
 
 class Database:
     """An open state file. ``readonly``: nothing is written, also while a service uses the file.
-    ``at_rest``: no process has it open, so that SQLite creates no files beside it either."""
+    ``at_rest``: no process has it open, so that SQLite creates no files beside it either. ``steps``
+    create and upgrade the tables."""
 
-    def __init__(self, path: Path, *, readonly: bool = False, at_rest: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        readonly: bool = False,
+        at_rest: bool = False,
+        steps: Sequence[str] = STEPS,
+        clock: Clock | None = None,
+    ) -> None:
         self.path = path
+        self._steps = steps
+        self._clock = clock or Clock()
         self._readonly = readonly
         self._lock = threading.RLock()
-        self._opened_at = time.monotonic()
+        self._opened_at = self._clock.monotonic()
         self._checked_at = 0.0
         with self._translated(_DAMAGED_HEADER):
             if not readonly:
@@ -165,7 +176,7 @@ class Database:
             self._connection.close()
             if self._identity is not None and identity(self.path) != self._identity:
                 self._remove_journal()
-            elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
+            elif self._checked_at and self._clock.monotonic() < self._opened_at + _SESSION_SECONDS:
                 record_check(self.path, self._checked_at)
             self._checked_at = 0.0
             self._journal = None
@@ -188,24 +199,24 @@ class Database:
         # In any other mode SQLite would change the files beside that of a newer snoopsync.
         if self.path.is_file():
             with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
-                sqlite.known_version(connection, STEPS)
+                sqlite.known_version(connection, self._steps)
 
     def _prepare(self, readonly: bool) -> None:
-        version = sqlite.known_version(self._connection, STEPS)
+        version = sqlite.known_version(self._connection, self._steps)
         self._check_layout(version)
         if readonly:
-            if version < len(STEPS):
+            if version < len(self._steps):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
         # Before anything is written:
-        checked_at = last_checked_at(self.path)
+        checked_at = last_checked_at(self.path, self._clock.now())
         sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()
-            checked_at = time.time()
-        if 0 < version < len(STEPS):
+            checked_at = self._clock.now()
+        if 0 < version < len(self._steps):
             self._back_up(version)
-        sqlite.upgrade(self._connection, STEPS)
+        sqlite.upgrade(self._connection, self._steps)
         self._checked_at = checked_at
 
     def _back_up(self, version: int) -> None:
@@ -220,7 +231,7 @@ class Database:
             logging.INFO,
             Event.STATE_UPGRADED,
             "upgrading %s from format %d to %d; a copy of the old file is %s",
-            *(self.path, version, len(STEPS), target),
+            *(self.path, version, len(self._steps), target),
             path=str(self.path),
             kept=str(target),
         )
@@ -247,7 +258,7 @@ class Database:
                 f"{self.path} is a database of another program: set `state:` to another file"
             )
         with closing(sqlite3.connect(MEMORY)) as model:
-            model.executescript("".join(STEPS[: max(version, 0)]))
+            model.executescript("".join(self._steps[: max(version, 0)]))
             expected = set(model.execute(_LAYOUT))
         if version < 0 or not expected <= layout:
             raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")

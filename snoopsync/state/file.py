@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,12 +50,12 @@ def move_aside(path: Path, suffix: str) -> Path:
 # When was the file checked, and is it unchanged since?
 
 
-def last_checked_at(path: Path) -> float | None:
+def last_checked_at(path: Path, now: float) -> float | None:
     """When the whole file was last checked (Unix time); ``None`` if that is too long ago, or if the
-    file has changed since snoopsync closed it."""
+    file has changed since snoopsync closed it. ``now``: Unix time."""
     try:
         left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
-        age = time.time() - float(checked_at)
+        age = now - float(checked_at)
         if left == _digest(path) and 0 <= age < _CHECK_SECONDS:
             return float(checked_at)
     except (OSError, ValueError):

@@ -165,8 +165,9 @@ class SearchResult:
 class Pairs:
     """The duplicates in the state file, and which images have to be searched for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, page_rows: int = _PAGE_ROWS) -> None:
         self._database = database
+        self._page_rows = page_rows
 
     def due(self, limit: int) -> list[Due]:
         """At most ``limit`` images that were confirmed since they were last searched for."""
@@ -271,10 +272,10 @@ class Pairs:
             page = self._listed(
                 f"WHERE (-found_at, pair.a, pair.b) > (?, ?, ?) {where}"
                 " ORDER BY -found_at, pair.a, pair.b LIMIT ?",
-                (*last, _PAGE_ROWS),
+                (*last, self._page_rows),
             )
             yield from page
-            if len(page) < _PAGE_ROWS:
+            if len(page) < self._page_rows:
                 return
             last = -page[-1].found_at, page[-1].a.image_id, page[-1].b.image_id
 

@@ -45,7 +45,7 @@ def scratch(source: Path, *, proven: bool = False) -> Database:
             if not (own and _copy_at_rest(source, copy)):
                 with _opened(source) as original:
                     original.copy_to(copy)
-            if proven and not (own and last_checked_at(source)):
+            if proven and not (own and last_checked_at(source, time.time())):
                 copy.check_integrity()
     except BaseException:
         copy.close()

@@ -28,11 +28,11 @@ def test_a_match_up_to_the_highest_rank_is_a_pair() -> None:
     assert findings.gone == ()
 
 
-def test_an_image_is_no_pair_with_itself() -> None:
+def test_an_image_is_not_a_duplicate_of_itself() -> None:
     assert changes_of_search("a", [match("a", 0)]).pairs == ()
 
 
-def test_a_pair_that_the_search_does_not_find_any_more_is_gone() -> None:
+def test_a_pair_that_the_search_no_longer_finds_has_ended() -> None:
     known = [Pair("a", "b"), Pair("a", "c"), Pair("a", "d")]
     findings = changes_of_search("a", [match("b", 3), match("c", 60)], known)
     assert findings.pairs == (FoundPair(Pair("a", "b"), 3),)
@@ -45,12 +45,12 @@ def test_with_a_highest_rank_of_zero_only_the_same_picture_counts() -> None:
 
 
 @given(st.text(max_size=5), st.text(max_size=5))
-def test_a_pair_is_the_same_whoever_comes_first(one: str, other: str) -> None:
+def test_a_pair_does_not_depend_on_the_order(one: str, other: str) -> None:
     assert Pair.of(one, other) == Pair.of(other, one)
     assert Pair.of(one, other).a <= Pair.of(one, other).b
 
 
-def test_what_the_collection_tells_of_a_match_goes_with_the_pair() -> None:
+def test_a_pair_has_the_facts_that_the_collection_reports() -> None:
     told = Match(id="a", rank=3, kind="mirrored", sha256="00ff", width=4, asked={"width": 8})
     findings = changes_of_search("b", [told])
     [pair] = findings.pairs

@@ -22,7 +22,7 @@ def test_nothing_is_logged_but_events() -> None:
     assert [str(path) for path in modules if LOGGED.search(path.read_text())] == []
 
 
-def test_a_record_for_oneself_is_the_one_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_event_record_makes_the_record_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     arguments = (log, logging.WARNING, Event.OUTAGE, "down: %s", "why")
     log_event(*arguments, error="why")
     mine = event_record(*arguments, error="why")
@@ -33,7 +33,7 @@ def test_a_record_for_oneself_is_the_one_that_is_logged(caplog: pytest.LogCaptur
         assert fields_of(record) == {"event": "outage", "error": "why"}
 
 
-def test_a_record_without_an_event_is_somebody_elses(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_without_an_event_is_other(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("a.library").warning("said")
     assert fields_of(caplog.records[0]) == {"event": "other"}
 

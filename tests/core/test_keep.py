@@ -58,7 +58,7 @@ def kept(
         (picture(lossless=True), jpeg(95), "lossless"),
     ],
 )
-def test_the_evidence_decides_in_this_order(
+def test_evidence_decides_in_this_order(
     better: PictureFacts, worse: PictureFacts, reason: str
 ) -> None:
     assert kept(better, worse) == ("one", reason)
@@ -86,11 +86,11 @@ def test_the_evidence_decides_in_this_order(
         (picture(camera=True), {"width": 400, "height": 300}),
     ],
 )
-def test_without_evidence_none_is_named(one: PictureFacts, other: PictureFacts) -> None:
+def test_without_evidence_no_image_is_kept(one: PictureFacts, other: PictureFacts) -> None:
     assert kept(one, other) is None
 
 
-def test_a_collection_that_tells_sizes_alone_gives_the_larger_one() -> None:
+def test_with_sizes_only_the_larger_picture_is_kept() -> None:
     assert kept({"width": 40, "height": 30}, {"width": 20, "height": 15}, None) == (
         "one",
         "more-pixels",
@@ -98,12 +98,12 @@ def test_a_collection_that_tells_sizes_alone_gives_the_larger_one() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rotated", "mirrored", "cropped", None])
-def test_turned_and_cropped_pictures_are_judged_like_re_saves(kind: str | None) -> None:
+def test_rotated_and_cropped_pictures_are_judged_like_reencoded_ones(kind: str | None) -> None:
     assert kept(picture(400, 300), picture(300, 200), kind) == ("one", "more-pixels")
     assert kept(jpeg(92), jpeg(70), kind) == ("one", "less-compressed")
 
 
-def test_a_border_is_no_reason() -> None:
+def test_a_larger_picture_with_a_border_is_not_preferred() -> None:
     assert kept(picture(500, 400), picture(400, 300), "bordered") is None
     assert kept(picture(camera=True), picture(), "bordered") is None
 
@@ -168,7 +168,7 @@ def kept_of_identical(
         (file("ä.jpg"), file("ö.jpg"), "first-path"),
     ],
 )
-def test_of_identical_files_one_is_always_named_in_this_order(
+def test_of_identical_files_one_is_always_kept_in_this_order(
     better: CandidateFile, worse: CandidateFile, reason: str
 ) -> None:
     assert kept_of_identical(better, worse) == ("one", reason)

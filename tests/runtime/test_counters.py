@@ -51,7 +51,7 @@ def collection(server: CollectionServer, counters: Counters) -> Iterator[Retryin
         yield wearer
 
 
-def test_each_attempt_is_counted_by_what_came_of_it(
+def test_each_attempt_is_counted_by_its_outcome(
     server: CollectionServer, collection: RetryingCollection, counters: Counters
 ) -> None:
     server.faults += [answers(500), reset_after()]
@@ -86,7 +86,7 @@ def test_the_bytes_of_every_attempt_are_counted(
     assert counters.figures().sent_bytes == 3 * len(PICTURE)
 
 
-def test_what_was_counted_stays_as_it_was(counters: Counters) -> None:
+def test_figures_do_not_change_later(counters: Counters) -> None:
     with counters.request(Call.GET, lambda: 1.0, again=False):
         pass
     before = counters.figures()
@@ -104,15 +104,15 @@ def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:
 
 
 @pytest.mark.parametrize("kind", list(kinds(CollectionError)))
-def test_every_error_of_a_collection_is_an_outcome(kind: type[CollectionError]) -> None:
+def test_every_collection_error_has_an_outcome(kind: type[CollectionError]) -> None:
     assert RequestOutcome.of(kind("why")) is not RequestOutcome.GIVEN_UP
 
 
-def test_what_is_given_up_on_our_side_is_no_error_of_the_collection() -> None:
+def test_a_request_that_snoopsync_gives_up_is_not_an_error_of_the_collection() -> None:
     assert RequestOutcome.of(errors.FileChanged("why")) is RequestOutcome.GIVEN_UP
 
 
-def test_a_duration_counts_up_to_its_bound_and_not_below() -> None:
+def test_a_duration_counts_in_the_bucket_of_its_bound() -> None:
     durations = Durations()
     for seconds in (0.0, BOUNDS_SECONDS[0], BOUNDS_SECONDS[0] + 1e-9, 1e9):
         durations.add(seconds)

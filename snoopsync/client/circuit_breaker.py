@@ -62,8 +62,8 @@ class Outage:
     seconds: float = 0.0
 
 
-class Clock:
-    """Time and waiting. Tests have one of their own."""
+class OutageClock:
+    """Time and waiting during an outage. Tests use a clock of their own."""
 
     def now(self) -> float:
         """Unix seconds."""
@@ -120,7 +120,7 @@ class Gate:
         self,
         policy: RetryPolicy,
         stop: threading.Event,
-        clock: Clock,
+        clock: OutageClock,
         random: Callable[[], float],
         service: str = "the collection",
         behind: Gate | None = None,

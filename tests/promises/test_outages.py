@@ -14,7 +14,7 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import OutageClock, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import CollectionError, Stopped, Unreachable
@@ -36,7 +36,7 @@ SPEED = 200.0
 WORKERS = 4
 
 
-class FastClock(Clock):
+class FastClock(OutageClock):
     """The coat's time, in a hurry."""
 
     def monotonic(self) -> float:

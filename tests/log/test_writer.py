@@ -62,6 +62,22 @@ def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installat
     assert log_file.read_text().endswith("stopped\n")
 
 
+def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+    home.configure(f"{QUICK_SYNC}log: {{level: debug}}\n")
+    with full_pipe() as (_, stderr):
+        resync = subprocess.Popen(
+            command("resync"),
+            env=home.environment,
+            cwd=home.home,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        out, _ = resync.communicate(timeout=DEADLINE_SECONDS)
+    assert "1 added" in out
+    assert resync.returncode == 0
+
+
 def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}}}\n")

@@ -17,7 +17,14 @@ from typing import Generic, Self, TypeVar
 
 import tenacity
 
-from snoopsync.client.circuit_breaker import Clock, Gate, Outage, OutOfPatience, Pass, RetryPolicy
+from snoopsync.client.circuit_breaker import (
+    Gate,
+    Outage,
+    OutageClock,
+    OutOfPatience,
+    Pass,
+    RetryPolicy,
+)
 from snoopsync.client.paging import PAGE_IMAGES, listed, walk
 from snoopsync.client.sources import repeatable
 from snoopsync.core.errors import (
@@ -76,7 +83,7 @@ class RetryingCollection:
         *,
         stop: threading.Event | None = None,
         policy: RetryPolicy | None = None,
-        clock: Clock | None = None,
+        clock: OutageClock | None = None,
         random: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         service: str = "the collection",
@@ -85,7 +92,7 @@ class RetryingCollection:
     ) -> None:
         self._inner = inner
         self._policy = policy or RetryPolicy()
-        self._clock = clock or Clock()
+        self._clock = clock or OutageClock()
         self._random = random
         self._new_id = new_id
         self._counters = counters or Counters()
@@ -113,9 +120,9 @@ class RetryingCollection:
         """Close the collection inside."""
         self._inner.close()
 
-    def tell_counts(self) -> None:
+    def log_suppressed(self) -> None:
         """Log how many outages were only counted."""
-        self._gate.tell_counts()
+        self._gate.log_suppressed()
 
     @property
     def outage(self) -> Outage | None:

@@ -1,4 +1,4 @@
-"""The state file's tables, a version at a time. A step, once released, is never edited."""
+"""The tables of the state file, one step for each version. A released step never changes."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Dependencies:
     disk: Disk = field(default_factory=Disk)
     make_workers: Callable[[int, str], Workers] = Workers
     retry_seconds: float = RetryPolicy().base_seconds
-    outage_clock: outage.Clock = field(default_factory=outage.Clock)
+    outage_clock: outage.OutageClock = field(default_factory=outage.OutageClock)
     counters: Counters = field(default_factory=Counters)
 
 
@@ -265,7 +265,7 @@ def open_components(
         ),
         renewal,
     )
-    searched.tell_counts()
+    searched.log_suppressed()
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:

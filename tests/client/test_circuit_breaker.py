@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, Gate, Outage, RetryPolicy
+from snoopsync.client.circuit_breaker import Gate, Outage, OutageClock, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import (
     BadAnswer,
@@ -36,7 +36,7 @@ DOWN = Unavailable("down", status=503)
 AWAY = Unreachable("away")
 
 
-class FakeClock(Clock):
+class FakeClock(OutageClock):
     """Time that passes only while somebody waits; ``waited`` are the seconds of every wait."""
 
     def __init__(self) -> None:

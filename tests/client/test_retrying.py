@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import OutageClock, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.core.errors import (
@@ -280,7 +280,7 @@ def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_o
     looked at it, so what it finds there then is not ours."""
     pauses: list[float] = []
 
-    class Waiting(Clock):
+    class Waiting(OutageClock):
         def monotonic(self) -> float:
             return sum(pauses)
 

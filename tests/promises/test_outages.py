@@ -14,9 +14,10 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import OutageClock, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped, Unreachable
 from snoopsync.core.exits import Exit
 from snoopsync.runtime.workers import Workers
@@ -36,7 +37,7 @@ SPEED = 200.0
 WORKERS = 4
 
 
-class FastClock(Clock):
+class FastClock(OutageClock):
     """The coat's time, in a hurry."""
 
     def monotonic(self) -> float:
@@ -359,7 +360,7 @@ def searches_due(world: World) -> int:
 
 
 def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = 0
 
@@ -369,7 +370,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
         return answers(400) if "/search/" in seen.path and asked % 2 else None
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         until(lambda: the_service_says(world, Exit.OK))
         world.remote.server.fault_for = in_turns
         for number in range(20):
@@ -384,7 +385,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
 
 
 def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
     refused: str | None = None
     searched: list[str] = []
@@ -402,10 +403,8 @@ def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_ne
         return lambda: len(searched) > before
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher, search_backoff=Backoff(1e6, 1e6)):
         until(lambda: the_service_says(world, Exit.OK))
-        # The next pauses, from the search after the next one on.
-        monkeypatch.setattr("snoopsync.service._SEARCH_AGAIN_SECONDS", 3600.0)
         world.remote.server.fault_for = refuses
         until(wrote("a.jpg"))
         until(lambda: not searches_due(world))
@@ -444,7 +443,7 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
 def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselves(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
+    world: World, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
     server = world.remote.server
@@ -466,7 +465,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
     elif when == "while files are sent":
         revoke_at("/image/", after=10)
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         if when == "while it searches":
             until(lambda: the_service_says(world, Exit.OK) and not searches_due(world))
             revoke_at("/search/", after=0)

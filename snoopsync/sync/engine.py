@@ -223,7 +223,7 @@ class SyncEngine:
         self._recognizer.close()
         for monitor in self.monitors:
             monitor.close()
-        self._collection.tell_counts()
+        self._collection.log_suppressed_outages()
         return ended
 
     def left_out(self, folders: Container[str] | None = None) -> list[Record]:

@@ -30,13 +30,13 @@ def embedded(tmp_path: Path) -> Iterator[EmbeddedCollection]:
         yield collection
 
 
-@pytest.fixture(params=["embedded", "coated", "remote"])
+@pytest.fixture(params=["embedded", "retrying", "remote"])
 def collection(
     request: pytest.FixtureRequest, embedded: EmbeddedCollection
 ) -> Iterator[ImageCollection]:
     if request.param == "embedded":
         yield embedded
-    elif request.param == "coated":
+    elif request.param == "retrying":
         yield RetryingCollection(embedded)
     else:
         with (

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client.collection import Collection, insecure
+from snoopsync.client.collection import Collection, is_insecure
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -77,7 +77,7 @@ def test_a_number_is_an_id(server: CollectionServer, client: Collection) -> None
 
 @pytest.mark.parametrize("odd", [True, 1.0, b"12", ["12"]])
 def test_nothing_else_is_an_id(client: Collection, odd: Any) -> None:
-    with pytest.raises(Refused, match="an image ID is a text or a number"):
+    with pytest.raises(Refused, match="an image ID must be a text or a number"):
         client.get_image(odd)
     with pytest.raises(Refused):
         client.add_image(PICTURE, odd)
@@ -367,7 +367,7 @@ def test_an_endpoint_may_end_in_a_slash_or_have_no_path(server: CollectionServer
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "is_insecure"),
+    ("endpoint", "expected"),
     [
         ("http://visualsnoop.com/api/v1", True),
         ("http://192.168.1.5:8000/api", True),
@@ -379,5 +379,5 @@ def test_an_endpoint_may_end_in_a_slash_or_have_no_path(server: CollectionServer
         ("http://localhost.example.com/", True),
     ],
 )
-def test_http_beyond_this_machine_is_insecure(endpoint: str, is_insecure: bool) -> None:
-    assert insecure(endpoint) is is_insecure
+def test_http_beyond_this_machine_is_insecure(endpoint: str, expected: bool) -> None:
+    assert is_insecure(endpoint) is expected

@@ -148,7 +148,7 @@ def test_an_answer_without_end_is_a_bad_answer() -> None:
     [
         (b"", "closed without an answer"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "in the middle of the answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "during the answer"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "127.0.0.1"),
     ],
 )
@@ -277,6 +277,6 @@ def test_a_connection_that_is_made_while_the_client_closes_is_cut_too() -> None:
     here, there = socket.socketpair()
     with here, there:
         sockets = OpenSockets()
-        sockets.cut()
+        sockets.shut_all()
         sockets.add(here)
         assert there.recv(1) == b""

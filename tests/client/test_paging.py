@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from snoopsync.client.paging import listed
+from snoopsync.client.paging import list_all
 from snoopsync.core.errors import BadAnswer, NotFound, Refused
 from snoopsync.core.protocol import ListAnswer
 
@@ -24,7 +24,7 @@ def page(ids: str, next_image_id: str | None = None) -> ListAnswer:
 
 
 def walk(get_page: Callable[[str | None], ListAnswer]) -> str:
-    return "".join(image["id"] for image in listed(get_page))
+    return "".join(image["id"] for image in list_all(get_page))
 
 
 def test_every_page_is_read() -> None:
@@ -104,7 +104,7 @@ def test_a_place_that_is_never_there_is_not_asked_for_without_end() -> None:
             return page("ab", "c")
         raise NotFound("gone", status=404)
 
-    with pytest.raises(BadAnswer, match=r"not there: 'c' \(404 gone\)"):
+    with pytest.raises(BadAnswer, match=r"not in the collection: 'c' \(404 gone\)"):
         walk(get_page)
     assert len(asked) < 50
 

@@ -59,5 +59,5 @@ def test_an_id_is_one_segment_of_the_path(image_id: str, quoted: str) -> None:
 
 @pytest.mark.parametrize("image_id", ["", "x" * 101, "\udcff", 12, None])
 def test_what_is_no_id_is_refused_before_anything_is_sent(image_id: str) -> None:
-    with pytest.raises(Refused, match="an image ID is"):
+    with pytest.raises(Refused, match="an image ID must be"):
         quoted_id(image_id)

@@ -125,9 +125,9 @@ def clients_only(authority: Authority) -> ssl.SSLContext:
             lambda a: a.signed("other", extension="subjectAltName=DNS:x.test").server_context(),
             "certificate is not valid for '127.0.0.1'",
         ),
-        (old_only, "it has no version of TLS that is secure"),
-        (weak_ciphers, "it has no cipher that is secure in common"),
-        (clients_only, "it wants a certificate of the client"),
+        (old_only, "the service has no secure version of TLS"),
+        (weak_ciphers, "have no secure cipher in common"),
+        (clients_only, "requires a client certificate"),
     ],
     ids=["expired", "self-signed", "host name", "version", "cipher", "client's certificate"],
 )
@@ -158,9 +158,9 @@ def hangs_up(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("behave", "said"),
     [
-        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "it does not speak TLS on this port"),
-        (says(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "it does not speak TLS on this port"),
-        (hangs_up, "it closed the connection in the middle of TLS"),
+        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not use TLS on this port"),
+        (says(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "does not use TLS on this port"),
+        (hangs_up, "closed the connection during the TLS handshake"),
     ],
     ids=["ssh", "http", "hangs up"],
 )
@@ -211,7 +211,7 @@ def test_the_systems_store_is_openssls(authority: Authority) -> None:
     ("content", "said"),
     [
         (None, "No such file or directory"),
-        ("nothing", "it has no certificates in PEM form"),
+        ("nothing", "the file has no certificates in PEM form"),
     ],
 )
 def test_certificates_that_can_not_be_used_are_named(
@@ -288,7 +288,7 @@ def test_a_url_that_is_no_proxys_is_named(monkeypatch: pytest.MonkeyPatch, url: 
     monkeypatch.setenv("HTTPS_PROXY", url)
     with (
         Collection("k", "s", "https://photos.test/api/v1") as client,
-        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*that is not the URL of a proxy"),
+        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*the URL of a proxy is like"),
     ):
         _ = client.id
 
@@ -382,7 +382,7 @@ def test_an_endpoint_without_its_path_is_told_where_a_collection_may_be(
         bare = service.endpoint.removesuffix("/api/v1")
         with Collection(*service.keys("a"), bare) as client, pytest.raises(CollectionError) as bad:
             client.id if call == "id" else client.get_images()
-    assert f"collection.endpoint lacks its path, it may be {bare}/api/v1" in str(bad.value)
+    assert f"collection.endpoint lacks its path, try {bare}/api/v1" in str(bad.value)
 
 
 # The configuration.

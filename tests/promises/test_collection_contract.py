@@ -1,6 +1,6 @@
 """What every collection does: one suite, run by each of them.
 
-The embedded collection, the HTTP client against a server on loopback, and the retrying coat around
+The embedded collection, the HTTP client against a server on loopback, and the retrying retrying
 either.
 """
 
@@ -47,12 +47,12 @@ ODD_IDS = [
 ]
 
 
-KINDS = ["embedded", "http", "coat around serve", "coat around embedded", "coat around http"]
+KINDS = ["embedded", "http", "retrying serve", "retrying embedded", "retrying http"]
 
 
 @pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
-    if request.param == "coat around serve":
+    if request.param == "retrying serve":
         with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
             yield RetryingCollection(client)
         return
@@ -63,7 +63,7 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Image
         if "http" in request.param:
             server = stack.enter_context(CollectionServer(stored))
             inner = stack.enter_context(Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint))
-        yield RetryingCollection(inner) if "coat" in request.param else inner
+        yield RetryingCollection(inner) if "retrying" in request.param else inner
 
 
 def test_it_says_which_collection_it_is(collection: ImageCollection) -> None:

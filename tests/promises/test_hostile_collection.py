@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client import lists, paging, retrying
-from snoopsync.client import responses as answers
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client import lists, responses
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.lists import MOST_RESULTS
-from snoopsync.client.paging import PAGE_IMAGES, walk
-from snoopsync.client.responses import Answer
+from snoopsync.client.paging import ListingLimits, read_pages
+from snoopsync.client.responses import Response
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, judge
 from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
@@ -38,6 +37,7 @@ from tests.support.raw_service import raw_service
 from tests.support.world import Shelf, fake_picture
 
 MEGABYTE = 1024 * 1024
+PAGE_IMAGES = ListingLimits().page_images
 
 
 @contextmanager
@@ -64,8 +64,8 @@ def client(server: CollectionServer) -> Iterator[Collection]:
         yield client
 
 
-def body(answer: dict[str, Any]) -> Answer:
-    return Answer(200, "OK", {}, json.dumps(answer).encode())
+def body(answer: dict[str, Any]) -> Response:
+    return Response(200, "OK", {}, json.dumps(answer).encode())
 
 
 # Listings.
@@ -98,25 +98,26 @@ def test_a_page_of_more_images_than_were_asked_for_is_refused() -> None:
     assert caught.value.permanent
 
 
-def test_a_listing_of_ever_new_images_ends_and_takes_no_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(paging, "MOST_IMAGES", 200_000)
+def count_images(
+    get_page: Callable[[str | None, int | None], ListAnswer], limits: ListingLimits
+) -> int:
+    """The number of images in the whole listing."""
+    return sum(1 for _ in read_pages(lambda start: get_page(start, limits.page_images), limits))
+
+
+def test_a_listing_of_ever_new_images_ends_and_takes_no_memory() -> None:
     get_page = ever_new_images(PAGE_IMAGES)
     with (
         at_most(4),
         pytest.raises(ExcessiveAnswer, match="no end after 201000 images on 201 pages"),
     ):
-        for _image in walk(lambda start: get_page(start, PAGE_IMAGES)):
-            pass
+        count_images(get_page, ListingLimits(images=200_000))
 
 
-def test_a_listing_of_ever_new_pages_with_few_images_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paging, "MOST_PAGES", 500)
+def test_a_listing_of_ever_new_pages_with_few_images_ends() -> None:
     get_page = ever_new_images(1)
     with pytest.raises(ExcessiveAnswer, match="no end after 501 images on 501 pages"):
-        for _image in walk(lambda start: get_page(start, PAGE_IMAGES)):
-            pass
+        count_images(get_page, ListingLimits(pages=500))
 
 
 def test_a_circle_of_many_pages_is_found_without_remembering_them() -> None:
@@ -130,7 +131,7 @@ def test_a_circle_of_many_pages_is_found_without_remembering_them() -> None:
         return page(pages[asked % len(pages)], f"next.{asked}")
 
     with pytest.raises(BadAnswer, match="no end"):
-        for _image in walk(get_page):
+        for _image in read_pages(get_page):
             pass
     assert asked < 100 * len(pages)
 
@@ -158,37 +159,37 @@ def test_the_images_of_others_are_only_counted() -> None:
     assert list(times) == ["somebody.0"]
 
 
-def test_images_of_ours_that_nobody_knows_are_kept_up_to_a_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(retrying, "MOST_UNKNOWN_IMAGES", 5000)
+def test_images_of_ours_that_nobody_knows_are_kept_up_to_a_limit() -> None:
+    limits = ListingLimits(unknown_images=5000)
     known = {f"tests.{number}" for number in range(3000)}
-    assert len(RetryingCollection(Endless(8, "tests")).image_times(known)) == 8000
+    collection = RetryingCollection(Endless(8, "tests"), limits=limits)
+    assert len(collection.image_times(known)) == 8000
+    collection = RetryingCollection(Endless(9, "tests"), limits=limits)
     with pytest.raises(ExcessiveAnswer, match="more than 5000 images of ours"):
-        RetryingCollection(Endless(9, "tests")).image_times(known)
+        collection.image_times(known)
 
 
 @pytest.mark.parametrize("start", ["x" * 101, "\ud800", "x" * 5 * MEGABYTE], ids=len)
 def test_a_next_page_that_nobody_could_ask_for_is_a_bad_answer(start: str) -> None:
     with pytest.raises(BadAnswer) as caught:
-        lists.listing(body({"images": [], "next_image_id": start}), "c")
+        lists.parse_listing(body({"images": [], "next_image_id": start}), "c")
     assert len(str(caught.value)) < 400
 
 
 def test_a_time_that_is_none_is_not_kept() -> None:
     listed = {"id": "a", "image_time": "2" * 1000}
-    assert lists.listing(body({"images": [listed]}), "c")["images"] == [
+    assert lists.parse_listing(body({"images": [listed]}), "c")["images"] == [
         {"id": "a", "image_time": ""}
     ]
     about = {"image_id": "a", "image_time": "2" * 1000}
-    assert answers.image(body(about), "a", "c")["image_time"] == ""
+    assert responses.parse_image(body(about), "a", "c")["image_time"] == ""
 
 
 @pytest.mark.parametrize("key", ["collection_id", "collection_name", "user"])
 def test_a_name_that_is_too_long_is_a_bad_answer(key: str) -> None:
     session = {"collection_id": "c", "collection_name": "n", "user": "u", key: "x" * 100_000}
     with pytest.raises(BadAnswer, match=key) as caught:
-        answers.session(body(session))
+        responses.parse_session(body(session))
     assert len(str(caught.value)) < 400
 
 
@@ -206,17 +207,14 @@ def outdated_page(count: int, following: str | None) -> dict[str, Any]:
 
 
 def test_a_page_of_very_many_images_to_describe_again_is_refused() -> None:
-    assert len(lists.outdated(body(outdated_page(10_000, "n")), "c")["ids"]) == 10_000
+    assert len(lists.parse_outdated(body(outdated_page(10_000, "n")), "c")["ids"]) == 10_000
     with pytest.raises(ExcessiveAnswer, match="more than 10000"):
-        lists.outdated(body(outdated_page(10_001, None)), "c")
+        lists.parse_outdated(body(outdated_page(10_001, None)), "c")
 
 
 @pytest.mark.parametrize("count", [0, 1000])
-def test_images_to_describe_again_without_an_end_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    """None of them is known here, so nothing is sent."""
-    monkeypatch.setattr(renewal, "MOST_IMAGES", 5000)
+def test_images_to_describe_again_without_an_end_are_left(tmp_path: Path, count: int) -> None:
+    """The state file knows none of them, so nothing is sent."""
     asked = 0
 
     class Describing(Shelf):
@@ -230,7 +228,7 @@ def test_images_to_describe_again_without_an_end_are_left(
 
     with closing(Database(tmp_path / "state.sqlite3")) as database:
         collection = RetryingCollection(Describing())
-        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection)
+        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection, 5000)
         assert not left.work_off(lambda _seconds: True)
     assert asked <= 6
 
@@ -276,7 +274,7 @@ def test_of_a_result_only_what_is_known_is_kept() -> None:
         "height": 5,
         "asked": {"width": 3, "more": "x" * 1000},
     }
-    found = lists.search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
+    found = lists.parse_search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
     assert found["results"] == [{"id": "a", "rank": 1, "height": 5, "asked": {"width": 3}}]
 
 
@@ -287,7 +285,7 @@ def test_the_kinds_are_those_that_our_own_collection_tells() -> None:
 @pytest.mark.parametrize("rank", [2**31, 10**4000])
 def test_what_is_too_far_is_no_match(rank: int) -> None:
     text = b'{"results": [{"id": "a", "rank": %d}, {"id": "b", "rank": 3}]}' % rank
-    found = lists.search(Answer(200, "OK", {}, text), "c")
+    found = lists.parse_search(Response(200, "OK", {}, text), "c")
     assert [match["id"] for match in found["results"]] == ["b"]
 
 
@@ -295,7 +293,7 @@ def test_what_is_too_far_is_no_match(rank: int) -> None:
 def test_a_rank_that_is_no_count_is_a_bad_answer(rank: str) -> None:
     text = b'{"results": [{"id": "a", "rank": %s}]}' % rank.encode()
     with pytest.raises(BadAnswer) as caught:
-        lists.search(Answer(200, "OK", {}, text), "c")
+        lists.parse_search(Response(200, "OK", {}, text), "c")
     assert len(str(caught.value)) < 400
 
 
@@ -303,7 +301,7 @@ def test_a_result_with_megabytes_of_text_is_refused_without_another_attempt(
     server: CollectionServer, client: Collection
 ) -> None:
     server.fault_for = lambda _seen: as_json({"results": results(2, kind="K" * 5 * MEGABYTE)})
-    patient = RetryingCollection(client, policy=RetryPolicy(attempts=5))
+    patient = RetryingCollection(client, CircuitBreaker(RetryPolicy(attempts=5)))
     with pytest.raises(ExcessiveAnswer) as caught:
         patient.search_images_by_id("a")
     assert str(caught.value) == "the answer is refused: a value in it has more than 64 KB"

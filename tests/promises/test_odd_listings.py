@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from snoopsync.client import paging, retrying
+from snoopsync.client.paging import ListingLimits
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ListAnswer
+from snoopsync.runtime.workers import Workers
 from snoopsync.status.status import read_status
+from snoopsync.sync.components import Dependencies
 from tests.support.collection_server import CollectionServer, Seen
 from tests.support.faults import Reply, as_json
 from tests.support.odd_listings import (
@@ -301,23 +303,22 @@ def dangling(world: World) -> OddListing:
     return OddListing(world.remote.server, random.Random(0), dangles=1.0)
 
 
+LIMITS = ListingLimits(images=20_000, unknown_images=5000)
+
 ENDLESS: dict[str, tuple[Callable[[World], object], str]] = {
     "one page": (lambda world: one_page_for_ever(sorted(world.remote.ids())), "has no end"),
     "new starts": (lambda world: ever_new_starts(sorted(world.remote.ids())), "has no end"),
     "new images": (lambda _world: ever_new_images(1000), "has no end after 21000"),
     "new images of ours": (lambda _world: ever_new_images(1000, OWNER), "more than 5000 images"),
     "large pages": (lambda _world: ever_new_images(1001), "more than the 1000 images"),
-    "dangling": (dangling, "always leads to an image that is not there"),
+    "dangling": (dangling, "always leads to an image that is not in"),
 }
 
 
 @pytest.fixture(params=list(ENDLESS))
-def endless(
-    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], str]:
+def endless(request: pytest.FixtureRequest, world: World) -> Callable[[], str]:
     """Makes the listing such a one, and returns what is to be said of it."""
-    monkeypatch.setattr(paging, "MOST_IMAGES", 20_000)
-    monkeypatch.setattr(retrying, "MOST_UNKNOWN_IMAGES", 5000)
+    world.listing_limits = LIMITS
     make, says = ENDLESS[request.param]
 
     def begin() -> str:
@@ -369,7 +370,8 @@ def test_a_service_that_can_not_read_the_listing_says_so_until_it_can(
     for image_id, number in theirs.items():
         world.remote.add(image_id, fake_picture(number))
     says = endless()
-    with serving(world, monkeypatch, ToldWatcher()):
+    dependencies = Dependencies(world.clock, make_workers=Workers, listing_limits=LIMITS)
+    with serving(world, monkeypatch, ToldWatcher(), dependencies=dependencies):
         until(lambda: says in (read_status(world.config).collection.last_error or ""))
         status = read_status(world.config)
         assert says in " ".join(status.reasons())

@@ -14,11 +14,12 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import CollectionError, Stopped, Unreachable
 from snoopsync.core.exits import Exit
+from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
@@ -37,13 +38,13 @@ WORKERS = 4
 
 
 class FastClock(Clock):
-    """The coat's time, in a hurry."""
+    """Time that passes ``SPEED`` times as fast."""
 
-    def monotonic(self) -> float:
-        return SPEED * super().monotonic()
+    def boottime(self) -> float:
+        return SPEED * super().boottime()
 
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / SPEED, 0.05))
+    def wait_until(self, event: threading.Event, boottime: float) -> None:
+        event.wait(max(0.0, boottime - self.boottime()) / SPEED)
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Down:
 
         def fault(_do: Callable[[], Reply]) -> Reply:
             with self._lock:
-                self.times.append(FastClock().monotonic())
+                self.times.append(FastClock().boottime())
                 self._here += 1
                 self.overlaps += self._here > 1
             try:
@@ -120,8 +121,8 @@ def as_service(world: World) -> Iterator[Live]:
 
 def step_for(live: Live, seconds: float) -> None:
     """Let the mirror work while so much of the outage's time goes by."""
-    end = FastClock().monotonic() + seconds
-    while FastClock().monotonic() < end:
+    end = FastClock().boottime() + seconds
+    while FastClock().boottime() < end:
         live.step()
 
 
@@ -278,14 +279,14 @@ def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(
     times: list[float] = []
 
     def fault_for(_seen: Seen) -> Fault | None:
-        times.append(FastClock().monotonic())
+        times.append(FastClock().boottime())
         return None if len(times) > 1 else answers(status, Retry_After=retry_after())
 
     with CollectionServer(Shelf()) as server:
         server.fault_for = fault_for
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(patience_seconds=None)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(RetryPolicy(max_outage_seconds=None), clock=FastClock())
+        with RetryingCollection(client, breaker) as collection:
             first = threading.Thread(target=collection.get_images)
             first.start()
             until(lambda: collection.outage is not None)
@@ -300,8 +301,10 @@ def test_a_request_that_fails_for_itself_alone_leaves_no_outage_behind() -> None
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(attempts=3, patience_seconds=None)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(
+            RetryPolicy(attempts=3, max_outage_seconds=None), clock=FastClock()
+        )
+        with RetryingCollection(client, breaker) as collection:
             with pytest.raises(Unreachable) as raised:
                 collection.get_images(count=7)
             assert collection.outage is None
@@ -316,18 +319,17 @@ def test_a_request_that_fails_for_itself_beside_others_leaves_no_outage_behind()
     class Releasing(FastClock):
         """Once somebody waits for the outage to end, a request from before it is answered."""
 
-        def wait(self, condition: threading.Condition, seconds: float) -> None:
+        def wait_until(self, event: threading.Event, boottime: float) -> None:
             hang.release()
-            super().wait(condition, seconds)
+            super().wait_until(event, boottime)
 
     with CollectionServer(Shelf()) as server:
         hang = server.hang_next()
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
         policy = RetryPolicy(attempts=2, base_seconds=1000.0, cap_seconds=1000.0)
-        with RetryingCollection(
-            client, policy=policy, clock=Releasing(), random=lambda: 1.0
-        ) as collection:
+        breaker = CircuitBreaker(policy, clock=Releasing(), random=lambda: 1.0)
+        with RetryingCollection(client, breaker) as collection:
             before = threading.Thread(target=collection.get_images)
             before.start()
             assert hang.reached.wait(DEADLINE_SECONDS)
@@ -341,8 +343,10 @@ def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda _seen: reset_before()
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(patience_seconds=20.0, attempts=100)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(
+            RetryPolicy(max_outage_seconds=20.0, attempts=100), clock=FastClock()
+        )
+        with RetryingCollection(client, breaker) as collection:
             with pytest.raises(Unreachable) as raised:
                 collection.get_images()
             assert collection.outage is not None

@@ -1,4 +1,4 @@
-"""What the service can do, for programs: an OpenAPI description."""
+"""The OpenAPI description of the service."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, A
         return {"description": what, "content": {"application/json": {"schema": of}}}
 
     refused = {str(each): answer("refused", _STATUS) for each in (400, 401, 429, *refusals)}
-    failed = {"default": answer("the service can't do that now", _STATUS)}
+    failed = {"default": answer("the service can't do this now", _STATUS)}
     return {str(status): answer("done", schema)} | refused | failed
 
 
 def openapi(base: str) -> dict[str, Any]:
-    """The description of the service under this path."""
+    """Return the description of the service under the path ``base``."""
     add = (408, 409, 413, 415, 425)
     return {
         "openapi": "3.1.0",

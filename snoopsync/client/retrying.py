@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
@@ -81,12 +80,7 @@ class RetryingCollection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()
 
     def close(self) -> None:

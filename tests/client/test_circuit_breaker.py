@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
@@ -29,6 +28,7 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ListAnswer
 from snoopsync.runtime.clock import Clock
+from tests.support.process import until
 
 FOUND = cast(ImageAnswer, {"status": 200})
 PAGE = cast(ListAnswer, {"status": 200})
@@ -38,7 +38,7 @@ AWAY = Unreachable("away")
 
 
 class FakeClock(Clock):
-    """Time that passes only while somebody waits; ``waited`` are the seconds of every wait."""
+    """Time that passes only in a wait. ``waited`` has the seconds of every wait."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -103,14 +103,6 @@ def retrying(
         stop=stop,
     )
     return RetryingCollection(cast(ImageCollection, script), breaker)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds, and fails if it does not within 10 s."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 @pytest.fixture
@@ -324,7 +316,7 @@ class TestStopping:
 
 
 class TestTheBreaker:
-    """Shared by threads, in real time, with pauses of a few milliseconds."""
+    """Threads share the breaker, in real time, with delays of a few milliseconds."""
 
     POLICY = RetryPolicy(attempts=50, base_seconds=0.001, cap_seconds=0.01, max_outage_seconds=None)
 
@@ -339,7 +331,7 @@ class TestTheBreaker:
                     return FOUND
                 if not under_way.acquire(blocking=False):
                     overlaps.append(image_id)
-                threading.Event().wait(0.002)  # long enough for another to come in, if it could
+                threading.Event().wait(0.002)  # long enough for a second request to arrive
                 askers.add(image_id)
                 under_way.release()
                 raise AWAY
@@ -348,7 +340,7 @@ class TestTheBreaker:
         collection = RetryingCollection(script, CircuitBreaker(self.POLICY))
         with ThreadPoolExecutor(8) as pool:
             calls = [pool.submit(collection.get_image, "0")]
-            wait_until(lambda: collection.outage is not None)
+            until(lambda: collection.outage is not None)
             calls += [pool.submit(collection.get_image, f"{number}") for number in range(1, 8)]
             assert [call.result(60) for call in calls] == [FOUND] * 8
         assert overlaps == []

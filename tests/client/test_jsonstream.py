@@ -1,4 +1,4 @@
-"""A JSON object with a long list is read entry by entry, and means what the whole text means."""
+"""Reading a JSON object entry by entry gives the same result as reading it as a whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(pieces: list[bytes]) -> tuple[dict[str, Any] | None, list[Any]]:
 
 
 def cut(text: bytes, positions: list[int]) -> list[bytes]:
-    """The text in pieces."""
+    """Cut the text into pieces."""
     ends = sorted(position % (len(text) + 1) for position in positions)
     return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
 
@@ -51,7 +51,7 @@ def test_the_pieces_of_a_text_mean_what_the_whole_text_means(
 
 
 @given(text=st.binary(max_size=40) | st.text(alphabet='{}[]:,"1 list', max_size=20))
-def test_what_is_no_json_object_is_none(text: bytes | str) -> None:
+def test_anything_but_a_json_object_is_none(text: bytes | str) -> None:
     data = text if isinstance(text, bytes) else text.encode()
     try:
         whole = json.loads(data.decode())
@@ -64,7 +64,7 @@ def test_what_is_no_json_object_is_none(text: bytes | str) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"list": [' + "[" * 50_000, '{"a": ' + "9" * 5000]
 )
-def test_what_json_can_not_read_is_none(text: str) -> None:
+def test_invalid_json_is_none(text: str) -> None:
     assert read([text.encode()])[0] is None
 
 
@@ -80,14 +80,14 @@ def test_what_json_can_not_read_is_none(text: str) -> None:
     ],
     ids=[
         "long text",
-        "long text beside",
+        "long text outside the list",
         "long entry",
         "another long list",
         "many names",
         "number",
     ],
 )
-def test_a_value_of_megabytes_is_refused_before_it_takes_memory(text: str) -> None:
+def test_a_value_of_megabytes_is_refused_before_it_fills_memory(text: str) -> None:
     data = text.encode()
     pieces = (data[at : at + 65536] for at in range(0, len(data), 65536))
     tracemalloc.start()

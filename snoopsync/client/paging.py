@@ -59,10 +59,21 @@ def read_pages(
     a page was deleted, services refuse the page in different ways, and the listing is read from the
     top again. Raises ``BadAnswer`` for a listing that has no end, and whatever ``get_page`` raises.
     """
-    length = _Length(limits)
+    images = pages = 0  # of all passes together
+
+    def counted(start: str | None) -> ListAnswer:
+        nonlocal images, pages
+        page = get_page(start)
+        images, pages = images + len(page["images"]), pages + 1
+        if images > limits.images or pages > limits.pages:
+            raise ExcessiveAnswer(
+                f"the listing is refused: it has no end after {images} images on {pages} pages"
+            )
+        return page
+
     for restart in range(_RESTARTS + 1):
         try:
-            yield from _one_pass(get_page, length)
+            yield from _one_pass(counted)
             return
         except _StartDeleted as deleted:
             if restart == _RESTARTS:
@@ -78,36 +89,14 @@ class _StartDeleted(Exception):
         self.error = error
 
 
-class _Length:
-    """How much of a listing was read."""
-
-    def __init__(self, limits: ListingLimits) -> None:
-        self._limits = limits
-        self._images = 0
-        self._pages = 0
-
-    def add(self, page: ListAnswer) -> None:
-        """Count a page. Raises ``ExcessiveAnswer`` when the listing is too long."""
-        self._pages += 1
-        self._images += len(page["images"])
-        if self._images > self._limits.images or self._pages > self._limits.pages:
-            raise ExcessiveAnswer(
-                f"the listing is refused: it has no end after {self._images} images on"
-                f" {self._pages} pages"
-            )
-
-
-def _one_pass(
-    get_page: Callable[[str | None], ListAnswer], length: _Length
-) -> Iterator[ListedImage]:
-    """Finds a circle by comparing each page with one earlier page, at a distance that doubles
-    (Brent's algorithm)."""
+def _one_pass(get_page: Callable[[str | None], ListAnswer]) -> Iterator[ListedImage]:
+    """Yield the images of one pass. It finds a circle by comparing each page with one earlier page,
+    at a distance that doubles (Brent's algorithm)."""
     compared: tuple[frozenset[str], str | None] = frozenset(), None
     pages = repeated = stuck = empty = 0
     start: str | None = None
     while True:
         page = _page(get_page, start)
-        length.add(page)
         yield from page["images"]
         before, start = start, page["next_image_id"]
         if start is None:
@@ -119,7 +108,7 @@ def _one_pass(
         if start == compared[1] or (ids and ids <= compared[0]):
             repeated += 1
         if max(repeated, stuck) > _REPEATED_PAGES or empty > _EMPTY_PAGES:
-            raise BadAnswer(f"the listing has no end: it repeats itself at {start!r:.120}")
+            raise BadAnswer(f"the listing has no end: it makes no progress at {start!r:.120}")
         if pages.bit_count() == 1:  # a power of two
             compared, repeated = (ids, start), 0
 

@@ -10,12 +10,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
-from snoopsync.client.signing import LONGEST_ID
+from snoopsync.client.signing import LONGEST_ID, parse_date
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -184,26 +182,17 @@ def retry_after(response: Response, now: float) -> float | None:
     if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
         seconds = float(text)
     else:
-        date = _date(text)
+        date = parse_date(text)
         if date is None:
             return None
         seconds = date - now
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
-def _date(text: str) -> float | None:
-    """Return a header's date in Unix seconds, or ``None`` if it is not a date."""
-    try:
-        date = parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
 def clock_ahead(response: Response, now: float) -> float | None:
     """Return by how many seconds our clock is ahead of the service's, by the response's ``Date``
     (to the second), or ``None`` without a ``Date``."""
-    date = _date(response.headers.get("Date", ""))
+    date = parse_date(response.headers.get("Date", ""))
     return None if date is None else now - date
 
 

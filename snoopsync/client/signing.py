@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from email.utils import formatdate
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from snoopsync.core.errors import Refused
@@ -39,6 +40,16 @@ class Signer:
         date = formatdate(time, usegmt=True)
         signature = _signature(self._keyed, method, path, date)
         return {"Date": date, "Authorization": f"VSHMAC {self.public_key}:{signature}"}
+
+
+def parse_date(text: str) -> float | None:
+    """Return the date of a header in Unix seconds, or ``None`` if it is not a date."""
+    try:
+        date = parsedate_to_datetime(text)
+        # "-0000" is UTC with an unknown time zone, which Python parses as a naive time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def signature_of(secret_key: str, method: str, path: str, date: str) -> str:

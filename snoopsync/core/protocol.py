@@ -1,8 +1,8 @@
 """What a collection is: the operations that every implementation has, and what they answer.
 
-Three things implement ``ImageCollection``: the HTTP client (``collection.Collection``), the
-embedded collection (``embedded.EmbeddedCollection``) and the retrying coat that goes around either
-(``retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
+Three classes implement ``ImageCollection``: the HTTP client (``client.collection.Collection``), the
+embedded collection (``embedded.EmbeddedCollection``) and the wrapper that adds retries to either
+(``client.retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
 published VisualSnoop client; where that client returned a refusal, these raise a
 ``CollectionError``.
 """

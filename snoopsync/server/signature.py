@@ -16,10 +16,9 @@ import hmac
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
-from snoopsync.client.signing import signature_of
+from snoopsync.client.signing import parse_date, signature_of
 from snoopsync.core.errors import Unauthorized, Unavailable
 
 #: The largest difference between a request's date and our clock.
@@ -87,7 +86,7 @@ class Verifier:
         self.require_signature(request)
         if not key_exists:
             raise _unauthorized()
-        sent_at = _seconds(request.date)
+        sent_at = parse_date(request.date)
         if sent_at is None or abs(now - sent_at) > WINDOW_SECONDS:
             raise Unauthorized(
                 f"the request's date differs by more than {WINDOW_SECONDS / 60:.0f} minutes from"
@@ -117,15 +116,6 @@ def _signature_in(request: SignedRequest) -> str:
 
 def _unauthorized() -> Unauthorized:
     return Unauthorized("the key is unknown, or the signature is wrong", status=401)
-
-
-def _seconds(date: str) -> float | None:
-    try:
-        sent = parsedate_to_datetime(date)
-        # "-0000" is UTC with an unknown time zone, which Python parses as a naive time.
-        return (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _send_again(reason: str) -> Unavailable:

@@ -1,5 +1,5 @@
-"""A hostile collection can't fill the daemon's memory, state file or log. One log line says what the
-collection did."""
+"""A hostile collection can't fill the daemon's memory, state file or log. One log line says what
+the collection did."""
 
 from __future__ import annotations
 

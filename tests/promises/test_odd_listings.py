@@ -1,6 +1,6 @@
 """Services with odd listings: one changes while it is read, ignores its parameters, repeats or
-omits images, or never ends. No image in the collection is treated as missing, sent again or deleted, no
-listing is read for ever, and the collection finally holds what is on disk.
+omits images, or never ends. No image in the collection is treated as missing, sent again or
+deleted, no listing is read for ever, and the collection finally holds what is on disk.
 """
 
 from __future__ import annotations

@@ -31,10 +31,12 @@ def page(ids: Sequence[str], next_image_id: str | None) -> ListAnswer:
 
 @dataclass
 class OddListing:
-    """Pages of ``size`` images, whatever the request says. ``repeats``, ``dangles`` and ``hides``
-    are the probabilities that a page is repeated, that it leads to an image that does not exist, and
-    that an image is left out. ``meanwhile`` runs before each page. ``unknown_start`` is the status
-    for a start that does not exist."""
+    """Pages of ``size`` images, whatever the request says.
+
+    ``repeats``, ``dangles`` and ``hides`` are the probabilities that a page is repeated, that it
+    leads to an image that does not exist, and that an image is left out. ``meanwhile`` runs before
+    each page. ``unknown_start`` is the status for a start that does not exist.
+    """
 
     server: CollectionServer
     dice: Random

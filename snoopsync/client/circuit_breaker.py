@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped
-from snoopsync.core.events import Event, log_event
-from snoopsync.log.throttle import Count, Repeats
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
 
 logger = logging.getLogger("snoopsync.collection")
@@ -48,8 +49,8 @@ class RetryPolicy:
 
     def delay(self, failures: int, fraction: float) -> float:
         """The seconds to wait after ``failures`` failures. ``fraction`` is a random number from 0
-        to 1 ("full jitter"): clients that failed together don't come back together."""
-        return fraction * min(self.cap_seconds, self.base_seconds * 2.0 ** min(failures - 1, 60))
+        to 1."""
+        return Backoff(self.base_seconds, self.cap_seconds).pause(failures, fraction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class CircuitBreaker:
         self._ongoing: _OngoingOutage | None = None
         self._outages = 0
         self._queue: deque[object] = deque()
-        self._repeats = Repeats(_MOST_LOGGED_OUTAGES)
+        self._throttle = LogThrottle(logger, _MOST_LOGGED_OUTAGES)
 
     @property
     def outage(self) -> Outage | None:
@@ -168,35 +169,34 @@ class CircuitBreaker:
         The answer to a request that was sent before the outage does not end it. Otherwise a service
         that fails every second request would begin and end an outage each time.
         """
-        ended: _OngoingOutage | None = None
-        with self._changed:
+        with deferred_events(), self._changed:
             now = self.clock.boottime()
-            counts = list(self._repeats.counts(now))
-            if permit.is_probe and self._ongoing is not None:
-                ended, self._ongoing = self._ongoing, None
-                self._outages += 1
-                self._changed.notify_all()
-        self._log_counts(counts)
-        if ended is not None and ended.is_logged:
-            seconds = now - ended.began
-            message = "%s answers again after %.0f s"
-            log_event(
-                logger,
-                logging.INFO,
-                Event.OUTAGE_OVER,
-                message,
-                *(self._service, seconds),
-                seconds=round(seconds, 3),
-            )
+            self._throttle.log_suppressed(now)
+            ended = self._ongoing
+            if ended is None or not permit.is_probe:
+                return
+            self._ongoing = None
+            self._outages += 1
+            self._changed.notify_all()
+            if ended.is_logged:
+                seconds = now - ended.began
+                message = "%s answers again after %.0f s"
+                log_event(
+                    logger,
+                    logging.INFO,
+                    Event.OUTAGE_OVER,
+                    message,
+                    *(self._service, seconds),
+                    seconds=round(seconds, 3),
+                )
 
     def record_failure(self, error: CollectionError, permit: Permit) -> None:
         """The service did not answer the request of this permit: an outage begins, or the next
         probe is sent later."""
         now = self.clock.boottime()
         retry_at = now + (error.retry_after or 0.0)
-        with self._changed:
+        with deferred_events(), self._changed:
             ongoing = self._ongoing
-            is_new = ongoing is None
             if ongoing is None:
                 if permit.outages != self._outages:
                     return  # the request failed in an outage that has ended since
@@ -212,36 +212,30 @@ class CircuitBreaker:
                 probe_at = min(probe_at, ongoing.deadline)  # one last probe before calls give up
             ongoing.probe_at = max(probe_at, retry_at)
             self._changed.notify_all()
-        if is_new and ongoing.is_logged:
-            log_event(
-                logger,
-                logging.WARNING,
-                Event.OUTAGE,
-                "%s is down, calls wait: %s",
-                *(self._service, error),
-                error=str(error),
-            )
 
-    def log_suppressed_outages(self) -> None:
+    def log_suppressed(self) -> None:
         """Log how many outages were counted and not logged."""
-        with self._changed:
-            counts = list(self._repeats.all_counts())
-        self._log_counts(counts)
-
-    def _log_counts(self, counts: list[Count]) -> None:
-        for topic, more, event, _folder in counts:
-            log_event(logger, logging.WARNING, event, "%s (%d more)", topic, more, count=more)
+        with deferred_events(), self._changed:
+            self._throttle.close()
 
     def _begun(self, error: CollectionError, now: float) -> _OngoingOutage:
         longest = self.policy.max_outage_seconds
-        topic = f"{self._service} was down and recovered"
+        is_logged = self._throttle.log(
+            now,
+            f"{self._service} was down and recovered",
+            logging.WARNING,
+            Event.OUTAGE,
+            "%s is down, calls wait: %s",
+            *(self._service, error),
+            error=str(error),
+        )
         return _OngoingOutage(
             since=self.clock.now(),
             began=now,
             deadline=math.inf if longest is None else now + longest,
             probe_at=now,
             last_error=error,
-            is_logged=self._repeats.is_news(topic, now, Event.OUTAGE),
+            is_logged=is_logged,
         )
 
     def _wait_for_permit(self, ticket: object) -> Permit:

@@ -87,9 +87,9 @@ class RetryingCollection:
         """Close the wrapped collection."""
         self._inner.close()
 
-    def log_suppressed_outages(self) -> None:
+    def log_suppressed(self) -> None:
         """Log how many outages were counted and not logged."""
-        self._breaker.log_suppressed_outages()
+        self._breaker.log_suppressed()
 
     @property
     def outage(self) -> Outage | None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from snoopsync.core.model import RelPath
-from snoopsync.core.protocol import Evidence, PictureFacts
+from snoopsync.core.protocol import PictureEvidence, PictureFacts
 
 #: What pictures with the same bytes are to each other.
 IDENTICAL = "identical"
@@ -72,7 +72,7 @@ _LEFTOVER_DIRECTORIES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class CandidateFile:
     """A file that exists, in a configured folder. ``modified_ns``: nanoseconds of Unix time.
     ``folder_order``: the folder's place in the configuration, from 0. ``is_preferred``: of
     identical files, those in this folder are kept."""
@@ -92,13 +92,13 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class KeepCandidate:
     """One of the two. ``facts``: what the collection tells of the picture. ``file`` is ``None``
     where no configured folder has the image: then it is never the one to keep."""
 
     image_id: str
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
-    file: File | None = None
+    file: CandidateFile | None = None
 
     @property
     def can_be_kept(self) -> bool:
@@ -126,7 +126,7 @@ _Rule = Callable[[PictureFacts, PictureFacts], bool | None]
 
 
 def which_to_keep(
-    one: Candidate, other: Candidate, kind: str | None, now_ns: int, *, identical: bool
+    one: KeepCandidate, other: KeepCandidate, kind: str | None, now_ns: int, *, identical: bool
 ) -> Keep | None:
     """The one to keep of two images that are alike; ``None`` where no evidence favours one whose
     file exists. ``kind`` is what they are to each other. ``identical``: they have the same bytes;
@@ -213,11 +213,11 @@ def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None
     return bool(ours[name])
 
 
-def _evidence(facts: PictureFacts) -> Evidence:
-    return facts.get("evidence", Evidence())
+def _evidence(facts: PictureFacts) -> PictureEvidence:
+    return facts.get("evidence", PictureEvidence())
 
 
-def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
+def _of_identical(one: KeepCandidate, other: KeepCandidate, now_ns: int) -> Keep | None:
     if not (one.can_be_kept and other.can_be_kept):
         there = one if one.can_be_kept else other
         return Keep(there.image_id, Reason.CONFIGURED_FIRST) if there.can_be_kept else None
@@ -229,10 +229,10 @@ def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
     return Keep(min(one.image_id, other.image_id), Reason.FIRST_PATH)
 
 
-def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[File], Any]]]:
+def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[CandidateFile], Any]]]:
     """The first by each of these comes first."""
 
-    def age(file: File) -> tuple[bool, int]:
+    def age(file: CandidateFile) -> tuple[bool, int]:
         is_plausible = _FIRST_PLAUSIBLE_NS <= file.modified_ns <= now_ns
         return (False, file.modified_ns) if is_plausible else (True, 0)
 

@@ -1,8 +1,8 @@
 """What a collection is: the operations that every implementation has, and what they answer.
 
-Three classes implement ``ImageCollection``: the HTTP client (``client.collection.Collection``), the
-embedded collection (``embedded.EmbeddedCollection``) and the wrapper that adds retries to either
-(``client.retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
+Three things implement ``ImageCollection``: the HTTP client (``collection.Collection``), the
+embedded collection (``embedded.EmbeddedCollection``) and the retrying wrapper around either
+(``retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
 published VisualSnoop client; where that client returned a refusal, these raise a
 ``CollectionError``.
 """
@@ -50,7 +50,7 @@ class ImageAnswer(TypedDict):
     outdated: NotRequired[bool]
 
 
-class Evidence(TypedDict):
+class PictureEvidence(TypedDict):
     """What a picture's file says about where it comes from; see ``embedded.evidence``."""
 
     camera: NotRequired[bool]
@@ -66,7 +66,7 @@ class PictureFacts(TypedDict):
     width: NotRequired[int]
     height: NotRequired[int]
     size_bytes: NotRequired[int]
-    evidence: NotRequired[Evidence]
+    evidence: NotRequired[PictureEvidence]
 
 
 class Match(PictureFacts):

@@ -17,9 +17,10 @@ from pathlib import Path
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, log_event
-from snoopsync.core.identity import Identity, Verdict, decide, decide_by_content
+from snoopsync.core.identity import Identity, IdentityVerdict, decide, decide_by_content
 from snoopsync.core.model import RelPath, printable
 from snoopsync.core.selection import Selection
+from snoopsync.core.text import images
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.monitor import FolderMonitor, Pace
@@ -132,7 +133,7 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
         "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
         " collection, and are no duplicates. To delete them there:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
-        *(name, "1 image" if len(rel_paths) == 1 else f"{len(rel_paths)} images"),
+        *(name, images(len(rel_paths))),
         ", ".join(printable(rel_path.path) for rel_path in samples),
         ", ..." if len(rel_paths) > len(samples) else "",
         folder=name,
@@ -155,12 +156,12 @@ def _known_before(
         if row.identity is None:
             continue
         verdict = decide(row.identity, identity, observed_here=False)
-        if verdict is Verdict.SAME:
+        if verdict is IdentityVerdict.SAME:
             return row
-        if verdict is Verdict.CANNOT_TELL and _may_be(row, folder, identity):
+        if verdict is IdentityVerdict.CANNOT_TELL and _may_be(row, folder, identity):
             records = state.sample(row.name, SAMPLE_FILES)
             sample = take_sample(records, folder.open, folder.disk, folder.path)
-            if records and decide_by_content(sample) is Verdict.SAME:
+            if records and decide_by_content(sample) is IdentityVerdict.SAME:
                 return replace(row, recognised_by_content=True)
     return None
 

@@ -9,7 +9,7 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.identity import Identity, Sample, Verdict, decide
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample, decide
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.folders import FolderRow
@@ -30,7 +30,7 @@ class Finding:
     """Whether the directory is the folder. ``sample``: what was compared, if anything was."""
 
     identity: Identity
-    verdict: Verdict
+    verdict: IdentityVerdict
     sample: Sample | None = None
 
 
@@ -82,14 +82,14 @@ class IdentityCheck:
             self.stop()
         accepted = row.identity if row.accepted else None
         if accepted is not None and accepted[:3] == identity[:3]:
-            return Finding(identity, Verdict.SAME)
+            return Finding(identity, IdentityVerdict.SAME)
         verdict = self._decide(row, identity)
-        if verdict is Verdict.SAME:
+        if verdict is IdentityVerdict.SAME:
             return Finding(identity, verdict)
         records = self._state.sample(row.name, SAMPLE_FILES)
         if not records:
             verdict = self._decide(row, identity, Sample())
-        if verdict is not Verdict.CANNOT_TELL:
+        if verdict is not IdentityVerdict.CANNOT_TELL:
             return Finding(identity, verdict)
         if not self._was_refused(identity, now):
             folder = self._folder
@@ -119,7 +119,7 @@ class IdentityCheck:
             return None
         sample = comparison.sample.result()
         verdict = self._decide(row, identity, sample)
-        if verdict is not Verdict.SAME:
+        if verdict is not IdentityVerdict.SAME:
             self._refused = identity, now
         return Finding(identity, verdict, sample)
 
@@ -131,7 +131,9 @@ class IdentityCheck:
         refused, at = self._refused
         return refused == identity and now < at + REFUSED_SECONDS
 
-    def _decide(self, row: FolderRow, identity: Identity, sample: Sample | None = None) -> Verdict:
+    def _decide(
+        self, row: FolderRow, identity: Identity, sample: Sample | None = None
+    ) -> IdentityVerdict:
         if self._observed is not None:
             return decide(self._observed, identity, observed_here=True, sample=sample)
         return decide(row.identity, identity, observed_here=False, sample=sample)

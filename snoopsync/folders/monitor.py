@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, Field, log_event
-from snoopsync.core.identity import Identity, Sample, Verdict
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample
 from snoopsync.core.model import FolderState, RelPath, printable
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import Finding, IdentityCheck
@@ -156,7 +156,7 @@ class FolderMonitor:
     def tick(self, now: float) -> None:
         """Look at the folder itself, take the hints, and see what is due."""
         self._now = now
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         hints = self.watch.take()
         # Also before a scan, so that it does not look at another disk.
         is_scan_due = not self.is_missing and now >= self._next_scan
@@ -278,7 +278,7 @@ class FolderMonitor:
             self._next_guard = 0.0
 
     def _follow_finding(self, finding: Finding) -> None:
-        if finding.verdict is not Verdict.SAME:
+        if finding.verdict is not IdentityVerdict.SAME:
             self._refuse(finding.sample)
             return
         if finding.sample is not None:
@@ -324,7 +324,7 @@ class FolderMonitor:
         self.folder.identity = identity
         self.watch.choose()
         row = replace(
-            self.row.taken(identity),
+            self.row.with_identity(identity),
             watch=self.watch.mode,
             state=FolderState.SCANNING,
             reason=None,
@@ -375,7 +375,7 @@ class FolderMonitor:
     def _warn(self, event: Event, topic: str, message: str, *args: object, **keys: Field) -> None:
         topic = f"folder {self.row.name}: {topic}"
         keys = {"folder": self.row.name, **keys}
-        self._throttle.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
+        self._throttle.log(self._now, topic, logging.WARNING, event, message, *args, **keys)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:

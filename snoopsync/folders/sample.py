@@ -45,10 +45,10 @@ def take_sample(
     sample: that it is missing is known. But if the deletion of every file is pending, all of them
     count, since an empty sample would match any disk.
     """
-    pending_count = all(record.doomed for record in records)
+    pending_count = all(record.marked_for_deletion for record in records)
 
     def counts(record: Record, match: _Match) -> bool:
-        if not record.doomed or pending_count:
+        if not record.marked_for_deletion or pending_count:
             return True
         return match in (_Match.FOUND, _Match.ONLY_CONTENT_TELLS)
 

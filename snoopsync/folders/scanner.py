@@ -188,7 +188,11 @@ class Scanner:
             observation = view.look(path)
             record = self._state.record_at(rel_path)
             if isinstance(observation, File):
-                if record is None or record.doomed or observation.fingerprint != record.seen:
+                if (
+                    record is None
+                    or record.marked_for_deletion
+                    or observation.fingerprint != record.seen
+                ):
                     yield Sighting(rel_path, observation.fingerprint)
             elif isinstance(observation, Gone) and record is not None:
                 yield Sighting(rel_path, None)

@@ -22,7 +22,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
 
-from snoopsync.core.identity import Sample, Verdict, decide_by_content
+from snoopsync.core.identity import IdentityVerdict, Sample, decide_by_content
 from snoopsync.core.model import UNNUMBERED, Unclear, int64, printable
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
@@ -113,8 +113,8 @@ class Submounts:
         verdicts = {
             number: decide_by_content(sample) for number, sample in samples.items() if sample.known
         }
-        same = [number for number, verdict in verdicts.items() if verdict is Verdict.SAME]
-        if not same and Verdict.CANNOT_TELL in verdicts.values():
+        same = [number for number, verdict in verdicts.items() if verdict is IdentityVerdict.SAME]
+        if not same and IdentityVerdict.CANNOT_TELL in verdicts.values():
             return Unclear(f"the disk at {where} can't be recognised")
         new = own or random.getrandbits(61) + UNNUMBERED + 1
         if not same:

@@ -1,14 +1,15 @@
-"""Whose is a directory, and who else can write there?
+"""Directories and files that only their owner can write to.
 
-snoopsync writes only in a directory that belongs to the user it runs as, that nobody else can
-write, and that nobody else can swap for another one. This holds for root as well: in another user's
-directory it would follow the links that this user puts there. Once a directory is proven, a path
-below it means the same file at every later moment, so SQLite can open its files by path.
+snoopsync writes only in a directory that belongs to the user it runs as, that no other user can
+write to, and that no other user can replace by another directory. This holds for root as well: in
+another user's directory root would follow links that this user creates. Once a directory has been
+checked, a path below it names the same file at every later moment, so SQLite can open its files by
+path.
 
 The rule for the directories above is that of OpenSSH for ``authorized_keys`` (``safe_path`` in
-misc.c), with two exceptions: a sticky directory such as /tmp is fine, since nobody can rename what
-belongs to somebody else there; and so is a directory that a group can write which has no other
-member (Debian's umask for users with a group of their own).
+misc.c), with two exceptions. A sticky directory such as /tmp is allowed: no user can rename what
+belongs to another user there. So is a directory that is writable by a group with no other member
+(Debian's umask for users with a group of their own).
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from pathlib import Path
 from snoopsync.core.errors import StateError, UnsafeDirectory
 from snoopsync.core.model import printable
 
-#: As many links as Linux follows in one path.
+#: The number of links that Linux follows in one path.
 _MOST_LINKS = 40
 
 _ELSEWHERE = "or keep the data in another directory"
 
 
 def resolve(path: Path) -> Path:
-    """The absolute path, with those links followed that only root or this user can have made.
+    """The absolute path, with the links resolved that only root or this user can have created.
 
-    A link of another user, or in a directory that another user can write, stays in the path:
-    ``require_own`` refuses it. Raises nothing.
+    A link of another user, or in a directory that another user can write to, stays in the path,
+    and ``require_own`` refuses it. Raises nothing.
     """
     done, ahead, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
     while ahead:
@@ -59,7 +60,8 @@ def resolve(path: Path) -> Path:
 
 
 def own_directory(directory: Path) -> Path:
-    """The real directory, made for this user alone (with those above it) if it is not there.
+    """The resolved directory. If it does not exist, it is created for this user alone, with its
+    parents.
 
     Raises ``UnsafeDirectory`` if it is not this user's alone, ``StateError`` if it can't be made.
     """
@@ -76,9 +78,9 @@ def own_directory(directory: Path) -> Path:
 
 
 def require_own(directory: Path) -> None:
-    """Raises ``UnsafeDirectory`` if the directory is not this user's alone, or another user could
-    put another one into its place. One that is not there passes if this user alone can make it.
-    Raises ``StateError`` where one may not look."""
+    """Raises ``UnsafeDirectory`` if the directory is not this user's alone, or if another user
+    could replace it. A missing directory passes if only this user can create it. Raises
+    ``StateError`` if it can't be examined."""
     status = _require_guarded(directory)
     if status is None:
         return
@@ -93,16 +95,16 @@ def require_own(directory: Path) -> None:
 
 
 def require_guarded(directory: Path) -> None:
-    """Raises ``UnsafeDirectory`` unless only root and this user decide what the names on the way to
-    this directory mean, and those of this user in it (as in /tmp)."""
+    """Raises ``UnsafeDirectory`` unless only root and this user can replace the directory, its
+    parents, and the files of this user in it (as in /tmp)."""
     status = _require_guarded(directory)
     if status is not None and (weakness := _weakness(directory, status)) is not None:
         raise weakness
 
 
 def require_own_files(paths: Iterable[Path]) -> None:
-    """Raises ``UnsafeDirectory`` for the first of these that is a link, or another user's. What is
-    not there is fine."""
+    """Raises ``UnsafeDirectory`` for the first of these paths that is a link, or another user's.
+    Missing files pass."""
     for path in paths:
         try:
             status = path.lstat()
@@ -122,7 +124,7 @@ def require_own_files(paths: Iterable[Path]) -> None:
 
 
 def is_own(directory: Path) -> bool:
-    """Does ``require_own`` have nothing against it?"""
+    """Returns whether ``require_own`` accepts the directory."""
     try:
         require_own(directory)
     except StateError:
@@ -131,8 +133,8 @@ def is_own(directory: Path) -> bool:
 
 
 def is_another_users(directory: Path) -> bool:
-    """Does the directory, or the first one above it that is there, belong to another user, who is
-    not root?"""
+    """Returns whether the directory, or its first parent that exists, belongs to another user than
+    root and this one."""
     for each in (directory, *directory.parents):
         try:
             return each.stat().st_uid not in _trusted()
@@ -142,7 +144,7 @@ def is_another_users(directory: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The user for people: by name, or by number where there is no name."""
+    """The user's name, or ``user 1000`` if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -150,8 +152,8 @@ def user_name(uid: int) -> str:
 
 
 def _require_guarded(directory: Path) -> os.stat_result | None:
-    """Check all directories above, the highest first. What the directory itself is, or ``None`` if
-    it is not there."""
+    """Check all parents, the root first. Returns the status of the directory itself, or ``None`` if
+    it does not exist."""
     for each in (*reversed(directory.parents), directory):
         try:
             status = each.lstat()
@@ -162,7 +164,7 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
         if stat.S_ISLNK(status.st_mode):
             raise _belongs_to_another(each, status.st_uid)
         if not stat.S_ISDIR(status.st_mode):
-            return None  # nothing is below it, and the system says so
+            return None  # the system reports that below it
         if each == directory:
             return status
         if (weakness := _weakness(each, status)) is not None:
@@ -171,7 +173,7 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
 
 
 def _weakness(directory: Path, status: os.stat_result) -> UnsafeDirectory | None:
-    """Why another user decides what the names in this directory mean; ``None`` if none does."""
+    """Why another user can replace what is in this directory; ``None`` if none can."""
     if status.st_uid not in _trusted():
         return _belongs_to_another(directory, status.st_uid)
     if status.st_mode & stat.S_ISVTX:
@@ -189,13 +191,13 @@ def _weakness(directory: Path, status: os.stat_result) -> UnsafeDirectory | None
 
 
 def _trusted() -> frozenset[int]:
-    """This user, root, and who owns the root directory: that is root from outside where this is a
-    user namespace without it."""
-    return frozenset({0, os.geteuid(), os.stat("/").st_uid})  # noqa: PTH116 - it is no path of ours
+    """This user, root, and the owner of the root directory: in a user namespace without root, that
+    is root outside of it."""
+    return frozenset({0, os.geteuid(), os.stat("/").st_uid})  # noqa: PTH116 - not a path of a user
 
 
 def _has_others(gid: int) -> bool:
-    """Is anybody else known to be in this group? root is no other."""
+    """Returns whether the group has a known member other than root and this user."""
     trusted = _trusted()
     if any(each.pw_gid == gid and each.pw_uid not in trusted for each in pwd.getpwall()):
         return True

@@ -303,11 +303,11 @@ async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(answer, 503, headers)(scope, receive, send)
 
 
-def open_listener(host: str, port: int) -> socket.socket:
+def open_listener(address: Address) -> socket.socket:
     """Open a socket that accepts connections. Raises ``SnoopsyncError``."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         # The accepted connections inherit both options.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
         # asyncio sets this only on sockets that were created with the TCP protocol number. Without
@@ -316,7 +316,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         return listener
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "invalid host name"
-        raise SnoopsyncError(f"can't listen on {Address(host, port)}: {reason}") from None
+        raise SnoopsyncError(f"can't listen on {address}: {reason}") from None
 
 
 def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:

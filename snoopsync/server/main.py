@@ -35,8 +35,7 @@ _WANTED_FILES = 16384
 
 def serve(
     data: Path,
-    host: str,
-    port: int,
+    address: Address,
     *,
     certificate: Path | None = None,
     key: Path | None = None,
@@ -52,7 +51,7 @@ def serve(
         stack.enter_context(locked(data / "keys.sqlite3"))
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
-        listener = stack.enter_context(closing(http.open_listener(host, port)))
+        listener = stack.enter_context(closing(http.open_listener(address)))
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(master.secret_of, time.time())
         tenants = Tenants(data, registry, verifier, pool, time.time)
@@ -62,9 +61,9 @@ def serve(
         tls = None if certificate is None else http.tls_context(certificate, key)
         server = http.Server(application, tls, on_stop=systemd.stopping)
         server.stop_on_signals()
-        _log_warnings(Address(host, port), certificate, tls)
+        _log_warnings(address, certificate, tls)
         scheme = "https" if certificate else "http"
-        endpoint = f"{scheme}://{Address(host, listener.getsockname()[1])}{BASE}"
+        endpoint = f"{scheme}://{Address(address.host, listener.getsockname()[1])}{BASE}"
         log_event(
             log,
             logging.INFO,

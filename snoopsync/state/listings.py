@@ -1,9 +1,9 @@
-"""Directories whose listing is the same as what is known of them: a short cut for the scan.
+"""Digests of directory listings that equal the rows: a shortcut for the scanner.
 
-To compare a directory, a scan reads the row of every file in it. Where listing and rows were found
-to be equal, a digest of the listing is kept, and as long as a new listing has the same one, the
-rows need not be read. A digest is never stale: triggers in the state file take it away with the
-first change to what a scan compares. A missing one costs time and nothing else.
+To compare a directory, the scanner reads the row of every file in it. Where listing and rows were
+equal, a digest of the listing is stored. While a new listing has the same digest, the rows need not
+be read. A digest is never stale: triggers in the state file delete it with the first change to a
+row that the scanner compares. A missing digest only costs time.
 """
 
 from __future__ import annotations
@@ -15,57 +15,56 @@ from collections.abc import Mapping
 from snoopsync.core.model import FingerprintKey
 from snoopsync.state.database import Database
 
-#: The last format of ``marshal`` in which equal values always have equal bytes. It takes plain
-#: tuples only; another version of Python may write it otherwise, and then learns anew.
+#: The last format of ``marshal`` in which equal values always have equal bytes. It accepts plain
+#: tuples only. Another version of Python may write other bytes, so that no digest matches.
 _MARSHAL_FORMAT = 2
 
 
 class Listings:
-    """The digests of one folder's directories. Used by the thread that changes its rows."""
+    """The digests of one folder's directories. For the thread that changes its rows."""
 
     def __init__(self, database: Database, folder: str) -> None:
         self._database = database
         self._folder = folder
-        self._known: dict[bytes, bytes] = {}
-        self._learned: dict[bytes, bytes] = {}
+        self._stored: dict[bytes, bytes] = {}
+        self._new: dict[bytes, bytes] = {}
         self._changes = -1
 
     def begin(self) -> None:
-        """Call this before a run of comparisons during which no row changes."""
-        self._learned.clear()
+        """Begin a run of comparisons during which no row changes."""
+        self._new.clear()
         if self._database.changes != self._changes:
             rows = self._database.query(
                 "SELECT directory, digest FROM listing WHERE folder = ?", (self._folder,)
             )
-            self._known = dict(rows)
+            self._stored = dict(rows)
             self._changes = self._database.changes
 
     def is_known(self, directory: bytes, files: Mapping[bytes, FingerprintKey]) -> bool:
-        """Is this listing sure to be what the rows say? Since ``begin``."""
-        before = self._known.get(directory)
-        return before is not None and before == _digest(files)
+        """Returns whether this listing, taken since ``begin``, is known to equal the rows."""
+        digest = self._stored.get(directory)
+        return digest is not None and digest == _digest(files)
 
     def learn(self, directory: bytes, files: Mapping[bytes, FingerprintKey]) -> None:
-        """This listing, taken since ``begin``, is what the rows say."""
+        """Record that this listing, taken since ``begin``, equals the rows."""
         if files:
-            self._learned[directory] = _digest(files)
+            self._new[directory] = _digest(files)
 
     def save(self) -> None:
-        """Keep what was learned since ``begin``."""
-        if self._learned:
-            with self._database.transaction():
-                self._database.change_many(
-                    "REPLACE INTO listing VALUES (?, ?, ?)",
-                    [(self._folder, *item) for item in self._learned.items()],
-                )
-            self._known |= self._learned
-            self._learned.clear()
+        """Store what was recorded since ``begin``."""
+        if self._new:
+            self._database.change_many(
+                "REPLACE INTO listing VALUES (?, ?, ?)",
+                [(self._folder, *item) for item in self._new.items()],
+            )
+            self._stored |= self._new
+            self._new.clear()
             self._changes = self._database.changes
 
     def release(self) -> None:
-        """Take no memory until the next ``begin``."""
-        self._known = {}
-        self._learned.clear()
+        """Free the memory until the next ``begin``."""
+        self._stored = {}
+        self._new.clear()
         self._changes = -1
 
 

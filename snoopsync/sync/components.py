@@ -261,7 +261,7 @@ def open_components(
         ),
         renewal,
     )
-    searched.log_suppressed_outages()
+    searched.log_suppressed()
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:

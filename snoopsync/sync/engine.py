@@ -29,7 +29,7 @@ from snoopsync.core.planner import (
     Rename,
     plan,
 )
-from snoopsync.core.tally import Fate
+from snoopsync.core.tally import ImageOutcome
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.folders.pending import PendingPaths
 from snoopsync.runtime.workers import Workers
@@ -223,7 +223,7 @@ class SyncEngine:
         self._recognizer.close()
         for monitor in self.monitors:
             monitor.close()
-        self._collection.log_suppressed_outages()
+        self._collection.log_suppressed()
         return ended
 
     def left_out(self, folders: Container[str] | None = None) -> list[Record]:
@@ -401,7 +401,7 @@ class SyncEngine:
                     self.sender.note_renamed(image_id, source, rel_path)
                     left.append(source)
                 case Adopt():
-                    self.sender.tally.note(action.rel_path, action.image_id, Fate.ADOPTED)
+                    self.sender.tally.note(action.rel_path, action.image_id, ImageOutcome.ADOPTED)
         for cleared in verdict.send:
             self.sender.clear(cleared)
         self._unsettled.leave(left)

@@ -113,7 +113,7 @@ class _Losses:
 
     def look(self, now: float) -> None:
         """Say what is new."""
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
             self._counters.overflowed(self._name, overflows - self._overflows)
@@ -148,7 +148,7 @@ class _Losses:
     def _say(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
         topic = f"folder {self._name}: {topic}"
         keys = {"folder": self._name, **keys}
-        self._throttle.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
+        self._throttle.log(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
 
     def close(self) -> None:
         """Say what was only counted."""

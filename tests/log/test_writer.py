@@ -101,7 +101,7 @@ def record(message: str, *args: object) -> logging.LogRecord:
     return log.makeRecord(log.name, logging.INFO, "", 0, message, args, None)
 
 
-def test_lines_beyond_the_bound_are_lost_and_counted() -> None:
+def test_lines_beyond_the_limit_are_dropped_and_counted() -> None:
     gate = Gate()
     writer = BackgroundWriter(gate, most_waiting=3)
     writer.handle(record("line 0"))
@@ -111,11 +111,11 @@ def test_lines_beyond_the_bound_are_lost_and_counted() -> None:
     gate.opened.set()
     assert writer.end()
     assert gate.lines[:4] == [f"line {number}" for number in range(4)]
-    assert gate.lines[4].startswith("5 lines of the log are missing here")
+    assert gate.lines[4].startswith("5 lines are missing from the log here")
     assert len(gate.lines) == 5
 
 
-def test_a_line_is_what_it_was_when_it_was_logged() -> None:
+def test_a_line_is_formatted_when_it_is_logged() -> None:
     gate, names = Gate(), ["a"]
     writer = BackgroundWriter(gate)
     writer.handle(record("%s", names))
@@ -125,7 +125,7 @@ def test_a_line_is_what_it_was_when_it_was_logged() -> None:
     assert gate.lines == ["['a']"]
 
 
-def test_what_is_logged_after_its_end_is_written_at_once() -> None:
+def test_lines_after_the_end_are_written_at_once() -> None:
     gate = Gate()
     gate.opened.set()
     writer = BackgroundWriter(gate)
@@ -135,7 +135,7 @@ def test_what_is_logged_after_its_end_is_written_at_once() -> None:
     assert gate.lines == ["one", "two"]
 
 
-def test_an_alert_is_not_lost_and_known_to_be_written(tmp_path: Path) -> None:
+def test_an_alert_is_never_dropped(tmp_path: Path) -> None:
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
         with closing(stderr):

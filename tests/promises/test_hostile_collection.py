@@ -20,7 +20,7 @@ from snoopsync.client.lists import MOST_RESULTS
 from snoopsync.client.paging import ListingLimits, read_pages
 from snoopsync.client.responses import Response
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, judge
+from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, changes_of_search
 from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
 from snoopsync.core.protocol import KINDS, ImageSource, ListAnswer, Match
 from snoopsync.embedded.kinds import Kind
@@ -313,18 +313,18 @@ def matches(count: int) -> list[Match]:
 
 
 def test_the_nearest_of_very_many_matches_are_recorded() -> None:
-    found = judge("a", matches(100_000), set(), 50)
+    found = changes_of_search("a", matches(100_000), set(), 50)
     assert len(found.pairs) == MOST_NEW_PAIRS
     assert {each.rank for each in found.pairs} == {0}
 
 
 def test_a_pair_is_not_gone_because_others_are_nearer() -> None:
     far = Pair.of("a", "x000050")
-    found = judge("a", matches(100_000), {far}, 50)
+    found = changes_of_search("a", matches(100_000), {far}, 50)
     assert far in {each.pair for each in found.pairs}
     assert found.gone == ()
     nobody = Pair.of("a", "y")
-    assert judge("a", matches(100_000), {nobody}, 50).gone == (nobody,)
+    assert changes_of_search("a", matches(100_000), {nobody}, 50).gone == (nobody,)
 
 
 # Raw responses.

@@ -357,7 +357,7 @@ def test_changes_are_mirrored_without_a_listing(world: World, endless: Callable[
 
 
 def test_a_service_reports_an_unreadable_listing_until_it_is_readable(
-    world: World, endless: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    world: World, endless: Callable[[], str]
 ) -> None:
     """The daemon sends nothing before it knows the images in the collection."""
     fill(world)
@@ -366,7 +366,7 @@ def test_a_service_reports_an_unreadable_listing_until_it_is_readable(
         world.remote.add(image_id, fake_picture(number))
     says = endless()
     dependencies = Dependencies(world.clock, make_workers=Workers, listing_limits=LIMITS)
-    with serving(world, monkeypatch, ToldWatcher(), dependencies=dependencies):
+    with serving(world, ToldWatcher(), dependencies=dependencies):
         until(lambda: says in (read_status(world.config).collection.last_error or ""))
         status = read_status(world.config)
         assert says in " ".join(status.reasons())

@@ -22,6 +22,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.client.signing import Signer
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
 from snoopsync.server.http import open_listener
 from snoopsync.server.master_key import load_master_key
@@ -360,7 +361,7 @@ def test_an_invalid_picture_is_refused(client: Collection) -> None:
 
 def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
     with (
-        closing(open_listener("127.0.0.1", 0)) as listener,
+        closing(open_listener(Address("127.0.0.1", 0))) as listener,
         closing(socket.create_connection(listener.getsockname())),
     ):
         connection, _ = listener.accept()

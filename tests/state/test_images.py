@@ -108,7 +108,7 @@ def test_an_edit_during_the_upload_stays_dirty(state: State) -> None:
     assert (record.dirty, record.sha256, record.seen) == (False, TWO, version(2).fingerprint)
 
 
-def test_an_image_that_the_collection_has_lost_is_not_expected_there(state: State) -> None:
+def test_an_image_that_the_collection_lost_counts_as_missing_from_it(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Update(A, "nas.1", version(2)))
     assert the_only_due(state).record.sha256 == ONE
@@ -116,7 +116,7 @@ def test_an_image_that_the_collection_has_lost_is_not_expected_there(state: Stat
     assert the_only_due(state).record.sha256 is None
 
 
-def test_an_image_of_unknown_bytes_is_expected_there(state: State) -> None:
+def test_an_image_of_unknown_bytes_counts_as_in_the_collection(state: State) -> None:
     apply(state, Update(A, "nas.1", version(1)))
     assert the_only_due(state).record.sha256 == b""
 
@@ -143,13 +143,13 @@ def test_a_deletion_that_is_planned_during_the_upload_stays_dirty(state: State) 
     assert the_only_due(state).record.image_id == "nas.1"
 
 
-def test_a_refresh_is_no_intent(state: State) -> None:
+def test_a_refresh_plans_nothing_to_send(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Refresh(A, "nas.1", version(2)))
     assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, sha256=ONE)
 
 
-def test_what_is_adopted_is_confirmed_and_searched_for(state: State, database: Database) -> None:
+def test_an_adopted_image_is_confirmed_and_searched_for(state: State, database: Database) -> None:
     apply(state, Adopt(A, "nas.1", version(1), ONE))
     assert state.record_at(A) == Record("nas.1", A, version(1).fingerprint, sha256=ONE)
     assert database.one("SELECT search_due FROM image") == 1
@@ -158,7 +158,7 @@ def test_what_is_adopted_is_confirmed_and_searched_for(state: State, database: D
 def test_a_removed_image_is_forgotten(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
-    state.intents.removed("nas.1", the_only_due(state).mark)
+    state.intents.confirm_deleted("nas.1", the_only_due(state).mark)
     assert state.record("nas.1") is None
 
 
@@ -167,12 +167,12 @@ def test_a_file_that_came_back_while_its_image_was_removed_is_added_again(state:
     apply(state, Delete(A, "nas.1"))
     removal = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.intents.removed("nas.1", removal.mark)
+    state.intents.confirm_deleted("nas.1", removal.mark)
     assert state.record_at(A) == Record("nas.1", A, version(2).fingerprint, dirty=True)
     assert the_only_due(state).record.image_id == "nas.1"
 
 
-def test_what_is_forgotten_leaves_its_place_and_its_id(state: State) -> None:
+def test_a_forgotten_image_frees_its_path_and_its_id(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Forget(A, "nas.1"))
     assert not state.is_taken("nas.1")
@@ -183,7 +183,7 @@ def test_what_is_forgotten_leaves_its_place_and_its_id(state: State) -> None:
 # Renames.
 
 
-def test_places_are_swapped_at_once(state: State) -> None:
+def test_two_files_can_swap_their_paths(state: State) -> None:
     synced(state, A, "nas.1", inode=1)
     synced(state, B, "nas.2", inode=2)
     apply(
@@ -210,7 +210,7 @@ def test_a_ring_of_renames_across_folders_goes_through(state: State) -> None:
     assert [record_of(state, f"nas.{number}").rel_path for number in range(3)] == goals
 
 
-def test_a_new_file_may_be_where_a_renamed_one_was(state: State) -> None:
+def test_a_new_file_may_have_the_old_path_of_a_renamed_one(state: State) -> None:
     """A backup save: ``mv a b``, then a new ``a``, in one plan."""
     synced(state, A, "nas.1")
     apply(state, Rename(B, "nas.1", version(2), A), Add(A, "nas.2", version(3, inode=2)))
@@ -218,7 +218,7 @@ def test_a_new_file_may_be_where_a_renamed_one_was(state: State) -> None:
     assert record_of(state, "nas.2").rel_path == A
 
 
-def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state: State) -> None:
+def test_after_a_rename_only_the_confirmation_of_the_new_plan_counts(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     before = the_only_due(state)
     apply(state, Rename(B, "nas.1", version(2), A), Add(B, "nas.1", version(2)))
@@ -227,20 +227,20 @@ def test_a_renamed_image_that_is_sent_again_answers_to_the_new_plan_alone(state:
     assert the_only_due(state).record.rel_path == B
 
 
-def test_a_rename_takes_back_a_held_deletion(state: State) -> None:
+def test_a_rename_cancels_a_held_deletion(state: State) -> None:
     synced(state, A, "nas.1")
     state.deletions.hold(["nas.1"])
     apply(state, Rename(B, "nas.1", version(2), A))
-    assert not record_of(state, "nas.1").doomed
+    assert not record_of(state, "nas.1").marked_for_deletion
 
 
 # Waiting.
 
 
-def test_what_was_refused_waits_until_its_time_or_until_the_file_changes(state: State) -> None:
+def test_a_refused_image_waits_until_its_time_or_until_the_file_changes(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     item = the_only_due(state)
-    state.intents.park("nas.1", item.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.1", item.mark, "not a picture", NOW + 25)
     assert due(state) == []
     assert state.intents.next_retry() == NOW + 25
     assert the_only_due(state, NOW + 25).attempts == 1
@@ -248,15 +248,15 @@ def test_what_was_refused_waits_until_its_time_or_until_the_file_changes(state: 
     assert the_only_due(state).attempts == 0
 
 
-def test_a_refusal_of_what_is_not_wanted_any_more_parks_nothing(state: State) -> None:
+def test_a_refusal_of_an_earlier_plan_defers_nothing(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     before = the_only_due(state)
     apply(state, Update(A, "nas.1", version(2)))
-    state.intents.park("nas.1", before.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.1", before.mark, "not a picture", NOW + 25)
     assert the_only_due(state).attempts == 0
 
 
-def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
+def test_a_postponed_image_waits_and_has_not_failed(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
     state.intents.postpone("nas.1", NOW + 1)
     assert due(state) == []
@@ -265,22 +265,22 @@ def test_what_is_postponed_waits_and_has_not_failed(state: State) -> None:
     assert the_only_due(state, NOW + 1).attempts == 0
 
 
-def test_everything_parked_can_be_tried_at_once(state: State) -> None:
+def test_all_deferred_images_can_be_tried_at_once(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW + 25)
+    state.intents.defer("nas.1", the_only_due(state).mark, "refused", NOW + 25)
     state.intents.retry_now()
     assert the_only_due(state).attempts == 1
 
 
-def test_a_confirmation_ends_the_trouble(state: State) -> None:
+def test_a_confirmation_clears_the_error(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)))
-    state.intents.park("nas.1", the_only_due(state).mark, "refused", NOW)
+    state.intents.defer("nas.1", the_only_due(state).mark, "refused", NOW)
     confirm(state, the_only_due(state))
     [row] = state.images()
     assert (row.state, row.error, row.synced_at) == (ImageState.SYNCED, None, NOW)
 
 
-def test_only_what_is_asked_for_is_outstanding(state: State) -> None:
+def test_only_rows_of_the_given_folders_are_outstanding(state: State) -> None:
     apply(state, Add(A, "nas.1", version(1)), Add(B, "nas.2", version(1)))
     apply(state, Add(RelPath("scans", b"a.jpg"), "nas.3", version(1)))
     assert len(state.intents.outstanding(2, NOW, ["photos", "scans"])) == 2
@@ -295,7 +295,7 @@ def test_only_what_is_asked_for_is_outstanding(state: State) -> None:
 # Held deletions.
 
 
-def test_a_held_deletion_is_kept_and_not_sent_and_not_known_to_a_scan(
+def test_a_held_deletion_is_not_sent_and_its_file_is_new_to_a_scan(
     path: Path, state: State
 ) -> None:
     synced(state, A, "nas.1")
@@ -308,7 +308,7 @@ def test_a_held_deletion_is_kept_and_not_sent_and_not_known_to_a_scan(
         assert State(again).counts() == {"photos": Counts(images=1, held=1)}
 
 
-def test_an_approved_deletion_goes_out(state: State) -> None:
+def test_an_approved_deletion_is_sent(state: State) -> None:
     synced(state, A, "nas.1")
     apply(state, Delete(A, "nas.1"))
     state.deletions.hold(["nas.1"])
@@ -341,7 +341,7 @@ def test_deletions_are_counted_in_their_window(state: State) -> None:
 ODD_NAMES = [b"\xff\xfe.jpg", b"a\nb.jpg", "\u00e9".encode(), "e\u0301".encode(), b"x" * 255, b"'"]
 
 
-def test_any_name_comes_back_as_it_was(state: State) -> None:
+def test_any_name_is_stored_unchanged(state: State) -> None:
     rel_paths = [RelPath("photos", b"d/" + name) for name in ODD_NAMES]
     apply(
         state,
@@ -355,7 +355,7 @@ def test_any_name_comes_back_as_it_was(state: State) -> None:
         assert record.rel_path == rel_path
 
 
-def test_the_places_below_a_directory_are_not_those_of_its_neighbours(state: State) -> None:
+def test_paths_below_a_directory_do_not_include_its_neighbours(state: State) -> None:
     paths = [
         b"top.jpg",
         b"a/1.jpg",
@@ -385,7 +385,9 @@ def test_the_places_below_a_directory_are_not_those_of_its_neighbours(state: Sta
 @pytest.mark.parametrize(
     ("inode", "mtime_ns"), [(2**64 - 1, 0), (2**63, 2**63), (1, 10**22), (1, -(10**18))]
 )
-def test_huge_inodes_and_far_times_are_known_again(state: State, inode: int, mtime_ns: int) -> None:
+def test_huge_inodes_and_distant_times_are_recognised(
+    state: State, inode: int, mtime_ns: int
+) -> None:
     key = fingerprint_key(stat_result(inode, mtime_ns))
     apply(state, Add(A, "nas.1", File(Fingerprint(*key))))
     assert state.known("photos", b"") == {b"a.jpg": key}
@@ -419,13 +421,13 @@ def test_a_sample_has_both_files_that_are_to_be_deleted_and_others(
     state.deletions.require_approval(to_be_deleted)
     sample = state.sample("photos", 6)
     assert len(sample) == min(6, kept + marked)
-    assert sum(record.doomed for record in sample) == min(marked, max(3, 6 - kept))
+    assert sum(record.marked_for_deletion for record in sample) == min(marked, max(3, 6 - kept))
 
 
 # Folders.
 
 
-def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
+def test_a_folder_is_stored_unchanged(path: Path, state: State) -> None:
     row = FolderRow(
         "photos", b"/srv/\xff", 2**40, 3, True, FolderState.OK, "events", "why", last_scan=5.0
     )
@@ -437,7 +439,7 @@ def test_a_folder_comes_back_as_it_was(path: Path, state: State) -> None:
     assert not known.configured
 
 
-def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: State) -> None:
+def test_a_renamed_folder_keeps_its_images_and_its_count_of_deletions(state: State) -> None:
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2))
     synced(state, A, "nas.1")
     state.deletions.note_sent("photos", NOW)
@@ -447,9 +449,7 @@ def test_a_folder_under_a_new_name_keeps_its_images_and_what_was_deleted(state: 
     assert state.deletions.sent_since("pictures", 0.0) == 1
 
 
-def test_a_folders_state_that_no_one_knows_is_found_out_again(
-    state: State, database: Database
-) -> None:
+def test_an_unknown_folder_state_becomes_scanning(state: State, database: Database) -> None:
     state.folders.save(FolderRow("photos", b"/srv/photos", 1, 2, state=FolderState.OK))
     database.change("UPDATE folder SET state = 'oj'")
     assert state.folders.rows()[0].state is FolderState.SCANNING
@@ -463,7 +463,7 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     apply(state, Add(B, "nas.2", version(1, 2)))
     apply(state, Add(C, "nas.3", version(1, 3)))
     [failing] = [item for item in due(state) if item.record.rel_path == C]
-    state.intents.park("nas.3", failing.mark, "not a picture", NOW + 25)
+    state.intents.defer("nas.3", failing.mark, "not a picture", NOW + 25)
     synced(state, RelPath("photos", b"d.jpg"), "nas.4", inode=4)
     state.deletions.hold(["nas.4"])
     assert state.counts() == {"photos": Counts(images=4, pending=1, failed=1, held=1)}
@@ -472,9 +472,7 @@ def test_images_are_counted_and_listed_by_state(state: State) -> None:
     assert [row.error for row in state.images(ImageState.FAILED)] == ["not a picture"]
 
 
-def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
-    path: Path, state: State
-) -> None:
+def test_a_slow_reader_of_a_long_listing_blocks_no_writer(path: Path, state: State) -> None:
     """It is read in pages, and goes on where it was whatever happens meanwhile."""
     names = [b"%04d.jpg" % number for number in range(2500)]
     rel_paths = [RelPath("photos", b"sub/" + name) for name in names] + [A, B]
@@ -492,7 +490,7 @@ def test_who_reads_a_long_listing_slowly_keeps_nobody_from_writing(
     assert len(list(state.images(ImageState.PENDING))) == 2500
 
 
-def test_facts_are_remembered(state: State) -> None:
+def test_facts_are_stored(state: State) -> None:
     assert state.fact("collection_id") is None
     state.set_fact("collection_id", "1")
     state.set_fact("collection_id", "2")

@@ -50,7 +50,7 @@ def begun(state: State) -> Listings:
     return listings
 
 
-def test_a_listing_that_was_learned_is_known_after_a_restart(state: State) -> None:
+def test_a_stored_listing_is_known_after_a_restart(state: State) -> None:
     assert begun(state).is_known(DIRECTORY, LISTING)
 
 
@@ -95,7 +95,7 @@ def test_a_changed_row_makes_its_directory_unknown(state: State, action: Action)
     assert not begun(state).is_known(DIRECTORY, LISTING)
 
 
-def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None:
+def test_a_rename_into_a_directory_makes_it_unknown(state: State) -> None:
     state.intents.apply([Add(ELSEWHERE, "b", OLD)], 0.0)
     assert begun(state).is_known(DIRECTORY, LISTING)
     state.intents.apply([Rename(B, "b", OLD, ELSEWHERE)], 0.0)
@@ -111,21 +111,21 @@ def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None
     ],
     ids=["held", "folder renamed", "forgotten"],
 )
-def test_whatever_changes_a_row_makes_its_directory_unknown(
+def test_any_change_of_a_row_makes_its_directory_unknown(
     state: State, change: Callable[[State], None]
 ) -> None:
     change(state)
     assert not begun(state).is_known(DIRECTORY, LISTING)
 
 
-def test_what_a_scan_does_not_compare_leaves_it_known(state: State) -> None:
+def test_a_change_that_a_scan_does_not_compare_leaves_it_known(state: State) -> None:
     state.intents.apply([Delete(A, "a")], 0.0)
     state.intents.confirm(Sent("a", 2, b"2" * 32, None), 1.0)
     state.intents.postpone("a", 9.0)
     assert begun(state).is_known(DIRECTORY, LISTING)
 
 
-def test_what_was_learned_before_a_pause_is_dropped_with_it(state: State) -> None:
+def test_digests_of_an_abandoned_run_are_dropped(state: State) -> None:
     listings = begun(state)
     listings.learn(DIRECTORY, {b"a.jpg": NEW_KEY})
     listings.begin()
@@ -133,14 +133,14 @@ def test_what_was_learned_before_a_pause_is_dropped_with_it(state: State) -> Non
     assert begun(state).is_known(DIRECTORY, LISTING)
 
 
-def test_nothing_is_kept_of_a_directory_without_files(state: State, database: Database) -> None:
+def test_nothing_is_stored_for_a_directory_without_files(state: State, database: Database) -> None:
     listings = begun(state)
     listings.learn(b"empty", {})
     listings.save()
     assert database.query("SELECT directory FROM listing") == [(DIRECTORY,)]
 
 
-def test_what_was_released_is_known_again_after_begin(state: State) -> None:
+def test_a_released_listing_is_known_again_after_begin(state: State) -> None:
     listings = begun(state)
     listings.release()
     assert not listings.is_known(DIRECTORY, LISTING)

@@ -12,7 +12,7 @@ import pytest
 
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
-from snoopsync.core.tally import Fate, Tally
+from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.sync.resync import Summary
@@ -141,16 +141,16 @@ def test_each_file_is_counted_once_whatever_was_done_about_it(world: World) -> N
 
 def test_an_image_counts_for_the_first_of_what_was_done_about_it() -> None:
     tally, rel_path = Tally({"photos"}), RelPath("photos", b"a.jpg")
-    tally.note(rel_path, "renamed", Fate.RENAMED)
+    tally.note(rel_path, "renamed", ImageOutcome.RENAMED)
     for image_id in ("sent twice", "renamed and sent", "changed since"):
-        tally.note(rel_path, image_id, Fate.RENAMED)
-        tally.note(rel_path, image_id, Fate.UPDATED)
-    tally.note(rel_path, "sent twice", Fate.ADDED)
-    tally.note(RelPath("scans", b"a.jpg"), "another folder's", Fate.ADDED)
+        tally.note(rel_path, image_id, ImageOutcome.RENAMED)
+        tally.note(rel_path, image_id, ImageOutcome.UPDATED)
+    tally.note(rel_path, "sent twice", ImageOutcome.ADDED)
+    tally.note(RelPath("scans", b"a.jpg"), "another folder's", ImageOutcome.ADDED)
     assert tally.done == 4
     counts = tally.end({"changed since"})
-    assert counts == {Fate.ADDED: 1, Fate.UPDATED: 1, Fate.RENAMED: 1}
-    tally.note(rel_path, "too late", Fate.ADDED)
+    assert counts == {ImageOutcome.ADDED: 1, ImageOutcome.UPDATED: 1, ImageOutcome.RENAMED: 1}
+    tally.note(rel_path, "too late", ImageOutcome.ADDED)
     assert tally.done == 0
 
 

@@ -20,7 +20,7 @@ from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, answer, json_option, reading
 from snoopsync.cli.tables import Targets
 from snoopsync.cli.watch import watch_status
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
 from snoopsync.core.duplicates import Pair, facts_of
@@ -206,9 +206,11 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
     """
     config = context.installation()
     with opened_collection(config, make=False) as inner:
-        policy = RetryPolicy(patience_seconds=COMMAND_PATIENCE_SECONDS)
+        policy = RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS)
         try:
-            matches = RetryingCollection(inner, policy=policy).search_images(image)["results"]
+            matches = RetryingCollection(inner, CircuitBreaker(policy)).search_images(image)[
+                "results"
+            ]
         except OSError as error:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:

@@ -26,6 +26,9 @@ JUMP_SECONDS = 5.0
 #: Readings of two clocks are compared only if they were taken within this time.
 _ONE_MOMENT_SECONDS = 0.5
 
+#: How late a wait for a boot time may end after a suspend.
+_SUSPEND_LATENCY_SECONDS = 1.0
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -54,6 +57,12 @@ class Clock:
     def wait(self, event: threading.Event, seconds: float) -> None:
         """Wait until the event is set, for at most this many seconds."""
         event.wait(seconds)
+
+    def wait_until(self, event: threading.Event, boottime: float) -> None:
+        """Wait until the event is set, or until ``boottime`` reaches this value."""
+        while not event.is_set() and (left := boottime - self.boottime()) > 0:
+            # In parts: the time of a suspend counts here, but not for ``event.wait``.
+            event.wait(min(left, _SUSPEND_LATENCY_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

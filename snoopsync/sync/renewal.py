@@ -66,6 +66,7 @@ class Renewal:
         pairs: Pairs,
         folders: Mapping[str, Folder],
         collection: RetryingCollection,
+        most_images: int = MOST_IMAGES,
     ) -> None:
         self.left = 0
         self._owner = owner
@@ -73,6 +74,7 @@ class Renewal:
         self._pairs = pairs
         self._folders = folders
         self._collection = collection
+        self._most_images = most_images
 
     def work_off(self, rest: Rest) -> bool:
         """Send all that is left, once. Returns whether all images have to be searched for again.
@@ -138,7 +140,7 @@ class Renewal:
             yield from (each for each in page["ids"] if owns(self._owner, each))
             named += len(page["ids"])
             # A page that names nothing and leads on is no page of ours.
-            if page["next"] is None or not page["ids"] or named > MOST_IMAGES:
+            if page["next"] is None or not page["ids"] or named > self._most_images:
                 return
             page = self._collection.outdated(self._owner, page["next"])
 

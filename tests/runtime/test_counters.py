@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core import errors
@@ -47,8 +47,8 @@ def server(tmp_path: Path) -> Iterator[CollectionServer]:
 def collection(server: CollectionServer, counters: Counters) -> Iterator[RetryingCollection]:
     client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint, on_sent=counters.sent)
     policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.01)
-    with RetryingCollection(client, policy=policy, counters=counters) as wearer:
-        yield wearer
+    with RetryingCollection(client, CircuitBreaker(policy), counters=counters) as retrying:
+        yield retrying
 
 
 def test_each_attempt_is_counted_by_its_outcome(

@@ -30,7 +30,7 @@ from snoopsync.runtime.owned_directory import (
 from snoopsync.server.backup import back_up
 from snoopsync.server.master_key import load_master_key
 from snoopsync.server.registry import Registry
-from snoopsync.server.tenants import Hosting
+from snoopsync.server.tenants import Tenants
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
@@ -399,7 +399,7 @@ def test_no_file_of_a_data_directory_may_be_a_link(top: Path, name: str) -> None
         if name == "master.key":
             load_master_key(data, {})
         elif name == "incoming":
-            Hosting(data, None, None, None, lambda: 0.0)  # type: ignore[arg-type]
+            Tenants(data, None, None, None, lambda: 0.0)  # type: ignore[arg-type]
         else:
             Registry(data)
     assert (target / "precious").exists() if name == "incoming" else target.read_text() == "00" * 32

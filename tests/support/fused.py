@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 import requests
 
 from snoopsync.client.collection import Collection
-from snoopsync.client.responses import Answer
+from snoopsync.client.responses import Response
 from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.state.database import Database
@@ -91,8 +91,8 @@ class FusedCollection(Collection):
         self._fuse = fuse
 
     def _exchange(
-        self, request: requests.PreparedRequest, read: Callable[[Answer], T]
-    ) -> tuple[Answer, T | None]:
+        self, request: requests.PreparedRequest, read: Callable[[Response], T]
+    ) -> tuple[Response, T | None]:
         with self._fuse.around(f"{request.method} {request.path_url}"):
             return super()._exchange(request, read)
 

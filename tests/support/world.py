@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlite3 import ProgrammingError
 from typing import Any, TypeVar
 
+from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
     CollectionConfig,
@@ -525,6 +526,7 @@ class World:
     open_database: Callable[[Path], Database] = open_state
     database: Database | None = None
     timeout_seconds: float = 20.0
+    listing_limits: ListingLimits = DEFAULT_LIMITS
 
     def add_folder(self, name: str) -> DiskFolder:
         """Make a folder, and configure it."""
@@ -574,7 +576,13 @@ class World:
         only: Sequence[str] | None = None,
         rehearsal: bool = False,
     ) -> Iterator[Components]:
-        edges = Dependencies(self.clock, self.disk_edge, self.make_workers, retry_seconds=0.001)
+        edges = Dependencies(
+            self.clock,
+            self.disk_edge,
+            self.make_workers,
+            retry_seconds=0.001,
+            listing_limits=self.listing_limits,
+        )
         config = self.config
         with (
             opened_collection(config) as collection,

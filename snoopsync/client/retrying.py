@@ -201,16 +201,13 @@ class RetryingCollection:
         known: Container[str] = frozenset(),
         is_wanted: Callable[[str], bool] = lambda _image_id: True,
     ) -> dict[str, str]:
-        """The IDs of all images, at once where the collection can, else page by page. Of a listing
-        in pages only the images are kept that are ``known`` or wanted: the known ones with the time
-        when their bytes last changed, all others with an empty text.
+        """The IDs of all images, page by page. Only the images are kept that are ``known`` or
+        wanted: the known ones with the time when their bytes last changed, all others with an empty
+        text.
 
         Raises ``ExcessiveAnswer`` for more than ``MOST_UNKNOWN_IMAGES`` that are wanted and not
         known: so a listing takes no more memory than that.
         """
-        inner = self._inner
-        if isinstance(inner, NamesAll):
-            return dict.fromkeys(self._persist(Call.LIST, lambda _again: inner.image_ids()), "")
         times: dict[str, str] = {}
         unknown = 0
         for image in walk(lambda start: self.get_images(start, PAGE_IMAGES)):
@@ -226,6 +223,13 @@ class RetryingCollection:
                         " ours that the state file does not know"
                     )
         return times
+
+    def image_ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, as ``NamesAll`` says. Only for a collection that does not
+        list times."""
+        inner = self._inner
+        assert isinstance(inner, NamesAll)
+        return self._persist(Call.LIST, lambda _again: inner.image_ids(after, most))
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Images like one of the collection, itself left out. Raises ``NotFound``."""

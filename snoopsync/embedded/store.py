@@ -172,12 +172,16 @@ class Store:
             while block := rows.fetchmany(_WALK_ROWS):
                 yield block
 
-    def ids(self) -> set[str]:
-        """The IDs of all images."""
+    def ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most this many."""
         with self._looking() as reader:
             # As one value: between two rows another thread would take its turn, a thousand times.
-            (ids,) = reader.execute("SELECT json_group_array(id) FROM image").fetchone()
-        return set(json.loads(ids))
+            (ids,) = reader.execute(
+                "SELECT json_group_array(id)"
+                " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
+                (after, most),
+            ).fetchone()
+        return list(json.loads(ids))
 
     def same_as(self, features: Features, feed: int) -> list[int]:
         """The marks of the images that are the same picture: the same bytes, or the same size

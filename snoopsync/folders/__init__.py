@@ -11,6 +11,8 @@ Modules, in reading order:
 ``sample``          compares known files with the disk
 ``submounts``       file systems mounted below a folder
 ``identity_check``  whether the directory is the folder
+``directory_stamp`` proves by a ctime that a directory's entries are the same
+``directory_reader`` lists directories, or looks only at their known files
 ``scanner``         looks at directories for differences
 ``monitor``         one folder over time: identity, scans, watch
 ``pending``         paths that changed and are not planned yet

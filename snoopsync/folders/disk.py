@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from snoopsync.core.model import int64
+from snoopsync.core.model import FingerprintKey, fingerprint_key, int64
 from snoopsync.folders.beneath import Root, parent_and_name
+from snoopsync.folders.directory_stamp import DirectoryStamp, stamp_of
 from snoopsync.folders.statx import DirectoryFacts, facts_of, mount_id_of
 
 #: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
@@ -58,6 +60,25 @@ class Disk:
         """Two directories have the same number if they are on the same mount now; 0 where the
         system does not tell it."""
         return mount_id_of(root.directory(directory))
+
+    def now_ns(self) -> int:
+        """The time by which the time stamps of files are made, in nanoseconds of Unix time."""
+        return time.time_ns()
+
+    def stamp(self, root: Root, directory: bytes) -> DirectoryStamp | None:
+        """The stamp of a directory; ``None`` if its ctime proves nothing."""
+        now_ns = self.now_ns()
+        return stamp_of(root.directory(directory), now_ns)
+
+    def fingerprints(
+        self, root: Root, directory: bytes, names: Iterable[bytes]
+    ) -> dict[bytes, FingerprintKey]:
+        """The fingerprints of these entries of a directory."""
+        descriptor, stat = root.directory(directory), os.stat
+        return {
+            name: fingerprint_key(stat(name, dir_fd=descriptor, follow_symlinks=False))
+            for name in names
+        }
 
     @contextmanager
     def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:

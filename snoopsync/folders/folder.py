@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.identity import Identity
-from snoopsync.core.left_out import LeftOut, LeftOutCounts, count
+from snoopsync.core.left_out import LeftOut, LeftOutCounts, count, load
 from snoopsync.core.model import (
     UNNUMBERED,
     File,
@@ -33,9 +33,11 @@ from snoopsync.core.model import (
 )
 from snoopsync.core.selection import Selection
 from snoopsync.folders.beneath import Root
+from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.folders.submounts import Submounts, is_submount, own_number
+from snoopsync.state.listings import StoredListing
 
 
 class Listing(NamedTuple):
@@ -218,6 +220,25 @@ class FolderView:
                     if wants(name) or why_not_entered(prefix + name) is None:
                         unclear[name] = error.strerror or str(error)
         return Listing(files, directories, unclear, left_out)
+
+    def stamp(self, directory: bytes) -> DirectoryStamp | None:
+        """The stamp of a directory; ``None`` if it is not there or proves nothing."""
+        try:
+            return self._disk.stamp(self.root, directory)
+        except (OSError, FolderMissing):
+            return None
+
+    def list_known(self, directory: bytes, known: StoredListing) -> Listing | None:
+        """The listing of a directory whose stamp proves that its entries are those of ``known``:
+        only its files are looked at. ``None`` if one can't be: list the directory."""
+        try:
+            files = self._disk.fingerprints(self.root, directory, known.names)
+        except (OSError, FolderMissing):
+            return None
+        prefix = directory + b"/" if directory else b""
+        return Listing(
+            files, [prefix + name for name in known.directories], {}, load(known.left_out)
+        )
 
     def look(self, path: bytes) -> Observation:
         """What is at this path now?"""

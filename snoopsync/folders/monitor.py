@@ -168,6 +168,7 @@ class FolderMonitor:
         if hints.root_gone:
             # It looks the same, and may be another that got its number: nobody watches that.
             self._walk.forget()
+            self._walk.distrust_stamps()
             self.scan()
         if hints.trees:
             self._look_at_submounts()

@@ -19,7 +19,8 @@ from snoopsync.core.events import Event, Field
 from snoopsync.core.left_out import LeftOut, LeftOutCounts, merge
 from snoopsync.core.model import File, Fingerprint, Gone, RelPath, Unclear, printable
 from snoopsync.core.retiring import disk_gone
-from snoopsync.folders.folder import Folder, FolderView, Listing
+from snoopsync.folders.directory_reader import DirectoryReader, Reading
+from snoopsync.folders.folder import Folder, FolderView
 from snoopsync.state.images import State
 from snoopsync.watching.folder_watch import Lookout
 from snoopsync.watching.hints import Hints
@@ -67,7 +68,7 @@ class Scanner:
         self._warn = warn
         self._is_by_content = is_by_content
         self._renumbered: list[tuple[RelPath, Fingerprint]] = []
-        self._listings = state.listings(folder.name)
+        self._reader = DirectoryReader(folder.name, state, folder.disk)
         self._ways: deque[tuple[bytes, bool]] = deque()
         self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
         self._children: dict[bytes, frozenset[bytes]] = {}
@@ -104,10 +105,16 @@ class Scanner:
         """Look at everything, from the top."""
         self.stop()
         self._walked = set()
+        if self.missed:
+            self.distrust_stamps()
         self.missed = False
         self.scanned = 0
         self.left_out = {}
         self._ways.append((b"", True))
+
+    def distrust_stamps(self) -> None:
+        """List every directory in the scan that ends next."""
+        self._reader.lists_all = True
 
     def stop(self) -> None:
         """Go nowhere any more."""
@@ -125,6 +132,7 @@ class Scanner:
     def follow(self, hints: Hints) -> None:
         """Look where something may have happened."""
         if hints.everything:
+            self.distrust_stamps()
             self.scan()
             return
         for directory, names in hints.directories.items():
@@ -151,17 +159,17 @@ class Scanner:
     def work(self, until: float) -> Iterator[Sighting]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
         written to the state file before the last sighting was given out."""
-        if self.is_scanning:
-            self._listings.begin()
+        walked = self._walked
+        self._reader.begin()
         with self._folder.view() as view:
             while time.monotonic() < until and self.is_busy:
                 yield from self._step(view)
                 view.forget()
         self._state.intents.renumber_inodes(self._renumbered)
         self._renumbered.clear()
-        self._listings.save()
-        if not self.is_scanning:
-            self._listings.release()
+        self._reader.save()
+        if walked is not None and not self.is_scanning:
+            self._reader.end(walked)
 
     def _step(self, view: FolderView) -> Iterator[Sighting]:
         if self._names:
@@ -199,9 +207,13 @@ class Scanner:
     def _look_at_directory(
         self, view: FolderView, directory: bytes, deep: bool
     ) -> Iterator[Sighting]:
-        self._watch.cover(directory)
+        is_watched = self._watch.cover(directory)
         try:
-            listing = view.list_directory(directory)
+            if self.is_scanning:
+                in_full = not (deep and is_watched)
+                reading = self._reader.read(view, directory, in_full=in_full)
+            else:
+                reading = Reading(view.list_directory(directory))
         except FolderMissing as error:
             if self._is_there():
                 self._unreadable[directory] = str(error)
@@ -209,6 +221,7 @@ class Scanner:
         except OSError as error:
             yield from self._not_listed(view, directory, error)
             return
+        listing = reading.listing
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
             # What happened below it meanwhile, nobody has seen.
             self.missed = True
@@ -219,7 +232,7 @@ class Scanner:
             merge(self.left_out, listing.left_out)
 
         self._note_unclear(directory, listing.unclear)
-        yield from self._compare(view, directory, listing)
+        yield from self._compare(view, directory, reading)
 
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
@@ -234,15 +247,11 @@ class Scanner:
             yield from self._vanished(view, child)
         self._ways.extendleft((child, True) for child in (children if deep else children - before))
 
-    def _compare(self, view: FolderView, directory: bytes, listing: Listing) -> Iterator[Sighting]:
-        files = listing.files
-        if self._listings.is_known(directory, files):
-            self._hidden.discard(directory)
-            return
-        known = self._state.known(self._folder.name, directory)
-        if known == files:
-            if self.is_scanning:
-                self._listings.learn(directory, files)
+    def _compare(self, view: FolderView, directory: bytes, reading: Reading) -> Iterator[Sighting]:
+        files, unclear = reading.listing.files, reading.listing.unclear
+        known = None if reading.is_known else self._state.known(self._folder.name, directory)
+        if known is None or known == files:
+            self._reader.learn(directory, reading)
             self._hidden.discard(directory)
             return
         prefix = directory + b"/" if directory else b""
@@ -256,7 +265,7 @@ class Scanner:
                 else:
                     yield Sighting(rel_path, seen)
         # One that can't be looked at is not missing.
-        yield from self._missing(view, directory, known.keys() - listing.unclear.keys())
+        yield from self._missing(view, directory, known.keys() - unclear.keys())
 
     def _missing(
         self, view: FolderView, directory: bytes, names: Iterable[bytes]

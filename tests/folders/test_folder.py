@@ -22,11 +22,12 @@ from snoopsync.folders.folder import Folder
 from snoopsync.folders.statx import DirectoryFacts
 from tests.support.deep import deep_below, write_in
 from tests.support.mounting import FRESH, mounted, needs_root
+from tests.support.unstamped import UnstampedDisk
 
 ERRORS = [errno.EACCES, errno.EIO, errno.ESTALE]
 
 
-class FailingDisk(Disk):
+class FailingDisk(UnstampedDisk):
     """A disk on which one call fails: the ``nth`` from when it is armed."""
 
     def __init__(self, error: int = errno.EIO) -> None:
@@ -356,7 +357,7 @@ def test_an_error_at_any_call_of_the_proof_proves_nothing(
         assert isinstance(folder.prove_gone(FILE, submount=0), Unclear), f"call {nth}"
 
 
-class SecretiveDisk(Disk):
+class SecretiveDisk(UnstampedDisk):
     """A disk on which everything can be looked at, and one directory can't be listed."""
 
     def __init__(self, directory: bytes, *, opens: bool) -> None:

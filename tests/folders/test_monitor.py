@@ -16,7 +16,6 @@ from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
 from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import REFUSED_SECONDS, STALLED_SECONDS
 from snoopsync.folders.monitor import GUARD_SECONDS, RETRY_SECONDS, FolderMonitor, Pace
@@ -27,6 +26,7 @@ from snoopsync.watching.folder_watch import Lookout
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO
 from snoopsync.watching.watcher import FolderWatch, Watcher
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DiskFolder
 
 FOREVER = float("inf")
@@ -69,7 +69,7 @@ class ScriptedWatcher(Watcher):
         return self.scripted
 
 
-class PartlyDeadDisk(Disk):
+class PartlyDeadDisk(UnstampedDisk):
     """Some directories can't be listed."""
 
     def __init__(self) -> None:

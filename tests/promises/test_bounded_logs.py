@@ -18,13 +18,13 @@ from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.events import Event, fields_of
 from snoopsync.core.model import RelPath
 from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
 from snoopsync.log.throttle import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
 from snoopsync.state.pairs import Side
 from snoopsync.sync.duplicate_search import Alert, announce_to_file
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import Live, World, fake_picture
 
 DAY_SECONDS = 86_400.0
@@ -335,7 +335,7 @@ def test_a_folder_that_comes_and_goes_is_counted(
     assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
 
 
-class UnreadableDisk(Disk):
+class UnreadableDisk(UnstampedDisk):
     """Directories whose names begin with ``bad`` can't be listed."""
 
     @contextmanager

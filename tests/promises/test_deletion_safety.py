@@ -17,10 +17,10 @@ from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
 from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
 from snoopsync.sync.delete_guard import Cleared
 from snoopsync.sync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.support.mounting import FRESH, make_disk, mounted, needs_root
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
@@ -78,7 +78,7 @@ def filled(world: World) -> World:
     return world
 
 
-class TroubledDisk(Disk):
+class TroubledDisk(UnstampedDisk):
     """A disk on which looking at some paths fails."""
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from snoopsync.state.images import ImageRow, State
 from snoopsync.state.schedule import RETRY_SECONDS
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers, reset_before
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import InlineWorkers, Live, ToldWatcher, World, fake_picture
 
 BAD, GOOD, MENDED = b"no picture", fake_picture(1), fake_picture(2)
@@ -30,7 +31,7 @@ BAD, GOOD, MENDED = b"no picture", fake_picture(1), fake_picture(2)
 SCHEDULE = [25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0, 86_400.0, 86_400.0]
 
 
-class BadDisk(Disk):
+class BadDisk(UnstampedDisk):
     """Some files can be neither opened nor looked at, as ``opens`` and ``looks`` say. ``lists``:
     may they be looked at while their directory is listed?"""
 

@@ -21,6 +21,7 @@ import requests
 from snoopsync.client.collection import Collection
 from snoopsync.client.responses import Answer
 from snoopsync.folders.beneath import Root
+from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
 from snoopsync.state.database import Database
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
@@ -71,6 +72,10 @@ class FusedDisk(Disk):
     def stat(self, root: Root, path: bytes) -> os.stat_result:
         self._fuse.burn(f"stat {os.fsdecode(root.absolute(path))}")
         return super().stat(root, path)
+
+    def stamp(self, root: Root, directory: bytes) -> DirectoryStamp | None:
+        self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
+        return super().stamp(root, directory)
 
     @contextmanager
     def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:

@@ -17,13 +17,13 @@ from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Action, Cause, Delete
 from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
 from snoopsync.sync.pruning import Pruning
 from snoopsync.sync.resync import Report
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DiskFolder, World, fake_picture, lines
 
 
-class UnreadableDirectory(Disk):
+class UnreadableDirectory(UnstampedDisk):
     """A disk on which a directory of the name ``deep`` can't be listed."""
 
     @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Collection as Container
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.core.errors import FolderMissing
@@ -28,8 +29,10 @@ from snoopsync.folders.sample import SAMPLE_FILES, take_sample
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
-from snoopsync.watching.watcher import Watcher
+from snoopsync.watching.folder_watch import FolderWatch
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
@@ -209,7 +212,7 @@ def _monitor(
     dormant: bool,
 ) -> FolderMonitor:
     folder = folder_of(config, disk)
-    watch = Lookout(config.name, folder.path, config.watch, watcher)
+    watch = FolderWatch(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)

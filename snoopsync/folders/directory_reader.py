@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from snoopsync.core.left_out import dump
 from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
-from snoopsync.folders.folder import FolderView, Listing
+from snoopsync.folders.folder import FolderSession, Listing
 from snoopsync.state.images import State
 from snoopsync.state.listings import StoredListing, digest_of
 
@@ -57,24 +57,24 @@ class DirectoryReader:
         """Call this before a run of comparisons during which no row changes."""
         self._listings.begin()
 
-    def read(self, view: FolderView, directory: bytes, *, in_full: bool) -> Reading:
+    def read(self, session: FolderSession, directory: bytes, *, in_full: bool) -> Reading:
         """Read one directory; ``in_full``: list it, whatever its stamp. Raises ``OSError`` or
         ``FolderMissing``: then nothing is known of what is in it."""
         stored = self._listings.of(directory)
         known_digest = stored.digest if stored is not None else None
         now_ns = self._disk.now_ns()
-        stamp = view.stamp(directory)
+        stamp = session.stamp(directory)
         if not in_full and stored is not None and self._proves(stored, stamp, now_ns):
-            known = view.list_known(directory, stored)
+            known = session.list_known(directory, stored)
             if known is not None:
                 return Reading(known, digest_of(known.files), known_digest)
-        listing = view.list_directory(directory)
+        listing = session.list_directory(directory)
         if listing.unclear:
             stamp = None
         if stamp is not None:
             # It was opened again to be listed: something else may be mounted there since.
-            view.forget()
-            if view.stamp(directory) != stamp:
+            session.forget()
+            if session.stamp(directory) != stamp:
                 stamp = None
         return Reading(listing, digest_of(listing.files), known_digest, stamp, now_ns)
 

@@ -38,7 +38,7 @@ class HardLinks:
         if folder is None:
             return None
         try:
-            with folder.disk.root(folder.path) as root:
+            with folder.disk.open_folder(folder.path) as root:
                 stat = folder.disk.lstat(root, rel_path.path)
         except OSError:
             return None

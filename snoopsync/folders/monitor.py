@@ -18,13 +18,13 @@ from snoopsync.core.identity import Identity, Sample, Verdict
 from snoopsync.core.model import FolderState, RelPath, printable
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import Finding, IdentityCheck
-from snoopsync.folders.scanner import Scanner, Sighting
+from snoopsync.folders.scanner import Difference, Scanner
 from snoopsync.folders.submounts import Submounts
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
 
 log = logging.getLogger("snoopsync.folder")
 
@@ -66,7 +66,7 @@ class FolderMonitor:
     def __init__(
         self,
         folder: Folder,
-        watch: Lookout,
+        watch: FolderWatch,
         state: State,
         row: FolderRow,
         pace: Pace,
@@ -78,7 +78,7 @@ class FolderMonitor:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._walk = Scanner(folder, watch, state, self._warn, self._is_by_content)
+        self._scanner = Scanner(folder, watch, state, self._warn, self._is_by_content)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
@@ -103,29 +103,29 @@ class FolderMonitor:
 
     @property
     def is_being_recognised(self) -> bool:
-        """Is it not known yet whether the directory that is there is the folder? ``work`` goes on
-        finding out."""
+        """Is it not known yet whether the directory at the folder's path is the folder?
+        ``differences`` goes on finding out."""
         return self._check.is_under_way
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
         """Directories that can't be listed, files that can't be looked at, and why."""
-        return self._walk.unreadable
+        return self._scanner.unreadable
 
     @property
     def is_scanning(self) -> bool:
         """Is a scan of the whole folder under way?"""
-        return self._walk.is_scanning
+        return self._scanner.is_scanning
 
     @property
     def is_busy(self) -> bool:
         """Is there anything left to look at now?"""
-        return self._walk.is_busy or self._check.is_under_way
+        return self._scanner.is_busy or self._check.is_under_way
 
     @property
     def scanned(self) -> int:
         """How many files the last scan of the whole folder has found, or this one so far."""
-        return self._walk.scanned
+        return self._scanner.scanned
 
     @property
     def scan_age_seconds(self) -> float | None:
@@ -135,25 +135,25 @@ class FolderMonitor:
 
     @property
     def next_due(self) -> float:
-        """When to call ``tick`` again, at the latest."""
+        """When to call ``update`` again, at the latest."""
         due = self._next_guard
         if not self.is_missing:
             due = min(due, self._next_scan)
-            if self._walk.is_troubled:
+            if self._scanner.is_troubled:
                 due = min(due, self._next_retry)
         return due
 
     def scan(self) -> None:
         """Look at everything, from the top."""
         if self.is_missing or self._dormant:
-            self._walk.stop()
+            self._scanner.stop()
         else:
             self._look_at_submounts()
-            self._walk.scan()
+            self._scanner.scan()
 
     # The clockwork.
 
-    def tick(self, now: float) -> None:
+    def update(self, now: float) -> None:
         """Look at the folder itself, take the hints, and see what is due."""
         self._now = now
         self._throttle.tell_counts(now)
@@ -167,36 +167,36 @@ class FolderMonitor:
             return
         if hints.root_gone:
             # It looks the same, and may be another that got its number: nobody watches that.
-            self._walk.forget()
-            self._walk.distrust_stamps()
+            self._scanner.forget()
+            self._scanner.distrust_stamps()
             self.scan()
         if hints.trees:
             self._look_at_submounts()
-        self._walk.follow(hints)
+        self._scanner.follow(hints)
         if now >= self._next_scan and not self.is_scanning:
             self._next_scan = float("inf")
             self.scan()
-        if self._walk.is_troubled and now >= self._next_retry:
+        if self._scanner.is_troubled and now >= self._next_retry:
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
-            self._walk.retry()
+            self._scanner.retry()
 
-    def work(self, until: float, now: float) -> Iterator[Sighting]:
+    def differences(self, until: float, now: float) -> Iterator[Difference]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
-        written to the state file before the last sighting was given out."""
+        written to the state file before the last difference was given out."""
         if self._check.is_under_way:
             self._go_on_checking(now)
             return
         was_scanning = self.is_scanning
         unproven: list[RelPath] = []
-        for sighting in self._walk.work(until):
-            if sighting.seen is None and self._is_by_content(sighting.rel_path):
-                unproven.append(sighting.rel_path)
-            yield sighting
+        for difference in self._scanner.differences(until):
+            if difference.seen is None and self._is_by_content(difference.rel_path):
+                unproven.append(difference.rel_path)
+            yield difference
         if unproven:
             self._state.deletions.require_approval(unproven)
-        if not self._walk.is_busy:
+        if not self._scanner.is_busy:
             self._submounts.by_content.clear()
-        if self._walk.missed:
+        if self._scanner.missed:
             self._next_guard = self._next_scan = 0.0
         elif was_scanning and not self.is_scanning and not self.is_missing:
             self._end_scan(now)
@@ -208,7 +208,7 @@ class FolderMonitor:
         self.scans_ended += 1
         with self._state.transaction():
             if self.row.recognised_by_content:
-                for directory in self._walk.unreadable:
+                for directory in self._scanner.unreadable:
                     rel_paths = self._state.rel_paths_below(self.folder.name, directory)
                     self._state.deletions.require_approval(rel_paths)
             self._save(
@@ -216,14 +216,14 @@ class FolderMonitor:
                     self.row,
                     state=self._resting_state(),
                     last_scan=self._clock.now(),
-                    left_out=self._walk.left_out,
+                    left_out=self._scanner.left_out,
                     recognised_by_content=False,
                 )
             )
 
     def note_unclear(self, path: bytes, reason: str) -> None:
         """A file that was seen there can't be looked at any more."""
-        self._walk.note_unclear(path, reason)
+        self._scanner.note_unclear(path, reason)
 
     def _is_by_content(self, rel_path: RelPath) -> bool:
         """Was the disk of this place recognised by its content alone, and not scanned since? Then
@@ -265,7 +265,7 @@ class FolderMonitor:
             self._follow_finding(finding)
         elif self._check.is_under_way:
             self.folder.identity = None
-            self._walk.stop()
+            self._scanner.stop()
 
     def _go_on_checking(self, now: float) -> None:
         try:
@@ -338,7 +338,7 @@ class FolderMonitor:
                 # They are another file system's, or may be made up with every mount.
                 self._state.intents.forget_inodes(row.name)
             self._save(row)
-        self._walk.forget()
+        self._scanner.forget()
         self.scan()
 
     def _lose(self, reason: str) -> None:
@@ -353,13 +353,13 @@ class FolderMonitor:
             )
         self._check.stop()
         self.folder.identity = None
-        self._walk.stop()
+        self._scanner.stop()
         self._save(replace(self.row, state=FolderState.MISSING, reason=reason))
 
     # What is shown.
 
     def _resting_state(self) -> FolderState:
-        return FolderState.UNWATCHED if self._walk.is_troubled else FolderState.OK
+        return FolderState.UNWATCHED if self._scanner.is_troubled else FolderState.OK
 
     def refresh_row(self) -> None:
         """Bring the folder's row in the state file up to date with how it is being looked at."""

@@ -13,8 +13,8 @@ from typing import TypeVar
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.identity import Sample
 from snoopsync.core.model import Record
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.stable_file import StableFile
 
 #: How many known files are compared.
@@ -54,7 +54,7 @@ def take_sample(
 
     by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
     try:
-        with disk.root(path) as root:
+        with disk.open_folder(path) as root:
             for record in sorted(records, key=lambda record: record.seen.size):
                 match = _compare_stat(record, disk, root)
                 if counts(record, match):
@@ -87,7 +87,7 @@ def _has_digest(record: Record) -> bool:
     return bool(record.sha256) and not record.dirty
 
 
-def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
+def _compare_stat(record: Record, disk: Disk, root: OpenFolder) -> _Match:
     try:
         stat = disk.lstat(root, record.rel_path.path)
     except OSError as error:

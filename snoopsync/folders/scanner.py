@@ -20,13 +20,13 @@ from snoopsync.core.left_out import LeftOut, LeftOutCounts, merge
 from snoopsync.core.model import File, Fingerprint, Gone, RelPath, Unclear, printable
 from snoopsync.core.retiring import disk_gone
 from snoopsync.folders.directory_reader import DirectoryReader, Reading
-from snoopsync.folders.folder import Folder, FolderView
+from snoopsync.folders.folder import Folder, FolderSession
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
 from snoopsync.watching.hints import Hints
 
 
-class Sighting(NamedTuple):
+class Difference(NamedTuple):
     """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
 
     rel_path: RelPath
@@ -52,7 +52,7 @@ class Scanner:
     def __init__(
         self,
         folder: Folder,
-        watch: Lookout,
+        watch: FolderWatch,
         state: State,
         warn: Warn,
         is_by_content: Callable[[RelPath], bool] = lambda rel_path: False,
@@ -156,70 +156,70 @@ class Scanner:
 
     # Going.
 
-    def work(self, until: float) -> Iterator[Sighting]:
+    def differences(self, until: float) -> Iterator[Difference]:
         """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
-        written to the state file before the last sighting was given out."""
+        written to the state file before the last difference was given out."""
         walked = self._walked
         self._reader.begin()
-        with self._folder.view() as view:
+        with self._folder.session() as session:
             while time.monotonic() < until and self.is_busy:
-                yield from self._step(view)
-                view.forget()
+                yield from self._step(session)
+                session.forget()
         self._state.intents.renumber_inodes(self._renumbered)
         self._renumbered.clear()
         self._reader.save()
         if walked is not None and not self.is_scanning:
             self._reader.end(walked)
 
-    def _step(self, view: FolderView) -> Iterator[Sighting]:
+    def _step(self, session: FolderSession) -> Iterator[Difference]:
         if self._names:
             directory, names = self._names.popleft()
-            yield from self._look_at_names(view, directory, names)
+            yield from self._look_at_names(session, directory, names)
         elif self._ways:
             directory, deep = self._ways.popleft()
-            yield from self._look_at_directory(view, directory, deep)
+            yield from self._look_at_directory(session, directory, deep)
         elif self._walked is not None:
-            yield from self._end_scan(view, self._walked)
+            yield from self._end_scan(session, self._walked)
 
     def _look_at_names(
-        self, view: FolderView, directory: bytes, names: Iterable[bytes]
-    ) -> Iterator[Sighting]:
+        self, session: FolderSession, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Difference]:
         wants = self._folder.selection.chooser(directory)
         for name in names:
             path = directory + b"/" + name if directory else name
             was_directory = path in self._children.get(directory, ())
-            if self._enters(path) and (was_directory or view.is_directory(path)):
+            if self._enters(path) and (was_directory or session.is_directory(path)):
                 self._ways.append((path, True))
             if not wants(name):
                 continue
             rel_path = self._folder.rel_path(path)
-            observation = view.look(path)
+            observation = session.look(path)
             record = self._state.record_at(rel_path)
             if isinstance(observation, File):
                 if record is None or record.doomed or observation.fingerprint != record.seen:
-                    yield Sighting(rel_path, observation.fingerprint)
+                    yield Difference(rel_path, observation.fingerprint)
             elif isinstance(observation, Gone) and record is not None:
-                yield Sighting(rel_path, None)
+                yield Difference(rel_path, None)
             elif isinstance(observation, Unclear):
                 # What is in the way, the listing says.
                 self._ways.append((directory, False))
 
     def _look_at_directory(
-        self, view: FolderView, directory: bytes, deep: bool
-    ) -> Iterator[Sighting]:
+        self, session: FolderSession, directory: bytes, deep: bool
+    ) -> Iterator[Difference]:
         is_watched = self._watch.cover(directory)
         try:
             if self.is_scanning:
                 in_full = not (deep and is_watched)
-                reading = self._reader.read(view, directory, in_full=in_full)
+                reading = self._reader.read(session, directory, in_full=in_full)
             else:
-                reading = Reading(view.list_directory(directory))
+                reading = Reading(session.list_directory(directory))
         except FolderMissing as error:
             if self._is_there():
                 self._unreadable[directory] = str(error)
             return
         except OSError as error:
-            yield from self._not_listed(view, directory, error)
+            yield from self._not_listed(session, directory, error)
             return
         listing = reading.listing
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
@@ -232,7 +232,7 @@ class Scanner:
             merge(self.left_out, listing.left_out)
 
         self._note_unclear(directory, listing.unclear)
-        yield from self._compare(view, directory, reading)
+        yield from self._compare(session, directory, reading)
 
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
@@ -244,10 +244,12 @@ class Scanner:
         else:
             self._children.pop(directory, None)
         for child in before - children:
-            yield from self._vanished(view, child)
+            yield from self._vanished(session, child)
         self._ways.extendleft((child, True) for child in (children if deep else children - before))
 
-    def _compare(self, view: FolderView, directory: bytes, reading: Reading) -> Iterator[Sighting]:
+    def _compare(
+        self, session: FolderSession, directory: bytes, reading: Reading
+    ) -> Iterator[Difference]:
         files, unclear = reading.listing.files, reading.listing.unclear
         known = None if reading.is_known else self._state.known(self._folder.name, directory)
         if known is None or known == files:
@@ -263,13 +265,13 @@ class Scanner:
                     # Its inode number was forgotten: some file systems make them up at every mount.
                     self._renumbered.append((rel_path, seen))
                 else:
-                    yield Sighting(rel_path, seen)
+                    yield Difference(rel_path, seen)
         # One that can't be looked at is not missing.
-        yield from self._missing(view, directory, known.keys() - unclear.keys())
+        yield from self._missing(session, directory, known.keys() - unclear.keys())
 
     def _missing(
-        self, view: FolderView, directory: bytes, names: Iterable[bytes]
-    ) -> Iterator[Sighting]:
+        self, session: FolderSession, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Difference]:
         """These files are known to have been in this directory, and are not to be seen there."""
         wants = self._folder.selection.chooser(directory)
         prefix = directory + b"/" if directory else b""
@@ -280,10 +282,10 @@ class Scanner:
             if not wants(name):
                 continue
             path = prefix + name
-            if view.is_hidden(path, submounts.get(name, 0)):
+            if session.is_hidden(path, submounts.get(name, 0)):
                 hides = True
             else:
-                yield Sighting(self._folder.rel_path(path), None)
+                yield Difference(self._folder.rel_path(path), None)
         if hides and not self._is_there():
             return
         if hides and directory not in self._hidden:
@@ -321,11 +323,13 @@ class Scanner:
         self.missed |= not is_there
         return is_there
 
-    def _not_listed(self, view: FolderView, directory: bytes, error: OSError) -> Iterator[Sighting]:
+    def _not_listed(
+        self, session: FolderSession, directory: bytes, error: OSError
+    ) -> Iterator[Difference]:
         if not self._is_there():
             return
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
-            yield from self._vanished(view, directory)
+            yield from self._vanished(session, directory)
             return
         reason = error.strerror or str(error)
         # What is wrong with the folder itself, its own guard says.
@@ -346,7 +350,7 @@ class Scanner:
             reason=reason,
         )
 
-    def _vanished(self, view: FolderView, directory: bytes) -> Iterator[Sighting]:
+    def _vanished(self, session: FolderSession, directory: bytes) -> Iterator[Difference]:
         """A directory is not where it was. Whether it really is gone, each file's own look says."""
         self._watch.forget(directory)
         for path in [path for path in self._children if _is_in(path, directory)]:
@@ -360,9 +364,9 @@ class Scanner:
         for rel_path in self._state.rel_paths_below(self._folder.name, directory):
             names[rel_path.directory].append(rel_path.name)
         for path in names:
-            yield from self._missing(view, path, names[path])
+            yield from self._missing(session, path, names[path])
 
-    def _end_scan(self, view: FolderView, walked: set[bytes]) -> Iterator[Sighting]:
+    def _end_scan(self, session: FolderSession, walked: set[bytes]) -> Iterator[Difference]:
         self._walked = None
         unreadable = len(self._unreadable) + sum(map(len, self._unclear.values()))
         if unreadable:
@@ -370,7 +374,7 @@ class Scanner:
         for directory in sorted(self._state.directories(self._folder.name) - walked):
             if self._enters(directory) and not self._is_below_unreadable(directory):
                 yield from self._missing(
-                    view, directory, self._state.known(self._folder.name, directory)
+                    session, directory, self._state.known(self._folder.name, directory)
                 )
 
     def _is_below_unreadable(self, directory: bytes) -> bool:

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.model import Fingerprint, printable
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 
 _BLOCK_BYTES = 1 << 20
 
@@ -39,7 +39,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         self._folder = folder
         self._path = path
         self._on_read = on_read
-        with disk.root(folder) as root:
+        with disk.open_folder(folder) as root:
             self._absolute = root.absolute(path)
             self._file = self._open(root)
         stat = os.fstat(self._file.fileno())
@@ -51,7 +51,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
             self.close()
             raise self._no_file()
 
-    def _open(self, root: Root) -> BinaryIO:
+    def _open(self, root: OpenFolder) -> BinaryIO:
         try:
             return self._disk.open(root, self._path)
         except OSError as error:
@@ -94,7 +94,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
     def _check(self, end: int) -> None:
         try:
             # The folder is not held open meanwhile: an upload may take long.
-            with self._disk.root(self._folder) as root:
+            with self._disk.open_folder(self._folder) as root:
                 there = Fingerprint.of(self._disk.lstat(root, self._path))
             opened = Fingerprint.of(os.fstat(self._file.fileno()))
         except OSError as error:

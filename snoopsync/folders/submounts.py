@@ -24,8 +24,8 @@ from pathlib import Path
 
 from snoopsync.core.identity import Sample, Verdict, decide_by_content
 from snoopsync.core.model import UNNUMBERED, Unclear, int64, printable
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.images import State
@@ -75,7 +75,7 @@ class Submounts:
         below = {mount.point for mount in mounts if mount.point.startswith(root)}
         if not below:
             return
-        with suppress(OSError), self._disk.root(self._root) as opened:
+        with suppress(OSError), self._disk.open_folder(self._root) as opened:
             for directory in (point[len(root) :] for point in below):
                 # A file, too, can be a mount point: it has no stat as a directory.
                 with suppress(OSError):
@@ -85,7 +85,7 @@ class Submounts:
                     if on != device or is_submount(self._disk, opened, directory):
                         self.number(opened, directory, on)
 
-    def number(self, root: Root, directory: bytes, device: int) -> int | Unclear:
+    def number(self, root: OpenFolder, directory: bytes, device: int) -> int | Unclear:
         """The number of what is mounted at or above this directory, which is on this ``device`` and
         below the folder: not on the folder's own mount. Raises ``OSError``."""
         mount = device, self._disk.facts(root, directory).mount
@@ -98,7 +98,7 @@ class Submounts:
                 known = self._numbers[mount] = found
         return known
 
-    def _recognise(self, root: Root, mount: _Mount, directory: bytes) -> int | Unclear:
+    def _recognise(self, root: OpenFolder, mount: _Mount, directory: bytes) -> int | Unclear:
         point = _mount_point(self._disk, root, directory)
         where = printable(root.absolute(point))
         own = own_number(self._disk, root, directory)
@@ -106,7 +106,7 @@ class Submounts:
         if samples is None:
             return Unclear(f"the disk at {where} does not answer in time")
         # Looked up afresh: an open directory stays on the mount that it was opened on.
-        with self._disk.root(self._root) as fresh:
+        with self._disk.open_folder(self._root) as fresh:
             now = self._disk.facts(fresh, directory).mount
         if mount[1] != now:
             return Unclear(f"{where} was mounted or unmounted while it was looked at")
@@ -128,7 +128,7 @@ class Submounts:
         self.by_content.add(best)
         return best
 
-    def _candidates(self, root: Root, mount: _Mount, point: bytes, own: int) -> set[int]:
+    def _candidates(self, root: OpenFolder, mount: _Mount, point: bytes, own: int) -> set[int]:
         """The numbers that files below this mount point may have been given when they were last
         seen there."""
         numbers = self._state.submounts_below(self._folder, point)
@@ -167,12 +167,12 @@ class Submounts:
         return samples
 
 
-def is_submount(disk: Disk, root: Root, directory: bytes) -> bool:
+def is_submount(disk: Disk, root: OpenFolder, directory: bytes) -> bool:
     """Is this directory below the folder on another mount than the folder? Raises ``OSError``."""
     return bool(directory) and disk.mount_id(root, directory) != disk.mount_id(root, b"")
 
 
-def own_number(disk: Disk, root: Root, directory: bytes) -> int:
+def own_number(disk: Disk, root: OpenFolder, directory: bytes) -> int:
     """A number of what is mounted at or above this directory below the folder, which stays the same
     wherever and whenever it is mounted; 0 if its file system has no ID of its own. Raises
     ``OSError``."""
@@ -185,7 +185,7 @@ def own_number(disk: Disk, root: Root, directory: bytes) -> int:
     return UNNUMBERED + 1 + int.from_bytes(digest[:7])
 
 
-def _mount_point(disk: Disk, root: Root, directory: bytes) -> bytes:
+def _mount_point(disk: Disk, root: OpenFolder, directory: bytes) -> bytes:
     """The topmost directory above this one, or itself, that is on the same file system and mount.
     It is below the folder."""
 

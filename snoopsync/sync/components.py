@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from snoopsync.client import circuit_breaker as outage
 from snoopsync.client.circuit_breaker import RetryPolicy
@@ -38,7 +39,9 @@ from snoopsync.sync.delete_guard import DeletionGuard
 from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.renewal import Renewal
-from snoopsync.watching.watcher import Watcher
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 

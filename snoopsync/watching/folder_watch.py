@@ -10,17 +10,22 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import printable
+from snoopsync.watching.hint_source import HintSource, PollWatch
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch
-from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
+
+if TYPE_CHECKING:
+    # Late, because it loads the engines: a command that watches nothing does without them.
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
 
-class Lookout:
+class FolderWatch:
     """The watching of one folder, for the one thread that mirrors it.
 
     ``wanted`` is ``auto``, ``events`` or ``poll``, ``mode`` one of the latter two. Without a
@@ -41,7 +46,7 @@ class Lookout:
         self._wanted = wanted
         self._watcher = watcher
         self._mountinfo = mountinfo
-        self._watch: FolderWatch = PollWatch()
+        self._watch: HintSource = PollWatch()
         self.choose()
 
     def choose(self) -> None:
@@ -81,7 +86,7 @@ class Lookout:
 
     @property
     def last_proof(self) -> float | None:
-        """When the watching was last proven to work, as in ``FolderWatch``."""
+        """When the watching was last proven to work, as in ``HintSource``."""
         return self._watch.last_proof
 
     @property

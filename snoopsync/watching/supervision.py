@@ -64,17 +64,17 @@ class Engine(Protocol):
 
     @property
     def behind(self) -> bool:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def cover(self, directory: bytes) -> bool:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def forget(self, directory: bytes) -> None:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def prove(self) -> None:
         """Do what makes ``echoes`` grow. Raises ``OSError``."""
@@ -148,7 +148,7 @@ class _Health:
 
 
 class EngineWatch:
-    """A ``FolderWatch`` whose engine is replaced when it fails."""
+    """A ``HintSource`` whose engine is replaced when it fails."""
 
     def __init__(
         self,

@@ -13,15 +13,15 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.directory_stamp import stamp_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.scanner import Scanner
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
 from snoopsync.watching.hints import Hints
 from tests.support.mounting import FRESH, mounted, needs_root
 from tests.support.unstamped import UnstampedDisk
@@ -43,7 +43,7 @@ class RecordingDisk(Disk):
         return super().now_ns() + self.ahead_ns
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self.listed.append(os.fsdecode(path))
         with super().entries(root, path) as entries:
             yield entries
@@ -53,7 +53,7 @@ class UnstampedRecordingDisk(UnstampedDisk, RecordingDisk):
     pass
 
 
-class PartlyFailingWatch(Lookout):
+class PartlyFailingWatch(FolderWatch):
     """A watch that cannot be put on some directories."""
 
     failing: frozenset[bytes] = frozenset()
@@ -104,7 +104,7 @@ class Scene:
         self.scanner.scan()
         if hints is not None:
             self.scanner.follow(hints)
-        differences = list(self.scanner.work(FOREVER))
+        differences = list(self.scanner.differences(FOREVER))
         return {difference.rel_path.text: difference.seen is not None for difference in differences}
 
     @property
@@ -124,7 +124,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def scene(tmp_path: Path, database: Database) -> Scene:
     disk = RecordingDisk()
-    with disk.root(os.fsencode(tmp_path)) as root:
+    with disk.open_folder(os.fsencode(tmp_path)) as root:
         if disk.stamp(root, b"") is None:
             pytest.skip("the file system of the temporary directory has no stamps")
     return Scene(tmp_path, database, disk)

@@ -17,7 +17,7 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.events import Event, fields_of
 from snoopsync.core.model import RelPath
-from snoopsync.folders.beneath import Root
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.log.throttle import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
 from snoopsync.state.pairs import Side
 from snoopsync.sync.duplicate_search import Alert, announce_to_file
@@ -339,7 +339,7 @@ class UnreadableDisk(UnstampedDisk):
     """Directories whose names begin with ``bad`` can't be listed."""
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).rpartition(b"/")[2].startswith(b"bad"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

@@ -24,7 +24,7 @@ from snoopsync.core.left_out import (
 )
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Action, Delete, Update, Verb
-from snoopsync.folders.beneath import Root
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState
@@ -207,7 +207,7 @@ class SecretiveDisk(UnstampedDisk):
         self._name = name
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).endswith(self._name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

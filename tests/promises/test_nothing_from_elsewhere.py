@@ -30,7 +30,7 @@ PICTURE, SECRET = fake_picture(1), fake_picture(2)
 
 #: The code between whose calls the swap happens.
 CODE = {
-    Path(str(disk.__file__)).with_name("beneath.py"),
+    Path(str(disk.__file__)).with_name("open_folder.py"),
     *(Path(str(module.__file__)) for module in (disk, folder, steady)),
 }
 FILES = {str(path) for path in CODE}

@@ -1,6 +1,6 @@
 """One configured folder: is it still the same one, what is in it, and is a file really gone?
 
-A missing file means that its image is deleted, so everything here that says "gone" says it only
+A missing file means that its image is deleted, so this module reports a file as gone only
 with proof. Whatever stands in the way of a proof (an unmounted disk, a directory that can't be
 listed, an I/O error) becomes ``Unclear``, from which nobody may conclude anything.
 """

@@ -1,6 +1,6 @@
-"""Where the hints about one folder come from: the interface that a scan uses.
+"""The source of the hints about one folder, as the scanner uses it.
 
-It has no engine of its own, so that a command which watches nothing loads none.
+This module imports no engine, so a command that watches nothing loads none.
 """
 
 from __future__ import annotations
@@ -12,52 +12,53 @@ from snoopsync.watching.hints import Hints
 
 
 class HintSource(Protocol):
-    """One folder's watching, for the one thread that mirrors it.
+    """The watch on one folder. Used by the thread that mirrors it.
 
-    ``root_gone`` does not come for every way to lose a folder (a rename of a directory above it, a
-    mount over it): the mirror asks the disk for the folder's identity as well.
+    Not every way to lose a folder gives the hint ``root_gone``: a rename of a directory above it or
+    a mount over it does not. So the monitor also checks the folder's identity.
     """
 
     @property
     def alive(self) -> bool:
-        """Is it working, as far as one sees?"""
+        """Does the watch seem to work?"""
 
     @property
     def behind(self) -> bool:
-        """Have events come in that ``take`` does not know of yet?"""
+        """Are there events that ``take`` has not returned as hints?"""
 
     @property
     def last_proof(self) -> float | None:
-        """When it was last proven to work, on the clock given to ``check``; ``None`` if never."""
+        """When the watch was last proven to work, on the clock given to ``check``; ``None`` if
+        never."""
 
     @property
     def restarts(self) -> int:
-        """How many times its engine was replaced."""
+        """How many times the engine was replaced."""
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, with the reason: to be scanned on a timer, and
-        covered again. ``b""`` is the folder itself."""
+        """Directories that can't be watched, with the reason. The scanner reads and covers them
+        again on a timer. ``b""`` is the folder itself."""
 
     def cover(self, directory: bytes) -> bool:
-        """Watch this directory. It **must** be called each time before the directory is listed:
-        what changes before it is in the listing, what changes after it is in the hints.
+        """Watch this directory. This **must** be called each time before the directory is read:
+        a change before the call is in the listing, and a change after the call is in the hints.
 
-        Returns whether it is watched. One that can't be is in ``unwatched``; one that does not
-        exist is not.
+        Returns whether the directory is watched. If it can't be, it is in ``unwatched``, unless it
+        does not exist.
         """
 
     def forget(self, directory: bytes) -> None:
-        """This directory vanished, as its listing or its parent's says: drop the watches of its
-        whole subtree. Best called when all hints of one ``take`` were followed: a directory that
-        was renamed is then covered under its new path already, and keeps its watches."""
+        """Drop the watches of this directory, which vanished, and of everything below it. Call this
+        after all hints of one ``take`` were followed: a directory that was renamed is then covered
+        under its new path, and keeps its watches."""
 
     def take(self) -> Hints:
-        """What has gathered since the last time."""
+        """The hints since the last call."""
 
 
 class PollWatch:
-    """A folder that is scanned on a timer only: covers nothing and never hints."""
+    """For a folder that is scanned on a timer only. It gives no hints."""
 
     alive = True
     behind = False

@@ -1,8 +1,4 @@
-"""Watches folders: the interface that the mirror uses.
-
-On Linux with inotify, elsewhere with what watchdog has; a folder whose file system raises no events
-that one could rely on has a ``PollWatch``. The mirror treats them all alike.
-"""
+"""Watches all folders: with inotify on Linux, with watchdog's own observers elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class _Losses:
-    """Says which events of a folder are lost, and what can't be watched: once, then it counts."""
+    """Logs the lost events of a folder and what can't be watched: once for each reason, then it
+    counts."""
 
     def __init__(self, name: str, root: bytes, watch: EngineWatch, counters: Counters) -> None:
         self._name = name
@@ -45,7 +42,7 @@ class _Losses:
         self._reasons: frozenset[str] = frozenset()
 
     def look(self, now: float) -> None:
-        """Say what is new."""
+        """Log what is new."""
         self._throttle.tell_counts(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
@@ -84,15 +81,15 @@ class _Losses:
         self._throttle.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
 
     def close(self) -> None:
-        """Say what was only counted."""
+        """Log the counts of suppressed messages."""
         self._throttle.close()
 
 
 class Watcher:
-    """Watches folders. Every method is for one and the same thread.
+    """Watches folders. Used by one thread.
 
-    ``wake`` is called from any thread when hints are waiting; it must return at once. The canary
-    is set off every ``canary_interval`` seconds. ``counters`` counts the events that are lost.
+    ``wake`` is called from any thread when hints are waiting; it must return at once. A test event
+    is made every ``canary_interval`` seconds. ``counters`` counts lost events.
     """
 
     def __init__(
@@ -111,10 +108,10 @@ class Watcher:
         self._losses: dict[str, _Losses] = {}
 
     def watch(self, name: str, root: bytes) -> HintSource:
-        """Start to watch this folder; a symlink is followed. Nothing is covered yet.
+        """Begin to watch this folder; a symbolic link is followed. No directory is covered yet.
 
-        Does not raise: a folder that can't be watched says so in ``unwatched``, and is tried
-        again by ``check``.
+        This does not raise. If the folder can't be watched, it is in ``unwatched``, and ``check``
+        tries again.
         """
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
@@ -123,17 +120,17 @@ class Watcher:
         return watch
 
     def unwatch(self, name: str) -> None:
-        """Stop to watch the folder of this name, if it is watched."""
+        """Stop watching the folder of this name, if it is watched."""
         watch = self._watches.pop(name, None)
         if watch is not None:
             watch.stop()
             self._losses.pop(name).close()
 
     def check(self, now: float) -> list[Restart]:
-        """Replace what does not work, and say what is lost; to be called every second or so.
+        """Replace engines that do not work, and log lost events. Call this about every second.
 
-        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is in
-        seconds, on a monotonic clock. The log has the 1st, 2nd, 4th, 8th... time of each folder.
+        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is
+        monotonic seconds. The 1st, 2nd, 4th, 8th... replacement of a folder is logged.
         """
         restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
         for restart in restarts:
@@ -142,7 +139,7 @@ class Watcher:
                     log,
                     logging.WARNING,
                     Event.WATCHER_RESTARTED,
-                    "watching %s failed: %s. It was started anew, and the folder will be scanned"
+                    "watching %s failed: %s. The watcher was restarted, and the folder is scanned"
                     " (time %d)",
                     *(restart.folder, restart.reason, restart.count),
                     folder=restart.folder,

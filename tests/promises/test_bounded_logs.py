@@ -323,11 +323,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
                 source.rename(target)
                 world.clock.advance(5.0)
                 live.components.mirror.step()
-    said = [line for line in lines(caplog) if "in turns" not in line]
-    counts = [line for line in lines(caplog) if "in turns" in line]
+    said = [line for line in lines(caplog) if "disappearing" not in line]
+    counts = [line for line in lines(caplog) if "disappearing" in line]
     assert len(said) + len(counts) < 20
-    assert "folder photos: it is missing, and back, in turns (" in counts[0]
-    counted = [fields_of(each) for each in caplog.records if "in turns" in each.getMessage()]
+    assert "folder photos: it keeps disappearing and coming back (" in counts[0]
+    counted = [fields_of(each) for each in caplog.records if "disappearing" in each.getMessage()]
     assert {(each["event"], each["folder"]) for each in counted} <= {
         ("folder-missing", "photos"),
         ("folder-back", "photos"),

@@ -57,7 +57,7 @@ def look_through(folder: Folder, until: float, clock: Callable[[], float] = time
     unreadable: dict[bytes, str] = {}
     left_out: LeftOutCounts = {}
     ways = deque([b""])
-    with folder.view() as view:
+    with folder.session() as view:
         while ways and clock() < until:
             directory = ways.popleft()
             try:
@@ -104,7 +104,7 @@ def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = N
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
     """The first directory whose images are on a disk that is not there now, or hidden by one that
     is mounted over it. ``None`` if there is none."""
-    with folder.view() as view:
+    with folder.session() as view:
         for directory, submount in state.directories_of_disks(config.name):
             if not view.is_hidden(directory + b"/" if directory else b"", submount):
                 continue

@@ -12,13 +12,12 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from snoopsync.checks import Finding
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.core.duplicates import facts_of
@@ -32,6 +31,10 @@ from snoopsync.core.text import counted, images, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.sync.resync import Report
+
+if TYPE_CHECKING:
+    # Late, because the checks load what a resync does not need.
+    from snoopsync.checks import Finding
 
 
 def json_lines(values: Iterable[Mapping[str, Any]]) -> None:

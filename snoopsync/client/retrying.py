@@ -180,15 +180,11 @@ class RetryingCollection:
         known: Container[str] = frozenset(),
         is_wanted: Callable[[str], bool] = lambda _image_id: True,
     ) -> dict[str, str]:
-        """Return the IDs of all images: at once where the collection offers that, else page by
-        page. Of a listing in pages, the result has only images that are ``known`` or wanted. A
-        known one has the time when its bytes last changed, all others have an empty text.
+        """Return the IDs of all images, page by page. Only images are kept that are ``known`` or
+        wanted. A known one has the time when its bytes last changed, all others have an empty text.
 
         Raises ``ExcessiveAnswer`` for more wanted images that are not known than the limit.
         """
-        inner = self._inner
-        if isinstance(inner, NamesAll):
-            return dict.fromkeys(self.retry(Call.LIST, lambda _inner: inner.image_ids()), "")
         times: dict[str, str] = {}
         unknown = 0
         for image in read_pages(self._get_page, self._limits):
@@ -204,6 +200,13 @@ class RetryingCollection:
                         " images of ours that the state file does not know"
                     )
         return times
+
+    def image_ids(self, after: str, most: int) -> list[str]:
+        """Return the IDs of all images in order, as ``NamesAll`` says. Only for a collection that
+        does not list times."""
+        inner = self._inner
+        assert isinstance(inner, NamesAll)
+        return self.retry(Call.LIST, lambda _inner: inner.image_ids(after, most))
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """Return the images that are like an image of the collection, which is not among them.

@@ -201,7 +201,7 @@ class Renewable(Protocol):
 
 @runtime_checkable
 class NamesAll(Protocol):
-    """A collection that can return all IDs at once, without the pages of a listing."""
+    """A collection that can name all of its images in order, without the times of a listing."""
 
-    def image_ids(self) -> set[str]:
-        """The IDs of all images."""
+    def image_ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most ``most``."""

@@ -217,9 +217,10 @@ class EmbeddedCollection:
             for moment, image_id in block:
                 yield {"id": image_id, "image_time": image_time(moment)}
 
-    def image_ids(self) -> set[str]:
-        """The IDs of all images at one moment, in a tenth of the time of ``images``."""
-        return self._store.ids()
+    def image_ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most this many.
+        It is what comparing needs, in a tenth of the time of a listing."""
+        return self._store.ids(after, most)
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
         """The images similar to this one, without itself. Raises ``NotFound``."""

@@ -189,12 +189,16 @@ class Store:
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
                 yield block
 
-    def ids(self) -> set[str]:
-        """The IDs of all images."""
+    def ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most this many."""
         with self._read_connection() as reader:
             # As one value: reading rows would switch between threads a thousand times.
-            (ids,) = reader.execute("SELECT json_group_array(id) FROM image").fetchone()
-        return set(json.loads(ids))
+            (ids,) = reader.execute(
+                "SELECT json_group_array(id)"
+                " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
+                (after, most),
+            ).fetchone()
+        return list(json.loads(ids))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those

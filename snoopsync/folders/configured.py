@@ -1,8 +1,7 @@
-"""The folders that are configured: which directories they are, what the state file has of them, and
-the survey of each.
+"""The configured folders: their directories, their rows in the state file, and their monitors.
 
-A folder is known by its directory: one that has another name in the configuration than before is
-still the same one, and its images stay its images.
+A folder is recognised by its directory. If the configuration gives it another name than before, it
+is still the same folder and keeps its images.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Collection as Container
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.core.errors import FolderMissing
@@ -29,12 +29,14 @@ from snoopsync.folders.sample import SAMPLE_FILES, take_sample
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
-from snoopsync.watching.watcher import Watcher
+from snoopsync.watching.folder_watch import FolderWatch
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
-#: How many of the images are named that are left out from now on.
+#: How many of the images that are newly left out are named.
 _SAMPLE_PATHS = 3
 
 
@@ -47,8 +49,8 @@ def monitors_of(
     kept: Mapping[str, FolderMonitor] | None = None,
     clock: Clock | None = None,
 ) -> tuple[FolderMonitor, ...]:
-    """The configured folders, written into the state file, each with its survey; ``kept`` are those
-    that there are already."""
+    """Write the configured folders into the state file, and return a monitor for each. ``kept`` has
+    the monitors that exist already, by folder."""
     kept = kept or {}
     _register(config, state)
     take_owner(config.collection, state)
@@ -73,9 +75,9 @@ def monitors_of(
 
 
 def _register(config: Config, state: State) -> None:
-    """Write the configured folders into the state file. A folder that was renamed, and is in the
-    configuration under its new name, stays the same folder. Images that the configuration does not
-    want any more are left out from now on."""
+    """Write the configured folders into the state file. A folder that was renamed in the
+    configuration stays the same folder. Images that the configuration does not want any more are
+    left out from now on."""
     left_out: dict[str, list[RelPath]] = {}
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
@@ -145,8 +147,8 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
 def _known_before(
     config: FolderConfig, rows: Sequence[FolderRow], state: State
 ) -> FolderRow | None:
-    """The row of this folder under another name. One that was recognised by its content alone says
-    so."""
+    """The row of this folder under its former name, with ``recognised_by_content`` set if only the
+    content proves that."""
     folder = folder_of(config)
     try:
         identity = folder.identify()
@@ -167,8 +169,8 @@ def _known_before(
 
 
 def _may_be(row: FolderRow, folder: Folder, identity: Identity) -> bool:
-    """Is it worth comparing the files? A copy, beside a directory that still is where the row has
-    it, is another folder."""
+    """Is it worth comparing the files? If the row's own directory still exists, a directory with
+    other numbers is a copy."""
     is_elsewhere = row.path != folder.path and os.path.lexists(row.path)
     has_its_numbers = row.identity is not None and row.identity[:2] == identity[:2]
     return has_its_numbers or not is_elsewhere
@@ -194,7 +196,7 @@ def selection_of(config: FolderConfig) -> Selection:
 
 
 def identity_of(folder: FolderConfig) -> Identity:
-    """Which directory is there now? Raises ``FolderMissing``."""
+    """Which directory is at the folder's path now? Raises ``FolderMissing``."""
     return folder_of(folder).identify()
 
 
@@ -210,7 +212,7 @@ def _monitor(
     dormant: bool,
 ) -> FolderMonitor:
     folder = folder_of(config, disk)
-    watch = Lookout(config.name, folder.path, config.watch, watcher)
+    watch = FolderWatch(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)

@@ -1,5 +1,5 @@
-"""Finds out whether the directory at a folder's path is the folder: by its numbers, or else by a
-sample of its files, which is compared on a thread of its own.
+"""Decides whether the directory at a folder's path is the folder: by its numbers, or by a sample of
+its files. A thread of its own compares the sample.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 
-#: How often a directory that is not the folder is compared with it again, if it stays the same.
+#: How often a directory that is not the folder is compared again if it stays the same.
 REFUSED_SECONDS = 30.0
 
-#: A disk that brings nothing for so long, while its files are compared, does not answer.
+#: A disk that returns no bytes for this long, while its files are compared, does not answer.
 STALLED_SECONDS = 60.0
 
-#: How long one look at the comparison waits for its end.
+#: How long ``go_on`` waits for the end of the comparison.
 _LOOK_SECONDS = 0.1
 
 
@@ -36,12 +36,12 @@ class Finding:
 
 @dataclass(slots=True)
 class _Comparison:
-    """``mark`` changes with its progress, the last time at ``since`` (monotonic seconds)."""
+    """``bytes_read`` changes with its progress, last at ``since`` (monotonic seconds)."""
 
     identity: Identity
     sample: Future[Sample]
     since: float
-    mark: int = 0
+    bytes_read: int = 0
 
 
 class IdentityCheck:
@@ -50,7 +50,7 @@ class IdentityCheck:
     def __init__(self, folder: Folder, state: State) -> None:
         self._folder = folder
         self._state = state
-        # What this process has seen itself: mount IDs of others say nothing.
+        # From this process only, since mount IDs mean nothing in another process.
         self._observed: Identity | None = None
         self._comparison: _Comparison | None = None
         self._refused: tuple[Identity, float] | None = None
@@ -62,20 +62,20 @@ class IdentityCheck:
         return self._comparison is not None
 
     def take(self, identity: Identity) -> None:
-        """This directory is the folder."""
+        """Remember that this directory is the folder."""
         self._observed = identity
         self._refused = None
         self.stop()
 
     def stop(self) -> None:
-        """Nobody wants to know any more."""
+        """Drop the comparison."""
         if self._comparison is not None and not self._comparison.sample.done():
             self._abandoned = self._comparison.sample
         self._comparison = None
 
     def begin(self, row: FolderRow, identity: Identity, now: float) -> Finding | None:
-        """Is this directory the folder of the row? ``None``: ask ``go_on``, or, if nothing is under
-        way, again later."""
+        """Is this directory the folder of the row? ``None`` means: call ``go_on`` or, if nothing
+        is under way, call this again later."""
         if self._comparison is not None:
             if self._comparison.identity == identity:
                 return None
@@ -100,16 +100,16 @@ class IdentityCheck:
         return None
 
     def go_on(self, row: FolderRow, now: float) -> Finding | None:
-        """Wait a moment for the comparison that is under way. ``None``: it has not ended, or was
-        of a directory that is not there any more. Raises ``FolderMissing``."""
+        """Wait a moment for the comparison that is under way. Returns ``None`` if it has not ended,
+        or if its directory is not at the path any more. Raises ``FolderMissing``."""
         comparison = self._comparison
         if comparison is None:
             return None
         identity = comparison.identity
         wait_for([comparison.sample], _LOOK_SECONDS)
         if not comparison.sample.done():
-            if comparison.mark != self._folder.bytes_read:
-                comparison.mark, comparison.since = self._folder.bytes_read, now
+            if comparison.bytes_read != self._folder.bytes_read:
+                comparison.bytes_read, comparison.since = self._folder.bytes_read, now
             elif now > comparison.since + STALLED_SECONDS:
                 self.stop()
                 raise FolderMissing("its disk does not answer")

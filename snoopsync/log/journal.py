@@ -8,13 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from logging_journald import JournaldTransport
-
 from snoopsync.core.events import fields_of
 from snoopsync.core.model import printable
 
 #: The socket on which journald accepts entries.
-SOCKET = JournaldTransport.SOCKET_PATH
+SOCKET = Path("/run/systemd/journal/socket")
 
 #: The journal's priorities (syslog's), by the level of ``logging``.
 _PRIORITIES = {
@@ -50,6 +48,9 @@ class JournalHandler(logging.Handler):
     def __init__(self, socket: Path, fallback: logging.Handler) -> None:
         """Raises ``OSError`` if the socket can't be created."""
         super().__init__()
+        # Late, because it takes a tenth of a command's start, and most commands need no journal.
+        from logging_journald import JournaldTransport
+
         # Not connected, so that journald gets the next entry after it restarts.
         self._transport = JournaldTransport(socket, connected=False)
         self._fallback = fallback

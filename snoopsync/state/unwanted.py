@@ -35,6 +35,8 @@ class Unwanted:
         last: bytes | None = None
         newly_left_out, newly_wanted = [], []
         with self._database.transaction():
+            # They are what another selection left of their directories.
+            self._database.change("DELETE FROM listing WHERE folder = ?", (folder,))
             for image_id, directory, name, is_left_out, is_confirmed in rows:
                 if directory != last:
                     enters = selection.enters(directory)

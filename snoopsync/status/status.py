@@ -342,10 +342,12 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     differing: dict[str, int] = {}
     monitors = monitors_of(config, state)
     for monitor in monitors:
-        monitor.tick(time.monotonic())
+        monitor.update(time.monotonic())
         rel_paths = set()
         while monitor.is_busy:
-            rel_paths |= {rel_path for rel_path, _ in monitor.work(time.monotonic() + 1.0, 0.0)}
+            rel_paths |= {
+                rel_path for rel_path, _ in monitor.differences(time.monotonic() + 1.0, 0.0)
+            }
         monitor.refresh_row()
         pending = set(state.intents.dirty_paths(monitor.folder.name))
         differing[monitor.folder.name] = len(rel_paths - pending)

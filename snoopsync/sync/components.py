@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
@@ -39,7 +40,9 @@ from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, a
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.renewal import Renewal
-from snoopsync.watching.watcher import Watcher
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 

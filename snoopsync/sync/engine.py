@@ -272,13 +272,13 @@ class SyncEngine:
         self._note_newest()
         now = self._clock.monotonic()
         for monitor in self.monitors:
-            monitor.tick(now)
+            monitor.update(now)
             if monitor.is_missing:
                 self._unsettled.drop_folder(monitor.folder.name)
             monitor.refresh_row()
         if self._unsettled.settling < _MOST_UNSETTLED:
             for monitor in self.monitors:
-                for rel_path, seen in monitor.work(time.monotonic() + _LOOK_SECONDS, now):
+                for rel_path, seen in monitor.differences(time.monotonic() + _LOOK_SECONDS, now):
                     self._unsettled.see(rel_path, seen)
         self._unsettled.look_at_due()
 

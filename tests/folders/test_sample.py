@@ -13,8 +13,8 @@ import pytest
 
 from snoopsync.core.identity import IdentityVerdict, Sample, decide_by_content
 from snoopsync.core.model import Fingerprint, Record, RelPath
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.sample import take_sample
 from snoopsync.folders.stable_file import StableFile
 
@@ -127,7 +127,7 @@ def test_a_link_or_a_directory_is_no_file(known: Known) -> None:
 
 def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
     class DeadDisk(Disk):
-        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
             raise OSError(errno.EIO, os.strerror(errno.EIO), root.absolute(path))
 
     known.disk = DeadDisk()

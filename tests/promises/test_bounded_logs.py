@@ -17,14 +17,14 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.events import Event, fields_of
 from snoopsync.core.model import RelPath
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.log.throttle import MOST_LOGGED
 from snoopsync.state.pairs import Side
 from snoopsync.sync.duplicate_search import Alert, announce_to_file
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import Live, World, fake_picture
 
 DAY_SECONDS = 86_400.0
@@ -258,11 +258,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
                 source.rename(target)
                 world.clock.advance(5.0)
                 live.components.mirror.step()
-    said = [line for line in lines(caplog) if "in turns" not in line]
-    counts = [line for line in lines(caplog) if "in turns" in line]
+    said = [line for line in lines(caplog) if "disappearing" not in line]
+    counts = [line for line in lines(caplog) if "disappearing" in line]
     assert len(said) + len(counts) < 20
-    assert "folder photos: it is missing, and back, in turns (" in counts[0]
-    counted = [fields_of(each) for each in caplog.records if "in turns" in each.getMessage()]
+    assert "folder photos: it keeps disappearing and coming back (" in counts[0]
+    counted = [fields_of(each) for each in caplog.records if "disappearing" in each.getMessage()]
     assert {(each["event"], each["folder"]) for each in counted} <= {
         ("folder-missing", "photos"),
         ("folder-back", "photos"),
@@ -270,11 +270,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
     assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
 
 
-class UnreadableDisk(Disk):
+class UnreadableDisk(UnstampedDisk):
     """Directories whose names begin with ``bad`` can't be listed."""
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).rpartition(b"/")[2].startswith(b"bad"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

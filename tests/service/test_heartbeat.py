@@ -13,8 +13,8 @@ import pytest
 
 from snoopsync.config.settings import Watch
 from snoopsync.core.protocol import ImageAnswer, ImageSource
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.sync.components import Dependencies
 from tests.runtime.test_systemd import Manager, manager
@@ -90,7 +90,7 @@ class HangingDisk(Disk):
     def __init__(self, hanging: Hanging) -> None:
         self._hanging = hanging
 
-    def lstat(self, root: Root, path: bytes) -> stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> stat_result:
         self._hanging.pass_by()
         return super().lstat(root, path)
 

@@ -28,8 +28,8 @@ from snoopsync.config.settings import Watch
 from snoopsync.control.report import Live
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Counters
 from snoopsync.status.prometheus import MetricsServer
 from snoopsync.status.snapshot import SnapshotReader
@@ -250,7 +250,7 @@ class Hanging(Disk):
         self.begin = threading.Event()
         self.end = threading.Event()
 
-    def lstat(self, root: Root, path: bytes) -> stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> stat_result:
         if self.begin.is_set():
             self.end.wait()
         return super().lstat(root, path)

@@ -62,8 +62,9 @@ from snoopsync.sync.components import (
 from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.pruning import Approve, Pruning
 from snoopsync.sync.resync import Report, resync
+from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.watcher import FolderWatch, Watcher
+from snoopsync.watching.watcher import Watcher
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 
 OWNER = "tester"
@@ -433,7 +434,7 @@ class ToldWatcher(Watcher):
         super().__init__(lambda: None)
         self.told: dict[str, ToldWatch] = {}
 
-    def watch(self, name: str, root: bytes) -> FolderWatch:
+    def watch(self, name: str, root: bytes) -> HintSource:
         return self.told.setdefault(name, ToldWatch())
 
 

@@ -13,8 +13,8 @@ import pytest
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
 from snoopsync.core.tally import ImageOutcome, Tally
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.resync import Summary
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, Seen
 from tests.support.faults import Fault, answers
@@ -35,7 +35,7 @@ class Growing(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         if root.absolute(path).endswith(b"/" + self._name):
             with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
@@ -63,7 +63,7 @@ class ChangesAtOpen(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
+    def open(self, root: OpenFolder, path: bytes):  # type: ignore[no-untyped-def]
         if root.absolute(path).endswith(b"/" + self._name):
             with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
@@ -87,7 +87,7 @@ class VanishesOnce(Disk):
 
     has_vanished = False
 
-    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
+    def open(self, root: OpenFolder, path: bytes):  # type: ignore[no-untyped-def]
         if not self.has_vanished:
             self.has_vanished = True
             raise FileNotFoundError(errno.ENOENT, "no such file")
@@ -107,7 +107,7 @@ class FailsLater(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         if root.absolute(path).endswith(b"/" + self._name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return super().lstat(root, path)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Generic, Self, TypeVar
 
+import tenacity
+
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits, list_all, read_pages
 from snoopsync.client.sources import rewindable
@@ -244,16 +246,21 @@ class RetryingCollection:
         """Return what ``send`` returns. Its argument says whether an earlier attempt may have taken
         effect. Raises the last error, and ``Stopped``."""
         call = _Attempts(kind, send)
-        while True:
-            try:
-                return self._attempt(call)
-            except CollectionError as error:
-                has_no_attempt = call.failures >= self._breaker.policy.attempts
-                if error.permanent or error.outage or has_no_attempt:
-                    raise
-            # During an outage the circuit breaker does the waiting.
-            if not call.met_outage:
-                self._breaker.pause(max(call.retry_after, self._breaker.delay(call.failures)))
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_succeed_later),
+            stop=lambda _state: call.failures >= self._breaker.policy.attempts,
+            wait=lambda _state: self._pause_after(call),
+            sleep=self._breaker.pause,
+            reraise=True,
+        )
+        result: T = retrying(self._attempt, call)
+        return result
+
+    def _pause_after(self, call: _Attempts[T]) -> float:
+        """Seconds to wait after a failed attempt. During an outage the circuit breaker waits."""
+        if call.met_outage:
+            return 0.0
+        return max(call.retry_after, self._breaker.delay(call.failures))
 
     def _attempt(self, call: _Attempts[T]) -> T:
         with self._breaker.permit() as permit:
@@ -317,6 +324,11 @@ class _Attempts(Generic[T]):
             did_not_run = isinstance(error, NotConnected) or error.status == _TOO_EARLY
             self._may_have_run = self._may_have_run or not did_not_run
             raise
+
+
+def _may_succeed_later(error: BaseException) -> bool:
+    """Whether another attempt makes sense. An error of an outage was waited for already."""
+    return isinstance(error, CollectionError) and not (error.permanent or error.outage)
 
 
 def _is_outage(error: CollectionError) -> bool:

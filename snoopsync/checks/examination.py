@@ -44,7 +44,8 @@ from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
 from snoopsync.state.images import State
 from snoopsync.status.status import service_status
-from snoopsync.sync.components import COLLECTION_FACT, embedded_path
+from snoopsync.sync.components import embedded_path
+from snoopsync.sync.resync import COLLECTION_FACT
 from snoopsync.watching.limits import read_limits, read_use
 from snoopsync.watching.mounts import choose_watch
 

@@ -31,7 +31,7 @@ from snoopsync.core.protocol import Match, PictureFacts
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.status.status import images, iso
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 
 
 def json_lines(values: Iterable[Mapping[str, Any]]) -> None:
@@ -254,7 +254,7 @@ def held(console: Console, state: State, folders: Collection[str]) -> None:
         console.print("no deletion is held")
 
 
-def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
+def report(console: Console, report: ResyncReport, *, dry_run: bool = False) -> None:
     """What a resync did, in a line, and what it left."""
     _print(console, _did(report, dry_run=dry_run))
     if report.left_out:
@@ -282,7 +282,7 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
         _print(console, printable(message))
 
 
-def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
+def left_undone(report: ResyncReport) -> Iterator[tuple[Event, str]]:
     """Why a prune did not do all that it was asked for: the event, and what to say."""
     pruning = report.pruning
     if pruning is None:
@@ -300,7 +300,7 @@ def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
         yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"
 
 
-def _did(report: Report, *, dry_run: bool) -> str:
+def _did(report: ResyncReport, *, dry_run: bool) -> str:
     """What a resync did: one sentence."""
     summary = report.summary
     counts = {

@@ -1,23 +1,24 @@
-"""What has to be done, as a pure function of what is on the disk, in the state file and remote.
+"""Decides what to do, as a pure function of what is on the disk, in the state file and remote.
 
-``run`` and ``resync`` both plan here; the only difference is whether the remote listing is known.
-The order of the rules, each relying on those before it:
+``run`` and ``resync`` both plan here. They differ only in whether the collection's listing is
+known. The rules apply in this order, and each relies on those before it:
 
-1. A record stays at its place while the file there is the same one (by inode).
-2. A record whose file is not at its place any more moves to where that file is found, by the
-   file's identity first, then, unless its own place has the same bytes again, by the content's
-   hash. It never moves onto the place of a record that finds no new place itself: that would
-   leave an image without a file to prove gone. One that is dirty, or that the collection has
-   lost, moves all the same, and is sent from its new place.
-3. A record that did not move, with another file at its place, was atomically replaced: an update.
-4. A record that did not move, with no file at its place, is deleted, once that is certain.
-5. A file that no record has come to is new: adopted if the collection holds it already, else added.
+1. A record stays at its path while the file there is the same one (by inode).
+2. A record whose file is not at its path any more moves to the path where that file is found: by
+   the file's identity first, then by the content's hash, unless the record's own path has the same
+   bytes again. A record never moves onto the path of a record that finds no new path itself: that
+   would leave an image without a file to prove gone. A record that is dirty, or that the collection
+   has lost, also moves, and is sent from its new path.
+3. A record that did not move, with another file at its path, was atomically replaced: an update.
+4. A record that did not move, with no file at its path, is deleted once that is certain.
+5. A file that no record moved to is new. It is adopted if the collection holds it already, and
+   added if not.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -25,8 +26,8 @@ from typing import ClassVar
 
 from snoopsync.core.model import File, Gone, Observation, Record, RelPath, image_ids
 
-#: How many IDs of a place's series are compared with what a search found: a picture has to be
-#: renamed away from the same place as often before a later one can matter.
+#: How many IDs of a path's series are compared with what a search found. A later one only matters
+#: after a picture was renamed away from the same path that many times.
 _SERIES_TO_TRY = 8
 
 
@@ -119,17 +120,28 @@ Action = Add | Update | Rename | Refresh | Adopt | Delete | Forget
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a search with a file's bytes found: the unclaimed image that the file is, if it is one,
+    and the SHA-256 of the file, if it could be read."""
+
+    image_id: str | None = None
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """What the collection's listing says beside the state file.
 
     ``unclaimed``: our images that no record knows. ``missing``: confirmed images that are proven
-    not to be there. ``matches``: for files without a record, the unclaimed images that a search
-    with the file's own bytes showed to be the same picture.
+    not to be in the collection. ``found``: for files that were searched for, what was found.
+    ``reserved``: the unclaimed images that were found for any file, whether or not the file is part
+    of this plan.
     """
 
     unclaimed: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
-    matches: Mapping[RelPath, Sequence[str]] = field(default_factory=dict)
+    found: Mapping[RelPath, Found] = field(default_factory=dict)
+    reserved: Container[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,24 +149,36 @@ class PlanInput:
     """Everything that a plan is made from.
 
     ``asked`` are the paths to decide on. ``observations`` and ``records`` also have the paths that
-    a file may have come from. ``gone_for_good`` are those seen to be gone for long enough.
-    ``hashes`` has the SHA-256 of the files whose content may decide. ``taken`` tells whether an ID
-    is given out already, for whatever place.
+    a file may have come from. ``gone_for_good`` are the paths that were seen to be gone for long
+    enough. ``hashes`` has the SHA-256 of the files whose content may decide. ``taken`` has the IDs
+    that a new file could get and that are given out already.
     """
 
     owner: str
     asked: frozenset[RelPath]
     observations: Mapping[RelPath, Observation]
     records: Mapping[RelPath, Record]
-    taken: Callable[[str], bool]
+    taken: Container[str]
     hashes: Mapping[RelPath, bytes] = field(default_factory=dict)
     gone_for_good: frozenset[RelPath] = frozenset()
     remote: Remote | None = None
 
 
-def plan(plan_input: PlanInput) -> list[Action]:
-    """The actions that make the collection equal to the disk, in an order that can be applied one
-    after the other: renames together and first, then what is sent, deletions last."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The actions that make the collection equal to the disk, in an order in which they can be
+    applied one after the other: renames together and first, then what is sent, deletions last.
+
+    ``unsearched``: new files that may be unclaimed images. Nothing is planned for them before the
+    collection was searched for them.
+    """
+
+    actions: list[Action]
+    unsearched: list[RelPath]
+
+
+def plan(plan_input: PlanInput) -> Plan:
+    """What to do about the paths that are asked for."""
     moves = _find_moves(plan_input)
     moved_to = {rel_path: record for record, rel_path in moves.items()}
     moved_from = {record.rel_path for record in moves}
@@ -165,35 +189,23 @@ def plan(plan_input: PlanInput) -> list[Action]:
     ]
     for rel_path, moved in sorted(moved_to.items()):
         actions += _keep_moved(plan_input, moved, rel_path)
+    new: list[RelPath] = []
     deletions: list[Action] = []
     for rel_path in sorted(plan_input.asked):
         observation = plan_input.observations[rel_path]
         record = None if rel_path in moved_from else plan_input.records.get(rel_path)
-        if record is None:
-            continue
         if isinstance(observation, File) and rel_path not in moved_to:
-            actions += _keep(plan_input, record, observation)
-        elif isinstance(observation, Gone) and rel_path in plan_input.gone_for_good:
+            if record is None:
+                new.append(rel_path)
+            else:
+                actions += _keep(plan_input, record, observation)
+        elif isinstance(observation, Gone) and rel_path in plan_input.gone_for_good and record:
             deletions.append(_remove(plan_input, record))
-    actions += _settle_new(plan_input, _new_places(plan_input, moves))
-    return actions + deletions
-
-
-def newcomers(plan_input: PlanInput) -> list[RelPath]:
-    """The files that no record has come to: rule 5 is theirs, and ``matches`` decides it."""
-    return _new_places(plan_input, _find_moves(plan_input))
-
-
-def _new_places(plan_input: PlanInput, moves: Mapping[Record, RelPath]) -> list[RelPath]:
-    moved_to = set(moves.values())
-    moved_from = {record.rel_path for record in moves}
-    return [
-        rel_path
-        for rel_path in sorted(plan_input.asked)
-        if isinstance(plan_input.observations[rel_path], File)
-        and rel_path not in moved_to
-        and (rel_path in moved_from or rel_path not in plan_input.records)
-    ]
+    remote = plan_input.remote or Remote()
+    unsearched = [each for each in new if remote.unclaimed and each not in remote.found]
+    searched = new if not unsearched else [each for each in new if each in remote.found]
+    actions += _settle_new(plan_input, remote, searched)
+    return Plan(actions + deletions, unsearched)
 
 
 def prune(left_out: Iterable[Record], unknown: Iterable[str]) -> list[Delete]:
@@ -342,22 +354,25 @@ def _cancel_evictions(
         waiting += [other for other, rel_path in moves.items() if rel_path == record.rel_path]
 
 
-def _settle_new(plan_input: PlanInput, rel_paths: Sequence[RelPath]) -> list[Action]:
+def _settle_new(
+    plan_input: PlanInput, remote: Remote, rel_paths: Sequence[RelPath]
+) -> list[Action]:
     """Files without a record: rule 5."""
-    remote = plan_input.remote or Remote()
     given: set[str] = set()
-    adopted = _adoptions(plan_input, remote, rel_paths)
-    given.update(adopted.values())
     actions: list[Action] = []
     for rel_path in rel_paths:
-        file = _file(plan_input, rel_path)
-        if rel_path in adopted:
-            actions.append(Adopt(rel_path, adopted[rel_path], file, plan_input.hashes[rel_path]))
+        file, found = _file(plan_input, rel_path), remote.found.get(rel_path, Found())
+        if found.image_id in remote.unclaimed and found.image_id not in given:
+            assert found.image_id is not None and found.sha256 is not None
+            given.add(found.image_id)
+            actions.append(Adopt(rel_path, found.image_id, file, found.sha256))
             continue
         image_id = next(
             candidate
             for candidate in image_ids(plan_input.owner, rel_path)
-            if candidate not in given and not plan_input.taken(candidate)
+            if candidate not in given
+            and candidate not in plan_input.taken
+            and candidate not in remote.reserved
         )
         given.add(image_id)
         # An image of ours under this very ID that is not this picture: what was here before.
@@ -366,26 +381,28 @@ def _settle_new(plan_input: PlanInput, rel_paths: Sequence[RelPath]) -> list[Act
     return actions
 
 
-def _adoptions(
-    plan_input: PlanInput, remote: Remote, rel_paths: Sequence[RelPath]
+def assign_images(
+    owner: str, matches: Mapping[RelPath, Collection[str]], unclaimed: Collection[str]
 ) -> dict[RelPath, str]:
-    """Which of the collection's unclaimed images the files are. A place's own IDs come first, so
-    that of several copies each gets its own image back."""
-    adopted: dict[RelPath, str] = {}
-    free = set(remote.unclaimed)
+    """Which unclaimed image each of these files is. ``matches``: for each file, the images that a
+    search showed to be the same picture, in order of preference. The IDs of a file's own path are
+    assigned first, so that of several copies each gets its own image back."""
+    assigned: dict[RelPath, str] = {}
+    free = set(unclaimed)
 
-    def adopt(rel_path: RelPath, wanted: Iterable[str]) -> None:
-        same = remote.matches.get(rel_path, ())
+    def assign(rel_path: RelPath, wanted: Iterable[str]) -> None:
+        same = matches[rel_path]
         found = next(
             (image_id for image_id in wanted if image_id in free and image_id in same), None
         )
         if found is not None:
-            adopted[rel_path] = found
+            assigned[rel_path] = found
             free.discard(found)
 
+    rel_paths = sorted(rel_path for rel_path, same in matches.items() if same)
     for rel_path in rel_paths:
-        adopt(rel_path, islice(image_ids(plan_input.owner, rel_path), _SERIES_TO_TRY))
+        assign(rel_path, islice(image_ids(owner, rel_path), _SERIES_TO_TRY))
     for rel_path in rel_paths:
-        if rel_path not in adopted:
-            adopt(rel_path, remote.matches.get(rel_path, ()))
-    return adopted
+        if rel_path not in assigned:
+            assign(rel_path, matches[rel_path])
+    return assigned

@@ -115,7 +115,7 @@ def as_service(world: World) -> Iterator[Live]:
         live.reconcile()
         yield live
         stop.set()
-        components.mirror.close(DEADLINE_SECONDS)
+        components.engine.close(DEADLINE_SECONDS)
 
 
 def step_for(live: Live, seconds: float) -> None:
@@ -172,7 +172,7 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
             world.disk.write(f"{number % 20}/{number}.jpg", fake_picture(1000 + number))
         live.scan()
         live.until(lambda: live.components.state.intents.count_dirty() == files)
-        until(lambda: live.components.collection.outage is not None)
+        until(lambda: live.components.engine.collection.outage is not None)
         # The requests that were under way when it began may have come together, those of the
         # search too, which finds out for itself.
         step_for(live, 60.0)
@@ -193,12 +193,12 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         # 0.5 s doubled up to a minute, by full jitter: some 20 probes in five minutes.
         assert 5 <= len(down.times) <= 80
         assert after - before < 1_000_000
-        assert live.components.mirror.in_flight <= 2 * WORKERS
+        assert live.components.engine.in_flight <= 2 * WORKERS
 
         down.reply = None
         live.until(lambda: live.components.state.intents.count_dirty() == 0)
         live.rest()
-        assert live.components.collection.outage is None
+        assert live.components.engine.collection.outage is None
     world.check_mirrored()
 
 
@@ -229,7 +229,7 @@ def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
         live.settle()
         assert begun.wait(DEADLINE_SECONDS)
         if fault is not None:
-            until(lambda: live.components.searched.outage is not None)
+            until(lambda: live.components.search_collection.outage is not None)
         for number in range(1, 10):
             world.disk.write(f"{number}.jpg", fake_picture(number))
             live.settle()
@@ -249,7 +249,7 @@ def test_a_search_waits_while_the_collection_is_down_and_asks_nothing(world: Wor
         down.reply = OUTAGES["503"]
         world.disk.write("b.jpg", fake_picture(2))
         live.scan()
-        live.until(lambda: live.components.collection.outage is not None)
+        live.until(lambda: live.components.engine.collection.outage is not None)
         world.remote.forget_requests()
         with searching(live):
             step_for(live, 60.0)
@@ -359,7 +359,7 @@ def searches_due(world: World) -> int:
 
 
 def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = 0
 
@@ -369,7 +369,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
         return answers(400) if "/search/" in seen.path and asked % 2 else None
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         until(lambda: the_service_says(world, Exit.OK))
         world.remote.server.fault_for = in_turns
         for number in range(20):
@@ -407,7 +407,7 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
 def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselves(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
+    world: World, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
     server = world.remote.server
@@ -429,7 +429,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
     elif when == "while files are sent":
         revoke_at("/image/", after=10)
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         if when == "while it searches":
             until(lambda: the_service_says(world, Exit.OK) and not searches_due(world))
             revoke_at("/search/", after=0)

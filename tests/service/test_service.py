@@ -42,7 +42,7 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_are_told_of(
         "mirrored.webp": encode(ImageOps.mirror(photo(2)), "WEBP"),
     }
     with home.service("--log-format", "json", "run", home.pictures) as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         for name, data in variants.items():
             begun = len(service.lines)
             (home.pictures / name).write_bytes(data)
@@ -121,7 +121,7 @@ def test_a_resync_that_the_end_of_the_service_cuts_short_is_no_result(
         home.configure_service(server.endpoint, PUBLIC_KEY)
         hang = Hang()
         with home.service(environment={"SNOOPSYNC_SECRET_KEY": SECRET_KEY}) as service:
-            service.line_with("in order:")
+            service.line_with("sync complete")
             server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
             answers = asker.submit(lambda: list(ask(home.state, {"command": "resync"})))
             assert hang.reached.wait(DEADLINE_SECONDS)

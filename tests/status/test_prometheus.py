@@ -25,7 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.config.settings import Watch
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.folders.beneath import Root
@@ -262,9 +262,7 @@ def asked(live: Any, world: World) -> Iterator[Asker]:
         yield Asker(server.address.port)
 
 
-def test_an_engine_that_hangs_is_told_by_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
     disk = Hanging()
     with ExitStack() as stack:
         world = stack.enter_context(ServedWorld(tmp_path))
@@ -272,14 +270,13 @@ def test_an_engine_that_hangs_is_told_by_others(
         service = stack.enter_context(
             serving(
                 world,
-                monkeypatch,
                 ToldWatcher(),
                 dependencies=Dependencies(disk=disk),
                 patience_seconds=2.0,
             )
         )
         stack.callback(disk.end.set)
-        asker = stack.enter_context(asked(lambda: service.live, world))
+        asker = stack.enter_context(asked(lambda: service.view, world))
         until(asker.is_well)
         disk.begin.set()
         world.disk.write("new.jpg", fake_picture(1))
@@ -290,7 +287,7 @@ def test_an_engine_that_hangs_is_told_by_others(
 
 
 def test_a_service_that_is_being_put_together_is_not_well_yet(world: World) -> None:
-    with world.running(), asked(Live, world) as asker:
+    with world.running(), asked(ServiceView, world) as asker:
         assert asker.health() == (503, "the service is starting\n")
         assert asker.value("healthy") == 0
 
@@ -299,7 +296,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
-    with world.running(), asked(lambda: Live(trouble="its disk is full"), world) as asker:
+    with world.running(), asked(lambda: ServiceView(trouble="its disk is full"), world) as asker:
         assert asker.health() == (503, "the service does nothing now: its disk is full\n")
         assert asker.value("healthy") == 0
 
@@ -307,7 +304,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
 def test_a_state_file_that_can_not_be_read_is_told(world: World) -> None:
     world.state_path.parent.mkdir()
     world.state_path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         _, said = asker.health()
         assert "the state file can't be read: " in said
         assert asker.value("queued_images") is None
@@ -324,7 +321,7 @@ def test_reading_that_hangs_gathers_no_threads(
 
     monkeypatch.setattr("snoopsync.status.snapshot._READING_SECONDS", 0.05)
     monkeypatch.setattr(SnapshotReader, "_read", hang)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         first = threading.Thread(target=asker.health)
         first.start()
         try:
@@ -422,17 +419,17 @@ def test_a_new_configuration_moves_the_listener(home: Installation, asker: Asker
     with home.running() as service:
         before = asker.value("requests_total", call="add", outcome="ok")
         home.configure(QUICK_SYNC + listening(other.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert other.value("requests_total", call="add", outcome="ok") == before, "it goes on"
         assert not asker.listens()
         home.configure(QUICK_SYNC + listening(other.port, "0.0.0.0"))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(other.is_well)
         home.configure()
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert not other.listens()
         home.configure(QUICK_SYNC + listening(asker.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(asker.is_well)
 
 
@@ -442,10 +439,10 @@ def test_a_new_address_that_is_taken_is_refused_and_the_old_one_stays(
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service, socket.create_server((LOOPBACK, 0)) as taken:
         home.configure(QUICK_SYNC + listening(taken.getsockname()[1]))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
         home.configure(QUICK_SYNC + listening(asker.port, "192.0.2.1"))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
 
 

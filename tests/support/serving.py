@@ -6,16 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-import pytest
-
 from snoopsync.control.channel import ControlServer
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
-from snoopsync.service import reconciler, service
-from snoopsync.service.service import Reload, Service, Surroundings
+from snoopsync.service.environment import Environment, Reload, Timing
+from snoopsync.service.service import Service
 from snoopsync.state.lock import locked
 from snoopsync.status.status import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
@@ -32,7 +30,6 @@ def _showing() -> Iterator[Show]:
 @contextmanager
 def serving(
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
     watcher: Watcher,
     *,
     dependencies: Dependencies | None = None,
@@ -44,8 +41,6 @@ def serving(
 ) -> Iterator[Service]:
     """The service for this world, as long as the ``with`` lasts. Its own pauses are short. A test
     sends it ``signals``, upon which it may ``reload``."""
-    monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
     signals, stop = signals or Signals(), threading.Event()
     with ExitStack() as stack:
         wakeup = stack.enter_context(closing(Wakeup()))
@@ -63,16 +58,16 @@ def serving(
                 dependencies=dependencies or Dependencies(world.clock, make_workers=Workers),
             )
         )
-        around = Surroundings(
+        environment = Environment(
             signals,
             wakeup,
             reload or (lambda: world.config),
             systemd or SystemdNotifier({}),
-            patience_seconds=patience_seconds,
+            timing=Timing(patience_seconds, resync_again=0.05, search_again=0.05),
         )
-        running = Service(components, watcher, stop, around)
+        running = Service(components, watcher, stop, environment)
         thread = threading.Thread(target=running.run, args=(_showing,))
-        stack.enter_context(ControlServer(world.state_path, running.questions.answer))
+        stack.enter_context(ControlServer(world.state_path, running.commands.answer))
         thread.start()
         try:
             yield running
@@ -83,6 +78,6 @@ def serving(
 
 
 def the_service_says(world: World, code: Exit) -> bool:
-    """Does ``status`` have this exit code, by the service's own account?"""
+    """Does ``status`` have this exit code, as the service itself reports?"""
     status = read_status(world.config)
-    return status.service.account is not None and status.exit_code == code
+    return status.service.report is not None and status.exit_code == code

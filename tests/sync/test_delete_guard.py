@@ -82,7 +82,7 @@ class Folder:
 
     def tell(self, now: float = NOW, *, is_last: bool = False) -> None:
         """Log what is held."""
-        self.guard.tell(lambda _: bool(self.vanishing), now, is_last=is_last)
+        self.guard.report(lambda _: bool(self.vanishing), now, is_last=is_last)
 
     def carry_out(self, now: float = NOW) -> int:
         """Remove all that may be, and count it."""
@@ -291,7 +291,7 @@ def test_what_needs_approval_is_held_however_few_until_it_is_approved(
     assert rel_paths_of(verdict.hold) == folder.rel_paths[:1]
     assert [cleared.delete.rel_path for cleared in verdict.send] == folder.rel_paths[1:2]
     folder.state.deletions.hold([folder.id_of(folder.rel_paths[0])])
-    folder.guard.tell(lambda _folder: False, 0.0)
+    folder.guard.report(lambda _folder: False, 0.0)
     [message] = caplog.messages
     for part in ("photos", "1 missing since its disk was", "000.jpg", "approve photos"):
         assert part in message

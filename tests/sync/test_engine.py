@@ -304,9 +304,9 @@ def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
         for number in range(3):
             world.disk.write("a.jpg", fake_picture(number))
             live.scan()
-            live.components.mirror.step()
+            live.components.engine.step()
             world.clock.advance(world.sync.settle_seconds * 0.6)
-        live.components.mirror.step()
+        live.components.engine.step()
         assert world.remote.uploads() == []
         live.rest()
         assert len(world.remote.uploads()) == 1
@@ -382,7 +382,7 @@ def test_a_new_file_that_comes_to_rest_after_the_rename_of_the_old_one_is_not_lo
     ids = mirror(world, a=A, b=B)
     watcher = ToldWatcher()
     with world.running(watcher) as live:
-        tell, step = watcher.told["photos"].tell, live.components.mirror.step
+        tell, step = watcher.told["photos"].tell, live.components.engine.step
         world.disk.rename("a.jpg", "z.jpg")
         tell("z.jpg")
         step()
@@ -481,7 +481,7 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
         world.disk.remove("a.jpg")
         live.settle()
         assert [seen.status for seen in world.remote.deletes()] == [404]
-        assert live.components.mirror.sender.tally.deleted == 0
+        assert live.components.engine.sender.tally.deleted == 0
         assert live.components.state.deletions.sent_since("photos", 0.0) == 0
     assert "deleted" not in caplog.text
     world.check_mirrored()
@@ -607,7 +607,9 @@ def test_a_watched_folder_is_mirrored_while_it_is_filled(world: World, tmp_path:
 def test_watching_starts_and_ends(world: World) -> None:
     watcher = Watcher(lambda: None)
     with world.running(watcher) as live:
-        live.until(lambda: not watcher.check(0.0) and live.components.monitors[0].watch.proven)
+        live.until(
+            lambda: not watcher.check(0.0) and live.components.engine.monitors[0].watch.proven
+        )
     watcher.stop()
 
 

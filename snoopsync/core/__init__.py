@@ -14,6 +14,7 @@ Modules, in reading order:
 ``left_out``    what a folder holds that is not mirrored, counted by reason
 ``identity``    whether a directory is the folder that is known
 ``settle``      when a path has come to rest
+``assignment``  which of the collection's unclaimed images each new file is
 ``planner``     what to do, from what was observed and what is recorded
 ``bulk_guard``  which deletions wait for a person
 ``tally``       what became of each image during a resync

@@ -18,17 +18,12 @@ known. The rules apply in this order, and each relies on those before it:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
 from typing import ClassVar
 
 from snoopsync.core.model import File, Gone, Observation, Record, RelPath, image_ids
-
-#: How many IDs of a path's series are compared with what a search found. A later one only matters
-#: after a picture was renamed away from the same path that many times.
-_SERIES_TO_TRY = 8
 
 
 class Verb(StrEnum):
@@ -45,7 +40,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _OfFile:
-    """An action that a file at ``rel_path`` is the reason for."""
+    """An action about the file at ``rel_path``."""
 
     rel_path: RelPath
     image_id: str
@@ -54,21 +49,21 @@ class _OfFile:
 
 @dataclass(frozen=True, slots=True)
 class Add(_OfFile):
-    """Send the file; the collection does not have the image."""
+    """Send the file. The collection does not have the image."""
 
     verb: ClassVar = Verb.ADD
 
 
 @dataclass(frozen=True, slots=True)
 class Update(_OfFile):
-    """Send the file; the collection has other bytes under this ID."""
+    """Send the file. The collection has other bytes under this ID."""
 
     verb: ClassVar = Verb.UPDATE
 
 
 @dataclass(frozen=True, slots=True)
 class Rename(_OfFile):
-    """The image is now at ``rel_path``. Nothing is sent."""
+    """The file of the image is now at ``rel_path``. Nothing is sent."""
 
     verb: ClassVar = Verb.RENAME
     source: RelPath
@@ -109,7 +104,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop the record; the collection does not have the image any more."""
+    """Drop the record. The collection does not have the image any more."""
 
     verb: ClassVar = Verb.FORGET
     rel_path: RelPath
@@ -222,17 +217,17 @@ def _file(plan_input: PlanInput, rel_path: RelPath) -> File:
 
 
 def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
-    """The record's own file is at its place, or one that has replaced it."""
+    """At the record's path is its own file, or one that replaced it."""
     lost = plan_input.remote is not None and record.image_id in plan_input.remote.missing
     if lost:
         return [Add(record.rel_path, record.image_id, file)]
     if file.fingerprint == record.seen:
-        # Confirmed, or planned for already: then its row will have its turn.
+        # Confirmed, or planned for already and waiting to be sent.
         return [Refresh(record.rel_path, record.image_id, file)] if record.doomed else []
     if record.sha256 is None:
         return [Add(record.rel_path, record.image_id, file)]
     if record.dirty:
-        # A request may have been answered by now without our knowing: only sending settles it.
+        # A request may have succeeded although its answer was lost. Only sending again is safe.
         return [Update(record.rel_path, record.image_id, file)]
     if plan_input.hashes.get(record.rel_path) == record.sha256:
         return [Refresh(record.rel_path, record.image_id, file)]
@@ -240,7 +235,7 @@ def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
 
 
 def _keep_moved(plan_input: PlanInput, record: Record, rel_path: RelPath) -> list[Action]:
-    """The record's own file, at its new place: what has to be sent of it, if anything."""
+    """The record's own file is at its new path: what has to be sent of it, if anything."""
     file = _file(plan_input, rel_path)
     moved = replace(record, rel_path=rel_path, seen=file.fingerprint, doomed=False)
     return _keep(plan_input, moved, file)
@@ -250,18 +245,18 @@ def _remove(plan_input: PlanInput, record: Record) -> Action:
     lost = plan_input.remote is not None and record.image_id in plan_input.remote.missing
     if lost and not record.dirty:
         return Forget(record.rel_path, record.image_id)
-    # One that is lost and dirty may be a deletion of ours that ended before it was written down.
-    # It is sent again, and finds nothing; so it is counted, as every other.
+    # An image that is lost and dirty may be a deletion of ours that was done and not recorded. The
+    # deletion is sent again, finds nothing, and is counted as every other one.
     return Delete(record.rel_path, record.image_id)
 
 
 def _find_moves(plan_input: PlanInput) -> dict[Record, RelPath]:
-    """Which records have a new place: rule 2."""
+    """The records that have a new path: rule 2."""
     homeless = [record for record in plan_input.records.values() if _has_left(plan_input, record)]
     if not homeless:
         return {}
     left = {record.rel_path for record in homeless}
-    open_places = [
+    open_paths = [
         rel_path
         for rel_path, observation in sorted(plan_input.observations.items())
         if isinstance(observation, File)
@@ -288,7 +283,7 @@ def _find_moves(plan_input: PlanInput) -> dict[Record, RelPath]:
 
     moves: dict[Record, RelPath] = {}
     for like in (same_file, same_content):
-        _match(open_places, like, moves)
+        _match(open_paths, like, moves)
     _cancel_evictions(plan_input, left, moves)
     return moves
 
@@ -301,14 +296,14 @@ def _has_left(plan_input: PlanInput, record: Record) -> bool:
 
 
 def _known_content(record: Record) -> bytes | None:
-    """The hash of what the collection holds, if that is sure."""
+    """The hash of what the collection holds, if that is certain."""
     return None if record.dirty else record.sha256
 
 
 def _is_same_file(plan_input: PlanInput, record: Record, rel_path: RelPath) -> bool:
-    """Alike in all four numbers, or, since renaming a file changes its ctime, in three of them and
-    in content: a file system gives a freed inode to the next new file. Content that nobody knows,
-    and that is sent again wherever the record goes, needs no proof."""
+    """Is the file at this path the record's? It has the same four numbers, or three of them and the
+    same content: renaming changes the ctime, and a file system gives a freed inode to the next new
+    file. Unknown content, which is sent again wherever the record goes, needs no proof."""
     fingerprint = _file(plan_input, rel_path).fingerprint
     if fingerprint == record.seen:
         return True
@@ -319,14 +314,14 @@ def _is_same_file(plan_input: PlanInput, record: Record, rel_path: RelPath) -> b
 
 
 def _match(
-    open_places: Sequence[RelPath],
+    open_paths: Sequence[RelPath],
     like: Callable[[RelPath], Sequence[Record]],
     moves: dict[Record, RelPath],
 ) -> None:
-    """Pair places and the records that are like them, each at most once; of several records, one
-    with the same name before another."""
+    """Pair paths with the records that are like them, each at most once. Of several records, one
+    with the same file name is preferred."""
     filled = set(moves.values())
-    for rel_path in open_places:
+    for rel_path in open_paths:
         found = [
             record
             for record in like(rel_path)
@@ -342,7 +337,7 @@ def _match(
 def _cancel_evictions(
     plan_input: PlanInput, left: set[RelPath], moves: dict[Record, RelPath]
 ) -> None:
-    """A record with no new place keeps its old one, if a file is there: nobody moves onto it."""
+    """A record with no new path keeps its old one if a file is there: no record moves onto it."""
     waiting = list(moves)
     while waiting:
         record = waiting.pop()
@@ -350,7 +345,7 @@ def _cancel_evictions(
         if target is None or target not in left or plan_input.records[target] in moves:
             continue
         del moves[record]
-        # Its own old place may have been given away: whoever was to move there may not, now.
+        # A record that was to move to the old path of this one may not do so now.
         waiting += [other for other, rel_path in moves.items() if rel_path == record.rel_path]
 
 
@@ -375,34 +370,7 @@ def _settle_new(
             and candidate not in remote.reserved
         )
         given.add(image_id)
-        # An image of ours under this very ID that is not this picture: what was here before.
+        # An unclaimed image with this ID is another picture: the one that was here before.
         verb = Update if image_id in remote.unclaimed else Add
         actions.append(verb(rel_path, image_id, file))
     return actions
-
-
-def assign_images(
-    owner: str, matches: Mapping[RelPath, Collection[str]], unclaimed: Collection[str]
-) -> dict[RelPath, str]:
-    """Which unclaimed image each of these files is. ``matches``: for each file, the images that a
-    search showed to be the same picture, in order of preference. The IDs of a file's own path are
-    assigned first, so that of several copies each gets its own image back."""
-    assigned: dict[RelPath, str] = {}
-    free = set(unclaimed)
-
-    def assign(rel_path: RelPath, wanted: Iterable[str]) -> None:
-        same = matches[rel_path]
-        found = next(
-            (image_id for image_id in wanted if image_id in free and image_id in same), None
-        )
-        if found is not None:
-            assigned[rel_path] = found
-            free.discard(found)
-
-    rel_paths = sorted(rel_path for rel_path, same in matches.items() if same)
-    for rel_path in rel_paths:
-        assign(rel_path, islice(image_ids(owner, rel_path), _SERIES_TO_TRY))
-    for rel_path in rel_paths:
-        if rel_path not in assigned:
-            assign(rel_path, matches[rel_path])
-    return assigned

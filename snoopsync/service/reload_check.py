@@ -1,4 +1,4 @@
-"""Checks whether a service could run with a new configuration, without changing anything."""
+"""Checks whether a service could run with a new configuration, before the current one is left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snoopsync.config.settings import Config, default_owner
-from snoopsync.core.errors import (
-    CollectionError,
-    ConfigError,
-    Problem,
-    SnoopsyncError,
-    StateDamaged,
-    StateError,
-)
+from snoopsync.core.errors import ConfigError, Problem, SnoopsyncError, StateDamaged, StateError
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.folders.ownership import take_owner
 from snoopsync.state.database import MEMORY, Database
@@ -27,31 +20,23 @@ from snoopsync.sync.components import open_components, opened_collection
 def require_usable(config: Config, current: Config, collection: ImageCollection | None) -> None:
     """Raises ``ConfigError`` if a service could not start with this configuration instead of the
     ``current`` one. ``collection`` is the one in use, if there is one."""
-    if config.state != current.state:
-        _require_usable_state(config)
     is_same = (config.collection, config.state) == (current.collection, current.state)
     try:
         with ExitStack() as stack:
+            if config.state != current.state:
+                stack.enter_context(locked(config.state))
+                # A damaged file is moved aside by the service that starts with it.
+                with suppress(StateDamaged), closing(Database(config.state)):
+                    pass
             if collection is None or not is_same:
-                collection = stack.enter_context(opened_collection(config, make=False))
+                collection = stack.enter_context(opened_collection(config))
             _create_components(config, collection)
     except ConfigError:
         raise
     except (SnoopsyncError, OSError, ValueError) as error:
-        raise _problem(config, "configuration", error) from None
-
-
-def _require_usable_state(config: Config) -> None:
-    try:
-        with locked(config.state):
-            # A damaged file is moved aside by the service that starts with it.
-            with suppress(StateDamaged), closing(Database(config.state)):
-                pass
-            if config.collection.embedded:
-                with opened_collection(config):
-                    pass
-    except (StateError, CollectionError) as error:
-        raise _problem(config, "state", error) from None
+        key = "state" if isinstance(error, StateError) else "collection"
+        problem = Problem(key, f"can't be used: {error}")
+        raise ConfigError(str(config.source or "configuration"), (problem,)) from None
 
 
 def _create_components(config: Config, collection: ImageCollection) -> None:
@@ -69,8 +54,3 @@ def _create_components(config: Config, collection: ImageCollection) -> None:
             rehearsal=True,
         ) as components:
             components.engine.close(1.0)
-
-
-def _problem(config: Config, key: str, error: Exception) -> ConfigError:
-    problem = Problem(key, f"can't be used: {error}")
-    return ConfigError(str(config.source or "configuration"), (problem,))

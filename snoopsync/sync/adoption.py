@@ -15,11 +15,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
+from snoopsync.core.assignment import assign_images
 from snoopsync.core.errors import CollectionError, FileChanged, Refused, Stopped
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, Observation, RelPath
-from snoopsync.core.planner import Found, Remote, assign_images
+from snoopsync.core.planner import Found, Remote
 from snoopsync.core.protocol import ImageCollection, Match
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.pending import Inbox
@@ -31,6 +33,9 @@ log = logging.getLogger("snoopsync.mirror")
 
 #: How many searches run at the same time.
 _SEARCHES_AT_ONCE = 2
+
+#: How many searches are given to these threads at the same time: each of them takes memory.
+_SUBMITTED_AT_ONCE = 1000
 
 #: How long to wait after a round in which the service answered no search.
 _AGAIN_SECONDS = 60.0
@@ -164,8 +169,11 @@ class Adoption:
     # A round, on its own thread.
 
     def _search_all(self, files: Mapping[RelPath, File], unclaimed: frozenset[str]) -> _Round:
-        results = self._searchers.map(lambda item: self._search(*item), files.items())
-        outcomes: dict[RelPath, _Outcome] = dict(zip(files, results, strict=True))
+        outcomes: dict[RelPath, _Outcome] = {}
+        waiting = iter(files.items())
+        while batch := dict(islice(waiting, _SUBMITTED_AT_ONCE)):
+            results = self._searchers.map(lambda item: self._search(*item), batch.items())
+            outcomes.update(zip(batch, results, strict=True))
         failed = {
             rel_path: outcome
             for rel_path, outcome in outcomes.items()

@@ -9,6 +9,7 @@ from collections.abc import Collection as Container
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -168,22 +169,19 @@ def open_components(
     """Create the parts. Without a ``watcher`` the folders are only scanned, and ``only`` those
     named there. What is passed here stays the caller's to close. ``before``: go on where these
     parts ended, which had the same collection, ``database`` and ``watcher``."""
-    sync = config.sync
     edges = dependencies or Dependencies()
     state = State(database) if before is None else before.state
     policy = RetryPolicy(base_seconds=edges.retry_seconds, patience_seconds=patience_seconds)
-    retrying = RetryingCollection(
-        collection, stop=stop, policy=policy, clock=edges.outage_clock, counters=edges.counters
-    )
-    search_collection = RetryingCollection(
+    retry = partial(
+        RetryingCollection,
         collection,
         stop=stop,
         policy=policy,
         clock=edges.outage_clock,
-        service="the collection's search",
-        behind=retrying,
         counters=edges.counters,
     )
+    retrying = retry()
+    search_collection = retry(service="the collection's search", behind=retrying)
     kept = _kept(config, before)
     if before is not None:
         _unwatch_dropped(before, kept, watcher)
@@ -192,15 +190,7 @@ def open_components(
     monitors = monitors_of(config, state, watcher, only, edges.disk, kept, edges.clock)
     schedule = begin_schedule(state, edges.clock)
     report_host(config.collection, state)
-    settings = Settings(
-        owner=owner_of(config.collection, state),
-        settle_seconds=0.0 if rehearsal else sync.settle_seconds,
-        delete_after_seconds=0.0 if rehearsal else sync.delete_after_seconds,
-        workers=sync.workers,
-        hold_over=sync.hold_deletes_over,
-        rehearsal=rehearsal,
-        planning=edges.planning,
-    )
+    settings = _settings(config, owner_of(config.collection, state), edges, rehearsal=rehearsal)
     engine = SyncEngine(
         settings, monitors, state, retrying, search_collection, schedule, edges.make_workers
     )
@@ -214,6 +204,18 @@ def open_components(
     renewal = Renewal(settings.owner, state, pairs, folders, search_collection)
     yield Components(config, state, pairs, search_collection, engine, duplicate_search, renewal)
     search_collection.tell_counts()
+
+
+def _settings(config: Config, owner: str, edges: Dependencies, *, rehearsal: bool) -> Settings:
+    return Settings(
+        owner=owner,
+        settle_seconds=0.0 if rehearsal else config.sync.settle_seconds,
+        delete_after_seconds=0.0 if rehearsal else config.sync.delete_after_seconds,
+        workers=config.sync.workers,
+        hold_over=config.sync.hold_deletes_over,
+        rehearsal=rehearsal,
+        planning=edges.planning,
+    )
 
 
 def _duplicate_search(

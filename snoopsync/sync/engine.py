@@ -104,21 +104,14 @@ class SyncEngine:
         self._pending.on_unclear = self._note_unclear
         self._readers = make_workers(2, "read")
         senders = make_workers(settings.workers, "send")
-        self.sender = Sender(
-            state,
-            folders,
-            Rehearsal(collection) if settings.rehearsal else Transfer(collection),
-            senders,
-            # Enough that no worker waits for this thread.
-            _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers,
-            schedule,
-            self.inbox,
-        )
+        transfer = Rehearsal(collection) if settings.rehearsal else Transfer(collection)
+        # Enough that no worker waits for this thread.
+        capacity = _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers
+        self.sender = Sender(state, folders, transfer, senders, capacity, schedule, self.inbox)
         self.sender.on_done = self._report_done
         self.sender.on_landed = self.wake
-        gather_seconds = 2 * settings.settle_seconds
         self.listing = RemoteListing(
-            settings.owner, state, collection, senders, self.clock, gather_seconds, self.inbox
+            settings.owner, state, collection, senders, self.clock, 2 * settings.settle_seconds
         )
         self._adoption = Adoption(
             *(settings.owner, folders, search_collection, self.clock, make_workers),
@@ -130,8 +123,7 @@ class SyncEngine:
             *(self._pending, self.inbox, reader, self.listing, self._adoption, state),
             settings.planning,
         )
-        newest = state.deletions.newest()
-        self._newest = dict.fromkeys(folders, newest)
+        self._newest = dict.fromkeys(folders, state.deletions.newest())
 
     # A full resync.
 

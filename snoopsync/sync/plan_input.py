@@ -58,11 +58,7 @@ class PlanInputReader:
         the files that were seen and are not decided on: a record whose file is not at its path may
         be one of them. ``remote``: what is known of the collection. Paths whose folder went missing
         meanwhile, and files that changed, are left out."""
-        gone_for_good = frozenset(
-            rel_path
-            for rel_path, observation in observations.items()
-            if isinstance(observation, Gone)
-        )
+        gone = frozenset(each for each, seen in observations.items() if isinstance(seen, Gone))
         scene = _Scene(dict(observations))
         for rel_path in observations:
             record = self._state.record_at(rel_path)
@@ -77,7 +73,7 @@ class PlanInputReader:
             self._follow_contents(scene, views)
         self._follow_homeless(scene, arriving)
         changed |= self._hash(scene, self._undecided(scene))
-        self._prove_gone(scene, gone_for_good)
+        self._prove_gone(scene, gone)
         present = {name for name, folder in self._folders.items() if folder.is_present()}
         kept = {
             rel_path: observation
@@ -86,7 +82,7 @@ class PlanInputReader:
             for rel_path, observation in scene.observations.items()
             if rel_path not in changed
         }
-        self._inbox.put(changed & asked)
+        self._inbox.put(sorted(changed & asked))
         return PlanInput(
             owner=self._owner,
             asked=asked - changed,
@@ -96,7 +92,7 @@ class PlanInputReader:
             },
             taken=self._taken_ids(scene, asked, remote or Remote()),
             hashes=scene.hashes,
-            gone_for_good=gone_for_good,
+            gone_for_good=gone,
             remote=remote,
         )
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound
 from snoopsync.core.events import Event, log_event
-from snoopsync.core.model import owns
+from snoopsync.core.model import RelPath, owns
 from snoopsync.core.planner import Action, Remote
-from snoopsync.folders.pending import Inbox
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync.mirror")
+
+#: How many paths of missing images are read from the state file at a time.
+_PATHS_AT_ONCE = 2000
 
 #: How many changed images a log line names.
 _SAMPLE = 5
@@ -59,7 +62,6 @@ class RemoteListing:
         workers: Workers,
         clock: Clock,
         gather_seconds: float,
-        inbox: Inbox,
     ) -> None:
         self.remote: Remote | None = None
         self._owner = owner
@@ -68,7 +70,6 @@ class RemoteListing:
         self._workers = workers
         self._clock = clock
         self._gather_seconds = gather_seconds
-        self._inbox = inbox
         self._awaits_listing = False
         self._reader: threading.Thread | None = None
         self.gathers_until = 0.0
@@ -138,8 +139,13 @@ class RemoteListing:
         self._awaits_listing = False
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
         self._doubt(differences.foreign)
-        records = map(self._state.record, differences.missing)
-        self._inbox.put(record.rel_path for record in records if record is not None)
+
+    def missing_paths(self) -> Iterator[list[RelPath]]:
+        """The paths of the files whose images are missing, a few thousand at a time."""
+        missing = iter(sorted(self.remote.missing)) if self.remote is not None else iter(())
+        while image_ids := list(islice(missing, _PATHS_AT_ONCE)):
+            records = map(self._state.record, image_ids)
+            yield [record.rel_path for record in records if record is not None]
 
     def _doubt(self, foreign: Mapping[str, str]) -> None:
         """Send again what somebody else changed, and log that."""

@@ -175,6 +175,9 @@ class ResyncRun:
         while engine.is_looking or not listing.done():
             yield Phase.SCANNING
         engine.listing.apply(listing.result())
+        for rel_paths in engine.listing.missing_paths():
+            engine.inbox.put(rel_paths)
+            yield Phase.SENDING
         yield Phase.SENDING
         yield from self._send()
         if self._prune is not None:

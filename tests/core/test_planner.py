@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from snoopsync.core.assignment import assign_images
 from snoopsync.core.model import (
     File,
     Fingerprint,
@@ -32,7 +33,6 @@ from snoopsync.core.planner import (
     Remote,
     Rename,
     Update,
-    assign_images,
     plan,
     prune,
 )

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from snoopsync.core.assignment import assign_images
 from snoopsync.core.model import (
     File,
     Fingerprint,
@@ -41,7 +42,6 @@ from snoopsync.core.planner import (
     Remote,
     Rename,
     Update,
-    assign_images,
     plan,
 )
 from snoopsync.state.database import Database

@@ -242,6 +242,26 @@ def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
         assert service.end() == 0
 
 
+def test_a_collection_that_can_not_be_opened_is_refused_and_the_old_one_stays(
+    home: Installation,
+) -> None:
+    """The configuration has no mistake: it only shows when the parts are created."""
+    with CollectionServer(Shelf()) as server:
+        home.configure_service(server.endpoint, PUBLIC_KEY)
+        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+        for path in home.pictures.glob("?.jpg"):
+            path.unlink()
+        with home.running() as service:
+            (home.state.parent / "collection").write_text("a file")
+            home.configure()
+            begun = reload(service, "keeping the old one")
+            assert "collection: can't be used: " in service.line_with("keeping", after=begun)
+            (home.pictures / "later.jpg").write_bytes(fake_picture(8))
+            service.line_with(" added pictures/later.jpg", after=begun)
+            assert server.contents
+            assert service.end() == 0
+
+
 def test_a_damaged_state_file_is_begun_again(home: Installation) -> None:
     home.configure()
     with home.running() as service:
@@ -285,3 +305,25 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
         running._environment.wakeup.ring()
         assert returned.wait(DEADLINE_SECONDS)
     assert order == ["the search has ended", "the service has ended"]
+
+
+def test_a_reload_waits_until_the_listing_has_ended(world: World, watcher: Watcher) -> None:
+    """Its thread uses the state file and the collection that the next generation uses."""
+    hang, signals = Hang(), Signals()
+    world.remote.server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+    other = replace(world.config, duplicates=DuplicatesConfig(max_rank=9))
+    with serving(world, watcher, signals=signals, reload=lambda: other) as running:
+        assert hang.reached.wait(DEADLINE_SECONDS)
+        signals.reload = True
+        running._environment.wakeup.ring()
+        until(running._stop.is_set)
+        until(lambda: not is_alive("duplicates"))
+        assert is_alive("listing") and is_alive("engine")
+        hang.release()
+        until(lambda: not is_alive("engine"))
+        assert not is_alive("listing")
+
+
+def is_alive(name: str) -> bool:
+    """Is there a thread with this name?"""
+    return any(thread.name == name for thread in threading.enumerate())

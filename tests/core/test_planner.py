@@ -136,7 +136,7 @@ A, B, C, NEW = at("a.jpg"), at("b.jpg"), at("c.jpg"), at("new.jpg")
 # Rule 1: a record stays at its place while the file there is the same one.
 
 
-def test_what_is_as_it_was_needs_nothing(scene: Scene) -> None:
+def test_an_unchanged_file_needs_nothing(scene: Scene) -> None:
     scene.known(A, 1)
     assert scene.plan() == []
 
@@ -182,12 +182,12 @@ def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) ->
     assert scene.plan() == [Update(A, record.image_id, file)]
 
 
-def test_a_held_deletion_is_off_when_the_file_is_back(scene: Scene) -> None:
+def test_a_held_deletion_is_cancelled_when_the_file_is_back(scene: Scene) -> None:
     record = scene.change(scene.known(A, 1), doomed=True)
     assert scene.plan() == [Refresh(A, record.image_id, a_file(1, ALBUM))]
 
 
-def test_a_held_deletion_is_off_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
+def test_a_held_deletion_is_cancelled_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
     record = scene.change(scene.known(A, 1), doomed=True)
     file = scene.there(A, 2, CHURCH)
     assert scene.plan() == [Update(A, record.image_id, file)]
@@ -203,7 +203,7 @@ def test_a_rename_keeps_the_id_and_sends_nothing(scene: Scene) -> None:
     assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
 
 
-def test_a_rename_is_found_before_the_old_place_is_gone_for_good(scene: Scene) -> None:
+def test_a_rename_is_found_before_the_old_path_is_gone_for_good(scene: Scene) -> None:
     record = scene.known(A, 1)
     scene.gone(A, for_good=False)
     file = scene.there(NEW, 1, ctime=2)
@@ -349,7 +349,7 @@ def test_of_two_pictures_that_are_alike_the_one_with_the_same_name_moves(scene: 
     ]
 
 
-def test_a_place_that_one_record_has_moved_to_is_taken(scene: Scene) -> None:
+def test_a_path_that_one_record_has_moved_to_is_taken(scene: Scene) -> None:
     """By its file; that another picture had the same bytes does not matter then."""
     first, second = scene.known(A, 1), scene.known(B, 2)
     scene.gone(A)
@@ -438,7 +438,7 @@ def test_nothing_is_concluded_from_what_is_unclear(scene: Scene) -> None:
     assert scene.plan() == [Add(NEW, own_id(NEW), file)]
 
 
-def test_a_place_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
+def test_a_path_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
     scene.known(A, 1)
     scene.gone(A)
     world = PlanInput(OWNER, frozenset(), scene.observations, scene.records, frozenset())
@@ -448,7 +448,7 @@ def test_a_place_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> Non
 # Rule 5: new files, and what the collection holds already.
 
 
-def test_a_place_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
+def test_a_path_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
     """The one before was renamed away from here, long ago."""
     moved = scene.known(B, 1, CHURCH)
     scene.change(moved, image_id=own_id(A))
@@ -489,7 +489,7 @@ def test_a_renamed_copy_does_not_adopt_what_is_anothers_own(scene: Scene) -> Non
     assert {action.rel_path: action.image_id for action in scene.plan()} == {A: lost, B: own_id(B)}
 
 
-def test_an_image_under_the_places_id_that_is_another_picture_is_updated(scene: Scene) -> None:
+def test_an_image_with_the_id_of_the_path_that_is_another_picture_is_updated(scene: Scene) -> None:
     file = scene.there(A, 1)
     scene.search([own_id(A)], {})
     assert scene.plan() == [Update(A, own_id(A), file)]
@@ -543,7 +543,7 @@ def test_an_image_that_the_collection_has_lost_is_added_again(scene: Scene) -> N
     assert scene.plan() == [Add(A, record.image_id, a_file(1, ALBUM))]
 
 
-def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_place(
+def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_path(
     scene: Scene,
 ) -> None:
     record = scene.known(A, 1)

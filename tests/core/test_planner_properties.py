@@ -491,7 +491,7 @@ def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
 
 @settings(deadline=None, max_examples=50)
 @given(trees)
-def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
+def test_with_a_lost_state_file_every_path_gets_its_own_image_back(
     tree: dict[RelPath, bytes],
 ) -> None:
     """However many copies there are."""

@@ -53,7 +53,7 @@ def scans(home: Installation) -> dict[str, str]:
     return {folder["name"]: folder["last_scan"] for folder in home.status()["folders"]}
 
 
-def test_a_folder_more_is_mirrored_and_the_others_are_not_looked_through(
+def test_an_added_folder_is_mirrored_and_the_others_are_not_scanned(
     home: Installation,
 ) -> None:
     more = home.home / "more"
@@ -74,7 +74,7 @@ def test_a_folder_more_is_mirrored_and_the_others_are_not_looked_through(
         assert not any("sync complete" in line for line in service.lines[begun:])
 
 
-def test_a_folder_less_is_let_alone(home: Installation) -> None:
+def test_a_dropped_folder_is_left_alone(home: Installation) -> None:
     other = home.home / "other"
     other.mkdir()
     (other / "a.jpg").write_bytes(encode(photo(7)))
@@ -92,7 +92,7 @@ def test_a_folder_less_is_let_alone(home: Installation) -> None:
         assert len(list(there.images())) == 5
 
 
-def test_a_pattern_is_taken(home: Installation) -> None:
+def test_a_new_pattern_applies(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         home.configure(folders=f'folders: [{{path: {home.pictures}, exclude: ["draft*"]}}]\n')
@@ -126,7 +126,7 @@ def test_the_same_configuration_changes_nothing(home: Installation) -> None:
         assert service.end() == 0
 
 
-def test_the_log_is_written_as_it_says_now(home: Installation) -> None:
+def test_the_new_log_format_applies(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         home.configure(QUICK_SYNC + "log: {format: json}\n")
@@ -178,7 +178,7 @@ def test_another_collection_is_compared_from_the_start(home: Installation, tmp_p
             assert len(server.contents) == 3
 
 
-def test_another_state_file_is_begun(home: Installation) -> None:
+def test_another_state_file_is_created(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         begun = len(service.lines)
@@ -191,7 +191,7 @@ def test_another_state_file_is_begun(home: Installation) -> None:
         assert service.end() == 0
 
 
-def test_many_in_a_row_lose_nothing(home: Installation) -> None:
+def test_many_reloads_in_a_row_lose_nothing(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         for number in range(8):
@@ -262,7 +262,7 @@ def test_a_collection_that_can_not_be_opened_is_refused_and_the_old_one_stays(
             assert service.end() == 0
 
 
-def test_a_damaged_state_file_is_begun_again(home: Installation) -> None:
+def test_a_damaged_state_file_is_rebuilt(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         elsewhere = home.home / "elsewhere.sqlite3"

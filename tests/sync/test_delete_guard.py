@@ -205,7 +205,7 @@ def test_a_file_that_came_back_in_an_outage_is_not_counted(
     assert not verdict.hold
 
 
-def test_what_is_let_go_is_counted_once_however_often_it_is_planned(
+def test_a_cleared_deletion_is_counted_once_however_often_it_is_planned(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
@@ -213,7 +213,7 @@ def test_what_is_let_go_is_counted_once_however_often_it_is_planned(
         assert len(folder.delete(folder.rel_paths[:5]).send) == 5
 
 
-def test_a_folder_of_ten_is_not_emptied_unasked(folder_of: Callable[..., Folder]) -> None:
+def test_a_folder_of_ten_is_not_emptied_without_approval(folder_of: Callable[..., Folder]) -> None:
     policy = HoldPolicy(count=50, percent=10)
     assert folder_of(10, policy).delete(folder_of(10, policy).rel_paths).hold
     assert folder_of(9, policy).delete(folder_of(9, policy).rel_paths).send

@@ -276,7 +276,7 @@ def test_a_renamed_image_that_is_missing_in_the_collection_is_sent(world: World)
     assert world.id_of("z.jpg") == ids["a.jpg"]
 
 
-def test_ten_thousand_files_in_a_renamed_directory_send_not_a_byte(world: World) -> None:
+def test_ten_thousand_files_in_a_renamed_directory_send_no_byte(world: World) -> None:
     for number in range(100):
         directory = world.disk.root / "old" / f"{number:02}"
         directory.mkdir(parents=True)
@@ -407,7 +407,7 @@ def test_a_rename_is_found_however_short_delete_after_is(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_a_file_that_never_rests_holds_up_no_resync(world: World) -> None:
+def test_a_file_that_never_rests_delays_no_resync(world: World) -> None:
     world.disk.write("a.jpg", A)
     sizes = iter(range(1, 10_000))
 
@@ -442,7 +442,7 @@ def test_a_lost_answer_makes_no_second_image(world: World, method: str) -> None:
     world.check_mirrored()
 
 
-def test_an_image_that_is_refused_is_parked_and_stops_no_other(world: World) -> None:
+def test_a_refused_image_is_retried_later_and_stops_no_other(world: World) -> None:
     world.disk.write("a.jpg", b"no picture")
     world.disk.write("b.jpg", B)
     report = world.resync()
@@ -466,7 +466,7 @@ def test_a_refused_image_that_is_removed_from_the_disk_is_forgotten(world: World
     world.check_mirrored()
 
 
-def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
+def test_an_image_that_was_never_in_the_collection_is_not_reported_as_deleted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its upload may have arrived all the same, so the collection is asked to remove it."""
@@ -487,7 +487,7 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
     world.check_mirrored()
 
 
-def test_an_image_whose_upload_was_not_confirmed_is_said_to_be_deleted_if_it_had_arrived(
+def test_an_image_whose_upload_was_not_confirmed_is_reported_as_deleted_if_it_had_arrived(
     world: World,
 ) -> None:
     mirror(world, b=B)
@@ -522,7 +522,7 @@ def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_fai
     assert world.resync().exit_code == 0
 
 
-def test_an_empty_file_is_parked(world: World) -> None:
+def test_an_empty_file_is_retried_later(world: World) -> None:
     world.disk.write("a.jpg", b"")
     world.disk.write("b.jpg", B)
     report = world.resync()

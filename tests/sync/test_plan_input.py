@@ -92,7 +92,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("name", ["x", "y", "z"])
-def test_a_ring_of_renames_is_read_from_any_of_its_places(scene: Scene, name: str) -> None:
+def test_a_ring_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: str) -> None:
     rel_paths = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
     for rel_path, data in zip(rel_paths, (A, B, C), strict=True):
         scene.disk.write(rel_path, data)
@@ -105,7 +105,7 @@ def test_a_ring_of_renames_is_read_from_any_of_its_places(scene: Scene, name: st
     assert scene.edge.opened == []
 
 
-def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
+def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
@@ -113,7 +113,7 @@ def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     assert world.observations[at("a.jpg")] == Gone()
 
 
-def test_the_place_of_the_same_content_is_looked_at(scene: Scene) -> None:
+def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.copy("a.jpg", "z.jpg")

@@ -93,7 +93,7 @@ def test_a_file_that_is_not_the_one_that_was_planned_for_is_not_sent(
 
 
 @pytest.mark.parametrize("error", [Unavailable("later", status=503), Unreachable("no answer")])
-def test_a_deletion_is_proven_anew_before_every_attempt(
+def test_a_deletion_is_proven_again_before_every_attempt(
     folder: Folder, tmp_path: Path, error: Exception
 ) -> None:
     shelf = FailingOnce(error, tmp_path / "photos" / "a.jpg")

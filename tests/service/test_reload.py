@@ -309,21 +309,19 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
 
 def test_a_reload_waits_until_the_listing_has_ended(world: World, watcher: Watcher) -> None:
     """Its thread uses the state file and the collection that the next generation uses."""
-    hang, signals = Hang(), Signals()
+    hang, signals, earlier = Hang(), Signals(), set(threading.enumerate())
+
+    def names() -> set[str]:
+        return {thread.name for thread in threading.enumerate() if thread not in earlier}
+
     world.remote.server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
     other = replace(world.config, duplicates=DuplicatesConfig(max_rank=9))
     with serving(world, watcher, signals=signals, reload=lambda: other) as running:
         assert hang.reached.wait(DEADLINE_SECONDS)
         signals.reload = True
         running._environment.wakeup.ring()
-        until(running._stop.is_set)
-        until(lambda: not is_alive("duplicates"))
-        assert is_alive("listing") and is_alive("engine")
+        until(lambda: running._stop.is_set() and "duplicates" not in names())
+        assert {"listing", "engine"} <= names()
         hang.release()
-        until(lambda: not is_alive("engine"))
-        assert not is_alive("listing")
-
-
-def is_alive(name: str) -> bool:
-    """Is there a thread with this name?"""
-    return any(thread.name == name for thread in threading.enumerate())
+        until(lambda: "engine" not in names())
+        assert "listing" not in names()

@@ -43,6 +43,7 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_raise_alerts(
     }
     with home.service("--log-format", "json", "run", home.pictures) as service:
         service.line_with("sync complete")
+        until(lambda: home.status()["to_compare"] == 0)  # the search of a new picture comes alone
         for name, data in variants.items():
             begun = len(service.lines)
             (home.pictures / name).write_bytes(data)

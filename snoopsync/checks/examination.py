@@ -40,13 +40,14 @@ from snoopsync.checks.overlaps import overlap_findings
 from snoopsync.checks.service import read_units, service_finding, unit_findings
 from snoopsync.checks.state import NOWHERE, STATE_FILE, place_findings, read_state
 from snoopsync.config.settings import Config
-from snoopsync.control.channel import Message
+from snoopsync.control.report import ServiceReport
 from snoopsync.folders.configured import monitors_of, remembered_folders
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
 from snoopsync.state.images import State
 from snoopsync.status.status import service_status
-from snoopsync.sync.components import COLLECTION_FACT, embedded_path
+from snoopsync.sync.components import embedded_path
+from snoopsync.sync.resync import COLLECTION_FACT
 from snoopsync.watching.limits import read_limits, read_use
 from snoopsync.watching.mounts import choose_watch
 
@@ -77,9 +78,9 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Fi
         else:
             yield from place_findings(config)
             yield looked.finding
-        account = None if service is None else service.account
+        report = None if service is None else service.report
         known = state.fact(COLLECTION_FACT) is not None
-        yield from _collection(setup, config, known, account)
+        yield from _collection(setup, config, known, report)
         if service is not None:
             yield service_finding(service)
         yield from unit_findings(read_units())
@@ -123,9 +124,9 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
 
 
 def _collection(
-    setup: Setup, config: Config, known: bool, account: Message | None
+    setup: Setup, config: Config, known: bool, report: ServiceReport | None
 ) -> Iterator[Finding]:
-    """``account``: what the running service says of itself."""
+    """``report``: what the running service reports about itself."""
     settings = config.collection
     if not setup.is_sound("collection"):
         yield _unchecked(COLLECTION)
@@ -139,4 +140,6 @@ def _collection(
         missing = missing_libraries()
         yield from library_findings(missing)
         if not missing:
-            yield from decoder_findings(try_decoders(), (account or {}).get("decoders_without"))
+            yield from decoder_findings(
+                try_decoders(), None if report is None else report.decoders_without
+            )

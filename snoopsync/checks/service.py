@@ -44,7 +44,7 @@ def service_finding(service: ServiceStatus) -> Finding:
     if not service.answers:
         mend = "look at its log, and start it again"
         return error(SERVICE, f"{running}, and does not answer", mend, Exit.LOCKED)
-    version = (service.account or {}).get("version")
+    version = None if service.report is None else service.report.version
     if version != __version__:
         return warning(SERVICE, f"{running}, of version {version}, and this is {__version__}",
                        "start it again")  # fmt: skip

@@ -30,7 +30,7 @@ from snoopsync.core.protocol import Match, PictureFacts
 from snoopsync.core.text import counted, images, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 
 if TYPE_CHECKING:
     # Late, because the checks load what a resync does not need.
@@ -257,7 +257,7 @@ def held(console: Console, state: State, folders: Collection[str]) -> None:
         console.print("no deletion is held")
 
 
-def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
+def report(console: Console, report: ResyncReport, *, dry_run: bool = False) -> None:
     """What a resync did, in a line, and what it left."""
     _print(console, _did(report, dry_run=dry_run))
     if report.left_out:
@@ -287,7 +287,7 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
         _print(console, printable(message))
 
 
-def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
+def left_undone(report: ResyncReport) -> Iterator[tuple[Event, str]]:
     """Why a prune did not do all that it was asked for: the event, and what to say."""
     pruning = report.pruning
     if pruning is None:
@@ -308,7 +308,7 @@ def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
         )
 
 
-def _did(report: Report, *, dry_run: bool) -> str:
+def _did(report: ResyncReport, *, dry_run: bool) -> str:
     """What a resync did: one sentence."""
     summary = report.summary
     counts = {

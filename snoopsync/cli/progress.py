@@ -24,7 +24,7 @@ from rich.text import Text
 from snoopsync.core.durations import describe_duration
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.text import counted, images
-from snoopsync.sync.resync import Progress, Show
+from snoopsync.sync.resync import ResyncProgress, Show
 
 log = logging.getLogger("snoopsync.progress")
 
@@ -67,7 +67,7 @@ def _bar(console: Console) -> Iterator[Show]:
         task = bar.add_task(_SCANNING, total=None)
         phase = _SCANNING
 
-        def show(progress: Progress) -> None:
+        def show(progress: ResyncProgress) -> None:
             nonlocal phase
             if progress.phase != phase:
                 phase = progress.phase
@@ -88,10 +88,10 @@ def lines(clock: Callable[[], float]) -> Show:
     phase = _SCANNING
     done_before = 0
 
-    def tell(progress: Progress, message: str, *args: object) -> None:
+    def tell(progress: ResyncProgress, message: str, *args: object) -> None:
         log_event(log, logging.INFO, Event.PROGRESS, message, *args, **asdict(progress))
 
-    def show(progress: Progress) -> None:
+    def show(progress: ResyncProgress) -> None:
         nonlocal begun, last, phase, done_before
         now = clock()
         if progress.phase != phase:

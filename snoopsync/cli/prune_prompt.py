@@ -12,18 +12,18 @@ from snoopsync.cli import output as results
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.text import images
 from snoopsync.sync.pruning import Pruning
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 
 
 def ask_to_prune(
-    report: Report,
-    resync: Callable[[str], Report],
+    report: ResyncReport,
+    resync: Callable[[str], ResyncReport],
     folders: Sequence[FolderConfig],
     console: Console,
     *,
     yes: bool,
     as_json: bool,
-) -> Report:
+) -> ResyncReport:
     """If a prune waits for approval and gets it, do it. Its plan is printed already.
 
     ``resync`` does another resync, which prunes if the plan with this digest is still the right

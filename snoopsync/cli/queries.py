@@ -34,7 +34,8 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.state.pairs import Pairs, Side
 from snoopsync.status.status import read_status
-from snoopsync.sync.components import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
+from snoopsync.sync.components import open_state, opened_collection
+from snoopsync.sync.resync import COMMAND_PATIENCE_SECONDS
 
 
 @click.command()

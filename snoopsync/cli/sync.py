@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -45,11 +44,12 @@ from snoopsync.core.planner import Action
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.log import setup as logs
 from snoopsync.runtime.systemd import SystemdNotifier
+from snoopsync.service.daemon import run_service
+from snoopsync.service.environment import Reload
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from snoopsync.sync.components import (
-    COMMAND_PATIENCE_SECONDS,
     Components,
     open_components,
     open_state,
@@ -57,10 +57,14 @@ from snoopsync.sync.components import (
     set_aside,
 )
 from snoopsync.sync.pruning import Approve
-from snoopsync.sync.resync import Progress, Report, Show, resync
-
-if TYPE_CHECKING:
-    from snoopsync.service.service import Reload
+from snoopsync.sync.resync import (
+    COMMAND_PATIENCE_SECONDS,
+    ResyncProgress,
+    ResyncRequest,
+    Show,
+    run_resync,
+)
+from snoopsync.sync.resync_report import ResyncReport
 
 log = logging.getLogger("snoopsync")
 
@@ -95,7 +99,6 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             " configuration (snoopsync init ~/Pictures)"
         )
     # Late, because a resync does not need what the service is made of.
-    from snoopsync.service.daemon import run_service
 
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
     with logs.in_background():
@@ -174,17 +177,15 @@ class _Resync:
         components: Components,
         show: Show = lambda progress: None,
         approve: Approve | None = None,
-    ) -> Report:
+    ) -> ResyncReport:
         """Do it. ``approve`` decides about a prune instead of ``approved``."""
         approve = approve or (lambda plan: plan.digest == self.approved)
-        return resync(
-            components,
-            folders=self.names,
+        request = ResyncRequest(
+            self.names,
             prune=approve if self.prune else None,
-            stop=threading.Event(),
             patience_seconds=self.patience_seconds,
-            show=show,
         )
+        return run_resync(components.engine, request, show)
 
 
 def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
@@ -238,7 +239,7 @@ def resync_command(
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
     planned: list[Action] = []
 
-    def attempt(approved: str | None = None) -> Report:
+    def attempt(approved: str | None = None) -> ResyncReport:
         with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
             if dry_run:
                 return _rehearse(wanted, planned, yes=yes)
@@ -279,7 +280,7 @@ def _config_with(context: Context, folders: Sequence[Path]) -> Config:
     return config
 
 
-def _resync(wanted: _Resync, show: Show) -> Report:
+def _resync(wanted: _Resync, show: Show) -> ResyncReport:
     config = wanted.config
     try:
         with locked(config.state), logs.in_background():
@@ -293,7 +294,7 @@ def _resync(wanted: _Resync, show: Show) -> Report:
         return _ask_for_resync(wanted, show, error)
 
 
-def _resync_alone(wanted: _Resync, show: Show) -> Report:
+def _resync_alone(wanted: _Resync, show: Show) -> ResyncReport:
     with (
         closing(open_state(wanted.config.state)) as database,
         opened_collection(wanted.config) as collection,
@@ -302,7 +303,7 @@ def _resync_alone(wanted: _Resync, show: Show) -> Report:
         try:
             report = wanted.run(components, show)
         finally:
-            components.mirror.close(wanted.patience_seconds)
+            components.engine.close(wanted.patience_seconds)
         if report.trouble is None:
             _search_for_duplicates(components)
             _renew(components)
@@ -330,7 +331,7 @@ def _renew(components: Components) -> None:
         log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
-def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:
+def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> ResyncReport:
     question = {
         "command": "resync",
         "folders": sorted(wanted.names),
@@ -343,21 +344,21 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
         for message in answers(wanted.config, question):
             begun = True
             if "progress" in message:
-                show(Progress(**message["progress"]))
+                show(ResyncProgress(**message["progress"]))
             else:
-                return Report.from_message(message["result"])
+                return ResyncReport.from_message(message["result"])
     except ServiceUnavailable as error:
         raise error if begun else lock_error from None
     raise ServiceFailed("the service ended before the resync did", Exit.LOCKED)
 
 
-def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> Report:
+def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> ResyncReport:
     with (
         closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.open_components(database, collection, rehearsal=True) as components,
     ):
-        components.mirror.on_done = planned.extend
+        components.engine.on_done = planned.extend
         report = wanted.run(components, approve=lambda _plan: yes)
-        components.mirror.close(1.0)
+        components.engine.close(1.0)
     return report

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from snoopsync.control.report import Live, in_words
+from snoopsync.control.report import ServiceView
 from snoopsync.core.model import FolderState
 from snoopsync.core.text import images
 from snoopsync.status.status import FolderStatus
@@ -30,45 +30,45 @@ class Stored:
 class Snapshot:
     """How things are, as of ``now`` (Unix time)."""
 
-    live: Live
+    service: ServiceView
     stored: Stored
     now: float
 
 
 def words(snapshot: Snapshot) -> str:
     """What the service is doing, on one line."""
-    account = snapshot.live.account
-    return "starting" if account is None else in_words(account)
+    report = snapshot.service.report
+    return "starting" if report is None else report.activity
 
 
 def ailments(snapshot: Snapshot) -> list[str]:
     """Why the service is not well; empty if it is."""
-    return [*_of_service(snapshot.live), *_of_folders(snapshot)]
+    return [*_of_service(snapshot.service), *_of_folders(snapshot)]
 
 
-def _of_service(live: Live) -> Iterator[str]:
-    account = live.account
-    if live.trouble is not None:
-        yield f"the service does nothing now: {live.trouble}"
+def _of_service(service: ServiceView) -> Iterator[str]:
+    report = service.report
+    if service.trouble is not None:
+        yield f"the service does nothing now: {service.trouble}"
         return
-    if account is None:
+    if report is None:
         yield "the service is starting"
         return
-    yield from (f"no progress: {part}" for part in live.stalled)
-    if account["age_seconds"] > live.patience_seconds and not live.stalled:
+    yield from (f"no progress: {part}" for part in service.stalled)
+    if report.age_seconds > service.patience_seconds and not service.stalled:
         yield "no progress: planner"
-    if account["unauthorized"]:
-        yield f"the collection: {account['last_error']}"
-    yield from (f"folder {name}: the watcher does not work" for name in account["unproven"])
+    if report.unauthorized:
+        yield f"the collection: {report.last_error}"
+    yield from (f"folder {name}: the watcher does not work" for name in report.unproven)
 
 
 def _of_folders(snapshot: Snapshot) -> Iterator[str]:
-    if snapshot.live.trouble is not None:
+    if snapshot.service.trouble is not None:
         return
     if snapshot.stored.error is not None:
         yield f"the state file can't be read: {snapshot.stored.error}"
     rows = {folder.row.name: folder.row for folder in snapshot.stored.folders}
-    for name in snapshot.live.account["missing"] if snapshot.live.account else ():
+    for name in snapshot.service.report.missing if snapshot.service.report else ():
         is_known = name in rows and rows[name].state is FolderState.MISSING
         yield f"folder {name} is missing" + (f": {rows[name].reason}" if is_known else "")
     for folder in snapshot.stored.folders:
@@ -81,7 +81,7 @@ def _of_folders(snapshot: Snapshot) -> Iterator[str]:
         if row.state is FolderState.UNWATCHED:
             yield f"folder {name} is unwatched: {row.reason}"
         # A service that is starting has not scanned yet.
-        is_old = snapshot.live.account is not None and not folder.is_scanned(snapshot.now)
+        is_old = snapshot.service.report is not None and not folder.is_scanned(snapshot.now)
         if row.state is FolderState.OK and is_old:
             yield f"folder {name}: the last whole scan is too long ago"
 

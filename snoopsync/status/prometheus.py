@@ -86,13 +86,13 @@ def _counters(name: str, text: str, labels: Sequence[str], values: _Values) -> M
 def _of_service(snapshot: Snapshot) -> Iterator[Metric]:
     is_well = not ailments(snapshot)
     yield _gauge("healthy", "Does it work, with nothing to do for a person?", is_well)
-    account = snapshot.live.account
-    if account is not None:
-        reachable, authorized = account["reachable"], not account["unauthorized"]
+    report = snapshot.service.report
+    if report is not None:
+        reachable, authorized = report.reachable, not report.unauthorized
         yield _gauge("collection_reachable", "Does the collection answer?", reachable)
         yield _gauge("collection_authorized", "Does it take the keys?", authorized)
-        yield _gauge("images_in_flight", "Being sent or removed.", account["in_flight"])
-        yield _gauge("unsettled_files", "Changed, and not at rest yet.", account["unsettled"])
+        yield _gauge("images_in_flight", "Being sent or removed.", report.in_flight)
+        yield _gauge("unsettled_files", "Changed, and not at rest yet.", report.unsettled)
     stored = snapshot.stored
     if stored.error is None:
         yield _gauge("queued_images", "To be sent or removed, and nothing waited for.", stored.due)

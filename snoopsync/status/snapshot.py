@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from snoopsync.config.settings import Config
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.errors import StateError
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.database import Database
@@ -30,9 +30,9 @@ class SnapshotReader:
     """Reads the state file on a connection of its own, and what the service shows. For any
     thread."""
 
-    def __init__(self, config: Config, live: Callable[[], Live]) -> None:
+    def __init__(self, config: Config, view: Callable[[], ServiceView]) -> None:
         self._config = config
-        self._live = live
+        self._view = view
         self._lock = threading.Lock()
         self._stored = Stored()
         self._read_at = float("-inf")
@@ -45,25 +45,25 @@ class SnapshotReader:
 
     def look(self) -> Snapshot:
         """How things are now."""
-        live = self._live()
-        if live.trouble is not None:
+        service = self._view()
+        if service.trouble is not None:
             # Nothing may be open on a file system that has to be repaired.
-            return Snapshot(live, Stored(error=live.trouble), time.time())
-        return Snapshot(live, _aged(self._stored_now(live), live), time.time())
+            return Snapshot(service, Stored(error=service.trouble), time.time())
+        return Snapshot(service, _aged(self._stored_now(service), service), time.time())
 
     def mirrored_at(self, folder: str) -> float:
         """When the folder was last seen to be wholly mirrored (Unix time); 0 if it was not, since
         this began."""
         return self._mirrored_at.get(folder, 0.0)
 
-    def _stored_now(self, live: Live) -> Stored:
+    def _stored_now(self, service: ServiceView) -> Stored:
         if not self._lock.acquire(timeout=_READING_SECONDS):
             return Stored(error="it is still being read")
         try:
             if time.monotonic() >= self._read_at + _FRESH_SECONDS:
                 self._stored = self._read(self._config)
                 self._read_at = time.monotonic()
-                self._note(_aged(self._stored, live))
+                self._note(_aged(self._stored, service))
             return self._stored
         finally:
             self._lock.release()
@@ -90,10 +90,10 @@ class SnapshotReader:
                 self._mirrored_at[folder.row.name] = now
 
 
-def _aged(stored: Stored, live: Live) -> Stored:
-    """With the ages of the scans by the service's last account: what was read is older."""
+def _aged(stored: Stored, service: ServiceView) -> Stored:
+    """With the ages of the scans by the service's last report: what was read is older."""
     folders = (
-        replace(folder, scan_age_seconds=scan_age(live.account, folder.row.name))
+        replace(folder, scan_age_seconds=scan_age(service.report, folder.row.name))
         for folder in stored.folders
     )
     return replace(stored, folders=tuple(folders))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from snoopsync.config.settings import Config
-from snoopsync.control.channel import Message, ask, socket_path
-from snoopsync.control.report import sending
+from snoopsync.control.channel import ask, socket_path
+from snoopsync.control.report import ServiceReport
 from snoopsync.core.errors import (
     CollectionError,
     NotFound,
@@ -36,9 +36,10 @@ from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
-from snoopsync.sync.components import COLLECTION_FACT, embedded_path, opened_collection
+from snoopsync.sync.components import embedded_path, opened_collection
+from snoopsync.sync.resync import COLLECTION_FACT
 
-#: How old the service's own account of itself may be. It is renewed every second.
+#: How old the service's report about itself may be. It is published every second.
 _SERVICE_AGE_SECONDS = 15.0
 
 #: How long to wait for its answer.
@@ -77,12 +78,12 @@ class FolderStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """The service. ``account`` is what it says of itself, ``None`` if it doesn't answer.
+    """The service. ``report`` is what it reports about itself, ``None`` if it doesn't answer.
     ``command_pid``: a command that holds the state file instead of a service. ``trouble``: what
     keeps the service from its work."""
 
     pid: int | None = None
-    account: Message | None = None
+    report: ServiceReport | None = None
     command_pid: int | None = None
     trouble: str | None = None
 
@@ -94,7 +95,7 @@ class ServiceStatus:
     @property
     def answers(self) -> bool:
         """Does the service know how it is now?"""
-        return self.account is not None and self.account["age_seconds"] <= _SERVICE_AGE_SECONDS
+        return self.report is not None and self.report.age_seconds <= _SERVICE_AGE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Status:
         return found
 
     def _service_reasons(self) -> Iterator[str]:
-        account = self.service.account
+        report = self.service.report
         if self.service.trouble is not None:
             yield f"the service does nothing now: {self.service.trouble}"
             return
@@ -142,25 +143,25 @@ class Status:
             yield f"a resync is under way (process {self.service.command_pid})"
         if not self.service.is_running:
             return
-        if account is None or not self.service.answers:
+        if report is None or not self.service.answers:
             yield f"the service (process {self.service.pid}) does not answer"
             return
-        if not account["reconciled"]:
+        if not report.reconciled:
             # Why it can't be reached is said of the collection.
-            error = account["last_error"] if account["reachable"] else None
+            error = report.last_error if report.reachable else None
             yield (
                 "the collection has not been compared with the folders since the service started"
                 + (f": {error}" if error else "")
             )
-        if account["looking"]:
+        if report.looking:
             yield "the service is looking at the folders"
-        if account["unsettled"]:
-            yield f"{images(account['unsettled'])} changed just now"
-        if account["in_flight"]:
-            yield f"{images(account['in_flight'])} on the way to the collection"
-        for part in account["stalled"]:
+        if report.unsettled:
+            yield f"{images(report.unsettled)} changed just now"
+        if report.in_flight:
+            yield f"{images(report.in_flight)} on the way to the collection"
+        for part in report.stalled:
             yield f"no progress: {part}"
-        for name in account["unproven"]:
+        for name in report.unproven:
             yield f"folder {name}: the watcher does not work"
 
     def _collection_reasons(self) -> Iterator[str]:
@@ -197,8 +198,8 @@ class Status:
     def to_renew(self) -> int:
         """How many images are still described by an older version of the collection. They are in
         the collection all the same."""
-        account = self.service.account
-        return self.collection.to_renew if account is None else int(account.get("to_renew", 0))
+        report = self.service.report
+        return self.collection.to_renew if report is None else report.to_renew
 
     @property
     def exit_code(self) -> Exit:
@@ -216,20 +217,21 @@ class Status:
     @property
     def doing(self) -> str | None:
         """What the service is sending: how far it is, how fast, and how long that will take."""
-        return sending(self.service.account or {}) if self._progress else None
+        report = self.service.report
+        return report.sending if report is not None and self._progress else None
 
     @property
     def _progress(self) -> SendProgress | None:
-        account = self.service.account
-        if account is None or account["progress"] is None or not self.collection.reachable:
+        report = self.service.report
+        if report is None or report.progress is None or not self.collection.reachable:
             return None
         if not any(folder.counts.pending for folder in self.folders):
-            return None  # the last of it was sent since the service gave its account
-        return None if self.collection.unauthorized else SendProgress(**account["progress"])
+            return None  # the last of it was sent since the service reported
+        return None if self.collection.unauthorized else report.progress
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""
-        account = self.service.account or {}
+        report = self.service.report
         reasons, progress = self.reasons(), self._progress
         return {
             "in_sync": not reasons,
@@ -237,7 +239,7 @@ class Status:
             "service": {
                 "running": self.service.is_running,
                 "pid": self.service.pid,
-                "version": account.get("version"),
+                "version": None if report is None else report.version,
             },
             "collection": {
                 "endpoint": self.collection.endpoint,
@@ -304,7 +306,7 @@ def _status(
             row,
             counts.get(row.name, Counts()),
             differing.get(row.name, 0),
-            scan_age(service.account, row.name),
+            scan_age(service.report, row.name),
         )
         for row in rows
     )
@@ -333,7 +335,8 @@ def service_status(config: Config) -> ServiceStatus:
         if not socket_path(config.state).exists():
             return ServiceStatus(command_pid=pid)
     last = answers[-1] if answers else {}
-    return ServiceStatus(pid, last.get("result"), trouble=last.get("error"))
+    report = ServiceReport.from_message(last["result"]) if "result" in last else None
+    return ServiceStatus(pid, report, trouble=last.get("error"))
 
 
 def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]]:
@@ -354,10 +357,9 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     return [monitor.row for monitor in monitors], differing
 
 
-def scan_age(account: Message | None, folder: str) -> float | None:
-    """``FolderStatus.scan_age_seconds``, by the service's account."""
-    age: float | None = (account or {}).get("scan_ages", {}).get(folder)
-    return None if account is None or age is None else age + float(account["age_seconds"])
+def scan_age(report: ServiceReport | None, folder: str) -> float | None:
+    """``FolderStatus.scan_age_seconds``, as the service reports it."""
+    return None if report is None else report.scan_age_seconds(folder)
 
 
 def folder_status(
@@ -383,14 +385,14 @@ def folder_status(
 def _collection_status(config: Config, state: State, service: ServiceStatus) -> CollectionStatus:
     endpoint = config.collection.endpoint
     known_id = state.fact(COLLECTION_FACT)
-    account = service.account
-    if account is not None:
+    report = service.report
+    if report is not None:
         return CollectionStatus(
             endpoint,
             known_id,
-            account["reachable"],
-            account["last_error"],
-            account["unauthorized"],
+            report.reachable,
+            report.last_error,
+            report.unauthorized,
         )
     if config.collection.embedded and not embedded_path(config.state).exists():
         if known_id is None:

@@ -116,8 +116,8 @@ class Installation:
 
         def in_sync() -> bool:
             status: Status = read_status(self.config)
-            account = status.service.account
-            return status.service.pid == pid and account is not None and not status.reasons()
+            report = status.service.report
+            return status.service.pid == pid and report is not None and not status.reasons()
 
         wait_until(in_sync, "in sync")
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from snoopsync.checks.inotify import inotify_findings
 from snoopsync.checks.service import Unit, read_units, service_finding, unit_findings
 from snoopsync.checks.state import state_place_finding
 from snoopsync.config.settings import FolderConfig, Watch
+from snoopsync.control.report import ServiceReport
 from snoopsync.core.errors import Unreachable
 from snoopsync.core.exits import Exit
 from snoopsync.core.selection import Selection
@@ -275,7 +277,7 @@ def test_what_is_missing_of_the_libraries_is_said_one_by_one() -> None:
 # The service.
 
 
-ACCOUNT = {"age_seconds": 0.1, "version": __version__}
+REPORT = ServiceReport(age_seconds=0.1, version=__version__)
 
 
 @pytest.mark.parametrize(
@@ -283,11 +285,11 @@ ACCOUNT = {"age_seconds": 0.1, "version": __version__}
     [
         (ServiceStatus(), WARNING, 0, "not running"),
         (ServiceStatus(command_pid=7), OK, 0, "a resync is under way (process 7)"),
-        (ServiceStatus(7, ACCOUNT), OK, 0, "running (process 7)"),
+        (ServiceStatus(7, REPORT), OK, 0, "running (process 7)"),
         (ServiceStatus(7), ERROR, 7, "does not answer"),
-        (ServiceStatus(7, ACCOUNT | {"age_seconds": 16.0}), ERROR, 7, "does not answer"),
+        (ServiceStatus(7, replace(REPORT, age_seconds=16.0)), ERROR, 7, "does not answer"),
         (ServiceStatus(7, trouble="its disk is full"), ERROR, 1, "its disk is full"),
-        (ServiceStatus(7, ACCOUNT | {"version": "0.0.1"}), WARNING, 0, "of version 0.0.1"),
+        (ServiceStatus(7, replace(REPORT, version="0.0.1")), WARNING, 0, "of version 0.0.1"),
     ],
 )
 def test_what_a_service_says_of_itself(

@@ -123,7 +123,7 @@ def test_the_service_keeps_up_with_them(home: Installation) -> None:
 
 def test_copies_under_odd_names_are_told_of_on_one_line_each(home: Installation) -> None:
     with home.service("--log-format", "json", "run") as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         for number, name in enumerate(PICTURES):
             copy = os.fsencode(home.pictures) + b"/copies/" + name
             os.makedirs(os.path.dirname(copy), exist_ok=True)  # noqa: PTH103, PTH120 - as bytes

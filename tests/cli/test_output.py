@@ -18,7 +18,7 @@ import pytest
 from snoopsync.cli.progress import LINE_SECONDS, lines
 from snoopsync.cli.queries import dismiss
 from snoopsync.cli.root import program
-from snoopsync.sync.resync import Progress
+from snoopsync.sync.resync import ResyncProgress
 from snoopsync.version import __version__
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
@@ -211,7 +211,7 @@ def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Insta
         (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
     home.environment["COLUMNS"] = "100"
     with Terminal(home, "-v", "run") as terminal:
-        until(lambda: "in order:" in terminal.text)
+        until(lambda: "sync complete" in terminal.text)
         bar = ANSI.sub("", terminal.text)
         # On a quick machine all is sent before there is a rate, and a time that is left.
         assert re.search(r"sending .*\d+/43 +(\d+/s +\d+:\d\d:\d\d|-:--:--)", bar)
@@ -222,7 +222,7 @@ def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Insta
         for line in logged:
             assert re.match(r"\d{4}-\d\d-\d\d ", line), line
         # It goes away when the comparison is done.
-        after = terminal.text.partition("in order:")[2]
+        after = terminal.text.partition("sync complete")[2]
         assert "sending" not in after
         assert "\x1b[?25h" in terminal.text
 
@@ -255,9 +255,9 @@ def test_elsewhere_progress_is_a_line_now_and_then(caplog: pytest.LogCaptureFixt
         for step in range(21):
             now = step * LINE_SECONDS / 2
             if step <= 4:
-                show(Progress("scanning", 1000 * step, 0, 0))
+                show(ResyncProgress("scanning", 1000 * step, 0, 0))
             else:
-                show(Progress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
+                show(ResyncProgress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
     said = [record.getMessage() for record in caplog.records]
     assert said[:3] == [
         "scanning: 2000 files looked at",

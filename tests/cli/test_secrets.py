@@ -85,7 +85,7 @@ def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
 ) -> None:
     secret = configure(home, server, where)
     with home.service("-vv", "--log-format", log_format, "run") as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         until(home.is_in_sync)
         process = Path(f"/proc/{service.pid}")
         assert SECRET_KEY.encode() not in (process / "cmdline").read_bytes()

@@ -245,7 +245,7 @@ def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_
     dependencies = Dependencies(clock, make_workers=Workers)
     with serving(photos, ToldWatcher(), dependencies=dependencies) as service:
         until(lambda: the_service_says(photos, Exit.OK))
-        snapshot_reader = SnapshotReader(photos.config, lambda: service.live)
+        snapshot_reader = SnapshotReader(photos.config, lambda: service.view)
         for step in (1800.0, DAY, -3 * DAY):
             clock.suspend(1800.0)
             clock.set_wall_clock(step)

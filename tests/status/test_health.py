@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceReport, ServiceView
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
@@ -16,7 +16,7 @@ from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatu
 
 NOW = 1_000_000.0
 
-ACCOUNT: dict[str, Any] = {
+REPORT: dict[str, Any] = {
     "reconciled": True,
     "looking": False,
     "unsettled": 0,
@@ -36,8 +36,10 @@ FOLDER = FolderStatus(ROW, Counts(images=10), FolderState.OK, 1000.0)
 
 
 def snapshot(folder: FolderStatus = FOLDER, **changes: Any) -> Snapshot:
-    """All is well, but for this folder, and for these keys of the account."""
-    return Snapshot(Live(ACCOUNT | changes), Stored((folder,)), NOW)
+    """All is well, but for this folder, and for these keys of the report."""
+    return Snapshot(
+        ServiceView(ServiceReport.from_message(REPORT | changes)), Stored((folder,)), NOW
+    )
 
 
 def with_counts(**counts: int) -> FolderStatus:
@@ -55,7 +57,8 @@ def test_all_is_well() -> None:
     assert words(snapshot()) == "watching, everything is sent"
 
 
-STALLED = Live(ACCOUNT, None, ("uploaders",))
+WELL = ServiceReport.from_message(REPORT)
+STALLED = ServiceView(WELL, None, ("uploaders",))
 
 WORK: list[Snapshot] = [
     snapshot(reconciled=False),
@@ -76,8 +79,8 @@ def test_what_it_works_on_or_waits_for_is_no_ailment(at_work: Snapshot) -> None:
 
 
 AILING: list[tuple[str, Snapshot]] = [
-    ("starting", Snapshot(Live(), Stored((FOLDER,)), NOW)),
-    ("does nothing now: full", Snapshot(Live(trouble="full"), Stored(error="full"), NOW)),
+    ("starting", Snapshot(ServiceView(), Stored((FOLDER,)), NOW)),
+    ("does nothing now: full", Snapshot(ServiceView(trouble="full"), Stored(error="full"), NOW)),
     ("no progress: uploaders", Snapshot(STALLED, Stored((FOLDER,)), NOW)),
     ("no progress: planner", snapshot(age_seconds=61.0)),
     ("the collection: 401 no", snapshot(unauthorized=True, last_error="401 no")),
@@ -86,7 +89,7 @@ AILING: list[tuple[str, Snapshot]] = [
     ("3 images gone, and held back", snapshot(with_counts(held=3))),
     ("is unwatched: why", snapshot(in_state(FolderState.UNWATCHED))),
     ("scan is too long ago", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
-    ("can't be read: why", Snapshot(Live(ACCOUNT), Stored(error="why"), NOW)),
+    ("can't be read: why", Snapshot(ServiceView(WELL), Stored(error="why"), NOW)),
 ]  # fmt: skip
 
 
@@ -103,13 +106,11 @@ def test_a_folder_that_has_just_gone_is_one() -> None:
 
 def reasons(of: Snapshot) -> list[str]:
     """What ``status`` says of the same."""
-    live = of.live
-    account = None if live.account is None else live.account | {"stalled": list(live.stalled)}
-    service = ServiceStatus(1, account, trouble=live.trouble)
-    said = live.account or {}
+    report = of.service.report and replace(of.service.report, stalled=of.service.stalled)
+    service = ServiceStatus(1, report, trouble=of.service.trouble)
+    said = report or ServiceReport()
     collection = CollectionStatus(
-        *("https://host", "c", said.get("reachable", True), said.get("last_error")),
-        unauthorized=said.get("unauthorized", False),
+        *("https://host", "c", said.reachable, said.last_error), unauthorized=said.unauthorized
     )
     return Status(service, collection, of.stored.folders, 0, of.now).reasons()
 

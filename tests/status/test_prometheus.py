@@ -25,7 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.config.settings import Watch
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.folders.disk import Disk
@@ -277,7 +277,7 @@ def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
             )
         )
         stack.callback(disk.end.set)
-        asker = stack.enter_context(asked(lambda: service.live, world))
+        asker = stack.enter_context(asked(lambda: service.view, world))
         until(asker.is_well)
         disk.begin.set()
         world.disk.write("new.jpg", fake_picture(1))
@@ -288,7 +288,7 @@ def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_being_put_together_is_not_well_yet(world: World) -> None:
-    with world.running(), asked(Live, world) as asker:
+    with world.running(), asked(ServiceView, world) as asker:
         assert asker.health() == (503, "the service is starting\n")
         assert asker.value("healthy") == 0
 
@@ -297,7 +297,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
-    with world.running(), asked(lambda: Live(trouble="its disk is full"), world) as asker:
+    with world.running(), asked(lambda: ServiceView(trouble="its disk is full"), world) as asker:
         assert asker.health() == (503, "the service does nothing now: its disk is full\n")
         assert asker.value("healthy") == 0
 
@@ -305,7 +305,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
 def test_a_state_file_that_can_not_be_read_is_told(world: World) -> None:
     world.state_path.parent.mkdir()
     world.state_path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         _, said = asker.health()
         assert "the state file can't be read: " in said
         assert asker.value("queued_images") is None
@@ -322,7 +322,7 @@ def test_reading_that_hangs_gathers_no_threads(
 
     monkeypatch.setattr("snoopsync.status.snapshot._READING_SECONDS", 0.05)
     monkeypatch.setattr(SnapshotReader, "_read", hang)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         first = threading.Thread(target=asker.health)
         first.start()
         try:
@@ -420,17 +420,17 @@ def test_a_new_configuration_moves_the_listener(home: Installation, asker: Asker
     with home.running() as service:
         before = asker.value("requests_total", call="add", outcome="ok")
         home.configure(QUICK_SYNC + listening(other.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert other.value("requests_total", call="add", outcome="ok") == before, "it goes on"
         assert not asker.listens()
         home.configure(QUICK_SYNC + listening(other.port, "0.0.0.0"))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(other.is_well)
         home.configure()
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert not other.listens()
         home.configure(QUICK_SYNC + listening(asker.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(asker.is_well)
 
 
@@ -440,10 +440,10 @@ def test_a_new_address_that_is_taken_is_refused_and_the_old_one_stays(
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service, socket.create_server((LOOPBACK, 0)) as taken:
         home.configure(QUICK_SYNC + listening(taken.getsockname()[1]))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
         home.configure(QUICK_SYNC + listening(asker.port, "192.0.2.1"))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
 
 

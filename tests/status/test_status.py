@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from snoopsync.cli.overview import lines
+from snoopsync.control.report import ServiceReport
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
@@ -196,14 +197,15 @@ def test_what_to_type_is_quoted_as_a_shell_needs_it(home: Installation) -> None:
 
 
 def seen_by(
-    account: dict[str, Any], reachable: bool = True, error: str | None = None, pending: int = 0
+    changes: dict[str, Any], reachable: bool = True, error: str | None = None, pending: int = 0
 ) -> Status:
     """A status in which all is well but for this."""
     well: dict[str, Any] = {"age_seconds": 0.0, "reconciled": True, "looking": False}
+    well |= {"reachable": True, "unauthorized": False}
     well |= {"unsettled": 0, "in_flight": 0, "stalled": [], "unproven": [], "progress": None}
     row = FolderRow("photos", b"/photos", 1, 1, state=FolderState.OK, last_scan=0.0)
     return Status(
-        ServiceStatus(7, well | account),
+        ServiceStatus(7, ServiceReport.from_message(well | changes)),
         CollectionStatus("embedded", "c", reachable, error),
         (FolderStatus(row, Counts(images=3, pending=pending), FolderState.OK, 60.0),),
         duplicates_open=0,

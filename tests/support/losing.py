@@ -45,10 +45,10 @@ STOCK = """
 import warnings
 from functools import partial
 from watchdog.observers.inotify import InotifyObserver
-from snoopsync import daemon
-from snoopsync.watching.stock import StockEngine
+from snoopsync.service import daemon
+from snoopsync.watching.generic import GenericEngine
 warnings.simplefilter("ignore")
-engine = partial(StockEngine, make_observer=InotifyObserver)
+engine = partial(GenericEngine, make_observer=InotifyObserver)
 daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
 from snoopsync.cli import main; main()
 """
@@ -139,7 +139,7 @@ class Playground:
         command = [*under, sys.executable, "-c", program, "run"]
         service = Service(list(command), self.home.environment, self.home.home)
         try:
-            service.line_with("in order:", DEADLINE_SECONDS)
+            service.line_with("sync complete", DEADLINE_SECONDS)
             self.running = service
             yield service
         finally:

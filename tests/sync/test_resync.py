@@ -15,7 +15,7 @@ from snoopsync.core.model import RelPath
 from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
-from snoopsync.sync.resync import Summary
+from snoopsync.sync.resync_report import Summary
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, Seen
 from tests.support.faults import Fault, answers
 from tests.support.pictures import encode, photo

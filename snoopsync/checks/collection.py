@@ -108,13 +108,13 @@ def service_findings(reply: Reply) -> Iterator[Finding]:
         name, user = printable(reply.session.collection_name), printable(reply.session.user)
         yield ok(CREDENTIALS, f"accepted, for the collection {name} of {user}")
     elif isinstance(reply.error, Unauthorized):
-        mend = "correct public_key and the secret key"
+        fix = "correct public_key and the secret key"
         if abs(reply.clock_ahead_seconds or 0.0) > _CLOCK_LIMIT_SECONDS:
-            mend = "set the clock first"
-        yield error(CREDENTIALS, f"refused: {reply.error}", mend, Exit.UNAUTHORIZED)
+            fix = "set the clock first"
+        yield error(CREDENTIALS, f"refused: {reply.error}", fix, Exit.UNAUTHORIZED)
     elif reply.error is not None:
-        mend = "look at the network and at the service, or correct endpoint"
-        yield error(COLLECTION, str(reply.error), mend, exit_code(reply.error))
+        fix = "look at the network and at the service, or correct endpoint"
+        yield error(COLLECTION, str(reply.error), fix, exit_code(reply.error))
 
 
 def _clock(ahead: float) -> Finding:
@@ -135,18 +135,18 @@ def embedded_finding(path: Path, *, known: bool) -> Finding:
         # SQLite would write beside it, and what to do is said of the state's directory.
         return ok(COLLECTION, f"{text}: embedded, not looked at: its directory is not ours alone")
     if (found := obstacle_to(path)) is not None:
-        problem, _, mend = found.partition(": ")
-        return error(COLLECTION, f"{text}: {problem}", mend, Exit.UNREACHABLE)
+        problem, _, fix = found.partition(": ")
+        return error(COLLECTION, f"{text}: {problem}", fix, Exit.UNREACHABLE)
     if not path.exists():
         if known:
-            mend = "put it back, or snoopsync resync: it makes one, and adds every image again"
-            return error(COLLECTION, f"{text} is gone", mend, Exit.UNREACHABLE)
+            fix = "put it back, or snoopsync resync: it makes one, and adds every image again"
+            return error(COLLECTION, f"{text} is gone", fix, Exit.UNREACHABLE)
         return ok(COLLECTION, "embedded, none yet, the first run makes it")
     try:
         return ok(COLLECTION, f"{text}: embedded, {images(count_images(path))}")
     except CollectionError as failure:
-        problem, _, mend = failure.message.partition("; ")
-        return error(COLLECTION, problem, mend or "look after its file", Exit.UNREACHABLE)
+        problem, _, fix = failure.message.partition("; ")
+        return error(COLLECTION, problem, fix or "look after its file", Exit.UNREACHABLE)
 
 
 def missing_libraries() -> dict[str, str]:
@@ -195,6 +195,6 @@ def decoder_finding() -> Finding:
         return error(DECODERS, failure.message, "see the message; then report it", Exit.BUG)
     missing = missing_from(applied)
     if missing:
-        mend = "a newer kernel; for a service also: snoopsync service install"
-        return warning(DECODERS, f"pictures are decoded without {', '.join(missing)}", mend)
+        fix = "a newer kernel; for a service also: snoopsync service install"
+        return warning(DECODERS, f"pictures are decoded without {', '.join(missing)}", fix)
     return ok(DECODERS, f"pictures are decoded in a sandbox: {', '.join(NAMES.values())}")

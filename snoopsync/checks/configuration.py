@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
-from snoopsync.config.file import CONFIG_VARIABLE, find_config, read_config
+from snoopsync.config.file import CONFIG_VARIABLE, find_config, parse_config
 from snoopsync.config.secrets import CREDENTIAL, SECRET_VARIABLE
 from snoopsync.config.settings import (
     CollectionConfig,
@@ -59,7 +59,7 @@ def read_setup(explicit: Path | None, environ: Mapping[str, str]) -> Setup:
         path = find_config(explicit, environ)
         if path is None:
             return Setup(default_config(()), None)
-        reading = read_config(path, environ)
+        reading = parse_config(path, environ)
     except ConfigError as failure:
         return Setup(None, Path(failure.source), failure.problems)
     return Setup(reading.config, path, reading.problems, reading.secret_from)
@@ -114,8 +114,8 @@ def _collection_of(config: Config) -> str:
 def _problem(source: Path | None, problem: Problem) -> Finding:
     check = SECRET_KEY if problem.key in _SECRET_SOURCES else CONFIGURATION
     if problem.key in ("--config", f"${CONFIG_VARIABLE}"):
-        mend = f"name another file in {problem.key}, or write one: snoopsync init"
-        return error(check, f"{source}: {problem.message}", mend, Exit.CONFIG)
+        fix = f"name another file in {problem.key}, or write one: snoopsync init"
+        return error(check, f"{source}: {problem.message}", fix, Exit.CONFIG)
     where = f"correct {source}" + ("" if problem.line is None else f", line {problem.line}")
     message = f"{problem.key}: {problem.message}"
-    return error(check, message, problem.mend or where, Exit.CONFIG)
+    return error(check, message, problem.fix or where, Exit.CONFIG)

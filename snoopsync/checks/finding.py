@@ -1,4 +1,4 @@
-"""What was found, how bad it is, and how to mend it."""
+"""What was found, how bad it is, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Health(StrEnum):
 class Finding:
     """One thing that was looked at.
 
-    ``check`` says what. ``mend``: what to do about it, one thing a line; ``None`` where nothing is
+    ``check`` says what. ``fix``: what to do about it, one thing a line; ``None`` where nothing is
     to be done. ``exit_code``: of a command that ends with this error.
     """
 
     check: str
     state: Health
     message: str
-    mend: str | None = None
+    fix: str | None = None
     exit_code: Exit = Exit.OK
 
 
@@ -36,11 +36,11 @@ def ok(check: str, message: str) -> Finding:
     return Finding(check, Health.OK, message)
 
 
-def warning(check: str, message: str, mend: str) -> Finding:
+def warning(check: str, message: str, fix: str) -> Finding:
     """It works, and not as well as it could, or not for long."""
-    return Finding(check, Health.WARNING, message, mend)
+    return Finding(check, Health.WARNING, message, fix)
 
 
-def error(check: str, message: str, mend: str, exit_code: Exit) -> Finding:
+def error(check: str, message: str, fix: str, exit_code: Exit) -> Finding:
     """Something is not mirrored, or won't be."""
-    return Finding(check, Health.ERROR, message, mend, exit_code)
+    return Finding(check, Health.ERROR, message, fix, exit_code)

@@ -88,16 +88,16 @@ def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = N
     try:
         folder.identify()
     except FolderMissing as failure:
-        message, mend = str(failure), "mount its disk, or correct its path"
+        message, fix = str(failure), "mount its disk, or correct its path"
         if message.endswith(_FORBIDDEN):
-            mend = _let_in(config.path)
+            fix = _let_in(config.path)
     else:
         path = printable(folder.path)
         message = f"{path} is another directory than it was (an empty mount point?)"
         if reason is not None:
             message = reason.partition(";")[0]
-        mend = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
-    return error(_name(config), message, f"{mend}\n{FOLDER_GONE}", Exit.HELD_OR_MISSING)
+        fix = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
+    return error(_name(config), message, f"{fix}\n{FOLDER_GONE}", Exit.HELD_OR_MISSING)
 
 
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
@@ -110,10 +110,10 @@ def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Findin
             wants = folder.selection.chooser(directory)
             known = state.known(config.name, directory)
             if folder.selection.enters(directory) and any(map(wants, known)):
-                where, _, mend = disk_gone(directory).partition("; ")
+                where, _, fix = disk_gone(directory).partition("; ")
                 message = f"{printable(folder.absolute(directory))}: {where}"
-                mend = f"mount it again\n{mend}"
-                return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+                fix = f"mount it again\n{fix}"
+                return error(_name(config), message, fix, Exit.HELD_OR_MISSING)
     return None
 
 
@@ -132,11 +132,11 @@ def folder_finding(config: FolderConfig, look: Look, mountinfo: Path = MOUNTINFO
     if look.first_unreadable is not None:
         unreadable, reason = look.first_unreadable
         more = f", and {look.unreadable - 1} more" if look.unreadable > 1 else ""
-        mend = _let_in(config.path) if reason == _FORBIDDEN else "look after its disk"
+        fix = _let_in(config.path) if reason == _FORBIDDEN else "look after its disk"
         return error(
             _name(config),
             f"{printable(unreadable)}: {reason}{more}: not mirrored",
-            f"{mend}; or leave it out, with exclude",
+            f"{fix}; or leave it out, with exclude",
             Exit.HELD_OR_MISSING,
         )
     choice = choose_watch(config.watch, path, mountinfo)
@@ -145,8 +145,8 @@ def folder_finding(config: FolderConfig, look: Look, mountinfo: Path = MOUNTINFO
     message = f"{printable(path)}: {look}, {on}by {choice.mode} ({choice.reason})"
     best = choose_watch("auto", path, mountinfo)
     if choice.mode == "events" and best.mode == "poll":
-        mend = "set its watch to auto, or to poll"
-        return warning(_name(config), f"{message}, but {best.reason}", mend)
+        fix = "set its watch to auto, or to poll"
+        return warning(_name(config), f"{message}, but {best.reason}", fix)
     return ok(_name(config), message)
 
 

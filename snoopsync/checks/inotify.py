@@ -52,11 +52,11 @@ def _judged(check: str, what: str, needed: int, taken: int, limit: Limit, least:
     """``least`` is what is advised at least."""
     message = f"{what}, {limit.value} allowed, {taken} taken by other programs"
     needed += taken
-    mend = _raised(limit, max(least, 1 << (2 * needed - 1).bit_length()))
+    fix = _raised(limit, max(least, 1 << (2 * needed - 1).bit_length()))
     if needed > limit.value:
         message += ": too few, so some changes are only found by scans"
-        return error(check, message, mend, Exit.BUG)
-    return warning(check, message, mend) if needed > _NEAR * limit.value else ok(check, message)
+        return error(check, message, fix, Exit.BUG)
+    return warning(check, message, fix) if needed > _NEAR * limit.value else ok(check, message)
 
 
 def _queue(limit: Limit) -> Finding:

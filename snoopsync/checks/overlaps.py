@@ -80,14 +80,14 @@ def _findings(part: _Part, other: _Part, rest: bytes) -> Iterator[Finding]:
     excluded = there or here
     if excluded:
         pattern = _SPECIAL.sub(r"\\\1", printable(excluded))
-        mend = f'leave one of them out: in folder {shown.folder.name}, exclude: ["/{pattern}/"]'
+        fix = f'leave one of them out: in folder {shown.folder.name}, exclude: ["/{pattern}/"]'
     else:
-        mend = "remove one of the two folders from the configuration"
+        fix = "remove one of the two folders from the configuration"
     yield warning(
         f"overlap of {printable(part.folder.name)}",
         f"{printable(ours)} is also {printable(theirs)} (folder {printable(other.folder.name)}), by"
         " a bind mount: each picture in it is mirrored twice",
-        mend,
+        fix,
     )
 
 

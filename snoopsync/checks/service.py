@@ -39,11 +39,11 @@ def service_finding(service: ServiceStatus) -> Finding:
         )
     running = f"running (process {service.pid})"
     if service.trouble is not None:
-        mend = "do what it says; it goes on by itself"
-        return error(SERVICE, f"{running}, and does nothing now: {service.trouble}", mend, Exit.BUG)
+        fix = "do what it says; it goes on by itself"
+        return error(SERVICE, f"{running}, and does nothing now: {service.trouble}", fix, Exit.BUG)
     if not service.answers:
-        mend = "look at its log, and start it again"
-        return error(SERVICE, f"{running}, and does not answer", mend, Exit.LOCKED)
+        fix = "look at its log, and start it again"
+        return error(SERVICE, f"{running}, and does not answer", fix, Exit.LOCKED)
     version = (service.account or {}).get("version")
     if version != __version__:
         return warning(SERVICE, f"{running}, of version {version}, and this is {__version__}",
@@ -103,8 +103,8 @@ def unit_findings(units: Sequence[Unit]) -> Iterator[Finding]:
         check = "systemd user unit" if unit.is_users else UNIT
         message = f"{unit.enabled}, {unit.active}"
         if unit.active == "failed":
-            mend = f"journalctl {options}-u snoopsync -n 50 says why"
-            yield error(check, message, mend, Exit.BUG)
+            fix = f"journalctl {options}-u snoopsync -n 50 says why"
+            yield error(check, message, fix, Exit.BUG)
         elif unit.enabled in _NOT_STARTED:
             message += ": not started with the system"
             yield warning(check, message, f"{systemctl}enable --now snoopsync")

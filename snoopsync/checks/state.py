@@ -55,14 +55,12 @@ def read_state(path: Path) -> StateLook:
 
 
 def _unusable(failure: StateError) -> Finding:
-    mend = "let this user read it, or set state: to another file"
+    fix = "let this user read it, or set state: to another file"
     if isinstance(failure, StateDamaged):
-        mend = (
-            "snoopsync resync moves it aside, and rebuilds it from the folders and the collection"
-        )
+        fix = "snoopsync resync moves it aside, and rebuilds it from the folders and the collection"
     elif isinstance(failure, StateTooNew):
-        mend = "upgrade this snoopsync, or set state: to another file"
-    return error(STATE_FILE, str(failure), mend, exit_code(failure))
+        fix = "upgrade this snoopsync, or set state: to another file"
+    return error(STATE_FILE, str(failure), fix, exit_code(failure))
 
 
 def place_findings(config: Config) -> Iterator[Finding]:
@@ -86,14 +84,14 @@ def state_place_finding(path: Path) -> Finding:
     if (owned := _owned_finding(path)) is not None:
         return owned
     if (found := obstacle_to(path)) is not None:
-        problem, _, mend = found.partition(": ")
-        return error(STATE_DIRECTORY, f"{directory}: {problem}", mend, Exit.BUG)
+        problem, _, fix = found.partition(": ")
+        return error(STATE_DIRECTORY, f"{directory}: {problem}", fix, Exit.BUG)
     there = os.statvfs(_standing(path).parent)
     room = there.f_bavail * there.f_frsize
     message = f"{directory}: can be written, {decimal(room)} free"
     if room < _LITTLE_ROOM:
-        mend = "make room there, or set state: to a file on another disk"
-        return warning(STATE_DIRECTORY, message, mend)
+        fix = "make room there, or set state: to a file on another disk"
+        return warning(STATE_DIRECTORY, message, fix)
     return ok(STATE_DIRECTORY, message)
 
 
@@ -106,11 +104,11 @@ def _owned_finding(path: Path) -> Finding | None:
             name = printable(str(path.parent))
             message = f"{name}: belongs to {user_name(unsafe.owner)}, whose snoopsync uses it"
             return ok(STATE_DIRECTORY, message)
-        problem, _, mend = str(unsafe).partition(": ")
+        problem, _, fix = str(unsafe).partition(": ")
         if unsafe.owner is not None:
             problem = str(unsafe)
-            mend = "run snoopsync as that user, or set state: to a file in another directory"
-        return error(STATE_DIRECTORY, problem, mend, Exit.BUG)
+            fix = "run snoopsync as that user, or set state: to a file in another directory"
+        return error(STATE_DIRECTORY, problem, fix, Exit.BUG)
     except StateError:
         return None  # what comes next says why
     return None
@@ -118,7 +116,7 @@ def _owned_finding(path: Path) -> Finding | None:
 
 def obstacle_to(path: Path) -> str | None:
     """What keeps this file from being written, or made with the directories above it; after a
-    colon, how to mend that."""
+    colon, how to fix that."""
     standing = _standing(path)
     if os.path.isdir(standing):  # noqa: PTH112 - Path's raises where it may not look
         return f"{printable(str(standing))} is a directory: name a file"

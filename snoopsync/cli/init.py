@@ -17,8 +17,9 @@ from snoopsync.cli.prompts import Wishes, ask_for_the_rest
 from snoopsync.config import readers
 from snoopsync.config.directories import home_directory
 from snoopsync.config.document import SettingError, Value
-from snoopsync.config.file import SYSTEM_PATH, load_config, render_config, user_config_file
+from snoopsync.config.file import SYSTEM_PATH, load_config, user_config_file
 from snoopsync.config.readers import EMBEDDED
+from snoopsync.config.template import render_config
 from snoopsync.core.errors import ConfigError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
@@ -86,7 +87,7 @@ def init(
     if os.path.lexists(target):
         raise _there_already(target)
     wishes = Wishes(
-        tuple(dict.fromkeys(readers.tidy(path) for path in folders)),
+        tuple(dict.fromkeys(readers.absolute_path(path) for path in folders)),
         endpoint,
         public_key,
         secret_key_file=None if secret_key_file is None else secret_key_file.absolute(),

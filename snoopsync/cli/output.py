@@ -51,7 +51,7 @@ def finding(console: Console, finding: Finding) -> None:
     if console.is_terminal and not console.no_color:
         state = click.style(state, fg=COLOURS[finding.state])
     sys.stdout.write(f"{state}  {finding.check}: {printable(finding.message)}\n")
-    for line in (finding.mend or "").splitlines():
+    for line in (finding.fix or "").splitlines():
         sys.stdout.write(f"{'':9}{printable(line)}\n")
 
 
@@ -61,7 +61,7 @@ def finding_message(finding: Finding) -> dict[str, Any]:
         "check": finding.check,
         "state": finding.state,
         "message": finding.message,
-        "mend": finding.mend,
+        "mend": finding.fix,
     }
 
 

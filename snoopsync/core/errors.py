@@ -48,19 +48,19 @@ class Problem:
     """One thing that is wrong with the configuration.
 
     ``key`` is dotted (``folders[0].path``), ``line`` counts from 1 and is ``None`` where there is
-    no line to point at (a variable of the environment, a command's argument). ``mend`` is a command
-    that mends it, if there is one.
+    no line to point at (a variable of the environment, a command's argument). ``fix`` is a command
+    that fixes it, if there is one.
     """
 
     key: str
     message: str
     line: int | None = None
-    mend: str | None = None
+    fix: str | None = None
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
-        mend = f": {self.mend}" if self.mend is not None else ""
-        return f"{where}{self.key}: {self.message}{mend}"
+        fix = f": {self.fix}" if self.fix is not None else ""
+        return f"{where}{self.key}: {self.message}{fix}"
 
 
 class ConfigError(SnoopsyncError):

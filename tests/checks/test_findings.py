@@ -78,8 +78,8 @@ def test_a_limit_that_is_near_is_a_warning_and_one_that_is_reached_an_error(
 def test_what_mends_a_limit_leaves_room(directories: int) -> None:
     finding = of(limits(watches=9), directories=directories)[0]
     assert finding.exit_code == Exit.BUG
-    assert finding.mend is not None
-    now, keep = finding.mend.splitlines()
+    assert finding.fix is not None
+    now, keep = finding.fix.splitlines()
     setting = now.removeprefix("sudo sysctl ")
     name, _, value = setting.partition("=")
     assert name == "fs.inotify.max_user_watches"
@@ -197,8 +197,8 @@ def test_what_can_not_be_read_is_counted_and_named_on_one_line() -> None:
     finding = folder_finding(FolderConfig("a\nb", Path("/srv")), look)
     assert (finding.state, finding.exit_code) == (ERROR, Exit.HELD_OR_MISSING)
     assert finding.message == "/srv/a\\n\\udcff: Input/output error, and 2 more: not mirrored"
-    assert finding.mend is not None
-    assert finding.mend.startswith("look after its disk")
+    assert finding.fix is not None
+    assert finding.fix.startswith("look after its disk")
     assert finding.check == "folder a\\nb"
 
 
@@ -226,7 +226,7 @@ def test_a_disk_without_room_for_the_state_file_is_said(
         subprocess.run(["umount", tmp_path], check=True)
     assert finding.state is state
     assert said in finding.message
-    assert finding.mend is not None
+    assert finding.fix is not None
 
 
 # The collection.
@@ -248,7 +248,7 @@ def test_an_address_that_is_not_encrypted_is_a_warning_unless_it_is_this_machine
 ) -> None:
     finding = address_finding(endpoint)
     assert finding.state is state
-    assert (finding.mend == "use https://") is (state is WARNING)
+    assert (finding.fix == "use https://") is (state is WARNING)
 
 
 def test_a_service_that_does_not_tell_its_time_says_nothing_of_the_clock() -> None:
@@ -289,7 +289,7 @@ def test_what_a_service_says_of_itself(
     finding = service_finding(service)
     assert (finding.state, finding.exit_code) == (state, code)
     assert said in finding.message
-    assert (finding.mend is None) is (state is OK)
+    assert (finding.fix is None) is (state is OK)
 
 
 SYSTEMCTL = """#!/bin/sh
@@ -335,7 +335,7 @@ def test_a_unit_that_is_not_there_is_passed_over(
 
 
 @pytest.mark.parametrize(
-    ("unit", "state", "mend"),
+    ("unit", "state", "fix"),
     [
         (Unit(False, "enabled", "active"), OK, None),
         (Unit(True, "static", "active"), OK, None),
@@ -348,8 +348,8 @@ def test_a_unit_that_is_not_there_is_passed_over(
     ],
 )
 def test_a_unit_that_does_not_run_the_service_says_what_would(
-    unit: Unit, state: Health, mend: str | None
+    unit: Unit, state: Health, fix: str | None
 ) -> None:
     [finding] = unit_findings([unit])
-    assert (finding.state, finding.mend) == (state, mend)
+    assert (finding.state, finding.fix) == (state, fix)
     assert finding.exit_code == (Exit.BUG if state is ERROR else Exit.OK)

@@ -39,7 +39,7 @@ def found(*folders: Folder) -> list[tuple[str, str, str | None]]:
     """What is warned about: the folder, the message, and what to do."""
     findings = list(overlap_findings(folders))
     assert all(finding.state is Health.WARNING for finding in findings)
-    return [(finding.check, finding.message, finding.mend) for finding in findings]
+    return [(finding.check, finding.message, finding.fix) for finding in findings]
 
 
 def test_folders_beside_one_another_do_not_overlap(a: Path, b: Path) -> None:
@@ -51,10 +51,10 @@ def test_a_folder_that_is_mounted_into_another_one_is_named_with_the_pattern_tha
     a: Path, b: Path
 ) -> None:
     with mounted(a / "sub", "--bind", b):
-        [(check, message, mend)] = found(folder(a), folder(b))
+        [(check, message, fix)] = found(folder(a), folder(b))
         assert check == "overlap of b"
         assert f"{b} is also {a}/sub (folder a)" in message
-        assert mend == 'leave one of them out: in folder a, exclude: ["/sub/"]'
+        assert fix == 'leave one of them out: in folder a, exclude: ["/sub/"]'
         assert found(folder(a, ("/sub/",)), folder(b)) == []
         assert found(folder(a)) == []
 
@@ -62,25 +62,25 @@ def test_a_folder_that_is_mounted_into_another_one_is_named_with_the_pattern_tha
 @needs_root
 def test_a_part_of_a_folder_that_is_mounted_into_another_one_is_found(a: Path, b: Path) -> None:
     with mounted(a / "sub", "--bind", b / "2023"):
-        [(_, message, mend)] = found(folder(a), folder(b))
+        [(_, message, fix)] = found(folder(a), folder(b))
     assert f"{a}/sub is also {b}/2023 (folder b)" in message
-    assert mend == 'leave one of them out: in folder b, exclude: ["/2023/"]'
+    assert fix == 'leave one of them out: in folder b, exclude: ["/2023/"]'
 
 
 @needs_root
 def test_two_folders_that_are_one_directory_are_found(a: Path, b: Path) -> None:
     with mounted(b, "--bind", a):
-        [(_, message, mend)] = found(folder(a), folder(b))
+        [(_, message, fix)] = found(folder(a), folder(b))
     assert f"{b} is also {a} (folder a)" in message
-    assert mend == "remove one of the two folders from the configuration"
+    assert fix == "remove one of the two folders from the configuration"
 
 
 @needs_root
 def test_a_directory_that_one_folder_shows_twice_is_found(a: Path) -> None:
     with mounted(a / "sub", "--bind", a / "2024"):
-        [(_, message, mend)] = found(folder(a))
+        [(_, message, fix)] = found(folder(a))
     assert f"{a}/sub is also {a}/2024 (folder a)" in message
-    assert mend == 'leave one of them out: in folder a, exclude: ["/2024/"]'
+    assert fix == 'leave one of them out: in folder a, exclude: ["/2024/"]'
 
 
 @needs_root

@@ -193,7 +193,7 @@ def test_a_file_that_is_no_configuration_is_said_and_no_more_is_known(
 
 def test_a_configuration_that_is_not_there_is_an_error(home: Installation) -> None:
     findings = found(home, "--config", "nowhere.yaml", code=78)
-    assert findings["configuration"]["message"] == "nowhere.yaml: there is no such file"
+    assert findings["configuration"]["message"] == "nowhere.yaml: file not found"
     assert "snoopsync init" in findings["configuration"]["mend"]
 
 

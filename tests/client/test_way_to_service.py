@@ -405,7 +405,7 @@ def test_check_tries_the_certificates_of_the_configuration(
     ("given", "said"),
     [
         ("gone.pem", "collection.ca_file: can't be read: No such file or directory"),
-        ("config.yaml", "collection.ca_file: has no certificates in PEM form"),
+        ("config.yaml", "collection.ca_file: contains no PEM certificates"),
     ],
 )
 def test_a_ca_file_that_can_not_be_used_is_an_error_of_the_configuration(

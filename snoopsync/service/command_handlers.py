@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from snoopsync.control.channel import ALIVE, Message
-from snoopsync.control.commands import require_sound
+from snoopsync.control.commands import validate_command
 from snoopsync.control.report import Account
 from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
@@ -58,7 +58,7 @@ class Questions:
         """The messages that answer a command; the last has ``result`` or ``error``."""
         try:
             # Here, on the asker's thread: the engine only gets what it can carry out.
-            require_sound(question)
+            validate_command(question)
         except SnoopsyncError as error:
             yield {"error": str(error), "exit_code": exit_code(error)}
             return
@@ -121,7 +121,7 @@ class Questions:
             case "dismiss":
                 pair = Pair.of(str(question.get("a")), str(question.get("b")))
                 return {"known": self._components.pairs.dismiss(pair)}
-        raise AssertionError(question)  # ``require_sound`` knows no other
+        raise AssertionError(question)  # ``validate_command`` knows no other
 
     def _resync(self, asked: _Asked) -> Message:
         def show(progress: ResyncProgress) -> None:

@@ -103,7 +103,7 @@ def init(
     for path in _write(wishes, target, secret_target):
         click.echo(f"wrote {path}")
     for problem in _still_to_do(wishes, target):
-        click.echo(f"still to do: {problem}")
+        click.echo(f"to do first: {problem}")
     command = "snoopsync" if named is None else f"snoopsync --config {shlex.quote(str(named))}"
     click.echo(
         f"next: {command} check\n"

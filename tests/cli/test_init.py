@@ -69,11 +69,11 @@ def test_it_says_what_a_service_still_needs(home: Installation) -> None:
     path = home.home / "a b.yaml"
     arguments = ["--endpoint", "https://example.org/api/v1", f"{home.home}/gone"]
     said = home.ok("--config", path, "init", *arguments).splitlines()
-    todo = [line for line in said if line.startswith("still to do: ")]
+    todo = [line for line in said if line.startswith("to do first: ")]
     assert len(todo) == 3
     assert "collection.public_key" in todo[0]
     assert "collection.secret_key" in todo[1]
-    assert todo[2] == f"still to do: {home.home}/gone: there is no such folder"
+    assert todo[2] == f"to do first: {home.home}/gone: there is no such folder"
     assert f"then: snoopsync --config '{path}' run" in said
 
 
@@ -83,7 +83,7 @@ def test_all_of_a_service_can_be_given(home: Installation, server: CollectionSer
     secret.chmod(0o600)
     keys = ["--endpoint", server.endpoint, "--public-key", PUBLIC_KEY, "--secret-key-file", "key"]
     said = home.ok("init", *keys, "--owner", "studio", home.pictures)
-    assert "still to do" not in said
+    assert "to do first" not in said
     collection = written(home).collection
     assert (collection.endpoint, collection.public_key) == (server.endpoint, PUBLIC_KEY)
     assert (collection.secret_key_file, collection.owner) == (secret, "studio")

@@ -17,11 +17,11 @@ from snoopsync.config.settings import CollectionConfig
 from snoopsync.core.errors import CollectionError, NotConnected, Unauthorized
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.model import printable
+from snoopsync.core.text import images
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.sandbox import NAMES, missing_from
 from snoopsync.embedded.database import count_images
 from snoopsync.runtime.owned_directory import is_own
-from snoopsync.status.status import images
 
 if TYPE_CHECKING:
     from snoopsync.client.responses import Session

@@ -14,13 +14,13 @@ from snoopsync.config.settings import Config
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew, UnsafeDirectory
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.model import printable
+from snoopsync.core.text import images
 from snoopsync.runtime.owned_directory import require_own, user_name
 from snoopsync.runtime.writability import obstacle
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder
 from snoopsync.state.reading import scratch
-from snoopsync.status.status import images
 
 STATE_DIRECTORY = "state directory"
 STATE_FILE = "state file"

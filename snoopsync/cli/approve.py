@@ -15,10 +15,10 @@ from snoopsync.core.errors import FolderMissing
 from snoopsync.core.exits import Exit
 from snoopsync.core.identity import Verdict, decide
 from snoopsync.core.model import FolderState
+from snoopsync.core.text import images
 from snoopsync.folders.configured import identity_of
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
-from snoopsync.status.status import images
 from snoopsync.sync.components import open_state
 
 

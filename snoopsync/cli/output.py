@@ -28,9 +28,9 @@ from snoopsync.core.left_out import describe
 from snoopsync.core.model import ImageState, RelPath, path_keys, printable
 from snoopsync.core.planner import Action
 from snoopsync.core.protocol import Match, PictureFacts
+from snoopsync.core.text import counted, images, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
-from snoopsync.status.status import images, iso
 from snoopsync.sync.resync import Report
 
 
@@ -272,10 +272,12 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
     if report.summary.held > waiting:
         _print(console, "to let the held deletions go: snoopsync approve")
     if report.pruning is None and report.orphans:
-        have = "has" if report.orphans == 1 else "have"
+        orphans = counted(
+            report.orphans, "image in the collection has", "images in the collection have"
+        )
         _print(
             console,
-            f"{images(report.orphans)} in the collection {have} no file here; to delete what no"
+            f"{orphans} no file here; to delete what no"
             " folder of the configuration holds: snoopsync resync --prune",
         )
     for _, message in left_undone(report):
@@ -297,7 +299,10 @@ def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
             " those printed above: snoopsync resync --prune --yes",
         )
     if pruning.failed:
-        yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"
+        yield (
+            Event.NOT_PRUNED,
+            f"{images(pruning.failed)} could not be pruned: see the log",
+        )
 
 
 def _did(report: Report, *, dry_run: bool) -> str:

@@ -277,7 +277,7 @@ def _config_with(context: Context, folders: Sequence[Path]) -> Config:
 def _resync(wanted: _Resync, show: Show) -> Report:
     config = wanted.config
     try:
-        with locked(config.state):
+        with locked(config.state), logs.in_background():
             try:
                 return _resync_alone(wanted, show)
             except StateDamaged as error:

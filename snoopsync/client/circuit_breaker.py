@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.log.throttle import LogThrottle
 
 logger = logging.getLogger("snoopsync.collection")
@@ -46,11 +47,8 @@ class RetryPolicy:
     patience_seconds: float | None = 60.0
 
     def pause(self, failures: int, fraction: float) -> float:
-        """Seconds to wait after so many failures; ``fraction`` (0 to 1) is the throw of the dice.
-
-        Full jitter: clients that failed together don't come back together.
-        """
-        return fraction * min(self.cap_seconds, self.base_seconds * 2.0 ** min(failures - 1, 60))
+        """Seconds to wait after this many failures; ``fraction`` is random from 0 to 1."""
+        return Backoff(self.base_seconds, self.cap_seconds).pause(failures, fraction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class Gate:
     def answered(self, sent: Pass) -> None:
         """The service has answered: the gate opens. Not for what was sent before it closed: a
         service that fails one of two would be said to come and go all the time."""
-        with self._changed:
+        with deferred_events(), self._changed:
             self._throttle.tell_counts(self._clock.monotonic())
             if self._trouble is not None and sent.probe:
                 lasted = self._clock.monotonic() - self._trouble.began
@@ -210,13 +208,13 @@ class Gate:
 
     def tell_counts(self) -> None:
         """Log how many outages were only counted."""
-        with self._changed:
+        with deferred_events(), self._changed:
             self._throttle.close()
 
     def failed(self, error: CollectionError, sent: Pass) -> None:
         """The service is down: the gate closes, or the next probe is put off."""
         now = self._clock.monotonic()
-        with self._changed:
+        with deferred_events(), self._changed:
             trouble = self._trouble
             if trouble is None:
                 if sent.outages != self._outages:

@@ -9,7 +9,9 @@ Modules, in reading order:
 ``protocol``    what every collection can do, and what it answers
 ``events``      the events of the log, with their keys
 ``durations``   durations as people write them
+``backoff``     how long to wait before another attempt
 ``addresses``   hosts and ports
+``text``        counts and times in words
 ``selection``   which files of a folder are mirrored (gitignore patterns)
 ``left_out``    what a folder holds that is not mirrored, counted by reason
 ``identity``    whether a directory is the folder that is known

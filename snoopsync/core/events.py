@@ -7,8 +7,11 @@ each event means, and what is to be done then, is in the README's table.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 
 #: What a key of an event may have for a value.
 Field = str | int | float | None | Sequence[str]
@@ -106,8 +109,40 @@ class Event(StrEnum):
 def log_event(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> None:
-    """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs."""
-    log.log(level, message, *args, extra=_extra(event, keys))
+    """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs. Inside
+    ``deferred_events`` it is logged later."""
+    write = partial(log.log, level, message, *args, extra=_extra(event, keys))
+    if _this_thread.deferred is None:
+        write()
+    else:
+        _this_thread.deferred.append(write)
+
+
+class _Thread(threading.local):
+    #: The events to log later, while ``deferred_events`` lasts.
+    deferred: list[Callable[[], None]] | None = None
+
+
+_this_thread = _Thread()
+
+
+@contextmanager
+def deferred_events() -> Iterator[None]:
+    """Log what this thread logs in the ``with`` when the outermost of these ends.
+
+    It goes around a lock or a transaction. A handler may wait for a disk or a pipe, and must not
+    keep other threads waiting for the lock.
+    """
+    if _this_thread.deferred is not None:
+        yield
+        return
+    _this_thread.deferred = []
+    try:
+        yield
+    finally:
+        events, _this_thread.deferred = _this_thread.deferred, None
+        for write in events:
+            write()
 
 
 def event_record(

@@ -31,6 +31,7 @@ from snoopsync.core.protocol import (
 from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.decoding.source import Picture, read_picture
+from snoopsync.embedded.database import BUSY_SECONDS
 from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
 
 if TYPE_CHECKING:
@@ -84,13 +85,15 @@ class EmbeddedCollection:
         look_at: Callable[[Picture], Features] | None = None,
         now: Callable[[], datetime] = _utc_now,
         new_id: Callable[[], str] = _random_id,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         """Opens the collection in the file ``database``, or makes it, for its owner only: with this
         ``collection_id``, if one is given.
 
         ``look_at`` says what a picture looks like, by default the decoders of this process;
         ``now`` is the clock (any time zone, but with one), ``new_id`` makes the IDs of
-        images that are added without one. Raises ``Unavailable`` if the file can't be used.
+        images that are added without one. ``busy_seconds``: how long a change waits for another
+        process's. Raises ``Unavailable`` if the file can't be used.
         """
         self._name = name
         self._decode = look_at or (lambda picture: shared().look_at(picture))
@@ -98,7 +101,7 @@ class EmbeddedCollection:
         self._handing = threading.Lock()
         self._now = now
         self._new_id = new_id
-        self._store = Store(database, lambda: collection_id or new_id())
+        self._store = Store(database, lambda: collection_id or new_id(), busy_seconds)
         self._starting = threading.Lock()
         self._likeness: SimilaritySearch | None = None
         self._has_libraries = False

@@ -25,6 +25,7 @@ from snoopsync.core.errors import Conflict, NotFound
 from snoopsync.decoding.evidence import Evidence
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features, Thumbnail
 from snoopsync.embedded import database
+from snoopsync.runtime.sqlite import transaction
 
 _WALK_ROWS = 5_000
 
@@ -80,18 +81,24 @@ class Store:
     read or written.
     """
 
-    def __init__(self, path: Path, new_id: Callable[[], str]) -> None:
-        """Opens the database, or makes it (for its owner only) with an ID from ``new_id``."""
+    def __init__(
+        self,
+        path: Path,
+        new_id: Callable[[], str],
+        busy_seconds: float = database.BUSY_SECONDS,
+    ) -> None:
+        """Opens the database, or makes it (for its owner only) with an ID from ``new_id``.
+        ``busy_seconds``: how long a change waits for another process's."""
         self._path = path
+        self._busy_seconds = busy_seconds
         # Apart from each other, so that no search waits for the disk while an image is added.
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        with database.naming(path):
-            database.make_private(path)
-            self._writer = database.connect(path)
+        with database.translated(path):
+            self._writer = database.connect(path, busy_seconds)
             try:
                 #: Made with the database.
-                self.collection_id = database.set_up(self._writer, new_id)
-                self._reader = database.connect(path)
+                self.collection_id = database.collection_id(self._writer, new_id)
+                self._reader = database.connect(path, busy_seconds)
             except BaseException:
                 self._writer.close()
                 raise
@@ -167,7 +174,10 @@ class Store:
 
         On a connection of its own, whose one read transaction keeps out what changes meanwhile.
         """
-        with database.naming(self._path), closing(database.connect(self._path)) as connection:
+        with (
+            database.translated(self._path),
+            closing(database.connect(self._path, self._busy_seconds)) as connection,
+        ):
             rows = connection.execute("SELECT moment, id FROM image ORDER BY moment DESC")
             while block := rows.fetchmany(_WALK_ROWS):
                 yield block
@@ -272,16 +282,12 @@ class Store:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with (
-            self._writing,
-            database.naming(self._path),
-            database.transaction(self._writer),
-        ):
+        with self._writing, database.translated(self._path), transaction(self._writer):
             yield self._writer
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, database.naming(self._path):
+        with self._reading, database.translated(self._path):
             yield self._reader
 
 

@@ -20,6 +20,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.identity import Identity, Verdict, decide, decide_by_content
 from snoopsync.core.model import RelPath, printable
 from snoopsync.core.selection import Selection
+from snoopsync.core.text import images
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.monitor import FolderMonitor, Pace
@@ -132,7 +133,7 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
         "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
         " collection, and are no duplicates. To delete them there:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
-        *(name, "1 image" if len(rel_paths) == 1 else f"{len(rel_paths)} images"),
+        *(name, images(len(rel_paths))),
         ", ".join(printable(rel_path.path) for rel_path in samples),
         ", ..." if len(rel_paths) > len(samples) else "",
         folder=name,

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 
 from snoopsync.core.events import Event, event_record, fields_of
+from snoopsync.core.text import counted
 
 #: So many lines wait at most. More are lost, and counted: memory stays flat, however long a disk
 #: hangs.
@@ -102,9 +103,8 @@ class BackgroundWriter(logging.Handler):
                     logging.getLogger("snoopsync"),
                     logging.WARNING,
                     Event.LOG_LINES_LOST,
-                    "%d lines of the log are missing here: they came faster than they could be"
-                    " written",
-                    lost,
+                    "%s missing from the log here: they came faster than they could be written",
+                    counted(lost, "line is", "lines are"),
                     count=lost,
                 )
             )

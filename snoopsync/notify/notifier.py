@@ -15,7 +15,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from snoopsync.config.settings import NotifyConfig
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.core.text import counted
 from snoopsync.log.setup import NOTIFYING
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.notify.apprise_target import Target
@@ -218,18 +219,19 @@ class Notifier:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_seconds)
-        with self._lock:
+        with deferred_events(), self._lock:
             unsent = sum(len(sender.queue) for sender in self._senders)
             for sender in self._senders:
                 sender.close()
             self._throttle.close()
         if unsent:
-            message = "notifications not sent before the service stopped: %d"
-            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, unsent, count=unsent)
+            lost = counted(unsent, "notification was", "notifications were")
+            message = f"{lost} not sent before the service stopped"
+            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, count=unsent)
 
     def _run(self) -> None:
         while not self._is_done():
-            with self._lock:
+            with deferred_events(), self._lock:
                 due = self._step(self._clock.monotonic())
             now = self._clock.monotonic()
             self._clock.wait(self._wake, max(0.0, min(due, now + _IDLE_SECONDS) - now))
@@ -239,7 +241,7 @@ class Notifier:
         """Has ``close`` been called, and has everything been sent that can be?"""
         if not self._closing.is_set():
             return False
-        with self._lock:
+        with deferred_events(), self._lock:
             self._step(self._clock.monotonic())
             return not any(sender.is_sending for sender in self._senders)
 
@@ -268,8 +270,8 @@ class Notifier:
                 "events were dropped: the notification queue is full",
                 logging.WARNING,
                 Event.NOTIFICATIONS_LOST,
-                "%d events were dropped: the notification queue is full",
-                dropped - self._dropped,
+                "%s dropped: the notification queue is full",
+                counted(dropped - self._dropped, "event was", "events were"),
                 count=dropped - self._dropped,
             )
             self._dropped = dropped

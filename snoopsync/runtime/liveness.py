@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.durations import describe_duration
+from snoopsync.core.text import images
 
 #: A part that has something to do may go without progress for so long.
 PATIENCE_SECONDS = 60.0
@@ -87,7 +88,7 @@ class Progress:
 
     def __str__(self) -> str:
         """In words, with the rate since it began and the time that is left at that rate."""
-        words = f"{self.done} of {self.total} images"
+        words = f"{self.done} of {images(self.total)}"
         left, rate = self.seconds_left, self.per_second
         if left is None:
             return words

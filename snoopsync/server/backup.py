@@ -9,13 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 from snoopsync.core.errors import SnoopsyncError
-from snoopsync.embedded.database import make_private
+from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import (
+    own_directory,
     require_guarded,
     require_own,
     require_own_files,
     resolve,
 )
+from snoopsync.runtime.sqlite import Access
 
 _KEYS = "keys.sqlite3"
 _MASTER = "master.key"
@@ -61,10 +63,6 @@ def _copy_all(data: Path, target: Path) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
-    make_private(target)
-    uri = f"{source.absolute().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(uri, uri=True)) as original,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        original.backup(copy)
+    own_directory(target.parent)
+    with closing(sqlite.connect(source, Access.READ)) as original:
+        sqlite.copy_to_file(original, target)

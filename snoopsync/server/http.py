@@ -27,6 +27,7 @@ from typing import Protocol
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.events import Event, log_event
 from snoopsync.server.connection import Connection, ConnectionState
@@ -298,11 +299,11 @@ async def _no_room(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(answer, 503, headers)(scope, receive, send)
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(address: Address) -> socket.socket:
     """A socket that waits for connections there. Raises ``SnoopsyncError``."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         # Its connections have both, too.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
         # asyncio would see to this one, but not where the socket was not made for TCP by name; and
@@ -312,12 +313,7 @@ def listening(host: str, port: int) -> socket.socket:
         return listener
     except (OSError, UnicodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "that is no name of a host"
-        raise SnoopsyncError(f"can't listen on {in_url(host)}:{port}: {said}") from None
-
-
-def in_url(host: str) -> str:
-    """The host, as it is written before a port."""
-    return f"[{host}]" if ":" in host else host
+        raise SnoopsyncError(f"can't listen on {address}: {said}") from None
 
 
 def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:

@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
-from snoopsync.core.addresses import is_loopback
+from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.runtime.owned_directory import own_directory
@@ -35,8 +35,7 @@ _FILES = 16384
 
 def serve(
     data: Path,
-    host: str,
-    port: int,
+    address: Address,
     *,
     certificate: Path | None = None,
     key: Path | None = None,
@@ -52,7 +51,7 @@ def serve(
         stack.enter_context(locked(data / "keys.sqlite3"))
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
-        listener = stack.enter_context(closing(http.listening(host, port)))
+        listener = stack.enter_context(closing(http.listening(address)))
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, pool, time.time)
@@ -62,9 +61,9 @@ def serve(
         tls = None if certificate is None else http.tls_context(certificate, key)
         server = http.Server(application, tls, stopping=systemd.stopping)
         server.hear_signals()
-        _warn(host, certificate, tls)
+        _warn(address, certificate, tls)
         scheme = "https" if certificate else "http"
-        endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
+        endpoint = f"{scheme}://{Address(address.host, listener.getsockname()[1])}{BASE}"
         log_event(
             log,
             logging.INFO,
@@ -81,18 +80,18 @@ def serve(
     log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
 
-def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -> None:
+def _warn(address: Address, certificate: Path | None, context: ssl.SSLContext | None) -> None:
     """Warn of what clients would suffer from, and can't see themselves."""
     if certificate is None or context is None:
-        if not is_loopback(host):
+        if not is_loopback(address.host):
             log_event(
                 log,
                 logging.WARNING,
                 Event.NOT_ENCRYPTED,
                 "--listen %s without TLS: whoever is on the way can read and change pictures. Use"
                 " --certificate and --key, or listen on 127.0.0.1 behind a proxy that has TLS",
-                http.in_url(host),
-                endpoint=host,
+                address,
+                endpoint=address.host,
             )
         return
     warning = certificate_warning(context, certificate, time.time())

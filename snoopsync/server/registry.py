@@ -8,31 +8,29 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snoopsync.core.errors import Refused, SnoopsyncError
-from snoopsync.embedded import database
+from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import own_directory
+from snoopsync.runtime.sqlite import Failure
 
-_SCHEMA_VERSION = 1
-
-_SCHEMA = (
+#: Each takes a registry from one version to the next. A step, once released, is never changed.
+_STEPS = (
     """
     CREATE TABLE collection (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         created_at REAL NOT NULL
-    )
-    """,
-    """
+    );
     CREATE TABLE key (
         public_key TEXT PRIMARY KEY,
         collection_id TEXT NOT NULL REFERENCES collection (id),
         created_at REAL NOT NULL,
         revoked_at REAL
-    )
+    );
     """,
 )
 
@@ -70,17 +68,8 @@ class Registry:
         self._data = data = own_directory(data)
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
-        with self._naming():
-            database.make_private(self._path)
-            self._connection = database.connect(self._path)
-        with self._changing() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _SCHEMA_VERSION:
-                raise SnoopsyncError(f"{self._path} was written by a newer snoopsync: upgrade it")
-            if version == 0:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        with self._translated():
+            self._connection = sqlite.open_durable(self._path, _STEPS)
 
     def close(self) -> None:
         """Close it."""
@@ -147,18 +136,17 @@ class Registry:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._naming(), database.transaction(self._connection):
+        with self._lock, self._translated(), sqlite.transaction(self._connection):
             yield self._connection
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._naming():
+        with self._lock, self._translated():
             yield self._connection
 
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise SnoopsyncError(f"{self._path}: {said}") from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return sqlite.translated(self._path, self._error)
+
+    def _error(self, failure: Failure) -> SnoopsyncError:
+        # The fix of a failure is about the state file, which this is not.
+        return SnoopsyncError(replace(failure, fix=None).about(str(self._path)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 
 from snoopsync.config.settings import Config
 from snoopsync.control.report import Account, Live, in_words
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.core.events import Event, log_event
 from snoopsync.log.throttle import LogThrottle
@@ -32,7 +34,7 @@ from snoopsync.runtime.liveness import PATIENCE_SECONDS, Activity, Progress, Vit
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.service.command_handlers import Questions
-from snoopsync.service.reconciler import Reconciler, Showing
+from snoopsync.service.reconciler import COMPARE_BACKOFF, Reconciler, Showing
 from snoopsync.sync.components import Components
 from snoopsync.sync.renewer import Renewer
 from snoopsync.version import __version__
@@ -43,9 +45,8 @@ log = logging.getLogger("snoopsync.service")
 #: How long the requests under way may take to end when the service stops.
 _SHUTDOWN_SECONDS = 4.0
 
-#: How long the search for duplicates waits after a failure, and at most after many.
-_SEARCH_AGAIN_SECONDS = 15.0
-_SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
+#: The pauses after a search for duplicates has failed.
+_SEARCH_BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 
 #: A search that fails, and works again, is logged so many times, and then counted.
 _MOST_SAID = 5
@@ -74,7 +75,8 @@ Reload = Callable[[], Config]
 class Surroundings:
     """What is around a service. ``reload``: reads the configuration anew. ``require_state`` raises
     ``StateReplaced`` when the state file is not the one in use. ``patience_seconds``: how long a
-    part may go without progress. ``counters`` counts what is done."""
+    part may go without progress. ``counters`` counts what is done. ``compare_backoff`` and
+    ``search_backoff`` have the pauses after a comparison and a search have failed."""
 
     signals: Signals
     wakeup: Wakeup
@@ -83,6 +85,8 @@ class Surroundings:
     require_state: Callable[[], None] = lambda: None
     patience_seconds: float = PATIENCE_SECONDS
     counters: Counters = field(default_factory=Counters)
+    compare_backoff: Backoff = COMPARE_BACKOFF
+    search_backoff: Backoff = _SEARCH_BACKOFF
 
 
 class Service:
@@ -118,7 +122,7 @@ class Service:
         self._stalled: list[str] = []
         self._activity = Activity()
         self._progress: Progress | None = None
-        self._reconciler = Reconciler(components, is_done=reconciled)
+        self._reconciler = Reconciler(components, around.compare_backoff, is_done=reconciled)
         self.questions = Questions(components, self._account, stop, self._tend)
         components.mirror.on_done = lambda _actions: self._search_due.set()
 
@@ -382,20 +386,20 @@ class Service:
             self._search_on(throttle)
 
     def _search_on(self, throttle: LogThrottle) -> None:
-        pause = _SEARCH_AGAIN_SECONDS
+        failures = 0
         while not self._stop.is_set():
             throttle.tell_counts(time.monotonic())
             self._search_due.wait()
             self._search_due.clear()
             if self._components.mirror.trouble is not None:
                 # The engine asks whether the collection can be used again: one who asks is enough.
-                self._wait_for_search(_SEARCH_AGAIN_SECONDS)
+                self._wait_for_search(self._around.search_backoff.base_seconds)
                 self._search_due.set()
                 continue
             try:
                 self._components.duplicate_search.work_off(self._stop.is_set)
                 self._search_error = None
-                pause = _SEARCH_AGAIN_SECONDS
+                failures = 0
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
                     throttle.say(
@@ -408,8 +412,9 @@ class Service:
                         error=str(error),
                     )
                 self._search_error = error
+                failures += 1
+                pause = self._around.search_backoff.pause(failures, random.random())
                 self._wait_for_search(pause)
-                pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
                 self._search_due.set()
 
     def _wait_for_search(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A SQLite file that survives power loss: opening, migrating, transactions, damage.
+"""The open state file: its transactions, its upgrades, and whether it is damaged.
 
 One connection, guarded by a lock: any thread may call, one at a time.
 """
@@ -6,12 +6,11 @@ One connection, guarded by a lock: any thread may call, one at a time.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,15 @@ from snoopsync.core.errors import (
     StateReplaced,
     StateTooNew,
 )
-from snoopsync.core.events import Event, log_event
-from snoopsync.runtime.owned_directory import own_directory, require_own_files
-from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.runtime import sqlite
+from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
     beside,
     forget_order,
     identity,
     leave_in_order,
     left_in_order,
-    version_of,
 )
 from snoopsync.state.schema import STEPS
 
@@ -41,19 +39,14 @@ log = logging.getLogger("snoopsync.state")
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0
 
-#: SQLite's name for a database without a file.
-MEMORY = ":memory:"
-
-#: What SQLite says of a file that is no sound database: the families of these codes, and the one
-#: code for a file that could be opened for writing and can't be written.
-_DAMAGED_FAMILIES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: Further codes that mean damage. A file that could be opened for writing is not read-only.
 _DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
 
-#: What it says while opening one whose header is damaged, since our statements are right.
+#: The same while the file is opened: the statements are right, so its header is damaged.
 _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 
-#: The errors of a file that can't be written for now, by what keeps it from being written.
-_UNWRITABLE = {DISK_FULL: StateFull, READ_ONLY: StateReadOnly}
+#: The errors of a file that can't be written for now.
+_UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateReadOnly}
 
 #: A file that was open for longer than this is not left in order: it may have been damaged since.
 _SESSION_SECONDS = 600.0
@@ -123,9 +116,10 @@ class Database:
             return self._connection.execute(sql, parameters).rowcount
 
     def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for each row."""
-        with self._lock, self._translated():
-            self._connection.executemany(sql, rows)
+        """Run one statement for each row, all of them in one transaction."""
+        if rows:
+            with self.transaction(), self._translated():
+                self._connection.executemany(sql, rows)
 
     @property
     def changes(self) -> int:
@@ -135,21 +129,14 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk when the ``with`` ends. Nested ones join the outer."""
-        with self._lock:
+        """Commit everything in the ``with``, or nothing if it raises. Nested transactions join the
+        outer one. Events are logged after it."""
+        with deferred_events(), self._lock:
             if self._connection.in_transaction:
                 yield
                 return
-            with self._translated():
-                self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite.transaction(self._connection, self._translated):
                 yield
-                with self._translated():
-                    self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
     def copy_to(self, other: Database) -> None:
         """Make the other one the same as this one."""
@@ -191,40 +178,19 @@ class Database:
                 beside(self.path, "-shm").unlink()
 
     def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
-        name = str(self.path)
-        if name != MEMORY:
-            if not readonly:
-                own_directory(self.path.parent)
-                require_own_files(beside(self.path, each) for each in ("", "-wal", "-shm"))
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                os.close(os.open(self.path, flags, 0o600))
-            mode = "immutable=1" if at_rest else "mode=ro" if readonly else "mode=rw"
-            name = f"{self.path.absolute().as_uri()}?{mode}"
-        return sqlite3.connect(
-            name,
-            uri=name != MEMORY,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        access = Access.IMMUTABLE if at_rest else Access.READ if readonly else Access.WRITE
+        if access is Access.WRITE and str(self.path) != MEMORY:
+            sqlite.make_private(self.path)
+        return sqlite.connect(self.path, access, busy_seconds=_BUSY_SECONDS)
 
     def _refuse_newer(self) -> None:
-        """Look at the version without SQLite, which would tidy up what is beside the file."""
-        version = version_of(self.path)
-        if version is not None:
-            self._check_version(version)
-
-    def _check_version(self, version: int) -> None:
-        if version > len(STEPS):
-            raise StateTooNew(
-                f"{self.path} was written by a newer snoopsync (format {version}, this one knows "
-                f"{len(STEPS)}): upgrade snoopsync, or set `state:` to another file"
-            )
+        # Any other access would tidy up what is beside the file of a newer snoopsync.
+        if self.path.is_file():
+            with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
+                sqlite.known_version(connection, STEPS)
 
     def _prepare(self, readonly: bool) -> None:
-        execute = self._connection.execute
-        version = execute("PRAGMA user_version").fetchone()[0]
-        self._check_version(version)
+        version = sqlite.known_version(self._connection, STEPS)
         self._check_layout(version)
         if readonly:
             if version < len(STEPS):
@@ -232,16 +198,13 @@ class Database:
             return
         # Before anything is written.
         checked_at = left_in_order(self.path)
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = FULL")
+        sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()
             checked_at = time.time()
         if 0 < version < len(STEPS):
             self._keep_as_it_is(version)
-        for number in range(version, len(STEPS)):
-            step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            self._connection.executescript(step)
+        sqlite.upgrade(self._connection, STEPS)
         self._checked_at = checked_at
 
     def _keep_as_it_is(self, version: int) -> None:
@@ -249,12 +212,7 @@ class Database:
         that wrote it. It has its name once it is whole."""
         target = beside(self.path, f".format-{version}")
         aside = beside(target, ".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        os.close(os.open(aside, flags, 0o600))
-        with closing(sqlite3.connect(aside)) as copy:
-            self._connection.backup(copy)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        sqlite.copy_to_file(self._connection, aside)
         aside.replace(target)
         log_event(
             log,
@@ -293,40 +251,34 @@ class Database:
         if version < 0 or not expected <= layout:
             raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")
 
-    @contextmanager
-    def _translated(self, damaged: frozenset[int] = frozenset()) -> Iterator[None]:
+    def _translated(self, damaged: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
         """SQLite's errors as ours. ``damaged``: further codes that only damage explains here."""
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # a bug: the statement, or using what is closed
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise self._explained(error, _DAMAGED | damaged) from None
-        except OSError as error:
-            raise self._unwritten(error.strerror, cause(error, self.path)) from None
+        return sqlite.translated(
+            self.path, lambda failure: self._error(failure, _DAMAGED | damaged)
+        )
 
-    def _explained(self, error: Exception, damaged: frozenset[int]) -> StateError:
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            return StateReplaced(f"{self.path} was deleted or replaced while it was in use")
-        reason = cause(error, self.path)
-        if reason is None and _is_damage(error, damaged):
+    def _error(self, failure: Failure, damaged: frozenset[int]) -> StateError | None:
+        if isinstance(failure.error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return None  # a bug: the statement, or using what is closed
+        message = failure.about(str(self.path))
+        if failure.kind is FailureKind.NEWER:
+            return StateTooNew(f"{message}, or set `state:` to another file")
+        if failure.kind is FailureKind.REPLACED:
+            return StateReplaced(message)
+        if _is_damage(failure, damaged):
             self._checked_at = 0.0  # so the next one to open it checks it whole
             if not self._readonly:
                 forget_order(self.path)
-            return StateDamaged(f"{self.path} is damaged: {error}")
-        return self._unwritten(str(error), reason)
-
-    def _unwritten(self, said: str | None, reason: str | None) -> StateError:
-        kind = _UNWRITABLE.get(reason or "", StateError)
-        texts = (said or "can't be used", reason)
-        return kind(f"{self.path}: {'; '.join(filter(None, texts))}")
+            return StateDamaged(f"{self.path} is damaged: {failure.message}")
+        return _UNWRITABLE.get(failure.kind, StateError)(message)
 
 
-def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
-    """Does this error mean that the file is not as it was written? So does a rule that was broken
-    (in an index that is not of its table), and a text that is no UTF-8: that has no code."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return True
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
+def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
+    """Does this failure mean that the file is not as it was written? So does a rule that was broken
+    (in an index that is not of its table), and a text that is not UTF-8: that has no code."""
+    if failure.kind is not FailureKind.OTHER:
+        return failure.kind is FailureKind.DAMAGED
+    if failure.fix is not None or isinstance(failure.error, OSError):
+        return False
+    code = getattr(failure.error, "sqlite_errorcode", None)
+    return not isinstance(failure.error, sqlite3.OperationalError) or code is None or code in codes

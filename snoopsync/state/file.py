@@ -18,10 +18,6 @@ from snoopsync.core.errors import StateError
 #: For how long a file that is as it was left need not be checked.
 _CHECK_SECONDS = 24 * 3600.0
 
-#: Where a SQLite file begins with its name, and where its version is.
-_MAGIC = b"SQLite format 3\0"
-_VERSION_AT = 60
-
 
 def beside(path: Path, ending: str) -> Path:
     """The file beside this one whose name ends so."""
@@ -35,16 +31,6 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
-
-
-def version_of(path: Path) -> int | None:
-    """The version that a SQLite file has, or ``None`` if it is none. Raises ``OSError``."""
-    with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        with path.open("rb") as file:
-            header = file.read(100)
-        if header.startswith(_MAGIC):
-            return int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], signed=True)
-    return None
 
 
 def move_aside(path: Path, suffix: str) -> Path:

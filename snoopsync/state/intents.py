@@ -323,16 +323,13 @@ class Intents:
 
     def renumber_inodes(self, files: Iterable[tuple[RelPath, Fingerprint]]) -> None:
         """These files are the known ones, and have other inode numbers now."""
-        rows = [
-            (seen.inode, rel_path.folder, rel_path.directory, rel_path.name)
-            for rel_path, seen in files
-        ]
-        if rows:
-            with self._database.transaction():
-                self._database.change_many(
-                    "UPDATE image SET inode = ? WHERE folder = ? AND directory = ? AND name = ?",
-                    rows,
-                )
+        self._database.change_many(
+            "UPDATE image SET inode = ? WHERE folder = ? AND directory = ? AND name = ?",
+            [
+                (seen.inode, rel_path.folder, rel_path.directory, rel_path.name)
+                for rel_path, seen in files
+            ],
+        )
 
     def renumber(self, folder: str, directory: bytes, old: int, new: int) -> None:
         """The file system that files in this directory or below were seen on (``submount``) has

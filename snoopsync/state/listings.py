@@ -53,11 +53,10 @@ class Listings:
     def save(self) -> None:
         """Keep what was learned since ``begin``."""
         if self._learned:
-            with self._database.transaction():
-                self._database.change_many(
-                    "REPLACE INTO listing VALUES (?, ?, ?)",
-                    [(self._folder, *item) for item in self._learned.items()],
-                )
+            self._database.change_many(
+                "REPLACE INTO listing VALUES (?, ?, ?)",
+                [(self._folder, *item) for item in self._learned.items()],
+            )
             self._known |= self._learned
             self._learned.clear()
             self._changes = self._database.changes

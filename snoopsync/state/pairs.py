@@ -78,7 +78,7 @@ _NOT_FOUND = """
     WHERE a = ?1 AND b = ?2
 """
 
-_TOLD = """
+_FACTS = """
     INSERT INTO picture (image_id, sha256, facts) VALUES (?, ?, ?)
     ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256, facts = excluded.facts
 """
@@ -143,6 +143,18 @@ class Due:
     sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the search for an image found. ``at``: Unix time. ``hard_links``: pairs that are one
+    file under two names. They are recorded as gone, so that the image is searched for again when
+    one of the names gets a file of its own."""
+
+    due: Due
+    findings: Findings
+    at: float
+    hard_links: Sequence[Pair] = ()
+
+
 class Pairs:
     """The state file's duplicates, and which images have to be searched for."""
 
@@ -173,43 +185,46 @@ class Pairs:
         )
         return {image_id for (image_id,) in rows}
 
-    def record(self, due: Due, findings: Findings, now: float, linked: Iterable[Pair] = ()) -> None:
-        """Write down what a search found, in one transaction: new pairs (still to be alerted, so
-        that no alert is lost), pairs that are none any more, and that the search is done. A new
-        pair of bytes of which a pair was dismissed is dismissed.
+    def record(self, results: Sequence[SearchResult]) -> None:
+        """Write down what searches found, in one transaction: new pairs (still to be alerted, so
+        that no alert is lost), pairs that ended, and that the searches are done. A new pair of the
+        same bytes as a dismissed pair is dismissed.
 
-        A pair whose other image is being sent just now is not judged: its own search will be. And
-        what the other image's search has found stays, although this one has not found it, if it
-        was for these very bytes: a whole picture may find its part, and not the part the whole.
+        A pair whose other image is being sent at the moment stays: the search for that image
+        decides. A pair that the search for the other image found also stays, if it was found for
+        these bytes: the search for a whole picture may find a part of it when the search for the
+        part does not find the whole."""
+        if results:
+            with self._database.transaction():
+                for result in results:
+                    self._record(result)
 
-        ``linked``: those of them that are one file under two names. They are recorded as gone, so
-        that the image is searched for again when one of the names gets a file of its own."""
-        with self._database.transaction():
-            found = [self._with_digest(due, each) for each in findings.pairs]
-            self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
-            facts = [(_other(due, each), each.sha256, each.facts) for each in found]
-            if found:
-                facts.append((due.image_id, due.sha256, findings.facts))
-            self._database.change_many(
-                _TOLD, [(image_id, sha256, json.dumps(told)) for image_id, sha256, told in facts]
-            )
-            self._database.change_many(
-                _NOT_FOUND, [(*pair, due.image_id) for pair in findings.gone]
-            )
-            self._database.change_many(
-                "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
-                " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
-                " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
-                [(*pair, due.image_id, due.sha256) for pair in findings.gone],
-            )
-            self._database.change_many(
-                "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in linked]
-            )
-            # An image that was sent again during the search is still due.
-            self._database.change(
-                "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
-                (due.image_id, due.sha256),
-            )
+    def _record(self, result: SearchResult) -> None:
+        due, findings = result.due, result.findings
+        found = [self._with_digest(due, each) for each in findings.pairs]
+        self._database.change_many(_FOUND, [_found(due, each, result.at) for each in found])
+        facts = [(_other(due, each), each.sha256, each.facts) for each in found]
+        if found:
+            facts.append((due.image_id, due.sha256, findings.facts))
+        self._database.change_many(
+            _FACTS, [(image_id, sha256, json.dumps(known)) for image_id, sha256, known in facts]
+        )
+        self._database.change_many(_NOT_FOUND, [(*pair, due.image_id) for pair in findings.gone])
+        self._database.change_many(
+            "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
+            " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
+            " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
+            [(*pair, due.image_id, due.sha256) for pair in findings.gone],
+        )
+        self._database.change_many(
+            "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?",
+            [tuple(pair) for pair in result.hard_links],
+        )
+        # An image that was sent again during the search is still due.
+        self._database.change(
+            "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
+            (due.image_id, due.sha256),
+        )
 
     def _with_digest(self, due: Due, found: Found) -> Found:
         """With the digest that was confirmed for the other image, if the service does not tell."""

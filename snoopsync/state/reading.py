@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
 from snoopsync.runtime.owned_directory import is_own
-from snoopsync.state.database import MEMORY, Database
+from snoopsync.runtime.sqlite import MEMORY
+from snoopsync.state.database import Database
 from snoopsync.state.file import beside, left_in_order
 from snoopsync.state.lock import holder
 

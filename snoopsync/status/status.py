@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from snoopsync.config.settings import Config
@@ -25,6 +24,7 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import FolderState
 from snoopsync.core.protocol import ImageCollection, Renewable
 from snoopsync.core.retiring import FOLDER_GONE
+from snoopsync.core.text import images, iso
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.ownership import owner_of
 from snoopsync.runtime.liveness import Progress
@@ -249,20 +249,6 @@ class Status:
             # Only after an upgrade, until it is done.
             **({"to_renew": self.to_renew} if self.to_renew else {}),
         }
-
-
-def images(count: int) -> str:
-    """That many images."""
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def iso(seconds: float | None) -> str | None:
-    """Unix time as ISO 8601, in UTC."""
-    if seconds is None:
-        return None
-    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
-        return datetime.fromtimestamp(seconds, UTC).isoformat()
-    return None
 
 
 def _folder_message(folder: FolderStatus) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import PlanInput, Remote, newcomers
 from snoopsync.core.protocol import ImageCollection, Match
+from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
@@ -172,8 +173,8 @@ class Recognizer:
                 log,
                 logging.WARNING,
                 Event.UNRECOGNIZED,
-                "%d files can't be searched for in the collection, and count as new: %s (%s)",
-                *(len(failed), ", ".join(map(str, samples)), error),
+                "%s could not be searched for in the collection, treated as new: %s (%s)",
+                *(counted(len(failed), "file"), ", ".join(map(str, samples)), error),
                 count=len(failed),
                 samples=[rel_path.full_text for rel_path in samples],
                 error=str(error),

@@ -23,7 +23,7 @@ from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
 from snoopsync.runtime.counters import Counters
-from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
+from snoopsync.state.pairs import Due, Duplicate, Pairs, SearchResult, Side
 
 log = logging.getLogger("snoopsync.duplicates")
 
@@ -111,6 +111,7 @@ class DuplicateSearch:
         self._folders = folders or {}
         self._failed: set[str] = set()
         self._trouble: CollectionError | None = None
+        self._results: list[SearchResult] = []
 
     def work_off(self, is_stopped: Callable[[], bool]) -> None:
         """Search for every image that is due, and tell of what was found. An image whose search
@@ -122,20 +123,23 @@ class DuplicateSearch:
         self._tell(is_stopped)
         failed_in_a_row = 0
         while batch := self._due(self._failed):
-            for due in batch:
-                if is_stopped():
-                    return
-                try:
-                    self._search(due, is_stopped)
-                    failed_in_a_row = 0
-                except CollectionError as error:
-                    if error.concerns_all:
-                        raise
-                    self._trouble = self._trouble or error
-                    self._failed.add(due.image_id)
-                    failed_in_a_row += isinstance(error, Unavailable | Unreachable)
-                    if failed_in_a_row == _MOST_FAILURES:
-                        raise  # the next time goes on with the others
+            try:
+                for due in batch:
+                    if is_stopped():
+                        return
+                    try:
+                        self._search(due, is_stopped)
+                        failed_in_a_row = 0
+                    except CollectionError as error:
+                        if error.concerns_all:
+                            raise
+                        self._trouble = self._trouble or error
+                        self._failed.add(due.image_id)
+                        failed_in_a_row += isinstance(error, Unavailable | Unreachable)
+                        if failed_in_a_row == _MOST_FAILURES:
+                            raise  # the next time goes on with the others
+            finally:
+                self._record_results()
         trouble, self._trouble = self._trouble, None
         self._failed.clear()
         if trouble is not None:
@@ -163,9 +167,18 @@ class DuplicateSearch:
             gone = self._really_gone(due.image_id, answer, findings.gone)
             findings = replace(findings, gone=gone)
         linked = [Pair.of(due.image_id, link) for link in links]
-        self._pairs.record(due, findings, time.time(), linked)
-        if any(found.pair not in current for found in findings.pairs):
+        self._results.append(SearchResult(due, findings, time.time(), linked))
+        is_new = any(found.pair not in current for found in findings.pairs)
+        if is_new or findings.gone or linked:
+            # The next search depends on the pairs that are recorded.
+            self._record_results()
+        if is_new:
             self._tell(is_stopped)
+
+    def _record_results(self) -> None:
+        """Write the results down, many at once: most searches find nothing."""
+        results, self._results = self._results, []
+        self._pairs.record(results)
 
     def _really_gone(
         self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]

@@ -12,6 +12,7 @@ from snoopsync.core.errors import NotFound
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import RelPath, owns
 from snoopsync.core.planner import Action, Remote
+from snoopsync.core.text import images
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
@@ -125,9 +126,9 @@ class Comparison:
                 log,
                 logging.WARNING,
                 Event.FOREIGN_CHANGES,
-                "%d images of ours were changed in the collection by somebody else, and are sent"
+                "another program changed %s of this owner in the collection; snoopsync sends them"
                 " again: %s%s. Does another installation have the owner %s too?",
-                len(doubtful),
+                images(len(doubtful)),
                 ", ".join(map(str, samples)),
                 ", ..." if len(doubtful) > _SAMPLE else "",
                 self._owner,

@@ -27,6 +27,7 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import owns
+from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
@@ -110,8 +111,8 @@ class Renewal:
             log,
             logging.INFO,
             Event.RENEWED,
-            "%d pictures were described again, %d are left; duplicates are searched for again",
-            *(done, later),
+            "%s described again, %d left; duplicates are searched for again",
+            *(counted(done, "picture"), later),
             count=done,
             left=later,
             seconds=round(time.monotonic() - began, 1),

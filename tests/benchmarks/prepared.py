@@ -25,7 +25,7 @@ from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Due, Pairs
+from snoopsync.state.pairs import Due, Pairs, SearchResult
 from tests.benchmarks.installation import Installation
 
 _FORMS = 8
@@ -66,7 +66,7 @@ def confirm_everything(installation: Installation) -> None:
             for add in adds:
                 sha256 = dice.randbytes(_SHA256_BYTES)
                 state.intents.confirm(Sent(add.image_id, 1, sha256, None), now)
-                pairs.record(Due(add.image_id, sha256), Findings((), ()), now)
+                pairs.record([SearchResult(Due(add.image_id, sha256), Findings((), ()), now)])
     fill_collection(installation.collection, [add.image_id for add in adds], dice)
 
 

@@ -165,7 +165,7 @@ def test_a_stopping_service_sends_its_queue_and_does_not_hang(
             service.line_with("duplicate:")
             assert service.end(seconds=15.0) == 0
             assert postbox.titles
-            assert "notifications not sent before the service stopped: 1" in service.lines[-1]
+            assert "1 notification was not sent before the service stopped" in service.lines[-1]
 
 
 def test_no_log_file_or_output_shows_an_address(home: Installation, postbox: Postbox) -> None:

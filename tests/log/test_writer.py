@@ -111,7 +111,7 @@ def test_lines_beyond_the_bound_are_lost_and_counted() -> None:
     gate.opened.set()
     assert writer.end()
     assert gate.lines[:4] == [f"line {number}" for number in range(4)]
-    assert gate.lines[4].startswith("5 lines of the log are missing here")
+    assert gate.lines[4].startswith("5 lines are missing from the log here")
     assert len(gate.lines) == 5
 
 

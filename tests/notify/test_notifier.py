@@ -246,7 +246,7 @@ def test_close_waits_briefly_and_logs_what_was_not_sent(
     begun = time.monotonic()
     notifier.close(0.3)
     assert time.monotonic() - begun < 5.0
-    assert "notifications not sent before the service stopped: 2" in caplog.text
+    assert "2 notifications were not sent before the service stopped" in caplog.text
     stuck.end.set()
 
 

@@ -361,7 +361,7 @@ def test_without_a_listing_what_changes_is_mirrored_all_the_same(
 
 
 def test_a_service_that_can_not_read_the_listing_says_so_until_it_can(
-    world: World, endless: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    world: World, endless: Callable[[], str]
 ) -> None:
     """It sends nothing before it knows what is there."""
     fill(world)
@@ -369,7 +369,7 @@ def test_a_service_that_can_not_read_the_listing_says_so_until_it_can(
     for image_id, number in theirs.items():
         world.remote.add(image_id, fake_picture(number))
     says = endless()
-    with serving(world, monkeypatch, ToldWatcher()):
+    with serving(world, ToldWatcher()):
         until(lambda: says in (read_status(world.config).collection.last_error or ""))
         status = read_status(world.config)
         assert says in " ".join(status.reasons())

@@ -359,7 +359,7 @@ def searches_due(world: World) -> int:
 
 
 def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = 0
 
@@ -369,7 +369,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
         return answers(400) if "/search/" in seen.path and asked % 2 else None
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         until(lambda: the_service_says(world, Exit.OK))
         world.remote.server.fault_for = in_turns
         for number in range(20):
@@ -407,7 +407,7 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
 def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselves(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
+    world: World, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
     server = world.remote.server
@@ -429,7 +429,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
     elif when == "while files are sent":
         revoke_at("/image/", after=10)
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         if when == "while it searches":
             until(lambda: the_service_says(world, Exit.OK) and not searches_due(world))
             revoke_at("/search/", after=0)

@@ -22,6 +22,7 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.client.signing import Signer
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import NotFound, Refused, SnoopsyncError, Unauthorized, Unavailable
 from snoopsync.server.http import listening
 from snoopsync.server.master_key import load_master_key
@@ -354,7 +355,7 @@ def test_a_picture_that_is_none_is_refused(client: Collection) -> None:
 
 def test_an_answer_does_not_wait_for_the_other_side_s_acknowledgement() -> None:
     with (
-        closing(listening("127.0.0.1", 0)) as listener,
+        closing(listening(Address("127.0.0.1", 0))) as listener,
         closing(socket.create_connection(listener.getsockname())),
     ):
         connection, _ = listener.accept()

@@ -87,7 +87,7 @@ def test_listening_beyond_this_machine_without_tls_is_warned_of(
     arguments = ("serve", "--listen", f"{host}:0", "--workers", "1", "--data", data)
     with home.service(*arguments) as service:
         service.line_with(" serves ")
-        assert any(f"--listen {host} without TLS" in line for line in service.lines) == warns
+        assert any(f"--listen {host}:0 without TLS" in line for line in service.lines) == warns
 
 
 def test_a_certificate_that_has_expired_is_warned_of(

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.state.database import Database
@@ -110,6 +111,31 @@ def test_threads_take_turns(database: Database) -> None:
     for thread in threads:
         thread.join()
     assert state.fact("all") == "200"
+
+
+def test_a_log_that_blocks_during_a_transaction_keeps_no_thread_waiting(
+    database: Database,
+) -> None:
+    reads: list[str | None] = []
+
+    class Blocked(logging.Handler):
+        """A line is written when another thread has read from the database."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            thread = threading.Thread(target=lambda: reads.append(State(database).fact("a")))
+            thread.start()
+            thread.join()
+
+    log = logging.getLogger("snoopsync.test")
+    handler = Blocked()
+    log.addHandler(handler)
+    try:
+        with database.transaction():
+            State(database).set_fact("a", "1")
+            log_event(log, logging.WARNING, Event.REFUSED, "refused")
+    finally:
+        log.removeHandler(handler)
+    assert reads == ["1"]
 
 
 # Who else uses the file.

@@ -18,13 +18,17 @@ from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Due, Pairs, PairState, Side
+from snoopsync.state.pairs import Due, Pairs, PairState, SearchResult, Side
 
 AB = Pair("nas.a", "nas.b")
 SHA256 = b"1" * 32
 
 
 @pytest.fixture
+def record(pairs: Pairs, due: Due, findings: Findings, at: float) -> None:
+    pairs.record([SearchResult(due, findings, at)])
+
+
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
@@ -46,7 +50,7 @@ def pairs(database: Database, state: State) -> Pairs:
         sync(state, name, number)
     pairs = Pairs(database)
     for due in pairs.due(9):
-        pairs.record(due, Findings((), ()), now=0.0)
+        record(pairs, due, Findings((), ()), 0.0)
     return pairs
 
 
@@ -62,7 +66,7 @@ def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> N
 
 
 def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
-    pairs.record(Due(pair.b, SHA256), Findings((Found(pair, rank),), ()), now)
+    record(pairs, Due(pair.b, SHA256), Findings((Found(pair, rank),), ()), now)
 
 
 def tell(pairs: Pairs) -> list[Pair]:
@@ -74,7 +78,7 @@ def tell(pairs: Pairs) -> list[Pair]:
 def test_what_is_confirmed_is_searched_for_once(state: State, pairs: Pairs) -> None:
     sync(state, "a", version=2)
     assert pairs.due(9) == [Due("nas.a", SHA256)]
-    pairs.record(Due("nas.a", SHA256), Findings((), ()), now=1.0)
+    record(pairs, Due("nas.a", SHA256), Findings((), ()), 1.0)
     assert pairs.due(9) == []
 
 
@@ -84,7 +88,7 @@ def test_an_image_that_was_sent_again_during_its_search_is_still_due(
     sync(state, "a", version=2)
     [due] = pairs.due(9)
     sync(state, "a", version=3, sha256=b"2" * 32)
-    pairs.record(due, Findings((), ()), now=1.0)
+    record(pairs, due, Findings((), ()), 1.0)
     assert pairs.due(9) == [Due("nas.a", b"2" * 32)]
 
 
@@ -119,7 +123,7 @@ def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs:
     find(pairs, AB)
     tell(pairs)
     assert pairs.current("nas.a") == {AB}
-    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", b"9" * 32), Findings((), (AB,)), 2.0)
     assert pairs.current("nas.a") == set()
     assert pairs.count_open() == 0
     assert [item.state for item in pairs.listed(everything=True)] == [PairState.GONE]
@@ -131,7 +135,7 @@ def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs:
 def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pairs) -> None:
     find(pairs, AB)
     pairs.dismiss(AB)
-    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", b"9" * 32), Findings((), (AB,)), 2.0)
     find(pairs, AB)
     assert tell(pairs) == []
 
@@ -139,7 +143,7 @@ def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pa
 def compared(pairs: Pairs, finder: str, finders: bytes, other: str, others: bytes) -> None:
     """A search for ``finder`` found the ``other``, with these bytes."""
     pair = Pair.of(finder, other)
-    pairs.record(Due(finder, finders), Findings((Found(pair, 5, sha256=others),), ()), now=1.0)
+    record(pairs, Due(finder, finders), Findings((Found(pair, 5, sha256=others),), ()), 1.0)
 
 
 def test_a_dismissal_is_of_the_bytes_whatever_ids_they_get(pairs: Pairs) -> None:
@@ -171,18 +175,18 @@ def test_a_pair_that_only_one_of_two_searches_finds_stays_until_the_bytes_change
     pairs: Pairs,
 ) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.b", b"2" * 32), Findings((), (AB,)), 2.0)
     assert tell(pairs) == [AB]
-    pairs.record(Due("nas.b", b"3" * 32), Findings((), (AB,)), now=3.0)
+    record(pairs, Due("nas.b", b"3" * 32), Findings((), (AB,)), 3.0)
     assert pairs.count_open() == 0
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"3" * 32)
-    pairs.record(Due("nas.a", b"1" * 32), Findings((), (AB,)), now=4.0)
+    record(pairs, Due("nas.a", b"1" * 32), Findings((), (AB,)), 4.0)
     assert pairs.count_open() == 0
 
 
 def test_a_pair_has_the_kind_of_the_last_search(pairs: Pairs) -> None:
     find(pairs, AB)
-    pairs.record(Due("nas.b", SHA256), Findings((Found(AB, 4, "cropped", OTHER),), ()), now=2.0)
+    record(pairs, Due("nas.b", SHA256), Findings((Found(AB, 4, "cropped", OTHER),), ()), 2.0)
     [duplicate] = pairs.listed()
     assert duplicate.kind == "cropped"
 
@@ -196,7 +200,7 @@ PHOTOS = {"photos": (0, False)}
 def compare_sizes(pairs: Pairs) -> None:
     """The picture of ``nas.a`` is large, that of ``nas.b`` small."""
     found = Found(AB, 5, "reencoded", SHA256, LARGE)
-    pairs.record(Due("nas.b", OTHER), Findings((found,), (), SMALL), now=1.0)
+    record(pairs, Due("nas.b", OTHER), Findings((found,), (), SMALL), 1.0)
 
 
 @pytest.fixture
@@ -263,19 +267,19 @@ def test_files_with_the_same_bytes_are_identical_whether_the_service_says_so_or_
 
 def test_of_two_ranks_for_the_same_bytes_the_lower_one_counts(pairs: Pairs) -> None:
     ab = Found(AB, 30, "edited", b"2" * 32)
-    pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
+    record(pairs, Due("nas.a", SHA256), Findings((ab,), ()), 1.0)
     ba = Found(AB, 4, "cropped", SHA256)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((ba,), ()), now=1.0)
+    record(pairs, Due("nas.b", b"2" * 32), Findings((ba,), ()), 1.0)
     for _ in range(2):
         [duplicate] = pairs.listed()
         assert (duplicate.rank, duplicate.kind) == (4, "cropped")
-        pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
+        record(pairs, Due("nas.a", SHA256), Findings((ab,), ()), 1.0)
 
 
 def test_a_rank_for_other_bytes_does_not_count(pairs: Pairs) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
     changed = Found(AB, 30, sha256=b"1" * 32)
-    pairs.record(Due("nas.b", b"3" * 32), Findings((changed,), ()), now=2.0)
+    record(pairs, Due("nas.b", b"3" * 32), Findings((changed,), ()), 2.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
@@ -285,14 +289,14 @@ def test_each_side_has_the_rank_of_its_last_search(pairs: Pairs) -> None:
     for rank in (4, 30):
         for finder, sha256, found in (("nas.a", SHA256, ab), ("nas.b", b"2" * 32, ba)):
             findings = Findings((replace(found, rank=rank),), ())
-            pairs.record(Due(finder, sha256), findings, now=1.0)
+            record(pairs, Due(finder, sha256), findings, 1.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
 def test_a_rank_that_the_other_search_does_not_give_any_more_does_not_count(pairs: Pairs) -> None:
-    pairs.record(Due("nas.a", SHA256), Findings((Found(AB, 30, sha256=b"2" * 32),), ()), now=1.0)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((Found(AB, 4, sha256=SHA256),), ()), now=1.0)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", SHA256), Findings((Found(AB, 30, sha256=b"2" * 32),), ()), 1.0)
+    record(pairs, Due("nas.b", b"2" * 32), Findings((Found(AB, 4, sha256=SHA256),), ()), 1.0)
+    record(pairs, Due("nas.b", b"2" * 32), Findings((), (AB,)), 2.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
@@ -310,7 +314,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
     tell(pairs)
     file = File(Fingerprint(ord("b"), 1, 9, 9))
     state.intents.apply([Update(rel_path("b"), "nas.b", file)], now=2.0)
-    pairs.record(Due("nas.a", SHA256), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", SHA256), Findings((), (AB,)), 2.0)
     assert pairs.current("nas.a") == {AB}
     find(pairs, AB)
     assert tell(pairs) == []

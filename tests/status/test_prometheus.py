@@ -262,9 +262,7 @@ def asked(live: Any, world: World) -> Iterator[Asker]:
         yield Asker(server.address.port)
 
 
-def test_an_engine_that_hangs_is_told_by_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
     disk = Hanging()
     with ExitStack() as stack:
         world = stack.enter_context(ServedWorld(tmp_path))
@@ -272,7 +270,6 @@ def test_an_engine_that_hangs_is_told_by_others(
         service = stack.enter_context(
             serving(
                 world,
-                monkeypatch,
                 ToldWatcher(),
                 dependencies=Dependencies(disk=disk),
                 patience_seconds=2.0,

@@ -110,10 +110,6 @@ class FusedDatabase(Database):
         with self._commits(sql):
             return super().change(sql, parameters)
 
-    def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self._commits(sql):
-            super().change_many(sql, rows)
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         if self._connection.in_transaction:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from snoopsync.client.collection import Collection
+from snoopsync.core.addresses import Address
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.server import http
 from snoopsync.server.app import Application
@@ -61,7 +62,7 @@ def hosted(
     with ExitStack() as stack:
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, {})
-        listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
+        listener = stack.enter_context(closing(http.listening(Address("127.0.0.1", 0))))
         decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
         verifier = Verifier(master.secret_of, time.time())
         hosting = Hosting(data, registry, verifier, decoders, time.time)

@@ -40,7 +40,7 @@ def test_command(context: Context, as_json: bool) -> Exit:
     notification = Notification(f"snoopsync ({owner}): test", text, logging.INFO, time.time())
     errors = _send(targets_of(config), notification)
     if as_json:
-        results.json_lines({"target": label, "error": error} for label, error in errors)
+        results.print_json({"target": label, "error": error} for label, error in errors)
     else:
         for label, error in errors:
             line = f"{label}: {'sent' if error is None else f'failed: {error}'}"

@@ -20,7 +20,7 @@ import click
 
 import snoopsync
 from snoopsync.cli.context import Context
-from snoopsync.cli.owner import program_words
+from snoopsync.cli.owner_command import program_words
 from snoopsync.config.directories import config_directory
 from snoopsync.config.file import SYSTEM_PATH, find_config, user_config_file
 from snoopsync.core.errors import UnsafeDirectory

@@ -19,7 +19,6 @@ from snoopsync.core.errors import (
     Unauthorized,
     UnsafeDirectory,
 )
-from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import totals
 from snoopsync.core.model import FolderState
 from snoopsync.core.protocol import ImageCollection, Renewable
@@ -196,19 +195,6 @@ class Status:
         the collection all the same."""
         account = self.service.account
         return self.collection.to_renew if account is None else int(account.get("to_renew", 0))
-
-    @property
-    def exit_code(self) -> Exit:
-        """The command's exit code."""
-        if self.service.trouble is not None:
-            return Exit.BUG
-        if self.collection.unauthorized:
-            return Exit.UNAUTHORIZED
-        if not self.collection.reachable:
-            return Exit.UNREACHABLE
-        if any(folder.state in (FolderState.MISSING, FolderState.HELD) for folder in self.folders):
-            return Exit.HELD_OR_MISSING
-        return Exit.IMAGES_FAILED if self.reasons() else Exit.OK
 
     @property
     def doing(self) -> str | None:

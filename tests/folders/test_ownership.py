@@ -42,7 +42,7 @@ def test_a_new_name_of_the_host_changes_nothing(
     assert "called" not in home.run("resync").err
     call_host(monkeypatch, "new")
     done = home.run("resync")
-    assert "3 images looked at, nothing to do" in done.out
+    assert "3 images scanned, nothing to do" in done.out
     assert "this host is called new now; the images keep the owner old" in done.err
     assert owners(home) == {"old"}
     assert "called" not in home.run("resync").err, "it is reported once"

@@ -371,7 +371,7 @@ def test_the_timer_has_the_running_service_compare_everything(running: Host) -> 
     running.ok("systemctl", "daemon-reload")
     running.ok("systemctl", "restart", TIMER)
     resync = "snoopsync-resync.service"
-    until(lambda: "1 image looked at" in running.messages(resync))
+    until(lambda: "1 image scanned" in running.messages(resync))
     until(lambda: running.shown("ActiveState", resync) == "inactive")
     assert running.shown("Result", resync) == "success"
     assert running.pid == pid  # which held the state file all the time
@@ -434,7 +434,7 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
         shown = host.ok("systemctl", "show", UNIT) + host.ok("cat", f"/proc/{host.pid}/environ")
         assert SECRET_KEY not in shown + host.messages()
         host.ok("systemctl", "start", "snoopsync-resync.service")
-        assert "1 image looked at" in host.messages("snoopsync-resync.service")
+        assert "1 image scanned" in host.messages("snoopsync-resync.service")
         host.ok("systemctl", "stop", UNIT)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.cli.overview import lines
+from snoopsync.cli.status_view import status_lines
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
@@ -212,9 +212,9 @@ def seen_by(
 
 
 def test_an_error_that_keeps_nothing_from_being_mirrored_is_told_all_the_same() -> None:
-    *_, remark = lines(seen_by({}, error="search for duplicates: 500"))
+    *_, remark = status_lines(seen_by({}, error="search for duplicates: 500"))
     assert remark == "- last error: search for duplicates: 500"
-    told = list(lines(seen_by({}, reachable=False, error="refused")))
+    told = list(status_lines(seen_by({}, reachable=False, error="refused")))
     assert told[-1] == "- the collection: refused"
 
 
@@ -258,4 +258,4 @@ def test_json_has_how_far_the_sending_is(
 def test_what_was_sent_since_the_service_told_of_it_is_not_being_sent() -> None:
     progress = {"done": 0, "left": 3, "seconds": 0.1}
     told = seen_by({"progress": progress})
-    assert told.doing is None and "in sync" in next(lines(told))
+    assert told.doing is None and "in sync" in next(status_lines(told))

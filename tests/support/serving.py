@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from snoopsync.cli.exit_codes import of_status
 from snoopsync.control.channel import ControlServer
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.exits import Exit
@@ -84,4 +85,4 @@ def serving(
 def the_service_says(world: World, code: Exit) -> bool:
     """Does ``status`` have this exit code, by the service's own account?"""
     status = read_status(world.config)
-    return status.service.account is not None and status.exit_code == code
+    return status.service.account is not None and of_status(status) == code

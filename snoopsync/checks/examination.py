@@ -43,7 +43,7 @@ from snoopsync.folders.configured import monitors_of, remembered_folders
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.ownership import known_owner
 from snoopsync.state.images import State
-from snoopsync.status.status import service_status
+from snoopsync.status.reading import service_status
 from snoopsync.sync.components import COLLECTION_FACT, embedded_path
 from snoopsync.watching.limits import read_limits, read_use
 from snoopsync.watching.mounts import choose_watch

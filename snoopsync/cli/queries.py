@@ -35,7 +35,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.state.pairs import Pairs, Side
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
 
 

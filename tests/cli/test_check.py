@@ -90,8 +90,8 @@ def test_with_a_running_service_everything_is_ok(home: Installation) -> None:
 def test_each_finding_is_a_line_with_its_fix_below(home: Installation) -> None:
     lines = home.ok("check").splitlines()
     assert lines[0] == (
-        f"ok       configuration: {home.home}/config/snoopsync/config.yaml: 1 folder mirrored into the"
-        " embedded collection"
+        f"ok       configuration: {home.home}/config/snoopsync/config.yaml: 1 folder mirrored into"
+        " the embedded collection"
     )
     assert lines[-2:] == [
         "warning  service: not running, so changes are not mirrored",

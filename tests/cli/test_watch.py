@@ -120,7 +120,7 @@ def test_without_a_terminal_each_change_is_a_block(home: Installation) -> None:
     assert (code, complaints) == (0, "")
     assert not ANSI.search("".join(piped.lines))
     states = "".join(piped.lines).count("\n\n")
-    assert 2 <= states <= 5  # in sync; changed just now, or on the way; failed
+    assert 2 <= states <= 5  # in sync; changed recently, or on the way; failed
 
 
 def test_a_dumb_terminal_gets_blocks(home: Installation) -> None:
@@ -170,7 +170,7 @@ def test_a_service_that_hangs_is_shown_and_retried(home: Installation) -> None:
     with home.running() as service, watching(home) as terminal:
         until(lambda: "in sync" in shown(terminal))
         service.send(signal.SIGSTOP)
-        until(lambda: f"the service (process {service.pid}) does not answer" in shown(terminal))
+        until(lambda: f"the service (process {service.pid}) does not respond" in shown(terminal))
         service.send(signal.SIGCONT)
         until(lambda: "not in sync" not in shown(terminal))
 

@@ -17,7 +17,7 @@ import pytest
 from snoopsync.client import paging, retrying
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ListAnswer
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from tests.support.collection_server import CollectionServer, Seen
 from tests.support.faults import Reply, as_json
 from tests.support.odd_listings import (

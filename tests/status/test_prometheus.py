@@ -119,7 +119,7 @@ def asker() -> Asker:
 # A scrape.
 
 
-def test_a_scrape_has_what_was_done_and_how_things_are(home: Installation, asker: Asker) -> None:
+def test_a_scrape_has_counters_and_the_snapshot(home: Installation, asker: Asker) -> None:
     (home.pictures / "copy.jpg").write_bytes(encode(photo(1)))
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -149,7 +149,7 @@ def test_a_scrape_has_what_was_done_and_how_things_are(home: Installation, asker
         until(lambda: asker.value("folder_last_success_timestamp_seconds", folder="pictures"), 30.0)
 
 
-def test_names_are_as_prometheus_has_them(home: Installation, asker: Asker) -> None:
+def test_names_follow_the_conventions_of_prometheus(home: Installation, asker: Asker) -> None:
     """Counters end in ``_total``, times and sizes have base units, and a bucket counts all that
     is below its bound."""
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -179,7 +179,7 @@ def test_names_are_as_prometheus_has_them(home: Installation, asker: Asker) -> N
     assert len(adds) == len(BOUNDS_SECONDS) + 1
 
 
-def test_what_goes_to_a_service_is_counted_with_retries_and_bytes(
+def test_requests_to_a_service_are_counted_with_retries_and_bytes(
     home: Installation, asker: Asker, tmp_path: Path
 ) -> None:
     with (
@@ -212,13 +212,13 @@ def test_what_goes_to_a_service_is_counted_with_retries_and_bytes(
 # Health.
 
 
-def test_a_service_that_works_is_well(home: Installation, asker: Asker) -> None:
+def test_a_working_service_is_healthy(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         until(lambda: asker.health() == (200, "watching, everything is sent\n"))
 
 
-def test_a_folder_that_is_missing_is_told(home: Installation, asker: Asker) -> None:
+def test_a_missing_folder_is_reported(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         aside = home.pictures.rename(home.home / "aside")
@@ -230,7 +230,7 @@ def test_a_folder_that_is_missing_is_told(home: Installation, asker: Asker) -> N
         until(asker.is_well)
 
 
-def test_held_deletions_are_told_with_the_command(home: Installation, asker: Asker) -> None:
+def test_held_deletions_are_reported_with_the_command(home: Installation, asker: Asker) -> None:
     sync = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
     home.configure(sync + listening(asker.port))
     with home.running():
@@ -262,7 +262,7 @@ def asked(live: Any, world: World) -> Iterator[Asker]:
         yield Asker(server.address.port)
 
 
-def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
+def test_a_hanging_engine_is_reported_by_other_threads(tmp_path: Path) -> None:
     disk = Hanging()
     with ExitStack() as stack:
         world = stack.enter_context(ServedWorld(tmp_path))
@@ -286,7 +286,7 @@ def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
         until(asker.is_well)
 
 
-def test_a_service_that_is_being_put_together_is_not_well_yet(world: World) -> None:
+def test_a_starting_service_is_not_healthy_yet(world: World) -> None:
     with world.running(), asked(Live, world) as asker:
         assert asker.health() == (503, "the service is starting\n")
         assert asker.value("healthy") == 0
@@ -297,7 +297,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
 ) -> None:
     monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
     with world.running(), asked(lambda: Live(trouble="its disk is full"), world) as asker:
-        assert asker.health() == (503, "the service does nothing now: its disk is full\n")
+        assert asker.health() == (503, "the service is blocked: its disk is full\n")
         assert asker.value("healthy") == 0
 
 

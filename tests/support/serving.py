@@ -16,7 +16,7 @@ from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
 from snoopsync.service.service import Reload, Service, Surroundings
 from snoopsync.state.lock import locked
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher

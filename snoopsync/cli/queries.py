@@ -157,7 +157,7 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
 @click.argument("b", shell_complete=complete_file)
 @click.pass_obj
 def dismiss(context: Context, a: str, b: str) -> Exit:
-    """Mark two images as not duplicates of each other.
+    """Mark two images as not duplicates of each other, and never alert about them again.
 
     A and B are the images: each an ID, a file, or FOLDER/PATH as in the list.
     """

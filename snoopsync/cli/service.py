@@ -122,11 +122,11 @@ def install(context: Context, for_user: bool, name: str | None, replace: bool, r
     return Exit.OK
 
 
-@service.command()
+@service.command(short_help="Remove the systemd units.")
 @_user_option
 @_root_option
 def uninstall(for_user: bool, root: Path) -> Exit:
-    """Remove the units that ``service install`` wrote.
+    """Remove the systemd units that service install wrote.
 
     The configuration and the state stay.
     """

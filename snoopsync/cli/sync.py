@@ -247,18 +247,23 @@ def resync_command(
     if not dry_run:
         out, all_folders = context.out, config.folders
         report = ask_to_prune(report, attempt, all_folders, out, yes=yes, as_json=as_json)
-    level = logging.ERROR if report.exit_code else logging.WARNING
     if as_json:
-        results.print_json([report.summary_message()])
-        for line in (*report.unsent, *report.unreadable):
-            click.echo(f"snoopsync: {printable(line)}", err=True)
-        for message in results.unpruned_reasons(report):
-            log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
-        if report.trouble is not None:
-            results.print_json_error(f"the collection: {report.trouble}", report.exit_code)
+        _print_json_report(report)
     else:
         results.print_report(context.out, report, dry_run=dry_run)
     return report.exit_code
+
+
+def _print_json_report(report: Report) -> None:
+    """Print the summary as JSON, and what was not done on standard error."""
+    level = logging.ERROR if report.exit_code else logging.WARNING
+    results.print_json([report.summary_message()])
+    for line in (*report.unsent, *report.unreadable):
+        click.echo(f"snoopsync: {printable(line)}", err=True)
+    for message in results.unpruned_reasons(report):
+        log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
+    if report.trouble is not None:
+        results.print_json_error(f"the collection: {report.trouble}", report.exit_code)
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:

@@ -211,7 +211,7 @@ def test_approve_accepts_a_replaced_folder(home: Installation) -> None:
         service.line_with("is missing")
         assert home.run("status").code == 4
         said = home.ok("approve", "pictures")
-        assert said == "folder pictures is the directory that is there now\n"
+        assert said == "folder pictures: the present directory is accepted\n"
         service.line_with("is back")
         until(lambda: len(home.json("list", "--json")) == 1)
 
@@ -223,7 +223,7 @@ def test_approve_accepts_a_replaced_folder_without_a_service(home: Installation)
     (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
     assert home.run("resync").code == 4
     said = home.ok("approve", "pictures")
-    assert said == "folder pictures is the directory that is there now\n"
+    assert said == "folder pictures: the present directory is accepted\n"
     home.ok("resync")
     assert [row["path"] for row in home.json("list", "--json")] == ["new.jpg"]
 

@@ -58,7 +58,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(home: Installation) -> No
     assert {row["image_id"] for row in home.json("list", "--json")} == {
         action["image_id"] for action in plan
     }
-    assert "it would be" not in home.ok("resync", "--dry-run")
+    assert "would be:" not in home.ok("resync", "--dry-run")
 
 
 def everything_below(directory: Path) -> dict[str, tuple[int, int, int, bytes]]:
@@ -205,7 +205,7 @@ def test_two_folders_never_get_one_name(home: Installation) -> None:
     other.mkdir(parents=True)
     done = home.run("resync", other)
     assert done.code == 2
-    assert "has the name pictures already" in done.err
+    assert "is already named pictures" in done.err
     assert len(home.json("list", "--json", "--state", "synced")) == 3
 
 

@@ -46,7 +46,7 @@ def test_a_new_name_of_the_host_changes_nothing(
     assert "this host is called new now; the images keep the owner old" in done.err
     assert owners(home) == {"old"}
     assert "called" not in home.run("resync").err, "it is reported once"
-    assert "as before, though the host is called new" in home.run("check").out
+    assert "is still old, but the host is now called new" in home.run("check").out
 
 
 def test_the_owner_of_a_state_file_that_does_not_remember_it_is_that_of_its_images(

@@ -215,7 +215,7 @@ def test_single_images_are_a_detail_of_a_comparison_and_news_after_it(home: Inst
 def test_a_folder_that_is_not_there_is_not_remembered(home: Installation) -> None:
     wrong = home.run("run", home.home / "pictrues")
     assert wrong.code == 4
-    assert "there is no such folder" in wrong.err
+    assert "folder not found" in wrong.err
     assert home.status()["folders"] == []
 
 

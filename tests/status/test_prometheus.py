@@ -326,7 +326,7 @@ def test_reading_that_hangs_gathers_no_threads(
         first.start()
         try:
             assert reached.wait(20.0)
-            assert "it is still being read" in asker.health()[1]
+            assert "another thread is still reading it" in asker.health()[1]
         finally:
             end.set()
             first.join()
@@ -339,7 +339,7 @@ def test_other_paths_lead_to_these(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         for path in ("/", "/metric", "/healthz/x"):
-            assert asker.get(path) == (404, "snoopsync answers at /metrics and /healthz\n")
+            assert asker.get(path) == (404, "snoopsync serves /metrics and /healthz\n")
 
 
 def test_an_asker_that_says_nothing_keeps_no_other_waiting(

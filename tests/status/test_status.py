@@ -133,7 +133,7 @@ def test_images_not_yet_searched_for_are_counted(home: Installation) -> None:
         database.execute("UPDATE image SET search_due = 1 WHERE name <> CAST('0.jpg' AS BLOB)")
     [status] = home.json("status", "--json")
     assert (status["in_sync"], status["to_compare"]) == (True, 2)
-    assert "2 images still to be searched for duplicates" in home.ok("status")
+    assert "2 images not yet searched for duplicates" in home.ok("status")
     home.ok("resync")
     assert home.status()["to_compare"] == 0
     assert "searched" not in home.ok("status")

@@ -246,7 +246,7 @@ def test_a_missing_folder_cannot_be_approved(home: Installation) -> None:
 def test_approve_takes_only_folders(home: Installation) -> None:
     done = home.run("approve", "elsewhere")
     assert done.code == 2
-    assert "elsewhere is not a folder" in done.err
+    assert "elsewhere is not a configured folder" in done.err
 
 
 def test_commands_know_folders_of_run_without_a_configuration(

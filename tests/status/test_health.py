@@ -85,7 +85,7 @@ AILING: list[tuple[str, Snapshot]] = [
     ("changes are not watched", snapshot(unproven=["photos"])),
     ("3 deletions held", snapshot(with_counts(held=3))),
     ("is unwatched: why", snapshot(in_state(FolderState.UNWATCHED))),
-    ("scan is too long ago", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
+    ("scan is too old", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
     ("can't be read: why", Snapshot(Live(ACCOUNT), StoredStatus(error="why"), NOW)),
 ]  # fmt: skip
 

@@ -292,7 +292,7 @@ def test_a_starting_service_is_not_healthy_yet(world: World) -> None:
         assert asker.value("healthy") == 0
 
 
-def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
+def test_a_blocked_service_reports_why_and_leaves_the_state_file_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
@@ -301,7 +301,7 @@ def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
         assert asker.value("healthy") == 0
 
 
-def test_a_state_file_that_can_not_be_read_is_told(world: World) -> None:
+def test_an_unreadable_state_file_is_reported(world: World) -> None:
     world.state_path.parent.mkdir()
     world.state_path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
     with asked(Live, world) as asker:
@@ -310,7 +310,7 @@ def test_a_state_file_that_can_not_be_read_is_told(world: World) -> None:
         assert asker.value("queued_images") is None
 
 
-def test_reading_that_hangs_gathers_no_threads(
+def test_hanging_reads_do_not_pile_up_threads(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, end = threading.Event(), threading.Event()
@@ -335,23 +335,21 @@ def test_reading_that_hangs_gathers_no_threads(
 # The address.
 
 
-def test_other_paths_lead_to_these(home: Installation, asker: Asker) -> None:
+def test_other_paths_name_the_two_endpoints(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         for path in ("/", "/metric", "/healthz/x"):
             assert asker.get(path) == (404, "snoopsync serves /metrics and /healthz\n")
 
 
-def test_an_asker_that_says_nothing_keeps_no_other_waiting(
-    home: Installation, asker: Asker
-) -> None:
+def test_a_silent_client_does_not_block_others(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service, socket.create_connection((LOOPBACK, asker.port)):
         assert asker.get("/healthz")
         assert service.end() == 0
 
 
-def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(home: Installation) -> None:
+def test_a_port_in_use_is_a_configuration_error(home: Installation) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
         home.configure(listening(port))
@@ -360,7 +358,7 @@ def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(home: Installati
     assert f"metrics.listen: can't listen on 127.0.0.1:{port}: Address already in use" in done.err
 
 
-def test_it_listens_before_the_service_is_called_ready(home: Installation, asker: Asker) -> None:
+def test_metrics_are_served_before_the_service_is_ready(home: Installation, asker: Asker) -> None:
     address = str(home.home / "notify")
     home.environment["NOTIFY_SOCKET"] = address
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -373,7 +371,7 @@ def test_it_listens_before_the_service_is_called_ready(home: Installation, asker
             assert asker.listens()
 
 
-def test_a_second_service_is_told_of_the_first_and_not_of_its_port(
+def test_a_second_service_reports_the_lock_and_not_the_port(
     home: Installation, asker: Asker
 ) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -382,7 +380,7 @@ def test_a_second_service_is_told_of_the_first_and_not_of_its_port(
     assert done.code == 7
 
 
-def test_whoever_listens_beyond_this_machine_is_warned(home: Installation) -> None:
+def test_listening_beyond_this_machine_logs_a_warning(home: Installation) -> None:
     port = free_port()
     home.configure(QUICK_SYNC + listening(port, "0.0.0.0"))
     with home.running() as service:
@@ -390,7 +388,7 @@ def test_whoever_listens_beyond_this_machine_is_warned(home: Installation) -> No
         assert Asker(port).get("/healthz")
 
 
-def test_an_address_of_the_new_internet(home: Installation) -> None:
+def test_an_ipv6_address(home: Installation) -> None:
     try:
         port = free_port_v6()
     except OSError:
@@ -413,7 +411,7 @@ def reload(service: Any, said: str) -> None:
     service.line_with(said, after=begun)
 
 
-def test_a_new_configuration_moves_the_listener(home: Installation, asker: Asker) -> None:
+def test_a_reload_moves_the_listener(home: Installation, asker: Asker) -> None:
     other = Asker(free_port())
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service:
@@ -433,7 +431,7 @@ def test_a_new_configuration_moves_the_listener(home: Installation, asker: Asker
         until(asker.is_well)
 
 
-def test_a_new_address_that_is_taken_is_refused_and_the_old_one_stays(
+def test_a_new_address_in_use_is_refused_and_the_old_one_stays(
     home: Installation, asker: Asker
 ) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -446,11 +444,11 @@ def test_a_new_address_that_is_taken_is_refused_and_the_old_one_stays(
         until(asker.is_well)
 
 
-def test_without_the_extra_the_line_that_installs_it_is_told(
+def test_without_the_extra_the_error_has_the_command_that_installs_it(
     home: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "snoopsync.config.targets.find_spec",
+        "snoopsync.config.file.find_spec",
         lambda name: None if name == "prometheus_client" else object(),
     )
     home.configure(listening(free_port()))
@@ -460,7 +458,7 @@ def test_without_the_extra_the_line_that_installs_it_is_told(
     assert "pip install 'snoopsync[metrics]'" in done.err
 
 
-def test_a_service_without_either_imports_neither(home: Installation) -> None:
+def test_a_service_without_both_imports_neither(home: Installation) -> None:
     home.configure()
     code = (
         "import sys, os, signal, threading; from snoopsync.cli.root import run_program;"

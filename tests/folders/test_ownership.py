@@ -77,7 +77,7 @@ def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
 ) -> None:
     home.ok("resync")
     owned_by(home, "studio")
-    assert f"before with {default_owner()}." in home.run("check").out
+    assert f"changes from {default_owner()} to studio" in home.run("check").out
     done = home.run("resync")
     assert "3 added" in done.out
     assert f"the owner is now studio, it was {default_owner()}: 3 images" in done.err

@@ -127,7 +127,7 @@ def test_json_has_the_same_reasons_as_the_text(home: Installation) -> None:
     assert "No such file" in status["folders"][0]["reason"]
 
 
-def test_images_not_yet_searched_for_are_counted(home: Installation) -> None:
+def test_images_to_compare_are_counted(home: Installation) -> None:
     home.ok("resync")
     with closing(sqlite3.connect(home.state)) as database, database:
         database.execute("UPDATE image SET search_due = 1 WHERE name <> CAST('0.jpg' AS BLOB)")

@@ -77,7 +77,7 @@ def test_a_key_for_people_has_what_the_one_for_programs_has(home: Installation, 
     done = home.run("keys", "add", "shop", "--data", data)
     lines = dict(line.split(": ", 1) for line in done.out.splitlines())
     assert list(lines) == ["collection_id", "collection_name", "public_key", "secret_key"]
-    assert "this once" in done.err
+    assert "only once" in done.err
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb"])

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from snoopsync.control.channel import ALIVE, Message
-from snoopsync.control.commands import require_sound
+from snoopsync.control.commands import validate_command
 from snoopsync.control.report import LatestReport
 from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
@@ -73,7 +73,7 @@ class CommandHandlers:
         """The messages that answer a command; the last one has ``result`` or ``error``."""
         try:
             # Here, on the socket's thread: the engine's only gets commands that it can carry out.
-            require_sound(command)
+            validate_command(command)
         except SnoopsyncError as error:
             yield _error_message(error)
             return
@@ -163,7 +163,7 @@ class CommandHandlers:
             case "dismiss":
                 pair = Pair.of(str(command.get("a")), str(command.get("b")))
                 return {"known": self._pairs.dismiss(pair)}
-        raise AssertionError(command)  # ``require_sound`` knows no other
+        raise AssertionError(command)  # ``validate_command`` knows no other
 
     def _resync_request(self, command: Message) -> ResyncRequest:
         wanted = command.get("folders") or ()

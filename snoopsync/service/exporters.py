@@ -53,7 +53,9 @@ class Exporters:
         self._snapshots.take(config)
         if config.notify is not None:
             self._notifier = self._notifier or Notifier(self._counters)
-            self._notifier.take(config.notify, config.collection.owner or default_owner(), targets)
+            self._notifier.configure(
+                config.notify, config.collection.owner or default_owner(), targets
+            )
         elif self._notifier is not None:
             self._notifier.close(_FAREWELL_SECONDS)
             self._notifier = None

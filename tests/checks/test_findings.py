@@ -1,4 +1,4 @@
-"""What a check makes of what it finds, where it can't be had from a real installation."""
+"""Findings that a real installation can't produce on demand."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from snoopsync.checks.collection import (
     library_findings,
     service_findings,
 )
-from snoopsync.checks.finding import Finding, Health
-from snoopsync.checks.folders import Look, folder_finding, look_through
+from snoopsync.checks.finding import Finding, Severity
+from snoopsync.checks.folders import FolderSurvey, folder_finding, survey
 from snoopsync.checks.inotify import inotify_findings
 from snoopsync.checks.service import Unit, read_units, service_finding, unit_findings
-from snoopsync.checks.state import state_place_finding
+from snoopsync.checks.state import state_directory_finding
 from snoopsync.config.settings import FolderConfig, Watch
 from snoopsync.control.report import ServiceReport
-from snoopsync.core.errors import Unreachable
-from snoopsync.core.exits import Exit
+from snoopsync.core.errors import FolderMissing, ServiceUnavailable, SnoopsyncError, Unreachable
 from snoopsync.core.selection import Selection
 from snoopsync.decoding.sandbox import NAMES, Outcome, Restriction
 from snoopsync.folders.folder import Folder
@@ -36,11 +35,11 @@ from snoopsync.version import __version__
 from snoopsync.watching.limits import Limit, Limits, Use, read_limits, read_use
 from tests.support.losing import needs_root
 
-OK, WARNING, ERROR = Health.OK, Health.WARNING, Health.ERROR
+OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 
 
-def states(findings: Sequence[Finding]) -> dict[str, Health]:
-    return {finding.check.rpartition(" ")[2]: finding.state for finding in findings}
+def states(findings: Sequence[Finding]) -> dict[str, Severity]:
+    return {finding.check.rpartition(" ")[2]: finding.severity for finding in findings}
 
 
 # The limits for watching.
@@ -77,36 +76,36 @@ def of(
         (limits(queued_events=16_383), NOBODY, {"watches": OK, "instances": OK, "queue": WARNING}),
     ],
 )
-def test_a_limit_that_is_near_is_a_warning_and_one_that_is_reached_an_error(
-    found: Limits, others: Use, expected: dict[str, Health]
+def test_a_near_limit_is_a_warning_and_an_exceeded_one_an_error(
+    found: Limits, others: Use, expected: dict[str, Severity]
 ) -> None:
     assert states(of(found, others)) == expected
 
 
 @pytest.mark.parametrize("directories", [10, 65_536, 400_000, 3_000_000])
-def test_what_mends_a_limit_leaves_room(directories: int) -> None:
+def test_the_recommended_limit_leaves_room(directories: int) -> None:
     finding = of(limits(watches=9), directories=directories)[0]
-    assert finding.exit_code == Exit.BUG
-    assert finding.mend is not None
-    now, keep = finding.mend.splitlines()
+    assert finding.cause is SnoopsyncError
+    assert finding.fix is not None
+    now, keep = finding.fix.splitlines()
     setting = now.removeprefix("sudo sysctl ")
     name, _, value = setting.partition("=")
     assert name == "fs.inotify.max_user_watches"
-    assert keep == f"and to keep it: echo {setting} | sudo tee -a /etc/sysctl.d/60-snoopsync.conf"
-    assert of(limits(watches=int(value)), directories=directories)[0].state is OK
+    assert keep == f"and permanently: echo {setting} | sudo tee -a /etc/sysctl.d/60-snoopsync.conf"
+    assert of(limits(watches=int(value)), directories=directories)[0].severity is OK
 
 
-def test_where_no_folder_is_watched_by_events_no_limit_matters() -> None:
+def test_without_watched_folders_no_limit_matters() -> None:
     [finding] = of(limits(watches=0), folders=0, directories=0)
-    assert finding.state is OK
+    assert finding.severity is OK
 
 
-def test_directories_that_were_not_all_counted_are_at_least_so_many() -> None:
+def test_an_incomplete_count_of_directories_says_at_least() -> None:
     finding = next(inotify_findings(limits(), NOBODY, 1, 5, at_least=True))
     assert finding.message.startswith("at least 5 directories to watch")
 
 
-def test_the_lower_limit_of_a_container_is_the_one_that_counts(tmp_path: Path) -> None:
+def test_the_lower_limit_of_a_container_counts(tmp_path: Path) -> None:
     for name, value in {
         "fs/inotify/max_user_watches": 1000,
         "fs/inotify/max_user_instances": 128,
@@ -131,8 +130,8 @@ def test_a_system_without_inotify_has_no_limits(tmp_path: Path) -> None:
     assert read_limits(tmp_path) is None
 
 
-def test_what_other_programs_have_is_counted(tmp_path: Path) -> None:
-    """This process alone is looked at: others come and go."""
+def test_watches_of_other_programs_are_counted(tmp_path: Path) -> None:
+    """Counts only this process, because others come and go."""
     (tmp_path / "1").symlink_to(f"/proc/{os.getpid()}")
     before = read_use(os.getuid(), processes=tmp_path)
     with closing(INotify()) as inotify:
@@ -151,31 +150,41 @@ def test_what_other_programs_have_is_counted(tmp_path: Path) -> None:
 SKIPPED = {"excluded": {"": 1}}
 
 
-def test_a_look_ends_in_time_and_says_that_there_is_more(tmp_path: Path) -> None:
+def test_a_survey_ends_in_time_and_is_marked_incomplete(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}" / "deeper").mkdir(parents=True)
         (tmp_path / f"{number}" / "a.jpg").touch()
     (tmp_path / "skipped").mkdir()
     folder = Folder("photos", os.fsencode(tmp_path), Selection(None, ["skipped/"]))
     ticks = iter(range(100))
-    look = look_through(folder, 4.0, lambda: float(next(ticks)))
-    assert look == Look(
-        images=3, directories=4, unreadable=0, first_unreadable=None, whole=False, left_out=SKIPPED
+    found = survey(folder, 4.0, lambda: float(next(ticks)))
+    assert found == FolderSurvey(
+        images=3,
+        directories=4,
+        unreadable=0,
+        first_unreadable=None,
+        is_complete=False,
+        left_out=SKIPPED,
     )
-    assert str(look) == "at least 3 images in 4 directories"
-    whole = look_through(folder, 100.0, lambda: 0.0)
-    assert whole == Look(
-        images=5, directories=11, unreadable=0, first_unreadable=None, whole=True, left_out=SKIPPED
+    assert str(found) == "at least 3 images in 4 directories"
+    whole = survey(folder, 100.0, lambda: 0.0)
+    assert whole == FolderSurvey(
+        images=5,
+        directories=11,
+        unreadable=0,
+        first_unreadable=None,
+        is_complete=True,
+        left_out=SKIPPED,
     )
 
 
-def test_a_path_that_is_too_long_for_a_call_can_be_looked_at(deep: bytes, tmp_path: Path) -> None:
+def test_a_path_too_long_for_system_calls_can_be_surveyed(deep: bytes, tmp_path: Path) -> None:
     folder = Folder("photos", os.fsencode(tmp_path), Selection(None, []))
-    look = look_through(folder, 100.0, lambda: 0.0)
-    assert (look.images, look.unreadable, look.whole) == (1, 0, True)
+    found = survey(folder, 100.0, lambda: 0.0)
+    assert (found.images, found.unreadable, found.is_complete) == (1, 0, True)
 
 
-ALL = Look(images=2, directories=1, unreadable=0, first_unreadable=None, whole=True)
+ALL = FolderSurvey(images=2, directories=1, unreadable=0, first_unreadable=None, is_complete=True)
 ROOT = b"20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 
 
@@ -188,26 +197,30 @@ ROOT = b"20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
         ("nfs4", Watch.EVENTS, WARNING, "on nfs4, by events (as configured), but nfs4: changes"),
     ],
 )
-def test_it_is_said_what_a_folder_is_on_and_how_it_is_watched(
-    tmp_path: Path, kind: str, watch: Watch, state: Health, said: str
+def test_a_folder_names_its_file_system_and_watch_mode(
+    tmp_path: Path, kind: str, watch: Watch, state: Severity, said: str
 ) -> None:
     table = tmp_path / "mountinfo"
     table.write_bytes(ROOT + b"21 20 0:40 / /srv rw - %s source rw\n" % kind.encode())
     finding = folder_finding(FolderConfig("photos", Path("/srv/photos"), watch=watch), ALL, table)
     assert finding.check == "folder photos"
-    assert finding.state is state
+    assert finding.severity is state
     assert f"/srv/photos: 2 images in 1 directory, {said}" in finding.message
 
 
-def test_what_can_not_be_read_is_counted_and_named_on_one_line() -> None:
-    look = Look(
-        9, 3, unreadable=3, first_unreadable=(b"/srv/a\n\xff", "Input/output error"), whole=True
+def test_unreadable_paths_are_counted_on_one_line() -> None:
+    found = FolderSurvey(
+        9,
+        3,
+        unreadable=3,
+        first_unreadable=(b"/srv/a\n\xff", "Input/output error"),
+        is_complete=True,
     )
-    finding = folder_finding(FolderConfig("a\nb", Path("/srv")), look)
-    assert (finding.state, finding.exit_code) == (ERROR, Exit.HELD_OR_MISSING)
+    finding = folder_finding(FolderConfig("a\nb", Path("/srv")), found)
+    assert (finding.severity, finding.cause) == (ERROR, FolderMissing)
     assert finding.message == "/srv/a\\n\\udcff: Input/output error, and 2 more: not mirrored"
-    assert finding.mend is not None
-    assert finding.mend.startswith("look after its disk")
+    assert finding.fix is not None
+    assert finding.fix.startswith("check its disk")
     assert finding.check == "folder a\\nb"
 
 
@@ -223,19 +236,19 @@ def test_what_can_not_be_read_is_counted_and_named_on_one_line() -> None:
         ("size=8m,ro", ERROR, "its file system is read-only"),
     ],
 )
-def test_a_disk_without_room_for_the_state_file_is_said(
-    tmp_path: Path, options: str, state: Health, said: str
+def test_a_disk_without_space_for_the_state_file_is_reported(
+    tmp_path: Path, options: str, state: Severity, said: str
 ) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", options, "none", os.fspath(tmp_path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no file system can be mounted")
     try:
-        finding = state_place_finding(tmp_path / "new" / "newer" / "state.sqlite3")
+        finding = state_directory_finding(tmp_path / "new" / "newer" / "state.sqlite3")
     finally:
         subprocess.run(["umount", tmp_path], check=True)
-    assert finding.state is state
+    assert finding.severity is state
     assert said in finding.message
-    assert finding.mend is not None
+    assert finding.fix is not None
 
 
 # The collection.
@@ -252,26 +265,26 @@ def test_a_disk_without_room_for_the_state_file_is_said(
         ("http://192.168.0.1/api/v1", WARNING),
     ],
 )
-def test_an_address_that_is_not_encrypted_is_a_warning_unless_it_is_this_machine(
-    endpoint: str, state: Health
+def test_an_unencrypted_endpoint_is_a_warning_unless_it_is_local(
+    endpoint: str, state: Severity
 ) -> None:
     finding = address_finding(endpoint)
-    assert finding.state is state
-    assert (finding.mend == "use https://") is (state is WARNING)
+    assert finding.severity is state
+    assert (finding.fix == "use https://") is (state is WARNING)
 
 
-def test_a_service_that_does_not_tell_its_time_says_nothing_of_the_clock() -> None:
+def test_without_a_date_the_clock_is_not_checked() -> None:
     [finding] = service_findings(Reply(None, Unreachable("host: no answer"), None))
-    assert (finding.check, finding.exit_code) == ("collection", Exit.UNREACHABLE)
+    assert (finding.check, finding.cause) == ("collection", Unreachable)
 
 
-def test_what_is_missing_of_the_libraries_is_said_one_by_one() -> None:
+def test_each_missing_library_is_a_finding() -> None:
     findings = list(library_findings({"pillow": "no PIL", "pillow-heif": "no heif"}))
-    assert [finding.state for finding in findings] == [ERROR, WARNING]
+    assert [finding.severity for finding in findings] == [ERROR, WARNING]
     assert "no picture can be added" in findings[0].message
     assert "HEIC" in findings[1].message
     [finding] = library_findings({})
-    assert (finding.state, finding.message) == (OK, "numpy, pillow, pillow-heif")
+    assert (finding.severity, finding.message) == (OK, "numpy, pillow, pillow-heif")
 
 
 # The service.
@@ -281,24 +294,29 @@ REPORT = ServiceReport(age_seconds=0.1, version=__version__)
 
 
 @pytest.mark.parametrize(
-    ("service", "state", "code", "said"),
+    ("service", "state", "cause", "said"),
     [
-        (ServiceStatus(), WARNING, 0, "not running"),
-        (ServiceStatus(command_pid=7), OK, 0, "a resync is under way (process 7)"),
-        (ServiceStatus(7, REPORT), OK, 0, "running (process 7)"),
-        (ServiceStatus(7), ERROR, 7, "does not answer"),
-        (ServiceStatus(7, replace(REPORT, age_seconds=16.0)), ERROR, 7, "does not answer"),
-        (ServiceStatus(7, trouble="its disk is full"), ERROR, 1, "its disk is full"),
-        (ServiceStatus(7, replace(REPORT, version="0.0.1")), WARNING, 0, "of version 0.0.1"),
+        (ServiceStatus(), WARNING, None, "not running"),
+        (ServiceStatus(command_pid=7), OK, None, "a resync is running (process 7)"),
+        (ServiceStatus(7, REPORT), OK, None, "running (process 7)"),
+        (ServiceStatus(7), ERROR, ServiceUnavailable, "does not respond"),
+        (
+            ServiceStatus(7, replace(REPORT, age_seconds=16.0)),
+            ERROR,
+            ServiceUnavailable,
+            "does not respond",
+        ),
+        (ServiceStatus(7, trouble="its disk is full"), ERROR, SnoopsyncError, "its disk is full"),
+        (ServiceStatus(7, replace(REPORT, version="0.0.1")), WARNING, None, "version 0.0.1"),
     ],
 )
-def test_what_a_service_says_of_itself(
-    service: ServiceStatus, state: Health, code: int, said: str
+def test_findings_about_the_service(
+    service: ServiceStatus, state: Severity, cause: type[SnoopsyncError] | None, said: str
 ) -> None:
     finding = service_finding(service)
-    assert (finding.state, finding.exit_code) == (state, code)
+    assert (finding.severity, finding.cause) == (state, cause)
     assert said in finding.message
-    assert (finding.mend is None) is (state is OK)
+    assert (finding.fix is None) is (state is OK)
 
 
 SYSTEMCTL = """#!/bin/sh
@@ -313,7 +331,7 @@ esac
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The command of a system with both units: this one may have no systemd."""
+    """A ``systemctl`` that reports both units. This machine may have no systemd."""
     path = tmp_path / "bin" / "systemctl"
     path.parent.mkdir()
     path.write_text(SYSTEMCTL)
@@ -322,29 +340,30 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_both_units_are_asked_for(systemctl: Path, tmp_path: Path) -> None:
+def test_the_systems_and_the_users_unit_are_read(systemctl: Path, tmp_path: Path) -> None:
     assert read_units(tmp_path) == [
         Unit(is_users=False, enabled="enabled", active="active"),
         Unit(is_users=True, enabled="disabled", active="inactive"),
     ]
 
 
-def test_without_systemd_nothing_is_asked(systemctl: Path, tmp_path: Path) -> None:
+def test_without_systemd_there_are_no_units(systemctl: Path, tmp_path: Path) -> None:
     assert read_units(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(
     "says", ["exit 1", "echo not-found; exit 4", "echo 'Failed to connect to bus' >&2; exit 1"]
 )
-def test_a_unit_that_is_not_there_is_passed_over(
-    systemctl: Path, tmp_path: Path, says: str
-) -> None:
+def test_a_unit_that_does_not_exist_is_skipped(systemctl: Path, tmp_path: Path, says: str) -> None:
     systemctl.write_text(f"#!/bin/sh\n{says}\n")
     assert read_units(tmp_path) == []
 
 
+JOURNAL = "see the reason: journalctl {}-u snoopsync -n 50"
+
+
 @pytest.mark.parametrize(
-    ("unit", "state", "mend"),
+    ("unit", "state", "fix"),
     [
         (Unit(False, "enabled", "active"), OK, None),
         (Unit(True, "static", "active"), OK, None),
@@ -352,16 +371,18 @@ def test_a_unit_that_is_not_there_is_passed_over(
         (Unit(True, "enabled", "inactive"), WARNING, "systemctl --user start snoopsync"),
         (Unit(False, "disabled", "active"), WARNING, "sudo systemctl enable --now snoopsync"),
         (Unit(True, "disabled", "inactive"), WARNING, "systemctl --user enable --now snoopsync"),
-        (Unit(False, "enabled", "failed"), ERROR, "journalctl -u snoopsync -n 50 says why"),
-        (Unit(True, "disabled", "failed"), ERROR, "journalctl --user -u snoopsync -n 50 says why"),
+        (Unit(False, "enabled", "failed"), ERROR, JOURNAL.format("")),
+        (
+            Unit(True, "disabled", "failed"),
+            ERROR,
+            JOURNAL.format("--user "),
+        ),
     ],
 )
-def test_a_unit_that_does_not_run_the_service_says_what_would(
-    unit: Unit, state: Health, mend: str | None
-) -> None:
+def test_a_unit_that_does_not_run_has_a_fix(unit: Unit, state: Severity, fix: str | None) -> None:
     [finding] = unit_findings([unit])
-    assert (finding.state, finding.mend) == (state, mend)
-    assert finding.exit_code == (Exit.BUG if state is ERROR else Exit.OK)
+    assert (finding.severity, finding.fix) == (state, fix)
+    assert finding.cause is (SnoopsyncError if state is ERROR else None)
 
 
 EVERY = Restriction(sum(NAMES))
@@ -370,7 +391,7 @@ LANDLOCK = Restriction.LANDLOCK
 
 
 @pytest.mark.parametrize(
-    ("tried", "service_lacks", "said"),
+    ("tried", "service_lacks", "texts"),
     [
         (Outcome(EVERY, NONE), None, []),
         (Outcome(EVERY, NONE), [], []),
@@ -386,11 +407,11 @@ LANDLOCK = Restriction.LANDLOCK
         ),
     ],
 )
-def test_a_restriction_of_decoders_that_is_missing_is_said_with_who_withholds_it(
-    tried: Outcome, service_lacks: list[str] | None, said: list[str]
+def test_a_missing_restriction_of_decoders_is_reported_with_who_withholds_it(
+    tried: Outcome, service_lacks: list[str] | None, texts: list[str]
 ) -> None:
-    found = [each for each in decoder_findings(tried, service_lacks) if each.state != Health.OK]
-    assert [each.state for each in found] == [Health.WARNING] * len(said)
-    for finding, words in zip(found, said, strict=True):
+    found = [each for each in decoder_findings(tried, service_lacks) if each.severity != OK]
+    assert [each.severity for each in found] == [WARNING] * len(texts)
+    for finding, words in zip(found, texts, strict=True):
         assert words in finding.message
-        assert finding.mend
+        assert finding.fix

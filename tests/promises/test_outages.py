@@ -24,7 +24,7 @@ from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang, Lost, Reply, answers, reset_before

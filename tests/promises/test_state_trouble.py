@@ -227,7 +227,7 @@ def test_what_was_given_up_for_damaged_is_told_by_every_command_that_reads(
         done = mirrored.home.run(*command)
         assert (done.code, done.out) == (1, ""), done
         assert f"{mirrored.home.state} is damaged" in done.err
-        assert "`snoopsync resync` moves it aside" in done.err
+        assert "run snoopsync resync" in done.err
     is_healed(mirrored)
 
 

@@ -214,7 +214,7 @@ def test_single_images_are_logged_only_after_the_first_resync(home: Installation
 def test_a_folder_that_does_not_exist_is_not_remembered(home: Installation) -> None:
     wrong = home.run("run", home.home / "pictrues")
     assert wrong.code == 4
-    assert "there is no such folder" in wrong.err
+    assert "folder not found" in wrong.err
     assert home.status()["folders"] == []
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from snoopsync.cli.exit_codes import of_status
 from snoopsync.control.channel import ControlServer
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.exits import Exit
@@ -16,7 +17,7 @@ from snoopsync.runtime.workers import Workers
 from snoopsync.service.environment import Environment, Reload, Timing
 from snoopsync.service.service import Service
 from snoopsync.state.lock import locked
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher
@@ -84,4 +85,4 @@ def serving(
 def the_service_says(world: World, code: Exit) -> bool:
     """Does ``status`` have this exit code, as the service itself reports?"""
     status = read_status(world.config)
-    return status.service.report is not None and status.exit_code == code
+    return status.service.report is not None and of_status(status) == code

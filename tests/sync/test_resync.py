@@ -220,8 +220,8 @@ def test_in_an_outage_one_sentence_says_how_many_wait_and_why(home: Installation
     assert done.code == Exit.UNREACHABLE
     assert "nothing to do" not in done.out
     sentence, *named = done.out.splitlines()
-    assert sentence.startswith("not done, the collection: ")
-    assert "; 4 images looked at, 4 waiting (" in sentence
+    assert sentence.startswith("incomplete, because the collection failed: ")
+    assert "; 4 images scanned, 4 waiting (" in sentence
     assert named == [f"waiting: pictures/{seed}.jpg: not sent yet" for seed in range(4)]
 
 

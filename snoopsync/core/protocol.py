@@ -73,8 +73,9 @@ class Match(PictureFacts):
 
     ``rank`` is 0 for the same picture, and larger for less similar ones. Further keys exist only if
     the service reports them, as snoopsync's does: ``sha256`` (hexadecimal) of the image's bytes,
-    the facts about it, ``kind``, how the two differ (``embedded.kinds``), and ``asked``, the facts
-    about the searched picture.
+    the facts about it, ``kind``, how the two differ (``embedded.kinds``), ``asked``, the facts
+    about the searched picture, ``label``, what its owner calls the image, and, in a search with a
+    limit, ``copies``, the number of images with the same bytes, which count as one.
     """
 
     id: str
@@ -82,6 +83,8 @@ class Match(PictureFacts):
     sha256: NotRequired[str]
     kind: NotRequired[str]
     asked: NotRequired[PictureFacts]
+    copies: NotRequired[int]
+    label: NotRequired[str]
 
 
 class SearchAnswer(TypedDict):
@@ -161,11 +164,13 @@ class ImageCollection(Protocol):
     def images(self) -> Iterator[ListedImage]:
         """All images of the collection, read in pages."""
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """Images similar to one of the collection, without that one. Raises ``NotFound``."""
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
+        """Images similar to one of the collection, without that one. ``limit``: only so many, the
+        nearest first, where images with the same bytes count as one; a service that does not offer
+        this returns more. Raises ``NotFound``."""
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images similar to this one."""
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
+        """Images similar to this one. ``limit`` as in ``search_images_by_id``."""
 
     def close(self) -> None:
         """Close connections and files. A call in progress may fail. No call may follow."""

@@ -236,6 +236,18 @@ class Store:
                     found.append(_described_image(row))
         return found
 
+    def stored_with_marks(self, marks: Sequence[int]) -> list[StoredImage]:
+        """As ``with_marks``, without the features."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                f"SELECT {_STORED} FROM image WHERE mark IS NULL AND moment IN"
+                " (SELECT value FROM json_each(:marks))"
+                f" UNION ALL SELECT {_STORED} FROM image WHERE mark IN"
+                " (SELECT value FROM json_each(:marks))",
+                {"marks": json.dumps(list(marks))},
+            )
+            return [StoredImage(*row) for row in rows]
+
     def codes_after(self, mark: int, count: int, version: int) -> list[StoredCodes]:
         """The codes that the given version made of up to ``count`` images, in ascending order of
         their marks, beginning after ``mark``. Images without codes are left out."""

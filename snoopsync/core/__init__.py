@@ -20,8 +20,9 @@ Modules, in reading order:
 ``planner``     what to do, from what was observed and what is recorded
 ``bulk_guard``  which deletions are held for a person
 ``tally``       what a resync did with each image
-``duplicates``  what a search changes about the known pairs
-``keep``        which of two files to keep
+``duplicates``  what a search for duplicates found
+``groups``      which pictures links connect
+``keep``        which file of a group to keep
 ``retiring``    how to give up a folder that is gone for good
 ==============  ==============================================================================
 """

@@ -1,18 +1,22 @@
-"""What a search for duplicates changes: which pairs hold, and which have ended."""
+"""What a search for duplicates found, as values."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from snoopsync.core.protocol import Match, PictureFacts
 
+#: How many of the nearest pictures a picture is linked to, not counting dismissed ones.
+NEAREST_LINKS = 16
+
+#: How many more results a search asks for: they can connect the picture with further groups.
+_FURTHER_RESULTS = 48
+
 
 class Pair(NamedTuple):
-    """Two similar images in the order of their IDs, so that the pair does not depend on the order
-    of the search."""
+    """Two similar images in the order of their IDs."""
 
     a: str
     b: str
@@ -23,59 +27,64 @@ class Pair(NamedTuple):
         return cls(min(one, other), max(one, other))
 
 
-#: How many new pairs of one search are recorded: the nearest ones.
-MOST_NEW_PAIRS = 64
-
-
 @dataclass(frozen=True, slots=True)
-class FoundPair:
-    """A pair that holds. ``rank``: 0 for the same picture, larger for less similar ones. ``kind``:
-    how the two differ. ``sha256`` and ``facts`` are about the other image. Each is ``None`` or
-    empty if the collection does not report it."""
+class FoundImage:
+    """An image that a search found. ``rank``: 0 for the same picture, larger for less similar ones.
+    ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` are about this image, and
+    ``copies`` is the number of images with its bytes. Each is ``None`` or empty if the collection
+    does not report it."""
 
-    pair: Pair
+    image_id: str
     rank: int
     kind: str | None = None
     sha256: bytes | None = None
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
+    label: str | None = None
+    copies: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PairChanges:
-    """What a search changes: ``pairs`` hold, and ``gone`` are pairs that have ended. ``facts`` are
-    about the picture that was searched for."""
+class Findings:
+    """What the search for an image found, the nearest first. ``facts`` are about the image itself.
+    ``is_complete``: there are no further images within the rank."""
 
-    pairs: tuple[FoundPair, ...]
-    gone: tuple[Pair, ...]
+    images: tuple[FoundImage, ...] = ()
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
+    is_complete: bool = True
 
 
-def changes_of_search(
-    image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
-) -> PairChanges:
-    """The changes from a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
-    256 that differ) do not count. ``current``: the pairs that the image is in.
+def search_limit(dismissed: int) -> int:
+    """How many results to ask for, so that ``dismissed`` pictures crowd out no others."""
+    return NEAREST_LINKS + _FURTHER_RESULTS + dismissed
 
-    Only the nearest ``MOST_NEW_PAIRS`` new pairs count, so that the records of thousands of copies
-    of one picture do not grow with the square of their number."""
-    found: dict[str, FoundPair] = {}
+
+def findings_of(
+    image_id: str, matches: Iterable[Match], max_rank: int, *, limit: int, is_cut: bool = False
+) -> Findings:
+    """The findings of a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
+    256 that differ) do not count. ``limit``: how many results were asked for. ``is_cut``: the
+    answer lacks some results."""
+    found: dict[str, FoundImage] = {}
     asked = PictureFacts()
+    count, is_beyond = 0, False
     for match in matches:
+        count += 1
+        asked = match.get("asked", asked)
+        is_beyond = is_beyond or match["rank"] > max_rank
         if match["rank"] <= max_rank and match["id"] != image_id:
-            asked = match.get("asked", asked)
-            found[match["id"]] = FoundPair(
-                Pair.of(image_id, match["id"]),
+            found[match["id"]] = FoundImage(
+                match["id"],
                 match["rank"],
                 match.get("kind"),
                 _digest(match.get("sha256")),
                 facts_of(match),
+                match.get("label"),
+                match.get("copies"),
             )
-    gone = set(current).difference(each.pair for each in found.values())
-    known = [each for each in found.values() if each.pair in current]
-    new = [each for each in found.values() if each.pair not in current]
-    new = heapq.nsmallest(MOST_NEW_PAIRS, new, key=lambda each: (each.rank, each.pair))
-    pairs = sorted([*known, *new], key=lambda each: each.pair)
-    return PairChanges(tuple(pairs), tuple(sorted(gone)), asked)
+    images = sorted(found.values(), key=lambda each: (each.rank, each.image_id))
+    # Results beyond the rank prove that none within it is missing.
+    is_complete = len(images) <= limit and (is_beyond or not (is_cut or count >= limit))
+    return Findings(tuple(images[:limit]), asked, is_complete)
 
 
 def facts_of(match: Match) -> PictureFacts:

@@ -52,10 +52,7 @@ _UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateRea
 _SESSION_SECONDS = 600.0
 
 #: Text columns that no index has: the integrity check does not read them.
-_TEXTS = (
-    "SELECT error FROM image WHERE error IS NOT NULL",
-    "SELECT a, b, finder FROM pair",
-)
+_TEXTS = ("SELECT error FROM image WHERE error IS NOT NULL",)
 
 #: Every column of every table, and the definition of every index.
 _LAYOUT = """

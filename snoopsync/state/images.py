@@ -14,6 +14,7 @@ from typing import Any
 
 from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
 from snoopsync.state.database import Database
+from snoopsync.state.decisions import Decisions
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
@@ -54,13 +55,15 @@ class ImageRow:
 
 class State:
     """The state file over a ``Database``: here what is known of the images, and beside that the
-    ``folders``, the ``intents``, the ``deletions`` and the ``unwanted`` images."""
+    ``folders``, the ``intents``, the ``deletions``, the ``unwanted`` images and the ``decisions``
+    about duplicates."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
         self.intents = Intents(database)
         self.deletions = Deletions(database, self.intents)
         self.unwanted = Unwanted(database, self.intents)
+        self.decisions = Decisions(database)
         self._database = database
         self.transaction = database.transaction
 

@@ -1,21 +1,21 @@
-"""Looks for duplicates of what the collection has confirmed, and tells of each pair once.
+"""Searches for duplicates of what the collection has confirmed, and alerts once per new picture.
 
-It comes after the mirror and never holds it up: an image that could not be searched for stays due.
+The search comes after the mirror and never delays it: an image whose search failed stays due.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from snoopsync.core.duplicates import Pair, changes_of_search
+from snoopsync.core.duplicates import Findings, findings_of
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
-from snoopsync.core.keep import FolderOrder, Keep
+from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
 from snoopsync.core.model import path_keys, printable
 from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
@@ -23,7 +23,8 @@ from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
 from snoopsync.runtime.counters import Counters
-from snoopsync.state.pairs import Due, Duplicate, Pairs, SearchResult, Side
+from snoopsync.state.searches import Due, NewDuplicate, Searches, SearchResult
+from snoopsync.state.sides import Side
 
 log = logging.getLogger("snoopsync.duplicates")
 
@@ -41,20 +42,24 @@ _MOST_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One new pair: a picture that was added, and one that it is like. ``kind`` as in
-    ``Duplicate``."""
+    """One new picture, and the nearest one that it is like. ``kind``, ``group`` and ``others`` as
+    in ``NewDuplicate``."""
 
     image: Side
     match: Side
     rank: int
     kind: str | None = None
     keep: Keep | None = None
+    others: int = 0
+    group: int | None = None
 
     @classmethod
-    def of(cls, pair: Duplicate, keep: Keep | None) -> Alert:
-        """The alert about a pair: the image whose search found the other comes first."""
-        image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
-        return cls(image, match, pair.rank, pair.kind, keep)
+    def of(cls, new: NewDuplicate, folders: FolderOrder, now: float) -> Alert:
+        """The alert about a new picture. ``now``: Unix time."""
+        image, match = new.image.candidate(folders), new.match.candidate(folders)
+        is_identical = new.kind == IDENTICAL
+        keep = which_to_keep(image, match, new.kind, int(now * 1e9), identical=is_identical)
+        return cls(new.image, new.match, new.rank, new.kind, keep, new.others, new.group)
 
     def __str__(self) -> str:
         likeness = "the same picture as" if self.rank == 0 else "like"
@@ -65,6 +70,10 @@ class Alert:
         if self.keep is not None:
             side = self.image if self.keep.image_id == self.image.image_id else self.match
             text += f"; keep {side.rel_path or side.image_id} ({self.keep.reason.words})"
+        if self.others:
+            text += f"; {self.others} more"
+        if self.group is not None:
+            text += f" (snoopsync duplicates --group {self.group})"
         return text
 
     def keys(self) -> dict[str, Field]:
@@ -76,10 +85,13 @@ class Alert:
             "match_folder": match["folder"],
             "match_path": match["path"],
             "match_id": self.match.image_id,
+            "match_label": self.match.label,
             "rank": self.rank,
             "kind": self.kind,
             "keep": None if self.keep is None else self.keep.image_id,
             "reason": None if self.keep is None else self.keep.reason.value,
+            "others": self.others,
+            "group": None if self.group is None else str(self.group),
         }
 
 
@@ -92,7 +104,7 @@ class DuplicateSearch:
     def __init__(
         self,
         collection: ImageCollection,
-        pairs: Pairs,
+        searches: Searches,
         max_rank: int,
         announce: Callable[[Alert], None],
         *,
@@ -103,7 +115,7 @@ class DuplicateSearch:
     ) -> None:
         self._hard_links = hard_links
         self._collection = collection
-        self._pairs = pairs
+        self._searches = searches
         self._max_rank = max_rank
         self._announce = announce
         self._quiet = quiet
@@ -124,6 +136,7 @@ class DuplicateSearch:
 
         Raises ``CollectionError``: the first one that was met, if not all could be searched for.
         """
+        self._searches.settle()
         self._tell(is_stopped)
         self.has_tried_all = False
         failed_in_a_row = 0
@@ -154,53 +167,52 @@ class DuplicateSearch:
             raise trouble
 
     def _due(self, failed: Collection[str]) -> list[Due]:
-        batch = self._pairs.due(_BATCH + len(failed))
+        batch = self._searches.due(_BATCH + len(failed))
         return [due for due in batch if due.image_id not in failed]
 
     def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
+        limit = self._searches.limit(due)
         answer: SearchByIdAnswer | None = None
         with suppress(NotFound):
-            answer = self._collection.search_images_by_id(due.image_id)
-        matches = [] if answer is None else answer["results"]
-        ids = {match["id"] for match in matches}
-        left_out = self._pairs.left_out(ids)
-        matches = [match for match in matches if match["id"] not in left_out]
-        links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
-        current = self._pairs.current(due.image_id)
-        findings = changes_of_search(due.image_id, matches, current, self._max_rank)
-        if answer is not None and answer.get("cut"):
-            # What is missing may only be farther than all that is told.
-            findings = replace(findings, gone=())
-        elif answer is not None and findings.gone:
-            gone = self._really_gone(due.image_id, answer, findings.gone)
-            findings = replace(findings, gone=gone)
-        linked = [Pair.of(due.image_id, link) for link in links]
-        self._results.append(SearchResult(due, findings, time.time(), linked))
-        is_new = any(found.pair not in current for found in findings.pairs)
-        if is_new or findings.gone or linked:
-            # The next search depends on the pairs that are recorded.
+            answer = self._collection.search_images_by_id(due.image_id, limit)
+        findings, uncompared, is_partial = Findings(), set[str](), False
+        if answer is not None:
+            findings = findings_of(
+                due.image_id,
+                answer["results"],
+                self._max_rank,
+                limit=limit,
+                is_cut=answer.get("cut", False),
+            )
+            uncompared = self._uncompared(due, answer, findings)
+            is_partial = answer.get("outdated", False) or answer.get("partial", False)
+        candidates = self._searches.with_same_inode(due)
+        links: Collection[str] = ()
+        if self._hard_links is not None and candidates:
+            links = self._hard_links.of(due.image_id, candidates)
+        result = SearchResult(due, findings, time.time(), links, uncompared, is_partial)
+        self._results.append(result)
+        if findings.images or candidates or self._searches.has_node(due):
+            # The next search depends on what is recorded.
             self._record_results()
-        if is_new:
             self._tell(is_stopped)
 
     def _record_results(self) -> None:
         """Write the results down, many at once: most searches find nothing."""
         results, self._results = self._results, []
-        self._pairs.record(results)
+        self._searches.record(results)
 
-    def _really_gone(
-        self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
-    ) -> tuple[Pair, ...]:
-        """Of the pairs that this search has not found, those that are none any more. While a new
+    def _uncompared(self, due: Due, answer: SearchByIdAnswer, findings: Findings) -> set[str]:
+        """The linked images that the search did not find and that were not compared. While a new
         version of the collection describes its pictures again, two pictures that different versions
         have described are not compared: all are searched for again after that."""
+        if not answer.get("outdated") and not answer.get("partial"):
+            return set()
+        missing = set(self._searches.linked_images(due))
+        missing -= {image.image_id for image in findings.images}
         if answer.get("outdated"):
-            return ()
-        if not answer.get("partial"):
-            return tuple(gone)
-        return tuple(
-            pair for pair in gone if not self._is_outdated(pair.b if pair.a == image_id else pair.a)
-        )
+            return missing
+        return {image_id for image_id in missing if self._is_outdated(image_id)}
 
     def _is_outdated(self, image_id: str) -> bool:
         try:
@@ -209,30 +221,30 @@ class DuplicateSearch:
             return False
 
     def _tell(self, is_stopped: Callable[[], bool]) -> None:
-        # Told first, marked after: should the machine stop in between, the alert comes twice. The
-        # other way round it might never come. It is told when its line is written, and not as long
-        # as the line waits for that.
-        untold = self._pairs.unalerted()
-        for start in range(0, len(untold), _TOLD_AT_ONCE):
-            pairs = untold[start : start + _TOLD_AT_ONCE]
+        # Announced first, marked after: if the machine stops in between, the alert comes twice. The
+        # other way round it might be lost. An alert is announced when its line is written, not
+        # while the line waits for that.
+        new = self._searches.alerts_due()
+        for start in range(0, len(new), _TOLD_AT_ONCE):
+            batch = new[start : start + _TOLD_AT_ONCE]
             if not self._quiet:
-                for pair in pairs:
-                    self._announce(Alert.of(pair, pair.keep(self._folders, time.time())))
+                for each in batch:
+                    self._announce(Alert.of(each, self._folders, time.time()))
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
-            self._pairs.mark_alerted(pairs)
-            self._counters.found_duplicates(len(pairs))
+            self._searches.mark_alerted(batch)
+            self._counters.found_duplicates(len(batch))
 
 
 def announce_to_log(alert: Alert) -> None:
-    """One warning a pair."""
+    """One warning for each new picture."""
     log_event(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
-    """One warning a pair, and the same as a JSON line, appended to a file that may be rotated away
-    at any time."""
+    """One warning for each new picture, and the same as a JSON line, appended to a file that may be
+    rotated away at any time."""
     formatter = JsonFormatter()
     is_failing = False
 

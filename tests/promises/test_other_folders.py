@@ -39,7 +39,7 @@ def test_folders_that_are_not_mirrored_any_more_are_told_with_how_to_keep_them(
         assert f"snoopsync run {a} {b}" in log
         assert len(home.json("list", "--json")) == 4
         until(lambda: home.status()["to_compare"] == 0)
-        [pair] = home.json("duplicates", "--json")
+        [pair] = home.json("duplicates", "--pairs", "--json")
         assert pair["a"]["folder"] == "b", "nobody has to decide about folders that are left"
         assert home.status()["duplicates_open"] == 1
         states = {pair["a"]["folder"]: pair["state"] for pair in home.json(*ALL)}
@@ -49,7 +49,7 @@ def test_folders_that_are_not_mirrored_any_more_are_told_with_how_to_keep_them(
         until(lambda: home.status()["duplicates_open"] == 2)
 
 
-ALL = ("duplicates", "--all", "--json")
+ALL = ("duplicates", "--pairs", "--all", "--json")
 
 
 @pytest.mark.parametrize("damage", ["header", "everything", "page"])

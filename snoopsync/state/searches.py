@@ -145,10 +145,10 @@ class Searches:
                 self._name(due.image_id, None)  # what an alert said about earlier bytes is over
             return
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
-        self._nodes.settle()
-        node = self._reread(node)
         same = found.pop(due.sha256, [])
         self._record_others(due.sha256, same, complete=result.findings.is_complete)
+        self._nodes.settle()
+        node = self._reread(node)
         news = self._news_of_copies(due.image_id, node)
         if news:
             self._database.change(

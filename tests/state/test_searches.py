@@ -337,6 +337,16 @@ def test_the_images_of_others_have_no_path(world: World) -> None:
     assert world.groups() == []
 
 
+def test_a_copy_of_another_owner_is_news_until_it_goes(world: World) -> None:
+    world.send("a", "same")
+    copy = FoundImage("other.1", 0, "identical", sha("same"), copies=1)
+    assert world.search("a", copy) == [("a", "other.1")]
+    assert world.search("a", copy) == []
+    assert [group.open_pairs for group in world.groups()] == [1]
+    world.search("a")
+    assert world.groups() == []
+
+
 def test_an_image_without_a_sha256_is_a_node_of_its_own(world: World) -> None:
     sent(world, "a")
     world.search("a", FoundImage("other.1", 3), FoundImage("other.2", 3))

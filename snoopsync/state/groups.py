@@ -19,7 +19,7 @@ from snoopsync.core.model import RelPath
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Member
 from snoopsync.state.nodes import Nodes
-from snoopsync.state.pairs import MIRRORED, mirrored_groups
+from snoopsync.state.pairs import EVERY_IMAGE, MIRRORED, mirrored_groups
 from snoopsync.state.rows import below_directory
 from snoopsync.state.sides import Side, read_sides
 
@@ -186,8 +186,7 @@ class Groups:
         which = which or GroupFilter()
         pairs = self._database.query(
             "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
-            " WHERE images + others"
-            " + (SELECT count(*) FROM picture WHERE sha256 = content AND gone) > 1"
+            f" WHERE {EVERY_IMAGE} > 1"
         )
         for nodes in components(pairs):
             numbers = self._database.query(

@@ -98,8 +98,7 @@ class Pairs:
         rows = self._database.query(
             "SELECT a, b, found_at FROM link WHERE ?1 OR NOT (gone OR dismissed)"
             " UNION ALL SELECT node_id, node_id, found_at FROM node WHERE internal"
-            " OR (?1 AND images + others +"
-            " (SELECT count(*) FROM picture WHERE sha256 = content AND gone) > 1)"
+            f" OR (?1 AND {EVERY_IMAGE} > 1)"
             " ORDER BY 3 DESC, 1, 2",
             (everything,),
         )
@@ -125,6 +124,12 @@ class Pairs:
         )
         return {row[0]: row[1:] for row in rows}
 
+
+#: The number of images of a node, with those that are gone or left out.
+EVERY_IMAGE = """
+    images + others + (SELECT count(*) FROM picture WHERE sha256 = content AND gone)
+    + (SELECT count(*) FROM image WHERE sha256 = content AND left_out)
+"""
 
 #: The condition that an image of a node's group is in a configured folder.
 MIRRORED = """

@@ -17,9 +17,9 @@ from snoopsync.state.rows import rel_path_of
 _OURS = """
     SELECT image_id, folder, directory, image.name, size, mtime_ns, content, facts, image.rowid,
            held OR approved OR coalesce(folder.state = 'missing', 0), dirty,
-           coalesce(folder.configured, 1)
+           coalesce(folder.configured, 1), image.left_out
     FROM {nodes} JOIN image ON sha256 = content LEFT JOIN folder ON folder.name = image.folder
-    WHERE NOT image.left_out AND linked_to IS NULL
+    WHERE linked_to IS NULL
 """
 
 #: Images of other owners, and images of ours that are gone, for ``_without_file``.
@@ -39,7 +39,8 @@ class Side:
     collection reported about the picture, empty if it reported nothing about the present bytes.
     ``size_bytes`` and ``modified_ns`` (nanoseconds of Unix time) are those of the file.
     ``is_missing``: the file is known to be missing. ``number``: smaller for an image that was added
-    earlier. ``is_gone``: the collection does not have the image any more."""
+    earlier. ``is_gone``: the collection does not have the image any more, or the
+    configuration leaves it out. ``is_mirrored``: it is in a configured folder."""
 
     image_id: str
     rel_path: RelPath | None
@@ -75,9 +76,10 @@ def read_sides(
 ) -> dict[bytes, list[Side]]:
     """The images of these nodes by content, the earliest first and the gone ones last."""
     nodes = json.dumps(list(node_ids))
+    left_out = "" if with_gone else "AND NOT image.left_out"
     gone = "" if with_gone else "AND NOT gone"
     sides = [
-        *map(_ours, database.query(_OURS.format(nodes=_CHOSEN), (nodes,))),
+        *map(_ours, database.query(f"{_OURS.format(nodes=_CHOSEN)} {left_out}", (nodes,))),
         *map(
             _without_file, database.query(f"{_WITHOUT_FILE.format(nodes=_CHOSEN)} {gone}", (nodes,))
         ),
@@ -96,9 +98,9 @@ def read_side(
     first."""
     condition = f"AND {{}}.image_id {'<>' if another else '='} ?2"
     parameters = json.dumps([node_id]), image_id
-    ours = f"{_OURS.format(nodes=_CHOSEN)} {condition.format('image')} LIMIT 1"
+    ours = f"{_OURS.format(nodes=_CHOSEN)} {condition.format('image')}"
     others = _WITHOUT_FILE.format(nodes=_CHOSEN) + condition.format("picture")
-    for row in database.query(ours, parameters):
+    for row in database.query(f"{ours} AND NOT image.left_out LIMIT 1", parameters):
         return _ours(row)
     for row in database.query(f"{others} AND NOT gone LIMIT 1", parameters):
         return _without_file(row)
@@ -107,17 +109,19 @@ def read_side(
 
 def _ours(row: Any) -> Side:
     image_id, folder, directory, name, size, modified_ns, content, facts, number, *flags = row
-    is_missing, is_dirty, is_mirrored = map(bool, flags)
+    is_missing, is_dirty, is_mirrored, is_left_out = map(bool, flags)
+    rel_path = rel_path_of(folder, directory, name)
     return Side(
         image_id,
-        rel_path_of(folder, directory, name),
-        None,
+        None if is_left_out else rel_path,
+        rel_path if is_left_out else None,
         PictureFacts() if is_dirty else json.loads(facts),
         modified_ns,
         is_missing,
         content,
         size,
         number=number,
+        is_gone=is_left_out,
         is_mirrored=is_mirrored,
     )
 

@@ -29,7 +29,7 @@ MOST_NAMED = 10
 
 #: The longest line of a notification in characters, since some services take only 4,000 in all; and
 #: the longest path in a line that may have two.
-LONGEST_LINE = 350
+LONGEST_LINE = 560
 _LONGEST_PATH = 140
 
 #: Each recovery event with the problems that it ends. A recovery is reported where its problem was.
@@ -237,7 +237,17 @@ def _duplicate(fields: Mapping[str, Field]) -> str:
     kind = "the same picture as" if fields["rank"] == 0 else "like"
     image = _image(fields["folder"], fields["path"], fields["image_id"])
     match = _image(fields["match_folder"], fields["match_path"], fields["match_id"])
-    return f"{image} is {kind} {match}, rank {fields['rank']}"
+    text = f"{image} is {kind} {match}, rank {fields['rank']}"
+    if fields.get("kind") is not None:
+        text += f", {printable(str(fields['kind']))}"
+    if fields.get("keep") is not None:
+        kept = image if fields["keep"] == fields["image_id"] else match
+        text += f"; keep {kept} ({str(fields['reason']).replace('-', ' ')})"
+    if fields.get("others"):
+        text += f"; {fields['others']} more"
+    if fields.get("group") is not None:
+        text += f" (snoopsync duplicates --group {fields['group']})"
+    return text
 
 
 def _image(folder: Field, path: Field, image_id: Field) -> str:

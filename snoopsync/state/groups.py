@@ -221,24 +221,21 @@ class Groups:
                 f" WHERE images + others > 1 AND coalesce(?3, '{IDENTICAL}') = '{IDENTICAL}')"
             )
         shown = MIRRORED if mirrored_groups(self._database) is not None else ""
-        measure = {
-            GroupSort.WASTE: "sum(bytes) - max(largest)",
-            GroupSort.FOUND: "max(newest)",
-            GroupSort.SIZE: "sum(members)",
-        }[sort]
-        newest = (
-            "max(found_at, coalesce((SELECT max(link.found_at) FROM link WHERE node_id = a), 0))"
-            if sort is GroupSort.FOUND
-            else "0"
-        )
+        where = f"WHERE {' AND '.join(conditions)} {shown}"
+        match sort:
+            case GroupSort.WASTE:
+                measured = (
+                    "SELECT group_id, sum(size) - max(size) FROM node CROSS JOIN image"
+                    f" ON sha256 = content {where} AND NOT left_out AND linked_to IS NULL"
+                )
+            case GroupSort.FOUND:
+                newest = "SELECT max(link.found_at) FROM link WHERE a = node_id"
+                newest = f"max(max(found_at, coalesce(({newest}), 0)))"
+                measured = f"SELECT group_id, {newest} FROM node {where}"
+            case GroupSort.SIZE:
+                measured = f"SELECT group_id, sum(images + others) FROM node {where}"
         rows = self._database.query(
-            f"SELECT group_id, {measure} FROM (SELECT group_id, {newest} AS newest,"
-            " images + others AS members,"
-            " (SELECT sum(size) FROM image WHERE sha256 = content AND NOT left_out"
-            "  AND linked_to IS NULL) AS bytes,"
-            " (SELECT max(size) FROM image WHERE sha256 = content) AS largest"
-            f" FROM node WHERE {' AND '.join(conditions)} {shown})"
-            " GROUP BY group_id ORDER BY 2 DESC, 1",
+            f"{measured} GROUP BY group_id ORDER BY 2 DESC, 1",
             (json.dumps(list(which.groups or ())), which.folder, which.kind, which.max_rank),
         )
         return [number for number, _ in rows]
@@ -267,13 +264,12 @@ class Groups:
                 group.open_pairs += members - 1
                 group.found_at = max(group.found_at, found_at)
         for a, b, rank, kind, found_at, is_open in self._database.query(
-            "SELECT a, b, rank, kind, found_at, NOT (dismissed OR gone) FROM link"
-            " WHERE a IN (SELECT value FROM json_each(?1))"
-            " AND b IN (SELECT value FROM json_each(?1)) AND (?2 OR NOT gone)",
+            "SELECT a, b, rank, kind, found_at, NOT (dismissed OR gone)"
+            " FROM json_each(?1) AS key CROSS JOIN link ON a = key.value WHERE ?2 OR NOT gone",
             (ids, everything),
         ):
             group = groups[group_of[a]]
-            if group_of[a] == group_of[b]:
+            if b in contents and group_of[a] == group_of[b]:
                 group.links[contents[a], contents[b]] = Likeness(rank, kind)
                 group.open_pairs += is_open
                 group.found_at = max(group.found_at, found_at)

@@ -14,6 +14,7 @@
     │   └── UnsafeDirectory       another user owns its directory, or can write there
     ├── FolderMissing             the folder is missing, or is not the known one
     ├── FileChanged               a file changed while it was read
+    ├── PictureRefused            a picture can't be shown or moved to the trash
     ├── ServiceUnavailable        the running service did not answer on its socket
     ├── ServiceFailed             the running service answered with an error
     ├── Stopped                   snoopsync is shutting down: the call was given up
@@ -119,6 +120,11 @@ class FolderMissing(SnoopsyncError):
 
 class FileChanged(SnoopsyncError):
     """A file changed while it was read."""
+
+
+class PictureRefused(SnoopsyncError):
+    """A picture can't be shown or moved to the trash. The message is the reason, a sentence
+    without its end."""
 
 
 class ServiceUnavailable(SnoopsyncError):

@@ -1,0 +1,1 @@
+"""A web page to compare duplicates and decide about them."""

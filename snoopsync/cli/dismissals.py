@@ -13,16 +13,18 @@ import click
 from snoopsync.cli import group_view
 from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, names_of, reading, result_from_service
-from snoopsync.cli.group_selection import comparing, folder_option, kind_option
+from snoopsync.cli.group_selection import folder_option, kind_option
 from snoopsync.cli.named import file_links, member_named
 from snoopsync.config.settings import Config
 from snoopsync.core.exits import Exit
 from snoopsync.core.text import counted
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Dismissal, Member
-from snoopsync.state.groups import Group, GroupFilter, Groups
+from snoopsync.state.group_order import GroupFilter
+from snoopsync.state.groups import Group, Groups
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
+from snoopsync.sync.comparing import comparing
 from snoopsync.sync.components import open_state
 
 #: A request to the service has at most so many images: some 100 bytes each.

@@ -19,7 +19,7 @@ from snoopsync.cli import output as results
 from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, json_option, names_of, reading
 from snoopsync.cli.dismissals import dismiss, restore
-from snoopsync.cli.group_selection import comparing, folder_option, kind_option
+from snoopsync.cli.group_selection import folder_option, kind_option
 from snoopsync.cli.named import file_links, member_named, rel_paths_named
 from snoopsync.cli.queries import details_option
 from snoopsync.cli.surplus import surplus_files
@@ -28,9 +28,11 @@ from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Decisions
-from snoopsync.state.groups import Group, GroupFilter, Groups, GroupSort
+from snoopsync.state.group_order import GroupFilter, GroupSort
+from snoopsync.state.groups import Group, Groups
 from snoopsync.state.pairs import Duplicate, Pairs, PairState
 from snoopsync.state.searches import Searches
+from snoopsync.sync.comparing import comparing
 
 
 class _DuplicatesGroup(click.Group):

@@ -2,25 +2,26 @@
 
 Modules, in reading order:
 
-=============  ===============================================================================
-``file``       the file on disk
-``lock``       one process for each state file
-``schema``     the tables, one step for each version
-``database``   the open file: transactions, upgrades, damage
-``reading``    read-only access
-``rows``       from a row to an object
-``images``     what is recorded of each image
-``folders``    what is recorded of each folder
-``intents``    what was planned and is not confirmed
-``deletions``  which deletions are held, and which are approved
-``schedule``   when a refused image is tried again
-``listings``   directories whose listing is unchanged
-``unwanted``   images that the configuration leaves out
-``nodes``      which pictures are connected with which: nodes, links, groups
-``searches``   which searches and alerts are due, and what searches found
-``decisions``  the dismissals of duplicates
-``sides``      the images of a group
-``groups``     the duplicates as groups, for listings
-``pairs``      the duplicates as pairs, for listings
-=============  ===============================================================================
+===============  =============================================================================
+``file``         the file on disk
+``lock``         one process for each state file
+``schema``       the tables, one step for each version
+``database``     the open file: transactions, upgrades, damage
+``reading``      read-only access
+``rows``         from a row to an object
+``images``       what is recorded of each image
+``folders``      what is recorded of each folder
+``intents``      what was planned and is not confirmed
+``deletions``    which deletions are held, and which are approved
+``schedule``     when a refused image is tried again
+``listings``     directories whose listing is unchanged
+``unwanted``     images that the configuration leaves out
+``nodes``        which pictures are connected with which: nodes, links, groups
+``searches``     which searches and alerts are due, and what searches found
+``decisions``    the dismissals of duplicates
+``sides``        the images of a group
+``group_order``  which groups match a filter, and in which order
+``groups``       the duplicates as groups, for listings
+``pairs``        the duplicates as pairs, for listings
+===============  =============================================================================
 """

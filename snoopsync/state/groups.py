@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from snoopsync.core.groups import components
 from snoopsync.core.keep import (
@@ -18,6 +17,7 @@ from snoopsync.core.keep import (
 from snoopsync.core.model import RelPath
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Member
+from snoopsync.state.group_order import GroupFilter, GroupSort, measured_groups, sorted_groups
 from snoopsync.state.nodes import Nodes
 from snoopsync.state.pairs import EVERY_IMAGE, MIRRORED, mirrored_groups
 from snoopsync.state.rows import below_directory
@@ -28,26 +28,6 @@ _FIRST_PAGE, _PAGE = 20, 500
 
 #: With more pictures, those that no link connects with the one to keep are not compared with it.
 _MOST_COMPARED = 64
-
-
-class GroupSort(StrEnum):
-    """The orders of a listing, each descending: by the bytes that could be freed, by when the
-    newest image was found, by the number of images."""
-
-    WASTE = "waste"
-    FOUND = "found"
-    SIZE = "size"
-
-
-@dataclass(frozen=True, slots=True)
-class GroupFilter:
-    """Which groups are listed. ``kind``: an image differs like this. ``folder``: an image is in it.
-    ``max_rank``: an image is at most this different. ``groups``: only these."""
-
-    kind: str | None = None
-    folder: str | None = None
-    max_rank: int | None = None
-    groups: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +150,26 @@ class Groups:
     ) -> Iterator[Group]:
         """The open groups. ``now``: Unix time. Pages of them are read at different moments."""
         which = which or GroupFilter()
-        order = self._numbers(which, sort)
+        order = [
+            each.number for each in sorted_groups(measured_groups(self._database, which), sort)
+        ]
         start, count = 0, _FIRST_PAGE
         while page := order[start : start + count]:
             start, count = start + count, _PAGE
-            rows = self._read(page)
-            ids = [node_id for each in rows.values() for node_id in each.nodes.values()]
-            sides = read_sides(self._database, ids)
-            for number in page:
-                if number in rows:
-                    yield from self._shown(str(number), rows[number], sides, which, now)
+            yield from self.numbered(page, now, which)
+
+    def numbered(
+        self, numbers: Sequence[int], now: float, which: GroupFilter | None = None
+    ) -> Iterator[Group]:
+        """Those of these groups that exist and match, in the given order. ``now``: Unix time."""
+        rows = self._read(numbers)
+        ids = [node_id for each in rows.values() for node_id in each.nodes.values()]
+        sides = read_sides(self._database, ids)
+        for number in numbers:
+            if number in rows:
+                yield from self._shown(
+                    str(number), rows[number], sides, which or GroupFilter(), now
+                )
 
     def everything(self, now: float, which: GroupFilter | None = None) -> Iterator[Group]:
         """All groups, also with images that were dismissed or are gone."""
@@ -201,44 +191,6 @@ class Groups:
             if which.groups is not None and group not in which.groups and last not in which.groups:
                 continue
             yield from self._shown(name, rows[0], sides, which, now)
-
-    def _numbers(self, which: GroupFilter, sort: GroupSort) -> list[int]:
-        """The numbers of the groups that may match, in order."""
-        # The second condition uses all parameters, as SQLite requires.
-        conditions = ["group_id IS NOT NULL", "coalesce(?1, ?2, ?3, ?4) IS NOT 0"]
-        if which.groups is not None:
-            conditions.append("group_id IN (SELECT value FROM json_each(?1))")
-        if which.folder is not None:
-            conditions.append(
-                "group_id IN (SELECT group_id FROM node JOIN image ON sha256 = content"
-                " WHERE folder = ?2)"
-            )
-        if which.kind is not None or which.max_rank is not None:
-            conditions.append(
-                "group_id IN (SELECT group_id FROM link JOIN node ON node_id = a"
-                " WHERE NOT gone AND NOT dismissed AND (?3 IS NULL OR kind = ?3)"
-                " AND rank <= coalesce(?4, rank) UNION SELECT group_id FROM node"
-                f" WHERE images + others > 1 AND coalesce(?3, '{IDENTICAL}') = '{IDENTICAL}')"
-            )
-        shown = MIRRORED if mirrored_groups(self._database) is not None else ""
-        where = f"WHERE {' AND '.join(conditions)} {shown}"
-        match sort:
-            case GroupSort.WASTE:
-                measured = (
-                    "SELECT group_id, sum(size) - max(size) FROM node CROSS JOIN image"
-                    f" ON sha256 = content {where} AND NOT left_out AND linked_to IS NULL"
-                )
-            case GroupSort.FOUND:
-                newest = "SELECT max(link.found_at) FROM link WHERE a = node_id"
-                newest = f"max(max(found_at, coalesce(({newest}), 0)))"
-                measured = f"SELECT group_id, {newest} FROM node {where}"
-            case GroupSort.SIZE:
-                measured = f"SELECT group_id, sum(images + others) FROM node {where}"
-        rows = self._database.query(
-            f"{measured} GROUP BY group_id ORDER BY 2 DESC, 1",
-            (json.dumps(list(which.groups or ())), which.folder, which.kind, which.max_rank),
-        )
-        return [number for number, _ in rows]
 
     def _read(self, numbers: Sequence[int]) -> dict[int, _Rows]:
         rows = self._database.query(

@@ -1,4 +1,5 @@
-"""Decodes untrusted pictures in sandboxed processes, for the embedded collection and the server.
+"""Decodes untrusted pictures in sandboxed processes, for the embedded collection, the server
+and the review page.
 
 Modules, in reading order:
 
@@ -6,12 +7,13 @@ Modules, in reading order:
 ``features``  what is stored of a picture
 ``source``    reads an image once, completely
 ``layout``    the answers of decoders as bytes
+``messages``  an answer as messages on a socket
 ``landlock``  gives up the file system
 ``seccomp``   gives up system calls
 ``sandbox``   all restrictions of a decoder
 ``zygote``    the process that decoders are forked from
 ``pool``      the decoder processes and their queue
-``decoders``  the entry point: makes the features of a picture
+``decoders``  the entry points: describe and render a picture
 ``work``      what a decoder runs for each picture
 ``samples``   a tiny picture for each codec
 ``opening``   opens a picture, within limits of work
@@ -25,5 +27,6 @@ Modules, in reading order:
 ``traces``    traces of an earlier JPEG in the pixels
 ``evidence``  whether the file is an original or a copy
 ``decode``    makes the features of a picture from its bytes
+``rendering`` makes the pixels of a picture for people
 ============  ================================================================================
 """

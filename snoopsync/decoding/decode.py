@@ -50,7 +50,7 @@ _TRUNCATED = re.compile("truncated|end of file", re.IGNORECASE)
 _LUMA = np.array((0.299, 0.587, 0.114))
 
 #: For each orientation in EXIF, the operation that makes the picture upright.
-_TO_UPRIGHT = {
+TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -68,7 +68,7 @@ def features_of(content: io.BytesIO, sha256: bytes) -> Features:
     Raises ``Refused``, with a reason for the picture's owner: 413 if decoding would take too much
     work, 415 if the picture cannot be decoded correctly.
     """
-    with _no_warnings:
+    with no_warnings:
         try:
             return _extract(content, content, sha256)
         except Refused as refusal:
@@ -99,10 +99,10 @@ class _Codes(NamedTuple):
 
 
 def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
-    with _refusing():
+    with refusing():
         image, size = open_picture(content)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
-        with _refusing(kind):
+        with refusing(kind):
             size, picture, frames = _decoded(image, size)
             evidence = evidence_of(image, whole)
             rendering = _rendered(frames.sheet if frames else picture)
@@ -200,8 +200,8 @@ def _decoded(
     """The upright picture's width and height in pixels, its first frame (shrunk, in RGB or RGBA),
     and all its frames if it has several."""
     # Before reading the orientation, which may load the picture and hide damage.
-    _load(image)
-    orientation = _orientation(image)
+    load(image)
+    orientation = orientation_of(image)
     if image.format == "TIFF":
         orientation, size = 1, image.size  # Pillow turned it upright while loading
     elif orientation in _SIDEWAYS:
@@ -209,14 +209,14 @@ def _decoded(
     first = _upright(image, orientation)
 
     def following() -> Image.Image:
-        _load(image)
+        load(image)
         return _upright(image, orientation)
 
     frames = frames_of(image, first, following, MAX_PIXELS) if has_more_frames(image) else None
     return size, first, frames
 
 
-def _load(image: Image.Image) -> None:
+def load(image: Image.Image) -> None:
     """Decode the current frame of ``image``."""
     tiff.correct(image)
     image.load()
@@ -226,10 +226,10 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     """The decoded frame: upright, shrunk, in RGB or RGBA."""
     picture = pixels.eight_bits(image, is_inverted=tiff.is_inverted(image))
     picture = pixels.reduced(picture, WORKING_SIDE)
-    return picture.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else picture
+    return picture.transpose(TO_UPRIGHT[orientation]) if orientation in TO_UPRIGHT else picture
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """The orientation in EXIF, from 1 to 8; 1 (upright) if none can be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -238,7 +238,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def _refusing(kind: str | None = None) -> Iterator[None]:
+def refusing(kind: str | None = None) -> Iterator[None]:
     """Turn whatever a codec raises into a refusal. ``kind`` is the picture's format, if known."""
     try:
         yield
@@ -298,4 +298,4 @@ class _NoWarnings:
                 self._saved.__exit__(None, None, None)
 
 
-_no_warnings = _NoWarnings()
+no_warnings = _NoWarnings()

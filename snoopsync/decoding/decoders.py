@@ -1,4 +1,4 @@
-"""The entry point: makes the features of pictures in sandboxed processes."""
+"""The entry points: describe and render pictures in sandboxed processes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import threading
 from functools import lru_cache
 
 from snoopsync.decoding.features import Features
-from snoopsync.decoding.layout import unpack
+from snoopsync.decoding.layout import (
+    QUESTION,
+    Rendering,
+    most_rendering_bytes,
+    unpack,
+    unpack_rendering,
+)
 from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome
 from snoopsync.decoding.source import PictureFile
 
-#: The function that the processes run.
+#: The functions that the processes run.
 _WORK = "snoopsync.decoding.work:extract"
+_DRAWING = "snoopsync.decoding.rendering:draw"
 
 #: The number of decoders of a daemon or a command.
 _DEFAULT_COUNT = 2
@@ -55,6 +62,30 @@ class Decoders:
             picture.file.fileno(),
             picture.sha256,
             lambda answer: unpack(answer, picture.sha256, picture.size_bytes),
+        )
+
+    def close(self) -> None:
+        """End all decoders, even busy ones. A second call does nothing."""
+        self._pool.close()
+
+
+class Renderers:
+    """A few sandboxed processes that render pictures for people. Safe for several threads."""
+
+    def __init__(
+        self, count: int = _DEFAULT_COUNT, limits: DecoderLimits | None = None, work: str = _DRAWING
+    ) -> None:
+        """The first picture starts the processes."""
+        self._pool = Pool(count, work, limits)
+
+    def render(self, picture: PictureFile, side: int = 0) -> Rendering:
+        """The pixels of this picture, with at most ``side`` along each side; in full if ``side`` is
+        0. Waits for a decoder. Raises as ``Decoders.extract_features`` does."""
+        return self._pool.decode(
+            picture.file.fileno(),
+            QUESTION.pack(side),
+            lambda answer: unpack_rendering(answer, side),
+            most_rendering_bytes(side),
         )
 
     def close(self) -> None:

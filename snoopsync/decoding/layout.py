@@ -1,4 +1,4 @@
-"""The answers of decoders as bytes: a picture's features, or why the picture is refused.
+"""The answers of decoders as bytes: a picture's features, its pixels, or why it is refused.
 
 A decoder has read untrusted bytes, so its answer is not trusted either: lengths are fixed, every
 number is checked, and nothing in the answer is executed. All numbers are little-endian.
@@ -6,6 +6,7 @@ number is checked, and nothing in the answer is executed. All numbers are little
 =========  =====================================================================
 ``F``      features: ``_HEAD``, then the thumbnail's ``grey`` and ``colour``, and the
            parts whose lengths are in the head
+``P``      pixels: ``_SIZE``, then the pixels of a ``Rendering``
 ``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
 =========  =====================================================================
 
@@ -15,6 +16,7 @@ An answer does not contain the size and the SHA-256 of the file: the caller know
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding.evidence import FileEvidence
@@ -27,7 +29,16 @@ from snoopsync.decoding.features import (
     Thumbnail,
 )
 
-_FEATURES, _REFUSAL = b"F", b"R"
+_FEATURES, _PIXELS, _REFUSAL = b"F", b"P", b"R"
+
+#: The most pixels of a picture in full: a larger one is shrunk until it fits.
+MAX_RENDERED_PIXELS = 50_000_000
+
+#: A question for pixels: the most pixels along each side, 0 for the picture in full.
+QUESTION = struct.Struct("<I")
+
+#: Width and height, and 1 if the pixels have an opacity, else 0.
+_SIZE = struct.Struct("<IIB")
 
 #: Format, width, height, frames, quality, flags of the evidence, JPEG quality (0: none), digest,
 #: and the lengths of codes, trimmed, alpha and inner.
@@ -50,6 +61,21 @@ _FLAGS = ("camera", "lossless", "palette", "resaved")
 
 class InvalidAnswer(Exception):
     """The bytes that a decoder sent are not a valid answer."""
+
+
+class Rendering(NamedTuple):
+    """A picture as pixels, line by line: a byte for each of red, green and blue, and with
+    ``has_alpha`` one for the opacity."""
+
+    width: int
+    height: int
+    has_alpha: bool
+    pixels: bytes
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name for this kind of pixels."""
+        return "RGBA" if self.has_alpha else "RGB"
 
 
 def pack(features: Features) -> bytes:
@@ -86,6 +112,46 @@ def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
             raise _refusal(body)
         if tag == _FEATURES:
             return _features(body, sha256, size_bytes)
+    except (struct.error, UnicodeDecodeError, ValueError):
+        pass
+    raise InvalidAnswer
+
+
+def pack_rendering(rendering: Rendering) -> bytes:
+    """The answer for a rendered picture."""
+    size = _SIZE.pack(rendering.width, rendering.height, rendering.has_alpha)
+    return b"".join((_PIXELS, size, rendering.pixels))
+
+
+def most_pixels(side: int) -> int:
+    """The most pixels of a picture with at most ``side`` along each side, 0 for one in full."""
+    return side * side or MAX_RENDERED_PIXELS
+
+
+def most_rendering_bytes(side: int) -> int:
+    """The length of the longest answer to the question for these pixels."""
+    return max(1 + _SIZE.size + 4 * most_pixels(side), 1 + _STATUS.size + _MOST_REASON_BYTES)
+
+
+def unpack_rendering(answer: bytes, side: int) -> Rendering:
+    """The pixels in this answer to the question for at most ``side`` pixels along each side. Raises
+    ``Refused`` and ``InvalidAnswer`` as ``unpack`` does."""
+    tag, body = answer[:1], answer[1:]
+    try:
+        if tag == _REFUSAL:
+            raise _refusal(body)
+        if tag == _PIXELS:
+            width, height, has_alpha = _SIZE.unpack_from(body)
+            pixels = body[_SIZE.size :]
+            is_sound = (
+                min(width, height) >= 1
+                and max(width, height) <= (side or MAX_RENDERED_PIXELS)
+                and width * height <= most_pixels(side)
+                and has_alpha in (0, 1)
+                and len(pixels) == width * height * (3 + has_alpha)
+            )
+            if is_sound:
+                return Rendering(width, height, bool(has_alpha), pixels)
     except (struct.error, UnicodeDecodeError, ValueError):
         pass
     raise InvalidAnswer

@@ -42,8 +42,9 @@ class OpenedPicture(NamedTuple):
     size: tuple[int, int]
 
 
-def open_picture(content: io.BytesIO) -> OpenedPicture:
-    """The picture in ``content``, which is at its start.
+def open_picture(content: io.BytesIO, side: int | None = WORKING_SIDE) -> OpenedPicture:
+    """The picture in ``content``, which is at its start. A JPEG may be decoded at a reduced size
+    whose shorter side has at least ``side`` pixels; ``None`` for its full size.
 
     Raises ``Refused`` for a picture that takes too much work (413) or is of an unsupported kind
     (415), and the errors of Pillow.
@@ -53,7 +54,7 @@ def open_picture(content: io.BytesIO) -> OpenedPicture:
     if _is_heif(header):
         image = _open_heif(content)
     elif header.startswith(b"\xff\xd8\xff"):
-        return _open_jpeg(content)
+        return _open_jpeg(content, side)
     elif header.startswith(png.SIGNATURE):
         image = Image.open(png.without_metadata(content), formats=("PNG",))
     elif header.startswith(tiff.SIGNATURES):
@@ -72,19 +73,19 @@ def too_many_pixels() -> Refused:
     )
 
 
-def _open_jpeg(content: io.BytesIO) -> OpenedPicture:
+def _open_jpeg(content: io.BytesIO, side: int | None) -> OpenedPicture:
     structure = jpeg.structure_of(content)
     if structure is not None:
         _check_work(structure)
         if not structure.has_end:
-            content = _with_end(content, is_shrunk=structure.scans == 1)
+            content = _with_end(content, side if structure.scans == 1 else None)
     # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
         raise UnidentifiedImageError from error
     size = image.size
-    _shrink(image)
+    _shrink(image, side)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
     return OpenedPicture(image, size)
@@ -114,29 +115,29 @@ def _pixels_missing() -> Refused:
     return Refused("a truncated JPEG: the file ends before all pixels", status=415)
 
 
-def _with_end(content: io.BytesIO, *, is_shrunk: bool) -> io.BytesIO:
+def _with_end(content: io.BytesIO, side: int | None) -> io.BytesIO:
     """This JPEG with the end marker that it lacks.
 
     Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
-    ``is_shrunk`` decodes at a reduced size, which does not show what later scans lack.
+    ``side`` decodes at a reduced size, which does not show what later scans lack.
     """
     data = jpeg.without_end(content)
-    one, other = (_decoded(data + padding + jpeg.END, is_shrunk) for padding in jpeg.PADDINGS)
+    one, other = (_decoded(data + padding + jpeg.END, side) for padding in jpeg.PADDINGS)
     if one != other:
         raise _pixels_missing()
     return io.BytesIO(data + jpeg.END)
 
 
-def _decoded(data: bytes, is_shrunk: bool) -> bytes:
+def _decoded(data: bytes, side: int | None) -> bytes:
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-    if is_shrunk:
-        _shrink(image)
+    _shrink(image, side)
     return hashlib.sha256(image.tobytes()).digest()
 
 
-def _shrink(image: Image.Image) -> None:
+def _shrink(image: Image.Image, side: int | None) -> None:
     """Make the decoder shrink a JPEG by 2, 4 or 8. It still reads the file to its end."""
-    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+    if side is not None:
+        image.draft(None, (side, side))
 
 
 def _open_tiff(content: io.BytesIO) -> Image.Image:

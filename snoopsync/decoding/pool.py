@@ -23,6 +23,7 @@ from typing import TypeVar
 from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.decoding.layout import InvalidAnswer
+from snoopsync.decoding.messages import MESSAGE_BYTES, receive_answer
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 
@@ -37,7 +38,7 @@ _START_SECONDS = 120.0
 #: How long a fork may take.
 _FORK_SECONDS = 30.0
 
-#: An answer has a few kilobytes. A longer one is not valid.
+#: The features of a picture have a few kilobytes. A longer answer is not valid.
 _MOST_ANSWER_BYTES = 64 << 10
 
 #: How often a picture is tried again after something ended all decoders.
@@ -83,14 +84,10 @@ class _Decoder:
             self.socket.settimeout(timeout)
         raise ConnectionResetError
 
-    def ask(self, picture: int, sha256: bytes) -> bytes:
-        """The decoder's answer. Raises ``TimeoutError``, or another ``OSError`` if it ended."""
-        socket.send_fds(self.socket, [sha256], [picture])
-        # Not ``recv_fds``: the kernel closes any descriptors that come with the answer.
-        answer = self.socket.recv(_MOST_ANSWER_BYTES)
-        if not answer:
-            raise ConnectionResetError
-        return answer
+    def ask(self, picture: int, question: bytes, most_bytes: int) -> bytes:
+        """The decoder's answer, of at most ``most_bytes``. Raises ``OSError``."""
+        socket.send_fds(self.socket, [question], [picture])
+        return receive_answer(self.socket, most_bytes)
 
 
 class _Zygote:
@@ -122,7 +119,7 @@ class _Zygote:
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C goes to this process only
                 )
-            hello = self.socket.recv(_MOST_ANSWER_BYTES)
+            hello = self.socket.recv(MESSAGE_BYTES)
         except OSError as error:
             self.socket.close()
             raise _cannot_start(error.strerror or str(error)) from None
@@ -178,7 +175,7 @@ class _Zygote:
 
     def _reply(self, to: bytes) -> tuple[int, ...]:
         """The numbers in the reply to the last request. Raises ``OSError``."""
-        reply = self.socket.recv(_MOST_ANSWER_BYTES)
+        reply = self.socket.recv(MESSAGE_BYTES)
         if reply[:1] != to or len(reply) % NUMBER.size != 1:
             raise ConnectionResetError
         return tuple(number for (number,) in NUMBER.iter_unpack(reply[1:]))
@@ -234,9 +231,15 @@ class Pool:
         finally:
             self._trying.release()
 
-    def decode(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
-        """What ``read`` returns for the decoder's answer about this picture: a descriptor, whose
-        offset changes, and its SHA-256. ``read`` raises ``InvalidAnswer`` for invalid bytes.
+    def decode(
+        self,
+        picture: int,
+        question: bytes,
+        read: Callable[[bytes], Result],
+        most_bytes: int = _MOST_ANSWER_BYTES,
+    ) -> Result:
+        """What ``read`` returns for the decoder's answer to this question about this picture, a
+        descriptor whose offset changes. ``read`` raises ``InvalidAnswer`` for invalid bytes.
 
         Waits for a decoder. Raises ``Refused`` for a picture that takes too long or crashes its
         decoder, and ``Unavailable`` if no decoder can be started.
@@ -245,7 +248,7 @@ class Pool:
         for _ in range(_MOST_RESTARTS):
             os.lseek(picture, 0, os.SEEK_SET)
             try:
-                return self._decode_once(picture, sha256, read)
+                return self._decode_once(picture, question, read, most_bytes)
             except _TooSlow:
                 raise Refused(
                     f"takes longer than {self.limits.wall_seconds:.0f} s to decode", status=415
@@ -282,7 +285,9 @@ class Pool:
         for slot in idle:
             self._put_back(slot)
 
-    def _decode_once(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
+    def _decode_once(
+        self, picture: int, question: bytes, read: Callable[[bytes], Result], most_bytes: int
+    ) -> Result:
         slot = self._slots.get()
         try:
             slot = slot or self._fork()
@@ -294,7 +299,7 @@ class Pool:
                 slot = None
                 raise _DecoderDied(None) from None
             try:
-                result = read(slot.ask(picture, sha256))
+                result = read(slot.ask(picture, question, most_bytes))
             except TimeoutError:
                 raise _TooSlow from None
             except (OSError, InvalidAnswer):

@@ -11,7 +11,8 @@ Messages are packets of a Unix socket (SEQPACKET). To this process:
   its status from ``waitpid``, -1 if it cannot be killed. Only the parent of a process knows that
   the ID does not belong to another process by now.
 
-To a decoder: the picture's descriptor with its SHA-256. Answer: what ``layout`` describes.
+To a decoder: the picture's descriptor with a question of a few bytes. Answer: what ``layout``
+describes, sent as ``messages`` describes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from importlib import import_module
 from typing import BinaryIO
 
 from snoopsync.decoding import sandbox
+from snoopsync.decoding.messages import send_answer
 
 FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
@@ -37,7 +39,7 @@ LIMITS = struct.Struct("<qq")
 #: A decoder's first packet, ``sandbox.Outcome``: the restrictions in force, and those refused.
 REPORT = struct.Struct("<qq")
 
-#: A decoder's work: makes the answer for a picture and its SHA-256.
+#: A decoder's work: makes the answer for a picture and a question about it.
 Work = Callable[[BinaryIO, bytes], bytes]
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -128,7 +130,7 @@ def _serve_pictures(
             sandbox.allow_cpu(limits.cpu_seconds)
         with open(descriptors[0], "rb") as picture:  # noqa: PTH123 - a descriptor
             answer = work(picture, message)
-        pictures.send(answer)
+        send_answer(pictures, answer)
 
 
 def _start() -> None:

@@ -50,6 +50,8 @@ def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
             return bytes(200 << 10)
         case b"babbles":
             _babble()
+        case b"drips":
+            _drip()
         case b"attacks":
             return ", ".join(["answer", *_attack(picture.fileno())]).encode()
     return content
@@ -57,9 +59,20 @@ def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
 
 def _babble() -> None:
     """Send another answer."""
+    _send(b".more")
+
+
+def _drip() -> None:
+    """Send an answer without an end, a byte now and then."""
+    while True:
+        _send(b"+x")
+        threading.Event().wait(0.1)
+
+
+def _send(message: bytes) -> None:
     for descriptor in range(3, 10):
         with suppress(OSError):
-            socket.socket(fileno=os.dup(descriptor)).send(b"more")
+            socket.socket(fileno=os.dup(descriptor)).send(message)
 
 
 def _attack(picture: int) -> list[str]:

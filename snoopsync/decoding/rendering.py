@@ -1,0 +1,119 @@
+"""Renders a picture for people: upright, in sRGB, small or in full. Runs in the sandbox only."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+from PIL import Image, ImageCms
+
+from snoopsync.core.errors import Refused
+from snoopsync.decoding import tiff
+from snoopsync.decoding.decode import (
+    TO_UPRIGHT,
+    load,
+    no_warnings,
+    orientation_of,
+    refusing,
+)
+from snoopsync.decoding.layout import (
+    MAX_RENDERED_PIXELS,
+    QUESTION,
+    Rendering,
+    pack_refusal,
+    pack_rendering,
+)
+from snoopsync.decoding.opening import open_picture
+from snoopsync.decoding.pixels import eight_bits, opacity_of
+from snoopsync.decoding.samples import samples
+
+#: The kinds of pixels that a colour profile is applied to. (A PNG is read without its metadata.)
+_MODES_WITH_PROFILE = frozenset({"RGB", "RGBA", "CMYK"})
+
+_SRGB = ImageCms.createProfile("sRGB")
+
+
+def draw(picture: BinaryIO, question: bytes) -> bytes:
+    """The answer (see ``layout``) to a question for the pixels of this picture."""
+    try:
+        (side,) = QUESTION.unpack(question)
+        return pack_rendering(render(io.BytesIO(picture.read()), side))
+    except Refused as refusal:
+        return pack_refusal(refusal)
+    except MemoryError:
+        return pack_refusal(Refused("takes too much memory to decode", status=413))
+
+
+def draw_prepare() -> None:
+    """Render a picture of each codec, so that nothing has to be loaded later."""
+    for sample in samples().values():
+        draw(io.BytesIO(sample), QUESTION.pack(0))
+
+
+def render(content: io.BytesIO, side: int) -> Rendering:
+    """The picture in ``content``, which is at its start, with at most ``side`` pixels along each
+    side; in full if ``side`` is 0. Of several frames it is the first one.
+
+    Raises ``Refused`` as ``features_of`` does.
+    """
+    with no_warnings:
+        try:
+            return _rendered(content, side)
+        except Refused as refusal:
+            content.seek(0)
+            bare = tiff.without_metadata(content) if refusal.status == 415 else None
+            if bare is None:
+                raise
+            return _rendered(bare, side)
+
+
+def _rendered(content: io.BytesIO, side: int) -> Rendering:
+    with refusing():
+        # A shorter side of this length is enough for the longer side.
+        image, _ = open_picture(content, side or None)
+        with refusing(str(image.format)):
+            load(image)
+            # Pillow turned a TIFF upright while loading.
+            orientation = 1 if image.format == "TIFF" else orientation_of(image)
+            profile = image.info.get("icc_profile")
+            if not profile or image.mode not in _MODES_WITH_PROFILE:
+                profile = None
+                image = eight_bits(image, is_inverted=tiff.is_inverted(image))
+            picture = _in_srgb(_fitted(image, side), profile)
+            if orientation in TO_UPRIGHT:
+                picture = picture.transpose(TO_UPRIGHT[orientation])
+            if picture.mode == "RGBA" and opacity_of(picture) is None:
+                picture = picture.convert("RGB")
+            return Rendering(*picture.size, picture.mode == "RGBA", picture.tobytes())
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    width, height = image.size
+    if side:
+        scale = min(1.0, side / max(width, height))
+    else:
+        scale = min(1.0, (MAX_RENDERED_PIXELS / (width * height)) ** 0.5)
+    if scale == 1.0:
+        return image
+    size = max(1, int(width * scale)), max(1, int(height * scale))
+    # Otherwise the colour of transparent pixels would mix with that of others.
+    mixed = image.convert("RGBa") if image.mode == "RGBA" else image
+    return mixed.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0).convert(image.mode)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The picture in RGB or RGBA. Its colours stay as they are if the profile cannot be applied."""
+    if profile is not None:
+        opacity = image.getchannel("A") if image.mode == "RGBA" else None
+        try:
+            colours = image.convert("RGB") if opacity else image
+            converted = ImageCms.profileToProfile(
+                colours, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None
+        if converted is not None:
+            if opacity:
+                converted.putalpha(opacity)
+            return converted
+    return eight_bits(image)

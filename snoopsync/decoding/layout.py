@@ -31,8 +31,10 @@ from snoopsync.decoding.features import (
 
 _FEATURES, _PIXELS, _REFUSAL = b"F", b"P", b"R"
 
-#: The most pixels of a picture in full: a larger one is shrunk until it fits.
+#: The most pixels of a picture in full, and along each side of it (WebP has no more): a larger one
+#: is shrunk until it fits.
 MAX_RENDERED_PIXELS = 50_000_000
+MAX_RENDERED_SIDE = 16_383
 
 #: A question for pixels: the most pixels along each side, 0 for the picture in full.
 QUESTION = struct.Struct("<I")
@@ -145,7 +147,7 @@ def unpack_rendering(answer: bytes, side: int) -> Rendering:
             pixels = body[_SIZE.size :]
             is_sound = (
                 min(width, height) >= 1
-                and max(width, height) <= (side or MAX_RENDERED_PIXELS)
+                and max(width, height) <= (side or MAX_RENDERED_SIDE)
                 and width * height <= most_pixels(side)
                 and has_alpha in (0, 1)
                 and len(pixels) == width * height * (3 + has_alpha)

@@ -18,6 +18,7 @@ from snoopsync.decoding.decode import (
 )
 from snoopsync.decoding.layout import (
     MAX_RENDERED_PIXELS,
+    MAX_RENDERED_SIDE,
     QUESTION,
     Rendering,
     pack_refusal,
@@ -89,10 +90,9 @@ def _rendered(content: io.BytesIO, side: int) -> Rendering:
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
-    if side:
-        scale = min(1.0, side / max(width, height))
-    else:
-        scale = min(1.0, (MAX_RENDERED_PIXELS / (width * height)) ** 0.5)
+    scale = min(1.0, (side or MAX_RENDERED_SIDE) / max(width, height))
+    if not side:
+        scale = min(scale, (MAX_RENDERED_PIXELS / (width * height)) ** 0.5)
     if scale == 1.0:
         return image
     size = max(1, int(width * scale)), max(1, int(height * scale))

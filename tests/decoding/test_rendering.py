@@ -82,6 +82,11 @@ def test_a_picture_with_too_many_pixels_is_shrunk(monkeypatch: pytest.MonkeyPatc
     assert (rendered.width, rendered.height) == (200, 50)
 
 
+def test_a_picture_that_is_too_wide_is_shrunk() -> None:
+    rendered = render(saved(Image.new("L", (20_000, 100)), "TIFF"), 0)
+    assert (rendered.width, rendered.height) == (16_383, 81)
+
+
 def test_a_strip_keeps_one_line() -> None:
     rendered = render(saved(Image.new("RGB", (5000, 2)), "PNG"), SIDE)
     assert (rendered.width, rendered.height) == (400, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 
 import click
 
@@ -15,16 +14,11 @@ from snoopsync.cli.context import (
     reading,
     result_from_service,
 )
-from snoopsync.config.settings import Config, FolderConfig
-from snoopsync.control.channel import Message
-from snoopsync.core.errors import FolderMissing
 from snoopsync.core.exits import Exit
-from snoopsync.core.identity import IdentityVerdict, decide
-from snoopsync.core.model import FolderState
 from snoopsync.core.text import images
-from snoopsync.folders.configured import identity_of
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
+from snoopsync.sync.approving import approve_held
 from snoopsync.sync.components import open_state
 
 
@@ -57,7 +51,7 @@ def approve(context: Context, folder: str | None, discard: bool, dry_run: bool) 
         done, when = result_from_service(config, request), "now"
     else:
         with locked(config.state), closing(open_state(config.state)) as database:
-            done, when = _approve(State(database), config, name, discard), "by the next run"
+            done, when = approve_held(State(database), config, name, discard), "by the next run"
     count, is_accepted = done["images"], done["taken"]
     if is_accepted:
         context.out.print(f"folder {name}: the present directory is accepted", highlight=False)
@@ -69,33 +63,3 @@ def approve(context: Context, folder: str | None, discard: bool, dry_run: bool) 
     elif not is_accepted:
         context.out.print("no deletions are held")
     return Exit.OK
-
-
-def _approve(state: State, config: Config, name: str | None, discard: bool) -> Message:
-    """Do what a service would do. Returns the same result. Raises ``FolderMissing``."""
-    folders = [folder for folder in config.folders if name in (None, folder.name)]
-    with state.transaction():
-        if discard:
-            count = sum(state.deletions.discard(folder.name) for folder in folders)
-            return {"images": count, "taken": False}
-        taken = name is not None and _accept(state, folders[0])
-        count = sum(state.deletions.approve(folder.name) for folder in folders)
-        return {"images": count, "taken": taken}
-
-
-def _accept(state: State, folder: FolderConfig) -> bool:
-    """Accept the present directory as the folder. Was the folder missing?"""
-    try:
-        identity = identity_of(folder)
-    except FolderMissing as error:
-        raise FolderMissing(f"folder {folder.name} is missing: {error}") from None
-    for row in state.folders.rows():
-        verdict = decide(row.identity, identity, observed_here=False)
-        is_missing = row.state is FolderState.MISSING
-        if row.name == folder.name and (
-            verdict is IdentityVerdict.OTHER
-            or (is_missing and verdict is IdentityVerdict.CANNOT_TELL)
-        ):
-            state.folders.save(replace(row.with_identity(identity), accepted=True))
-            return is_missing
-    return False

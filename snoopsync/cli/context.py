@@ -15,9 +15,9 @@ from rich.console import Console
 from snoopsync.cli.completion import offer_folders
 from snoopsync.config.file import find_config, load_config
 from snoopsync.config.settings import Config, FolderConfig, default_config, name_folders
-from snoopsync.control.channel import Message, ask
-from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateDamaged
-from snoopsync.core.exits import Exit
+from snoopsync.control import client
+from snoopsync.control.channel import Message
+from snoopsync.core.errors import FolderMissing, SnoopsyncError, StateDamaged
 from snoopsync.core.model import printable
 from snoopsync.folders.configured import remembered_folders
 from snoopsync.log import setup as logs
@@ -160,19 +160,9 @@ def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
 def ask_service(config: Config, request: Message) -> Iterator[Message]:
     """Send a request to the running service. Yields the messages of its response. Raises
     ``ServiceUnavailable`` and ``ServiceFailed``."""
-    for message in ask(config.state, request):
-        if "error" in message:
-            # It may be the service of another user, who is asked by root.
-            given = message.get("exit_code")
-            code = given if isinstance(given, int) and given in tuple(Exit) else Exit.BUG
-            raise ServiceFailed(printable(str(message["error"])), code)
-        yield message
+    return client.ask_service(config.state, request)
 
 
 def result_from_service(config: Config, request: Message) -> Message:
     """Send a request to the running service and return the result. Raises as ``ask_service``."""
-    for message in ask_service(config, request):
-        if "result" in message:
-            result: Message = message["result"]
-            return result
-    raise ServiceFailed("the service stopped before it responded", Exit.LOCKED)
+    return client.result_from_service(config.state, request)

@@ -5,6 +5,7 @@ Modules, in reading order:
 ============  ================================================================================
 ``commands``  the commands, with their keys and types
 ``channel``   the socket, both ends
+``client``    sends a request, and returns the result
 ``report``    what the service reports about itself
 ============  ================================================================================
 """

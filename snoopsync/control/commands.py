@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from snoopsync.core.errors import SnoopsyncError
 
 #: The longest ``patience_seconds``. The limit of the system's timers is not much larger.
 _MAX_PATIENCE_SECONDS = 366 * 86400.0
+
+#: The most groups in one answer.
+_MAX_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,34 @@ def _are_decisions(value: object) -> bool:
     )
 
 
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
+def _are_times(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and _is_number(each[0]) and _is_time(each[1])
+        for each in value
+    )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_PAGE
+
+
+def _is_page_end(value: object) -> bool:
+    """``MEASURE:NUMBER`` of the last group of a page."""
+    measure, colon, number = value.partition(":") if isinstance(value, str) else ("", "", "")
+    try:
+        return bool(colon) and math.isfinite(float(measure)) and _is_number(int(number))
+    except ValueError:
+        return False
+
+
 def _is_patience(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -70,6 +102,13 @@ _MEMBERS = _Type("a list of images with their contents", _are_members, is_requir
 _DECISIONS = _Type("a list of decisions", _are_decisions, is_required=True)
 _OPTIONAL_NUMBER = _Type("a number", lambda value: value is None or _is_number(value))
 _PATIENCE = _Type("a number of seconds", _is_patience)
+_COUNT = _Type(f"a number from 1 to {_MAX_PAGE}", _is_count, is_required=True)
+_IDS = _Type("a list of strings", lambda value: _TEXTS.accepts(value), is_required=True)
+_NUMBERS = _Type("a list of numbers", _are_numbers, is_required=True)
+_OPTIONAL_NUMBERS = _Type("a list of numbers", lambda value: value is None or _are_numbers(value))
+_TIMES = _Type("a list of groups with times", lambda value: value is None or _are_times(value))
+_PAGE_END = _Type("the end of a page", lambda value: value is None or _is_page_end(value))
+_SORT = _Type("waste, found or size", lambda value: value in (None, "waste", "found", "size"))
 
 _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "status": {},
@@ -82,6 +121,32 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "approve": {"folder": _OPTIONAL_TEXT, "discard": _BOOLEAN},
     "dismiss": {"decisions": _DECISIONS},
     "restore": {"members": _MEMBERS, "group": _OPTIONAL_NUMBER},
+    # Questions of the review page.
+    "groups": {
+        "kind": _OPTIONAL_TEXT,
+        "folder": _OPTIONAL_TEXT,
+        "max_rank": _OPTIONAL_NUMBER,
+        "sort": _SORT,
+        "after": _PAGE_END,
+        "count": _COUNT,
+        "hidden": _TIMES,
+        "only": _TIMES,
+        "members": _BOOLEAN,
+    },
+    "groups_named": {"ids": _NUMBERS, "whole": _BOOLEAN, "members": _BOOLEAN},
+    "dismissed_groups": {
+        "after": _OPTIONAL_NUMBER,
+        "count": _COUNT,
+        "ids": _OPTIONAL_NUMBERS,
+        "whole": _BOOLEAN,
+        "members": _BOOLEAN,
+    },
+    "images": {"ids": _IDS},
+    "pictures": {"ids": _IDS},
+    "held_images": {},
+    "failed_images": {},
+    "state_version": {},
+    "overview": {},
 }
 
 

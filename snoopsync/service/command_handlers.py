@@ -1,7 +1,8 @@
 """How the service answers the commands on its socket.
 
 A command arrives on a thread of the socket, and is handed to the engine's thread, which owns the
-engine. Only ``status`` is answered at once, from the latest report.
+engine. Only ``status`` is answered at once, from the latest report, and the questions of the review
+page, which read the state file through a connection of their own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, 
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.state.decisions import Dismissal, Member
+from snoopsync.status.review_data import ReviewData
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.resync import ResyncProgress, ResyncRequest, ResyncRun
 
@@ -58,8 +60,15 @@ class _Resync:
 class CommandHandlers:
     """Answers commands. ``answer`` may be called on any thread; the rest is for the engine's."""
 
-    def __init__(self, engine: SyncEngine, latest: LatestReport, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        engine: SyncEngine,
+        latest: LatestReport,
+        stop: threading.Event,
+        review: ReviewData,
+    ) -> None:
         self._engine = engine
+        self._review = review
         self._decisions = engine.state.decisions
         self._latest = latest
         self._stop = stop
@@ -78,6 +87,9 @@ class CommandHandlers:
         if command.get("command") == "status":
             yield {"result": self._latest.fresh(self._engine.wake).as_message()}
             return
+        if self._review.answers(command):
+            yield self._read(command)
+            return
         request = _Request(command, queue.SimpleQueue())
         self._requests.put(request)
         self._engine.wake()
@@ -92,6 +104,12 @@ class CommandHandlers:
             if message is None:
                 return
             yield message
+
+    def _read(self, command: Message) -> Message:
+        try:
+            return {"result": self._review.answer(command)}
+        except SnoopsyncError as error:
+            return _error_message(error)
 
     # On the engine's thread.
 

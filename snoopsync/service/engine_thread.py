@@ -23,6 +23,7 @@ from snoopsync.service.command_handlers import CommandHandlers
 from snoopsync.service.environment import Environment, Showing
 from snoopsync.service.reconciler import Reconciler
 from snoopsync.service.search_thread import SearchThread
+from snoopsync.status.review_data import ReviewData
 from snoopsync.sync.components import Components
 from snoopsync.version import __version__
 from snoopsync.watching.watcher import Watcher
@@ -64,7 +65,8 @@ class EngineThread:
         self._stop = stop
         self._search = search
         self._reconciled_before = reconciled
-        self.commands = CommandHandlers(self._engine, self.latest, stop)
+        self._review = ReviewData(components.config)
+        self.commands = CommandHandlers(self._engine, self.latest, stop, self._review)
         self._reconciler: Reconciler | None = None
         self._jumps = JumpDetector(self._engine.clock)
         self._throttle = LogThrottle(log, _MAX_LOGGED)
@@ -109,6 +111,7 @@ class EngineThread:
         finally:
             reconciler.close()
             self.commands.close(error)
+            self._review.close()
             self._throttle.close()
             if not engine.close(SHUTDOWN_SECONDS):
                 message = "some requests did not end in time: they are sent again at the next start"

@@ -8,6 +8,7 @@ Modules, in reading order:
 ``schema``       the tables, one step for each version
 ``database``     the open file: transactions, upgrades, damage
 ``reading``      read-only access
+``kept_open``    keeps the file open for many readings
 ``rows``         from a row to an object
 ``images``       what is recorded of each image
 ``folders``      what is recorded of each folder

@@ -59,6 +59,15 @@ class Dismissal:
         return {"members": [each.as_message() for each in self.members], "group": self.group}
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """A dismissal that was recorded. ``at``: Unix time."""
+
+    number: int
+    at: float
+    members: tuple[Member, ...]
+
+
 class Decisions:
     """The dismissals in the state file."""
 
@@ -105,6 +114,34 @@ class Decisions:
                 self._restore(decision)
             self._nodes.settle()
         return len(decisions)
+
+    def count(self) -> int:
+        """The number of dismissals."""
+        count: int = self._database.one("SELECT count(*) FROM decision")
+        return count
+
+    def listed(self, before: int | None, count: int) -> list[DecisionRow]:
+        """The newest dismissals, at most so many. ``before``: only those with a lower number."""
+        rows = self._database.query(
+            "SELECT decision_id FROM decision WHERE ?1 IS NULL OR decision_id < ?1"
+            " ORDER BY decision_id DESC LIMIT ?2",
+            (before, count),
+        )
+        return self.numbered([number for (number,) in rows])
+
+    def numbered(self, numbers: Sequence[int]) -> list[DecisionRow]:
+        """Those of these dismissals that exist, the newest first."""
+        times: dict[int, float] = {}
+        members: dict[int, list[Member]] = {}
+        for number, at, image_id, content in self._database.query(
+            "SELECT decision_id, at, image_id, content FROM decision"
+            " JOIN decision_member USING (decision_id)"
+            " WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY decision_id DESC",
+            (json.dumps(numbers),),
+        ):
+            times[number] = at
+            members.setdefault(number, []).append(Member(image_id, content))
+        return [DecisionRow(each, times[each], tuple(members[each])) for each in members]
 
     def dismissed_with(self, member: Member) -> tuple[set[bytes], set[str]]:
         """What was dismissed as duplicates of this image: contents, and IDs of images with the same

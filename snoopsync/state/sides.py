@@ -107,6 +107,30 @@ def read_side(
     return None
 
 
+def sides_of_images(database: Database, image_ids: Collection[str]) -> dict[str, Side]:
+    """Those of these images that are ours, or of another owner, by ID, whether or not their bytes
+    were ever compared."""
+    ids = json.dumps(list(image_ids))
+    ours = (
+        "SELECT image_id, folder, directory, image.name, size, mtime_ns, coalesce(sha256, x''),"
+        " coalesce(facts, '{}'), image.rowid,"
+        " held OR approved OR coalesce(folder.state = 'missing', 0), dirty,"
+        " coalesce(folder.configured, 1), image.left_out"
+        " FROM json_each(?) AS wanted CROSS JOIN image ON image_id = wanted.value"
+        " LEFT JOIN node ON content = sha256 LEFT JOIN folder ON folder.name = image.folder"
+    )
+    others = (
+        "SELECT picture.image_id, folder, directory, name, label, content, node.facts, gone"
+        " FROM json_each(?) AS wanted CROSS JOIN picture ON image_id = wanted.value"
+        " JOIN node ON content = sha256 WHERE NOT gone"
+    )
+    sides = [
+        *map(_without_file, database.query(others, (ids,))),
+        *map(_ours, database.query(ours, (ids,))),
+    ]
+    return {side.image_id: side for side in sides}
+
+
 def _ours(row: Any) -> Side:
     image_id, folder, directory, name, size, modified_ns, content, facts, number, *flags = row
     is_missing, is_dirty, is_mirrored, is_left_out = map(bool, flags)

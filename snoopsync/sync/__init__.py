@@ -18,6 +18,7 @@ Modules, in reading order:
 ``duplicate_search``  searches for duplicates, and alerts
 ``renewal``           has pictures described again after an upgrade
 ``renewer``           when that happens
+``approving``         approves held deletions where no service runs
 ``comparing``         compares images of a group that no link connects
 ``components``        creates the parts and connects them
 ====================  ========================================================================

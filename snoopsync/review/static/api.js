@@ -1,0 +1,68 @@
+// Requests to the review server: JSON in, JSON out, and one kind of error.
+
+const csrfToken = document.querySelector('meta[name="csrf-token"]').content;
+
+/** A request that the server refused or that did not reach it. The message is for people. */
+export class RequestError extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Returns the JSON of a GET. Parameters that are null, undefined or "" are left out. */
+export async function get(path, parameters = {}) {
+  const response = await send(addressOf(path, parameters), {});
+  return response.json();
+}
+
+/** Returns the text of a GET. */
+export async function getText(path, parameters = {}) {
+  const response = await send(addressOf(path, parameters), {});
+  return response.text();
+}
+
+/** Sends a JSON object and returns the JSON of the answer. */
+export async function post(path, body = {}) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await send(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return response.json();
+}
+
+/** Sends the bytes of a file and returns the JSON of the answer. */
+export async function postFile(path, file) {
+  const headers = { "Content-Type": file.type || "application/octet-stream" };
+  const response = await send(path, { method: "POST", headers, body: file });
+  return response.json();
+}
+
+export function addressOf(path, parameters = {}) {
+  const given = Object.entries(parameters).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
+  const query = new URLSearchParams(given).toString();
+  return query ? `${path}?${query}` : path;
+}
+
+async function send(address, options) {
+  if (options.method === "POST") options.headers["X-CSRF-Token"] = csrfToken;
+  let response;
+  try {
+    response = await fetch(address, { ...options, credentials: "same-origin" });
+  } catch {
+    throw new RequestError("The review page does not answer. Is “snoopsync review” still running?");
+  }
+  if (response.ok) return response;
+  if (response.status === 401) {
+    throw new RequestError("This session has ended. Run “snoopsync review” again.", 401);
+  }
+  throw new RequestError(await reasonOf(response), response.status);
+}
+
+async function reasonOf(response) {
+  try {
+    return (await response.json()).error ?? `The server answered ${response.status}.`;
+  } catch {
+    return `The server answered ${response.status}.`;
+  }
+}

@@ -1,0 +1,75 @@
+// Sends decisions, one after the other, and undoes them.
+
+import { post } from "./api.js";
+import { count, decisionWords, nameOf } from "./format.js";
+import { toast, toastError } from "./toast.js";
+
+/** Events: "refused" with {group, reason}, "undone" with {groups}, "done" after each change. */
+export const decisions = new EventTarget();
+
+let last = Promise.resolve();
+
+function inOrder(run) {
+  const result = last.then(run);
+  last = result.catch(() => {});
+  return result;
+}
+
+function tell(type, detail) {
+  decisions.dispatchEvent(new CustomEvent(type, { detail }));
+}
+
+/** The images that a decision to keep one would mark: files on this machine. */
+export const markable = (group, keep) =>
+  group.images.filter((each) => each.image_id !== keep && each.path !== null && !each.is_gone);
+
+/** Returns which image is to be kept: the person's choice, or the suggestion, or null. */
+export const keptOf = (group) => group.picked ?? group.keep;
+
+/** Decides for one group. Its version stands for the members that the person saw. */
+export function decide(decision, group) {
+  return inOrder(async () => {
+    try {
+      const keep = decision === "keep" ? keptOf(group) : null;
+      const { group: id, version } = group;
+      const answer = await post("/api/decide", { decision, groups: [{ group: id, version, keep }] });
+      if (answer.refused.length) throw new Error(`Nothing was decided: ${answer.refused[0].reason}`);
+      toast(sentence(decision, group, keep), { action: undoAction });
+      tell("done", { groups: [group.group] });
+    } catch (error) {
+      toastError(error);
+      tell("refused", { group, reason: error.message });
+    }
+  });
+}
+
+function sentence(decision, group, keep) {
+  if (decision === "keep") {
+    const kept = group.images.find((each) => each.image_id === keep);
+    return `Keeps ${nameOf(kept)}. ${count(markable(group, keep).length, "file")} marked.`;
+  }
+  if (decision === "dismiss") return `Not duplicates: ${count(group.image_count ?? group.images.length, "picture")}.`;
+  if (decision === "later") return "Moved to the list for later.";
+  return "The group is to be decided again.";
+}
+
+/** Undoes the last decision, also one of an earlier session. */
+export function undo() {
+  return inOrder(async () => {
+    try {
+      const answer = await post("/api/undo");
+      if (!answer.undone) {
+        toast("Nothing to undo.");
+        return;
+      }
+      const refused = answer.refused?.[0]?.reason;
+      toast(`Undone: ${decisionWords[answer.undone] ?? answer.undone}.${refused ? ` ${refused}` : ""}`);
+      tell("undone", { groups: answer.groups ?? [] });
+      tell("done", { groups: answer.groups ?? [] });
+    } catch (error) {
+      toastError(error);
+    }
+  });
+}
+
+export const undoAction = { words: "Undo", key: "u", run: undo };

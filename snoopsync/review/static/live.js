@@ -1,0 +1,45 @@
+// Asks the server every few seconds whether something has changed.
+
+import { get } from "./api.js";
+import { byId } from "./dom.js";
+
+const EVERY_MS = 2500;
+const MOST_MS = 30_000;
+
+let check = async () => {};
+
+/** Calls ``onChange`` after each change of the state, while the page is visible. */
+export function watchChanges(onChange) {
+  let version = null;
+  let wait = EVERY_MS;
+  let timer = null;
+
+  check = async () => {
+    clearTimeout(timer);
+    try {
+      const answer = await get("/api/changes", { since: version });
+      const isFirst = version === null;
+      version = answer.version;
+      showMarked(answer.marked);
+      document.body.classList.remove("offline");
+      wait = EVERY_MS;
+      if (!isFirst && answer.changed) await onChange();
+    } catch {
+      document.body.classList.add("offline");
+      wait = Math.min(MOST_MS, 2 * wait);
+    }
+    clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(check, wait);
+  };
+  document.addEventListener("visibilitychange", () => !document.hidden && check());
+  check();
+}
+
+/** Asks now, for example after a decision. */
+export const checkNow = () => check();
+
+function showMarked(number) {
+  const badge = byId("marked-count");
+  badge.hidden = !number;
+  badge.textContent = number ? String(number) : "";
+}

@@ -1,0 +1,175 @@
+// The page of the marked files: copy the list, unmark files, or move them to the trash.
+
+import { addressOf, get, getText, post } from "./api.js";
+import { emptyWords, thumbnail } from "./card.js";
+import { decisions, undo, undoAction } from "./decide.js";
+import { byId, confirmed, make } from "./dom.js";
+import { bytes, count } from "./format.js";
+import { useKeys } from "./keys.js";
+import { watchChanges } from "./live.js";
+import { toast, toastError } from "./toast.js";
+
+const selected = new Set();
+let files = [];
+let next = null;
+let total = { count: 0, bytes: 0 };
+
+/** Loads the list again, as far as it was shown. */
+async function show() {
+  const wanted = Math.max(1, files.length);
+  let page = await get("/api/marked");
+  files = page.files;
+  while (page.next && files.length < wanted) {
+    page = await get("/api/marked", { after: page.next });
+    files = files.concat(page.files);
+  }
+  takePage(page);
+}
+
+async function showMore() {
+  const page = await get("/api/marked", { after: next });
+  files = files.concat(page.files);
+  takePage(page);
+}
+
+function takePage(page) {
+  next = page.next ?? null;
+  total = page;
+  const known = new Set(files.map((each) => each.image_id));
+  for (const id of selected) if (!known.has(id)) selected.delete(id);
+  writeHead(page.trash);
+  writeFiles();
+}
+
+function writeHead(trash) {
+  byId("summary").textContent = total.count ? `${count(total.count, "file")}, ${bytes(total.bytes)}.` : "";
+  byId("tools").hidden = total.count === 0;
+  byId("trash").hidden = !trash.enabled;
+  byId("trash-words").textContent = trash.enabled ? "" : trash.reason ?? "";
+  writeButtons();
+}
+
+function writeButtons() {
+  const words = selected.size ? count(selected.size, "file") : "all";
+  byId("unmark").textContent = `Unmark ${words}`;
+  byId("trash").textContent = `Move ${words} to the trash`;
+}
+
+function writeFiles() {
+  byId("files").replaceChildren(...files.map(fileRow));
+  byId("files").hidden = files.length === 0;
+  if (!total.count) {
+    const words = "In a group, press x to keep one picture. The others are listed here.";
+    byId("list-end").replaceChildren(emptyWords("No file is marked", words));
+  } else if (next) {
+    const button = make("button", { type: "button", className: "button" }, "Show more");
+    button.addEventListener("click", () => showMore().catch(toastError));
+    byId("list-end").replaceChildren(button);
+  } else {
+    byId("list-end").replaceChildren();
+  }
+}
+
+function fileRow(file) {
+  const box = make("input", {
+    type: "checkbox",
+    checked: selected.has(file.image_id),
+    "aria-label": `Select ${file.path}`,
+  });
+  box.addEventListener("change", () => {
+    if (box.checked) selected.add(file.image_id);
+    else selected.delete(file.image_id);
+    writeButtons();
+  });
+  const group = make("a", { href: `/group/${file.group}` }, "group");
+  return make(
+    "li",
+    { className: "row", dataset: { image: file.image_id } },
+    make("span", { className: "tile" }, thumbnail({ thumb: `/thumb/${file.image_id}`, ...file })),
+    make(
+      "div",
+      { className: "row-words" },
+      make("p", { className: "name" }, `${file.folder}/${file.path}`),
+      make("p", { className: "quiet" }, "Keeps ", file.keep?.path ?? "another picture"),
+    ),
+    make("div", { className: "row-end" }, make("span", { className: "quiet" }, bytes(file.size_bytes)), file.group ? group : null, box),
+  );
+}
+
+/** Copies text, and shows it where the browser does not allow that. */
+async function copy(text, words) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(words);
+  } catch {
+    byId("copied-text").hidden = false;
+    byId("copied-text").value = text;
+    byId("copied-text").select();
+    toast("The browser does not allow copying. Copy the selected text.");
+  }
+}
+
+async function copyScript(event) {
+  event.preventDefault();
+  const { value: into } = event.target.elements.into;
+  const address = addressOf("/api/marked/script", { into });
+  await copy(await getText(address), "The script is copied.");
+  const link = byId("save-script");
+  link.href = address;
+  link.download = "move-duplicates.sh";
+  link.hidden = false;
+}
+
+async function unmark() {
+  const ids = selected.size ? [...selected] : null;
+  await post("/api/marked/unmark", ids ? { image_ids: ids } : { all: true });
+  toast(`Unmarked: ${count(ids?.length ?? total.count, "file")}.`, { action: undoAction });
+  selected.clear();
+  await show();
+}
+
+async function moveToTrash() {
+  const ids = [...selected];
+  const number = ids.length || total.count;
+  const isSure = await confirmed(
+    `Move ${count(number, "file")} to the trash?`,
+    "Both files are read again first. A file is moved only if it and the one to keep still have the bytes that were compared.",
+    "Move to the trash",
+  );
+  if (!isSure) return;
+  byId("trash").disabled = true;
+  try {
+    const answer = await post("/api/marked/trash", ids.length ? { image_ids: ids } : {});
+    toast(`Moved to the trash: ${count(answer.moved, "file")}, ${bytes(answer.bytes)}.`, { action: answer.moved ? undoAction : null });
+    writeRefusals(answer.refused);
+    selected.clear();
+    await show();
+  } finally {
+    byId("trash").disabled = false;
+  }
+}
+
+function writeRefusals(refused) {
+  if (!refused.length) return byId("refusals").replaceChildren();
+  const rows = refused.map(({ path, reason }) => make("li", {}, make("b", {}, path), ` ${reason}`));
+  const words = `${count(refused.length, "file")} ${refused.length === 1 ? "was" : "were"} not moved:`;
+  return byId("refusals").replaceChildren(make("p", {}, words), make("ul", {}, rows));
+}
+
+const onClick = (id, run) => byId(id).addEventListener("click", () => run().catch(toastError));
+onClick("copy-paths", async () => copy(await getText("/api/marked/paths"), "The paths are copied."));
+onClick("unmark", unmark);
+onClick("trash", moveToTrash);
+byId("script-form").addEventListener("submit", (event) => copyScript(event).catch(toastError));
+decisions.addEventListener("done", () => show().catch(toastError));
+useKeys({
+  title: "Marked files",
+  isActive: () => true,
+  keys: [
+    { keys: ["c"], words: "copy the paths", run: () => byId("copy-paths").click() },
+    { keys: ["u"], words: "undo the last decision", run: undo },
+    { keys: ["Escape"], words: "back to the groups", run: () => location.assign("/") },
+  ],
+});
+show().catch(toastError);
+watchChanges(show);

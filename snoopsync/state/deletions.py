@@ -36,7 +36,8 @@ class Deletions:
 
         ``folder``: ``None`` for all images of the owner; ``image_ids`` then have no record. Returns
         three numbers: confirmed images that stay, whose row is not after ``newest`` and which are
-        not left out; images that are deleted; and those of them that were never confirmed.
+        neither left out nor approved to be deleted; images that are deleted; and those of them that
+        were never confirmed.
         """
         if folder is None:
             kept: int = self._database.one("SELECT count(*) FROM image WHERE sha256 IS NOT NULL")
@@ -44,10 +45,11 @@ class Deletions:
         [(kept, coming, unconfirmed)] = self._database.query(
             "SELECT"
             " count(*) FILTER"
-            " (WHERE NOT goes AND NOT left_out AND sha256 IS NOT NULL AND number <= ?1),"
+            " (WHERE NOT goes AND NOT approved AND NOT left_out AND sha256 IS NOT NULL"
+            " AND number <= ?1),"
             " count(*) FILTER (WHERE goes),"
             " count(*) FILTER (WHERE goes AND sha256 IS NULL)"
-            " FROM (SELECT sha256, left_out, rowid AS number,"
+            " FROM (SELECT sha256, left_out, approved, rowid AS number,"
             " held OR image_id IN (SELECT value FROM json_each(?2)) AS goes"
             " FROM image WHERE folder = ?3)",
             (newest, json.dumps(list(image_ids)), folder),
@@ -127,6 +129,31 @@ class Deletions:
         return self._database.change(
             "UPDATE image SET held = 0, approved = 1, needs_approval = 0 WHERE folder = ? AND held",
             (folder,),
+        )
+
+    def approve_moved(self, members: Iterable[tuple[str, bytes]]) -> list[RelPath]:
+        """Approve the deletions of these images, whose files a person moved away: each by its ID
+        and the SHA-256 of those bytes. An image with other bytes is left as it is. Returns the
+        paths of the approved ones."""
+        with self._database.transaction():
+            moved = [
+                record
+                for image_id, sha256 in members
+                for record in records(
+                    self._database, "image_id = ? AND sha256 = ?", (image_id, sha256)
+                )
+            ]
+            self._database.change_many(
+                "UPDATE image SET held = 0, approved = 1, needs_approval = 0 WHERE image_id = ?",
+                [(record.image_id,) for record in moved],
+            )
+        return [record.rel_path for record in moved]
+
+    def withdraw_moved(self, members: Iterable[tuple[str, bytes]]) -> None:
+        """Withdraw these approvals, because the files are moved back."""
+        self._database.change_many(
+            "UPDATE image SET approved = 0 WHERE image_id = ? AND sha256 = ? AND NOT held",
+            list(members),
         )
 
     def approve_refused(self, folder: str, image_ids: Iterable[str]) -> None:

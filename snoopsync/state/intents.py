@@ -143,7 +143,7 @@ class Intents:
         is dirty, held or left out."""
         changed = self._database.change(
             "UPDATE image SET sha256 = x'', dirty = 1, mark = mark + 1, attempts = 0,"
-            " retry_at = NULL, error = NULL"
+            " retry_at = NULL, error = NULL, approved = 0"
             " WHERE image_id = ? AND image_time = ? AND NOT dirty AND NOT held AND NOT left_out",
             (image_id, image_time),
         )
@@ -260,9 +260,11 @@ class Intents:
 
     def confirm(self, sent: Sent, now: float) -> None:
         """Record what the collection confirmed. A row that was planned again meanwhile stays dirty:
-        the confirmation is for the earlier plan."""
+        the confirmation is for the earlier plan. An approved deletion is one of the bytes that were
+        known before."""
         self._database.change(
             "UPDATE image SET sha256 = ?1, synced_at = ?2, image_time = ?3, search_due = 1,"
+            " approved = approved AND coalesce(nullif(sha256, x'') = ?1, 1),"
             " dirty = (mark <> ?4), attempts = 0, retry_at = NULL, error = NULL"
             " WHERE image_id = ?5",
             (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),

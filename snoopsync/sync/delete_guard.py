@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.bulk_guard import WINDOW_SECONDS, Losses, must_hold
@@ -47,7 +47,8 @@ class Cleared:
 class FolderView:
     """What the guard must know of a folder beside the state file.
 
-    ``vanishing``: paths that are gone, but not for long enough. ``newest``: the number of the
+    ``vanishing``: paths that are gone, but not for long enough; approved deletions do not count.
+    ``newest``: the number of the
     newest image row before the first loss was noticed; later ones are new files.
     """
 
@@ -112,7 +113,10 @@ class DeletionGuard:
         for folder, asked in by_folder.items():
             seen = view(folder)
             self._deletions.approve_refused(folder, (delete.image_id for delete in asked))
-            approved = {record.image_id for record in self._deletions.approved(folder)}
+            approved = {
+                record.image_id: record.rel_path for record in self._deletions.approved(folder)
+            }
+            seen = replace(seen, vanishing=set(seen.vanishing).difference(approved.values()))
             # The folder may be an older backup, so no number of these is small enough.
             unproven = self._deletions.needing_approval(folder)
             held = [delete for delete in asked if delete.image_id in unproven]

@@ -124,6 +124,8 @@ class SyncEngine:
             settings.planning,
         )
         self._newest = dict.fromkeys(folders, state.deletions.newest())
+        # A file that is back ends the approval, although a scan finds it unchanged.
+        self.inbox.put(each.rel_path for name in folders for each in state.deletions.approved(name))
 
     # A full resync.
 

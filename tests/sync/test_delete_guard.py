@@ -12,7 +12,7 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.bulk_guard import WINDOW_SECONDS
 from snoopsync.core.model import File, Fingerprint, RelPath
-from snoopsync.core.planner import Add, Cause, Delete, Update
+from snoopsync.core.planner import Add, Cause, Delete, Refresh, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -245,6 +245,124 @@ def test_what_was_approved_goes_out_and_is_not_counted(folder_of: Callable[..., 
     assert len(verdict.send) == 20
     assert folder.carry_out() == 20
     assert len(folder.delete(folder.rel_paths[20:25]).send) == 5
+
+
+SHA256 = b"1" * 32
+
+
+def move_to_trash(folder: Folder, rel_paths: Iterable[RelPath], sha256: bytes = SHA256) -> None:
+    """A person moves these files to the trash, with these bytes."""
+    members = [(folder.id_of(rel_path), sha256) for rel_path in rel_paths]
+    folder.state.deletions.approve_moved(members)
+
+
+def test_files_in_the_trash_are_neither_held_nor_counted(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(100)
+    moved, others = folder.rel_paths[:60], folder.rel_paths[60:64]
+    move_to_trash(folder, moved)
+    verdict = folder.delete(moved)
+    assert rel_paths_of(verdict.send) == moved
+    assert not any(cleared.counts for cleared in verdict.send)
+    assert not verdict.hold
+    # Four of forty are no more than the policy lets go.
+    assert len(folder.delete(others).send) == 4
+
+
+def test_beside_files_in_the_trash_deletions_by_hand_are_judged_as_ever(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    moved, others = folder.rel_paths[:60], folder.rel_paths[60:66]
+    move_to_trash(folder, moved)
+    verdict = folder.delete([*moved, *others])
+    assert rel_paths_of(verdict.send) == moved
+    assert rel_paths_of(verdict.hold) == others
+
+
+def test_files_that_are_about_to_be_in_the_trash_keep_no_other_deletion_waiting(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    moved, other = folder.rel_paths[:60], folder.rel_paths[60]
+    move_to_trash(folder, moved)
+    folder.vanishing = frozenset(moved)
+    assert rel_paths_of(folder.delete([other]).send) == [other]
+
+
+def test_files_in_the_trash_are_none_that_the_folder_keeps(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(20, HoldPolicy(count=50, percent=100))
+    move_to_trash(folder, folder.rel_paths[:10])
+    assert len(folder.delete(folder.rel_paths[10:]).hold) == 10
+
+
+def test_an_approval_is_for_the_bytes_that_were_moved(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved, b"2" * 32)
+    assert rel_paths_of(folder.delete(moved).hold) == moved
+
+
+def test_an_approval_ends_when_the_collection_has_other_bytes(
+    folder_of: Callable[..., Folder],
+) -> None:
+    """An upload that was under way is confirmed after the file was moved."""
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved)
+    for rel_path in moved:
+        folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, b"2" * 32, None), NOW)
+    assert rel_paths_of(folder.delete(moved).hold) == moved
+
+
+def test_an_approval_survives_a_confirmation_of_the_same_bytes(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved)
+    for rel_path in moved:
+        folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, SHA256, None), NOW)
+    assert rel_paths_of(folder.delete(moved).send) == moved
+
+
+def test_an_approval_is_withdrawn_when_the_file_is_put_back(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved)
+    folder.state.deletions.withdraw_moved([(folder.id_of(each), SHA256) for each in moved])
+    assert rel_paths_of(folder.delete(moved).hold) == moved
+
+
+def test_an_approval_ends_when_the_file_is_back(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved)
+    folder.state.intents.apply([Refresh(each, folder.id_of(each), file(2)) for each in moved], NOW)
+    assert rel_paths_of(folder.delete(moved).hold) == moved
+
+
+def test_held_deletions_of_files_in_the_trash_are_released(
+    folder_of: Callable[..., Folder],
+) -> None:
+    """The guard was faster than the approval."""
+    folder = folder_of(100)
+    moved, others = folder.rel_paths[:60], folder.rel_paths[60:66]
+    folder.delete([*moved, *others])
+    move_to_trash(folder, moved)
+    assert rel_paths_of(folder.delete(moved).send) == moved
+    assert folder.state.deletions.count_held("photos") == len(others)
+
+
+def test_approvals_survive_a_restart(folder_of: Callable[..., Folder]) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    move_to_trash(folder, moved)
+    folder.reopen()
+    assert rel_paths_of(folder.delete(moved).send) == moved
 
 
 def test_deletions_wait_while_more_files_are_going(folder_of: Callable[..., Folder]) -> None:

@@ -1,0 +1,558 @@
+"""Moving to the trash: what is proven before, what is checked after, and how it is undone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+
+from snoopsync.core.errors import PictureRefused
+from snoopsync.review import moving, trash, trash_directory
+from snoopsync.review.pictures import KnownPicture
+from snoopsync.review.trash import Trashed, dump, load, move_to_trash, put_back
+from snoopsync.review.trash_directory import TrashDirectory, home_trash
+from tests.review.known import known
+from tests.support.mounting import FRESH, mounted, needs_root
+
+NOW = datetime(2026, 5, 1, 12, 30, 15).astimezone().timestamp()
+
+MARKED, KEEP = b"a copy", b"the original"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    (folder / "trip/copy.jpg").write_bytes(MARKED)
+    (folder / "original.jpg").write_bytes(KEEP)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home/.local/share/Trash"
+
+
+@pytest.fixture
+def marked(folder: Path) -> KnownPicture:
+    return known(folder, "trip/copy.jpg", "nas.copy")
+
+
+@pytest.fixture
+def keep(folder: Path) -> KnownPicture:
+    return known(folder, "original.jpg", "nas.original")
+
+
+def files_in(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def check_nothing_moved(folder: Path, home: Path) -> None:
+    assert MARKED in files_in(folder).values()
+    assert not files_in(home)
+
+
+def test_a_marked_file_is_moved_to_the_trash_of_the_home_directory(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    assert files_in(folder) == {"original.jpg": KEEP}
+    assert files_in(home) == {
+        "files/copy.jpg": MARKED,
+        "info/copy.jpg.trashinfo": (
+            b"[Trash Info]\nPath=" + quote(str(folder / "trip/copy.jpg")).encode() + b"\n"
+            b"DeletionDate=2026-05-01T12:30:15\n"
+        ),
+    }
+    for directory in (home, home / "files", home / "info"):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert trashed == Trashed(marked, os.fsencode(home), b"copy.jpg")
+
+
+def test_files_of_one_name_have_different_names_in_the_trash(
+    folder: Path, home: Path, keep: KnownPicture
+) -> None:
+    for number in range(3):
+        (folder / "copy.jpg").write_bytes(b"%d" % number)
+        move_to_trash(known(folder, "copy.jpg"), keep, home, NOW)
+    assert files_in(home / "files") == {"copy.jpg": b"0", "copy 2.jpg": b"1", "copy 3.jpg": b"2"}
+
+
+def test_a_file_without_information_in_the_trash_is_not_overwritten(
+    home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    for name in ("files", "info"):
+        (home / name).mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    (home / "files/copy.jpg").write_bytes(b"of another program")
+    assert move_to_trash(marked, keep, home, NOW).name == b"copy 2.jpg"
+    assert files_in(home)["files/copy.jpg"] == b"of another program"
+    assert files_in(home / "info").keys() == {"copy 2.jpg.trashinfo"}
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff\n \xc3\x28%41'\".jpg", b"-rf", b"x" * 251 + b".jpg", b"." + b"y" * 254, b"a\\b"]
+)
+def test_any_name_can_be_moved_and_put_back(
+    folder: Path, home: Path, keep: KnownPicture, name: bytes
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    path.write_bytes(MARKED)
+    trashed = move_to_trash(known(folder, name), keep, home, NOW)
+    (info,) = (home / "info").iterdir()
+    line = info.read_bytes().splitlines()[1]
+    assert unquote_to_bytes(line.removeprefix(b"Path=")) == os.fsencode(path)
+    put_back(load(dump(trashed)))
+    assert path.read_bytes() == MARKED
+    assert not files_in(home)
+
+
+# The proof.
+
+
+def test_the_one_to_keep_must_exist(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    (folder / "original.jpg").unlink()
+    with pytest.raises(PictureRefused, match="the one to keep: the file is gone"):
+        move_to_trash(marked, keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("original.jpg", "the one to keep has changed"),
+        ("trip/copy.jpg", "the marked file has changed"),
+    ],
+)
+def test_both_files_must_have_the_bytes_that_were_compared(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, name: str, reason: str
+) -> None:
+    """Also where size and times are as before."""
+    path, before = folder / name, (folder / name).stat()
+    path.write_bytes(path.read_bytes().swapcase())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(PictureRefused, match=reason):
+        move_to_trash(marked, keep, home, NOW)
+    assert not files_in(home)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("sha256", [None, b""])
+def test_what_was_never_compared_is_not_moved(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture, sha256: bytes | None
+) -> None:
+    for one, other in (
+        (replace(marked, sha256=sha256), keep),
+        (marked, replace(keep, sha256=sha256)),
+    ):
+        with pytest.raises(PictureRefused, match="was never compared"):
+            move_to_trash(one, other, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+def test_a_hard_link_is_no_other_file(folder: Path, home: Path, marked: KnownPicture) -> None:
+    os.link(folder / "trip/copy.jpg", folder / "link.jpg")
+    for name in ("link.jpg", "trip/copy.jpg"):
+        keep = known(folder, name, "nas.link")
+        with pytest.raises(PictureRefused, match="under another name"):
+            move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+@needs_root
+def test_a_file_that_a_bind_mount_shows_is_no_other_file(
+    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with mounted(other, "--bind", folder):
+        keep = known(other, "trip/copy.jpg", "nas.other")
+        with pytest.raises(PictureRefused, match="under another name"):
+            move_to_trash(marked, keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+def test_links_are_not_followed(
+    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    (folder / "trip").rename(tmp_path / "elsewhere")
+    (folder / "trip").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PictureRefused, match="the marked file: "):
+        move_to_trash(marked, keep, home, NOW)
+    assert files_in(tmp_path / "elsewhere") == {"copy.jpg": MARKED}
+
+
+# What happens between the proof and the move.
+
+
+@contextmanager
+def before_the_move(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Iterator[None]:
+    """Do this after the last look, and before the move."""
+    move = moving.move_in
+
+    def move_after(source: int, name: bytes, own: int, new_name: bytes) -> None:
+        act()
+        move(source, name, own, new_name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "move_in", move_after)
+        yield
+
+
+def test_a_directory_that_is_swapped_for_a_link_redirects_nothing(
+    folder: Path,
+    home: Path,
+    tmp_path: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "copy.jpg").write_bytes(b"of another user")
+
+    def swap() -> None:
+        (folder / "trip").rename(folder / "trip-before")
+        (folder / "trip").symlink_to(victim)
+
+    with before_the_move(monkeypatch, swap):
+        move_to_trash(marked, keep, home, NOW)
+    assert files_in(victim) == {"copy.jpg": b"of another user"}
+    assert files_in(home)["files/copy.jpg"] == MARKED
+
+
+@pytest.mark.parametrize("how", ["replaced", "written to"])
+def test_a_marked_file_that_changes_before_the_move_is_moved_back(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    path = folder / "trip/copy.jpg"
+
+    def change() -> None:
+        if how == "replaced":
+            (folder / "new").write_bytes(b"a new picture")
+            (folder / "new").rename(path)
+        else:
+            path.write_bytes(b"a new picture")
+
+    with (
+        before_the_move(monkeypatch, change),
+        pytest.raises(PictureRefused, match="the marked file changed meanwhile"),
+    ):
+        move_to_trash(marked, keep, home, NOW)
+    assert path.read_bytes() == b"a new picture"
+    assert not files_in(home)
+
+
+def test_if_the_one_to_keep_goes_at_that_moment_the_marked_file_is_moved_back(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        before_the_move(monkeypatch, (folder / "original.jpg").unlink),
+        pytest.raises(PictureRefused, match="the one to keep is gone"),
+    ):
+        move_to_trash(marked, keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+def test_a_marked_file_that_goes_at_that_moment_leaves_no_information(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        before_the_move(monkeypatch, (folder / "trip/copy.jpg").unlink),
+        pytest.raises(PictureRefused, match="cannot be moved to the trash"),
+    ):
+        move_to_trash(marked, keep, home, NOW)
+    assert not files_in(home)
+
+
+def test_the_move_back_overwrites_nothing(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file stays in the trash then, with its information."""
+
+    def require_moved(*_: object) -> None:
+        (folder / "trip/copy.jpg").write_bytes(b"a new picture")
+        raise PictureRefused("refused")
+
+    monkeypatch.setattr(trash._Proven, "require_moved", require_moved)
+    with pytest.raises(PictureRefused, match="refused"):
+        move_to_trash(marked, keep, home, NOW)
+    assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
+    assert files_in(home)["files/copy.jpg"] == MARKED
+    assert "info/copy.jpg.trashinfo" in files_in(home)
+
+
+# The undo.
+
+
+def test_a_file_is_put_back(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    before = files_in(folder)
+    put_back(load(dump(move_to_trash(marked, keep, home, NOW))))
+    assert files_in(folder) == before
+    assert not files_in(home)
+
+
+def test_putting_back_overwrites_nothing(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    (folder / "trip/copy.jpg").write_bytes(b"a new picture")
+    with pytest.raises(PictureRefused, match="another file in its place: it stays in the trash"):
+        put_back(trashed)
+    assert (folder / "trip/copy.jpg").read_bytes() == b"a new picture"
+    assert files_in(home)["files/copy.jpg"] == MARKED
+
+
+@pytest.mark.parametrize("what", ["gone", "another file", "a link"])
+def test_only_the_bytes_that_were_moved_are_put_back(
+    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture, what: str
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    there = home / "files/copy.jpg"
+    there.unlink()
+    if what == "another file":
+        there.write_bytes(b"another file")
+    elif what == "a link":
+        (tmp_path / "target").write_bytes(MARKED)
+        there.symlink_to(tmp_path / "target")
+    with pytest.raises(PictureRefused):
+        put_back(trashed)
+    assert not (folder / "trip/copy.jpg").exists()
+
+
+def test_a_file_whose_directory_is_gone_stays_in_the_trash(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    (folder / "trip").rmdir()
+    with pytest.raises(PictureRefused, match="it stays in the trash"):
+        put_back(trashed)
+    assert files_in(home)["files/copy.jpg"] == MARKED
+
+
+def test_a_directory_that_is_a_link_by_now_gets_no_file(
+    folder: Path, home: Path, tmp_path: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    (folder / "trip").rename(tmp_path / "elsewhere")
+    (folder / "trip").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PictureRefused, match="cannot be moved back"):
+        put_back(trashed)
+    assert not files_in(tmp_path / "elsewhere")
+
+
+# Which trash.
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, with a folder on it."""
+    point = tmp_path / "disk"
+    point.mkdir()
+    with mounted(point, *FRESH):
+        point.chmod(0o755)
+        (point / "photos/trip").mkdir(parents=True)
+        (point / "photos/trip/copy.jpg").write_bytes(MARKED)
+        (point / "photos/original.jpg").write_bytes(KEEP)
+        yield point
+
+
+def on(disk: Path) -> tuple[KnownPicture, KnownPicture]:
+    return known(disk / "photos", "trip/copy.jpg"), known(disk / "photos", "original.jpg")
+
+
+@needs_root
+def test_on_another_file_system_the_trash_is_in_its_top_directory(disk: Path, home: Path) -> None:
+    trashed = move_to_trash(*on(disk), home, NOW)
+    own = disk / f".Trash-{os.geteuid()}"
+    assert files_in(own).keys() == {"files/copy.jpg", "info/copy.jpg.trashinfo"}
+    assert b"Path=photos/trip/copy.jpg\n" in files_in(own)["info/copy.jpg.trashinfo"]
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    assert not home.exists()
+    put_back(trashed)
+    assert files_in(disk / "photos") == {"original.jpg": KEEP, "trip/copy.jpg": MARKED}
+
+
+@needs_root
+def test_the_trash_that_an_administrator_made_is_used(disk: Path, home: Path) -> None:
+    (disk / ".Trash").mkdir()
+    (disk / ".Trash").chmod(0o1777)
+    move_to_trash(*on(disk), home, NOW)
+    assert "files/copy.jpg" in files_in(disk / ".Trash" / str(os.geteuid()))
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["not sticky", "a link", "a file", "of another user"])
+def test_an_unsafe_shared_trash_is_not_used(
+    disk: Path, home: Path, tmp_path: Path, what: str
+) -> None:
+    shared = disk / ".Trash"
+    if what == "a file":
+        shared.touch()
+    elif what == "a link":
+        (tmp_path / "target").mkdir()
+        (tmp_path / "target").chmod(0o1777)
+        shared.symlink_to(tmp_path / "target")
+    else:
+        shared.mkdir()
+        shared.chmod(0o777 if what == "not sticky" else 0o1777)
+        if what == "of another user":
+            (shared / str(os.geteuid())).mkdir()
+            os.chown(shared / str(os.geteuid()), 65534, 65534)
+    move_to_trash(*on(disk), home, NOW)
+    assert "files/copy.jpg" in files_in(disk / f".Trash-{os.geteuid()}")
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["a link", "a file", "of another user", "writable"])
+def test_without_a_safe_trash_nothing_is_moved(
+    disk: Path, home: Path, tmp_path: Path, what: str
+) -> None:
+    own = disk / f".Trash-{os.geteuid()}"
+    if what == "a file":
+        own.touch()
+    elif what == "a link":
+        (tmp_path / "target").mkdir()
+        own.symlink_to(tmp_path / "target")
+    else:
+        own.mkdir()
+        own.chmod(0o777 if what == "writable" else 0o700)
+        if what == "of another user":
+            os.chown(own, 65534, 65534)
+    with pytest.raises(PictureRefused, match="trash"):
+        move_to_trash(*on(disk), home, NOW)
+    assert files_in(disk / "photos") == {"original.jpg": KEEP, "trip/copy.jpg": MARKED}
+    assert not files_in(tmp_path / "home")
+
+
+@needs_root
+def test_no_file_is_copied_to_another_file_system(
+    folder: Path, disk: Path, marked: KnownPicture, home: Path
+) -> None:
+    """The one to keep may be on another one."""
+    trashed = move_to_trash(marked, on(disk)[1], home, NOW)
+    assert trashed.trash == os.fsencode(home)
+
+
+@needs_root
+def test_a_bind_mount_has_a_trash_of_its_own(folder: Path, home: Path, tmp_path: Path) -> None:
+    """No file can be renamed from one mount to another, although it is one file system."""
+    point = tmp_path / "mounted"
+    point.mkdir()
+    with mounted(point, "--bind", folder):
+        pictures = known(point, "trip/copy.jpg"), known(point, "original.jpg")
+        move_to_trash(*pictures, home, NOW)
+    assert "files/copy.jpg" in files_in(folder / f".Trash-{os.geteuid()}")
+    assert not files_in(home)
+
+
+def test_a_trash_that_others_can_write_to_is_refused(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    home.mkdir(parents=True)
+    home.chmod(0o777)
+    with pytest.raises(PictureRefused, match="the trash cannot be used"):
+        move_to_trash(marked, keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+def test_the_trash_of_the_home_directory_is_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    for value, expected in (
+        ("/data/ann", "/data/ann/Trash"),
+        ("", "/home/ann/.local/share/Trash"),
+        ("relative", "/home/ann/.local/share/Trash"),
+    ):
+        monkeypatch.setenv("XDG_DATA_HOME", value)
+        assert home_trash() == Path(expected)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert home_trash() is None
+
+
+# File systems without renameat2.
+
+
+@pytest.fixture
+def without_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS and sshfs, and with an old C library."""
+    monkeypatch.setattr(moving, "_renameat2", lambda: None)
+
+
+@pytest.mark.usefixtures("without_renameat2")
+def test_without_renameat2_a_file_is_moved_and_put_back(
+    folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
+) -> None:
+    before = files_in(folder)
+    trashed = move_to_trash(marked, keep, home, NOW)
+    assert files_in(folder) == {"original.jpg": KEEP}
+    put_back(trashed)
+    assert files_in(folder) == before
+    assert not files_in(home)
+
+
+@pytest.mark.usefixtures("without_renameat2")
+def test_without_renameat2_nothing_is_overwritten(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trashed = move_to_trash(marked, keep, home, NOW)
+    (folder / "trip/copy.jpg").write_bytes(MARKED)
+    with pytest.raises(PictureRefused, match="another file in its place"):
+        put_back(trashed)
+    monkeypatch.setattr(TrashDirectory, "reserve", lambda *_: b"copy.jpg")
+    with pytest.raises(PictureRefused, match="cannot be moved"):
+        move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
+    assert (folder / "trip/copy.jpg").exists()
+
+
+def test_too_many_files_of_one_name_are_refused(
+    folder: Path,
+    home: Path,
+    keep: KnownPicture,
+    marked: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trash_directory, "_MOST_NAMES", 2)
+    move_to_trash(marked, keep, home, NOW)
+    (folder / "trip/copy.jpg").write_bytes(MARKED)
+    with pytest.raises(PictureRefused, match="too many files of this name"):
+        move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
+    assert (folder / "trip/copy.jpg").exists()

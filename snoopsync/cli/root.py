@@ -35,6 +35,7 @@ _COMMANDS = {
     "check": ("queries:check", "Find problems and show how to fix them."),
     "list": ("queries:list_command", "List all known images."),
     "duplicates": ("duplicates:duplicates", "List duplicate pictures."),
+    "review": ("review:review", "Compare duplicates on a page in the browser, and decide."),
     "search": ("queries:search", "Find pictures similar to a file."),
     "approve": ("approve:approve", "Send held deletions, or discard them."),
     "notify": ("notify:notify", "Test the notifications."),

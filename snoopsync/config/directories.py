@@ -30,6 +30,11 @@ def state_directory() -> Path | None:
     return _absolute(lambda: platformdirs.user_state_path("snoopsync", appauthor=False))
 
 
+def cache_directory() -> Path | None:
+    """The directory for what can be made again, or ``None`` without a home directory."""
+    return _absolute(lambda: platformdirs.user_cache_path("snoopsync", appauthor=False))
+
+
 def no_home(setting: str, variable: str) -> ConfigError:
     """The error where such a directory is needed. ``setting``: the key or option that replaces it;
     ``variable``: the environment variable that does."""

@@ -121,6 +121,7 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "approve": {"folder": _OPTIONAL_TEXT, "discard": _BOOLEAN},
     "dismiss": {"decisions": _DECISIONS},
     "restore": {"members": _MEMBERS, "group": _OPTIONAL_NUMBER},
+    "restore_all": {"decisions": _DECISIONS},
     # Questions of the review page.
     "groups": {
         "kind": _OPTIONAL_TEXT,

@@ -20,8 +20,8 @@ from snoopsync.control.report import LatestReport
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.folders.monitor import FolderMonitor
-from snoopsync.state.decisions import Dismissal, Member
 from snoopsync.status.review_data import ReviewData
+from snoopsync.sync.deciding import carry_out_decision
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.resync import ResyncProgress, ResyncRequest, ResyncRun
 
@@ -69,7 +69,6 @@ class CommandHandlers:
     ) -> None:
         self._engine = engine
         self._review = review
-        self._decisions = engine.state.decisions
         self._latest = latest
         self._stop = stop
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -173,18 +172,9 @@ class CommandHandlers:
             return None
 
     def _carry_out(self, command: Message) -> Message:
-        match command.get("command"):
-            case "approve":
-                return self._approve(command)
-            case "dismiss":
-                self._decisions.dismiss(
-                    [Dismissal.from_message(each) for each in command["decisions"]], time.time()
-                )
-                return {}
-            case "restore":
-                members = [Member.from_message(each) for each in command["members"]]
-                return {"restored": self._decisions.restore(members, command.get("group"))}
-        raise AssertionError(command)  # ``validate_command`` knows no other
+        if command["command"] == "approve":
+            return self._approve(command)
+        return carry_out_decision(self._engine.state, command, time.time())
 
     def _resync_request(self, command: Message) -> ResyncRequest:
         wanted = command.get("folders") or ()

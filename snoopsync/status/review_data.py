@@ -118,8 +118,7 @@ class ReviewData:
                 "images": sum(each.images for each in listed),
                 "waste_bytes": sum(each.waste_bytes for each in listed),
             },
-            "folders": [row.name for row in State(database).folders.rows() if row.configured],
-            "kinds": sorted(KINDS),
+            **_choices(database),
         }
 
     def _page(
@@ -193,14 +192,19 @@ class ReviewData:
             "groups": groups,
             "next": rows[-1].number if is_full else None,
             "total": decisions.count(),
+            **_choices(database),
         }
 
     def _images(self, database: Database, command: Message) -> Message:
         """The images with these IDs that are known, by ID."""
-        sides = sides_of_images(database, command["ids"])
+        groups = Groups(database, self._config.folder_order)
         return {
             "images": {
-                image_id: image_json(side, None, self._folders) for image_id, side in sides.items()
+                image_id: {
+                    **image_json(side, None, self._folders),
+                    "group": groups.of_content(side.content),
+                }
+                for image_id, side in sides_of_images(database, command["ids"]).items()
             }
         }
 
@@ -232,7 +236,9 @@ class ReviewData:
                 held = [each.image_id for each in state.deletions.held(row.name, _MOST_HELD)]
                 sides = sides_of_images(database, held).values()
                 images = [image_json(each, None, self._folders) for each in sides]
-                folders.append({"folder": row.name, "count": count, "images": images})
+                folders.append(
+                    {"folder": row.name, "count": count, "reason": row.reason, "images": images}
+                )
         return {"folders": folders}
 
     def _failed_images(self, database: Database, _command: Message) -> Message:
@@ -258,6 +264,12 @@ class ReviewData:
 
     def _reading(self, database: Database) -> Groups:
         return Groups(database, self._config.folder_order, self._compare)
+
+
+def _choices(database: Database) -> Message:
+    """What groups can be filtered by."""
+    folders = [row.name for row in State(database).folders.rows() if row.configured]
+    return {"folders": folders, "kinds": sorted(KINDS)}
 
 
 def _covers(times: Mapping[int, float], group: MeasuredGroup) -> bool:

@@ -19,6 +19,7 @@ Modules, in reading order:
 ``renewal``           has pictures described again after an upgrade
 ``renewer``           when that happens
 ``approving``         approves held deletions where no service runs
+``deciding``          carries out decisions about duplicates
 ``comparing``         compares images of a group that no link connects
 ``components``        creates the parts and connects them
 ====================  ========================================================================

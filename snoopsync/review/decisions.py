@@ -1,0 +1,296 @@
+"""Carries out what a person decides about groups, and undoes it.
+
+The person decides about the images that they saw. A decision is refused, with a reason, if any of
+them has changed since, or if another one has joined. A decision about many groups is one action,
+which is undone as one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Any, TypeVar
+
+from snoopsync.core.errors import ServiceFailed
+from snoopsync.review.marks import Aside, AsideReason, Mark, Marks
+from snoopsync.review.source import IMAGES_PER_REQUEST, Source
+from snoopsync.state.decisions import MembersChanged
+
+#: How many groups are asked for at a time.
+_GROUPS_PER_REQUEST = 50
+
+_Item = TypeVar("_Item")
+
+_GONE = "the group does not exist any more"
+_CHANGED = "its images have changed since you saw them"
+
+
+class Choice(StrEnum):
+    """What a person can decide about a group. ``OPEN`` puts it back into the list."""
+
+    DISMISS = "dismiss"
+    KEEP = "keep"
+    LATER = "later"
+    RESTORE = "restore"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedGroup:
+    """A group as the person saw it. ``group``: its number, or that of a dismissal with a ``d``
+    before it. ``version``: the group's as it was shown; or ``seen``: the images with their
+    contents, a content being ``None`` where the collection tells no SHA-256. ``keep``: the image to
+    keep, for that choice."""
+
+    group: str
+    version: str | None = None
+    seen: tuple[tuple[str, str | None], ...] = ()
+    keep: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a decision. ``undo``: the number of its action, if anything was done.
+    ``refused``: groups with the reason."""
+
+    done: int = 0
+    undo: int | None = None
+    refused: list[dict[str, str]] = field(default_factory=list)
+
+    def refuse(self, group: str, reason: str) -> None:
+        """Note that nothing was decided about this group."""
+        self.refused.append({"group": group, "reason": reason})
+
+    def as_message(self) -> dict[str, Any]:
+        """The outcome as the page gets it."""
+        return {"undo": self.undo, "done": self.done, "refused": self.refused}
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """An image of a group now. ``file_bytes``: the size of its file; ``None`` without a file."""
+
+    image_id: str
+    content: str
+    file_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A group that has not changed since it was seen, and the images that the decision covers."""
+
+    group: DecidedGroup
+    members: tuple[_Member, ...]
+    newest_at: float
+
+    @property
+    def number(self) -> int:
+        """The number of the group, or of the dismissal."""
+        return int(self.group.group.removeprefix("d"))
+
+    def as_message(self) -> list[list[str]]:
+        """The members as part of a command."""
+        return [[each.image_id, each.content] for each in self.members]
+
+
+class Decider:
+    """Decides about groups. For any thread, one decision at a time is carried out."""
+
+    def __init__(self, source: Source, marks: Marks) -> None:
+        self._source = source
+        self._marks = marks
+
+    def decide(self, choice: Choice, groups: Sequence[DecidedGroup]) -> Outcome:
+        """Carry out one decision about these groups. Raises ``SnoopsyncError`` if the state can't
+        be read or written."""
+        outcome = Outcome()
+        unchanged = list(self._unchanged(choice, groups, outcome))
+        match choice:
+            case Choice.DISMISS:
+                self._dismiss(unchanged, outcome)
+            case Choice.RESTORE:
+                self._restore(unchanged, outcome)
+            case Choice.KEEP:
+                self._keep(unchanged, outcome)
+            case Choice.LATER:
+                asides = [
+                    Aside(each.number, AsideReason.LATER, each.newest_at) for each in unchanged
+                ]
+                self._set_aside(choice, unchanged, asides, [], outcome)
+            case Choice.OPEN:
+                self._set_aside(choice, unchanged, [], [], outcome)
+        return outcome
+
+    def _unchanged(
+        self, choice: Choice, groups: Sequence[DecidedGroup], outcome: Outcome
+    ) -> Iterator[_Decided]:
+        """Those of the groups that are as they were seen; the others are refused."""
+        iterator = iter(groups)
+        command = "dismissed_groups" if choice is Choice.RESTORE else "groups_named"
+        while page := list(islice(iterator, _GROUPS_PER_REQUEST)):
+            numbers = [int(each.group.removeprefix("d")) for each in page]
+            request = {"command": command, "ids": numbers, "members": True}
+            if choice is Choice.RESTORE:
+                request["count"] = len(numbers)
+            found = {each["group"]: each for each in self._source.ask(request)["groups"]}
+            for group in page:
+                known = found.get(group.group)
+                if known is None:
+                    outcome.refuse(group.group, _GONE)
+                    continue
+                decided = _as_seen(group, known, choice)
+                if decided is None:
+                    outcome.refuse(group.group, _CHANGED)
+                else:
+                    yield decided
+
+    def _dismiss(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
+        done: list[_Decided] = []
+        for batch in _batches(groups, lambda each: len(each.members)):
+            try:
+                self._send_dismissals(batch)
+                done += batch
+            except (ServiceFailed, MembersChanged):
+                # One of them changed a moment ago. The others are dismissed without it.
+                for each in batch:
+                    try:
+                        self._send_dismissals([each])
+                        done.append(each)
+                    except (ServiceFailed, MembersChanged) as error:
+                        outcome.refuse(each.group.group, str(error))
+        self._set_aside(Choice.DISMISS, done, [], [], outcome)
+
+    def _send_dismissals(self, groups: Sequence[_Decided]) -> None:
+        decisions = [{"members": each.as_message(), "group": each.number} for each in groups]
+        self._source.ask({"command": "dismiss", "decisions": decisions})
+
+    def _restore(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
+        if not groups:
+            return
+        for batch in _batches(groups, lambda each: len(each.members)):
+            decisions = [{"members": each.as_message(), "group": None} for each in batch]
+            self._source.ask({"command": "restore_all", "decisions": decisions})
+        dismiss = [each.as_message() for each in groups]
+        outcome.undo = self._marks.add_action(Choice.RESTORE, {"dismiss": dismiss})
+        outcome.done += len(groups)
+
+    def _keep(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
+        now = time.time()
+        decided, asides, marks = [], [], []
+        for each in groups:
+            keep = next((m for m in each.members if m.image_id == each.group.keep), None)
+            if keep is None or keep.file_bytes is None:
+                outcome.refuse(each.group.group, "the image to keep has no file on this machine")
+                continue
+            marked = [
+                Mark(member.image_id, member.content, keep.image_id, keep.content, each.number, now)
+                for member in each.members
+                if member is not keep and member.file_bytes is not None
+            ]
+            if not marked:
+                outcome.refuse(each.group.group, "no other image has a file on this machine")
+                continue
+            decided.append(each)
+            asides.append(Aside(each.number, AsideReason.MARKED, each.newest_at))
+            marks += marked
+        self._set_aside(Choice.KEEP, decided, asides, marks, outcome)
+
+    def _set_aside(
+        self,
+        choice: Choice,
+        groups: Sequence[_Decided],
+        asides: Sequence[Aside],
+        marks: Sequence[Mark],
+        outcome: Outcome,
+    ) -> None:
+        """Replace what is stored about these groups, as one action."""
+        if not groups:
+            return
+        numbers = [each.number for each in groups]
+        members = [member.image_id for each in groups for member in each.members]
+        with self._marks.transaction():
+            undo = self._stored(numbers, members)
+            if choice is Choice.DISMISS:
+                undo["restore"] = [each.as_message() for each in groups]
+            self._marks.take_back(numbers)
+            self._marks.remove_marks(members)
+            self._marks.set_aside(asides)
+            self._marks.add_marks(marks)
+            outcome.undo = self._marks.add_action(choice, undo)
+        outcome.done += len(groups)
+
+    def _stored(self, groups: Sequence[int], members: Sequence[str]) -> dict[str, Any]:
+        """What is stored about these groups and images, to be put back."""
+        asides = self._marks.asides()
+        marks = {*self._marks.marks(groups), *self._marks.marks_of_images(members)}
+        return {
+            "groups": list(groups),
+            "members": list(members),
+            "asides": [astuple(asides[each]) for each in groups if each in asides],
+            "marks": [astuple(each) for each in marks],
+        }
+
+    def unmark(self, image_ids: Sequence[str]) -> Outcome:
+        """Unmark these images. A group without any marked image is open again."""
+        marks = self._marks.marks_of_images(image_ids)
+        outcome = Outcome(done=len(marks))
+        if marks:
+            groups = sorted({each.group_id for each in marks})
+            with self._marks.transaction():
+                undo = self._stored(groups, [])
+                self._marks.remove_marks(each.image_id for each in marks)
+                left = {each.group_id for each in self._marks.marks(groups)}
+                self._marks.take_back(set(groups) - left)
+                outcome.undo = self._marks.add_action("unmark", undo)
+        return outcome
+
+    def undo(self) -> dict[str, Any]:
+        """Undo the last decision. Returns which one it was, ``None`` if there is none."""
+        action = self._marks.last_action()
+        if action is None:
+            return {"undone": None, "groups": []}
+        undo = action.undo
+        for command, key in (("restore_all", "restore"), ("dismiss", "dismiss")):
+            for batch in _batches(undo.get(key, []), len):
+                decisions = [{"members": members, "group": None} for members in batch]
+                self._source.ask({"command": command, "decisions": decisions})
+        with self._marks.transaction():
+            self._marks.take_back(undo.get("groups", []))
+            self._marks.remove_marks(undo.get("members", []))
+            self._marks.set_aside(Aside(*each) for each in undo.get("asides", []))
+            self._marks.add_marks([Mark(*each) for each in undo.get("marks", [])])
+            self._marks.remove_action(action.number)
+        return {"undone": action.kind, "groups": [str(each) for each in undo.get("groups", [])]}
+
+
+def _as_seen(group: DecidedGroup, known: dict[str, Any], choice: Choice) -> _Decided | None:
+    """The group with the members that the decision covers; ``None`` if it has changed, and the
+    decision depends on that."""
+    members = tuple(_Member(*each) for each in known["members"])
+    decided = _Decided(group, members, known["newest_at"] or 0.0)
+    if choice in (Choice.LATER, Choice.OPEN):
+        return decided
+    if group.version is not None:
+        return decided if group.version == known["version"] else None
+    seen = {
+        image_id: image_id.encode().hex() if content is None else content
+        for image_id, content in group.seen
+    }
+    return decided if seen == {each.image_id: each.content for each in members} else None
+
+
+def _batches(items: Sequence[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+    """The items in batches that fit into one request. ``size``: how many images an item has."""
+    batch: list[_Item] = []
+    images = 0
+    for each in items:
+        if batch and images + size(each) > IMAGES_PER_REQUEST:
+            yield batch
+            batch, images = [], 0
+        batch.append(each)
+        images += size(each)
+    if batch:
+        yield batch

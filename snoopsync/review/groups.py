@@ -1,0 +1,194 @@
+"""The lists of groups: open ones, those that the person set aside, and dismissed ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from snoopsync.review.decisions import Choice, DecidedGroup, Decider
+from snoopsync.review.marks import AsideReason, Mark, Marks
+from snoopsync.review.requests import BadRequest
+from snoopsync.review.source import Source
+from snoopsync.review.view import group_view, image_view
+
+#: How many groups a decision about all shown groups reads at a time.
+_READ_AT_ONCE = 200
+
+_NO_KEEP = "no evidence favours one picture"
+_CHAIN = "a chain: not every picture is like the one to keep"
+
+
+@dataclass(slots=True)
+class _Effect:
+    """What a decision about all shown groups would do. ``digest`` is of all of it."""
+
+    groups: list[DecidedGroup] = field(default_factory=list)
+    images: int = 0
+    size_bytes: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
+
+    def as_message(self) -> dict[str, Any]:
+        """The effect as the page gets it."""
+        return {
+            "groups": len(self.groups),
+            "images": self.images,
+            "bytes": self.size_bytes,
+            "skipped": [{"reason": each, "groups": n} for each, n in self.skipped.items()],
+            "digest": self.digest,
+        }
+
+
+class GroupLists:
+    """Reads groups for the page. For any thread."""
+
+    def __init__(self, source: Source, marks: Marks, decider: Decider) -> None:
+        self._source = source
+        self._marks = marks
+        self._decider = decider
+
+    def page(self, filters: dict[str, Any], after: str | None, count: int) -> dict[str, Any]:
+        """One page of the groups that match, with ``next``, the totals, and what can be filtered
+        by."""
+        if filters["state"] == "dismissed":
+            return self._dismissed(after, count)
+        answer = self._source.ask(self._question(filters, after, count))
+        return {
+            "groups": self._views(answer["groups"]),
+            **{key: answer[key] for key in ("next", "total", "folders", "kinds")},
+        }
+
+    def named(self, ids: Sequence[str], *, whole: bool = False) -> list[dict[str, Any]]:
+        """Those of these groups that exist, in any state. ``whole``: with all images, up to some
+        hundreds."""
+        numbers = [int(each) for each in ids if not each.startswith("d")]
+        dismissals = [int(each[1:]) for each in ids if each.startswith("d")]
+        found: list[dict[str, Any]] = []
+        if numbers:
+            request = {"command": "groups_named", "ids": numbers, "whole": whole}
+            found += self._views(self._source.ask(request)["groups"])
+        if dismissals:
+            request = {
+                "command": "dismissed_groups",
+                "ids": dismissals,
+                "count": len(dismissals),
+                "whole": whole,
+            }
+            groups = self._source.ask(request)["groups"]
+            found += [group_view(each, "dismissed") for each in groups]
+        return found
+
+    def decide_all(
+        self, choice: Choice, filters: dict[str, Any], digest: str | None
+    ) -> dict[str, Any]:
+        """Decide about all groups that match. Without a digest, only what would be done. Raises
+        ``BadRequest`` if it is not the digest of what would be done now."""
+        effect = self._effect(choice, filters)
+        if digest is None:
+            return effect.as_message()
+        if digest != effect.digest:
+            raise BadRequest("The groups have changed meanwhile. Look at the preview again.", 409)
+        outcome = self._decider.decide(choice, effect.groups)
+        return {**effect.as_message(), **outcome.as_message(), "groups": outcome.done}
+
+    def _effect(self, choice: Choice, filters: dict[str, Any]) -> _Effect:
+        effect = _Effect()
+        digest = hashlib.sha256(choice.encode())
+        for group in self._all(filters):
+            reason = _reason_to_skip(choice, group)
+            if reason is not None:
+                effect.skipped[reason] = effect.skipped.get(reason, 0) + 1
+                continue
+            keep = group["keep"] if choice is Choice.KEEP else None
+            effect.groups.append(DecidedGroup(group["group"], group["version"], keep=keep))
+            digest.update(f"{group['group']} {group['version']} {keep}\n".encode())
+            affected = [
+                size
+                for image_id, _, size in group["members"]
+                if choice is not Choice.KEEP or (size is not None and image_id != keep)
+            ]
+            effect.images += len(affected)
+            effect.size_bytes += sum(size or 0 for size in affected)
+        effect.digest = digest.hexdigest()
+        return effect
+
+    def _all(self, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """All groups that match, with their members."""
+        after: Any = None
+        while True:
+            if filters["state"] == "dismissed":
+                request = {"command": "dismissed_groups", "after": after, "count": _READ_AT_ONCE}
+            else:
+                request = self._question(filters, after, _READ_AT_ONCE)
+            answer = self._source.ask({**request, "members": True})
+            yield from answer["groups"]
+            after = answer["next"]
+            if after is None:
+                return
+
+    def _question(self, filters: dict[str, Any], after: str | None, count: int) -> dict[str, Any]:
+        """The question for a page of groups. The groups that are set aside are left out of the open
+        ones, and are the only ones of the list for their reason."""
+        state = filters["state"]
+        asides = self._marks.asides().values()
+        times = [
+            [each.group_id, each.newest_at]
+            for each in asides
+            if state in ("open", each.reason.value)
+        ]
+        return {
+            "command": "groups",
+            **{key: filters[key] for key in ("kind", "folder", "max_rank", "sort")},
+            "after": after,
+            "count": count,
+            "hidden": times if state == "open" else None,
+            "only": times if state in list(AsideReason) else None,
+        }
+
+    def _dismissed(self, after: str | None, count: int) -> dict[str, Any]:
+        request = {"command": "dismissed_groups", "count": count}
+        if after is not None:
+            request["after"] = int(after)
+        answer = self._source.ask(request)
+        following = answer["next"]
+        groups = [group_view(each, "dismissed") for each in answer["groups"]]
+        return {
+            "groups": groups,
+            "next": None if following is None else str(following),
+            "total": {"groups": answer["total"], "images": None, "waste_bytes": None},
+            **{key: answer[key] for key in ("folders", "kinds")},
+        }
+
+    def _views(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Open groups for the page, each with what the person has decided about it."""
+        asides = self._marks.asides()
+        by_group: dict[int, list[Mark]] = {}
+        for mark in self._marks.marks([int(each["group"]) for each in groups]):
+            by_group.setdefault(mark.group_id, []).append(mark)
+        views = []
+        for group in groups:
+            number = int(group["group"])
+            aside, marks = asides.get(number), by_group.get(number, [])
+            # A picture that joined since makes it an open group again.
+            is_aside = aside is not None and (group["newest_at"] or 0.0) <= aside.newest_at
+            marked = {each.image_id for each in marks}
+            views.append(
+                group_view(
+                    group,
+                    aside.reason.value if aside is not None and is_aside else "open",
+                    [image_view(each, marked) for each in group["images"]],
+                    picked=marks[0].keep_id if marks else None,
+                )
+            )
+        return views
+
+
+def _reason_to_skip(choice: Choice, group: dict[str, Any]) -> str | None:
+    """Why a decision about many groups leaves this one out."""
+    if choice is not Choice.KEEP:
+        return None
+    if group["keep"] is None:
+        return _NO_KEEP
+    return _CHAIN if group["chain"] else None

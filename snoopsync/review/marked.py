@@ -1,0 +1,111 @@
+"""The list of marked files. A mark whose file is gone, or has other bytes, leaves the list."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from snoopsync.review.marks import Mark, Marks
+from snoopsync.review.source import IMAGES_PER_REQUEST, Source
+from snoopsync.review.view import image_view, printable_json
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedFile:
+    """A marked file as it is now. ``image`` and ``keep`` are from ``status.review_json``; ``keep``
+    is ``None`` if the image to keep is not known any more."""
+
+    mark: Mark
+    image: dict[str, Any]
+    keep: dict[str, Any] | None
+
+
+class MarkedFiles:
+    """The marked files. For any thread."""
+
+    def __init__(self, source: Source, marks: Marks) -> None:
+        self._source = source
+        self._marks = marks
+        self._lock = threading.Lock()
+        self._version = ("", "")
+        self._files: list[MarkedFile] = []
+
+    def files(self, image_ids: list[str] | None = None) -> list[MarkedFile]:
+        """The marked files in the order of groups, or those of these images."""
+        with self._lock:
+            version = (self._state_version(), self._marks.version)
+            if version != self._version:
+                self._files = self._read()
+                self._version = (version[0], self._marks.version)
+            files = self._files
+        if image_ids is None:
+            return files
+        wanted = set(image_ids)
+        return [each for each in files if each.mark.image_id in wanted]
+
+    def page(self, after: str | None) -> dict[str, Any]:
+        """One page of the list, and the totals."""
+        files = self.files()
+        start = 0
+        if after is not None:
+            at = [each.mark.image_id for each in files]
+            start = at.index(after) + 1 if after in at else 0
+        page = files[start : start + _PAGE]
+        is_last = start + _PAGE >= len(files)
+        return {
+            "files": [_view(each) for each in page],
+            "next": None if is_last else page[-1].mark.image_id,
+            **totals(files),
+        }
+
+    def _state_version(self) -> str:
+        return str(self._source.ask({"command": "state_version"})["version"])
+
+    def _read(self) -> list[MarkedFile]:
+        marks = self._marks.marks()
+        images: dict[str, dict[str, Any]] = {}
+        ids = sorted({each.image_id for each in marks} | {each.keep_id for each in marks})
+        for start in range(0, len(ids), IMAGES_PER_REQUEST):
+            request = {"command": "images", "ids": ids[start : start + IMAGES_PER_REQUEST]}
+            images |= self._source.ask(request)["images"]
+        files, ended = [], []
+        for mark in marks:
+            image = images.get(mark.image_id)
+            if image is None or image["content"] != mark.content:
+                ended.append(mark)
+            elif image["has_file"]:  # otherwise its folder is missing, or its deletion is pending
+                files.append(MarkedFile(mark, image, images.get(mark.keep_id)))
+        self._end(ended)
+        return files
+
+    def _end(self, marks: list[Mark]) -> None:
+        """Remove marks whose files are gone. A group without any marked file is open again."""
+        if not marks:
+            return
+        groups = {each.group_id for each in marks}
+        with self._marks.transaction():
+            self._marks.remove_marks(each.image_id for each in marks)
+            left = {each.group_id for each in self._marks.marks(groups)}
+            self._marks.take_back(groups - left)
+
+
+def totals(files: list[MarkedFile]) -> dict[str, int]:
+    """How many files, and their bytes."""
+    return {
+        "count": len(files),
+        "bytes": sum(each.image["size_bytes"] or 0 for each in files),
+    }
+
+
+def _view(file: MarkedFile) -> dict[str, Any]:
+    view = image_view(file.image, {file.mark.image_id})
+    keep = file.keep
+    path = None if keep is None or keep["path"] is None else f"{keep['folder']}/{keep['path']}"
+    return {
+        **view,
+        "group": str(file.mark.group_id),
+        "keep": {"image_id": file.mark.keep_id, "path": printable_json(path)},
+    }

@@ -1,0 +1,87 @@
+"""Where the page gets what it knows, and sends what a person decides: a running service, or the
+state file where no service runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from snoopsync.config.settings import Config
+from snoopsync.control.channel import Message, socket_path
+from snoopsync.control.client import result_from_service
+from snoopsync.control.commands import validate_command
+from snoopsync.core.errors import ServiceUnavailable
+from snoopsync.core.identity import Identity
+from snoopsync.core.model import Fingerprint
+from snoopsync.review.pictures import KnownPicture
+from snoopsync.state.images import State
+from snoopsync.state.lock import holder, locked
+from snoopsync.status.review_data import ReviewData
+from snoopsync.sync.approving import approve_held
+from snoopsync.sync.components import open_state
+from snoopsync.sync.deciding import carry_out_decision
+
+#: How many images one request names: some 100 bytes each, of at most 1 MiB.
+IMAGES_PER_REQUEST = 5000
+
+
+class Source:
+    """Answers questions and carries out decisions, each a command of
+    ``snoopsync.control.commands``. For any thread."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._data = ReviewData(config)
+        self._writing = threading.Lock()
+
+    def ask(self, command: Message) -> Message:
+        """The result of a question or of a decision. Raises ``SnoopsyncError``."""
+        validate_command(command)
+        if socket_path(self._config.state).exists():
+            try:
+                return result_from_service(self._config.state, command)
+            except ServiceUnavailable:
+                # A service that was killed leaves its socket.
+                if holder(self._config.state) is not None:
+                    raise
+        if self._data.answers(command):
+            return self._data.answer(command)
+        return self._carry_out(command)
+
+    def pictures(self, image_ids: list[str]) -> dict[str, KnownPicture]:
+        """Those of these images that have a file in a configured folder, by ID."""
+        found = self.ask({"command": "pictures", "ids": image_ids})["pictures"]
+        return {image_id: _known_picture(image_id, each) for image_id, each in found.items()}
+
+    def close(self) -> None:
+        """Close the files."""
+        self._data.close()
+
+    def _carry_out(self, command: Message) -> Message:
+        config = self._config
+        with (
+            self._writing,
+            locked(config.state),
+            closing(open_state(config.state)) as database,
+        ):
+            state = State(database)
+            if command["command"] == "approve":
+                name, discard = command.get("folder"), command.get("discard") is True
+                return approve_held(state, config, name, discard)
+            return carry_out_decision(state, command, time.time())
+
+
+def _known_picture(image_id: str, known: Mapping[str, Any]) -> KnownPicture:
+    identity, sha256 = known["identity"], known["sha256"]
+    return KnownPicture(
+        image_id,
+        os.fsencode(known["root"]),
+        None if identity is None else Identity(*identity),
+        os.fsencode(known["path"]),
+        Fingerprint(*known["fingerprint"]),
+        None if sha256 is None else bytes.fromhex(sha256),
+    )

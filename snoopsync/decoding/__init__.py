@@ -28,5 +28,6 @@ Modules, in reading order:
 ``evidence``  whether the file is an original or a copy
 ``decode``    makes the features of a picture from its bytes
 ``rendering`` makes the pixels of a picture for people
+``metadata``  reads what a camera wrote into a file
 ============  ================================================================================
 """

@@ -8,10 +8,13 @@ from functools import lru_cache
 
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import (
+    METADATA_QUESTION,
     QUESTION,
+    Metadata,
     Rendering,
     most_rendering_bytes,
     unpack,
+    unpack_metadata,
     unpack_rendering,
 )
 from snoopsync.decoding.pool import Pool
@@ -87,6 +90,10 @@ class Renderers:
             lambda answer: unpack_rendering(answer, side),
             most_rendering_bytes(side),
         )
+
+    def read_metadata(self, picture: PictureFile) -> Metadata:
+        """What the file says about itself. Waits and raises as ``render`` does."""
+        return self._pool.decode(picture.file.fileno(), METADATA_QUESTION, unpack_metadata)
 
     def close(self) -> None:
         """End all decoders, even busy ones. A second call does nothing."""

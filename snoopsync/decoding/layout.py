@@ -7,6 +7,7 @@ number is checked, and nothing in the answer is executed. All numbers are little
 ``F``      features: ``_HEAD``, then the thumbnail's ``grey`` and ``colour``, and the
            parts whose lengths are in the head
 ``P``      pixels: ``_SIZE``, then the pixels of a ``Rendering``
+``M``      metadata: ``_METADATA``, the text padded with zeros
 ``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
 =========  =====================================================================
 
@@ -16,6 +17,7 @@ An answer does not contain the size and the SHA-256 of the file: the caller know
 from __future__ import annotations
 
 import struct
+from datetime import datetime
 from typing import NamedTuple
 
 from snoopsync.core.errors import Refused
@@ -29,7 +31,7 @@ from snoopsync.decoding.features import (
     Thumbnail,
 )
 
-_FEATURES, _PIXELS, _REFUSAL = b"F", b"P", b"R"
+_FEATURES, _PIXELS, _METADATA_TAG, _REFUSAL = b"F", b"P", b"M", b"R"
 
 #: The most pixels of a picture in full, and along each side of it (WebP has no more): a larger one
 #: is shrunk until it fits.
@@ -38,6 +40,12 @@ MAX_RENDERED_SIDE = 16_383
 
 #: A question for pixels: the most pixels along each side, 0 for the picture in full.
 QUESTION = struct.Struct("<I")
+
+#: The question for metadata.
+METADATA_QUESTION = b"M"
+
+#: Format, time and camera of ``Metadata``.
+_METADATA = struct.Struct("<8s19s100s")
 
 #: Width and height, and 1 if the pixels have an opacity, else 0.
 _SIZE = struct.Struct("<IIB")
@@ -63,6 +71,15 @@ _FLAGS = ("camera", "lossless", "palette", "resaved")
 
 class InvalidAnswer(Exception):
     """The bytes that a decoder sent are not a valid answer."""
+
+
+class Metadata(NamedTuple):
+    """What a picture's file says about itself: its format; when the picture was taken, in ISO 8601
+    without a zone; and the camera. Empty where the file does not say it."""
+
+    kind: str
+    taken_at: str
+    camera: str
 
 
 class Rendering(NamedTuple):
@@ -159,11 +176,38 @@ def unpack_rendering(answer: bytes, side: int) -> Rendering:
     raise InvalidAnswer
 
 
+def pack_metadata(metadata: Metadata) -> bytes:
+    """The answer to the question for metadata."""
+    return _METADATA_TAG + _METADATA.pack(*(text.encode("utf-8", "replace") for text in metadata))
+
+
+def unpack_metadata(answer: bytes) -> Metadata:
+    """The metadata in this answer. Raises ``Refused`` and ``InvalidAnswer`` as ``unpack`` does."""
+    tag, body = answer[:1], answer[1:]
+    try:
+        if tag == _REFUSAL:
+            raise _refusal(body)
+        if tag == _METADATA_TAG:
+            kind, taken_at, camera = (
+                part.rstrip(b"\0").decode("utf-8", "ignore") for part in _METADATA.unpack(body)
+            )
+            if kind in _FORMATS:
+                if taken_at:
+                    datetime.fromisoformat(taken_at)
+                return Metadata(kind, taken_at, _printable(camera))
+    except (struct.error, ValueError):
+        pass
+    raise InvalidAnswer
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _refusal(body: bytes) -> Refused:
     (status,) = _STATUS.unpack_from(body)
     reason = body[_STATUS.size : _STATUS.size + _MOST_REASON_BYTES].decode("utf-8", "replace")
-    text = "".join(char if char.isprintable() else "?" for char in reason)
-    return Refused(text, status=status if status in _STATUSES else 415)
+    return Refused(_printable(reason), status=status if status in _STATUSES else 415)
 
 
 def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:

@@ -19,11 +19,14 @@ from snoopsync.decoding.decode import (
 from snoopsync.decoding.layout import (
     MAX_RENDERED_PIXELS,
     MAX_RENDERED_SIDE,
+    METADATA_QUESTION,
     QUESTION,
     Rendering,
+    pack_metadata,
     pack_refusal,
     pack_rendering,
 )
+from snoopsync.decoding.metadata import metadata_of
 from snoopsync.decoding.opening import open_picture
 from snoopsync.decoding.pixels import eight_bits, opacity_of
 from snoopsync.decoding.samples import samples
@@ -35,10 +38,13 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 
 def draw(picture: BinaryIO, question: bytes) -> bytes:
-    """The answer (see ``layout``) to a question for the pixels of this picture."""
+    """The answer (see ``layout``) to a question for the pixels or the metadata of this picture."""
     try:
+        content = io.BytesIO(picture.read())
+        if question == METADATA_QUESTION:
+            return pack_metadata(metadata_of(content))
         (side,) = QUESTION.unpack(question)
-        return pack_rendering(render(io.BytesIO(picture.read()), side))
+        return pack_rendering(render(content, side))
     except Refused as refusal:
         return pack_refusal(refusal)
     except MemoryError:
@@ -48,7 +54,8 @@ def draw(picture: BinaryIO, question: bytes) -> bytes:
 def draw_prepare() -> None:
     """Render a picture of each codec, so that nothing has to be loaded later."""
     for sample in samples().values():
-        draw(io.BytesIO(sample), QUESTION.pack(0))
+        for question in (QUESTION.pack(0), METADATA_QUESTION):
+            draw(io.BytesIO(sample), question)
 
 
 def render(content: io.BytesIO, side: int) -> Rendering:

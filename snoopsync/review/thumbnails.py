@@ -1,4 +1,4 @@
-"""Small versions of pictures, kept on disk by content; and pictures that no browser shows.
+"""What the page shows of a picture: a small version, the picture in full, and what its file says.
 
 Sandboxed processes decode the pictures, and this process encodes the pixels that they return.
 """
@@ -6,26 +6,25 @@ Sandboxed processes decode the pictures, and this process encodes the pixels tha
 from __future__ import annotations
 
 import io
-import os
+import json
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
 
 from snoopsync.core.errors import PictureRefused, Refused, Unavailable
 from snoopsync.decoding.decoders import Renderers
-from snoopsync.decoding.layout import Rendering
+from snoopsync.decoding.layout import Metadata, Rendering
 from snoopsync.decoding.source import PictureFile, read_picture
+from snoopsync.review.content_cache import ContentCache
 from snoopsync.review.pictures import KnownPicture, open_known
-from snoopsync.runtime.owned_directory import own_directory
 
 #: The most pixels along each side of a thumbnail.
 SIDE = 400
 
-#: The files are spread over this many directories by the first byte of their SHA-256, and the
-#: limit applies to each directory. So a call looks at a few files, however many there are.
-_DIRECTORIES = 256
+#: The names of what is kept of a picture. A change to how it is made changes the name.
+_THUMBNAIL, _METADATA = f"{SIDE}", "metadata"
 
 _THUMBNAIL_QUALITY, _FULL_QUALITY = 85, 95
 
@@ -36,8 +35,7 @@ class Thumbnails:
     def __init__(self, directory: Path, limit_bytes: int, renderers: Renderers) -> None:
         """``directory`` is created for this user alone. Raises ``StateError`` if it can't be, or if
         others can write to it."""
-        self._directory = own_directory(directory)
-        self._limit_bytes = limit_bytes
+        self._cache = ContentCache(directory, limit_bytes)
         self._renderers = renderers
         # A picture in full takes hundreds of megabytes while it is encoded.
         self._in_full = threading.Lock()
@@ -45,62 +43,37 @@ class Thumbnails:
     def get(self, picture: KnownPicture) -> bytes:
         """The thumbnail of these bytes, a JPEG or a WebP. Raises ``PictureRefused`` if the file has
         other bytes now, and as ``open_known``."""
-        kept = self._kept(picture.sha256) if picture.sha256 else None
+        kept = self._cache.get(picture.sha256, _THUMBNAIL) if picture.sha256 else None
         if kept is not None:
             return kept
         with _read(picture) as content:
-            thumbnail = _encoded(_rendered(self._renderers, content, SIDE), _THUMBNAIL_QUALITY)
-            with suppress(OSError):  # without it, the thumbnail is made again the next time
-                self._keep(content.sha256, thumbnail)
+            thumbnail = _encoded(self._rendered(content, SIDE), _THUMBNAIL_QUALITY)
+            self._cache.put(content.sha256, _THUMBNAIL, thumbnail)
         return thumbnail
 
     def full_size(self, picture: KnownPicture) -> bytes:
         """The picture in full as a JPEG or a WebP, which every browser shows. Raises as ``get``."""
         with self._in_full, _read(picture) as content:
-            return _encoded(_rendered(self._renderers, content, 0), _FULL_QUALITY)
+            return _encoded(self._rendered(content, 0), _FULL_QUALITY)
 
-    def _path(self, sha256: bytes) -> Path:
-        return self._directory / sha256[:1].hex() / f"{sha256.hex()}-{SIDE}"
+    def metadata(self, picture: KnownPicture) -> Metadata:
+        """What the file says about itself. Raises as ``get``."""
+        kept = self._cache.get(picture.sha256, _METADATA) if picture.sha256 else None
+        if kept is not None:
+            return Metadata(*json.loads(kept))
+        with _read(picture) as content:
+            try:
+                metadata = self._renderers.read_metadata(content)
+            except (Refused, Unavailable) as error:
+                raise PictureRefused(error.message) from None
+            self._cache.put(content.sha256, _METADATA, json.dumps(metadata).encode())
+        return metadata
 
-    def _kept(self, sha256: bytes) -> bytes | None:
-        path = self._path(sha256)
+    def _rendered(self, content: PictureFile, side: int) -> Rendering:
         try:
-            thumbnail = path.read_bytes()
-            os.utime(path)  # the least recently used ones are removed first
-        except OSError:
-            return None
-        return thumbnail
-
-    def _keep(self, sha256: bytes, thumbnail: bytes) -> None:
-        path = self._path(sha256)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        new = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(thumbnail)
-            new.rename(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        _remove_oldest(path.parent, self._limit_bytes // _DIRECTORIES)
-
-
-def _remove_oldest(directory: Path, limit_bytes: int) -> None:
-    """Remove the least recently used files until the rest has at most ``limit_bytes``. Files that a
-    killed process left behind count as well."""
-    files = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):  # another process removed it
-                status = entry.stat(follow_symlinks=False)
-                files.append((status.st_mtime_ns, status.st_size, entry.path))
-    surplus = sum(size for _, size, _ in files) - limit_bytes
-    for _, size, path in sorted(files):
-        if surplus <= 0:
-            break
-        Path(path).unlink(missing_ok=True)
-        surplus -= size
+            return self._renderers.render(content, side)
+        except (Refused, Unavailable) as error:
+            raise PictureRefused(error.message) from None
 
 
 def _read(picture: KnownPicture) -> PictureFile:
@@ -120,16 +93,9 @@ def _read(picture: KnownPicture) -> PictureFile:
     return content
 
 
-def _rendered(renderers: Renderers, content: PictureFile, side: int) -> Rendering:
-    try:
-        return renderers.render(content, side)
-    except (Refused, Unavailable) as error:
-        raise PictureRefused(error.message) from None
-
-
 def _encoded(rendering: Rendering, quality: int) -> bytes:
     image = Image.frombytes(rendering.mode, (rendering.width, rendering.height), rendering.pixels)
     file = io.BytesIO()
-    # Both formats take milliseconds; only WebP has transparency, and only JPEG is fast in full.
+    # Only WebP has transparency, and only JPEG is fast in full.
     image.save(file, "WEBP" if rendering.has_alpha else "JPEG", quality=quality)
     return file.getvalue()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from snoopsync.core.errors import PictureRefused, StateError
 from snoopsync.decoding.decoders import Renderers
+from snoopsync.decoding.layout import Metadata
 from snoopsync.review.pictures import KnownPicture
 from snoopsync.review.thumbnails import Thumbnails
 from tests.review.known import known
@@ -164,3 +165,13 @@ def test_what_no_browser_shows_is_encoded_in_full(
     image = photo(1, (640, 480))
     shown = Image.open(io.BytesIO(thumbnails.full_size(write("a", encode(image, kind)))))
     assert (shown.format, shown.size) == ("JPEG", (640, 480))
+
+
+def test_what_the_file_says_is_kept(thumbnails: Thumbnails, write: Write, cache: Path) -> None:
+    picture = write("a.jpg", encode(photo(1)))
+    assert thumbnails.metadata(picture) == Metadata("JPEG", "", "")
+    (path,) = kept(cache)
+    path.write_text('["TIFF", "as kept", ""]')
+    assert thumbnails.metadata(picture) == Metadata("TIFF", "as kept", "")
+    with pytest.raises(PictureRefused):
+        thumbnails.metadata(write("b.jpg", b"no picture"))

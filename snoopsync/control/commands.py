@@ -122,6 +122,8 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "dismiss": {"decisions": _DECISIONS},
     "restore": {"members": _MEMBERS, "group": _OPTIONAL_NUMBER},
     "restore_all": {"decisions": _DECISIONS},
+    "approve_moved": {"members": _MEMBERS},
+    "withdraw_moved": {"members": _MEMBERS},
     # Questions of the review page.
     "groups": {
         "kind": _OPTIONAL_TEXT,

@@ -14,10 +14,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
-from snoopsync.core.errors import ServiceFailed
-from snoopsync.review.marks import Aside, AsideReason, Mark, Marks
+from snoopsync.review.marks import Action, Aside, AsideReason, Mark, Marks
 from snoopsync.review.source import IMAGES_PER_REQUEST, Source
-from snoopsync.state.decisions import MembersChanged
 
 #: How many groups are asked for at a time.
 _GROUPS_PER_REQUEST = 50
@@ -107,6 +105,11 @@ class Decider:
         """Carry out one decision about these groups. Raises ``SnoopsyncError`` if the state can't
         be read or written."""
         outcome = Outcome()
+        with self._marks.one_decision:
+            self._decide(choice, groups, outcome)
+        return outcome
+
+    def _decide(self, choice: Choice, groups: Sequence[DecidedGroup], outcome: Outcome) -> None:
         unchanged = list(self._unchanged(choice, groups, outcome))
         match choice:
             case Choice.DISMISS:
@@ -122,7 +125,6 @@ class Decider:
                 self._set_aside(choice, unchanged, asides, [], outcome)
             case Choice.OPEN:
                 self._set_aside(choice, unchanged, [], [], outcome)
-        return outcome
 
     def _unchanged(
         self, choice: Choice, groups: Sequence[DecidedGroup], outcome: Outcome
@@ -149,33 +151,27 @@ class Decider:
 
     def _dismiss(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
         done: list[_Decided] = []
-        for batch in _batches(groups, lambda each: len(each.members)):
-            try:
-                self._send_dismissals(batch)
+        try:
+            for batch in _batches(groups, lambda each: len(each.members)):
+                decisions = [{"members": each.as_message(), "group": each.number} for each in batch]
+                self._source.ask({"command": "dismiss", "decisions": decisions})
                 done += batch
-            except (ServiceFailed, MembersChanged):
-                # One of them changed a moment ago. The others are dismissed without it.
-                for each in batch:
-                    try:
-                        self._send_dismissals([each])
-                        done.append(each)
-                    except (ServiceFailed, MembersChanged) as error:
-                        outcome.refuse(each.group.group, str(error))
-        self._set_aside(Choice.DISMISS, done, [], [], outcome)
-
-    def _send_dismissals(self, groups: Sequence[_Decided]) -> None:
-        decisions = [{"members": each.as_message(), "group": each.number} for each in groups]
-        self._source.ask({"command": "dismiss", "decisions": decisions})
+        finally:
+            # Also if the state can't be written any more: what was done can be undone.
+            self._set_aside(Choice.DISMISS, done, [], [], outcome)
 
     def _restore(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
-        if not groups:
-            return
-        for batch in _batches(groups, lambda each: len(each.members)):
-            decisions = [{"members": each.as_message(), "group": None} for each in batch]
-            self._source.ask({"command": "restore_all", "decisions": decisions})
-        dismiss = [each.as_message() for each in groups]
-        outcome.undo = self._marks.add_action(Choice.RESTORE, {"dismiss": dismiss})
-        outcome.done += len(groups)
+        done: list[list[list[str]]] = []
+        try:
+            for batch in _batches(groups, lambda each: len(each.members)):
+                members = [each.as_message() for each in batch]
+                decisions = [{"members": each, "group": None} for each in members]
+                self._source.ask({"command": "restore_all", "decisions": decisions})
+                done += members
+        finally:
+            if done:
+                outcome.undo = self._marks.add_action(Choice.RESTORE, {"dismiss": done})
+                outcome.done += len(done)
 
     def _keep(self, groups: Sequence[_Decided], outcome: Outcome) -> None:
         now = time.time()
@@ -235,11 +231,11 @@ class Decider:
 
     def unmark(self, image_ids: Sequence[str]) -> Outcome:
         """Unmark these images. A group without any marked image is open again."""
-        marks = self._marks.marks_of_images(image_ids)
-        outcome = Outcome(done=len(marks))
-        if marks:
-            groups = sorted({each.group_id for each in marks})
-            with self._marks.transaction():
+        with self._marks.one_decision, self._marks.transaction():
+            marks = self._marks.marks_of_images(image_ids)
+            outcome = Outcome(done=len(marks))
+            if marks:
+                groups = sorted({each.group_id for each in marks})
                 undo = self._stored(groups, [])
                 self._marks.remove_marks(each.image_id for each in marks)
                 left = {each.group_id for each in self._marks.marks(groups)}
@@ -247,23 +243,35 @@ class Decider:
                 outcome.undo = self._marks.add_action("unmark", undo)
         return outcome
 
-    def undo(self) -> dict[str, Any]:
-        """Undo the last decision. Returns which one it was, ``None`` if there is none."""
-        action = self._marks.last_action()
+    def undo(self, action: Action | None) -> dict[str, Any]:
+        """Undo a decision, the last one. Returns which one it was, ``None`` if there is none."""
         if action is None:
-            return {"undone": None, "groups": []}
-        undo = action.undo
-        for command, key in (("restore_all", "restore"), ("dismiss", "dismiss")):
-            for batch in _batches(undo.get(key, []), len):
-                decisions = [{"members": members, "group": None} for members in batch]
-                self._source.ask({"command": command, "decisions": decisions})
+            return {"undone": None, "groups": [], "refused": []}
+        undo, refused = action.undo, []
+        for batch in _batches(undo.get("restore", []), len):
+            decisions = [{"members": members, "group": None} for members in batch]
+            self._source.ask({"command": "restore_all", "decisions": decisions})
+        for batch in _batches(undo.get("dismiss", []), len):
+            unchanged = [members for members in batch if self._are_unchanged(members)]
+            refused += [{"reason": _CHANGED}] * (len(batch) - len(unchanged))
+            decisions = [{"members": members, "group": None} for members in unchanged]
+            self._source.ask({"command": "dismiss", "decisions": decisions})
         with self._marks.transaction():
             self._marks.take_back(undo.get("groups", []))
             self._marks.remove_marks(undo.get("members", []))
             self._marks.set_aside(Aside(*each) for each in undo.get("asides", []))
             self._marks.add_marks([Mark(*each) for each in undo.get("marks", [])])
             self._marks.remove_action(action.number)
-        return {"undone": action.kind, "groups": [str(each) for each in undo.get("groups", [])]}
+        groups = [str(each) for each in undo.get("groups", [])]
+        return {"undone": action.kind, "groups": groups, "refused": refused}
+
+    def _are_unchanged(self, members: Sequence[Sequence[str]]) -> bool:
+        ids = [image_id for image_id, _ in members]
+        images = self._source.ask({"command": "images", "ids": ids})["images"]
+        return all(
+            image_id in images and images[image_id]["content"] == content
+            for image_id, content in members
+        )
 
 
 def _as_seen(group: DecidedGroup, known: dict[str, Any], choice: Choice) -> _Decided | None:

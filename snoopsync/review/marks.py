@@ -105,6 +105,8 @@ class Marks:
     """The open file. For any thread, one at a time. Raises ``StateError``."""
 
     def __init__(self, path: Path) -> None:
+        #: Held while a decision is carried out or undone, so that a second click waits.
+        self.one_decision = threading.Lock()
         self._path = path
         self._lock = threading.RLock()
         with self._translated():

@@ -15,8 +15,10 @@ from snoopsync.review.entry import Entry
 from snoopsync.review.groups import GroupLists
 from snoopsync.review.marked import MarkedFiles
 from snoopsync.review.marks import Marks, marks_path
+from snoopsync.review.removal import Removal
 from snoopsync.review.source import Source
 from snoopsync.review.thumbnails import Thumbnails
+from snoopsync.review.trash_directory import home_trash
 
 #: The most bytes of thumbnails on disk: some 15,000 of them.
 _THUMBNAIL_BYTES = 256 << 20
@@ -32,9 +34,11 @@ class Parts:
     decider: Decider
     groups: GroupLists
     marked: MarkedFiles
+    removal: Removal
     thumbnails: Thumbnails
     entry: Entry
     pages: Pages
+    has_trash: bool
 
 
 @contextmanager
@@ -49,14 +53,17 @@ def opened_parts(
         closing(Renderers()) as renderers,
     ):
         decider = Decider(source, marks)
+        marked = MarkedFiles(source, marks)
         yield Parts(
-            config,
-            source,
-            marks,
-            decider,
-            GroupLists(source, marks, decider),
-            MarkedFiles(source, marks),
-            Thumbnails(thumbnails, _THUMBNAIL_BYTES, renderers),
-            entry,
-            Pages(has_trash=has_trash),
+            config=config,
+            source=source,
+            marks=marks,
+            decider=decider,
+            groups=GroupLists(source, marks, decider),
+            marked=marked,
+            removal=Removal(source, marks, marked, home_trash()),
+            thumbnails=Thumbnails(thumbnails, _THUMBNAIL_BYTES, renderers),
+            entry=entry,
+            pages=Pages(has_trash=has_trash),
+            has_trash=has_trash,
         )

@@ -6,6 +6,7 @@ Everything else is refused with 4xx and a sentence.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ _GROUP = re.compile(r"d?[0-9]{1,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){0,100}")
 _MAX_ID_CHARACTERS = 100
 _MAX_IDS = 200
+_MAX_PATH_BYTES = 4096
 _STATES = ("open", "later", "marked", "dismissed", "all")
 
 
@@ -193,6 +195,17 @@ def mapping(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"{name} must be an object.")
     return value
+
+
+def absolute_path(value: str | None) -> bytes:
+    """An absolute path of a folder."""
+    try:
+        path = os.fsencode(value or "")
+    except UnicodeEncodeError:
+        path = b""
+    if not path.startswith(b"/") or b"\0" in path or len(path) > _MAX_PATH_BYTES:
+        raise BadRequest("Name a folder by its absolute path.")
+    return path
 
 
 def folder_name(value: object) -> str:

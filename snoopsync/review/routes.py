@@ -12,6 +12,7 @@ from snoopsync.review import requests
 from snoopsync.review.app import STATIC, Endpoint, answer
 from snoopsync.review.groups import GroupLists
 from snoopsync.review.parts import Parts
+from snoopsync.review.removal import TRASH
 from snoopsync.review.requests import BadRequest
 from snoopsync.review.routes_marked import marked_routes
 from snoopsync.review.routes_pictures import picture_routes
@@ -152,6 +153,14 @@ def _decide_all(groups: GroupLists) -> Endpoint:
 def _undo(parts: Parts) -> Endpoint:
     async def undo(request: Request) -> Response:
         await requests.read_json(request)
-        return await answer(parts.decider.undo)
+
+        def carry_out() -> dict[str, Any]:
+            with parts.marks.one_decision:
+                action = parts.marks.last_action()
+                if action is not None and action.kind == TRASH:
+                    return parts.removal.put_back(action)
+                return parts.decider.undo(action)
+
+        return await answer(carry_out)
 
     return undo

@@ -78,8 +78,9 @@ def open_listener(address: Address) -> socket.socket:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         return socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise SnoopsyncError(
-            f"can't listen on {address}: {os.strerror(error.errno or 0)}; use another port with --listen"
+            f"can't listen on {address}: {reason}; use another port with --listen"
         ) from None
 
 

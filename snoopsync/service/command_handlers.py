@@ -21,7 +21,7 @@ from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, 
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.status.review_data import ReviewData
-from snoopsync.sync.deciding import carry_out_decision
+from snoopsync.sync.deciding import approve_moved, carry_out_decision
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.resync import ResyncProgress, ResyncRequest, ResyncRun
 
@@ -174,6 +174,10 @@ class CommandHandlers:
     def _carry_out(self, command: Message) -> Message:
         if command["command"] == "approve":
             return self._approve(command)
+        if command["command"] == "approve_moved":
+            moved = approve_moved(self._engine.state, command)
+            self._engine.inbox.put(moved)
+            return {"images": len(moved)}
         return carry_out_decision(self._engine.state, command, time.time())
 
     def _resync_request(self, command: Message) -> ResyncRequest:

@@ -9,6 +9,7 @@ import { preload } from "./pane.js";
 import { Stage } from "./stage.js";
 
 const MOST_KEYS = 9;
+const TURNED = ["rotated", "mirrored"];
 
 export class CompareView {
   /** ``decide(decision, group)`` is called with the person's decision. */
@@ -64,6 +65,7 @@ export class CompareView {
   update(isSameGroup = true) {
     const [left, right] = [this.images[this.left], this.images[this.right]];
     this.stage.show(left, right, keptOf(this.group), isSameGroup);
+    byId("turns").hidden = ![left, right].some(({ kind }) => TURNED.includes(kind));
     this.writeStrip();
     this.writeFacts(left, right);
     this.writeAdvice();
@@ -102,7 +104,9 @@ export class CompareView {
     const target = event.target.closest("button");
     if (!target || !this.root.contains(target)) return;
     const { mode, zoom, decision, at, pick } = target.dataset;
-    if (mode) this.stage.setMode(mode);
+    if (target.id === "turn") this.stage.turn();
+    else if (target.id === "flip") this.stage.flip();
+    else if (mode) this.stage.setMode(mode);
     else if (zoom) this.zoom(zoom);
     else if (decision) this.decide(decision);
     else if (pick !== undefined) this.pick(Number(pick));

@@ -46,7 +46,7 @@ export function decide(decision, group) {
 function sentence(decision, group, keep) {
   if (decision === "keep") {
     const kept = group.images.find((each) => each.image_id === keep);
-    return `Keeps ${nameOf(kept)}. ${count(markable(group, keep).length, "file")} marked.`;
+    return `${nameOf(kept)} is kept. Marked: ${count(markable(group, keep).length, "file")}.`;
   }
   if (decision === "dismiss") return `Not duplicates: ${count(group.image_count ?? group.images.length, "picture")}.`;
   if (decision === "later") return "Moved to the list for later.";

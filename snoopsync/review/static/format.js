@@ -51,12 +51,6 @@ export function pixels(image) {
   return image.width && image.height ? `${image.width} × ${image.height}` : null;
 }
 
-export function megapixels(image) {
-  if (!image.width || !image.height) return null;
-  const millions = (image.width * image.height) / 1e6;
-  return `${millions < 10 ? millions.toFixed(1) : Math.round(millions)} MP`;
-}
-
 /** Returns a day and time of the person's time zone, from ISO 8601 or seconds since 1970. */
 export function moment(time) {
   const at = dateOf(time);

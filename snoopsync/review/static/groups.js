@@ -97,10 +97,14 @@ function writeHead() {
   const { total } = queue;
   showFilters(queue.filters, queue.folders, queue.kinds);
   if (!total) return;
-  byId("list-summary").textContent = total.groups
-    ? `${count(total.groups, "group")}, ${count(total.images, "picture")}. ${bytes(total.waste_bytes)} can be freed.`
-    : "";
+  byId("list-summary").textContent = totalWords(total);
   byId("decide-all").hidden = !total.groups || !["open", "later"].includes(queue.filters.state ?? "open");
+}
+
+function totalWords({ groups, images, waste_bytes: waste }) {
+  if (!groups) return "";
+  if (images === null) return `${count(groups, "group")}.`;
+  return `${count(groups, "group")}, ${count(images, "picture")}. ${bytes(waste)} can be freed.`;
 }
 
 // --- moving ---
@@ -167,6 +171,7 @@ const sentDecision = (decision, group) =>
 function adjustTotal(number, group) {
   if (!queue.total) return;
   queue.total.groups += number;
+  if (queue.total.images === null) return;
   queue.total.images += number * (group.image_count ?? group.images.length);
   queue.total.waste_bytes += number * group.waste_bytes;
 }

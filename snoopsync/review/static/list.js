@@ -65,6 +65,7 @@ export class GroupList {
   }
 
   measure() {
+    if (!this.isShown) return;
     const style = getComputedStyle(this.list);
     this.columns = style.gridTemplateColumns.split(" ").length;
     const first = this.list.querySelector(".card");
@@ -99,6 +100,7 @@ export class GroupList {
     const wanted = new Set(groups.map((group) => group.group));
     for (const [id, card] of this.cards) {
       if (wanted.has(id)) continue;
+      stopLoading(card);
       card.remove();
       this.cards.delete(id);
     }
@@ -175,5 +177,12 @@ export class GroupList {
 
   get currentGroup() {
     return this.queue.find(this.current);
+  }
+}
+
+/** Cancels requests for thumbnails, so that a long scroll does not delay those in sight. */
+function stopLoading(card) {
+  for (const picture of card.querySelectorAll("img")) {
+    if (!picture.complete) picture.removeAttribute("src");
   }
 }

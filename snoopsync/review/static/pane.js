@@ -58,9 +58,10 @@ export class Pane {
       return;
     }
     if (image.thumb) this.place(make("img", { draggable: false, src: image.thumb }));
-    load(image.picture).then(
-      (picture) => this.image === image && this.place(picture, true),
-      () => this.image === image && this.showWords("The picture cannot be shown"),
+    const { picture: address } = image;
+    load(address).then(
+      (picture) => this.image.picture === address && this.place(picture, true),
+      () => this.image.picture === address && this.showWords("The picture cannot be shown"),
     );
   }
 

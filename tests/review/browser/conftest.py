@@ -1,0 +1,64 @@
+"""A browser for the tests of the review page, and a folder of pictures that it is opened for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.review.browser.archive import Archive
+from tests.support import browser as browsers
+from tests.support.browser import Browser
+from tests.support.process import Installation
+from tests.support.reviewing import Reviewed, reviewing
+
+#: Opens the review page of the archive in the window. Arguments: those of ``reviewing``.
+OpenReview = Callable[..., Reviewed]
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests of a process: it takes a second to start."""
+    why = browsers.missing()
+    if why is not None:
+        pytest.skip(why)
+    with browsers.browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[Browser]:
+    """The browser with an empty window. At the end of a test it has nothing to complain about:
+    no error of a script, no violation of the content policy."""
+    chromium.open("about:blank")
+    chromium.resize(1400, 900)
+    chromium.prefer("dark")
+    chromium.complaints()
+    yield chromium
+    assert chromium.complaints() == []
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """A folder of pictures, which is mirrored into a collection of its own."""
+    return Archive(Installation(tmp_path))
+
+
+@pytest.fixture
+def open_review(window: Browser, archive: Archive) -> Iterator[OpenReview]:
+    """Starts the page for the archive as it is, and enters it with the window."""
+    with ExitStack() as stack:
+
+        def start(path: str = "/", **options: object) -> Reviewed:
+            reviewed = stack.enter_context(reviewing(archive.installation, **options))  # type: ignore[arg-type]
+            window.open(reviewed.entrance)
+            window.see("main")
+            if path != "/":
+                window.open(reviewed.address + path)
+            return reviewed
+
+        yield start
+        # The page must not ask a server that has stopped.
+        window.open("about:blank")

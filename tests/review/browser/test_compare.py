@@ -1,0 +1,316 @@
+"""Two pictures of a group: side by side, in one place, and zoomed together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from tests.review.browser.archive import Archive
+from tests.review.browser.conftest import OpenReview
+from tests.support.browser import Browser
+
+pytestmark = pytest.mark.integration
+
+#: The points of both pictures that are in the middle of their panes, as shares of their sizes.
+MIDDLES = """[...document.querySelectorAll('.pane')].map(pane => {
+  const area = pane.getBoundingClientRect();
+  const drawn = pane.querySelector('img').getBoundingClientRect();
+  return [(area.left + area.width / 2 - drawn.left) / drawn.width,
+          (area.top + area.height / 2 - drawn.top) / drawn.height,
+          drawn.width / area.width];
+})"""
+
+
+def two_groups(archive: Archive) -> None:
+    archive.original("beach.jpg", 1, 1600)
+    archive.smaller("web/beach.jpg", 1, 400)
+    archive.mirrored("old/beach mirrored.jpg", 1, 1200)
+    archive.copy("copy of market.jpg", archive.original("market.jpg", 2, 300))
+    archive.resync()
+
+
+def open_first(window: Browser) -> None:
+    """Open the first group, and wait for its pictures at full resolution."""
+    window.see(".card")
+    window.press("j", Keys.ENTER)
+    until_loaded(window)
+
+
+def until_loaded(window: Browser) -> None:
+    window.see("#stage")
+    window.until_count(".pane[data-loaded=full]", 2)
+
+
+def middles(window: Browser) -> list[list[float]]:
+    found: list[list[float]] = window.run(f"return {MIDDLES}")
+    return found
+
+
+def shown(window: Browser) -> list[str]:
+    """The names in the captions that can be seen."""
+    return window.texts(".pane .caption-name")
+
+
+def test_a_click_opens_a_group_and_back_returns_to_the_list(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    window.click(".card .mosaic")
+    until_loaded(window)
+    assert "/group/" in window.address
+    assert "beach.jpg" in shown(window)
+    window.driver.back()
+    window.until_gone("#compare-view")
+    window.until_count(".card", 2)
+
+
+def test_the_pictures_are_shown_at_full_resolution(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    assert window.run("return document.querySelector('[data-side=left] img').naturalWidth") == 1600
+
+
+def test_differences_are_marked_and_the_one_to_keep_has_a_reason(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    window.until_text("#advice", "Keep beach.jpg: it has more pixels.")
+    window.until_text("#facts", "1600 \u00d7 1200")
+    marked = " ".join(window.texts("#facts tr.differs"))
+    assert "Pixels" in marked and "Size" in marked and "Modified" in marked
+    assert "more" in marked and "fewer" in marked and "older" in marked
+    assert "Format" not in marked
+    kinds = " ".join(window.texts(".strip-words"))
+    assert "re-encoded · rank" in kinds and "mirrored · rank" in kinds
+
+
+def test_the_space_bar_switches_between_the_pictures_in_one_place(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    both = shown(window)
+    window.press(" ")
+    assert shown(window) == [both[1]]
+    window.press(" ")
+    assert shown(window) == [both[0]]
+    window.press("b")
+    assert shown(window) == both
+
+
+def test_the_space_bar_flickers_also_after_a_click_on_a_button(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    both = shown(window)
+    window.click("[data-mode=flicker]")
+    window.press(" ")
+    assert shown(window) == [both[1]]
+
+
+def test_the_slider_shows_a_part_of_each_picture(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("s")
+    slider = window.see("#slider")
+    ActionChains(window.driver).move_to_element(slider).click().perform()
+    slider.send_keys(Keys.ARROW_LEFT)
+    clip = "document.querySelector('.pane[data-side=right]').style.clipPath"
+    assert "49%" in window.until(clip)
+    window.press("s")
+    window.until_gone("#slider")
+
+
+def test_the_difference_of_equal_pictures_is_black(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review("/?kind=identical")
+    open_first(window)
+    window.press("f")
+    window.until_text(".hint", "Black means equal")
+    assert brightest(window) < 8
+
+
+def brightest(window: Browser) -> int:
+    """The brightest shade in the middle of the stage."""
+    import io
+
+    from PIL import Image
+
+    stage = Image.open(io.BytesIO(window.see("#stage").screenshot_as_png)).convert("L")
+    width, height = stage.size
+    middle = stage.crop((width // 3, height // 3, width * 2 // 3, height * 2 // 3))
+    return int(middle.getextrema()[1])  # type: ignore[arg-type]
+
+
+def test_both_pictures_are_zoomed_and_moved_together(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("+", "+", "+")
+    window.press_with_shift(Keys.ARROW_RIGHT)
+    window.press_with_shift(Keys.ARROW_DOWN)
+    left, right = middles(window)
+    assert left == pytest.approx(right, abs=0.01)
+    assert left[0] > 0.52 and left[1] > 0.52 and left[2] > 2
+    window.press("0")
+    assert middles(window)[0][:2] == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_the_wheel_zooms_at_the_pointer_and_a_drag_moves_both(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    pane = window.see(".pane[data-side=right]")
+    at = point_under(window, pane, 100, 50)
+    scroll(window, pane, 100, 50, -600)
+    left, right = middles(window)
+    assert right[2] > 1.5
+    assert left == pytest.approx(right, abs=0.01)
+    assert point_under(window, pane, 100, 50) == pytest.approx(at, abs=0.01)
+    before = middles(window)[0]
+    ActionChains(window.driver).click_and_hold(pane).move_by_offset(-60, -30).release().perform()
+    left, right = middles(window)
+    assert left[0] > before[0] and left[1] > before[1]
+    assert left == pytest.approx(right, abs=0.01)
+
+
+def point_under(window: Browser, pane: Any, dx: int, dy: int) -> list[float]:
+    """The point of the picture that is so far off the middle of its pane, as shares."""
+    point: list[float] = window.run(
+        "const [pane, dx, dy] = arguments; const area = pane.getBoundingClientRect();"
+        "const drawn = pane.querySelector('img').getBoundingClientRect();"
+        "return [(area.left + area.width / 2 + dx - drawn.left) / drawn.width,"
+        " (area.top + area.height / 2 + dy - drawn.top) / drawn.height]",
+        pane,
+        dx,
+        dy,
+    )
+    return point
+
+
+def scroll(window: Browser, pane: Any, dx: int, dy: int, pixels: int) -> None:
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+    origin = ScrollOrigin.from_element(pane, dx, dy)
+    ActionChains(window.driver).scroll_from_origin(origin, 0, pixels).perform()
+
+
+def test_two_fingers_zoom_both_pictures(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    window.resize(400, 860, phone=True)
+    window.see(".card .mosaic").click()
+    until_loaded(window)
+    area = window.run(
+        "const area = document.querySelector('.pane').getBoundingClientRect();"
+        "return [area.left + area.width / 2, area.top + area.height / 2]"
+    )
+    touch(window, "touchStart", area, 20)
+    for apart in (40, 60, 80):
+        touch(window, "touchMove", area, apart)
+    window.driver.execute_cdp_cmd(
+        "Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []}
+    )
+    window.until("document.getElementById('stage').dataset.zoomed === 'true'")
+    left, right = middles(window)
+    assert left == pytest.approx(right, abs=0.01)
+
+
+def touch(window: Browser, kind: str, middle: list[float], apart: int) -> None:
+    points = [
+        {"x": middle[0] + side * apart, "y": middle[1], "id": number}
+        for number, side in enumerate((-1, 1))
+    ]
+    window.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_full_size_shows_one_pixel_of_the_picture_on_one_of_the_screen(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("z")
+    assert window.text("#zoom-words") == "100 %"
+    drawn = "document.querySelector('[data-side=left] img').getBoundingClientRect().width"
+    assert window.run(f"return {drawn}") == pytest.approx(1600, abs=1)
+    window.press("z")
+    assert window.text("#zoom-words") == "fit"
+
+
+def test_arrow_keys_go_to_the_next_group_also_when_zoomed(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    window.until_text("#compare-summary", "1 of 2 groups")
+    window.press("z", Keys.ARROW_RIGHT)
+    window.until_text("#compare-summary", "2 of 2 groups")
+    window.press(Keys.ARROW_LEFT)
+    window.until_text("#compare-summary", "1 of 2 groups")
+
+
+def test_brackets_choose_which_two_pictures_are_compared(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    first = shown(window)
+    window.press("]")
+    second = shown(window)
+    assert second[0] == first[0] and second[1] != first[1]
+    window.press("[")
+    assert shown(window) == first
+
+
+def test_a_number_picks_another_one_to_keep(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    picked = window.run("return document.querySelector('[data-at=\"1\"]').title")
+    window.press("2")
+    window.until_text("#advice", f"You picked {picked}")
+    assert shown(window)[0] == picked
+    assert "KEEP" in window.text(".pane[data-side=left] figcaption")
+    assert window.count(".strip .badge") == 1
+
+
+def test_a_mirrored_picture_can_be_mirrored_back(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    open_review()
+    open_first(window)
+    while "mirrored" not in shown(window)[1]:
+        window.press("]")
+    until_loaded(window)
+    window.press("h", "t")
+    transform = window.run("return document.querySelector('[data-side=right] img').style.transform")
+    assert "scaleX(-1)" in transform and "rotate(90deg)" in transform

@@ -1,0 +1,281 @@
+"""Decisions about groups, with the mouse and with the keyboard alone, and how they are undone."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.review.browser.archive import Archive
+from tests.review.browser.conftest import OpenReview
+from tests.support.browser import Browser
+
+pytestmark = pytest.mark.integration
+
+
+#: The page notices no change until it decides.
+ASK_NO_CHANGES = """
+const ask = fetch;
+window.fetch = (address, ...rest) =>
+  address.includes('/api/changes') ? new Promise(() => {}) : ask(address, ...rest);
+"""
+
+
+def three_groups(archive: Archive) -> None:
+    """In the order of the list: large, medium, small."""
+    for seed, (name, width) in enumerate((("large", 900), ("medium", 500), ("small", 200))):
+        archive.copy(f"copies/{name}.jpg", archive.original(f"{name}.jpg", seed, width))
+    archive.resync()
+
+
+def open_first(window: Browser) -> None:
+    window.until_count(".card", 3)
+    window.press("j", Keys.ENTER)
+    until_comparing(window, "large.jpg")
+
+
+def until_comparing(window: Browser, name: str) -> None:
+    window.until_text(".pane[data-side=left] figcaption", name)
+
+
+def open_groups(archive: Archive) -> list[str]:
+    """The names of the pictures to keep, of the groups that are open."""
+    return [group["images"][0]["path"] for group in archive.groups()]
+
+
+def test_keep_marks_the_others_and_shows_the_next_group_at_once(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.click("[data-decision=keep]")
+    until_comparing(window, "medium.jpg")
+    window.until_text(".toast", "large.jpg is kept. Marked: 1 file.")
+    window.until_text("#marked-count", "1")
+    window.press("m")
+    window.until_text("#files", "copies/large.jpg")
+    assert archive.groups()[0]["images"][0]["path"] == "large.jpg"
+
+
+def test_a_picked_picture_is_kept_and_the_suggested_one_is_marked(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("2", "x")
+    window.until_text(".toast", "Marked: 1 file.")
+    window.press("m")
+    window.until_text("#files .name", "pictures/large.jpg")
+    window.until_text("#files", "Keeps")
+
+
+def test_not_duplicates_dismisses_the_group_for_good(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.click("[data-decision=dismiss]")
+    until_comparing(window, "medium.jpg")
+    window.until_text(".toast", "Not duplicates: 2 pictures.")
+    archive.resync()
+    assert open_groups(archive) == ["medium.jpg", "small.jpg"]
+
+
+def test_later_moves_a_group_to_a_list_of_its_own(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("l")
+    until_comparing(window, "medium.jpg")
+    window.press(Keys.ESCAPE)
+    window.until_count(".card", 2)
+    window.choose("[name=state]", "later")
+    window.until_count(".card", 1)
+    assert window.texts(".card h2") == ["large.jpg"]
+    window.press("j", Keys.ENTER)
+    until_comparing(window, "large.jpg")
+    window.press("r")
+    window.until_text("#list-end", "Nothing is left for later")
+    window.choose("[name=state]", "open")
+    window.until_count(".card", 3)
+
+
+@pytest.mark.parametrize("key", ["x", "d", "l"])
+def test_each_decision_is_undone_with_a_key_and_its_group_is_shown_again(
+    window: Browser, archive: Archive, open_review: OpenReview, key: str
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press(key)
+    until_comparing(window, "medium.jpg")
+    window.press("u")
+    until_comparing(window, "large.jpg")
+    window.until_text(".toast", "Undone")
+    window.press(Keys.ESCAPE)
+    window.until_count(".card", 3)
+    window.until("document.querySelector('#marked-count').hidden")
+    assert len(open_groups(archive)) == 3
+
+
+def test_several_decisions_are_undone_one_after_the_other_also_after_a_restart(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("d")
+    until_comparing(window, "medium.jpg")
+    window.press("x")
+    until_comparing(window, "small.jpg")
+    window.until_text(".toast", "medium.jpg is kept")
+    open_review()
+    window.until_count(".card", 1)
+    window.press("u")
+    window.until_count(".card", 2)
+    window.press("u")
+    window.until_count(".card", 3)
+    window.press("u")
+    window.until_text(".toast", "Nothing to undo")
+
+
+def test_a_dismissed_group_can_be_restored(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("d")
+    until_comparing(window, "medium.jpg")
+    window.until_text(".toast", "Not duplicates")
+    window.press(Keys.ESCAPE)
+    window.until_count(".card", 2)
+    window.choose("[name=state]", "dismissed")
+    window.until_count(".card", 1)
+    window.press("j", Keys.ENTER)
+    window.click("[data-decision=restore]")
+    window.until_text("#list-end", "Nothing was dismissed")
+    assert len(open_groups(archive)) == 3
+
+
+def test_all_groups_are_decided_with_the_keyboard_alone(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("x")
+    until_comparing(window, "medium.jpg")
+    window.press("d")
+    until_comparing(window, "small.jpg")
+    window.press("2", "x")
+    window.until_text("#list-end", "No duplicates to decide")
+    window.until_text("#marked-count", "2")
+    assert open_groups(archive) == ["large.jpg", "small.jpg"]
+
+
+def test_the_list_has_the_same_keys(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    window.until_count(".card", 3)
+    window.press("j", "j")
+    window.until_text(".card.current h2", "medium.jpg")
+    window.press("d")
+    window.until_count(".card", 2)
+    window.until_text(".card.current h2", "small.jpg")
+    window.press("x")
+    window.until_count(".card", 1)
+    window.press("u", "u")
+    window.until_count(".card", 3)
+
+
+def test_a_question_mark_shows_the_keys(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("?")
+    window.until_text("#keys-dialog", "show the other one in the same place")
+    window.press("d", Keys.ESCAPE)
+    window.until_gone("#keys-dialog")
+    until_comparing(window, "large.jpg")
+
+
+def test_a_decision_about_a_group_that_has_changed_is_refused_and_brings_it_back(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.run(ASK_NO_CHANGES)
+    archive.copy("another.jpg", archive.installation.pictures / "large.jpg")
+    archive.resync()
+    window.press("d")
+    window.until_text(".toast.error", "Nothing was decided")
+    window.press(Keys.ESCAPE)
+    window.until_count(".card", 3)
+    assert len(open_groups(archive)) == 3
+
+
+def test_all_shown_groups_are_decided_at_once_after_a_preview(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    archive.smaller("web/large.jpg", 0, 300)
+    archive.resync()
+    open_review("/?kind=identical")
+    window.until_count(".card", 3)
+    window.click("#decide-all")
+    window.until_text("#all-preview", "4 files in 3 groups will be marked")
+    window.click("#all-form [value=dismiss]")
+    window.until_text("#all-preview", "7 pictures in 3 groups will not be reported again")
+    window.click("#all-form [value=keep]")
+    window.until_text("#all-preview", "Nothing is deleted")
+    window.click("#all-confirm")
+    window.until_text(".toast", "Decided for 3 groups")
+    window.until_text("#marked-count", "4")
+    window.until_count(".card", 0)
+    window.press("u")
+    window.until_count(".card", 3)
+
+
+def test_the_preview_names_the_groups_that_have_no_suggestion(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    picture = archive.smaller("equal 1.jpg", 7, 300)
+    # The same picture with the same evidence, and other bytes: nothing favours one of them.
+    archive.write("equal 2.jpg", picture.read_bytes() + b"\0", age_days=30)
+    archive.resync()
+    open_review()
+    window.until_count(".card", 4)
+    window.click("#decide-all")
+    window.until_text("#all-preview", "3 files in 3 groups will be marked")
+    window.until_text("#all-preview", "1 group stays")
+    window.click("#all-form button[value=cancel]")
+    window.until_gone("#all-dialog")
+    window.until_count(".card", 4)
+
+
+def test_a_group_without_a_suggestion_asks_for_a_pick(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    picture = archive.smaller("equal 1.jpg", 7, 300)
+    archive.write("equal 2.jpg", picture.read_bytes() + b"\0", age_days=30)
+    archive.resync()
+    open_review()
+    window.see(".card")
+    window.press("j", Keys.ENTER)
+    window.until_text("#advice", "Press a number to pick the one to keep")
+    window.press("x")
+    window.press("1")
+    window.until_text("#advice", "You picked")
+    window.press("x")
+    window.until_text("#list-end", "No duplicates to decide")

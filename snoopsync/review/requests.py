@@ -190,6 +190,13 @@ def digest(value: object) -> str:
     return value
 
 
+def boolean(value: object, name: str) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false.")
+    return value
+
+
 def mapping(value: object, name: str) -> Mapping[str, Any]:
     """A JSON object."""
     if not isinstance(value, dict):

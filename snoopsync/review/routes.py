@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from snoopsync.review import requests
 from snoopsync.review.app import STATIC, Endpoint, answer
+from snoopsync.review.details import add_details
 from snoopsync.review.groups import GroupLists
 from snoopsync.review.parts import Parts
 from snoopsync.review.removal import TRASH
@@ -53,7 +54,7 @@ def all_routes(parts: Parts) -> list[Route]:
         *(Route(path, _page(parts, *of_page)) for path, of_page in _PAGES.items()),
         Route("/static/{name}", _static),
         Route("/api/groups", _list_groups(parts)),
-        Route("/api/group/{group}", _one_group(parts.groups)),
+        Route("/api/group/{group}", _one_group(parts)),
         Route("/api/decide", _decide(parts), methods=["POST"]),
         Route("/api/decide-all", _decide_all(parts.groups), methods=["POST"]),
         Route("/api/undo", _undo(parts), methods=["POST"]),
@@ -112,14 +113,15 @@ def _list_groups(parts: Parts) -> Endpoint:
     return list_groups
 
 
-def _one_group(groups: GroupLists) -> Endpoint:
+def _one_group(parts: Parts) -> Endpoint:
     async def one_group(request: Request) -> Response:
         group = requests.group_id(request.path_params["group"])
 
         def read() -> dict[str, Any]:
-            found = groups.named([group], whole=True)
+            found = parts.groups.named([group], whole=True)
             if not found:
                 raise BadRequest("This group does not exist any more.", 404)
+            add_details(found[0]["images"], parts.source, parts.thumbnails)
             return found[0]
 
         return await answer(read)
@@ -142,9 +144,8 @@ def _decide_all(groups: GroupLists) -> Endpoint:
         given = await requests.read_json(request)
         choice = requests.choice(given.get("decision"))
         filters = requests.filters(requests.mapping(given.get("filter") or {}, "filter"))
-        digest = None
-        if given.get("preview") is False:
-            digest = requests.digest(given.get("digest"))
+        is_preview = requests.boolean(given.get("preview"), "preview")
+        digest = None if is_preview else requests.digest(given.get("digest"))
         return await answer(lambda: groups.decide_all(choice, filters, digest))
 
     return decide_all

@@ -1,0 +1,46 @@
+"""A folder with two groups of duplicates, and the page for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.page_client import PageClient
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation
+from tests.support.reviewing import Reviewed, reviewing
+
+SIZE = (640, 480)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """Two groups: three files with the same bytes and a small copy; one picture in two qualities.
+    It is mirrored, and no service runs."""
+    home = Installation(tmp_path)
+    original = encode(photo(1, SIZE), "PNG")
+    for name in ("a.png", "b.png", "c.png"):
+        (home.pictures / name).write_bytes(original)
+    (home.pictures / "a small.jpg").write_bytes(encode(photo(1, (320, 240))))
+    (home.pictures / "x.jpg").write_bytes(encode(photo(2, SIZE), quality=95))
+    (home.pictures / "x2.jpg").write_bytes(encode(photo(2, SIZE), quality=50))
+    os.utime(home.pictures / "b.png", (1e9, 1e9))
+    home.configure()
+    home.ok("resync")
+    return home
+
+
+@pytest.fixture
+def page(home: Installation) -> Iterator[Reviewed]:
+    """The page for this folder, which nobody has entered."""
+    with reviewing(home) as page:
+        yield page
+
+
+@pytest.fixture
+def client(page: Reviewed) -> PageClient:
+    """A browser that has entered."""
+    return PageClient(page)

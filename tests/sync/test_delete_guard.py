@@ -316,6 +316,19 @@ def test_an_approval_ends_when_the_collection_has_other_bytes(
     assert rel_paths_of(folder.delete(moved).hold) == moved
 
 
+def test_an_approval_ends_when_the_collection_may_have_other_bytes(
+    folder_of: Callable[..., Folder],
+) -> None:
+    folder = folder_of(100)
+    moved = folder.rel_paths[:60]
+    for rel_path in moved:
+        folder.state.intents.confirm(Sent(folder.id_of(rel_path), 1, SHA256, "a time"), NOW)
+    move_to_trash(folder, moved)
+    for rel_path in moved:
+        assert folder.state.intents.mark_unconfirmed(folder.id_of(rel_path), "a time")
+    assert rel_paths_of(folder.delete(moved).hold) == moved
+
+
 def test_an_approval_survives_a_confirmation_of_the_same_bytes(
     folder_of: Callable[..., Folder],
 ) -> None:

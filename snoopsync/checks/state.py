@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.config.settings import Config
+from snoopsync.control.group_access import group_obstacle
 from snoopsync.core.errors import (
     ConfigError,
     StateDamaged,
@@ -79,6 +80,9 @@ def _unusable(failure: StateError) -> Finding:
 def output_findings(config: Config) -> Iterator[Finding]:
     """Can the state file and the log files be written?"""
     yield state_directory_finding(config.state)
+    group = config.control.group
+    if group is not None and (obstacle := group_obstacle(config.state.parent, group)) is not None:
+        yield warning("control.group", obstacle.problem, obstacle.fix)
     if (problem := _log_problem(config.log.file)) is not None:
         yield error("log.file", problem, "set log.file to another file", ConfigError)
     if (problem := _log_problem(config.duplicates.log)) is not None:

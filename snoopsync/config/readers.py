@@ -3,6 +3,7 @@ means, or raises ``SettingError`` with what it should be."""
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import unicodedata
@@ -187,6 +188,16 @@ def name(value: Value) -> str:
     given = text(value)
     if not is_name(given):
         raise SettingError("must have 1 to 255 characters, without slashes and control characters")
+    return given
+
+
+def group(value: Value) -> str:
+    """The name of a group of this system."""
+    given = text(value)
+    try:
+        grp.getgrnam(given)
+    except (KeyError, ValueError):
+        raise SettingError("is not the name of a group on this machine") from None
     return given
 
 

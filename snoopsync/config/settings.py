@@ -197,6 +197,13 @@ class MetricsConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ControlConfig:
+    """Who may send commands to the service besides its own user: the members of a group."""
+
+    group: str | None = field(default=None, metadata=key("group", readers.group))
+
+
 def _collection(value: Value) -> CollectionConfig:
     given = read_fields(CollectionConfig, value)
     collection = CollectionConfig(**given)
@@ -268,6 +275,9 @@ class Config:
     )
     state: Path = field(default_factory=default_state_path, metadata=key("state", readers.state))
     log: LogConfig = field(default=LogConfig(), metadata=key("log", section(LogConfig)))
+    control: ControlConfig = field(
+        default=ControlConfig(), metadata=key("control", section(ControlConfig))
+    )
     # A factory, so that a section without a value means its defaults, not None (see read_fields).
     notify: NotifyConfig | None = field(
         default_factory=lambda: None, metadata=key("notify", section(NotifyConfig))

@@ -127,6 +127,12 @@ log:
   # A file to log to, besides standard error.
   #file: ~/.local/state/snoopsync/snoopsync.log
 
+# Who may send commands to the service, besides its own user.
+#control:
+  # The members of this group may use `snoopsync review` and other commands while the service runs.
+  # They must be able to enter the directory of the state file.
+  #group: photographers
+
 # Send events by mail, chat or push. This needs the extra "notify".
 #notify:
   # URLs of Apprise (appriseit.com/services). They contain passwords: if you list them here, no

@@ -2,10 +2,11 @@
 
 Modules, in reading order:
 
-============  ================================================================================
-``commands``  the commands, with their keys and types
-``channel``   the socket, both ends
-``client``    sends a request, and returns the result
-``report``    what the service reports about itself
-============  ================================================================================
+================  ============================================================================
+``commands``      the commands, with their keys and types
+``channel``       the socket, both ends
+``group_access``  whether a group can reach the socket
+``client``        sends a request, and returns the result
+``report``        what the service reports about itself
+================  ============================================================================
 """

@@ -3,11 +3,12 @@
 Each line is a JSON object. The client sends one line and reads lines until the service closes the
 connection; the last line has the key ``result`` or ``error``. While it works, the service sends
 ``ALIVE`` regularly, so that the client can time out on a service that hangs. Only the owner of the
-state file can connect.
+state file can connect, and the members of the configured group, if there is one.
 """
 
 from __future__ import annotations
 
+import grp
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from snoopsync.control.group_access import group_obstacle
 from snoopsync.core.errors import ServiceUnavailable, UnsafeDirectory
 from snoopsync.runtime.owned_directory import opened_directory
 
@@ -52,11 +54,14 @@ def socket_path(state: Path) -> Path:
 class ControlServer:
     """Serves requests, each on a thread of its own, until it is closed."""
 
-    def __init__(self, state: Path, handle: RequestHandler) -> None:
-        """``handle`` is called on many threads. Raises ``OSError`` if the socket can't be created,
-        on a network file system for example."""
+    def __init__(self, state: Path, handle: RequestHandler, group: str | None = None) -> None:
+        """``handle`` is called on many threads. The members of ``group`` may connect too;
+        ``group_error`` is why they cannot. Raises ``OSError`` if the socket can't be created, on a
+        network file system for example."""
+        self.group_error: str | None = None
         self._handle = handle
         self._path = socket_path(state)
+        self._group = group
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._listen()
@@ -73,8 +78,20 @@ class ControlServer:
             self._socket.bind(address)
         # Set the mode before listen(): nobody can connect until then.
         self._path.chmod(0o600)
+        if self._group is not None:
+            self._open_to(self._group)
         self._identity = self._path.stat()
         self._socket.listen(8)
+
+    def _open_to(self, group: str) -> None:
+        try:
+            os.chown(self._path, -1, grp.getgrnam(group).gr_gid, follow_symlinks=False)
+            self._path.chmod(0o660)
+            obstacle = group_obstacle(self._path.parent, group)
+            self.group_error = None if obstacle is None else str(obstacle)
+        except (OSError, KeyError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "there is no such group"
+            self.group_error = f"the socket cannot be given to group {group}: {reason}"
 
     def close(self) -> None:
         """Accept no further requests."""

@@ -26,6 +26,7 @@ class Event(StrEnum):
     RELOADED = "reloaded"
     RELOAD_REFUSED = "reload-refused"
     NO_SOCKET = "no-socket"
+    CONTROL_GROUP = "control-group"
     REQUESTS_ABANDONED = "requests-abandoned"
     CLOCK_JUMPED = "clock-jumped"
     LOG_UNWRITABLE = "log-unwritable"

@@ -204,12 +204,12 @@ class _Daemon:
                     self._is_over = True
                     return
                 self._config = next_config
-                if (config.collection, config.state) != (next_config.collection, next_config.state):
+                if _foundation(config) != _foundation(next_config):
                     return
 
     def _open_socket(self, stack: ExitStack) -> None:
         try:
-            stack.enter_context(ControlServer(self._config.state, self._router.answer))
+            server = stack.enter_context(self._control_server())
         except OSError as error:
             log_event(
                 log,
@@ -219,6 +219,17 @@ class _Daemon:
                 error,
                 error=str(error),
             )
+            return
+        if server.group_error is not None:
+            error_text = server.group_error
+            message = "the socket is only for this user: %s"
+            log_event(
+                log, logging.WARNING, Event.CONTROL_GROUP, message, error_text, error=error_text
+            )
+
+    def _control_server(self) -> ControlServer:
+        config = self._config
+        return ControlServer(config.state, self._router.answer, config.control.group)
 
     def _wait_until_writable(self, error: StateFull | StateReadOnly | Unwritable) -> None:
         """Wait until the file that the error is about can be written again, or for a signal.
@@ -236,7 +247,7 @@ class _Daemon:
         with ExitStack() as stack:
             stack.callback(self._router.clear)
             with suppress(OSError):
-                stack.enter_context(ControlServer(config.state, self._router.answer))
+                stack.enter_context(self._control_server())
             while not environment.signals.stop:
                 environment.wakeup.wait(_LOOK_AGAIN_SECONDS)
                 environment.systemd.alive()
@@ -247,6 +258,11 @@ class _Daemon:
                     message = "%s can be written again: starting again"
                     log_event(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
+
+
+def _foundation(config: Config) -> tuple[object, ...]:
+    """What a reload cannot change while the state file and the collection are open."""
+    return config.collection, config.state, config.control
 
 
 def _log_start(config: Config, *, is_new: bool) -> None:

@@ -26,6 +26,7 @@ from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
+    ControlConfig,
     DuplicatesConfig,
     FolderConfig,
     HoldPolicy,
@@ -111,6 +112,7 @@ duplicates: {alert: no, max_rank: 0, log: alerts.jsonl}
 state: state/x.sqlite3
 log: {level: debug, format: journal, file: /var/log/snoopsync.log}
 notify: {urls: ["json://host/a", "ntfys://b"], events: [outage, folder-missing]}
+control: {group: root}
 metrics: {listen: "[::1]:8080"}
 """)
     secret = config.collection.secret_key
@@ -143,6 +145,7 @@ metrics: {listen: "[::1]:8080"}
     assert config.notify == NotifyConfig(
         (Secret("json://host/a"), Secret("ntfys://b")), None, (Event.OUTAGE, Event.FOLDER_MISSING)
     )
+    assert config.control == ControlConfig("root")
     assert config.metrics == MetricsConfig(Address("::1", 8080))
     assert config.source == home.config
 
@@ -303,6 +306,10 @@ def test_invalid_durations(written: str) -> None:
         ("notify: {urls_file: none}", "notify.urls_file", 2, "can't be read: No such file"),
         ("notify: {urls: [a], events: []}", "notify.events", 2, "is empty"),
         ("notify: {urls: [a], events: [all]}", "notify.events[0]", 2, "one of started, stopped"),
+        ("control: {group: no such group}", "control.group", 2, "not the name of a group"),
+        ('control: {group: "a\\0b"}', "control.group", 2, "not the name of a group"),
+        ("control: {group: 5}", "control.group", 2, "put it in quotes"),
+        ("control: {user: root}", "control.user", 2, "the keys are group"),
         ("metrics: {listen: 9100}", "metrics.listen", 2, "put it in quotes"),
         ("metrics: {listen: localhost}", "metrics.listen", 2, "must be HOST:PORT"),
         ("metrics: {listen: localhost:0}", "metrics.listen", 2, "must be HOST:PORT"),
@@ -683,6 +690,7 @@ def test_the_example_has_every_key_and_no_other() -> None:
         | keys_of(HoldPolicy, "sync.hold_deletes_over.")
         | keys_of(DuplicatesConfig, "duplicates.")
         | keys_of(LogConfig, "log.")
+        | keys_of(ControlConfig, "control.")
         | keys_of(NotifyConfig, "notify.")
         | keys_of(MetricsConfig, "metrics.")
     )

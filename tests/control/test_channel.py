@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import json
 import os
 import socket
@@ -54,6 +55,33 @@ def test_a_response_arrives_message_by_message(state: Path) -> None:
 def test_only_the_owner_can_connect(state: Path) -> None:
     with ControlServer(state, echo):
         assert stat.S_IMODE(socket_path(state).stat().st_mode) == 0o600
+
+
+def test_the_members_of_the_configured_group_can_connect(tmp_path: Path) -> None:
+    own = grp.getgrgid(os.getegid()).gr_name
+    with TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o750)
+        state = Path(directory, "state.sqlite3")
+        with ControlServer(state, echo, own) as server:
+            status = socket_path(state).stat()
+            assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, os.getegid())
+            assert server.group_error is None
+
+
+def test_the_error_names_the_directory_that_keeps_the_group_out_and_the_fix() -> None:
+    own = grp.getgrgid(os.getegid()).gr_name
+    with (
+        TemporaryDirectory(dir="/tmp") as directory,
+        ControlServer(Path(directory, "state.sqlite3"), echo, own) as server,
+    ):
+        fix = f"chmod g+x {directory}"
+        assert server.group_error == f"group {own} cannot enter {directory}: {fix}"
+
+
+def test_a_group_that_does_not_exist_opens_the_socket_to_nobody(state: Path) -> None:
+    with ControlServer(state, echo, "no such group") as server:
+        assert stat.S_IMODE(socket_path(state).stat().st_mode) == 0o600
+        assert server.group_error is not None
 
 
 def test_a_long_path_can_have_a_socket(tmp_path: Path) -> None:

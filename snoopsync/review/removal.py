@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -16,6 +17,7 @@ from snoopsync.review.marks import Action, Mark, Marks
 from snoopsync.review.pictures import KnownPicture
 from snoopsync.review.script import Move, path_list, shell_script
 from snoopsync.review.source import IMAGES_PER_REQUEST, Source
+from snoopsync.review.trash import Trashed
 
 #: The kind of the action that is undone by putting files back.
 TRASH = "trash"
@@ -48,34 +50,30 @@ class Removal:
         try:
             for file in self._marked.files(image_ids):
                 try:
-                    moved.append((file.mark, self._move(file)))
+                    trashed = self._move(file)
                 except PictureRefused as refusal:
                     path = f"{file.image['folder']}/{file.image['path']}"
-                    refused.append(
-                        {
-                            "image_id": file.mark.image_id,
-                            "path": printable(path),
-                            "reason": str(refusal),
-                        }
-                    )
-                else:
-                    size_bytes += file.image["size_bytes"] or 0
+                    refused.append(_refused(file.mark, path, refusal))
+                    continue
+                moved.append((file.mark, trash.dump(trashed)))
+                size_bytes += file.image["size_bytes"] or 0
+                # At once: the service judges the deletion a few seconds after the move.
+                self._approve("approve_moved", file.mark)
         finally:
             # Also if the state can't be used any more: what was moved can be put back.
             undo = self._record(moved)
         return {"moved": len(moved), "bytes": size_bytes, "refused": refused, "undo": undo}
 
-    def _move(self, file: MarkedFile) -> str:
-        """Move one file. Returns what puts it back."""
+    def _move(self, file: MarkedFile) -> Trashed:
         mark = file.mark
         pictures = self._source.pictures([mark.image_id, mark.keep_id])
         picture = _unchanged(pictures.get(mark.image_id), mark.content, _NO_FILE)
         keep = _unchanged(pictures.get(mark.keep_id), mark.keep_content, _NO_KEEP)
-        trashed = trash.move_to_trash(picture, keep, self._home, time.time())
-        # At once: the service judges the deletion a few seconds after the move.
-        members = [[mark.image_id, mark.content]]
-        self._source.ask({"command": "approve_moved", "members": members})
-        return trash.dump(trashed)
+        return trash.move_to_trash(picture, keep, self._home, time.time())
+
+    def _approve(self, command: str, mark: Mark) -> None:
+        """Approve the deletion of an image whose file is in the trash, or withdraw that."""
+        self._source.ask({"command": command, "members": [[mark.image_id, mark.content]]})
 
     def _record(self, moved: Sequence[tuple[Mark, str]]) -> int | None:
         if not moved:
@@ -87,22 +85,31 @@ class Removal:
 
     def put_back(self, action: Action) -> dict[str, Any]:
         """Undo a move to the trash. The files that can't be put back stay in the trash."""
-        marks, refused = [], []
-        for stored, text in action.undo["moved"]:
-            mark, trashed = Mark(*stored), trash.load(text)
-            members = [[mark.image_id, mark.content]]
-            # Before the file is back: an approval must not outlive its reason.
-            self._source.ask({"command": "withdraw_moved", "members": members})
-            try:
-                trash.put_back(trashed)
-            except PictureRefused as refusal:
-                path = printable(trashed.picture.path)
-                refused.append({"image_id": mark.image_id, "path": path, "reason": str(refusal)})
-            else:
-                marks.append(mark)
-        with self._marks.transaction():
-            self._marks.add_marks(marks)
-            self._marks.remove_action(action.number)
+        marks: list[Mark] = []
+        refused: list[dict[str, str]] = []
+        left = list(action.undo["moved"])
+        try:
+            while left:
+                stored, text = left[0]
+                mark, trashed = Mark(*stored), trash.load(text)
+                # Before the file is back: an approval must not outlive its reason.
+                self._approve("withdraw_moved", mark)
+                try:
+                    trash.put_back(trashed)
+                except PictureRefused as refusal:
+                    self._approve("approve_moved", mark)
+                    path = os.fsdecode(trashed.picture.path)
+                    refused.append(_refused(mark, path, refusal))
+                else:
+                    marks.append(mark)
+                left.pop(0)
+        finally:
+            # If the state can't be used any more, the rest can be undone later.
+            with self._marks.transaction():
+                self._marks.add_marks(marks)
+                self._marks.remove_action(action.number)
+                if left:
+                    self._marks.add_action(TRASH, {"moved": left})
         groups = sorted({mark.group_id for mark in marks})
         return {"undone": TRASH, "groups": list(map(str, groups)), "refused": refused}
 
@@ -139,6 +146,10 @@ def _unchanged(picture: KnownPicture | None, content: str, reason: str) -> Known
     if picture is None or picture.sha256 is None or picture.sha256.hex() != content:
         raise PictureRefused(reason)
     return picture
+
+
+def _refused(mark: Mark, path: str, refusal: PictureRefused) -> dict[str, str]:
+    return {"image_id": mark.image_id, "path": printable(path), "reason": str(refusal)}
 
 
 def _path(picture: KnownPicture) -> bytes:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from snoopsync.cli.approve import _approve
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.model import UNNUMBERED, Record
 from snoopsync.folders.sample import SAMPLE_FILES
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from snoopsync.sync.approving import approve_held
 from tests.promises.test_deletion_safety import Stage, stage, watch_for_long
 from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.support.mounting import mounted
@@ -306,7 +306,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
         assert world.resync().exit_code == 4
         with closing(Database(world.state_path)) as database:
             name, folder = next(iter(world.folders.items()))
-            assert _approve(State(database), world.config, name, discard=False)["taken"]
+            assert approve_held(State(database), world.config, name, discard=False)["taken"]
         world.resync()
         world.check_mirrored()
         assert len(world.remote.uploads()) == len(world.remote.deletes()) == COUNT
@@ -325,7 +325,7 @@ def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looke
     with other.mounted(world.disk.root):
         with closing(Database(world.state_path)) as database:
             name = next(iter(world.folders))
-            assert not _approve(State(database), world.config, name, discard=False)["taken"]
+            assert not approve_held(State(database), world.config, name, discard=False)["taken"]
         assert world.resync().exit_code == 4
         assert world.remote.changes() == []
 

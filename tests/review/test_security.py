@@ -249,8 +249,7 @@ def test_malformed_bodies_are_refused_with_a_sentence(
             assert 400 <= answer.status_code < 500, (route.path, body[:80], answer.status_code)
             assert answer.json()["error"]
     for media_type in ("text/plain", "application/x-www-form-urlencoded", None):
-        headers = {"Content-Type": media_type}
-        answer = client.send("POST", "/api/decide", headers, data=b"{}")
+        answer = client.send("POST", "/api/decide", {"Content-Type": media_type}, data=b"{}")
         assert answer.status_code == 415
     assert "Traceback" not in capfd.readouterr().err
 

@@ -1,7 +1,6 @@
 """Moves a file between two open directories of one file system, and never overwrites a file.
 
-renameat2(2) does that in one call. Network file systems and some others do not offer it: there, one
-of the two directories has to be one that nobody else can write to.
+renameat2(2) does that in one call. Network file systems and old FUSE programs do not offer it.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from functools import cache
 
 _RENAME_NOREPLACE = 1
@@ -18,8 +18,8 @@ _UNKNOWN = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
 def move_in(source: int, name: bytes, own: int, new_name: bytes) -> None:
-    """Move the file ``name`` from the directory ``source`` into the directory ``own``, which nobody
-    else can write to. Both are descriptors.
+    """Move the file ``name`` from the directory ``source`` into ``own``, a directory of this user
+    where other programs create no file of the new name. Both are descriptors.
 
     Raises ``FileExistsError`` if there is a file with the new name, and any other ``OSError``.
     """
@@ -28,23 +28,26 @@ def move_in(source: int, name: bytes, own: int, new_name: bytes) -> None:
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-        if _exists(own, new_name):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name) from None
-        # Nobody else can create a file of that name now, and this moves whatever is at the source.
-        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=own)
+        # Not a link: removing the first name would remove whatever has that name by then.
+        _rename_over_own(source, name, own, new_name)
 
 
 def move_out(own: int, name: bytes, target: int, new_name: bytes) -> None:
-    """Move the file ``name`` out of the directory ``own``, which nobody else can write to, into the
-    directory ``target``. Raises as ``move_in``."""
+    """Move the file ``name`` out of ``own``, as above, into the directory ``target``. Raises as
+    ``move_in``."""
     try:
         _rename(own, name, target, new_name)
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-        # A link never takes the place of a file.
-        os.link(name, new_name, src_dir_fd=own, dst_dir_fd=target, follow_symlinks=False)
-        os.unlink(name, dir_fd=own)
+        try:
+            os.link(name, new_name, src_dir_fd=own, dst_dir_fd=target, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            _rename_over_own(own, name, target, new_name)
+        else:
+            os.unlink(name, dir_fd=own)
 
 
 def _rename(source: int, name: bytes, target: int, new_name: bytes) -> None:
@@ -56,12 +59,20 @@ def _rename(source: int, name: bytes, target: int, new_name: bytes) -> None:
         raise OSError(code, os.strerror(code), name)
 
 
-def _exists(directory: int, name: bytes) -> bool:
+def _rename_over_own(source: int, name: bytes, target: int, new_name: bytes) -> None:
+    """Create an empty file with the new name, if there is none, and rename the file over it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    empty = os.open(new_name, flags, 0o600, dir_fd=target)
     try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+    except OSError:
+        with suppress(OSError):
+            there = os.stat(new_name, dir_fd=target, follow_symlinks=False)
+            if os.path.samestat(there, os.fstat(empty)) and not there.st_size:
+                os.unlink(new_name, dir_fd=target)
+        raise
+    finally:
+        os.close(empty)
 
 
 @cache

@@ -25,6 +25,9 @@ from snoopsync.runtime.owned_directory import own_directory
 #: To look names up in, and never a link.
 _LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+#: The bits of a mode by which the group and all others may write.
+_OTHERS_MAY_WRITE = 0o022
+
 #: Names have at most 255 bytes on most file systems.
 _MOST_NAME_BYTES = 255 - len(b".trashinfo") - len(b" 1000")
 
@@ -96,15 +99,16 @@ def trash_for(directory: int, home: Path | None) -> Iterator[TrashDirectory]:
     does not exist. ``home`` is the trash in the home directory. Raises ``PictureRefused`` if there
     is none that is safe on this file system."""
     with ExitStack() as stack:
-        trash = _home_trash_for(directory, home)
+        trash, top_path = _home_trash_for(directory, home), b""
+        # Those who can write to the picture's directory can delete the picture anyway. On a file
+        # system without permissions that is everybody.
+        writers = os.fstat(directory).st_mode & _OTHERS_MAY_WRITE
         if trash is None:
             top = _top_of(directory)
             stack.callback(os.close, top)
-            trash, top_path = _trash_of_top(top), path_of(top)
-        else:
-            top_path = b""
+            trash, top_path = _trash_of_top(top, writers), path_of(top)
         stack.callback(os.close, trash)
-        yield stack.enter_context(_opened(trash, top_path))
+        yield stack.enter_context(_opened(trash, top_path, writers))
 
 
 def _home_trash_for(directory: int, home: Path | None) -> int | None:
@@ -128,33 +132,33 @@ def trash_at(path: bytes) -> Iterator[TrashDirectory]:
         trash = os.open(path, _LOOKUP)
     except OSError as error:
         raise PictureRefused(f"the trash cannot be opened: {error.strerror}") from None
-    with _closing(trash), _opened(trash, b"") as opened:
+    with _closing(trash), _opened(trash, b"", _OTHERS_MAY_WRITE) as opened:
         yield opened
 
 
 @contextmanager
-def _opened(trash: int, top: bytes) -> Iterator[TrashDirectory]:
+def _opened(trash: int, top: bytes, writers: int) -> Iterator[TrashDirectory]:
     try:
-        _require_own(trash)
-        files = _own_in(trash, b"files")
+        _require_own(trash, writers)
+        files = _own_in(trash, b"files", writers)
         with _closing(files):
-            info = _own_in(trash, b"info")
+            info = _own_in(trash, b"info", writers)
             with _closing(info):
                 yield TrashDirectory(path_of(trash), top, files, info)
     except OSError as error:
         raise PictureRefused(f"the trash cannot be used: {error.strerror or error}") from None
 
 
-def _trash_of_top(top: int) -> int:
+def _trash_of_top(top: int, writers: int) -> int:
     """The trash in the top directory of a mount. Raises ``PictureRefused``."""
     uid = b"%d" % os.geteuid()
     with suppress(OSError, PictureRefused):
         shared = os.open(b".Trash", _LOOKUP, dir_fd=top)
         with _closing(shared):
             if os.fstat(shared).st_mode & S_ISVTX:
-                return _own_in(shared, uid)
+                return _own_in(shared, uid, writers)
     try:
-        return _own_in(top, b".Trash-" + uid)
+        return _own_in(top, b".Trash-" + uid, writers)
     except OSError as error:
         raise PictureRefused(
             f"there is no trash on this file system, and {printable(path_of(top))}/.Trash-"
@@ -162,23 +166,23 @@ def _trash_of_top(top: int) -> int:
         ) from None
 
 
-def _own_in(parent: int, name: bytes) -> int:
-    """This directory of the user's own, created if it does not exist. Raises ``OSError`` and
-    ``PictureRefused``."""
+def _own_in(parent: int, name: bytes, writers: int) -> int:
+    """This directory of the user's own, created if it does not exist. ``writers`` are the bits of a
+    mode by which others may write to it. Raises ``OSError`` and ``PictureRefused``."""
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
     directory = os.open(name, _LOOKUP, dir_fd=parent)
     try:
-        _require_own(directory)
+        _require_own(directory, writers)
     except BaseException:
         os.close(directory)
         raise
     return directory
 
 
-def _require_own(directory: int) -> None:
+def _require_own(directory: int, writers: int) -> None:
     status = os.fstat(directory)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE & ~writers:
         raise PictureRefused(
             f"the trash cannot be used: others can write to {printable(path_of(directory))}"
         )

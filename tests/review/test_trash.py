@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from snoopsync.review.pictures import KnownPicture
 from snoopsync.review.trash import Trashed, dump, load, move_to_trash, put_back
 from snoopsync.review.trash_directory import TrashDirectory, home_trash
 from tests.review.known import known
+from tests.support.disks import Drives, require
 from tests.support.mounting import FRESH, mounted, needs_root
 
 NOW = datetime(2026, 5, 1, 12, 30, 15).astimezone().timestamp()
@@ -504,6 +507,74 @@ def test_the_trash_of_the_home_directory_is_where_the_environment_says(
     assert home_trash() is None
 
 
+# Real file systems.
+
+
+@pytest.mark.parametrize(
+    "kind", ["ext4", "btrfs", "xfs", "vfat", "exfat", "ntfs", "overlay", "bindfs", "sshfs"]
+)
+def test_on_every_file_system_a_file_is_moved_or_stays(
+    tmp_path: Path, home: Path, kind: str
+) -> None:
+    require(kind)
+    files = {"photos/trip/copy.jpg": MARKED, "photos/original.jpg": KEEP}
+    point = tmp_path / "disk"
+    point.mkdir()
+    with Drives(tmp_path) as drives, drives.make(kind, files).mounted(point):
+        pictures = on(point)
+        trashed = move_to_trash(*pictures, home, NOW)
+        assert files_in(point / "photos") == {"original.jpg": KEEP}
+        # One with the same name, and one that is in the place of the first.
+        (point / "photos/trip/copy.jpg").write_bytes(MARKED)
+        move_to_trash(*on(point), home, NOW)
+        (point / "photos/trip/copy.jpg").write_bytes(b"a new picture")
+        with pytest.raises(PictureRefused, match="it stays in the trash"):
+            put_back(trashed)
+        (point / "photos/trip/copy.jpg").unlink()
+        put_back(trashed)
+        assert files_in(point / "photos") == {"original.jpg": KEEP, "trip/copy.jpg": MARKED}
+        left = files_in(point / f".Trash-{os.geteuid()}")
+        assert left.keys() == {"files/copy 2.jpg", "info/copy 2.jpg.trashinfo"}
+
+
+def test_on_a_read_only_file_system_nothing_is_moved(tmp_path: Path, home: Path) -> None:
+    require("squashfs")
+    files = {"photos/trip/copy.jpg": MARKED, "photos/original.jpg": KEEP}
+    point = tmp_path / "disk"
+    point.mkdir()
+    with (
+        Drives(tmp_path) as drives,
+        drives.make("squashfs", files).mounted(point),
+        pytest.raises(PictureRefused, match="Read-only file system"),
+    ):
+        move_to_trash(*on(point), home, NOW)
+
+
+def test_a_file_that_a_second_file_system_passes_on_is_no_other_file(
+    tmp_path: Path, folder: Path, home: Path
+) -> None:
+    """Its device number is another one, and the kernel may remember it for a while."""
+    require("bindfs")
+    point = tmp_path / "passed on"
+    point.mkdir()
+    with passed_on(folder, point):
+        one, other = known(point, "trip/copy.jpg"), known(folder, "trip/copy.jpg")
+        for marked, keep in ((one, other), (other, one)):
+            with pytest.raises(PictureRefused, match="under another name"):
+                move_to_trash(marked, keep, home, NOW)
+    check_nothing_moved(folder, home)
+
+
+@contextmanager
+def passed_on(directory: Path, point: Path) -> Iterator[None]:
+    """The directory, through a file system in user space."""
+    subprocess.run(["bindfs", directory, point], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", point], check=True)
+
+
 # File systems without renameat2.
 
 
@@ -513,7 +584,18 @@ def without_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "_renameat2", lambda: None)
 
 
-@pytest.mark.usefixtures("without_renameat2")
+@pytest.fixture(params=["hard links", "no hard links"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT and its like have no hard links."""
+    if request.param == "no hard links":
+
+        def link(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.usefixtures("without_renameat2", "links")
 def test_without_renameat2_a_file_is_moved_and_put_back(
     folder: Path, home: Path, marked: KnownPicture, keep: KnownPicture
 ) -> None:
@@ -525,7 +607,7 @@ def test_without_renameat2_a_file_is_moved_and_put_back(
     assert not files_in(home)
 
 
-@pytest.mark.usefixtures("without_renameat2")
+@pytest.mark.usefixtures("without_renameat2", "links")
 def test_without_renameat2_nothing_is_overwritten(
     folder: Path,
     home: Path,
@@ -541,6 +623,22 @@ def test_without_renameat2_nothing_is_overwritten(
     with pytest.raises(PictureRefused, match="cannot be moved"):
         move_to_trash(known(folder, "trip/copy.jpg"), keep, home, NOW)
     assert (folder / "trip/copy.jpg").exists()
+
+
+@pytest.mark.usefixtures("without_renameat2")
+def test_without_renameat2_a_failed_move_leaves_no_empty_file(
+    folder: Path,
+    home: Path,
+    marked: KnownPicture,
+    keep: KnownPicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        before_the_move(monkeypatch, (folder / "trip/copy.jpg").unlink),
+        pytest.raises(PictureRefused, match="cannot be moved to the trash"),
+    ):
+        move_to_trash(marked, keep, home, NOW)
+    assert not files_in(home)
 
 
 def test_too_many_files_of_one_name_are_refused(

@@ -87,6 +87,7 @@ class Browser:
         try:
             self.until(condition, css, text)
         except AssertionError:
+            self.save_picture(Path("/tmp/r2mock/shots/fail.png")); print(self.complaints(), self.address, self.run("return document.hasFocus()"))
             raise AssertionError((css, text, self.texts(css))) from None
 
     def texts(self, css: str) -> list[str]:
@@ -161,8 +162,10 @@ class Browser:
         assert self.driver.save_screenshot(str(path))
 
     def complaints(self) -> list[str]:
-        """What the browser has logged since the last call: errors, and violations of policies."""
-        return [each["message"] for each in self.driver.get_log("browser")]
+        """What the browser has logged since the last call: errors of scripts, and violations of
+        policies. That a server refuses a request, or has stopped, is no complaint."""
+        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [each["message"] for each in log if each["source"] != "network"]
 
 
 @contextmanager

@@ -16,10 +16,10 @@ export async function get(path, parameters = {}) {
   return response.json();
 }
 
-/** Returns the text of a GET. */
+/** Returns the text of a GET, and how many names the server left out of it. */
 export async function getText(path, parameters = {}) {
   const response = await send(addressOf(path, parameters), {});
-  return response.text();
+  return { text: await response.text(), leftOut: Number(response.headers.get("X-Left-Out") ?? 0) };
 }
 
 /** Sends a JSON object and returns the JSON of the answer. */

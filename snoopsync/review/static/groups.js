@@ -176,7 +176,12 @@ function adjustTotal(number, group) {
   queue.total.waste_bytes += number * group.waste_bytes;
 }
 
-decisions.addEventListener("refused", ({ detail }) => bringBack([detail.group.group]));
+decisions.addEventListener("refused", ({ detail }) => {
+  putInOrder(detail.group);
+  writeHead();
+  list.redraw();
+  bringBack([detail.group.group]);
+});
 decisions.addEventListener("undone", ({ detail }) => bringBack(detail.groups, { show: true }));
 decisions.addEventListener("done", checkNow);
 

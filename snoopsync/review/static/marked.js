@@ -97,7 +97,13 @@ function fileRow(file) {
 }
 
 /** Copies text, and shows it where the browser does not allow that. */
-async function copy(text, words) {
+async function copy({ text, leftOut }, words) {
+  if (leftOut) toast(`${count(leftOut, "name")} with a newline ${leftOut === 1 ? "is" : "are"} left out: use the script.`, { isError: true });
+  if (text.includes("\ufffd")) {
+    // A name is bytes; the clipboard takes text only.
+    toast("Some names are not text. Save the script, and do not copy it.", { isError: true });
+    return;
+  }
   try {
     await navigator.clipboard.writeText(text);
     toast(words);
@@ -113,11 +119,11 @@ async function copyScript(event) {
   event.preventDefault();
   const { value: into } = event.target.elements.into;
   const address = addressOf("/api/marked/script", { into });
-  await copy(await getText(address), "The script is copied.");
   const link = byId("save-script");
   link.href = address;
   link.download = "move-duplicates.sh";
   link.hidden = false;
+  await copy(await getText(address), "The script is copied.");
 }
 
 async function unmark() {

@@ -1,0 +1,86 @@
+"""A running service changes the state while a person looks at the page."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.review.browser.archive import Archive
+from tests.review.browser.conftest import OpenReview
+from tests.support.browser import Browser
+
+pytestmark = pytest.mark.integration
+
+
+def two_groups(archive: Archive) -> None:
+    for seed, (name, width) in enumerate((("large", 600), ("small", 200))):
+        archive.copy(f"copy of {name}.jpg", archive.original(f"{name}.jpg", seed, width))
+
+
+def test_a_group_whose_file_is_removed_elsewhere_leaves_the_list(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    with archive.installation.running():
+        open_review()
+        window.until_count(".card", 2)
+        (archive.installation.pictures / "copy of large.jpg").unlink()
+        window.until_count(".card", 1)
+        window.until_text(".card h2", "small.jpg")
+        window.until_text("#list-summary", "1 group")
+
+
+def test_while_a_vanished_group_is_compared_the_next_one_is_shown(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    with archive.installation.running():
+        open_review()
+        window.until_count(".card", 2)
+        window.press("j", Keys.ENTER)
+        window.until_text(".pane[data-side=left] figcaption", "large.jpg")
+        (archive.installation.pictures / "copy of large.jpg").unlink()
+        window.until_text(".pane[data-side=left] figcaption", "small.jpg")
+        window.until_text(".toast", "is gone")
+
+
+def test_a_new_group_appears(window: Browser, archive: Archive, open_review: OpenReview) -> None:
+    two_groups(archive)
+    with archive.installation.running():
+        open_review()
+        window.until_count(".card", 2)
+        archive.copy("copy of new.jpg", archive.original("new.jpg", 5, 300))
+        window.click("#show-news")
+        window.until_count(".card", 3)
+
+
+def test_a_decision_goes_to_the_running_service(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    with archive.installation.running():
+        open_review()
+        window.until_count(".card", 2)
+        window.press("j", "d")
+        window.until_text(".toast", "Not duplicates")
+        window.until_count(".card", 1)
+        assert len(archive.groups()) == 1
+
+
+def test_a_page_whose_server_has_stopped_says_so(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    two_groups(archive)
+    archive.resync()
+    page = open_review()
+    window.until_count(".card", 2)
+    window.driver.execute_cdp_cmd("Network.enable", {})
+    window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"{page.address}/api/*"]})
+    try:
+        window.until("document.body.classList.contains('offline')")
+        window.press("j", "d")
+        window.until_text(".toast.error", "does not answer")
+        window.until_count(".card", 2)
+    finally:
+        window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    window.until("!document.body.classList.contains('offline')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import signal
 import threading
 from contextlib import nullcontext
@@ -14,7 +15,6 @@ from snoopsync.cli.context import Context
 from snoopsync.config.directories import cache_directory, no_home
 from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.exits import Exit
-from snoopsync.runtime.owned_directory import user_name
 
 #: How often the command looks whether the page still runs.
 _LOOK_SECONDS = 1.0
@@ -111,11 +111,16 @@ def _other_user(context: Context) -> str:
         except OSError:
             continue
         if uid != 0:
-            return user_name(uid)
+            return _sudo_name(uid)
+    return os.environ.get("SUDO_USER") or "USER"
+
+
+def _sudo_name(uid: int) -> str:
+    """The user as sudo takes it: the name, or the number of a user without one."""
     try:
-        return pwd.getpwnam(os.environ.get("SUDO_USER", "")).pw_name
+        return shlex.quote(pwd.getpwuid(uid).pw_name)
     except KeyError:
-        return "USER"
+        return f"'#{uid}'"
 
 
 def _require_extra() -> None:

@@ -1,0 +1,206 @@
+"""Where the page gets what it knows: beside a running service, without one, from a remote
+collection, and for images of other machines."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snoopsync.control.channel import socket_path
+from snoopsync.state.lock import locked
+from tests.support.hosted import hosted
+from tests.support.page_client import PageClient
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation, until
+from tests.support.reviewing import reviewing
+
+SIZE = (640, 480)
+
+
+def marked(client: PageClient) -> list[str]:
+    return [each["path"] for each in client.get("/api/marked")["files"]]
+
+
+@pytest.mark.integration
+def test_beside_a_service_the_page_shows_what_the_service_knows(home: Installation) -> None:
+    with home.running(), reviewing(home) as page:
+        client = PageClient(page)
+        [group, other] = client.groups()
+        assert client.decide("dismiss", [group])["done"] == 1
+        assert [each["group"] for each in client.groups()] == [other["group"]]
+        assert len(home.json("duplicates", "--json")) == 1
+        client.post("/api/undo")
+        assert len(home.json("duplicates", "--json")) == 2
+        assert client.get("/api/overview")["service"]["running"] is True
+        image = group["images"][0]
+        assert client.send("GET", image["picture"]).status_code == 200
+
+
+@pytest.mark.integration
+def test_a_file_that_is_removed_elsewhere_leaves_the_page_while_the_person_looks_at_it(
+    home: Installation,
+) -> None:
+    with home.running(), reviewing(home) as page:
+        client = PageClient(page)
+        [group, other] = client.groups()
+        client.decide("keep", [group], group["keep"])
+        version = client.get("/api/changes")["version"]
+        (home.pictures / "x2.jpg").unlink()
+        (home.pictures / "c.png").unlink()
+        until(lambda: len(client.groups()) == 0)
+        assert client.get("/api/changes", since=version)["changed"] is True
+        assert client.send("GET", f"/api/group/{other['group']}").status_code == 404
+        until(lambda: "c.png" not in marked(client))
+        assert sorted(marked(client)) == ["a small.jpg", "a.png"]
+
+
+@pytest.mark.integration
+def test_held_deletions_are_approved_or_discarded_on_the_page(home: Installation) -> None:
+    home.configure("sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0}}\n")
+    (home.pictures / "a.png").unlink()
+    assert home.run("resync").code == 4
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [held] = client.get("/api/held")["folders"]
+        assert (held["folder"], held["count"]) == ("pictures", 1)
+        assert [each["path"] for each in held["images"]] == ["a.png"]
+        assert client.post("/api/held/approve", {"folder": "pictures"}) == {"images": 1}
+        assert client.get("/api/held") == {"folders": []}
+    assert home.json("resync", "--json")[-1]["deleted"] == 1
+
+
+def test_a_service_that_was_killed_leaves_a_socket_and_the_page_works(home: Installation) -> None:
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(socket_path(home.state)))
+    with reviewing(home) as page:
+        assert len(PageClient(page).groups()) == 2
+
+
+@pytest.mark.integration
+def test_a_service_that_starts_and_ends_meanwhile_changes_nothing_for_the_page(
+    home: Installation,
+) -> None:
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [group, other] = client.groups()
+        with home.running() as service:
+            client.decide("dismiss", [group])
+            assert len(client.groups()) == 1
+            service.end(signal.SIGKILL)
+        assert len(client.groups()) == 1
+        client.decide("dismiss", [other])
+        assert client.groups() == []
+
+
+def test_what_a_command_holds_is_shown_and_a_decision_says_why_it_has_to_wait(
+    home: Installation,
+) -> None:
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [group, _] = client.groups()
+        with locked(home.state):
+            assert len(client.groups()) == 2
+            decided = {"group": group["group"], "version": group["version"]}
+            answer = client.post(
+                "/api/decide", {"decision": "dismiss", "groups": [decided]}, status=503
+            )
+            assert "in use by another snoopsync" in answer["error"]
+        assert client.decide("dismiss", [group])["done"] == 1
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[tuple[Installation, Installation]]:
+    """Two machines on one remote collection, with one picture in common."""
+    with hosted(tmp_path / "data") as service:
+        homes = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            home = Installation(tmp_path / name)
+            public_key, secret_key = service.keys("family")
+            (home.home / "secret").write_text(secret_key)
+            (home.home / "secret").chmod(0o600)
+            (home.pictures / f"{name}.jpg").write_bytes(encode(photo(1, SIZE)))
+            home.configure(
+                f"collection: {{endpoint: '{service.endpoint}', public_key: {public_key},"
+                f" secret_key_file: '{home.home / 'secret'}', owner: {name}}}\n"
+                "sync: {settle: 50ms, delete_after: 0s}\n"
+            )
+            homes.append(home)
+        yield homes[0], homes[1]
+
+
+@pytest.mark.integration
+def test_an_image_of_another_machine_is_shown_without_a_picture_and_is_never_marked(
+    machines: tuple[Installation, Installation],
+) -> None:
+    one, two = machines
+    (two.pictures / "small.jpg").write_bytes(encode(photo(1, (320, 240))))
+    one.ok("resync")
+    two.ok("resync")
+    with reviewing(two) as page:
+        client = PageClient(page)
+        [group] = client.groups()
+        [foreign] = [each for each in group["images"] if each["image_id"].startswith("one.")]
+        assert (foreign["path"], foreign["picture"], foreign["thumb"]) == (None, None, None)
+        assert foreign["has_picture"] is False
+        refused = client.decide("keep", [group], foreign["image_id"])["refused"]
+        assert "no file on this machine" in refused[0]["reason"]
+        [own] = [each for each in group["images"] if each["path"] == "two.jpg"]
+        client.decide("keep", [group], own["image_id"])
+        assert marked(client) == ["small.jpg"]
+        client.post("/api/undo")
+        client.decide("dismiss", [group])
+        assert client.groups() == []
+
+
+@pytest.mark.integration
+def test_a_dropped_picture_is_searched_for_in_the_collection(
+    machines: tuple[Installation, Installation],
+) -> None:
+    one, _ = machines
+    one.ok("resync")
+    with reviewing(one) as page:
+        client = PageClient(page)
+        headers = {"Content-Type": "image/jpeg"}
+        found = client.send(
+            "POST", "/api/search", headers, data=encode(photo(1, SIZE), quality=60)
+        ).json()["results"]
+        assert [(each["path"], each["kind"]) for each in found] == [("one.jpg", "reencoded")]
+        nothing = client.send("POST", "/api/search", headers, data=encode(photo(8, SIZE)))
+        assert nothing.json()["results"] == []
+        answer = client.send("POST", "/api/search", headers, data=b"no picture")
+        assert answer.status_code == 400
+
+
+def test_a_dropped_picture_is_found_in_the_embedded_collection_with_its_group(
+    home: Installation,
+) -> None:
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [_, group] = client.groups()
+        picture = (home.pictures / "x.jpg").read_bytes()
+        headers = {"Content-Type": "image/jpeg"}
+        found = client.send("POST", "/api/search", headers, data=picture).json()["results"]
+        assert {(each["name"], each["group"]) for each in found} == {
+            ("x.jpg", group["group"]),
+            ("x2.jpg", group["group"]),
+        }
+
+
+def test_failed_images_have_their_reason_and_the_time_of_the_next_attempt(
+    home: Installation,
+) -> None:
+    broken = (home.pictures / "x.jpg").read_bytes()[:2000]
+    (home.pictures / "broken.jpg").write_bytes(broken)
+    assert home.run("resync").code == 3
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [failed] = client.get("/api/failed")["images"]
+        assert failed["path"] == "broken.jpg"
+        assert "truncated" in failed["error"]
+        assert failed["next_try"].startswith("20")
+        assert client.get("/api/overview")["folders"][0]["failed"] == 1

@@ -25,7 +25,7 @@ from snoopsync.sync.approving import approve_held
 from snoopsync.sync.components import open_state
 from snoopsync.sync.deciding import carry_out_decision
 
-#: How many images one request names: some 100 bytes each, of at most 1 MiB.
+#: How many images one request names: some 100 bytes each.
 IMAGES_PER_REQUEST = 5000
 
 

@@ -208,7 +208,7 @@ def test_a_jpeg_is_rendered_from_a_reduced_size() -> None:
 
 def test_damaged_pictures_are_rendered_or_refused_and_end_no_decoder(renderers: Renderers) -> None:
     dice = random.Random(1)
-    for number in range(300):
+    for number in range(120):
         content = damaged(dice)
         if not content:
             continue

@@ -134,7 +134,7 @@ export class CompareView {
   stripItem(image, at, keep) {
     const side = at === this.left ? "left" : at === this.right ? "right" : null;
     const isKept = image.image_id === keep;
-    const facts = relation(image) ?? pixels(image) ?? "";
+    const facts = image.is_marked ? "marked" : (relation(image) ?? pixels(image) ?? "");
     const item = make(
       "li",
       { className: "strip-item" },

@@ -9,6 +9,7 @@ from typing import Any
 
 from snoopsync.review.decisions import Choice, DecidedGroup, Decider
 from snoopsync.review.marks import AsideReason, Mark, Marks
+from snoopsync.review.presence import Presence
 from snoopsync.review.requests import BadRequest
 from snoopsync.review.source import Source
 from snoopsync.review.view import group_view, image_view
@@ -48,8 +49,9 @@ class _Effect:
 class GroupLists:
     """Reads groups for the page. For any thread."""
 
-    def __init__(self, source: Source, marks: Marks, decider: Decider) -> None:
+    def __init__(self, source: Source, marks: Marks, decider: Decider, presence: Presence) -> None:
         self._source = source
+        self._presence = presence
         self._marks = marks
         self._decider = decider
 
@@ -166,7 +168,9 @@ class GroupLists:
         }
 
     def _views(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Open groups for the page, each with what the person has decided about it."""
+        """Open groups for the page, each with what the person has decided about it. Where a file is
+        gone, and no service has noticed it, its image and perhaps its group are left out."""
+        groups = self._without_gone(groups)
         asides = self._marks.asides()
         by_group: dict[int, list[Mark]] = {}
         for mark in self._marks.marks([int(each["group"]) for each in groups]):
@@ -187,6 +191,20 @@ class GroupLists:
                 )
             )
         return views
+
+    def _without_gone(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        shown = [image for group in groups for image in group["images"]]
+        gone = self._presence.gone([each["image_id"] for each in shown if each["has_file"]])
+        if not gone:
+            return list(groups)
+        left = []
+        for group in groups:
+            images = [each for each in group["images"] if each["image_id"] not in gone]
+            count = group["image_count"] - len(group["images"]) + len(images)
+            keep = {"keep": None, "reason": None} if group["keep"] in gone else {}
+            if count > 1:
+                left.append({**group, **keep, "images": images, "image_count": count})
+        return left
 
 
 def _affected(

@@ -200,10 +200,14 @@ def test_a_long_answer_arrives_whole() -> None:
         assert renderers.render(picture, SIDE).pixels == pixels
 
 
-def test_a_jpeg_is_rendered_from_a_reduced_size() -> None:
-    """Decoding in full would take several times as long."""
-    small = render(io.BytesIO(encode(photo(1), "JPEG")), 64)
-    assert max(small.width, small.height) == 64
+@pytest.mark.parametrize("size", [(4032, 3024), (3000, 4000), (1999, 1001), (5000, 5000), (401, 3)])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_the_longer_side_of_a_small_picture_is_exact(size: tuple[int, int], kind: str) -> None:
+    """A JPEG is decoded at a reduced size first."""
+    rendered = render(saved(Image.new("L", size), kind), SIDE)
+    width, height = rendered.width, rendered.height
+    assert max(width, height) == SIDE
+    assert abs(width / height - size[0] / size[1]) < 0.01 * size[0] / size[1] or min(size) < 10
 
 
 def test_damaged_pictures_are_rendered_or_refused_and_end_no_decoder(renderers: Renderers) -> None:

@@ -144,6 +144,7 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
         "whole": _BOOLEAN,
         "members": _BOOLEAN,
     },
+    "ended_groups": {"after": _OPTIONAL_NUMBER, "count": _COUNT, "whole": _BOOLEAN},
     "images": {"ids": _IDS, "groups": _BOOLEAN},
     "pictures": {"ids": _IDS},
     "held_images": {},

@@ -17,6 +17,9 @@ from snoopsync.review.view import group_view, image_view
 #: How many groups a decision about all shown groups reads at a time.
 _READ_AT_ONCE = 200
 
+#: The lists of groups without open pairs, and the question for each.
+_ENDED = {"dismissed": "dismissed_groups", "gone": "ended_groups"}
+
 _NO_KEEP = "no evidence favours one picture"
 _NOTHING = "no other file matches the filters"
 _CHAIN = "a chain: not every picture is like the one to keep"
@@ -58,8 +61,8 @@ class GroupLists:
     def page(self, filters: dict[str, Any], after: str | None, count: int) -> dict[str, Any]:
         """One page of the groups that match, with ``next``, the totals, and what can be filtered
         by."""
-        if filters["state"] == "dismissed":
-            return self._dismissed(after, count)
+        if filters["state"] in _ENDED:
+            return self._ended(filters["state"], after, count)
         answer = self._source.ask(self._question(filters, after, count))
         return {
             "groups": self._views(answer["groups"]),
@@ -69,7 +72,7 @@ class GroupLists:
     def named(self, ids: Sequence[str], *, whole: bool = False) -> list[dict[str, Any]]:
         """Those of these groups that exist, in any state. ``whole``: with all images, up to some
         hundreds."""
-        numbers = [int(each) for each in ids if not each.startswith("d")]
+        numbers = [int(each) for each in ids if each.isdecimal()]
         dismissals = [int(each[1:]) for each in ids if each.startswith("d")]
         found: list[dict[str, Any]] = []
         if numbers:
@@ -84,6 +87,10 @@ class GroupLists:
             }
             groups = self._source.ask(request)["groups"]
             found += [group_view(each, "dismissed") for each in groups]
+        for number in (int(each[1:]) for each in ids if each.startswith("g")):
+            request = {"command": "ended_groups", "count": 1, "whole": whole}
+            groups = self._source.ask({**request, "after": max(0, number - 1)})["groups"]
+            found += [group_view(each, "gone") for each in groups if each["group"] == f"g{number}"]
         return found
 
     def decide_all(
@@ -122,12 +129,13 @@ class GroupLists:
 
     def _all(self, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All groups that match, with their members."""
+        if filters["state"] == "gone":
+            raise BadRequest("There is nothing to decide about groups whose images are gone.")
         after: Any = None
         while True:
+            request = self._question(filters, after, _READ_AT_ONCE)
             if filters["state"] == "dismissed":
                 request = {"command": "dismissed_groups", "after": after, "count": _READ_AT_ONCE}
-            else:
-                request = self._question(filters, after, _READ_AT_ONCE)
             answer = self._source.ask({**request, "members": True})
             yield from answer["groups"]
             after = answer["next"]
@@ -153,17 +161,16 @@ class GroupLists:
             "only": times if state in list(AsideReason) else None,
         }
 
-    def _dismissed(self, after: str | None, count: int) -> dict[str, Any]:
-        request = {"command": "dismissed_groups", "count": count}
+    def _ended(self, state: str, after: str | None, count: int) -> dict[str, Any]:
+        request: dict[str, Any] = {"command": _ENDED[state], "count": count}
         if after is not None:
             request["after"] = int(after)
         answer = self._source.ask(request)
         following = answer["next"]
-        groups = [group_view(each, "dismissed") for each in answer["groups"]]
         return {
-            "groups": groups,
+            "groups": [group_view(each, state) for each in answer["groups"]],
             "next": None if following is None else str(following),
-            "total": {"groups": answer["total"], "images": None, "waste_bytes": None},
+            "total": {"groups": answer.get("total"), "images": None, "waste_bytes": None},
             **{key: answer[key] for key in ("folders", "kinds")},
         }
 

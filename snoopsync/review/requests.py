@@ -26,11 +26,15 @@ MAX_PICTURE_BYTES = 64 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PAGE_END = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?:[0-9]{1,18}")
 _GROUP = re.compile(r"d?[0-9]{1,18}")
+_SHOWN_GROUP = re.compile(r"[dg]?[0-9]{1,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){0,100}")
 _MAX_ID_CHARACTERS = 100
 _MAX_IDS = 200
 _MAX_PATH_BYTES = 4096
-_STATES = ("open", "later", "marked", "dismissed", "all")
+_STATES = ("open", "later", "marked", "dismissed", "gone", "all")
+
+#: The lists whose pages end with a number.
+_NUMBERED_STATES = ("dismissed", "gone")
 
 
 class BadRequest(Exception):
@@ -78,9 +82,16 @@ def group_id(value: object) -> str:
     return value
 
 
+def shown_group(value: str) -> str:
+    """A group, a dismissal, or a group whose images are gone."""
+    if not _SHOWN_GROUP.fullmatch(value):
+        raise BadRequest("This is not a group.")
+    return value
+
+
 def group_ids(text: str) -> list[str]:
     """Groups, separated by commas."""
-    ids = [group_id(each) for each in text.split(",") if each]
+    ids = [shown_group(each) for each in text.split(",") if each]
     if len(ids) > _MAX_IDS:
         raise BadRequest("These are too many groups.")
     return ids
@@ -176,7 +187,7 @@ def page_end(value: str | None, state: str) -> str | None:
     """The end of the page before, of a list in this state."""
     if value is None:
         return None
-    if state == "dismissed":
+    if state in _NUMBERED_STATES:
         return str(whole_number(value, "after", 0, 10**18))
     if not _PAGE_END.fullmatch(value):
         raise BadRequest("after must be what the page before returned.")

@@ -84,7 +84,7 @@ def _enter(parts: Parts) -> Endpoint:
 def _page(parts: Parts, name: str, template: str) -> Endpoint:
     async def page(request: Request) -> Response:
         if "group" in request.path_params:
-            requests.group_id(request.path_params["group"])
+            requests.shown_group(request.path_params["group"])
         return parts.pages.render(template, request, name)
 
     return page
@@ -115,7 +115,7 @@ def _list_groups(parts: Parts) -> Endpoint:
 
 def _one_group(parts: Parts) -> Endpoint:
     async def one_group(request: Request) -> Response:
-        group = requests.group_id(request.path_params["group"])
+        group = requests.shown_group(request.path_params["group"])
 
         def read() -> dict[str, Any]:
             found = parts.groups.named([group], whole=True)

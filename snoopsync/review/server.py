@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from snoopsync.config.settings import Config
 from snoopsync.core.addresses import Address
-from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.errors import ServiceFailed, SnoopsyncError
 from snoopsync.review.app import guarded
 from snoopsync.review.entry import TOKEN_SECONDS, Entry
 from snoopsync.review.parts import opened_parts
@@ -94,10 +94,14 @@ def serving(
     has_trash: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[ReviewServer, Entry]]:
-    """The page on this socket, as long as the ``with`` lasts, and how it is entered."""
+    """The page on this socket, as long as the ``with`` lasts, and how it is entered. Raises
+    ``StateError``, and ``ServiceUnavailable`` if the service does not respond."""
     port = listener.getsockname()[1]
     entry = Entry(port, monotonic)
     with opened_parts(config, entry, thumbnails, has_trash=has_trash) as parts:
+        with suppress(ServiceFailed):  # the service is starting, or stopping
+            # A state file that can't be read is told here, not in the browser.
+            parts.source.ask({"command": "state_version"})
         inner = Starlette(routes=all_routes(parts))
         app = guarded(inner, entry, Hosts(port, allowed_hosts), parts.pages)
         with closing(ReviewServer(app, listener)) as server:

@@ -48,7 +48,7 @@ class Source:
     def ask(self, command: Message) -> Message:
         """The result of a question or of a decision. Raises ``SnoopsyncError``."""
         validate_command(command)
-        if self._socket.exists():
+        if self._has_socket():
             try:
                 result = result_from_service(self._config.state, command)
                 self._has_service = True
@@ -70,6 +70,12 @@ class Source:
     def close(self) -> None:
         """Close the files."""
         self._data.close()
+
+    def _has_socket(self) -> bool:
+        try:
+            return self._socket.exists()
+        except OSError:
+            return False  # its directory is closed to this user
 
     def _carry_out(self, command: Message) -> Message:
         config = self._config

@@ -192,6 +192,33 @@ class Groups:
                 continue
             yield from self._shown(name, rows[0], sides, which, now)
 
+    def ended(self, after: int, count: int, now: float) -> list[tuple[int, Group]]:
+        """Groups without open pairs that have an image that is gone, each with the number of its
+        first node: at most so many, those after this node."""
+        pairs = self._database.query(
+            "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
+            f" WHERE group_id IS NULL AND {EVERY_IMAGE} > 1"
+        )
+        is_open = {
+            node_id
+            for (node_id,) in self._database.query(
+                "SELECT node_id FROM node WHERE group_id IS NOT NULL"
+            )
+        }
+        found: list[tuple[int, Group]] = []
+        for nodes in sorted(components(pairs), key=min):
+            first = min(nodes)
+            if first <= after or not is_open.isdisjoint(nodes):
+                continue
+            rows = self._read_nodes(dict.fromkeys(nodes, 0), everything=True)
+            sides = read_sides(self._database, nodes, with_gone=True)
+            group = self._group(f"g{first}", rows[0], sides, now)
+            if group is not None and any(each.side.is_gone for each in group.images):
+                found.append((first, group))
+                if len(found) == count:
+                    break
+        return found
+
     def _read(self, numbers: Sequence[int]) -> dict[int, _Rows]:
         rows = self._database.query(
             "SELECT node_id, group_id FROM node WHERE group_id IN (SELECT value FROM json_each(?))",

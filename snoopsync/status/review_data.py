@@ -90,6 +90,7 @@ class ReviewData:
             "groups": self._groups,
             "groups_named": self._groups_named,
             "dismissed_groups": self._dismissed_groups,
+            "ended_groups": self._ended_groups,
             "images": self._images,
             "pictures": self._pictures,
             "held_images": self._held_images,
@@ -210,6 +211,16 @@ class ReviewData:
             "groups": groups,
             "next": rows[-1].number if is_full else None,
             "total": decisions.count(),
+            **_choices(database),
+        }
+
+    def _ended_groups(self, database: Database, command: Message) -> Message:
+        """One page of the groups whose images are gone."""
+        after, count = command.get("after") or 0, command["count"]
+        found = self._reading(database).ended(after, count, time.time())
+        return {
+            "groups": [self._shown(group, None, command) for _, group in found],
+            "next": found[-1][0] if len(found) == count else None,
             **_choices(database),
         }
 

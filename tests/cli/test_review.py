@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import signal
@@ -20,9 +21,12 @@ import requests
 
 from snoopsync.control.channel import socket_path
 from tests.promises.test_other_users import AS_OTHER, OTHER, given_away
+from tests.support.page_client import PageClient
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
+from tests.support.reviewing import Reviewed
+from tests.support.users import THIRD, needs_root
 
 #: A browser that notes its arguments and the file that it was given, and stays.
 BROWSER = """#!/bin/sh
@@ -58,9 +62,12 @@ def as_ordinary_user() -> Sequence[str]:
 
 
 @contextmanager
-def page(home: Installation, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def page(
+    home: Installation, *options: str, user: Sequence[str] | None = None, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """The command, as long as the ``with`` lasts."""
-    arguments = [*as_ordinary_user(), *command("review", "--listen", "127.0.0.1:0", *options)]
+    under = as_ordinary_user() if user is None else user
+    arguments = [*under, *command("review", "--listen", "127.0.0.1:0", *options)]
     process = subprocess.Popen(
         arguments,
         env=home.environment | environment,
@@ -142,6 +149,50 @@ def test_a_request_that_is_not_http_leaves_no_line_in_the_terminal(home: Install
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=DEADLINE_SECONDS)
         assert err == ""
+
+
+@pytest.mark.integration
+@needs_root
+def test_a_member_of_the_configured_group_decides_beside_the_service_of_another_user(
+    home: Installation,
+) -> None:
+    group = next(each for each in grp.getgrall() if each.gr_gid not in (0, os.getegid()))
+    home.configure(
+        f"control: {{group: {group.gr_name}}}\nstate: {home.state}\n"
+        "sync: {settle: 50ms, delete_after: 0s}\n"
+    ).chmod(0o644)
+    (home.pictures / "a copy.jpg").write_bytes((home.pictures / "a.jpg").read_bytes())
+    home.state.parent.mkdir(parents=True)
+    for path in (home.home, *home.home.rglob("*")):
+        os.chown(path, OTHER, group.gr_gid)
+    home.state.parent.chmod(0o710)
+    elsewhere = home.home.parent / "member"
+    elsewhere.mkdir()
+    os.chown(elsewhere, THIRD, THIRD)
+    member = Installation(elsewhere)
+    member.environment["SNOOPSYNC_CONFIG"] = str(home.home / "config/snoopsync/config.yaml")
+    (elsewhere / "pictures").rmdir()
+    service_user = ("setpriv", f"--reuid={OTHER}", f"--regid={group.gr_gid}", "--clear-groups")
+    with home.service("run", under=[*service_user, *AS_OTHER[-2:]]) as service:
+        service.line_with("sync complete")
+        until(lambda: len(home.json("duplicates", "--json")) == 1)
+        for groups, is_member in ((f"--groups={group.gr_gid}", True), ("--clear-groups", False)):
+            user = ["setpriv", f"--reuid={THIRD}", f"--regid={THIRD}", groups, *AS_OTHER[-2:]]
+            with page(member, "--no-browser", user=user) as process:
+                if not is_member:
+                    process.wait(DEADLINE_SECONDS)
+                    assert process.stderr is not None
+                    assert "Permission denied" in process.stderr.read()
+                    continue
+                entrance = address(process)
+                client = PageClient(
+                    Reviewed(int(entrance.partition("/enter")[0].rpartition(":")[2]), entrance)
+                )
+                [shown] = client.groups()
+                assert client.get("/api/overview")["service"]["running"] is True
+                assert client.decide("dismiss", [shown])["done"] == 1
+                assert client.groups() == []
+                assert client.send("GET", shown["images"][0]["picture"]).status_code == 200
 
 
 def test_root_is_refused_with_the_user_to_run_it_as(tmp_path: Path) -> None:

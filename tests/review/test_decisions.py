@@ -297,6 +297,24 @@ def test_groups_are_asked_for_by_name_in_any_state(client: PageClient) -> None:
     assert [each["state"] for each in found] == ["later", "open"]
 
 
+def test_a_group_whose_images_are_gone_has_a_list_of_its_own(
+    home: Installation, client: PageClient
+) -> None:
+    (home.pictures / "x2.jpg").unlink()
+    home.ok("resync")
+    assert len(client.groups()) == 1
+    [gone] = client.groups(state="gone")
+    assert gone["state"] == "gone"
+    assert {each["name"]: each["is_gone"] for each in gone["images"]} == {
+        "x.jpg": False,
+        "x2.jpg": True,
+    }
+    assert client.get(f"/api/group/{gone['group']}")["group"] == gone["group"]
+    assert client.get("/api/groups", ids=gone["group"])["groups"] == [gone]
+    decided = {"group": gone["group"], "version": gone["version"]}
+    client.post("/api/decide", {"decision": "dismiss", "groups": [decided]}, status=400)
+
+
 def test_every_change_has_another_version(home: Installation, client: PageClient) -> None:
     first = client.get("/api/changes")["version"]
     assert client.get("/api/changes", since=first) == {

@@ -234,7 +234,7 @@ def test_a_replaced_folder_is_an_error(home: Installation) -> None:
     home.pictures.rename(home.home / "away")
     home.pictures.mkdir()
     finding = found(home, code=4)["folder pictures"]
-    assert "another directory than it was" in finding["message"]
+    assert "not the same directory as before" in finding["message"]
     assert "snoopsync approve pictures" in finding["mend"]
     assert "gone for good" in finding["mend"]
     home.ok("approve", "pictures")

@@ -43,7 +43,7 @@ def test_a_new_name_of_the_host_changes_nothing(
     call_host(monkeypatch, "new")
     done = home.run("resync")
     assert "3 images scanned, nothing to do" in done.out
-    assert "this host is called new now; the images keep the owner old" in done.err
+    assert "this host is now called new; the images keep the owner old" in done.err
     assert owners(home) == {"old"}
     assert "called" not in home.run("resync").err, "it is reported once"
     assert "is still old, but the host is now called new" in home.run("check").out
@@ -80,7 +80,7 @@ def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
     assert f"changes from {default_owner()} to studio" in home.run("check").out
     done = home.run("resync")
     assert "3 added" in done.out
-    assert f"the owner is now studio, it was {default_owner()}: 3 images" in done.err
+    assert f"the owner changed from {default_owner()} to studio: 3 images" in done.err
     assert owners(home) == {"studio"}
     assert "owner" not in home.run("resync").err
 

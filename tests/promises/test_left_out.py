@@ -278,7 +278,7 @@ def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prune
 ) -> None:
     before.resync()
     [message] = told(caplog)
-    assert "leaves out 1 image from now on: .Trash-1000/files/a.jpg." in message
+    assert "now leaves out 1 image: .Trash-1000/files/a.jpg." in message
     assert "snoopsync resync --prune --dry-run" in message
     caplog.clear()
     before.resync()

@@ -34,7 +34,7 @@ from tests.support.process import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
-MISSING = "folder pictures is missing, nothing of it is deleted"
+MISSING = "folder pictures is missing, so none of its images are deleted"
 BACK = "folder pictures is back"
 
 
@@ -318,7 +318,7 @@ def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(
         playground.write("locked/late.jpg")
         playground.check()
         (said,) = complaints(service)
-        assert "locked can't be listed, nothing below it is deleted: Permission denied" in said
+        assert "locked can't be listed, so no image below it is deleted: Permission denied" in said
 
 
 def test_the_stock_observer_stays_deaf_for_a_directory_that_could_not_be_read(

@@ -592,7 +592,7 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
     host.ok("cp", f"{PICTURES}/first.jpg", "/srv/disk/second.jpg")
     until(lambda: host.images() == ["first.jpg", "second.jpg"])
     host.ok("umount", "/srv/disk")
-    until(lambda: "folder disk is missing, nothing of it is deleted" in host.messages())
+    until(lambda: "folder disk is missing, so none of its images are deleted" in host.messages())
     assert host.images() == ["first.jpg", "second.jpg"]
     host.ok("rmdir", "/srv/disk")
 

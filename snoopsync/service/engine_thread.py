@@ -138,7 +138,7 @@ class EngineThread:
         self._environment.require_state()
         engine = self._engine
         left = engine.state.intents.count_due(engine.schedule.now()) + engine.unsettled
-        self._progress = self._activity.look(engine.sender.landed, left, now)
+        self._progress = self._activity.look(engine.sender.completed, left, now)
         is_proven = all(monitor.watch.proven for monitor in engine.monitors)
         self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
 

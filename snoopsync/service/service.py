@@ -191,7 +191,7 @@ class Service:
         vitals.look("planner", (self._engine_thread.latest.turns, bytes_read), now, patience)
         vitals.look(
             "uploaders",
-            (engine.sender.landed, bytes_read),
+            (engine.sender.completed, bytes_read),
             now,
             patience + self._components.config.collection.timeout_seconds,
             at_rest=not engine.in_flight or engine.collection.outage is not None,

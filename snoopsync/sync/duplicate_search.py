@@ -1,6 +1,6 @@
-"""Looks for duplicates of what the collection has confirmed, and tells of each pair once.
+"""Searches for duplicates of confirmed images, and alerts once about each pair.
 
-It comes after the mirror and never holds it up: an image that could not be searched for stays due.
+The search never delays mirroring. An image whose search fails stays due.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ log = logging.getLogger("snoopsync.duplicates")
 
 _BATCH = 50
 
-#: So many alerts are on their way to the log at once, and are marked in one commit.
-_TOLD_AT_ONCE = 500
+#: How many alerts are written to the log together, and then marked in one commit.
+_ALERTS_AT_ONCE = 500
 
-#: How often somebody who waits for the log looks whether the service ends.
+#: How often to check whether the service is stopping while waiting for the log.
 _WAIT_SECONDS = 0.5
 
-#: After so many searches that the service had no answer for, one after the other, it needs a rest.
-_MOST_FAILURES = 20
+#: After this many failed searches in a row, the search pauses.
+_MAX_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One new pair: a picture that was added, and one that it is like. ``kind`` as in
+    """An alert about one new pair: a picture, and a picture that is similar to it. ``kind`` as in
     ``Duplicate``."""
 
     image: Side
@@ -52,7 +52,7 @@ class Alert:
 
     @classmethod
     def of(cls, pair: Duplicate, keep: Keep | None) -> Alert:
-        """The alert about a pair: the image whose search found the other comes first."""
+        """The alert about a pair. The image whose search found the other image comes first."""
         image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
         return cls(image, match, pair.rank, pair.kind, keep)
 
@@ -68,7 +68,7 @@ class Alert:
         return text
 
     def keys(self) -> dict[str, Field]:
-        """The keys of its event."""
+        """The keys of the event."""
         match = path_keys(self.match.rel_path)
         return {
             **path_keys(self.image.rel_path),
@@ -84,10 +84,10 @@ class Alert:
 
 
 class DuplicateSearch:
-    """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
-    are recorded, and not alerted about. ``counters`` counts them. ``hard_links`` tells which
-    matches are the image's own file under another name: they are no duplicates. ``folders`` says of
-    which folders a file can be the one to keep."""
+    """Searches for one image after another, and alerts. Used by one thread. ``quiet``: record
+    duplicates without alerts. ``hard_links`` finds the matches that are hard links of the image's
+    own file, which are not duplicates. ``folders``: the folders that may contain the file to
+    keep."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class DuplicateSearch:
         self._quiet = quiet
         self._counters = counters or Counters()
         self._folders = folders or {}
-        #: Did the last ``work_off`` try all images that it was to try?
+        #: Whether the last ``work_off`` tried all images.
         self.has_tried_all = False
         self._failed: set[str] = set()
         self._postponed: frozenset[str] = frozenset()
@@ -117,14 +117,14 @@ class DuplicateSearch:
         self._results: list[SearchResult] = []
 
     def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
-        """Search for every image that is due, and tell of what was found. An image whose search
-        fails does not keep the others waiting, and is still due after this. If the
-        service has no answer for many, the others wait for the next time. ``only_new``: not for
-        images whose search failed the last time that all were tried.
+        """Search for every image that is due, and alert about new pairs. An image whose search
+        fails does not delay the others, and stays due. After many failures in a row, the remaining
+        images wait for the next call. ``only_new``: skip images whose search failed when all were
+        last tried.
 
-        Raises ``CollectionError``: the first one that was met, if not all could be searched for.
+        Raises the first ``CollectionError`` if some images could not be searched for.
         """
-        self._tell(is_stopped)
+        self._alert(is_stopped)
         self.has_tried_all = False
         failed_in_a_row = 0
         postponed = self._postponed if only_new else frozenset()
@@ -142,8 +142,8 @@ class DuplicateSearch:
                         self._trouble = self._trouble or error
                         self._failed.add(due.image_id)
                         failed_in_a_row += isinstance(error, Unavailable | Unreachable)
-                        if failed_in_a_row == _MOST_FAILURES:
-                            raise  # the next time goes on with the others
+                        if failed_in_a_row == _MAX_FAILURES:
+                            raise  # the next call continues with the others
             finally:
                 self._record_results()
         trouble, self._trouble = self._trouble, None
@@ -169,7 +169,7 @@ class DuplicateSearch:
         current = self._pairs.current(due.image_id)
         findings = changes_of_search(due.image_id, matches, current, self._max_rank)
         if answer is not None and answer.get("cut"):
-            # What is missing may only be farther than all that is told.
+            # A missing pair may be less similar than all reported matches.
             findings = replace(findings, gone=())
         elif answer is not None and findings.gone:
             gone = self._really_gone(due.image_id, answer, findings.gone)
@@ -178,22 +178,22 @@ class DuplicateSearch:
         self._results.append(SearchResult(due, findings, time.time(), linked))
         is_new = any(found.pair not in current for found in findings.pairs)
         if is_new or findings.gone or linked:
-            # The next search depends on the pairs that are recorded.
+            # The next search depends on the recorded pairs.
             self._record_results()
         if is_new:
-            self._tell(is_stopped)
+            self._alert(is_stopped)
 
     def _record_results(self) -> None:
-        """Write the results down, many at once: most searches find nothing."""
+        """Record the collected results in one transaction."""
         results, self._results = self._results, []
         self._pairs.record(results)
 
     def _really_gone(
         self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
     ) -> tuple[Pair, ...]:
-        """Of the pairs that this search has not found, those that are none any more. While a new
-        version of the collection describes its pictures again, two pictures that different versions
-        have described are not compared: all are searched for again after that."""
+        """The pairs in ``gone`` that are no longer duplicates. During an upgrade, the collection
+        does not compare two pictures that were described by different versions. After the upgrade
+        all images are searched for again."""
         if answer.get("outdated"):
             return ()
         if not answer.get("partial"):
@@ -208,13 +208,13 @@ class DuplicateSearch:
         except NotFound:
             return False
 
-    def _tell(self, is_stopped: Callable[[], bool]) -> None:
-        # Told first, marked after: should the machine stop in between, the alert comes twice. The
-        # other way round it might never come. It is told when its line is written, and not as long
-        # as the line waits for that.
-        untold = self._pairs.unalerted()
-        for start in range(0, len(untold), _TOLD_AT_ONCE):
-            pairs = untold[start : start + _TOLD_AT_ONCE]
+    def _alert(self, is_stopped: Callable[[], bool]) -> None:
+        # Alert first, then mark: if the machine stops in between, the alert is repeated. In the
+        # other order, the alert could be lost. An alert is only marked when its log line has been
+        # written.
+        unalerted = self._pairs.unalerted()
+        for start in range(0, len(unalerted), _ALERTS_AT_ONCE):
+            pairs = unalerted[start : start + _ALERTS_AT_ONCE]
             if not self._quiet:
                 for pair in pairs:
                     self._announce(Alert.of(pair, pair.keep(self._folders, time.time())))
@@ -226,13 +226,13 @@ class DuplicateSearch:
 
 
 def announce_to_log(alert: Alert) -> None:
-    """One warning a pair."""
+    """Log one warning for each pair."""
     log_event(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
-    """One warning a pair, and the same as a JSON line, appended to a file that may be rotated away
-    at any time."""
+    """Return a function that logs one warning for each pair, and appends the same as a JSON line to
+    a file, which may be rotated at any time."""
     formatter = JsonFormatter()
     is_failing = False
 
@@ -249,7 +249,7 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
                     log,
                     logging.ERROR,
                     Event.LOG_UNWRITABLE,
-                    "%s can't be written, alerts are only here: %s",
+                    "%s can't be written, so alerts are only in this log: %s",
                     *(path, error.strerror),
                     path=str(path),
                     error=error.strerror,
@@ -260,4 +260,4 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
 
 
 def _describe(side: Side) -> str:
-    return f"{side.rel_path or 'an image of no folder here'} ({side.image_id})"
+    return f"{side.rel_path or 'an image without a file here'} ({side.image_id})"

@@ -434,7 +434,7 @@ def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) ->
         start()
         scene.wait(GUARD_SECONDS)
         assert scene.look() == {}
-        assert "another directory" in (scene.monitor.row.reason or "")
+        assert "not the same directory" in (scene.monitor.row.reason or "")
 
     scene.monitor.accept()
     assert scene.look() == {"a.jpg": False}

@@ -247,7 +247,7 @@ def test_another_disk_in_the_place_of_the_folders_own_deletes_nothing(
         playground.unmount(playground.root)
         until_state(playground, "missing")
         playground.mount(playground.root, "-o", "loop", second)
-        until(lambda: "another directory" in playground.home.run("status").out)
+        until(lambda: "not the same directory" in playground.home.run("status").out)
         assert playground.in_collection() == before
         playground.unmount(playground.root)
         playground.mount(playground.root, "-o", "loop", first)

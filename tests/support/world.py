@@ -669,7 +669,7 @@ class World:
             components = stack.enter_context(self._assembled(database, stop, watcher))
             yield Live(components, stop)
             stop.set()
-            components.engine.sender.remembered = InFlight(components.state, None)
+            components.engine.sender.in_flight_file = InFlight(components.state, None)
             database.close()
             with suppress(ProgrammingError):
                 components.engine.close(DEADLINE_SECONDS)

@@ -264,7 +264,7 @@ def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> No
     here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None)
     mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
-        "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
+        "duplicate: f/a.jpg (one) is like an image without a file here (other), rank 4, mirrored;"
         " keep f/a.jpg (more pixels)"
     )
     assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
@@ -283,7 +283,7 @@ def test_an_alert_is_one_line_and_names_everything(
     assert (record.name, record.levelname) == ("snoopsync.duplicates", "WARNING")
     assert record.getMessage() == (
         "duplicate: f/odd\\udcff\\n.jpg (one) is the same picture as"
-        " an image of no folder here (other), rank 0"
+        " an image without a file here (other), rank 0"
     )
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [

@@ -71,7 +71,7 @@ def test_images_without_a_record_need_approval_while_a_folder_may_be_an_empty_mo
     assert two.remote.deletes() == []
     assert report.exit_code == Exit.HELD_OR_MISSING
     assert report.pruning is not None
-    assert "folder second holds no image" in report.pruning.doubts[0]
+    assert "folder second contains no image" in report.pruning.doubts[0]
 
 
 def test_the_last_image_of_the_only_folder_can_be_pruned(world: World) -> None:

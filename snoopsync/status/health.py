@@ -28,7 +28,7 @@ class StoredStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Status and health as of ``now`` (Unix time)."""
+    """The data for status and health, read at ``now`` (Unix time)."""
 
     service: ServiceView
     stored: StoredStatus
@@ -87,7 +87,7 @@ def _folder_problems(snapshot: Snapshot) -> Iterator[str]:
 
 
 def is_mirrored(folder: FolderStatus, now: float) -> bool:
-    """Is every image of the folder in the collection?"""
+    """Whether every image of the folder is in the collection."""
     counts = folder.counts
     is_done = not (counts.pending or counts.failed or counts.held)
     return folder.state is FolderState.OK and is_done and folder.is_scanned(now)

@@ -197,7 +197,7 @@ def test_the_service_works_without_a_socket(home: Installation) -> None:
     home.configure()
     (home.state.with_name("state.sqlite3.sock") / "in the way").mkdir(parents=True)
     with home.running() as service:
-        service.line_with("there is no socket")
+        service.line_with("its socket can't be created")
         (home.pictures / "new.jpg").write_bytes(encode(photo(9)))
         service.line_with("added pictures/new.jpg")
 

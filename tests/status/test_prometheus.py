@@ -385,7 +385,7 @@ def test_listening_beyond_this_machine_logs_a_warning(home: Installation) -> Non
     port = free_port()
     home.configure(QUICK_SYNC + listening(port, "0.0.0.0"))
     with home.running() as service:
-        assert any("whoever can reach it" in line for line in service.lines)
+        assert any("anyone who can reach this address" in line for line in service.lines)
         assert Asker(port).get("/healthz")
 
 
@@ -396,7 +396,7 @@ def test_an_ipv6_address(home: Installation) -> None:
         pytest.skip("there is no IPv6 on loopback")
     home.configure(QUICK_SYNC + listening(port, "::1"))
     with home.running() as service:
-        assert not any("whoever can reach it" in line for line in service.lines)
+        assert not any("anyone who can reach this address" in line for line in service.lines)
         with urllib.request.urlopen(f"http://[::1]:{port}/healthz", timeout=20) as reply:
             assert reply.read()
 

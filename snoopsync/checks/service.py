@@ -1,4 +1,4 @@
-"""Is the service running, and will systemd start it again?"""
+"""Checks whether the service is running, and whether systemd starts it at boot."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def service_finding(service: ServiceStatus) -> Finding:
         return warning(SERVICE, message, "snoopsync run, or permanently: snoopsync service install")
     running = f"running (process {service.pid})"
     if service.trouble is not None:
-        fix = "fix that; the service then continues by itself"
+        fix = "fix this problem; the service then continues by itself"
         message = f"{running}, but blocked: {service.trouble}"
         return error(SERVICE, message, fix, SnoopsyncError)
     if not service.answers:

@@ -66,7 +66,7 @@ class LoggedEvent:
 
     @property
     def is_about_image(self) -> bool:
-        """Is the event about a single image?"""
+        """Whether the event is about a single image."""
         return "image_id" in self.fields
 
     @property
@@ -111,7 +111,7 @@ class _Batch:
             self.named[key] = event
 
     def withdraw(self, subject: str) -> bool:
-        """Remove the unsent event about this subject. Was there one?"""
+        """Remove the unsent event about this subject. Returns whether there was one."""
         was_unsent = self.named.pop(subject, None) is not None
         self.count -= was_unsent
         return was_unsent
@@ -146,7 +146,7 @@ class Digest:
         self._owner = owner
 
     def uses(self, event: object) -> bool:
-        """Can an event with this name lead to a notification? For any thread."""
+        """Whether an event with this name can lead to a notification. For any thread."""
         return event in self._selected or event in ENDS
 
     def add(self, event: LoggedEvent, now: float) -> None:
@@ -247,8 +247,8 @@ def _image(folder: Field, path: Field, image_id: Field) -> str:
 
 
 def _shortened(text: str, most: int) -> str:
-    """The text on one line, without its middle if it is too long: a message ends with the command
-    to run, and a path ends with the file's name."""
+    """The text on one line, without its middle if it is too long: the end of a message is the
+    command to run, and the end of a path is the file's name."""
     text = printable(text)
     kept = (most - 3) // 2
     return text if len(text) <= most else f"{text[:kept]}...{text[-kept:]}"

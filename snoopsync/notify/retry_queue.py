@@ -15,11 +15,12 @@ from snoopsync.notify.digest import Notification
 #: The pause after the first failure in a row, the second, ..., and after all further ones.
 PAUSES_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 
-#: A notification is dropped after this many attempts. Some services deliver it to some of their
-#: recipients each time.
+#: A notification is dropped after this many attempts, because some services deliver it to some of
+#: their recipients at each attempt.
 MOST_ATTEMPTS = 10
 
-#: The oldest notification is dropped beyond this many, and each one beyond this age.
+#: The oldest notification is dropped if the queue is longer than this, and any notification that is
+#: older than this.
 MOST_WAITING = 50
 LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -32,8 +33,8 @@ class _Entry:
 
 
 class RetryQueue:
-    """Times are seconds of one monotonic clock. ``dropped`` counts the notifications that were
-    dropped."""
+    """A queue with retries. Times are seconds of one monotonic clock. ``dropped`` counts the
+    dropped notifications."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -66,14 +67,14 @@ class RetryQueue:
         return self._entries[0].notification
 
     def succeeded(self, notification: Notification) -> None:
-        """The target accepted this notification."""
+        """Note that the target accepted this notification."""
         self._failures = 0
         self._not_before = 0.0
         if self._is_oldest(notification):
             self._entries.popleft()
 
     def failed(self, notification: Notification, now: float) -> None:
-        """The attempt to send this notification failed."""
+        """Note that the attempt to send this notification failed."""
         pause = PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS) - 1)]
         self._failures += 1
         self._not_before = now + pause
@@ -81,7 +82,7 @@ class RetryQueue:
             self._drop_oldest()
 
     def _is_oldest(self, notification: Notification) -> bool:
-        # A full queue may have dropped it during the attempt.
+        # A full queue may have dropped the notification during the attempt.
         return bool(self._entries) and self._entries[0].notification is notification
 
     def _drop_oldest(self) -> None:

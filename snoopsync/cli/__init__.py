@@ -1,4 +1,4 @@
-"""The command line. Only this package prints, and only here errors become exit codes.
+"""The command line. Only this package prints, and only this package turns errors into exit codes.
 
 Modules, in reading order:
 

@@ -45,7 +45,7 @@ def complete_folder(
     return offer_folders(names, incomplete)
 
 
-#: Folders of the configuration, or new folders if there is none.
+#: Folders of the configuration, or new folders if there is no configuration.
 mirrored_argument = click.argument(
     "folders",
     nargs=-1,
@@ -58,7 +58,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let the program handle it. rich would exit."""
+        """Let the program handle a broken pipe. rich would exit."""
         raise BrokenPipeError
 
 
@@ -95,14 +95,14 @@ class Context:
         return config
 
     def installation(self) -> Config:
-        """The configuration, or without one the folders that an earlier ``run FOLDER`` stored in
-        the state file."""
+        """The configuration. Without a configuration file it has the folders that an earlier ``run
+        FOLDER`` stored in the state file."""
         config = self.configuration()
         return config or self.start_logging(_remembered(default_config(())))
 
     def installation_with(self, folders: Sequence[Path]) -> Config:
-        """As ``installation``, for a command that names folders: a damaged state file, which such a
-        command rebuilds, counts as empty."""
+        """As ``installation``, for a command that names folders. Such a command rebuilds a damaged
+        state file, so a damaged file counts as empty."""
         try:
             return self.installation()
         except StateDamaged:
@@ -122,15 +122,15 @@ def reading(config: Config) -> AbstractContextManager[Database]:
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:
-    """The given folders that are not known yet, with names. Raises ``FolderMissing`` for one that
-    does not exist: a typing error must not be stored as a missing folder."""
+    """The given folders that are not known yet, with names. Raises ``FolderMissing`` for a folder
+    that does not exist, because a typing error must not be stored as a missing folder."""
     known_paths = {os.path.realpath(folder.path) for folder in known}
     new = name_folders([path for path in given if os.path.realpath(path) not in known_paths])
     for folder in new:
         if not folder.path.is_dir():
             raise FolderMissing(f"{printable(str(folder.path))}: folder not found")
         for other in known:
-            # If the other one no longer exists, it may be this one after a move.
+            # If the other folder no longer exists, it may have moved to this path.
             if other.name == folder.name and other.path.is_dir():
                 raise click.UsageError(
                     f"{printable(str(other.path))} is already named {folder.name}: write a"
@@ -162,7 +162,7 @@ def ask_service(config: Config, request: Message) -> Iterator[Message]:
     ``ServiceUnavailable`` and ``ServiceFailed``."""
     for message in ask(config.state, request):
         if "error" in message:
-            # It may be the service of another user, who is asked by root.
+            # The service may belong to another user, whom root must not trust.
             given = message.get("exit_code")
             code = given if isinstance(given, int) and given in tuple(Exit) else Exit.BUG
             raise ServiceFailed(printable(str(message["error"])), code)

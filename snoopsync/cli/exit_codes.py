@@ -1,6 +1,6 @@
-"""The exit codes of commands that look: which finding or status leads to which code.
+"""The exit codes of ``check`` and ``status``: which finding or status leads to which code.
 
-``snoopsync.core.exits`` has the codes themselves, and those of errors.
+``snoopsync.core.exits`` defines the codes, and the codes of errors.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from snoopsync.state.pairs import Duplicate, Side
 from snoopsync.sync.resync_report import ResyncReport
 
 if TYPE_CHECKING:
-    # Late, because the checks load what a resync does not need.
+    # Only for types: the checks load modules that a resync does not need.
     from snoopsync.checks import Finding
 
 
@@ -46,7 +46,7 @@ def print_json_error(message: str, exit_code: int) -> None:
 
 
 def print_finding(console: Console, finding: Finding) -> None:
-    """Print a finding on one line, and how to fix it below."""
+    """Print a finding on one line, and its fix below."""
     severity = coloured(console, f"{finding.severity:<7}")
     sys.stdout.write(f"{severity}  {finding.check}: {printable(finding.message)}\n")
     for line in (finding.fix or "").splitlines():

@@ -42,7 +42,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(console: Console, *, wanted: bool = True) -> Iterator[Show]:
-    """A function that shows progress during the ``with`` block, or does nothing if not
+    """Yield a function that shows progress during the ``with`` block, or does nothing if not
     ``wanted``."""
     if not wanted:
         yield lambda progress: None
@@ -83,7 +83,8 @@ def _bar(console: Console) -> Iterator[Show]:
 
 
 def lines(clock: Callable[[], float]) -> Show:
-    """A function that logs the progress, the rate and the time left every ``LINE_SECONDS``."""
+    """Return a function that logs the progress, the rate and the time left every
+    ``LINE_SECONDS``."""
     begun = last = clock()
     phase = _SCANNING
     done_before = 0

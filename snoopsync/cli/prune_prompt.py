@@ -1,4 +1,4 @@
-"""Asks for confirmation of a prune that the guard holds back."""
+"""Asks for confirmation of a prune that needs approval."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ask_to_prune(
     yes: bool,
     as_json: bool,
 ) -> ResyncReport:
-    """If a prune waits for approval, ask for it and prune. Its plan is already printed.
+    """If a prune waits for approval, ask for approval and prune. The plan is already printed.
 
     ``resync`` runs another resync, which prunes if its plan still has this digest. ``folders``: all
     configured folders. Returns the combined report.

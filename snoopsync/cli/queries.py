@@ -1,4 +1,4 @@
-"""The commands that only read: ``status``, ``check``, ``list``, ``duplicates``, ``search``. And
+"""The commands that only read (``status``, ``check``, ``list``, ``duplicates``, ``search``), and
 ``duplicates dismiss``."""
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ details_option = click.option(
     is_flag=True,
     help="Also list pairs that were dismissed or no longer exist.",
 )
-# Pairs are the only list so far.
+# Pairs are the only list for now.
 @click.option("--pairs", is_flag=True, expose_value=False, help="List pairs of pictures.")
 @details_option
 @click.pass_context
@@ -166,7 +166,7 @@ def dismiss(context: Context, a: str, b: str) -> Exit:
     with reading(config) as database:
         ids = [_image_named(config, State(database), Pairs(database), name) for name in (a, b)]
     if not _dismiss(config, Pair.of(*ids)):
-        raise click.ClickException("these two are not known as duplicates of each other")
+        raise click.ClickException("these images are not known as duplicates of each other")
     context.out.print("dismissed")
     return Exit.OK
 

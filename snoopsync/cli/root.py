@@ -23,7 +23,7 @@ from snoopsync.log.formats import LogFormat
 from snoopsync.log.writer import is_stuck
 from snoopsync.version import __version__
 
-#: The exit code of a program that Ctrl-C ended, by convention of the shells.
+#: The exit code of a program that Ctrl-C ended, by convention.
 _INTERRUPTED = 130
 
 
@@ -70,7 +70,7 @@ class _Commands(Mapping[str, click.Command]):
             command.short_help = short_help
             if isinstance(command, click.Group):
                 for subcommand in command.commands.values():
-                    # click would cut it to 45 characters in lists and manual pages.
+                    # click would cut the short help to 45 characters in lists and manual pages.
                     subcommand.short_help = subcommand.get_short_help_str(limit=_MAX_SHORT_HELP)
             self._loaded[name] = command
         return self._loaded[name]
@@ -185,7 +185,7 @@ def program(
     collection can't be reached; 6 the collection refused the credentials; 7 another snoopsync holds
     the state file; 78 the configuration is invalid.
     """
-    # Imported late, as the commands are: completion does not need it.
+    # Imported late, like the commands, because completion does not need it.
     from snoopsync.cli.context import Context
 
     context.obj = Context(
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     prepare()
     code = run_program(arguments)
     if is_stuck():
-        # At exit Python would wait for the stream that accepts no more log lines.
+        # At exit Python would wait for the stream that no longer accepts log lines.
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _default_data() -> Path:
-    """The unit's state directory in a service of systemd, else a directory of the user."""
+    """The state directory of the systemd unit, else a directory of the user."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
@@ -78,7 +78,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=(os.cpu_count() or 1) + 1,  # one client can use all but one
+    default=(os.cpu_count() or 1) + 1,  # one client can use all but one process
     show_default="the number of cores plus one",
     help="The number of processes that decode pictures.",
 )

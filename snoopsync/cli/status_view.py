@@ -76,7 +76,7 @@ def _service_line(status: Status) -> str:
 
 
 def _remarks(status: Status) -> Iterator[str]:
-    """The reasons why it is not in sync, and the last error if no reason contains it."""
+    """The reasons why not everything is mirrored, and the last error if no reason contains it."""
     reasons = status.reasons()
     yield from map(printable, reasons)
     error = status.collection.last_error
@@ -92,7 +92,7 @@ def _left_out(status: Status) -> Iterator[str]:
 
 
 def _notes(status: Status) -> Iterator[str]:
-    """Facts that do not matter for being in sync."""
+    """Facts that do not affect whether everything is mirrored."""
     if status.to_renew:
         to_renew = counted(status.to_renew, "image is", "images are")
         yield (

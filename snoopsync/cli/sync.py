@@ -100,7 +100,7 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             "there is no configuration: name a folder (snoopsync run ~/Pictures) or write a"
             " configuration (snoopsync init ~/Pictures)"
         )
-    # Late, because a resync does without it.
+    # Imported late, because a resync does not need it.
     from snoopsync.service.daemon import run_service
 
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
@@ -137,7 +137,7 @@ def _chosen(config: Config | None, folders: Sequence[Path]) -> Config | None:
 
 
 def _reloaded(context: Context, folders: Sequence[Path]) -> Config:
-    """The configuration after a change, while the service runs. Raises ``ConfigError``."""
+    """The configuration for a reload of the running service. Raises ``ConfigError``."""
     try:
         config = _chosen(context.load(), folders)
     except click.UsageError as error:
@@ -149,8 +149,8 @@ def _reloaded(context: Context, folders: Sequence[Path]) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class _Resync:
-    """What to resync. ``names``: of folders. ``approved``: the digest of a plan to prune that is
-    approved although it exceeds the guard's limit."""
+    """What to resync. ``names``: the names of the folders. ``approved``: the digest of an approved
+    prune plan that exceeds the guard's limit."""
 
     config: Config
     names: frozenset[str]
@@ -180,7 +180,8 @@ class _Resync:
         show: Show = lambda progress: None,
         approve: Approve | None = None,
     ) -> ResyncReport:
-        """Run the resync. ``approve`` decides about a prune instead of ``approved``."""
+        """Run the resync. If ``approve`` is given, it decides about a prune instead of
+        ``approved``."""
         approve = approve or (lambda plan: plan.digest == self.approved)
         request = ResyncRequest(
             self.names,
@@ -295,7 +296,8 @@ def _resync(wanted: _Resync, show: Show) -> ResyncReport:
             try:
                 return _resync_alone(wanted, show)
             except StateDamaged as error:
-                # Damage that was not found on opening. A second error is not caused by this file.
+                # The damage was not found when the file was opened. A second error has another
+                # cause.
                 set_aside(config.state, error)
                 return _resync_alone(wanted, show)
     except StateLocked as error:

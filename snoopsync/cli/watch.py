@@ -28,8 +28,8 @@ from snoopsync.status.status import Status
 #: The time between updates.
 _PAUSE_SECONDS = 1.0
 
-#: The largest share of CPU time for reading the status of a service. Without a service, when
-#: folders and collection are scanned, the largest share of elapsed time.
+#: The largest share of CPU time to spend on reading the status of a service. Without a service,
+#: when folders are scanned, the largest share of elapsed time.
 _MAX_LOAD = 0.05
 
 #: The time between blocks of lines while only numbers change.

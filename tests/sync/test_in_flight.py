@@ -351,7 +351,7 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_are
         assert len(left) == GIVEN
     with home.service() as service:
         service.line_with("ended unexpectedly")
-        service.line_with("in order: 30 scanned, 30 added")
+        service.line_with("sync complete: 30 scanned, 30 added")
         assert home.is_in_sync()
         assert service.end() == 0
     with closing(EmbeddedCollection(embedded_path(home.state))) as collection:

@@ -79,7 +79,7 @@ class FolderMonitor:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._scanner = Scanner(folder, watch, state, self._warn, self._is_by_content)
+        self._scanner = Scanner(folder, watch, state, self._warn, self._is_on_recognised_disk)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
@@ -192,7 +192,7 @@ class FolderMonitor:
         was_scanning = self.is_scanning
         unproven: list[RelPath] = []
         for difference in self._scanner.differences(until):
-            if difference.seen is None and self._is_by_content(difference.rel_path):
+            if difference.seen is None and self._is_on_recognised_disk(difference.rel_path):
                 unproven.append(difference.rel_path)
             yield difference
         if unproven:
@@ -228,7 +228,7 @@ class FolderMonitor:
         """Note that a file of the folder can no longer be examined."""
         self._scanner.note_unclear(path, reason)
 
-    def _is_by_content(self, rel_path: RelPath) -> bool:
+    def _is_on_recognised_disk(self, rel_path: RelPath) -> bool:
         """Whether this file is on a disk that was recognised by its content alone and not scanned
         since. That disk may be an older backup, so a file that it lacks may never have been
         deleted."""

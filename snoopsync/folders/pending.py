@@ -75,7 +75,7 @@ class PendingPaths:
         return len(self._settler)
 
     @property
-    def has_turn(self) -> bool:
+    def can_plan(self) -> bool:
         """Whether any path can be planned now."""
         return bool(self._settled or self._queue)
 
@@ -157,7 +157,7 @@ class PendingPaths:
         """Look at the paths that may have settled by now."""
         self.look_again(self._settler.due(self._clock.monotonic()))
 
-    def leave(self, sources: Iterable[RelPath]) -> None:
+    def note_moved_away(self, sources: Iterable[RelPath]) -> None:
         """Note that files were moved away from these paths, so that their absence is already
         planned. A new file at one of the paths is pending."""
         with FolderSessions() as sessions:

@@ -55,10 +55,10 @@ class Scanner:
         watch: FolderWatch,
         state: State,
         warn: Warn,
-        is_by_content: Callable[[RelPath], bool] = lambda rel_path: False,
+        is_on_recognised_disk: Callable[[RelPath], bool] = lambda rel_path: False,
     ) -> None:
-        """``is_by_content`` returns whether a file is on a disk that was recognised by its content
-        alone and not scanned since."""
+        """``is_on_recognised_disk`` returns whether a file is on a disk that was recognised by its
+        content alone and not scanned since."""
         self.scanned = 0
         self.missed = False
         self.left_out: LeftOutCounts = {}
@@ -66,7 +66,7 @@ class Scanner:
         self._watch = watch
         self._state = state
         self._warn = warn
-        self._is_by_content = is_by_content
+        self._is_on_recognised_disk = is_on_recognised_disk
         self._renumbered: list[tuple[RelPath, Fingerprint]] = []
         self._reader = DirectoryReader(folder.name, state, folder.disk)
         self._directories_left: deque[tuple[bytes, bool]] = deque()
@@ -271,8 +271,9 @@ class Scanner:
             before = known.pop(name, None)
             if before != key:
                 rel_path, seen = self._folder.rel_path(prefix + name), Fingerprint(*key)
-                if before is not None and before[1:] == key[1:] and self._is_by_content(rel_path):
-                    # Only the inode differs: some file systems assign new inodes at every mount.
+                is_new_inode = before is not None and before[1:] == key[1:]
+                if is_new_inode and self._is_on_recognised_disk(rel_path):
+                    # Some file systems assign new inodes at every mount.
                     self._renumbered.append((rel_path, seen))
                 else:
                     yield Difference(rel_path, seen)

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 3600.0
 
 #: A notification names this many events and counts the others.
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 #: The longest line of a notification in characters, since some services take only 4,000 in all; and
 #: the longest path in a line that may have two.
@@ -107,7 +107,7 @@ class _Batch:
         key = self.count if event.is_about_image else event.subject
         if key not in self.named:
             self.count += 1
-        if key in self.named or len(self.named) < MOST_NAMED:
+        if key in self.named or len(self.named) < MAX_NAMED:
             self.named[key] = event
 
     def withdraw(self, subject: str) -> bool:

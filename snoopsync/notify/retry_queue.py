@@ -17,11 +17,11 @@ PAUSES_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 
 #: A notification is dropped after this many attempts, because some services deliver it to some of
 #: their recipients at each attempt.
-MOST_ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 
 #: The oldest notification is dropped if the queue is longer than this, and any notification that is
 #: older than this.
-MOST_WAITING = 50
+MAX_WAITING = 50
 LONGEST_WAIT_SECONDS = 86_400.0
 
 
@@ -48,7 +48,7 @@ class RetryQueue:
     def put(self, notification: Notification, now: float) -> None:
         """Append a notification. A full queue drops its oldest one."""
         self._entries.append(_Entry(notification, now))
-        if len(self._entries) > MOST_WAITING:
+        if len(self._entries) > MAX_WAITING:
             self._drop_oldest()
 
     @property
@@ -78,7 +78,7 @@ class RetryQueue:
         pause = PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS) - 1)]
         self._failures += 1
         self._not_before = now + pause
-        if self._is_oldest(notification) and self._entries[0].attempts >= MOST_ATTEMPTS:
+        if self._is_oldest(notification) and self._entries[0].attempts >= MAX_ATTEMPTS:
             self._drop_oldest()
 
     def _is_oldest(self, notification: Notification) -> bool:

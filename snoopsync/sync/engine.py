@@ -173,7 +173,7 @@ class SyncEngine:
         if self._resync is not None and self._resync.can_advance:
             return
         now = self.clock.monotonic()
-        if not (self.is_looking or self.inbox or self._pending.has_turn):
+        if not (self.is_looking or self.inbox or self._pending.can_plan):
             due = [monitor.next_due for monitor in self.monitors]
             settled = self._pending.next_due()
             if settled is not None:
@@ -186,12 +186,12 @@ class SyncEngine:
     @property
     def is_idle(self) -> bool:
         """Whether everything is done that can be done now."""
-        if self._pending.settling or not self.is_at_rest:
+        if self._pending.settling or not self.is_idle_except_settling:
             return False
         return not self.sender.has_postponed(self._present)
 
     @property
-    def is_at_rest(self) -> bool:
+    def is_idle_except_settling(self) -> bool:
         """Whether everything is done except for files that are settling, or that changed while they
         were sent."""
         if self.is_looking or self.inbox or self._pending.has_undecided:
@@ -381,5 +381,5 @@ class SyncEngine:
                     self.sender.tally.note(action.rel_path, action.image_id, ImageOutcome.ADOPTED)
         for cleared in verdict.send:
             self.sender.clear(cleared)
-        self._pending.leave(each.source for each in planned if isinstance(each, Rename))
+        self._pending.note_moved_away(each.source for each in planned if isinstance(each, Rename))
         self._report_done([each for each in planned if isinstance(each, Rename | Adopt | Forget)])

@@ -114,7 +114,7 @@ class Prune:
             self.outcome = replace(self.outcome, waits=True)
             return
         engine.remove(engine.guard.clear_prune(deletes, approved=needs_approval))
-        while not engine.is_at_rest:
+        while not engine.is_idle_except_settling:
             yield
         self.outcome = replace(self.outcome, failed=engine.sender.tally.unpruned)
 

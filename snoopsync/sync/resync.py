@@ -195,7 +195,7 @@ class ResyncRun:
             now = engine.clock.monotonic()
             if engine.sender.tally.done != done:
                 done, patient_until = engine.sender.tally.done, now + _UNSETTLED_SECONDS
-            elif engine.is_at_rest and now > patient_until:
+            elif engine.is_idle_except_settling and now > patient_until:
                 self._log_unsettled()
                 return
             yield Phase.SENDING

@@ -56,11 +56,11 @@ def test_the_inbox_gives_out_the_oldest_paths_first() -> None:
 
 def test_paths_at_rest_are_queued_in_the_order_of_paths(scene: Scene) -> None:
     scene.rest(C, A, B)
-    assert scene.pending.has_turn
+    assert scene.pending.can_plan
     scene.pending.queue(postponed=False)
     assert list(scene.pending.next_batch(2)) == [A, B]
     assert list(scene.pending.next_batch(2)) == [C]
-    assert not scene.pending.has_turn and len(scene.pending) == 0
+    assert not scene.pending.can_plan and len(scene.pending) == 0
 
 
 def test_what_is_left_for_a_later_step_is_looked_at_again(scene: Scene) -> None:

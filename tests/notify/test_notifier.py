@@ -19,7 +19,7 @@ from snoopsync.core.events import Event
 from snoopsync.notify.apprise_target import AppriseTarget, masked, targets_of
 from snoopsync.notify.digest import Notification
 from snoopsync.notify.notifier import ATTEMPT_TIMEOUT_SECONDS, Notifier
-from snoopsync.notify.retry_queue import MOST_ATTEMPTS
+from snoopsync.notify.retry_queue import MAX_ATTEMPTS
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.counters import Counters, Delivery
 from tests.support.postbox import SECRETS, Postbox
@@ -194,7 +194,7 @@ def test_a_refused_notification_is_dropped_and_counted(
     postbox.status = 400
     happen()
     passing(clock, lambda: counters.figures().messages.get(Delivery.DROPPED), seconds=60.0)
-    assert postbox.tries == MOST_ATTEMPTS
+    assert postbox.tries == MAX_ATTEMPTS
     until(lambda: "was dropped" in caplog.text)
 
 

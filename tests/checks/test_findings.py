@@ -399,11 +399,11 @@ LANDLOCK = Restriction.LANDLOCK
         # The service has the same kernel: that is its reason too.
         (Outcome(EVERY & ~LANDLOCK, NONE), ["Landlock"], ["this kernel does not offer it"]),
         (Outcome(EVERY & ~LANDLOCK, LANDLOCK), ["Landlock"], ["a system call filter of"]),
-        (Outcome(EVERY, NONE), ["Landlock"], ["its unit refuses it"]),
+        (Outcome(EVERY, NONE), ["Landlock"], ["but the service's unit forbids it"]),
         (
             Outcome(EVERY & ~LANDLOCK, NONE),
             ["Landlock", "seccomp"],
-            ["this kernel does not offer it", "without seccomp: its unit refuses it"],
+            ["this kernel does not offer it", "without seccomp: the kernel supports"],
         ),
     ],
 )

@@ -303,7 +303,7 @@ def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> 
         assert re.search(rf"\nMax {limit} +0 +0 ", shown)
     assert shown.endswith("\n1000\n")
     assert withheld_from(running) == kernel_lacks()
-    assert "its unit refuses it" not in running.snoopsync("check").out
+    assert "but the service's unit forbids it" not in running.snoopsync("check").out
 
 
 def kernel_lacks() -> list[str]:

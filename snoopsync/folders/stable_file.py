@@ -1,4 +1,9 @@
-"""A file that is read to be sent, and that must be the same before and after it is read."""
+"""A file that is read to be sent, and that must be the same before and after it is read.
+
+If it is not, reading raises ``FileChanged`` before the last bytes, so nobody gets the whole file.
+``snoopsync.sync.transfer`` then reports ``FileDiffers``, and the sender has the path looked at
+again.
+"""
 
 from __future__ import annotations
 

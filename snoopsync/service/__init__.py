@@ -8,7 +8,8 @@ Modules, in reading order:
 ``command_handlers``  answers commands from the socket
 ``search_thread``     the thread that searches for duplicates
 ``engine_thread``     the thread that steps the engine
-``service``           the threads of one generation
+``generation``        the threads of the service, until it stops or is reloaded
+``reload_check``      whether a new configuration can be used
 ``control_router``    routes control requests to the current service
 ``exporters``         notifications and metrics
 ``daemon``            from the start to the last signal, reloads included

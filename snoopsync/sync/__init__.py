@@ -7,7 +7,7 @@ Modules, in reading order:
 ``remote_listing``    the collection's listing, compared with the state
 ``adoption``          finds the image in the collection that a file already is
 ``planning``          plans for the paths that came to rest, batch by batch
-``delete_guard``      which deletions may be sent
+``deletion_guard``    which deletions may be sent
 ``transfer``          sends or removes one image
 ``in_flight``         the images that were being sent when the process died
 ``sender``            sends what is outstanding, records what was confirmed

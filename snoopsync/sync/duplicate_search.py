@@ -1,6 +1,7 @@
-"""Looks for duplicates of what the collection has confirmed, and tells of each pair once.
+"""Searches for duplicates of what the collection confirmed, and alerts about each pair once.
 
-It comes after the mirror and never holds it up: an image that could not be searched for stays due.
+A search never delays the mirror: an image that could not be searched for stays due. ``Alert`` has
+the wording of the log; ``snoopsync.notify.digest`` has that of notifications.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from snoopsync.core.errors import FolderMissing, ServiceUnavailable, SnoopsyncEr
 from snoopsync.core.selection import Selection
 from snoopsync.decoding.sandbox import NAMES, Outcome, Restriction
 from snoopsync.folders.folder import Folder
-from snoopsync.status.status import ServiceStatus
+from snoopsync.status.model import ServiceStatus
 from snoopsync.version import __version__
 from snoopsync.watching.limits import Limit, Limits, Use, read_limits, read_use
 from tests.support.losing import needs_root

@@ -37,7 +37,7 @@ def _other_can_run() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv command")
     tried = subprocess.run(
-        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service.service, PIL"],
+        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service.generation, PIL"],
         cwd=ROOT,
         capture_output=True,
         check=False,

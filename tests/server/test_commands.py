@@ -107,7 +107,7 @@ def test_keys_of_an_impossible_directory_are_an_error_without_a_traceback(
 
 
 def test_other_commands_do_not_import_the_server(home: Installation) -> None:
-    script = "import snoopsync.cli.root, snoopsync.service.service, sys; print(*sys.modules)"
+    script = "import snoopsync.cli.root, snoopsync.service.generation, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=home.environment,

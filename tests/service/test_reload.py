@@ -17,7 +17,7 @@ import pytest
 from snoopsync.config.settings import Config, DuplicatesConfig
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.signals import Signals
-from snoopsync.service import service as service_module
+from snoopsync.service import generation as service_module
 from snoopsync.service.environment import Showing
 from snoopsync.sync.duplicate_search import DuplicateSearch
 from snoopsync.watching.watcher import Watcher

@@ -16,7 +16,7 @@ from snoopsync.control.report import ServiceReport
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
-from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+from snoopsync.status.model import CollectionStatus, FolderStatus, ServiceStatus, Status
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 

@@ -16,9 +16,11 @@ from hypothesis import settings
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
+from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.documentation import broken_promises
 from tests.support.losing import Playground
+from tests.support.postbox import Postbox
 from tests.support.process import Installation
 from tests.support.queue_limit import usual_queue
 from tests.support.watching import Alarm, Follower
@@ -68,6 +70,28 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Folders, a state file and a collection behind HTTP; one folder, ``photos``, is configured."""
     with ServedWorld(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """A home directory with three pictures, and a configuration that mirrors them."""
+    home = Installation(tmp_path)
+    home.add_pictures(3)
+    home.configure()
+    return home
+
+
+@pytest.fixture
+def postbox() -> Iterator[Postbox]:
+    """A place that notifications are sent to."""
+    with Postbox() as postbox:
+        yield postbox
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority. Skips the test where there is no openssl."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -17,15 +17,6 @@ from tests.support.process import DEADLINE_SECONDS, Installation, until
 HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
-
-
 def add_copy(home: Installation, name: str = "copy.png") -> None:
     small = photo(0).resize((200, 150), Image.Resampling.LANCZOS)
     (home.pictures / name).write_bytes(encode(small, "PNG"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from tests.support.process import QUICK_SYNC, Done, Installation, until
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
-
-
-@pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
 
 
 def notify(*urls: str) -> str:

@@ -25,15 +25,6 @@ from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.terminal import ANSI, LINK, Terminal, seen
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
-
-
 def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation) -> None:
     home.ok("resync")
     with Path("/dev/full").open("wb") as full:

@@ -17,18 +17,8 @@ import pytest
 from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang
-from tests.support.pictures import encode, photo
 from tests.support.process import Installation, command, until
 from tests.support.terminal import ANSI, Terminal
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
 
 
 def watching(home: Installation) -> Terminal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
@@ -28,6 +27,7 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ListAnswer
+from tests.support.process import until
 
 FOUND = cast(ImageAnswer, {"status": 200})
 PAGE = cast(ListAnswer, {"status": 200})
@@ -102,14 +102,6 @@ def coat(
         random=lambda: 1.0,
         stop=stop,
     )
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds, and fails if it does not within 10 s."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 @pytest.fixture
@@ -352,7 +344,7 @@ class TestTheGate:
         wearer = RetryingCollection(script, policy=self.POLICY)
         with ThreadPoolExecutor(8) as pool:
             calls = [pool.submit(wearer.get_image, "0")]
-            wait_until(lambda: wearer.outage is not None)
+            until(lambda: wearer.outage is not None)
             calls += [pool.submit(wearer.get_image, f"{number}") for number in range(1, 8)]
             assert [call.result(60) for call in calls] == [FOUND] * 8
         assert overlaps == []

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -26,7 +26,6 @@ from snoopsync.core.errors import (
     Unauthorized,
     Unreachable,
 )
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import (
     Fault,
@@ -38,20 +37,6 @@ from tests.support.pictures import encode, photo
 from tests.support.raw_service import raw_service
 
 PICTURE = encode(photo(1))
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    stored = EmbeddedCollection(tmp_path / "c.sqlite3")
-    with CollectionServer(stored) as running:
-        yield running
-    stored.close()
-
-
-@pytest.fixture
-def client(server: CollectionServer) -> Iterator[Collection]:
-    with Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint) as collection:
-        yield collection
 
 
 def test_a_request_carries_its_date_and_the_clients_version(

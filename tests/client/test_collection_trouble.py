@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from snoopsync.core.errors import (
     Unavailable,
     Unreachable,
 )
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import (
     Fault,
@@ -41,20 +39,6 @@ from tests.support.raw_service import raw_service
 
 PICTURE = encode(photo(1))
 SESSION = {"collection_id": "c", "collection_name": "n", "user": "u"}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    stored = EmbeddedCollection(tmp_path / "c.sqlite3")
-    with CollectionServer(stored) as running:
-        yield running
-    stored.close()
-
-
-@pytest.fixture
-def client(server: CollectionServer) -> Iterator[Collection]:
-    with Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint) as collection:
-        yield collection
 
 
 @pytest.fixture

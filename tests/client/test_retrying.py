@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,29 +23,13 @@ from snoopsync.core.errors import (
     Unavailable,
 )
 from snoopsync.core.protocol import ImageAnswer, ImageCollection
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, answers, as_json, reset_after, reset_before, rewritten
 from tests.support.pictures import encode, photo
+from tests.support.process import until
 from tests.support.world import Shelf, fake_picture
 
 PICTURE = encode(photo(1))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds, and fails if it does not within 10 s."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    stored = EmbeddedCollection(tmp_path / "c.sqlite3")
-    with CollectionServer(stored) as running:
-        yield running
-    stored.close()
 
 
 @pytest.fixture
@@ -260,7 +243,7 @@ def test_everything_is_caught_up_after_a_real_outage(
             pool.submit(collection.add_image, io.BytesIO(PICTURE), f"{number}")
             for number in range(8)
         ]
-        wait_until(lambda: collection.outage is not None and collection.outage.attempts >= 8)
+        until(lambda: collection.outage is not None and collection.outage.attempts >= 8)
         assert not any(call.done() for call in calls)
         with CollectionServer(server.collection, port=port):
             for call in calls:

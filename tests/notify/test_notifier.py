@@ -65,12 +65,6 @@ def counters() -> Counters:
     return Counters()
 
 
-@pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
-
-
 @pytest.fixture(autouse=True)
 def everything_is_logged() -> Iterator[None]:
     logger = logging.getLogger("snoopsync")

@@ -34,16 +34,6 @@ from tests.support.process import Installation, until
 PICTURE = encode(photo(1))
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    return Installation(tmp_path)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
 def added(home: Installation, data: Path, name: str = "shop") -> dict[str, Any]:
     (key,) = home.json("keys", "add", name, "--data", data, "--json")
     return dict(key)

@@ -21,21 +21,6 @@ from tests.support.process import Installation, until
 PICTURE = encode(photo(1))
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    return Installation(tmp_path)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 def client(home: Installation, data: Path, endpoint: str) -> Collection:
     [keys] = home.json("keys", "add", "a", "--data", data, "--json")
     return Collection(keys["public_key"], keys["secret_key"], endpoint)

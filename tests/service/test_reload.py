@@ -32,8 +32,7 @@ from tests.support.world import Shelf, World, fake_picture
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(3)
     return home
 
 

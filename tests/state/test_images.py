@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -32,22 +31,6 @@ NOW = 1000.0
 
 def version(number: int, inode: int = 1) -> File:
     return File(Fingerprint(inode, 100, number, number))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as database:
-        yield database
-
-
-@pytest.fixture
-def state(database: Database) -> State:
-    return State(database)
 
 
 def apply(state: State, *actions: Action) -> None:

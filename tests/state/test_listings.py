@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -24,12 +22,6 @@ OLD_KEY: FingerprintKey = (1, 100, 1, 1)
 NEW_KEY: FingerprintKey = (1, 100, 2, 2)
 LISTING = {b"a.jpg": OLD_KEY}
 OLD, NEW = File(Fingerprint(*OLD_KEY)), File(Fingerprint(*NEW_KEY))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        yield database
 
 
 @pytest.fixture

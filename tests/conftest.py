@@ -18,7 +18,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
 from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.support.documentation import broken_promises
+from tests.support.documentation import undocumented
 from tests.support.losing import Playground
 from tests.support.postbox import Postbox
 from tests.support.process import Installation
@@ -44,13 +44,13 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def documented_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every line that snoopsync logs in any test is as the README's table of events says."""
+    """Every line that snoopsync logs in any test is as the table in docs/alerts.md says."""
     broken: list[str] = []
     handle = logging.Logger.handle
 
     def checked(logger: logging.Logger, record: logging.LogRecord) -> None:
         if record.name.startswith("snoopsync") and record.name != "snoopsync.test":
-            broken.extend(broken_promises(record))
+            broken.extend(undocumented(record))
         handle(logger, record)
 
     monkeypatch.setattr(logging.Logger, "handle", checked)

@@ -241,22 +241,23 @@ def _yaml(text: str) -> str:
 
 _TEMPLATE = Template(
     """\
-# The configuration of snoopsync, each key with its default. A key with a "#" right before it has
-# none, or one that depends on the system: take the "#" away to set it.
-# A duration is 500ms, 5s, 15m, 2h, 1d or a number of seconds. A relative path starts at the folder
-# of this file, and ~ is the home directory.
+# The configuration of snoopsync. Every key has its default value here. A key with a "#" right
+# before it has no default, or one that depends on the system: remove the "#" to set it.
+# A duration is 500ms, 5s, 15m, 2h, 1d or a number of seconds. A relative path starts at the
+# directory of this file, and ~ is the home directory.
 
 collection:
-  # "embedded", or the address of a service: https://host/api/v1
+  # "embedded", or the URL of a service: https://host/api/v1
   endpoint: $endpoint
-  # A service's keys. The secret one is better not kept here, but in a file that only you can read,
-  # in $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
+  # The keys for that service. Better keep the secret key in a file that only you can read, in
+  # $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
   $secret_key_file
-  # What the ID of each image begins with: 1 to 32 of a-z, 0-9 and -. Only these images are touched.
+  # The first part of the ID of each image: 1 to 32 of a-z, 0-9 and -. snoopsync changes no image of
+  # another owner.
   owner: $owner
-  # How long to wait for an answer.
+  # How long to wait for an answer of the service.
   timeout: 30s
   # Which certificates to trust instead of the bundled ones: a PEM file, or "system" for those that
   # this machine trusts.
@@ -264,46 +265,49 @@ collection:
 
 folders:
   - path: $path
-    # A part of the ID of each image; by default the last part of the path.
+    # The name in listings, unique, and part of the identity of the images. The default is the last
+    # part of the path.
     name: $name
-    # Which files are mirrored, as in a .gitignore. By default: all images of a supported format.
+    # Which files are mirrored, as in a .gitignore. The default is all supported formats.
     #include: ["*.jpg", "*.JPG"]
-    # Which of these are left out, as in a .gitignore; added to the default list.
+    # Which of these are left out, as in a .gitignore. This is added to the default list.
     exclude: []
-    # Also leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
-    # snapshots, temporary files. The README has the list. A "!pattern" in exclude takes one back.
+    # Leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
+    # snapshots, temporary files. docs/left-out.md has the list. A "!pattern" in exclude removes an
+    # entry from it.
     exclude_defaults: true
-    # Of identical files, keep the one in this folder. That is shown, and never acted on.
+    # Of identical files, recommend to keep the one in this folder. snoopsync deletes no file.
     prefer: false
-    # How changes are noticed: auto, events or poll.
+    # How to notice changes: auto, events or poll.
     watch: auto
-    # How often to look, when polling.
+    # How often to scan the folder when polling.
     poll_interval: 30s
 $other_folders
 sync:
-  # A file is sent when it has been quiet for this long.
+  # A file is sent when it has not changed for this long.
   settle: 500ms
   # An image is deleted when its file has been gone for this long.
   delete_after: 5s
-  # How often everything is looked at again, whatever was noticed.
+  # How often to scan all folders, in case an event was missed.
   rescan_interval: 15m
-  # How many uploads are under way at once.
+  # Parallel uploads.
   workers: 4
-  # Deletions wait for `snoopsync approve` when there are more than this many, and more than this
-  # part of the folder, in 10 minutes; or when a folder of 10 images or more would keep none.
-  # More than this of a prune need --yes. "never" holds none.
+  # Deletions are held for `snoopsync approve` when they exceed both this number and this share of
+  # the folder within 10 minutes, or when a folder of 10 images or more would keep none. A prune of
+  # that size needs --yes. "never" holds no deletion.
   hold_deletes_over: {count: 50, percent: 10}
 
 duplicates:
-  # Say when a picture is there twice.
+  # Alert about duplicates.
   alert: true
-  # How different it may be: 0 is identical, 31 strict, 60 loose; above 75 strangers match.
+  # How much a duplicate may differ: 0 the same picture, 31 strict, 60 loose. Above 75, unrelated
+  # pictures match.
   max_rank: 50
   # A file that gets each alert as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
 
-# Where snoopsync keeps what it knows. By default in the user's state directory; the system's
-# service has it in /var/lib/snoopsync.
+# The state file. The default is in the state directory of the user, and in /var/lib/snoopsync for
+# the system service.
 #state: ~/.local/state/snoopsync/state.sqlite3
 
 log:
@@ -311,22 +315,22 @@ log:
   level: info
   # auto, text, json or journal.
   format: auto
-  # A file to log to.
+  # A file to log to, besides standard error.
   #file: ~/.local/state/snoopsync/snoopsync.log
 
-# Say it in other places than the log too. Needs the extra "notify".
+# Send events by mail, chat or push. This needs the extra "notify".
 #notify:
-  # Addresses as Apprise has them (appriseit.com/services). They have keys in them, so nobody else
-  # may be able to read this file then.
+  # URLs of Apprise (appriseit.com/services). They contain passwords: if you list them here, no
+  # other user may be able to read this file.
   #urls: ["ntfys://ntfy.sh/topic", "mailtos://user:password@example.org"]
-  # Or a file that only you can read, with one address a line.
+  # Or a file that only you can read, with one URL per line.
   #urls_file: ~/.config/snoopsync/notify-urls
-  # Which events: their names are those of the log. That a trouble is over is said too.
+  # Which events to send, by their names in the log. The end of a problem is sent too.
   #events: [duplicate, deletions-held, folder-missing, credentials-refused]
 
-# Let Prometheus ask for metrics, and others for the service's health. Needs the extra "metrics".
+# Serve metrics for Prometheus, and a health check. This needs the extra "metrics".
 #metrics:
-  # Where to listen. Beyond this machine, anybody can read the folders' names.
+  # Where to listen. Whoever can reach this address can read the names of the folders.
   #listen: 127.0.0.1:10667
 """
 )

@@ -1,4 +1,4 @@
-"""The manual pages, made by the command that the README has for it."""
+"""The manual pages, made by the command in docs/operating.md."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 from snoopsync.cli.root import program
 from tests.docs.test_docs import commands
-from tests.support.documentation import README
+from tests.support.documentation import PAGES
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("man")
-    [line] = re.findall(r"^click-man .*$", README, re.MULTILINE)
+    [line] = re.findall(r"^click-man .*$", PAGES["operating"], re.MULTILINE)
     scripts = Path(sys.executable).parent
     subprocess.run(
         line.replace("target/man1", str(target)).split(),

@@ -1,0 +1,1 @@
+"""Tests that compare the documentation with what snoopsync really prints."""

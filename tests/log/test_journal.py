@@ -22,7 +22,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import RelPath, path_keys
 from snoopsync.log.formats import LogFormat
 from snoopsync.log.setup import configure, release
-from tests.support.documentation import blocks, section
+from tests.support.documentation import PAGES, blocks
 from tests.support.journald import Journal, running_journald
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, command, until
@@ -235,7 +235,7 @@ def _bytes(value: str | list[int]) -> bytes:
 
 def documented(language: str, text: str) -> str:
     """The block of code with this text. No systemd gives the entries a unit here."""
-    [block] = [block for block in blocks(section("Logs and alerts"), language) if text in block]
+    [block] = [block for block in blocks(PAGES["alerts"], language) if text in block]
     assert "-u snoopsync" in block
     return block.replace("-u snoopsync", "-t snoopsync")
 
@@ -325,7 +325,7 @@ def test_the_documented_mail_has_what_came_since_the_last_one(
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
 def test_the_documented_unit_is_one(stubs: Path) -> None:
     unit = stubs / "snoopsync-webhook.service"
-    [text] = blocks(section("Logs and alerts"), "ini")
+    [text] = blocks(PAGES["alerts"], "ini")
     assert "ExecStart=/usr/local/bin/snoopsync-webhook\n" in text
     stub(stubs, "snoopsync-webhook", "")
     unit.write_text(text.replace("/usr/local/bin", str(stubs)))

@@ -20,6 +20,7 @@ import pytest
 from snoopsync.decoding.decoders import Decoders
 from tests.support import machine as machines
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
+from tests.support.documentation import README, blocks, section
 from tests.support.machine import Machine, booted
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
@@ -243,8 +244,7 @@ def running(host: Host) -> Host:
 
 def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
     """From nothing; but for the two that install snoopsync, from a package index."""
-    chapter = (ROOT / "README.md").read_text().partition("### As a service")[2]
-    block = chapter.partition("```sh\n")[2].partition("```")[0]
+    [block] = blocks(section(README, "As a service"), "sh")
     _venv, _link, *commands = block.replace("sudo ", "").splitlines()
     host.ok("rm", "-r", "/etc/snoopsync")
     host.ok("mkdir", "/srv/photos")

@@ -37,6 +37,7 @@ from snoopsync.sync.components import Dependencies
 from snoopsync.version import __version__
 from tests.runtime.test_systemd import manager
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.documentation import PAGES
 from tests.support.faults import answers
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
@@ -475,9 +476,10 @@ def test_a_service_without_either_imports_neither(home: Installation) -> None:
     assert done.code == 0, done
 
 
-# The README.
+# The documentation.
 
-README = (ROOT / "README.md").read_text()
+TABLE = [line for line in PAGES["metrics"].splitlines() if line.startswith("| `snoopsync_")]
+RULES = ROOT / "docs" / "prometheus-rules.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -491,35 +493,26 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     return list(text_string_to_metric_families(text))
 
 
-def test_the_readme_has_every_metric_and_no_other(families: list[Metric]) -> None:
+def test_every_metric_is_documented_and_no_other(families: list[Metric]) -> None:
     names = {
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in families
         if family.name.startswith("snoopsync_")
     }
-    table = [line for line in README.splitlines() if line.startswith("| `snoopsync_")]
-    assert {name for line in table for name in re.findall(r"`(snoopsync_\w+)`", line)} == names
+    assert {name for line in TABLE for name in re.findall(r"`(snoopsync_\w+)`", line)} == names
 
 
-def test_the_readme_names_the_labels_of_every_metric(families: list[Metric]) -> None:
-    table = [line for line in README.splitlines() if line.startswith("| `snoopsync_")]
+def test_the_labels_of_every_metric_are_documented(families: list[Metric]) -> None:
     for family in families:
         if family.name.startswith("snoopsync_"):
-            [line] = [line for line in table if re.search(rf"`{family.name}(_total)?`", line)]
+            [line] = [line for line in TABLE if re.search(rf"`{family.name}(_total)?`", line)]
             labels = {name for sample in family.samples for name in sample.labels} - {"le"}
             assert set(re.findall(r"`(\w+)`", line.split("|")[2])) == labels
 
 
-def rules() -> str:
-    """The example of alerting rules."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    [found] = [str(block) for block in blocks if block.startswith("groups:")]
-    return found
-
-
-def test_every_series_of_the_alerting_rules_is_there(families: list[Metric]) -> None:
+def test_every_series_of_the_alerting_rules_exists(families: list[Metric]) -> None:
     there = [sample for family in families for sample in family.samples]
-    expressions = [rule["expr"] for rule in yaml.safe_load(rules())["groups"][0]["rules"]]
+    expressions = [rule["expr"] for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]]
     series = [
         found for each in expressions for found in re.findall(r"(snoopsync_\w+)({.*?})?", each)
     ]
@@ -531,10 +524,8 @@ def test_every_series_of_the_alerting_rules_is_there(families: list[Metric]) -> 
         ), (name, given)
 
 
-def test_prometheus_takes_the_alerting_rules(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_alerting_rules() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("there is no promtool here")
-    file = tmp_path / "rules.yml"
-    file.write_text(rules())
-    subprocess.run([promtool, "check", "rules", file], check=True)
+        pytest.skip("promtool is not installed")
+    subprocess.run([promtool, "check", "rules", RULES], check=True)

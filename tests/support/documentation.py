@@ -1,4 +1,4 @@
-"""What the README says, for the tests that hold it to it."""
+"""The text of the README and of the pages in docs/, for the tests that check it."""
 
 from __future__ import annotations
 
@@ -12,50 +12,58 @@ from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 
+#: The pages in ``docs/``, by their names without the suffix.
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+
+#: All of it.
+DOCUMENTATION = "\n".join([README, *PAGES.values()])
+
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What the table of events says of one. ``level`` is the cell, which may name several."""
+class DocumentedEvent:
+    """One row of the table of events. ``level`` is the cell, which may name several levels."""
 
     level: str
     keys: frozenset[str]
 
 
 @cache
-def events() -> dict[str, Promise]:
-    """The table of events."""
-    [table] = re.findall(r"^\| event \|.*\n\|-.*\n((?:\|.*\n)+)", README, re.MULTILINE)
+def events() -> dict[str, DocumentedEvent]:
+    """The table of events, by the name of the event."""
+    [table] = re.findall(
+        r"^\| event \|.*\n\|-.*\n((?:\|.*\n)+)", section(PAGES["alerts"], "Events"), re.MULTILINE
+    )
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
     return {
-        event: Promise(level, frozenset(_quoted(keys)))
+        event: DocumentedEvent(level, frozenset(_quoted(keys)))
         for names, level, keys, _meaning, _remedy in rows
         for event in _quoted(names)
     }
 
 
-def section(title: str) -> str:
-    """What is under this heading."""
-    [text] = re.findall(rf"^#+ {title}\n(.*?)(?=^#|\Z)", README, re.MULTILINE | re.DOTALL)
+def section(page: str, title: str) -> str:
+    """The text of this page between the heading ``title`` and the next heading."""
+    [text] = re.findall(rf"^#+ {title}\n(.*?)(?=^#+ |\Z)", page, re.MULTILINE | re.DOTALL)
     return str(text)
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The blocks of code in this language."""
+    """The blocks of code in this language; '' for those that name none."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def broken_promises(record: logging.LogRecord) -> Iterator[str]:
-    """What is not true of this line of snoopsync's log that the table of events says."""
+def undocumented(record: logging.LogRecord) -> Iterator[str]:
+    """Where a line of snoopsync's log differs from the table of events."""
     fields = getattr(record, "fields", {})
     event, keys = fields.get("event", ""), frozenset(fields) - {"event"}
-    promise = events().get(event)
-    said = f"{record.name}: {record.getMessage()!r}"
-    if promise is None:
-        yield f"{said} is of no event of the README's table, but {event!r}"
+    documented = events().get(event)
+    line = f"{record.name}: {record.getMessage()!r}"
+    if documented is None:
+        yield f"{line} has the event {event!r}, which docs/alerts.md does not list"
     elif keys - {"folder"} == {"count"} and record.getMessage().endswith("more)"):
-        pass  # it counts lines that were not logged
-    elif keys != promise.keys or record.levelname.lower() not in promise.level:
-        yield f"{said} has {record.levelname} and {sorted(keys)}, the README says {promise}"
+        pass  # the line counts lines that were not logged
+    elif keys != documented.keys or record.levelname.lower() not in documented.level:
+        yield f"{line} has {record.levelname} and {sorted(keys)}, docs/alerts.md has {documented}"
 
 
 def _quoted(cell: str) -> list[str]:

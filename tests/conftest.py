@@ -26,6 +26,9 @@ from tests.support.queue_limit import usual_queue
 from tests.support.watching import Alarm, Follower
 from tests.support.world import ServedWorld, Shelf, World
 
+#: Each worker takes some 300 MB.
+MOST_WORKERS = 16
+
 
 def pytest_configure() -> None:
     """Before the first test."""
@@ -40,6 +43,14 @@ def pytest_configure() -> None:
     # How long an example takes says more of the machine than of the code.
     settings.register_profile("snoopsync", deadline=None)
     settings.load_profile("snoopsync")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` starts two workers for each processor: tests mostly wait."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist uses this number
+    return min(2 * len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionSe
 from tests.support.process import Installation, until
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:

@@ -13,6 +13,8 @@ from tests.support.pictures import encode, photo
 from tests.support.postbox import SECRETS, Postbox
 from tests.support.process import QUICK_SYNC, Done, Installation, until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:

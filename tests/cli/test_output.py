@@ -24,6 +24,8 @@ from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.terminal import ANSI, LINK, Terminal, seen
 
+pytestmark = pytest.mark.integration
+
 
 def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation) -> None:
     home.ok("resync")

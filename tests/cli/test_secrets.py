@@ -71,6 +71,7 @@ def test_no_command_shows_it(
         assert_hidden(home.run(*arguments))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("where", "log_format"),
     [

@@ -20,6 +20,8 @@ from tests.support.faults import Fault, Hang
 from tests.support.process import Installation, command, until
 from tests.support.terminal import ANSI, Terminal
 
+pytestmark = pytest.mark.integration
+
 
 def watching(home: Installation) -> Terminal:
     return Terminal(home, "status", "--watch")

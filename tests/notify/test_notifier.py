@@ -129,6 +129,7 @@ def test_every_target_is_told_and_good_news_are_marked_as_such(
         assert [letter["type"] for letter in other.letters] == ["warning", "success"]
 
 
+@pytest.mark.integration
 def test_a_target_that_is_away_for_minutes_is_said_once_and_told_when_it_is_back(
     postbox: Postbox,
     notifier: Notifier,
@@ -160,6 +161,7 @@ def has_more(count: Callable[[], int], before: int) -> bool:
     return count() > before
 
 
+@pytest.mark.integration
 def test_a_target_that_comes_and_goes_is_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.process import QUICK_SYNC, Done, Installation, Service, until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:

@@ -22,7 +22,10 @@ from tests.support.paths import ROOT
 from tests.support.process import Done, Installation
 from tests.support.users import OTHER
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can write in others' files")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can write in others' files"),
+]
 
 #: It may look into all directories, since root's Python, which it runs, is often in one of root's;
 #: and change nothing that is not its own.

@@ -165,6 +165,7 @@ def test_what_is_not_the_collections_word_is_never_taken_for_it(world: World, se
 # The service.
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["HTML", "empty", "elsewhere", "404 page", "500"])
 def test_a_running_service_waits_for_the_collection_and_blames_no_picture(
     home: Installation, shelf_server: CollectionServer, kind: str

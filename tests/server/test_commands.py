@@ -31,6 +31,8 @@ from tests.support.hosted import forked, hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PICTURE = encode(photo(1))
 
 

@@ -227,6 +227,7 @@ def test_pending_handshakes_beyond_their_number_make_room_the_oldest_first(
             second.recv(100)
 
 
+@pytest.mark.integration
 def test_idle_connections_to_a_tls_listener_stop_nobody_and_do_not_fill_the_log(
     tmp_path: Path, certificate: Certificate
 ) -> None:

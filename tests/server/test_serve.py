@@ -308,6 +308,7 @@ def test_what_is_no_http_is_told_so_in_json(service: Hosted, data: bytes) -> Non
     assert ask(service, "GET", "/healthz")[0] == 200
 
 
+@pytest.mark.integration
 def test_a_head_without_an_end_is_hung_up_on(service: Hosted) -> None:
     with closing(socket.create_connection(("127.0.0.1", service.port), 20.0)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")

@@ -18,6 +18,8 @@ from tests.support.hosted import hosted, hosted_process, lives
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PICTURE = encode(photo(1))
 
 

@@ -28,6 +28,8 @@ from tests.support.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, Se
 from tests.support.serving import serving
 from tests.support.world import Shelf, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:

@@ -51,7 +51,7 @@ class ImageAnswer(TypedDict):
 
 
 class Evidence(TypedDict):
-    """What a picture's file says about where it comes from; see ``embedded.evidence``."""
+    """What a picture's file says about where it comes from; see ``decoding.evidence``."""
 
     camera: NotRequired[bool]
     jpeg_quality: NotRequired[int | None]

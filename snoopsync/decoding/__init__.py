@@ -1,30 +1,29 @@
-"""Decodes pictures from strangers, in processes that can do nothing else. Used by the embedded
-collection and by the server.
+"""Decodes untrusted pictures in sandboxed processes, for the embedded collection and the server.
 
 Modules, in reading order:
 
 ============  ================================================================================
-``features``  what is kept of a picture
-``source``    reading an image once, whole
-``layout``    the bytes that a decoder answers
+``features``  what is stored of a picture
+``source``    reads an image once, completely
+``layout``    the answers of decoders as bytes
 ``landlock``  gives up the file system
 ``seccomp``   gives up system calls
-``sandbox``   everything that a decoder gives up
+``sandbox``   all restrictions of a decoder
 ``zygote``    the process that decoders are forked from
-``pool``      the decoders, and the pictures that wait for them
-``decoders``  the entry point: a picture to its features
-``work``      what a decoder does with a picture
+``pool``      the decoder processes and their queue
+``decoders``  the entry point: makes the features of a picture
+``work``      what a decoder runs for each picture
 ``samples``   a tiny picture for each codec
-``opening``   opens a picture, within limits
+``opening``   opens a picture, within limits of work
 ``jpeg``      the structure of a JPEG
 ``png``       the structure of a PNG
-``tiff``      corrections for TIFF
-``frames``    pictures of several frames
-``pixels``    all kinds of pixels to 8 bits
-``border``    uniform borders
-``pdq``       the perceptual code
-``traces``    traces that JPEG leaves in pixels
+``tiff``      corrects what Pillow decodes wrongly in a TIFF
+``frames``    animations and pictures of several pages
+``pixels``    converts all kinds of pixels to 8 bits
+``border``    finds uniform borders
+``pdq``       PDQ, the perceptual code
+``traces``    traces of an earlier JPEG in the pixels
 ``evidence``  whether the file is an original or a copy
-``decode``    a picture's bytes to its features
+``decode``    makes the features of a picture from its bytes
 ============  ================================================================================
 """

@@ -1,26 +1,28 @@
-"""Uniform borders: frames, letterboxes, the white around a scan."""
+"""Finds uniform borders: frames, letterboxes, the white around a scan."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Left, top, right, bottom in pixels, the last two just outside: as Pillow has it.
+#: Left, top, right and bottom in pixels, as in Pillow: right and bottom are just outside.
 Box = tuple[int, int, int, int]
 
-#: How far a border's shade may be off its own (0 to 255): the ringing of a strong JPEG. Found by
-#: trial on photographs with borders in qualities down to 20: twice it, and less, found fewer.
+#: How far a pixel of a border may be from the border's shade (0 to 255), as in the ringing of a
+#: strong JPEG. On photographs with borders, at JPEG qualities down to 20, larger and smaller values
+#: found fewer borders.
 _TOLERANCE = 32
 
-#: What must remain, or the border is the picture: a part of each side, and pixels.
+#: What must remain of each side: a share of it, and pixels. Otherwise the border is the picture.
 _MIN_SHARE = 0.25
 _MIN_PIXELS = 32
 
 
 def content_box(grey: NDArray[np.uint8]) -> Box | None:
-    """Where the picture is without its uniform borders, or ``None`` if it has none to trim.
+    """The part of the picture inside its uniform borders.
 
-    ``grey`` has a row for each line of the picture. ``None`` too if hardly anything would remain.
+    ``grey`` has a row for each line of the picture. Returns ``None`` if the picture has no borders,
+    or if too little would remain.
     """
     height, width = grey.shape
     top, bottom = _content_lines(grey)
@@ -35,7 +37,7 @@ def content_box(grey: NDArray[np.uint8]) -> Box | None:
 
 
 def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:
-    """The first line that is not border, and the one after the last; equal if all is border."""
+    """The first line inside the borders, and the line after the last; equal if all is border."""
     count = len(grey)
     if not grey.size:
         return 0, 0
@@ -46,7 +48,7 @@ def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _border_lines(grey: NDArray[np.uint8]) -> int:
-    """How many of the first lines are all of the outermost one's shade."""
+    """How many lines, from the first on, have only the shade of the first line."""
     shade = np.int16(np.median(grey[0]))
-    inside: NDArray[np.bool_] = (np.abs(grey - shade) > _TOLERANCE).any(axis=1)
-    return int(inside.argmax()) if inside.any() else len(grey)
+    has_content: NDArray[np.bool_] = (np.abs(grey - shade) > _TOLERANCE).any(axis=1)
+    return int(has_content.argmax()) if has_content.any() else len(grey)

@@ -1,4 +1,4 @@
-"""Bytes of a picture to its features."""
+"""Makes the features of a picture from its bytes. Runs in a decoder only."""
 
 from __future__ import annotations
 
@@ -32,26 +32,25 @@ from snoopsync.decoding.opening import (
 
 _DIGEST_BYTES = 16
 
-# What it says of odd files to its own log would go to standard error, once for each of them.
+# Pillow logs every odd file. Without a handler, Python would write that to standard error.
 _pillow = logging.getLogger("PIL")
 _pillow.addHandler(logging.NullHandler())
 _pillow.propagate = False
 
-# libtiff writes to it by itself, whatever Python's logging is told. Where Pillow was built in some
-# other way, it goes on doing so.
+# libtiff writes to standard error directly. This stops it, except in unusual builds of Pillow.
 with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
-#: What Pillow says when libwebp opens no file.
+#: What Pillow says when libwebp cannot open a file.
 _WEBP_UNOPENED = "could not create decoder object"
 
-#: How decoders say that a file ends too early.
+#: What codecs say when a file ends too early.
 _TRUNCATED = re.compile("truncated|end of file", re.IGNORECASE)
 
 _LUMA = np.array((0.299, 0.587, 0.114))
 
-#: How to put a picture upright, by the orientation in its EXIF.
-_TURNS = {
+#: For each orientation in EXIF, the operation that makes the picture upright.
+_TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -64,25 +63,25 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def features_of(content: io.BytesIO, sha256: bytes) -> Features:
-    """What this picture looks like. ``content`` stands at its start; ``sha256`` is that of it.
+    """The features of the picture in ``content``, which is at its start and has this ``sha256``.
 
-    Raises ``Refused``: 413 if it would take too much work to decode, 415 if it can't be decoded
-    correctly, with the reason in plain words.
+    Raises ``Refused``, with a reason for the picture's owner: 413 if decoding would take too much
+    work, 415 if the picture cannot be decoded correctly.
     """
-    with _quiet:
+    with _no_warnings:
         try:
-            return _features(content, content, sha256)
+            return _extract(content, content, sha256)
         except Refused as refusal:
             content.seek(0)
             bare = tiff.without_metadata(content) if refusal.status == 415 else None
             if bare is None:
                 raise
-            return _features(content, bare, sha256)
+            return _extract(content, bare, sha256)
 
 
-class _Look(NamedTuple):
-    """What a picture looks like in RGB: at a reduced size, at that of a thumbnail, and how opaque
-    it is there (empty if all of it is opaque)."""
+class _Rendering(NamedTuple):
+    """The picture in RGB, at a reduced size and as a thumbnail of 64 x 64 pixels. ``alpha`` is the
+    opacity of the thumbnail's pixels, a byte each; empty if all are opaque."""
 
     picture: Image.Image
     thumbnail: Image.Image
@@ -90,8 +89,8 @@ class _Look(NamedTuple):
 
 
 class _Codes(NamedTuple):
-    """The codes of a picture, its quality, the codes without its borders, and the picture's grey
-    without them (both empty if there are none)."""
+    """The codes of a picture and its quality. ``trimmed`` are the codes without its borders and
+    ``inner`` the shades of grey without them; both are empty if it has no borders."""
 
     codes: bytes
     quality: int
@@ -99,23 +98,24 @@ class _Codes(NamedTuple):
     inner: bytes = b""
 
 
-def _features(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
+def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
     with _refusing():
         image, size = open_picture(content)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         with _refusing(kind):
             size, picture, frames = _decoded(image, size)
             evidence = evidence_of(image, whole)
-            look = _look(frames.sheet if frames else picture)
-            # The borders of frames are inside a sheet. And without its borders only a picture's
-            # grey is kept, which does not tell what is transparent in it.
-            codes = _codes(look, has_borders=frames is None and not look.alpha)
-    digest = hashlib.blake2b(look.thumbnail.tobytes() + look.alpha, digest_size=_DIGEST_BYTES)
+            rendering = _rendered(frames.sheet if frames else picture)
+            # Borders are trimmed from single opaque pictures only: in a sheet they are around each
+            # frame, and of a trimmed picture only the grey is stored, not what is transparent.
+            codes = _codes(rendering, may_trim=frames is None and not rendering.alpha)
+    pixels_of_digest = rendering.thumbnail.tobytes() + rendering.alpha
+    digest = hashlib.blake2b(pixels_of_digest, digest_size=_DIGEST_BYTES)
     if frames:
         digest.update(frames.digest)
     is_complete = frames is None or frames.is_complete
     if not is_complete or has_other_pictures(image):
-        # The same picture as no other: nobody has looked at all of it.
+        # Not all of the file was decoded, so only the same bytes may be the same picture.
         digest.update(sha256)
     return Features(
         sha256=sha256,
@@ -127,55 +127,55 @@ def _features(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features
         quality=codes.quality,
         codes=codes.codes if is_complete else b"",
         trimmed=codes.trimmed,
-        thumbnail=_kept(look, codes.inner),
+        thumbnail=_stored_thumbnail(rendering, codes.inner),
         frames=frames.count if frames else 1,
         evidence=evidence,
     )
 
 
-def _kept(look: _Look, inner: bytes) -> Thumbnail:
+def _stored_thumbnail(rendering: _Rendering, inner: bytes) -> Thumbnail:
     size = (COLOUR_SIDE, COLOUR_SIDE)
-    colour = look.thumbnail.resize(size, Image.Resampling.BOX).convert("YCbCr")
+    colour = rendering.thumbnail.resize(size, Image.Resampling.BOX).convert("YCbCr")
     chroma = np.asarray(colour)[..., 1:].tobytes()
-    return Thumbnail(_shades(_luma(look.thumbnail)), chroma, look.alpha, inner)
+    return Thumbnail(_shades(_luma(rendering.thumbnail)), chroma, rendering.alpha, inner)
 
 
-def _look(picture: Image.Image) -> _Look:
-    """The picture as a person sees it: on white, or on black if little would show on white."""
+def _rendered(picture: Image.Image) -> _Rendering:
+    """The picture as a person sees it: on white, or on black if it has more contrast there."""
     on_white = pixels.on_background(picture, "white")
     thumbnail = _thumbnail(on_white)
     opacity = pixels.opacity_of(picture)
     if opacity is None:
-        return _Look(on_white, thumbnail, b"")
+        return _Rendering(on_white, thumbnail, b"")
     alpha = opacity.resize(thumbnail.size, Image.Resampling.BILINEAR).tobytes()
     quality = pdq.quality(_luma(thumbnail))
     if quality < pdq.MIN_QUALITY:
         on_black = pixels.on_background(picture, "black")
         dark = _thumbnail(on_black)
         if pdq.quality(_luma(dark)) > quality:
-            return _Look(on_black, dark, alpha)
-    return _Look(on_white, thumbnail, alpha)
+            return _Rendering(on_black, dark, alpha)
+    return _Rendering(on_white, thumbnail, alpha)
 
 
 def _thumbnail(picture: Image.Image, box: border.Box | None = None) -> Image.Image:
     return picture.resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR, box)
 
 
-def _codes(look: _Look, *, has_borders: bool) -> _Codes:
-    """The codes of this picture.
+def _codes(rendering: _Rendering, *, may_trim: bool) -> _Codes:
+    """The codes of this picture, and those without its borders if it has any.
 
-    The quality is that of what the borders enclose if that is too low for codes of its own: all
-    that the picture's codes could tell is the frame, which any flat picture may have.
+    If the quality without borders is too low for codes, it is the picture's quality: the codes
+    would only describe the frame, which any flat picture may have.
     """
-    luma = _luma(look.thumbnail)
+    luma = _luma(rendering.thumbnail)
     quality = pdq.quality(luma)
     if quality < pdq.MIN_QUALITY_OF_CODES:
         return _Codes(b"", quality)
     codes = pdq.eight_codes(luma)
-    box = border.content_box(np.asarray(look.picture.convert("L"))) if has_borders else None
+    box = border.content_box(np.asarray(rendering.picture.convert("L"))) if may_trim else None
     if box is None or quality < pdq.MIN_QUALITY:
         return _Codes(codes, quality)
-    inner = _luma(_thumbnail(look.picture, box))
+    inner = _luma(_thumbnail(rendering.picture, box))
     inner_quality = pdq.quality(inner)
     if inner_quality < pdq.MIN_QUALITY:
         return _Codes(codes, inner_quality)
@@ -197,13 +197,13 @@ def _shades(luma: NDArray[np.float64]) -> bytes:
 def _decoded(
     image: Image.Image, size: tuple[int, int]
 ) -> tuple[tuple[int, int], Image.Image, Frames | None]:
-    """The upright picture's size in pixels, its first frame (shrunk, in RGB or RGBA), and all
-    frames, if there are several."""
-    # First, because a search for the orientation may load the picture, and hide its damage.
+    """The upright picture's width and height in pixels, its first frame (shrunk, in RGB or RGBA),
+    and all its frames if it has several."""
+    # Before reading the orientation, which may load the picture and hide damage.
     _load(image)
     orientation = _orientation(image)
     if image.format == "TIFF":
-        orientation, size = 1, image.size  # Pillow has put it upright while loading
+        orientation, size = 1, image.size  # Pillow turned it upright while loading
     elif orientation in _SIDEWAYS:
         size = size[1], size[0]
     first = _upright(image, orientation)
@@ -217,29 +217,29 @@ def _decoded(
 
 
 def _load(image: Image.Image) -> None:
-    """Decode the frame that ``image`` stands at."""
-    tiff.corrected(image)
+    """Decode the current frame of ``image``."""
+    tiff.correct(image)
     image.load()
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The frame that was decoded: upright, shrunk, in RGB or RGBA."""
+    """The decoded frame: upright, shrunk, in RGB or RGBA."""
     picture = pixels.eight_bits(image, is_inverted=tiff.is_inverted(image))
     picture = pixels.reduced(picture, WORKING_SIDE)
-    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+    return picture.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else picture
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 (upright) if there is none that can be read."""
+    """The orientation in EXIF, from 1 to 8; 1 (upright) if none can be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # parsers of metadata raise anything; the pixels are sound
+    except Exception:  # parsers of metadata raise anything; the pixels may be intact
         return 1
 
 
 @contextmanager
 def _refusing(kind: str | None = None) -> Iterator[None]:
-    """Whatever a decoder raises is a refusal of the picture (a ``kind``, if that is known)."""
+    """Turn whatever a codec raises into a refusal. ``kind`` is the picture's format, if known."""
     try:
         yield
     except Refused:
@@ -248,10 +248,10 @@ def _refusing(kind: str | None = None) -> Iterator[None]:
         raise too_many_pixels() from error
     except UnidentifiedImageError as error:
         raise Refused(
-            f"not a picture that can be read ({FORMATS_TEXT}), or damaged at its start",
+            f"not a supported picture ({FORMATS_TEXT}), or damaged at its start",
             status=415,
         ) from error
-    except Exception as error:  # decoders fed with hostile bytes raise anything
+    except Exception as error:  # codecs that read hostile bytes raise anything
         raise Refused(_reason(kind, error), status=415) from error
 
 
@@ -260,21 +260,22 @@ def _reason(kind: str | None, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"a {what} that takes more memory than a decoder may use"
     if kind == "TIFF" and tiff.is_unknown_kind(error):
-        return tiff.NOT_READABLE
+        return tiff.UNSUPPORTED
     said = " ".join(str(error).split()) or type(error).__name__
     if said == _WEBP_UNOPENED:
-        # libwebp's only word for both: it asks for the memory of two whole frames at once.
+        # libwebp says the same for both: it allocates two whole frames at once.
         return "a WebP that is damaged, or that takes more memory than a decoder may use"
     if isinstance(error, EOFError) or _TRUNCATED.search(said):
-        return f"a truncated {what}, the file ends too early: {said}"
-    return f"a damaged or truncated {what}: {said}"
+        return f"a truncated {what}: the file ends too early ({said})"
+    return f"a damaged or truncated {what} ({said})"
 
 
-class _Quiet:
-    """Keeps Pillow's warnings about odd files to itself while any thread decodes.
+class _NoWarnings:
+    """Ignores Pillow's warnings about odd files while any thread decodes.
 
-    The filters belong to the whole process, and ``catch_warnings`` of two threads that overlap
-    would leave the wrong ones behind: so the first one in sets them, the last one out restores.
+    Warning filters belong to the whole process, and two threads with overlapping
+    ``catch_warnings`` would restore the wrong ones. So the first thread that enters sets the
+    filters, and the last one that leaves restores them.
     """
 
     def __init__(self) -> None:
@@ -297,4 +298,4 @@ class _Quiet:
                 self._saved.__exit__(None, None, None)
 
 
-_quiet = _Quiet()
+_no_warnings = _NoWarnings()

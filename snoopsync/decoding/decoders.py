@@ -1,4 +1,4 @@
-"""Pictures to features, in processes that can do nothing else."""
+"""The entry point: makes the features of pictures in sandboxed processes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from functools import lru_cache
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.layout import unpack
 from snoopsync.decoding.pool import Pool
-from snoopsync.decoding.sandbox import Limits, Outcome
-from snoopsync.decoding.source import Picture
+from snoopsync.decoding.sandbox import DecoderLimits, Outcome
+from snoopsync.decoding.source import PictureFile
 
-#: What the processes run.
-_WORK = "snoopsync.decoding.work:look"
+#: The function that the processes run.
+_WORK = "snoopsync.decoding.work:extract"
 
-#: How many processes decode for a daemon or a command.
-_USUAL_COUNT = 2
+#: The number of decoders of a daemon or a command.
+_DEFAULT_COUNT = 2
 
 
 class Decoders:
-    """A few processes that look at pictures. For any thread."""
+    """A few sandboxed processes that decode pictures. Safe for several threads."""
 
-    def __init__(self, count: int, limits: Limits | None = None, work: str = _WORK) -> None:
-        """``work`` is what they run, as ``zygote.main`` has it. Nothing starts before the first
-        picture, or ``warm_up``."""
+    def __init__(self, count: int, limits: DecoderLimits | None = None, work: str = _WORK) -> None:
+        """``work`` names the function that they run (see ``zygote.main``). The first picture, or
+        ``warm_up``, starts the processes."""
         self._pool = Pool(count, work, limits)
 
     @property
     def zygote_id(self) -> int | None:
-        """The ID of the process that they are forked from; ``None`` if there is none now."""
+        """The ID of the process that decoders are forked from; ``None`` if it does not run."""
         return self._pool.zygote_id
 
     @property
@@ -39,17 +39,18 @@ class Decoders:
         return None if outcome is None else outcome.missing
 
     def warm_up(self) -> Outcome:
-        """Start one, and return which restrictions are in force in it. Raises ``Unavailable``."""
+        """Start a decoder, and return which restrictions are in force in it. Raises
+        ``Unavailable`` if none can be started."""
         return self._pool.warm_up()
 
     def check(self) -> None:
-        """Raises ``Unavailable`` if they could not work when they were last needed, and still
-        can't."""
+        """Raises ``Unavailable`` if no decoder could be started when one was last needed, and none
+        can be started now."""
         self._pool.check()
 
-    def look_at(self, picture: Picture) -> Features:
-        """What this picture looks like. Waits for a process. Raises ``Refused``, and
-        ``Unavailable`` where none can be had."""
+    def extract_features(self, picture: PictureFile) -> Features:
+        """The features of this picture. Waits for a decoder. Raises ``Refused`` for a picture that
+        cannot be decoded, and ``Unavailable`` if no decoder can be started."""
         return self._pool.decode(
             picture.file.fileno(),
             picture.sha256,
@@ -57,7 +58,7 @@ class Decoders:
         )
 
     def close(self) -> None:
-        """End them, whatever they do; again does nothing."""
+        """End all decoders, even busy ones. A second call does nothing."""
         self._pool.close()
 
 
@@ -66,12 +67,12 @@ _sharing = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _only() -> Decoders:
-    decoders = Decoders(_USUAL_COUNT)
+    decoders = Decoders(_DEFAULT_COUNT)
     atexit.register(decoders.close)
     return decoders
 
 
 def shared() -> Decoders:
-    """The decoders of this process, for all who bring none of their own. They end with it."""
+    """The default decoders of this process. They end with it."""
     with _sharing:
         return _only()

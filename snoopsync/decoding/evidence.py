@@ -1,6 +1,6 @@
-"""What a picture's file says about where it comes from: is it an original, or a copy of one?
+"""Evidence in a picture's file: whether it is an original or a copy of one.
 
-It only describes the file. Which of two files to keep is decided by ``snoopsync.core.keep``.
+This only describes the file. ``snoopsync.core.keep`` decides which of two files to keep.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from PIL import Image
 
-#: EXIF tags that only a camera writes: make and model in the main directory, exposure time,
-#: aperture and sensitivity in the photograph's own.
+#: EXIF tags that only cameras write: make and model in the main directory; exposure time, aperture
+#: and sensitivity in the EXIF directory.
 _CAMERA_TAGS = (0x010F, 0x0110)
 _EXPOSURE_TAGS = (0x829A, 0x829D, 0x8827)
 _EXIF_DIRECTORY = 0x8769
 
-#: The luminance table of ITU-T T.81, annex K.1, as its sum. libjpeg scales it by the quality.
+#: The sum of the luminance table of ITU-T T.81, annex K.1, which libjpeg scales by the quality.
 _STANDARD_TABLE_SUM = 3688
 
-#: A photograph that was reduced to a palette uses more colours than this. A drawing that was made
-#: with a palette uses fewer, and is complete.
+#: A photograph that was reduced to a palette uses more colours than this. A drawing with a palette
+#: uses fewer, and lost nothing.
 _DRAWN_COLOURS = 64
 
 _LOSSLESS_TIFF = frozenset(
@@ -32,11 +32,15 @@ _WEBP_HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """``camera``: a camera's metadata is in the file. ``jpeg_quality``: 1 to 100, estimated from
-    the quantisation table; ``None`` for what is no JPEG. ``lossless``: the format keeps every pixel
-    as it was. ``palette``: a photograph reduced to a palette of colours. ``resaved``: the pixels
-    show that they were a JPEG of a lower quality before."""
+class FileEvidence:
+    """What a picture's file shows about its history.
+
+    - ``camera``: the file has the metadata of a camera.
+    - ``jpeg_quality``: 1 to 100, estimated from the quantisation table; ``None`` for other formats.
+    - ``lossless``: the format keeps every pixel unchanged.
+    - ``palette``: a photograph that was reduced to a palette of colours.
+    - ``resaved``: the pixels show that they were a JPEG of a lower quality before.
+    """
 
     camera: bool = False
     jpeg_quality: int | None = None
@@ -45,22 +49,22 @@ class Evidence:
     resaved: bool = False
 
 
-def evidence_of(image: Image.Image, content: BinaryIO) -> Evidence:
-    """The evidence in a loaded picture, and in the bytes that it was read from. Never raises for
-    damaged metadata: that is no evidence."""
-    # Late: only who decodes pictures has Pillow and numpy.
+def evidence_of(image: Image.Image, content: BinaryIO) -> FileEvidence:
+    """The evidence in a loaded picture and in the bytes that it was read from. Damaged metadata is
+    no evidence, and no error."""
+    # Imported late: processes that decode no pictures may have no numpy.
     from snoopsync.decoding.traces import was_jpeg
 
     camera = _has_camera(image)
     quality = _jpeg_quality(image)
     palette = image.mode == "P" and sum(map(bool, image.histogram())) > _DRAWN_COLOURS
     lossless = not palette and quality is None and _is_lossless(image, content)
-    return Evidence(
+    return FileEvidence(
         camera=camera,
         jpeg_quality=quality,
         lossless=lossless,
         palette=palette,
-        # A camera's metadata says more, and comes first.
+        # Metadata of a camera is stronger evidence, so the costly search for traces is left out.
         resaved=not camera and was_jpeg(image, content, quality, lossless=lossless),
     )
 
@@ -77,7 +81,7 @@ def _has_camera(image: Image.Image) -> bool:
 
 
 def _jpeg_quality(image: Image.Image) -> int | None:
-    """The inverse of libjpeg's ``jpeg_quality_scaling``."""
+    """The quality of a JPEG, by the inverse of libjpeg's ``jpeg_quality_scaling``."""
     tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
     if image.format not in ("JPEG", "MPO") or not tables:
         return None
@@ -91,6 +95,6 @@ def _is_lossless(image: Image.Image, content: BinaryIO) -> bool:
         return image.info.get("compression") in _LOSSLESS_TIFF
     if image.format == "WEBP":
         content.seek(0)
-        # The chunk of a lossless picture; a lossy one has "VP8 ".
+        # The chunk of a lossless picture. A lossy one has the chunk "VP8 ".
         return b"VP8L" in content.read(_WEBP_HEADER_BYTES)
     return image.format in ("PNG", "BMP", "GIF")

@@ -1,20 +1,20 @@
-"""What is kept of a picture: everything but its bytes."""
+"""What is stored of a picture instead of its bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snoopsync.decoding.evidence import Evidence
+from snoopsync.decoding.evidence import FileEvidence
 
-#: Which pixels the codes are made from, and how. Codes of two versions can't be compared, so this
-#: grows with every change to ``decode``, ``pixels``, ``frames``, ``border`` or ``pdq`` that moves a
-#: bit.
+#: The version of how codes are made from pixels. Codes of two versions cannot be compared, so a
+#: change to ``decode``, ``pixels``, ``frames``, ``border`` or ``pdq`` that changes any bit of any
+#: code increases this number.
 FEED_VERSION = 2
 
 #: Bytes of one code: 256 bits.
 CODE_BYTES = 32
 
-#: How many forms a picture has: as it is, turned and mirrored.
+#: The number of forms of a picture: as it is, rotated by quarters, and mirrored.
 FORM_COUNT = 8
 
 #: Pixels along each side of a thumbnail.
@@ -26,12 +26,12 @@ COLOUR_SIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture at 64 x 64 shades of ``grey``, and its ``colour`` at 8 x 8 (two chroma values
-    each): a byte a value, line by line.
+    """A small version of a picture: a byte for each value, line by line.
 
-    ``alpha`` says how opaque each of the 64 x 64 pixels is; empty if all of it is opaque.
-    ``inner`` has the shades of grey of the picture without its uniform borders; empty if it has
-    none.
+    - ``grey``: 64 x 64 shades.
+    - ``colour``: 8 x 8 pixels, two chroma values each; empty where only grey is known.
+    - ``alpha``: the opacity of the 64 x 64 pixels; empty if all are opaque.
+    - ``inner``: 64 x 64 shades of the picture without its uniform borders; empty if it has none.
     """
 
     grey: bytes
@@ -42,16 +42,19 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What one picture looks like, and what it is.
+    """What one picture looks like, and what is known about its file.
 
-    ``width`` and ``height`` are in pixels, of the upright picture. ``frames`` is how many frames or
-    pages it has; of more than one, all else describes a sheet that shows them. ``digest`` is one of
-    all frames at 64 x 64 pixels, with their transparency; ``thumbnail`` is ``None`` for a picture
-    that an older snoopsync looked at. ``quality`` (0 to 100) says how much there is in it to tell
-    it by. ``codes`` are the codes of its eight forms (as it is, turned and mirrored), 32 bytes
-    each, the picture as it is first; empty if there is next to nothing in it. ``trimmed`` are the
-    same for the picture without its uniform borders; empty if it has none. ``evidence`` is
-    ``None`` for a picture that an older snoopsync looked at.
+    - ``width``, ``height``: of the upright picture, in pixels.
+    - ``digest``: 16 bytes, equal for pictures with the same 64 x 64 pixels and opacity in all
+      frames. Of a file that was not decoded completely, it depends on every byte.
+    - ``quality``: how much detail the picture has, from 0 to 100.
+    - ``codes``: eight codes of 32 bytes each, in the order of ``pdq.FORMS``; empty if the picture
+      has almost no details.
+    - ``trimmed``: the same for the picture without its uniform borders; empty if it has none.
+    - ``thumbnail``: ``None`` if an older version described the picture.
+    - ``frames``: the number of frames or pages. If there are several, quality, codes and thumbnail
+      are those of one sheet that shows them.
+    - ``evidence``: ``None`` if an older version described the picture.
     """
 
     sha256: bytes
@@ -65,4 +68,4 @@ class Features:
     trimmed: bytes
     thumbnail: Thumbnail | None
     frames: int = 1
-    evidence: Evidence | None = None
+    evidence: FileEvidence | None = None

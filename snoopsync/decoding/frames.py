@@ -1,7 +1,7 @@
-"""Pictures of several frames: animations, and scans of several pages.
+"""Pictures with several frames: animations, and scans of several pages.
 
-A code describes one picture. So the frames are put on one sheet, in their order, and the sheet is
-what is compared: two animations that only begin alike are two different sheets.
+A code describes one picture. So the frames are put on one sheet, in their order, and searches
+compare the sheets: two animations with only the same first frame have different sheets.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from PIL import ExifTags, Image
 from snoopsync.decoding.pdq import SIDE
 from snoopsync.decoding.pixels import opacity_of
 
-#: More frames than this are not decoded.
+#: At most this many frames are decoded.
 MAX_FRAMES = 1_000
 
-#: Formats whose further frames belong to the picture. In a JPEG (MPO) and a HEIC they are previews,
-#: depth maps, or other pictures of a burst.
+#: Formats in which all frames belong to the picture. In a JPEG (MPO) and a HEIC, further frames are
+#: previews, depth maps, or other pictures of a burst.
 _FORMATS = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
 
-#: A sheet has so many frames along each side, the fewest that hold all of them.
+#: The numbers of frames along each side of a sheet: the smallest that holds all frames is used.
 _SHEET_SIDES = (2, 4, 8)
 
-#: What a page of a TIFF is that is no page: a smaller version of another one, or its mask.
-_NO_PAGE = 1 | 4
+#: Flags of a TIFF's directory that is not a page: a smaller version of another one, or a mask.
+_REDUCED_OR_MASK = 1 | 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The frames of a picture. ``sheet`` shows them, ``digest`` is one of all of them. If
-    ``is_complete`` is false, there are more, which were not decoded."""
+    """The decoded frames of a picture: how many they are, a sheet that shows them, and a digest of
+    all their pixels. If ``is_complete`` is false, the file has more frames."""
 
     count: int
     sheet: Image.Image
@@ -41,22 +41,22 @@ class Frames:
 
 
 def has_more_frames(image: Image.Image) -> bool:
-    """Are there frames that belong to this picture, besides the first one?"""
+    """Whether this picture has more than one frame."""
     return image.format in _FORMATS and bool(getattr(image, "is_animated", False))
 
 
 def has_other_pictures(image: Image.Image) -> bool:
-    """Are there pictures in this file that are not compared?"""
+    """Whether the file has other pictures, which are not compared."""
     return image.format not in _FORMATS and int(getattr(image, "n_frames", 1)) > 1
 
 
 def frames_of(
     image: Image.Image, first: Image.Image, following: Callable[[], Image.Image], max_pixels: int
 ) -> Frames | None:
-    """All frames of a picture; ``None`` if all of them look like the first one.
+    """All frames of a picture; ``None`` if all look like the first one.
 
-    ``first`` is the first frame; ``following`` decodes the one that ``image`` stands at. At most
-    ``max_pixels`` pixels are decoded. Raises what Pillow raises.
+    ``first`` is the decoded first frame; ``following`` decodes the current frame of ``image``. At
+    most ``max_pixels`` pixels are decoded in all. Raises the errors of Pillow.
     """
     small = [_small(first)]
     pixels = image.width * image.height
@@ -64,14 +64,14 @@ def frames_of(
     number = 1
     while _seek(image, number):
         number += 1
-        if image.format == "TIFF" and _is_no_page(image):
+        if image.format == "TIFF" and _is_reduced_or_mask(image):
             continue
         pixels += image.width * image.height
         if number > MAX_FRAMES or pixels > max_pixels:
             is_complete = False
             break
         frame = _small(following())
-        # How long a frame stays says nothing, and encoders write a still one once or many times.
+        # Encoders write a frame that does not change once or many times. Pages may be equal.
         if image.format == "TIFF" or not _is_equal(frame, small[-1]):
             small.append(frame)
     if len(small) == 1 and is_complete:
@@ -90,13 +90,13 @@ def _seek(image: Image.Image, number: int) -> bool:
     return True
 
 
-def _is_no_page(image: Image.Image) -> bool:
+def _is_reduced_or_mask(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
-    return bool(int(tags.get(ExifTags.Base.NewSubfileType, 0)) & _NO_PAGE)
+    return bool(int(tags.get(ExifTags.Base.NewSubfileType, 0)) & _REDUCED_OR_MASK)
 
 
 def _small(frame: Image.Image) -> Image.Image:
-    # Formats differ in whether a frame that is opaque has a channel that says so.
+    # Some formats give an opaque frame an alpha channel, others do not.
     mode = "RGB" if opacity_of(frame) is None else "RGBA"
     return frame.convert(mode).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 

@@ -1,4 +1,4 @@
-"""Looks at the structure of a JPEG before it is decoded: how much work it is, and whether it ends.
+"""Reads the structure of a JPEG before it is decoded: how much work it is, and whether it ends.
 
 The markers are described in ITU-T T.81, annex B.
 """
@@ -17,25 +17,29 @@ _SOS, _EOI, _DRI, _FRAME = 0xDA, 0xD9, 0xDD, 0xC0
 _BLOCK = 8
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
-#: A marker within compressed data: there 0xFF is followed by 0, and RST0 to RST7 belong to it.
+#: The next marker after compressed data, in which 0 or RST0 to RST7 follow on each 0xFF.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
-#: Counting stops here: no encoder writes so many.
+#: No encoder writes so many scans: counting stops here.
 MAX_SCANS = 100
 
-#: What is put behind a file that has no end. A decoder that reads any of it shows other pixels
-#: for the one than for the other.
+#: Two different paddings for a file without an end marker. If the decoder reads any of the padding,
+#: the two results differ.
 PADDINGS = (b"\x00" * 256, b"\xa5\x3c\x5a\xc3\x96\x69\x78\x87" * 32)
 END = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
-    """``width`` and ``height`` in pixels. ``scans``: how often the decoder goes over the picture,
-    counted up to one more than ``MAX_SCANS``. ``has_end``: whether the end marker is there.
-    ``is_too_short``: the compressed data can't be that of so many pixels."""
+class JpegStructure:
+    """How a JPEG file is built.
+
+    - ``width``, ``height``: in pixels.
+    - ``scans``: how often the decoder passes over the picture, up to ``MAX_SCANS`` + 1.
+    - ``has_end``: whether the file has an end marker.
+    - ``is_too_short``: the compressed data cannot hold that many pixels.
+    """
 
     width: int
     height: int
@@ -44,8 +48,8 @@ class Structure:
     is_too_short: bool
 
 
-def structure_of(content: io.BytesIO) -> Structure | None:
-    """The structure of this JPEG, or ``None`` where its headers can't be followed."""
+def structure_of(content: io.BytesIO) -> JpegStructure | None:
+    """The structure of this JPEG; ``None`` if its headers cannot be followed."""
     data = content.getvalue()
     headers: dict[int, bytes] = {}
     at, scans, compressed, has_end, last = 2, 0, 0, False, b""
@@ -77,11 +81,11 @@ def structure_of(content: io.BytesIO) -> Structure | None:
     is_too_short = frame.is_sequential and 8 * compressed < frame.least_bits
     if not has_end and scans == 1:
         is_too_short |= _lacks_restarts(frame, headers.get(_DRI, b""), last)
-    return Structure(frame.width, frame.height, scans, has_end, is_too_short)
+    return JpegStructure(frame.width, frame.height, scans, has_end, is_too_short)
 
 
-class _Frame(NamedTuple):
-    """``units``: into how many pieces a scan divides the picture."""
+class _FrameHeader(NamedTuple):
+    """The header of a frame. ``units`` is the number of minimum coded units in a scan."""
 
     is_sequential: bool
     width: int
@@ -90,12 +94,12 @@ class _Frame(NamedTuple):
 
     @property
     def least_bits(self) -> int:
-        """Each block takes two codes of a bit or more. Without Huffman codes that is not so, nor
-        where a scan says of many blocks at once that they end."""
+        """The least bits of a sequential frame with Huffman codes: each block takes two codes of
+        at least one bit. Arithmetic codes and progressive scans can take less."""
         return 2 * _count(self.width, _BLOCK) * _count(self.height, _BLOCK)
 
 
-def _frame_of(segment: bytes) -> _Frame | None:
+def _frame_of(segment: bytes) -> _FrameHeader | None:
     if len(segment) < 10:
         return None
     height, width, channels = struct.unpack_from(">HHB", segment, 5)
@@ -104,23 +108,23 @@ def _frame_of(segment: bytes) -> _Frame | None:
         (1, 1) if channels == 1 else (max(p // 16 for p in sampling), max(p % 16 for p in sampling))
     )
     units = _count(width, _BLOCK * max(1, across)) * _count(height, _BLOCK * max(1, down))
-    return _Frame(segment[1] in _SEQUENTIAL, width, height, units)
+    return _FrameHeader(segment[1] in _SEQUENTIAL, width, height, units)
 
 
 def _count(length: int, part: int) -> int:
     return -(-length // part)
 
 
-def _lacks_restarts(frame: _Frame, segment: bytes, compressed: bytes) -> bool:
-    """Are there fewer restart markers than the picture has to have?"""
+def _lacks_restarts(frame: _FrameHeader, segment: bytes, compressed: bytes) -> bool:
+    """Whether the data has fewer restart markers than the picture needs."""
     interval = int.from_bytes(segment[4:6])
     return bool(interval) and len(_RESTART.findall(compressed)) < _count(frame.units, interval) - 1
 
 
 def without_end(content: io.BytesIO) -> bytes:
-    """The bytes of a JPEG that has no end marker, without what was filled in behind them."""
+    """The bytes of a JPEG without an end marker, and without the fill bytes at its end."""
     data = content.getvalue()
     stripped = data.rstrip(b"\x00\xff")
     filling = data[len(stripped) : len(stripped) + 2]
-    # The last byte of the pixels may be 0 itself, or 0xFF, which is written as 0xFF 0x00.
+    # The last byte of the compressed data may be 0, or 0xFF, which is written as 0xFF 0x00.
     return stripped + (filling if filling == b"\xff\x00" else filling[:1].strip(b"\xff"))

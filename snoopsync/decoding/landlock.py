@@ -1,4 +1,4 @@
-"""Landlock: a process gives up all access to files by name, to TCP, and to other processes.
+"""Landlock: a process gives up access to files by name, to TCP, and to other processes.
 
 The calls and numbers are those of Linux's ``linux/landlock.h`` and
 ``Documentation/userspace-api/landlock.rst``. A ruleset that handles a right and has no rule for it
@@ -33,8 +33,9 @@ def version() -> int:
 
 
 def give_up_all() -> int:
-    """Deny this process, for ever, all that the kernel's version can deny. It must have set
-    no_new_privs. Returns the ABI version. Raises ``OSError`` if there is none, or it is refused."""
+    """Deny this process, permanently, all rights that the kernel's version can deny. The process
+    must have set no_new_privs. Returns the ABI version. Raises ``OSError`` if the kernel has no
+    Landlock, or refuses."""
     found = version()
     if not found:
         number = ctypes.get_errno()

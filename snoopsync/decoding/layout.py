@@ -1,7 +1,7 @@
-"""The bytes that a decoder answers: a picture's features, or why it is refused.
+"""The answers of decoders as bytes: a picture's features, or why the picture is refused.
 
-A decoder has seen a stranger's bytes, so its answer is not trusted: the lengths are fixed, every
-number is checked, and nothing in it is executed. All numbers are little-endian.
+A decoder has read untrusted bytes, so its answer is not trusted either: lengths are fixed, every
+number is checked, and nothing in the answer is executed. All numbers are little-endian.
 
 =========  =====================================================================
 ``F``      features: ``_HEAD``, then the thumbnail's ``grey`` and ``colour``, and the
@@ -9,7 +9,7 @@ number is checked, and nothing in it is executed. All numbers are little-endian.
 ``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
 =========  =====================================================================
 
-The decoder does not say what the picture's bytes are: size and SHA-256 are known to who asks.
+An answer does not contain the size and the SHA-256 of the file: the caller knows them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 
 from snoopsync.core.errors import Refused
-from snoopsync.decoding.evidence import Evidence
+from snoopsync.decoding.evidence import FileEvidence
 from snoopsync.decoding.features import (
     CODE_BYTES,
     COLOUR_SIDE,
@@ -29,8 +29,8 @@ from snoopsync.decoding.features import (
 
 _FEATURES, _REFUSAL = b"F", b"R"
 
-#: Format, width, height, frames, quality, evidence, JPEG quality (0: none), digest, and the lengths
-#: of codes, trimmed, alpha and inner.
+#: Format, width, height, frames, quality, flags of the evidence, JPEG quality (0: none), digest,
+#: and the lengths of codes, trimmed, alpha and inner.
 _HEAD = struct.Struct("<8sIIIBBB16sHHHH")
 _STATUS = struct.Struct("<H")
 
@@ -41,19 +41,19 @@ _MOST_REASON_BYTES = 2000
 
 _FORMATS = frozenset({"AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
-#: The statuses with which a picture may be refused.
+#: The statuses that a refusal may have.
 _STATUSES = frozenset({400, 413, 415})
 
-#: The flags of ``Evidence``, a bit each.
+#: The fields of ``FileEvidence`` that are flags, a bit each.
 _FLAGS = ("camera", "lossless", "palette", "resaved")
 
 
-class NoAnswer(Exception):
-    """These bytes are no answer of a decoder."""
+class InvalidAnswer(Exception):
+    """The bytes that a decoder sent are not a valid answer."""
 
 
 def pack(features: Features) -> bytes:
-    """The answer for a picture that was decoded."""
+    """The answer for a decoded picture, whose features must be complete."""
     thumbnail, evidence = features.thumbnail, features.evidence
     assert thumbnail is not None and evidence is not None
     parts = (features.codes, features.trimmed, thumbnail.alpha, thumbnail.inner)
@@ -72,14 +72,14 @@ def pack(features: Features) -> bytes:
 
 
 def pack_refusal(refusal: Refused) -> bytes:
-    """The answer for a picture that is refused."""
+    """The answer for a refused picture."""
     reason = refusal.message.encode("utf-8", "replace")[:_MOST_REASON_BYTES]
     return _REFUSAL + _STATUS.pack(refusal.status or 415) + reason
 
 
 def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
-    """The features in this answer about a picture with these bytes. Raises the ``Refused`` that is
-    in it, and ``NoAnswer`` for what is none."""
+    """The features in this answer about a file with this SHA-256 and size. Raises ``Refused`` if
+    the answer is a refusal, and ``InvalidAnswer`` if it is not valid."""
     tag, body = answer[:1], answer[1:]
     try:
         if tag == _REFUSAL:
@@ -88,7 +88,7 @@ def unpack(answer: bytes, sha256: bytes, size_bytes: int) -> Features:
             return _features(body, sha256, size_bytes)
     except (struct.error, UnicodeDecodeError, ValueError):
         pass
-    raise NoAnswer
+    raise InvalidAnswer
 
 
 def _refusal(body: bytes) -> Refused:
@@ -118,8 +118,8 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
         and {len(alpha), len(inner)} <= {0, _GREY_BYTES}
     )
     if not is_sound:
-        raise ValueError("no features")
-    evidence = Evidence(
+        raise ValueError("invalid features")
+    evidence = FileEvidence(
         **{name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)},
         jpeg_quality=jpeg_quality or None,
     )

@@ -1,4 +1,4 @@
-"""Opens a picture of any format that is accepted, within limits of the work that it takes."""
+"""Opens a picture of any supported format, within limits of the work that decoding takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 from typing import NamedTuple
 
-# These only for what they register: Pillow would import all of its fifty formats to look for them.
+# Imported to register these formats. Pillow would import all of its fifty formats to find them.
 import PIL.AvifImagePlugin
 import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
@@ -15,37 +15,38 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg, png, tiff
 
-#: What Pillow may decode; HEIC comes beside it. Its other decoders are never let near a file.
+#: The formats that Pillow may decode; pillow-heif decodes HEIC. Pillow's other decoders, which are
+#: less tested, never read a file.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
 
-#: Pixels that are decoded at most, of all frames of a picture together: Pillow's own limit,
+#: The most pixels that are decoded, in all frames of a picture together: Pillow's own limit,
 #: rounded. A JPEG that is decoded at a reduced size may have more.
 MAX_PIXELS = 178_000_000
 
-#: Pixels times scans of a JPEG, whatever size it is decoded at: some seconds of work.
+#: The most pixels times scans of a JPEG, at whatever size it is decoded: some seconds of work.
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 
-#: A picture is shrunk until its shorter side has no more than twice this many pixels.
+#: A picture is shrunk until its shorter side has less than twice this many pixels.
 WORKING_SIDE = 256
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 
-class Opened(NamedTuple):
-    """A picture that is not decoded yet. ``size`` is the file's, in pixels: a JPEG is decoded at a
-    reduced size."""
+class OpenedPicture(NamedTuple):
+    """A picture before it is decoded. ``size`` is width and height in the file, in pixels; a JPEG
+    is decoded at a reduced size."""
 
     image: Image.Image
     size: tuple[int, int]
 
 
-def open_picture(content: io.BytesIO) -> Opened:
-    """The picture in these bytes, which stand at their start.
+def open_picture(content: io.BytesIO) -> OpenedPicture:
+    """The picture in ``content``, which is at its start.
 
-    Raises ``Refused`` for what is known to be too much work (413) or of no kind that can be read
-    (415), and what Pillow raises.
+    Raises ``Refused`` for a picture that takes too much work (413) or is of an unsupported kind
+    (415), and the errors of Pillow.
     """
     header = content.read(64)
     content.seek(0)
@@ -55,29 +56,29 @@ def open_picture(content: io.BytesIO) -> Opened:
         return _open_jpeg(content)
     elif header.startswith(png.SIGNATURE):
         image = Image.open(png.without_metadata(content), formats=("PNG",))
-    elif header.startswith(tiff.STARTS):
+    elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
     else:
         image = Image.open(content, formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
-    return Opened(image, image.size)
+    return OpenedPicture(image, image.size)
 
 
 def too_many_pixels() -> Refused:
-    """The refusal of a picture that is too large to decode."""
+    """The refusal of a picture with too many pixels."""
     return Refused(
         f"too large to decode: more than {MAX_PIXELS // 1_000_000} million pixels", status=413
     )
 
 
-def _open_jpeg(content: io.BytesIO) -> Opened:
+def _open_jpeg(content: io.BytesIO) -> OpenedPicture:
     structure = jpeg.structure_of(content)
     if structure is not None:
         _check_work(structure)
         if not structure.has_end:
             content = _with_end(content, is_shrunk=structure.scans == 1)
-    # Not by ``Image.open``, whose limit is of pixels that the decoder never makes.
+    # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
@@ -86,17 +87,17 @@ def _open_jpeg(content: io.BytesIO) -> Opened:
     _shrink(image)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
-    return Opened(image, size)
+    return OpenedPicture(image, size)
 
 
-def _check_work(structure: jpeg.Structure) -> None:
+def _check_work(structure: jpeg.JpegStructure) -> None:
     if structure.scans > jpeg.MAX_SCANS:
         raise Refused(
-            f"a JPEG of more than {jpeg.MAX_SCANS} scans: it would take too long to decode",
+            f"a JPEG with more than {jpeg.MAX_SCANS} scans, which takes too long to decode",
             status=413,
         )
     pixels = structure.width * structure.height
-    # A decoder keeps all coefficients of a picture of several scans.
+    # The decoder keeps all coefficients of a picture with several scans in memory.
     if structure.scans > 1 and pixels > MAX_PIXELS:
         raise too_many_pixels()
     if structure.scans * pixels > MAX_SCANNED_PIXELS:
@@ -110,16 +111,14 @@ def _check_work(structure: jpeg.Structure) -> None:
 
 
 def _pixels_missing() -> Refused:
-    return Refused(
-        "a truncated JPEG, the file ends too early: a part of the picture is missing", status=415
-    )
+    return Refused("a truncated JPEG: the file ends before all pixels", status=415)
 
 
 def _with_end(content: io.BytesIO, *, is_shrunk: bool) -> io.BytesIO:
     """This JPEG with the end marker that it lacks.
 
-    Raises ``Refused`` if pixels are missing, too: then the decoder reads on in what follows.
-    ``is_shrunk``: a reduced size shows that (not where later scans add only details).
+    Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
+    ``is_shrunk`` decodes at a reduced size, which does not show what later scans lack.
     """
     data = jpeg.without_end(content)
     one, other = (_decoded(data + padding + jpeg.END, is_shrunk) for padding in jpeg.PADDINGS)
@@ -136,7 +135,7 @@ def _decoded(data: bytes, is_shrunk: bool) -> bytes:
 
 
 def _shrink(image: Image.Image) -> None:
-    """Make the decoder shrink a JPEG by 2, 4 or 8; it still reads the file to its end."""
+    """Make the decoder shrink a JPEG by 2, 4 or 8. It still reads the file to its end."""
     image.draft(None, (WORKING_SIDE, WORKING_SIDE))
 
 
@@ -144,7 +143,7 @@ def _open_tiff(content: io.BytesIO) -> Image.Image:
     try:
         return Image.open(content, formats=("TIFF",))
     except UnidentifiedImageError:
-        refusal = tiff.kind_that_is_not_readable(content)
+        refusal = tiff.refusal_of_unsupported(content)
         if refusal is not None:
             raise refusal from None
         raise
@@ -159,7 +158,7 @@ def _is_heif(header: bytes) -> bool:
 
 def _open_heif(content: io.BytesIO) -> Image.Image:
     try:
-        # Late, because it is 5 MiB that only those with such pictures need; it may be missing, too.
+        # Imported late: it takes 5 MiB that only HEIC pictures need, and may not be installed.
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise Refused(

@@ -1,9 +1,9 @@
-"""PDQ, the perceptual code of 256 bits that Facebook published ("The TMK+PDQF Video-Hashing
-Algorithm and the PDQ Image-Hashing Algorithm", 2019), written from that description.
+"""PDQ, a perceptual code of 256 bits, as Facebook described it in "The TMK+PDQF Video-Hashing
+Algorithm and the PDQ Image-Hashing Algorithm" (2019).
 
-It begins with a picture of 64 x 64 shades of grey. How that is made is ours (``decode``): the
-published way is a Jarosz filter, so these codes are some bits off those of other programs and are
-not for exchange with them.
+A code is made from 64 x 64 shades of grey. The publication makes these with a Jarosz filter,
+``decode`` with bilinear scaling. So these codes differ in some bits from those of other programs,
+and cannot be compared with them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from snoopsync.decoding import features
 #: Pixels along each side of the picture that is transformed.
 SIDE = features.SIDE
 
-#: Below this quality (flat pictures, slides, text) a code alone says too little.
+#: Below this quality (flat pictures, slides, text), equal codes alone do not prove a match.
 MIN_QUALITY = 50
 
-#: Below this one it says nothing: all even pictures have the same.
+#: Below this quality, a code says nothing: all even pictures have the same code.
 MIN_QUALITY_OF_CODES = 5
 
 _WAVES = 16
@@ -31,33 +31,34 @@ DCT = np.sqrt(2 / SIDE) * np.cos(
     np.pi / (2 * SIDE) * np.outer(np.arange(1, _WAVES + 1), 2 * np.arange(SIDE) + 1)
 )
 
-#: What mirroring does to the waves along one axis: the odd ones change their sign.
+#: Mirroring negates the odd waves along one axis.
 _MIRROR = np.where(np.arange(1, _WAVES + 1) % 2, -1.0, 1.0)
 
 
 def waves_of(luma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 16 x 16 longest waves of this picture."""
-    # Not by ``@``: the BLAS behind it keeps 30 MiB for each thread that ever called it, for
-    # products so small, and its last digits depend on the machine.
+    """The 16 x 16 longest waves of a picture of 64 x 64 shades, without the mean."""
+    # Not with ``@``: BLAS keeps 30 MiB for each thread that ever called it, and its last digits
+    # depend on the machine.
     waves: NDArray[np.float64] = np.einsum("ik,jk->ij", np.einsum("ik,kj->ij", DCT, luma), DCT)
     return waves
 
 
 def codes_of(waves: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The codes of pictures with these waves (16 x 16 each, one after the other): a row each."""
+    """The codes of pictures with these waves (picture, 16, 16): a row of 32 bytes each. A bit is
+    set where a wave is above the median."""
     flat = waves.reshape(len(waves), -1)
     return np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
 
 
-#: The eight forms of a picture, in the order of ``eight_codes``: is it transposed, then turned
-#: upside down, then mirrored?
+#: The eight forms of a picture, in the order of ``eight_codes``: whether it is transposed, then
+#: flipped upside down, then mirrored.
 FORMS = tuple(itertools.product((False, True), repeat=3))
 
 
 def eight_codes(luma: NDArray[np.float64]) -> bytes:
-    """The codes (32 bytes each) of this picture in each of ``FORMS``, the picture as it is first.
+    """The codes (32 bytes each) of this picture in each of ``FORMS``, the first as it is.
 
-    Turning and mirroring only moves and negates the waves, so one transform serves all eight.
+    Rotating and mirroring only moves and negates the waves, so one transform serves all eight.
     """
     waves = waves_of(luma)
     even = np.ones(_WAVES)
@@ -71,9 +72,10 @@ def eight_codes(luma: NDArray[np.float64]) -> bytes:
 
 
 def quality(luma: NDArray[np.float64]) -> int:
-    """How much there is in the picture to tell it by, 0 (one even shade) to 100.
+    """How much detail the picture has, from 0 (one even shade) to 100.
 
-    The sum of the steps between neighbours, each in whole percent of the range, as published.
+    As published: the sum of the differences between neighbours, each in whole percent of the range,
+    divided by 90.
     """
     steps = sum(np.abs(np.trunc(np.diff(luma, axis=axis) * (100 / 255))).sum() for axis in (0, 1))
     return min(100, int(steps / 90))

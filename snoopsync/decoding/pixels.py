@@ -1,4 +1,4 @@
-"""Pixels of all kinds to 8 bits each: wide grey by the range that it uses, and transparency."""
+"""Converts all kinds of pixels to 8 bits per channel: wide grey, palettes, transparency."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from PIL import Image
 
 Values = NDArray[Any]
 
-#: The largest values of grey with so many bits; floats have 1 besides.
+#: The largest values of grey, by the number of bits. Floats may also have 1.
 _WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 15, 16, 24, 31))
 
-#: Percentiles between which the values of a picture are: a few hot or dead pixels are outside.
+#: The percentiles that limit the range of values: a few hot or dead pixels lie outside.
 _LIMITS = (0.1, 99.9)
 
-#: A picture that uses less than this part of its range is spread over all of it.
+#: A picture that uses less than this share of its range is spread over all shades.
 _NARROW = 1 / 16
 
-#: A longer side is shrunk, however short the other one is.
+#: A longer side is shrunk, however short the other side is.
 _LONGEST_SIDE = 8_192
 
-#: So many pixels are looked at for the range, and converted at a time.
+#: The number of pixels that are sampled for the range, and that are converted at a time.
 _SAMPLE = 1_000_000
 
 
 def eight_bits(image: Image.Image, *, is_inverted: bool = False) -> Image.Image:
-    """The picture in RGB or RGBA, 8 bits each; itself if it is so already (to save its memory).
+    """The picture in RGB or RGBA, 8 bits per channel; itself if it already is.
 
-    ``is_inverted``: wide grey of which 0 is white.
+    ``is_inverted``: in its wide grey, 0 is white.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_wide_grey(image, is_inverted).convert("RGB")
@@ -38,8 +38,8 @@ def eight_bits(image: Image.Image, *, is_inverted: bool = False) -> Image.Image:
 
 
 def reduced(picture: Image.Image, side: int) -> Image.Image:
-    """The picture shrunk by whole numbers, until its shorter side has less than twice this many
-    pixels. What is transparent adds no colour to what is not."""
+    """The picture shrunk by whole numbers, until its shorter side has less than twice ``side``
+    pixels. The colour of transparent pixels does not mix with that of others."""
     shared = max(1, min(picture.size) // side)
     # A strip of one line and millions of columns would stay as large as it is.
     across, down = (max(shared, each // _LONGEST_SIDE) for each in picture.size)
@@ -49,7 +49,7 @@ def reduced(picture: Image.Image, side: int) -> Image.Image:
 
 
 def opacity_of(picture: Image.Image) -> Image.Image | None:
-    """How opaque each pixel is (0 to 255), ``None`` if all of them are opaque."""
+    """The opacity of each pixel (0 to 255); ``None`` if all are opaque."""
     if picture.mode != "RGBA":
         return None
     opacity = picture.getchannel("A")
@@ -71,7 +71,7 @@ def _from_wide_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
     grey = np.empty(values.shape, np.uint8)
     rows = max(1, _SAMPLE // values.shape[1])
     for top in range(0, len(values), rows):
-        # In parts: a large picture would take gigabytes as floats.
+        # In parts: as floats, a large picture would take gigabytes.
         part = np.nan_to_num(values[top : top + rows].astype(np.float64), nan=low)
         shades = (np.clip(part, low, high) - low) * (255 / (high - low))
         grey[top : top + rows] = np.rint(255 - shades if is_inverted else shades)
@@ -81,9 +81,9 @@ def _from_wide_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
 def _range_in_use(values: Values) -> tuple[float, float]:
     """The values that become black and white.
 
-    These are 0 and the largest value of the fewest bits that hold the picture, so that a picture
-    has the same shades with 8 bits and with 16. Where it uses little of that, or is partly
-    negative, they are its own darkest and brightest.
+    These are 0 and the largest value of the smallest number of bits that holds the picture, so a
+    picture has the same shades with 8 bits and with 16. If the picture uses little of that range,
+    or has negative values, they are its darkest and its brightest value.
     """
     flat = values.ravel()
     sample = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)

@@ -1,8 +1,8 @@
-"""Leaves the metadata out of a PNG before it is decoded.
+"""Removes the metadata of a PNG before it is decoded.
 
-Pillow reads all chunks of a file, and refuses the picture when a text or a colour profile is
-larger than 1 MB or has a wrong checksum. None of that changes a pixel. The chunks are described in
-the PNG specification (W3C, third edition).
+Pillow reads all chunks of a file, and refuses the picture if a text or a colour profile is larger
+than 1 MB or has a wrong checksum. Neither changes a pixel. The PNG specification (W3C, third
+edition) describes the chunks.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-#: What the pixels are made from. Pillow checks these checksums itself, so damage is still found.
+#: The chunks that pixels are made from. Pillow checks their checksums, so it still finds damage.
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
 
-#: A larger EXIF block is left out: it holds the orientation, which takes some bytes.
+#: A larger EXIF block is removed. The orientation, which is needed, takes a few bytes.
 _MAX_EXIF_BYTES = 1024 * 1024
 
 
 def without_metadata(content: io.BytesIO) -> io.BytesIO:
-    """The same PNG with nothing but its pixels and its EXIF block; ``content`` itself where it has
-    nothing else. Both stand at their start.
+    """The same PNG with only its pixels and its EXIF block, at its start; ``content`` itself if it
+    has nothing else.
 
-    What follows the last complete chunk is kept as it is, so that a truncated file stays one.
+    Whatever follows the last complete chunk stays, so a truncated file stays truncated.
     """
     data = content.getbuffer()
     kept: list[tuple[int, int]] = []

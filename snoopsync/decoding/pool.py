@@ -1,7 +1,7 @@
-"""A few decoder processes, and the pictures that wait for them.
+"""A pool of decoder processes.
 
-A picture whose decoder dies is tried once more in a fresh one, since something else may have killed
-the first; if that one dies too, the picture is refused. A decoder that takes too long is killed.
+If a decoder dies, its picture is tried again in a fresh one, as something else may have killed the
+first. If that one dies too, the picture is refused. A decoder that takes too long is killed.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from typing import TypeVar
 
 from snoopsync.core.errors import Refused, Unavailable
 from snoopsync.core.events import Event, log_event
-from snoopsync.decoding.layout import NoAnswer
-from snoopsync.decoding.sandbox import Limits, Outcome, Restriction
+from snoopsync.decoding.layout import InvalidAnswer
+from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
 
 log = logging.getLogger("snoopsync.decoding")
 
-#: So many decoders may die over one picture.
+#: A picture is refused after this many of its decoders died.
 _TRIES = 2
 
-#: How long the first process may take to load the codecs, on a slow machine that is busy.
+#: How long the zygote may take to load the codecs, on a slow and busy machine.
 _START_SECONDS = 120.0
 
 #: How long a fork may take.
 _FORK_SECONDS = 30.0
 
-#: An answer is a few kilobytes. A longer one is no answer.
+#: An answer has a few kilobytes. A longer one is not valid.
 _MOST_ANSWER_BYTES = 64 << 10
 
-#: So often a picture may lose its decoder because something ended all of them.
+#: How often a picture is tried again after something ended all decoders.
 _MOST_RESTARTS = 5
 
 
@@ -48,8 +48,8 @@ Result = TypeVar("Result")
 
 
 class _DecoderDied(Exception):
-    """The decoder has ended, and gave no sound answer. ``status`` is that of ``waitpid``; ``None``
-    if it is not known, since all decoders were ended."""
+    """The decoder ended without a valid answer. ``status`` is that of ``waitpid``; ``None`` if it
+    is unknown because all decoders were ended."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
@@ -62,7 +62,7 @@ class _TooSlow(Exception):
 
 @dataclass(slots=True)
 class _Decoder:
-    """One process. ``done`` counts its pictures; ``owner`` is the zygote it came from."""
+    """One decoder process. ``done`` counts its pictures; ``owner`` is its zygote."""
 
     socket: socket.socket
     process: int
@@ -71,8 +71,8 @@ class _Decoder:
     done: int = 0
 
     def require_idle(self) -> None:
-        """Raises ``OSError`` if it has ended, or says what it was not asked for: that would be
-        taken for the answer about the next picture."""
+        """Raises ``OSError`` if the decoder has ended, or has sent an answer without a question,
+        which would be taken for the answer about the next picture."""
         timeout = self.socket.gettimeout()
         self.socket.settimeout(0.0)
         try:
@@ -84,9 +84,9 @@ class _Decoder:
         raise ConnectionResetError
 
     def ask(self, picture: int, sha256: bytes) -> bytes:
-        """Its answer. Raises ``TimeoutError``, and another ``OSError`` if it has ended."""
+        """The decoder's answer. Raises ``TimeoutError``, or another ``OSError`` if it ended."""
         socket.send_fds(self.socket, [sha256], [picture])
-        # Without room for descriptors: any that come with it are closed by the kernel.
+        # Not ``recv_fds``: the kernel closes any descriptors that come with the answer.
         answer = self.socket.recv(_MOST_ANSWER_BYTES)
         if not answer:
             raise ConnectionResetError
@@ -94,20 +94,21 @@ class _Decoder:
 
 
 class _Zygote:
-    """The process that decoders are forked from, and the socket to it. One thread at a time."""
+    """The process that decoders are forked from. Not safe for several threads at once."""
 
-    def __init__(self, work: str, limits: Limits) -> None:
-        """Starts it, and waits until it has loaded every codec. Raises ``Unavailable``."""
+    def __init__(self, work: str, limits: DecoderLimits) -> None:
+        """Starts the process, and waits until it has loaded every codec. Raises ``Unavailable``."""
         self._wall_seconds = limits.wall_seconds
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(_START_SECONDS)
         command = (
-            # Without -P a module in the current directory, which may be anybody's, comes first.
+            # Without -P, a module in the current directory, which anybody may have put there, would
+            # be imported first.
             *(sys.executable, "-P", "-m", "snoopsync.decoding.zygote"),
             *(str(theirs.fileno()), work, str(limits.memory_bytes), str(limits.cpu_seconds)),
         )
         paths = [path for path in sys.path if Path(path).is_absolute()]
-        # No secret of ours is in it, and numpy starts no threads, which a fork would lose.
+        # It contains no secrets. numpy must not start threads, which a fork would lose.
         environment = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         try:
             with theirs:
@@ -119,7 +120,7 @@ class _Zygote:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is for us alone
+                    start_new_session=True,  # Ctrl-C goes to this process only
                 )
             hello = self.socket.recv(_MOST_ANSWER_BYTES)
         except OSError as error:
@@ -133,7 +134,7 @@ class _Zygote:
 
     @property
     def process_id(self) -> int:
-        """Its ID."""
+        """The process ID."""
         return self._process.pid
 
     def fork(self) -> _Decoder:
@@ -156,8 +157,8 @@ class _Zygote:
         return _Decoder(ours, process, self, outcome)
 
     def end(self, decoder: _Decoder) -> int | None:
-        """Kill this decoder if it lives. Returns the status that it ended with; ``None`` if nobody
-        knows that. Raises ``OSError`` if this process does not answer any more."""
+        """Kill this decoder if it lives. Returns the status that it ended with; ``None`` if it is
+        unknown. Raises ``OSError`` if the zygote does not answer."""
         decoder.socket.close()
         self.socket.send(KILL + NUMBER.pack(decoder.process))
         process, status = self._reply(KILL)
@@ -166,17 +167,17 @@ class _Zygote:
         return None if status < 0 else status
 
     def close(self) -> None:
-        """End it, and with it every decoder; again does nothing."""
+        """End the zygote and with it every decoder. A second call does nothing."""
         self.socket.close()
         self.kill()
         self._process.wait()
 
     def kill(self) -> None:
-        """End it without waiting for that. For any thread."""
+        """Kill the zygote without waiting for its end. Safe for any thread."""
         self._process.kill()
 
     def _reply(self, to: bytes) -> tuple[int, ...]:
-        """The numbers of its reply to what was asked last. Raises ``OSError``."""
+        """The numbers in the reply to the last request. Raises ``OSError``."""
         reply = self.socket.recv(_MOST_ANSWER_BYTES)
         if reply[:1] != to or len(reply) % NUMBER.size != 1:
             raise ConnectionResetError
@@ -184,34 +185,34 @@ class _Zygote:
 
 
 class Pool:
-    """``count`` processes that decode. For any thread."""
+    """Up to ``count`` decoder processes. Safe for several threads."""
 
-    def __init__(self, count: int, work: str, limits: Limits | None = None) -> None:
-        """``work`` names the function that they run (``zygote.main``). Nothing starts before the
-        first picture, or ``warm_up``."""
-        self.limits = limits or Limits()
+    def __init__(self, count: int, work: str, limits: DecoderLimits | None = None) -> None:
+        """``work`` names the function that decoders run (see ``zygote.main``). The first picture,
+        or ``warm_up``, starts the processes."""
+        self.limits = limits or DecoderLimits()
         self._work = work
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
         self._is_closed = False
         self._trying = threading.Lock()
-        #: What is in force in the decoders; ``None`` before the first one.
+        #: Which restrictions are in force in the decoders; ``None`` before the first one.
         self.outcome: Outcome | None = None
-        #: Why no decoder could be had when one was last needed.
+        #: Why no decoder could be started when one was last needed.
         self._failure: str | None = None
-        #: A decoder that has nothing to do, or ``None`` where one may be forked.
+        #: Idle decoders, and ``None`` for each that may still be forked.
         self._slots: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()
         for _ in range(count):
             self._slots.put(None)
 
     @property
     def zygote_id(self) -> int | None:
-        """The ID of the process that decoders are forked from; ``None`` if there is none now."""
+        """The ID of the process that decoders are forked from; ``None`` if it does not run."""
         with self._lock:
             return None if self._zygote is None else self._zygote.process_id
 
     def warm_up(self) -> Outcome:
-        """Start one, and return which restrictions are in force in it. Raises ``Unavailable``."""
+        """Start a decoder, and return which restrictions are in force. Raises ``Unavailable``."""
         slot = self._slots.get()
         try:
             slot = slot or self._fork()
@@ -220,12 +221,12 @@ class Pool:
             self._slots.put(slot)
 
     def check(self) -> None:
-        """Raises ``Unavailable`` if no decoder could be had when one was last needed, and none can
-        be had now."""
+        """Raises ``Unavailable`` if no decoder could be started when one was last needed, and none
+        can be started now."""
         failure = self._failure
         if failure is None:
             return
-        # One caller tries, the others are told what was so before.
+        # One caller tries again; the others get the previous error meanwhile.
         if not self._trying.acquire(blocking=False):
             raise Unavailable(failure)
         try:
@@ -234,11 +235,11 @@ class Pool:
             self._trying.release()
 
     def decode(self, picture: int, sha256: bytes, read: Callable[[bytes], Result]) -> Result:
-        """What ``read`` makes of the answer about the picture behind this descriptor, whose offset
-        is moved, with this digest. ``read`` raises ``NoAnswer`` for bytes that are none.
+        """What ``read`` returns for the decoder's answer about this picture: a descriptor, whose
+        offset changes, and its SHA-256. ``read`` raises ``InvalidAnswer`` for invalid bytes.
 
-        Waits for a decoder. Raises ``Refused`` for a picture that takes too long, or that ends its
-        decoder, and ``Unavailable`` where no decoder can be had.
+        Waits for a decoder. Raises ``Refused`` for a picture that takes too long or crashes its
+        decoder, and ``Unavailable`` if no decoder can be started.
         """
         deaths = 0
         for _ in range(_MOST_RESTARTS):
@@ -255,27 +256,27 @@ class Pool:
                         f"takes more than {self.limits.cpu_seconds} s of processor time to decode",
                         status=415,
                     ) from None
-                # Without a status, all of them were ended, which says nothing of this picture.
+                # Without a status, all decoders were ended: that is not the fault of this picture.
                 deaths += died.status is not None
                 if deaths >= _TRIES:
                     raise Refused(
-                        f"can't be decoded: it ends the decoder ({_in_words(died.status)})",
+                        f"cannot be decoded: the decoder crashes ({_in_words(died.status)})",
                         status=415,
                     ) from None
-        raise self._failed("the processes that decode pictures are killed again and again")
+        raise self._failed("the decoder processes are killed repeatedly")
 
     def close(self) -> None:
-        """End them, whatever they do; again does nothing."""
+        """End all decoders, even busy ones. A second call does nothing."""
         self._is_closed = True
         zygote = self._zygote
         if zygote is not None:
-            zygote.kill()  # whoever holds the lock waits for it
+            zygote.kill()  # a thread that waits for it may hold the lock
         with self._lock:
             if self._zygote is not None:
                 self._zygote.close()
                 self._zygote = None
         idle = []
-        with suppress(queue.Empty):  # one that is in use is put back by who uses it
+        with suppress(queue.Empty):  # busy decoders are put back by their users
             while True:
                 idle.append(self._slots.get_nowait())
         for slot in idle:
@@ -288,7 +289,7 @@ class Pool:
             try:
                 slot.require_idle()
             except OSError:
-                # It ended, or went wrong, before it was asked.
+                # It ended, or misbehaved, before this picture.
                 self._end(slot)
                 slot = None
                 raise _DecoderDied(None) from None
@@ -296,8 +297,8 @@ class Pool:
                 result = read(slot.ask(picture, sha256))
             except TimeoutError:
                 raise _TooSlow from None
-            except (OSError, NoAnswer):
-                status, slot = self._status_of(slot), None
+            except (OSError, InvalidAnswer):
+                status, slot = self._end(slot), None
                 raise _DecoderDied(status) from None
             finally:
                 if slot is not None:
@@ -309,7 +310,7 @@ class Pool:
         except (Refused, Unavailable, _DecoderDied):
             raise
         except BaseException:
-            # It may still answer, and nobody may take that for the next picture's answer.
+            # It may still answer, and that would be taken for the answer about the next picture.
             if slot is not None:
                 self._end(slot)
                 slot = None
@@ -318,7 +319,7 @@ class Pool:
             self._put_back(slot)
 
     def _put_back(self, slot: _Decoder | None) -> None:
-        """Let others have this slot. Once the pool is closed, its decoder has ended."""
+        """Let other threads use this slot. After ``close``, its decoder has ended."""
         if self._is_closed and slot is not None:
             slot.socket.close()
             slot = None
@@ -336,18 +337,18 @@ class Pool:
                 except Unavailable as error:
                     self._failure = error.message
                     raise
-                except OSError:  # it was killed
+                except OSError:  # the zygote was killed
                     assert self._zygote is not None
                     self._zygote.close()
                     self._zygote = None
                 else:
                     self._failure = None
-                    self._tell(decoder.outcome)
+                    self._log_missing(decoder.outcome)
                     return decoder
-        raise self._failed("the processes that decode pictures can't be started")
+        raise self._failed("the decoder processes cannot be started")
 
-    def _tell(self, outcome: Outcome) -> None:
-        """Log, once, which restrictions are not in force, and why."""
+    def _log_missing(self, outcome: Outcome) -> None:
+        """Log once which restrictions are not in force, and why."""
         if self.outcome is not None:
             return
         self.outcome = outcome
@@ -366,16 +367,13 @@ class Pool:
         self._failure = message
         return Unavailable(message)
 
-    def _end(self, decoder: _Decoder) -> None:
-        self._status_of(decoder)
-
-    def _status_of(self, decoder: _Decoder) -> int | None:
-        """End it. Returns the status that it ended with, ``None`` if nobody knows that."""
+    def _end(self, decoder: _Decoder) -> int | None:
+        """End the decoder. Returns the status that it ended with; ``None`` if it is unknown."""
         with self._lock:
             try:
                 return decoder.owner.end(decoder)
             except OSError:
-                # Its replies would be taken for those to the next questions.
+                # A late reply would be taken for the reply to the next request.
                 decoder.owner.close()
                 if self._zygote is decoder.owner:
                     self._zygote = None
@@ -383,7 +381,7 @@ class Pool:
 
 
 def _cannot_start(why: str) -> Unavailable:
-    return Unavailable(f"the processes that decode pictures can't be started: {why}")
+    return Unavailable(f"the decoder processes cannot be started: {why}")
 
 
 def _was_signal(status: int | None, number: signal.Signals) -> bool:

@@ -1,7 +1,7 @@
-"""A tiny picture for each codec: a decoder decodes them all before it sees the first real one.
+"""A tiny picture for each codec, decoded before the first real picture so that all code is loaded.
 
-Each is 16 x 16 pixels, drawn and encoded by Pillow and pillow-heif. libtiff has a codec of its own
-for each compression; animations, pages and metadata are read by code of their own.
+Each is 16 x 16 pixels, drawn and encoded with Pillow and pillow-heif. libtiff has one codec for
+each compression, and separate code reads animations, pages and metadata.
 """
 
 from __future__ import annotations
@@ -204,5 +204,5 @@ _ENCODED = {
 
 
 def samples() -> dict[str, bytes]:
-    """The bytes of a picture by the name of its codec."""
+    """The bytes of a sample picture, by the name of its codec."""
     return {name: base64.b64decode(text) for name, text in _ENCODED.items()}

@@ -1,7 +1,7 @@
-"""What a decoder gives up before it sees a picture: user, files, network, memory, time.
+"""What a decoder gives up before it reads a picture: user, files, network, memory, time.
 
-``Restriction`` names each thing. The kernel may lack one, or a system call filter that was there
-before may refuse one; the others are applied all the same. ``Outcome`` says which are in force, and
+``Restriction`` names each restriction. The kernel may lack one, or a system call filter that was in
+force before may refuse one. The others still apply. ``Outcome`` says which are in force, and
 why one is not.
 """
 
@@ -35,12 +35,12 @@ _CAPABILITY_VERSION, _CAPABILITY_BYTES = 0x20080522, 24
 #: The user and group ``nobody`` of every Linux.
 _NOBODY = 65534
 
-#: Standard input, output and error, the socket, the picture, a codec's copy of it, and room.
+#: Standard input, output and error, the socket, the picture, a codec's copy of it, and some spare.
 _MOST_DESCRIPTORS = 10
 
 _LAST_CAPABILITY = 63
 
-#: So much less urgent than its parent, which has others to answer.
+#: A decoder is nicer than its parent, which also answers other requests.
 _NICENESS = 5
 
 #: The kernel kills the process with the highest score first when memory runs out.
@@ -48,16 +48,16 @@ _OOM_SCORE = "1000"
 
 
 class Restriction(IntFlag):
-    """What may be in force in a decoder."""
+    """A restriction that may be in force in a decoder."""
 
-    USER = 1  # it has no capability, and runs as nobody where its parent ran as root
+    USER = 1  # no capabilities; and the user nobody if the parent is root
     NO_NEW_PRIVILEGES = 2
     LANDLOCK = 4
     SECCOMP = 8
     LIMITS = 16
 
 
-#: All of them, as people know them.
+#: The names of the restrictions, for people.
 NAMES = {
     Restriction.USER: "no privileges",
     Restriction.NO_NEW_PRIVILEGES: "no_new_privs",
@@ -102,9 +102,9 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one picture may cost. ``memory_bytes`` comes on top of what an idle decoder has. After
-    so many ``pictures`` a decoder is replaced by a fresh one."""
+class DecoderLimits:
+    """The limits for one picture. ``memory_bytes`` is in addition to the memory of an idle decoder.
+    A decoder is replaced after ``pictures`` pictures."""
 
     memory_bytes: int = 1 << 30
     cpu_seconds: int = 10
@@ -112,11 +112,10 @@ class Limits:
     pictures: int = 200
 
 
-def enter(limits: Limits, parent: int) -> Outcome:
-    """Give up everything, in this process and for ever. Returns what is in force.
+def enter(limits: DecoderLimits, parent: int) -> Outcome:
+    """Apply all restrictions to this process, permanently. Returns which are in force.
 
-    ``parent`` is the process that must live for this one to live. Ends the process where it does
-    not any more.
+    This process ends when the process ``parent`` ends, and now if it has already ended.
     """
     applied = refused = Restriction(0)
     is_filtered = _is_filtered()
@@ -125,12 +124,12 @@ def enter(limits: Limits, parent: int) -> Outcome:
         (Restriction.NO_NEW_PRIVILEGES, lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
         (Restriction.LIMITS, lambda: _limit(limits)),
         (Restriction.LANDLOCK, landlock.give_up_all),
-        # The last one: it also refuses the calls of the others.
+        # The last one: it refuses the system calls of the others.
         (Restriction.SECCOMP, seccomp.install),
     )
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
-    with suppress(OSError):  # the units allow no such call
+    with suppress(OSError):  # the systemd units forbid this call
         os.nice(_NICENESS)
     for restriction, apply in steps:
         try:
@@ -142,8 +141,8 @@ def enter(limits: Limits, parent: int) -> Outcome:
             if is_filtered and error.errno == errno.EPERM:
                 refused |= restriction
         if restriction is Restriction.USER:
-            # A change of the user takes this back, so it comes after it. The parent may have ended
-            # in between, and then no signal comes.
+            # A change of the user resets this, so it follows the change. If the parent ended before
+            # this call, no signal comes.
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(0)
@@ -157,25 +156,25 @@ def _is_filtered() -> bool:
 
 
 def allow_cpu(seconds: int) -> None:
-    """Let this process use so many more seconds of processor time before the kernel ends it."""
+    """Let this process use ``seconds`` more of processor time before the kernel ends it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    # The kernel compares whole seconds, and looks at both sums.
+    # The kernel compares whole seconds, of user and system time together.
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, most), most))
 
 
 def _become_nobody() -> None:
-    _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may look into this one
+    _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may trace this one
     if os.geteuid() == 0:
         for capability in range(_LAST_CAPABILITY + 1):
-            with suppress(OSError):  # the kernel knows fewer
+            with suppress(OSError):  # the kernel has fewer capabilities
                 _prctl(_PR_CAPBSET_DROP, capability)
-        with suppress(OSError):  # a user namespace that has no such user
+        with suppress(OSError):  # a user namespace without this user
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    # A service of another user may have been given some.
+    # The service may have ambient capabilities as another user, too.
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
@@ -186,16 +185,16 @@ def _become_nobody() -> None:
         raise OSError(ctypes.get_errno(), "the capabilities can't be given up")
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: DecoderLimits) -> None:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     memory = pages * resource.getpagesize() + limits.memory_bytes
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
-        # Not 0: a descriptor that is handed over needs a number.
+        # Not 0: a descriptor that is passed in needs a number.
         (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
         (resource.RLIMIT_AS, memory),
-        # What it uses while nobody asks it for anything counts too.
+        # For all pictures together; ``allow_cpu`` sets the limit for one.
         (resource.RLIMIT_CPU, limits.pictures * limits.cpu_seconds),
     ):
         _, hard = resource.getrlimit(what)

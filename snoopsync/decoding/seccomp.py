@@ -9,7 +9,7 @@ The filter is classic BPF, built here and installed by ``ctypes``. The maintaine
 (``pyseccomp``, libseccomp's own) need libseccomp on the machine, which a virtual environment cannot
 install; a list of forty numbers needs neither. The numbers come from Linux's
 ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (ARM64). On any other processor there is
-no filter, and the caller is told.
+no filter, and ``install`` raises ``OSError``.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ _PROCESSORS = {
     "aarch64": _Processor(0xC00000B7, 1),
 }
 
-#: Number on x86-64, number on ARM64. ``None``: the processor does not have the call.
+#: The numbers of a call on x86-64 and on ARM64. ``None``: the processor does not have the call.
 _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "read": (0, 63),
     "readv": (19, 65),
     "pread64": (17, 67),
-    "write": (1, 64),  # only descriptors that were handed over: there is no way to open one
+    "write": (1, 64),  # only to descriptors that were passed in: none can be opened
     "lseek": (8, 62),
     "close": (3, 57),
     "fstat": (5, 80),
@@ -106,22 +106,22 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
 
 
 class _Condition(NamedTuple):
-    """Allow a call by an argument's low 32 bits: if they are ``exactly`` this, or if none of the
-    bits ``without`` is set."""
+    """A condition on an argument's low 32 bits: they equal ``exactly``, or have none of the bits
+    ``without``."""
 
     argument: int
     without: int = 0
     exactly: int | None = None
 
 
-#: Allowed for some arguments only.
+#: Calls that are allowed for some arguments only.
 _CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], _Condition]] = {
-    # No memory becomes executable.
+    # Memory cannot become executable.
     "mmap": ((9, 222), _Condition(2, without=_PROT_EXEC)),
     "mprotect": ((10, 226), _Condition(2, without=_PROT_EXEC)),
-    # A thread, never a process.
+    # Threads only, no processes.
     "clone": ((56, 220), _Condition(0, exactly=_PTHREAD_FLAGS)),
-    # Its own limits, nobody else's.
+    # The limits of this process only.
     "prlimit64": ((302, 261), _Condition(0, exactly=0)),
 }
 
@@ -134,13 +134,13 @@ class _Program(ctypes.Structure):
 
 
 def supports(machine: str | None = None) -> bool:
-    """Is there a filter for this processor (as ``platform.machine`` names it)?"""
+    """Whether a filter exists for this processor, as ``platform.machine`` names it."""
     return (machine or platform.machine()) in _PROCESSORS
 
 
 def install() -> None:
-    """Filter the system calls of this process from now on, for ever. It must have set
-    no_new_privs. Raises ``OSError`` where the kernel refuses, and for an unknown processor."""
+    """Filter the system calls of this process from now on, permanently. The process must have set
+    no_new_privs. Raises ``OSError`` if the kernel refuses, and for an unknown processor."""
     machine = platform.machine()
     if not supports(machine):
         raise OSError(errno.ENOSYS, f"there is no filter for {machine}")

@@ -1,7 +1,7 @@
-"""Reading an image that somebody wants to send: once, whole, and hashed on the way.
+"""Reads an image once and completely into sealed memory, and hashes it.
 
-The bytes go into a file in memory that nothing can change any more. So what a decoder looks at is
-exactly what was hashed, whatever happens to the file on disk meanwhile.
+Nothing can change the bytes after that. So a decoder reads exactly the bytes that were hashed,
+whatever happens to the file on disk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import ImageSource
 
-#: A larger file is no picture that anybody wants decoded, and would fill the memory.
+#: The largest file that is read. A larger one is hardly a picture, and would fill the memory.
 MAX_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
@@ -27,8 +27,8 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """The bytes of an image, in a file that nothing changes. Close it, or use it in a ``with``."""
+class PictureFile:
+    """The bytes of an image in sealed memory. Close it, or use it in a ``with``."""
 
     file: BinaryIO
     size_bytes: int
@@ -38,7 +38,7 @@ class Picture:
         """Free the memory."""
         self.file.close()
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> PictureFile:
         return self
 
     def __exit__(
@@ -50,12 +50,12 @@ class Picture:
         self.close()
 
 
-def read_picture(image: ImageSource) -> Picture:
-    """All bytes of the image: of the file at this path, of this file from where it stands to its
-    end, or these bytes.
+def read_picture(image: ImageSource) -> PictureFile:
+    """All bytes of the image: of the file at a path, of a file object from its position to its end,
+    or the bytes themselves.
 
-    Raises ``Refused`` if there are none (400) or far too many (413). What the file itself raises
-    while it is read comes through as it is.
+    Raises ``Refused`` if the image is empty (400) or too large (413), and the errors of reading the
+    file.
     """
     if isinstance(image, bytes):
         return _read(io.BytesIO(image))
@@ -65,7 +65,7 @@ def read_picture(image: ImageSource) -> Picture:
     return _read(image)
 
 
-def _read(file: BinaryIO) -> Picture:
+def _read(file: BinaryIO) -> PictureFile:
     descriptor = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     copy = os.fdopen(descriptor, "wb+")
     try:
@@ -74,12 +74,12 @@ def _read(file: BinaryIO) -> Picture:
             digest.update(chunk)
             size_bytes += copy.write(chunk)
             if size_bytes > MAX_BYTES:
-                raise Refused(f"larger than {MAX_BYTES // 2**20} MiB", status=413)
+                raise Refused(f"the file is larger than {MAX_BYTES // 2**20} MiB", status=413)
         if not size_bytes:
-            raise Refused("empty", status=400)
+            raise Refused("the file is empty", status=400)
         copy.seek(0)
         fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
         copy.close()
         raise
-    return Picture(copy, size_bytes, digest.digest())
+    return PictureFile(copy, size_bytes, digest.digest())

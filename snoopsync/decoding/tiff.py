@@ -1,6 +1,6 @@
-"""Corrects what Pillow decodes wrongly in a TIFF, and says which kinds it can't decode.
+"""Corrects what Pillow decodes wrongly in a TIFF, and names the kinds that it cannot decode.
 
-The tags are described in the TIFF 6.0 specification and its supplements, BigTIFF in libtiff's.
+The TIFF 6.0 specification and its supplements describe the tags; libtiff's describes BigTIFF.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from snoopsync.core.errors import Refused
 
-STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _WHITE_IS_ZERO = 0
 _PLANAR = 2
 
-#: How Pillow says that a TIFF is of a kind that it can't decode.
+#: What Pillow says about a TIFF of a kind that it cannot decode.
 _UNKNOWN_KINDS = (
     "unknown pixel mode",
     "unknown data organization",
@@ -28,16 +28,16 @@ _UNKNOWN_KINDS = (
     "Invalid value for samples per pixel",
 )
 
-NOT_READABLE = "a kind of TIFF that can't be read"
+UNSUPPORTED = "an unsupported kind of TIFF"
 
-#: Uncompressed samples of 16 bits, each channel apart: what libtiff makes of them.
+#: The modes that libtiff returns for uncompressed samples of 16 bits in one plane per channel.
 _PLANAR_MODES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
 
-#: Compressed big-endian samples: libtiff returns them in this machine's order, which Pillow minds
-#: for some of its modes only.
+#: Corrected modes for compressed big-endian samples. libtiff returns them in the machine's byte
+#: order, which Pillow takes into account for some modes only.
 _NATIVE_MODES = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 
-#: The tags that say how the pixels are stored. Everything else is metadata.
+#: The tags that describe how the pixels are stored. All others are metadata.
 _PIXEL_TAGS = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320}
     | {322, 323, 324, 325, 332, 336, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}
@@ -47,12 +47,12 @@ _ORIENTATION = 274
 #: Type and count of a tag that is one number of 16 bits.
 _ONE_SHORT = [3, 1]
 
-#: Directories that are read: a file of more pages than are decoded needs no more.
+#: The most directories that are followed: twice as many as the pages that are decoded.
 _MAX_DIRECTORIES = 2_000
 
 
-def corrected(image: Image.Image) -> None:
-    """Make the page that this TIFF stands at decode as it should.
+def correct(image: Image.Image) -> None:
+    """Correct how Pillow decodes the current page of a TIFF; other formats stay as they are.
 
     Raises ``Refused`` (415) for a page that Pillow would decode wrongly.
     """
@@ -67,40 +67,40 @@ def corrected(image: Image.Image) -> None:
     elif image.tag_v2.get(ExifTags.Base.PlanarConfiguration) == _PLANAR and max(bits) > 8:
         premultiplied = 1 in image.tag_v2.get(ExifTags.Base.ExtraSamples, ())
         if image.mode not in _PLANAR_MODES or premultiplied or set(bits) != {16}:
-            raise _not_readable(image.tag_v2)
+            raise _unsupported(image.tag_v2)
         args = (_PLANAR_MODES[image.mode], False, image.tag_v2.offset)
         image.use_load_libtiff = True
         image.tile = [ImageFile._Tile("libtiff", (0, 0, *image.size), 0, args)]
 
 
 def is_inverted(image: Image.Image) -> bool:
-    """Is this a TIFF of wide grey of which 0 is white? Pillow inverts 8 bits and less itself."""
+    """Whether this is a TIFF with wide grey in which 0 is white. Pillow itself inverts 8 bits."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     photometric = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation)
     return photometric == _WHITE_IS_ZERO and (image.mode == "F" or image.mode.startswith("I"))
 
 
-def kind_that_is_not_readable(content: io.BytesIO) -> Refused | None:
-    """The refusal of this TIFF, if it is sound and of a kind that can't be decoded."""
+def refusal_of_unsupported(content: io.BytesIO) -> Refused | None:
+    """The refusal of a TIFF of a kind that cannot be decoded; ``None`` for any other file."""
     try:
         content.seek(0)
         TiffImagePlugin.TiffImageFile(content)
-    except Exception as error:  # decoders fed with hostile bytes raise anything
+    except Exception as error:  # codecs that read hostile bytes raise anything
         if is_unknown_kind(error):
-            return _not_readable(_tags_of(content))
+            return _unsupported(_tags_of(content))
     return None
 
 
 def is_unknown_kind(error: BaseException) -> bool:
-    """Did Pillow raise this because it can't decode such a TIFF?"""
+    """Whether Pillow raised this error because it cannot decode that kind of TIFF."""
     return any(said in str(error) for said in _UNKNOWN_KINDS)
 
 
-def _not_readable(tags: Mapping[int, object]) -> Refused:
+def _unsupported(tags: Mapping[int, object]) -> Refused:
     bits = tags.get(ExifTags.Base.BitsPerSample)
     samples = f" ({len(bits)} x {bits[0]} bits)" if isinstance(bits, tuple) and bits else ""
-    return Refused(NOT_READABLE + samples, status=415)
+    return Refused(UNSUPPORTED + samples, status=415)
 
 
 def _tags_of(content: io.BytesIO) -> Mapping[int, object]:
@@ -110,12 +110,13 @@ def _tags_of(content: io.BytesIO) -> Mapping[int, object]:
         content.seek(tags.next)
         tags.load(content)
         return dict(tags)
-    except Exception:  # it only makes the message more exact
+    except Exception:  # the tags only make the message more exact
         return {}
 
 
 class _Layout(NamedTuple):
-    """The numbers of a directory: how many entries, one entry, and where the next one is."""
+    """How a directory is stored: ``struct`` formats of its length and of offsets, and the bytes of
+    an entry."""
 
     number: str
     entry_bytes: int
@@ -126,10 +127,10 @@ _CLASSIC, _BIG = _Layout("H", 12, "I"), _Layout("Q", 20, "Q")
 
 
 def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
-    """A copy of this TIFF whose directories have no tags but those of the pixels; ``None`` if the
-    directories can't be followed, or it is no TIFF."""
+    """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, and if the
+    directories cannot be followed."""
     data = bytearray(content.getvalue())
-    if data[:4] not in STARTS:
+    if data[:4] not in SIGNATURES:
         return None
     order = "<" if data[:2] == b"II" else ">"
     try:
@@ -146,7 +147,8 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
 
 
 def _strip_directory(data: bytearray, at: int, order: str, layout: _Layout) -> int:
-    """Leave the pixels' tags in the directory at ``at``. Returns where the next directory is."""
+    """Remove the other tags from the directory at this offset. Returns the offset of the next one,
+    0 after the last."""
     (count,) = struct.unpack_from(order + layout.number, data, at)
     first = at + struct.calcsize(order + layout.number)
     last = first + count * layout.entry_bytes

@@ -1,13 +1,13 @@
-"""Traces that JPEG leaves in a picture: they show that a file was made from a JPEG.
+"""Finds traces of an earlier JPEG in a picture, which show that the file was made from a JPEG.
 
 JPEG rounds the waves of each block of 8 x 8 pixels to multiples of a step. After decoding, and
 saving as PNG or as a JPEG of a higher quality, the waves still lie near those multiples. Image
 forensics calls this double quantisation (Popescu and Farid, "Statistical Tools for Digital
-Forensics", 2004). A copy that was scaled or cropped does not show it.
+Forensics", 2004). A copy that was scaled or cropped does not have these traces.
 
-Measured on 21 photographs: it is seen in all PNGs of JPEGs of a quality of 90 and 95, in nearly all
-JPEGs of 95 that were 50 to 90 before, and of 90 that were 50 to 75, in some of 85 that were 75, and
-in no picture that was never, or only once, a JPEG.
+On 21 photographs, traces were found in all PNGs made from JPEGs of quality 90 and 95, in nearly all
+JPEGs of quality 95 that had quality 50 to 90 before and of 90 that had 50 to 75, in some of 85 that
+had 75, and in no picture that was never a JPEG or only once.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
 
 _BLOCK = 8
 
-#: What is made from a JPEG has traces of it only if its own quality is higher.
+#: A JPEG has traces of an earlier one only if its own quality is higher.
 _MIN_QUALITY = 82
 
-#: Pixels along each side below which there are too few blocks.
+#: A picture with a shorter side, in pixels, has too few blocks.
 _MIN_SIDE = 128
 
-#: The part of the picture that is looked at, in pixels.
+#: The size of the part of the picture that is examined, in pixels.
 _PART_WIDTH, _PART_HEIGHT = 160, 128
 
-#: Lines that are decoded of a large JPEG, from its top.
+#: The lines of a large JPEG that are decoded, from its top.
 _TOP_LINES = 160
 
-#: Waves that are looked at (down, across). JPEG's steps for the long ones are small, and the short
-#: ones have few values.
+#: The waves (down, across) that are examined. JPEG's steps are small for long waves, and short
+#: waves have few values.
 _WAVES = ((0, 1), (1, 0), (1, 1), (0, 5), (6, 0), (1, 4), (5, 1), (2, 4), (3, 3), (4, 3))
 
-#: Steps that are tried. Rounded pixels hide smaller ones.
+#: The steps that are tried. The rounding of pixels hides smaller ones.
 _STEPS = np.arange(3, 26, dtype=np.float32)
 
-#: A step must be so many times the file's own.
+#: A step of an earlier JPEG is at least this many times the file's own step.
 _LARGER_STEP = 1.5
 
-#: Values below are taken for the rounding of pixels.
+#: Smaller values may come from the rounding of pixels.
 _NOISE = 1.4
 
 _LEAST_VALUE = min(_NOISE, 0.45 * float(_STEPS[0]))
 
-#: So many values a wave must have (more than ``_MOST_VALUES`` say no more), and so many waves must
-#: agree.
+#: The least values that a wave must have, the most that are examined, and the least waves that must
+#: have traces.
 _MIN_VALUES = 40
 _MOST_VALUES = 128
 _MIN_WAVES = 3
 
-#: How near the values lie to multiples of a step: 1 is on them, 0 is anywhere.
+#: The least nearness of values to multiples of a step: 1 is on them, 0 is random.
 _MIN_NEARNESS = 0.55
 
 _ONES = np.ones((_BLOCK, _BLOCK))
 
 
 def _wave(line: int, column: int) -> NDArray[np.float32]:
-    """One wave of JPEG's transform of a block, as a vector of its pixels."""
+    """One wave of JPEG's transform of a block, as a vector of 64 pixels."""
     down, across = (
         np.cos(np.pi / (2 * _BLOCK) * wave * (2 * np.arange(_BLOCK) + 1))
         * np.sqrt((2 if wave else 1) / _BLOCK)
@@ -77,18 +77,20 @@ def _wave(line: int, column: int) -> NDArray[np.float32]:
 
 _BASIS = np.stack([_wave(*wave) for wave in _WAVES])
 
-#: Markers of JPEG: the frames that are sequential, and the start of the scan.
+#: Markers of JPEG: sequential frames, and the start of a scan.
 _SEQUENTIAL_FRAMES = (0xC0, 0xC1)
 _START_OF_SCAN = 0xDA
 
-#: A row for each of ``_WAVES``, with the value that each block has of it.
+#: A row for each of ``_WAVES``, with its value in each block.
 _Waves = NDArray[np.float32]
 
 
 def was_jpeg(image: Image, content: BinaryIO, quality: int | None, *, lossless: bool) -> bool:
-    """Was this picture a JPEG of a lower quality before? ``image`` is loaded, and may be shrunk.
-    ``quality`` is a JPEG's own; ``lossless`` says that the format has none. False where that can't
-    be seen."""
+    """Whether this picture was a JPEG of a lower quality before; false if that cannot be seen.
+
+    ``image`` is loaded, and may be shrunk. ``quality`` is the quality of a JPEG. ``lossless``: the
+    format keeps every pixel unchanged.
+    """
     if image.mode not in ("RGB", "L"):
         return False
     if lossless:
@@ -104,8 +106,8 @@ def was_jpeg(image: Image, content: BinaryIO, quality: int | None, *, lossless: 
 
 
 def _parts(image: Image) -> Iterator[_Waves]:
-    """The middle of the picture, in blocks that begin at each of its corners: those of a turned or
-    mirrored copy may begin at any of them."""
+    """The waves in the middle of the picture, with blocks aligned to each of its corners: in a
+    rotated or mirrored copy, the blocks may be aligned to any of them."""
     if min(image.size) < _MIN_SIDE:
         return
     width, height = image.size
@@ -141,12 +143,12 @@ def _has_traces(waves: _Waves, own_steps: NDArray[np.float64]) -> bool:
 
 
 def _has_step(values: NDArray[np.float32], own_step: float) -> bool:
-    """Do these values lie near multiples of a step that is larger than the file's own?"""
+    """Whether these values lie near multiples of a step that is larger than the file's own."""
     values = np.sort(values[values > _LEAST_VALUE])
     if len(values) < _MIN_VALUES:
         return False
     values = values[:: -(-len(values) // _MOST_VALUES)]
-    # A step beyond nearly all values has no multiples among them.
+    # A step larger than nearly all values has no multiples among them.
     least, most = _LARGER_STEP * own_step, values[len(values) * 19 // 20]
     steps = _STEPS[(least <= _STEPS) & (most >= _STEPS)]
     if not len(steps):
@@ -159,8 +161,8 @@ def _has_step(values: NDArray[np.float32], own_step: float) -> bool:
 
 
 def _at_full_size(image: Image, content: BinaryIO) -> Image | None:
-    """The picture, or its top, as it is before it is shrunk. ``None`` for a JPEG that keeps its
-    lines in several scans, of which no part can be decoded alone."""
+    """The picture at full size, or its top lines. ``None`` for a progressive JPEG, of which no part
+    can be decoded alone."""
     content.seek(0)
     found = _frame_of(content.read())
     if found is None:
@@ -169,19 +171,19 @@ def _at_full_size(image: Image, content: BinaryIO) -> Image | None:
     if image.size == (width, height):
         return image
     if height > _TOP_LINES:
-        # The decoder ends after as many lines as the header says that there are.
+        # With fewer lines in the header, the decoder stops early.
         data = data[: at + 1] + struct.pack(">H", _TOP_LINES) + data[at + 3 :]
     try:
         with Pillow.open(io.BytesIO(data), formats=("JPEG",)) as top:
             top.load()
             return top.copy()
-    except Exception:  # a decoder of damaged data raises anything
+    except Exception:  # codecs that read damaged bytes raise anything
         return None
 
 
 def _frame_of(data: bytes) -> tuple[bytes, int, tuple[int, int]] | None:
-    """The file's bytes, where its sequential frame's parameters are in them, and the frame's height
-    and width in pixels."""
+    """The file's bytes, the offset of the parameters of its sequential frame, and the frame's
+    height and width in pixels. ``None`` if it has no sequential frame."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         if data[at + 1] in _SEQUENTIAL_FRAMES:

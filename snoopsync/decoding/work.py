@@ -1,4 +1,4 @@
-"""What a decoder does with a picture. It runs in the sandbox only."""
+"""What a decoder runs for each picture. Runs in the sandbox only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from snoopsync.decoding.layout import pack, pack_refusal
 from snoopsync.decoding.samples import samples
 
 
-def look(picture: BinaryIO, sha256: bytes) -> bytes:
-    """The answer for this picture, whose digest is ``sha256``."""
+def extract(picture: BinaryIO, sha256: bytes) -> bytes:
+    """The answer (see ``layout``) for this picture, whose SHA-256 is ``sha256``."""
     try:
         return pack(features_of(io.BytesIO(picture.read()), sha256))
     except Refused as refusal:
@@ -21,8 +21,8 @@ def look(picture: BinaryIO, sha256: bytes) -> bytes:
         return pack_refusal(Refused("takes too much memory to decode", status=413))
 
 
-def look_prepare() -> None:
-    """Decode a picture of each codec, so that nothing has to be loaded later. One that is not
-    installed, or not in this build of it, is left out: its pictures are refused."""
+def extract_prepare() -> None:
+    """Decode a picture of each codec, so that nothing has to be loaded later. A codec that is not
+    installed does not matter here: its pictures are refused."""
     for sample in samples().values():
-        look(io.BytesIO(sample), b"")
+        extract(io.BytesIO(sample), b"")

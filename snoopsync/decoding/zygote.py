@@ -1,15 +1,15 @@
-"""The process that decoders are forked from, and what a decoder does.
+"""The process that decoders are forked from, and the loop of a decoder.
 
-It has one thread, and imports and tries every codec before the first fork: a decoder can open no
-file, so nothing may be left to load. It sees no picture itself. It ends when the other end of its
-socket is closed, and its decoders end with it.
+The zygote has one thread. It imports and tries every codec before the first fork, because a decoder
+cannot open a file to load one later. It never reads a picture itself. It ends when the other end of
+its socket is closed, and its decoders end with it.
 
 Messages are packets of a Unix socket (SEQPACKET). To this process:
 
-- ``F`` and a descriptor: fork a decoder that serves this socket. Answer: ``F`` and its process ID.
+- ``F`` and a socket: fork a decoder that serves this socket. Answer: ``F`` and its process ID.
 - ``K`` and a process ID: kill this decoder, and wait for its end. Answer: ``K``, the process ID and
-  its exit status, as ``waitpid`` gives it, -1 if it can't be killed. Only the parent of a process
-  can be sure that its ID is not that of another one by now.
+  its status from ``waitpid``, -1 if it cannot be killed. Only the parent of a process knows that
+  the ID does not belong to another process by now.
 
 To a decoder: the picture's descriptor with its SHA-256. Answer: what ``layout`` describes.
 """
@@ -32,27 +32,29 @@ FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
 
 NUMBER = struct.Struct("<q")
-#: Limits of ``sandbox.Limits``: bytes of memory, seconds of processor time.
+#: Limits of ``sandbox.DecoderLimits``: bytes of memory, seconds of processor time.
 LIMITS = struct.Struct("<qq")
 #: A decoder's first packet, ``sandbox.Outcome``: the restrictions in force, and those refused.
 REPORT = struct.Struct("<qq")
 
-#: A decoder's work: from a picture and its SHA-256 to the bytes that it answers.
+#: A decoder's work: makes the answer for a picture and its SHA-256.
 Work = Callable[[BinaryIO, bytes], bytes]
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -> None:
-    """Serve the socket with this descriptor until its other end is closed. ``work_name`` is the
-    decoders' work: a module and the name of a function in it, ``module:function``, and of one that
-    prepares for it, ``function_prepare``, where there is one."""
-    # A terminal and a service manager signal the whole group. Whoever uses the decoders decides
-    # when they end, by closing the socket.
+    """Serve the socket with this descriptor until its other end is closed.
+
+    ``work_name`` is ``module:function``, the function that decoders run for each picture. If the
+    module has a function ``<function>_prepare``, it runs once, before the first fork.
+    """
+    # A terminal and a service manager signal the whole process group. Decoders end only when their
+    # user closes the socket.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
-    limits = sandbox.Limits(memory_bytes, cpu_seconds)
+    limits = sandbox.DecoderLimits(memory_bytes, cpu_seconds)
     try:
         module_name, _, function_name = work_name.partition(":")
         module = import_module(module_name)
@@ -63,7 +65,7 @@ def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -
     except BaseException as error:
         control.send(FAILED + str(error).encode("utf-8", "replace")[:1000])
         return
-    gc.freeze()  # what is shared stays shared
+    gc.freeze()  # keeps the memory shared with the decoders
     control.send(READY)
     children: set[int] = set()
     while True:
@@ -81,12 +83,12 @@ def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -
 
 
 def _kill(child: int, children: set[int]) -> int:
-    """The status that it ended with, -1 if that can't be known."""
+    """The status that the decoder ended with; -1 if it is unknown."""
     if child not in children:
         return -1
     try:
         os.kill(child, signal.SIGKILL)
-    except PermissionError:  # root without the right to signal others
+    except PermissionError:  # root may lack the capability to signal other users' processes
         return -1
     children.discard(child)
     return os.waitpid(child, 0)[1]
@@ -97,23 +99,25 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, descriptors
 
 
-def _fork(control: socket.socket, descriptor: int, work: Work, limits: sandbox.Limits) -> int:
+def _fork(
+    control: socket.socket, descriptor: int, work: Work, limits: sandbox.DecoderLimits
+) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
         control.close()
-        _decode_for_ever(socket.socket(fileno=descriptor), work, limits, parent)
+        _serve_pictures(socket.socket(fileno=descriptor), work, limits, parent)
         os._exit(0)
-    except BaseException:  # nobody could read it
+    except BaseException:  # no process would read a traceback
         os._exit(1)
 
 
-def _decode_for_ever(
-    pictures: socket.socket, work: Work, limits: sandbox.Limits, parent: int
+def _serve_pictures(
+    pictures: socket.socket, work: Work, limits: sandbox.DecoderLimits, parent: int
 ) -> None:
-    """What a decoder does until it is asked for nothing any more."""
+    """The loop of a decoder: enter the sandbox, then answer pictures until the socket is closed."""
     outcome = sandbox.enter(limits, parent)
     pictures.send(REPORT.pack(outcome.applied, outcome.refused))
     while True:

@@ -1,21 +1,23 @@
-"""The embedded collection: finds similar pictures on SQLite, inside the process.
+"""The embedded collection: stores descriptions of pictures in SQLite and finds similar ones.
 
-It answers as a service does (``snoopsync.core.protocol.ImageCollection``). It keeps what it knows
-about a picture, never its bytes. Importing it is cheap: numpy is loaded with the first picture.
+It is an ``ImageCollection`` (``snoopsync.core.protocol``) inside the process. It never stores the
+bytes of a picture. Importing it is cheap: numpy is imported with the first picture.
 
 Modules, in reading order:
 
 ==============  ============================================================
+``collection``  the operations: the class ``EmbeddedCollection``
+``answers``     the IDs that they accept and the dictionaries that they return
+``store``       the stored images: all SQL except the schema
+``rows``        the features of a picture as columns of the database
 ``database``    opens the database: schema, permissions, errors
-``store``       what is in it: all other SQL
-``hamming``     exact search through codes: counts differing bits
-``index``       codes in memory, to add, remove and search
-``kinds``       what two similar pictures are to each other
-``variants``    what a picture looks like cropped, framed or turned a little
-``scoring``     what a search asks for, and how near codes become matches
-``pairing``     the rank of two pictures, whichever is searched for
-``search``      which stored pictures are similar to this one
-``collection``  the operations, put together from these
+``search``      which stored images are similar to a picture
+``pairing``     the rank and the kind of two pictures, whichever is searched for
+``scoring``     the codes of a search, and how near codes become matches
+``kinds``       the kinds of matches: the difference of two thumbnails
+``variants``    a picture cropped, framed or rotated a little
+``index``       codes in memory: add, remove, search
+``hamming``     exact search for near codes: counts differing bits
 ==============  ============================================================
 """
 

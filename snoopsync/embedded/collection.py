@@ -1,63 +1,53 @@
-"""The operations of a collection, on a database of one's own."""
+"""The operations of the embedded collection."""
 
 from __future__ import annotations
 
 import getpass
-import re
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from snoopsync.core.errors import Refused, SnoopsyncError
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.protocol import (
-    Evidence,
     ImageAnswer,
     ImageSource,
     ListAnswer,
     ListedImage,
     Match,
     OutdatedAnswer,
-    PictureFacts,
     SearchAnswer,
     SearchByIdAnswer,
 )
 from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.features import FEED_VERSION, Features
-from snoopsync.decoding.source import Picture, read_picture
-from snoopsync.embedded.store import Outdated, Store, StoredImage, already_there, not_there
+from snoopsync.decoding.source import PictureFile, read_picture
+from snoopsync.embedded.answers import EPOCH, check_id, image_time, match_of, outdated_key
+from snoopsync.embedded.store import Store, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
-    from snoopsync.embedded.scoring import Alike
     from snoopsync.embedded.search import SimilaritySearch
 
-MAX_ID_CHARACTERS = 100
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
-#: Images on a page of those that are outdated.
+#: Images on a page of outdated images.
 OUTDATED_PAGE = 1000
 
-#: The character after the dot that follows the owner in an ID.
+#: In the order of IDs, the character after the dot: it ends the range of one owner's IDs.
 _AFTER_DOT = "/"
 
-#: What decoding and searching need.
+#: The optional libraries that decoding and searching need.
 _LIBRARIES = ("numpy", "PIL")
 
-#: So many begins of pages are remembered.
-_MOST_HANDED = 10_000
+#: The collection remembers the starts of this many pages.
+_MAX_PAGE_STARTS = 10_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-#: Half of a character: no text that could be stored or sent.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _utc_now() -> datetime:
@@ -71,8 +61,8 @@ def _random_id() -> str:
 class EmbeddedCollection:
     """A collection of images in this process: an ``ImageCollection`` on an SQLite file.
 
-    What it answers to a change is on disk. Several threads, and several processes on one file, may
-    use it at once. It keeps what pictures look like, and never their bytes.
+    A change is on disk when its method returns. Several threads, and several processes on one file,
+    may use the collection at once. It stores what pictures look like, never their bytes.
     """
 
     def __init__(
@@ -81,41 +71,44 @@ class EmbeddedCollection:
         *,
         name: str = "embedded",
         collection_id: str | None = None,
-        look_at: Callable[[Picture], Features] | None = None,
+        extract_features: Callable[[PictureFile], Features] | None = None,
         now: Callable[[], datetime] = _utc_now,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
-        """Opens the collection in the file ``database``, or makes it, for its owner only: with this
-        ``collection_id``, if one is given.
+        """Opens the collection in the file ``database``. If it does not exist, creates it for its
+        owner only, with ``collection_id`` or a new ID.
 
-        ``look_at`` says what a picture looks like, by default the decoders of this process;
-        ``now`` is the clock (any time zone, but with one), ``new_id`` makes the IDs of
-        images that are added without one. Raises ``Unavailable`` if the file can't be used.
+        ``extract_features`` is by default that of this process's decoders. ``now`` returns a time
+        with a time zone. ``new_id`` makes the IDs of images that are added without one. Raises
+        ``Unavailable`` if the file cannot be used.
         """
         self._name = name
-        self._decode = look_at or (lambda picture: shared().look_at(picture))
-        self._handed: OrderedDict[str, int] = OrderedDict()
-        self._handing = threading.Lock()
+        self._extract_features = extract_features or (
+            lambda picture: shared().extract_features(picture)
+        )
+        #: The moments of the images that pages named as the start of the next page.
+        self._page_starts: OrderedDict[str, int] = OrderedDict()
+        self._page_starts_lock = threading.Lock()
         self._now = now
         self._new_id = new_id
         self._store = Store(database, lambda: collection_id or new_id())
-        self._starting = threading.Lock()
-        self._likeness: SimilaritySearch | None = None
+        self._search: SimilaritySearch | None = None
+        self._search_lock = threading.Lock()
         self._has_libraries = False
 
     @property
     def id(self) -> str:
-        """The collection's ID: made once, with the file."""
+        """The collection's ID, which was created with the file."""
         return self._store.collection_id
 
     @property
     def name(self) -> str:
-        """The name it was opened under."""
+        """The name that the collection was opened with."""
         return self._name
 
     @property
     def user(self) -> str:
-        """The login name, or ``local`` where there is none."""
+        """The login name of the user; ``local`` if the user has none."""
         try:
             return getpass.getuser()
         except (KeyError, OSError, ImportError):
@@ -124,85 +117,86 @@ class EmbeddedCollection:
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add an image, or replace one; without ``image_id``, under 32 random hexadecimal digits.
+        """Add an image or, with ``update_existing``, replace one. Without ``image_id``, the ID has
+        32 random hexadecimal digits.
 
-        Raises ``Conflict`` if the ID is there already; with ``update_existing``, ``NotFound`` if
-        it is not. Raises ``Refused`` for a picture that can't be decoded, with the reason.
+        Raises ``Conflict`` if the ID is taken, and with ``update_existing`` ``NotFound`` if it is
+        unknown. Raises ``Refused``, with the reason, for a picture that cannot be decoded.
         """
         if image_id is None:
             image_id = self._new_id()
-        _check_id(image_id)
-        # Asked before the work, and again where the answer can't change any more.
+        check_id(image_id)
+        # Checked before the costly decoding. The store checks again, in its transaction.
         known = self._store.find(image_id) is not None
         if update_existing and not known:
-            raise not_there(image_id)
+            raise image_not_found(image_id)
         if known and not update_existing:
-            raise already_there(image_id)
-        features = self._look_at(image)
-        now = (self._now() - _EPOCH) // _MICROSECOND
+            raise id_taken(image_id)
+        features = self._features_of(image)
+        now = self._microseconds()
         if not update_existing:
-            return self._about(self._store.add(image_id, features, now), "Added", 201)
+            return self._image_answer(self._store.add(image_id, features, now), "Added", 201)
         before, stored = self._store.replace(image_id, features, now)
         self._forget(before)
-        return self._about(stored, "Updated")
+        return self._image_answer(stored, "Updated")
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Describe an image again, by its own bytes: its time stays. Does nothing if this version
-        has described it. Raises ``NotFound``, ``Conflict`` if it has other bytes, and ``Refused``
-        for a picture that can't be decoded, with the reason."""
+        """Describe an image again from its own bytes. Its time stays, and nothing changes if this
+        version has described it already. Raises ``NotFound``, ``Conflict`` if the image has other
+        bytes, and ``Refused``, with the reason, for a picture that cannot be decoded."""
         self._find(image_id)
-        features = self._look_at(image)
-        now = (self._now() - _EPOCH) // _MICROSECOND
+        features = self._features_of(image)
+        now = self._microseconds()
         before, stored = self._store.renew(image_id, features, now)
         if stored != before:
             self._forget(before)
-        return self._about(stored, "Updated")
+        return self._image_answer(stored, "Updated")
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """One page of the images that an older version has described: those of this owner, or all,
-        from after the place that the last page ended with (``next``). Raises ``Refused`` for a
-        place that no page has given."""
+        """One page of the images that an older version has described: all, or those of ``owner``.
+        ``after`` is the ``next`` of the page before; any other text raises ``Refused``."""
         first, end = ("", None) if owner is None else (f"{owner}.", owner + _AFTER_DOT)
-        page = self._store.outdated(_place_after(after), OUTDATED_PAGE + 1, first, end)
+        page = self._store.outdated(outdated_key(after), OUTDATED_PAGE + 1, first, end)
         last = page[:OUTDATED_PAGE][-1] if len(page) > OUTDATED_PAGE else None
         return {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            # Counting takes as long as a pass over all of them, so it is done once a pass.
+            # Only with the first page: counting takes as long as listing all pages.
             "total": self._store.count_outdated(first, end) if after is None else None,
             "ids": [image_id for _, image_id in page[:OUTDATED_PAGE]],
             "next": None if last is None else f"{last[0]}:{last[1]}",
         }
 
     def count_outdated(self) -> int:
-        """How many images an older version has described."""
+        """The number of images that an older version has described."""
         return self._store.count_outdated()
 
     def get_image(self, image_id: str) -> ImageAnswer:
-        """Is it there? Raises ``NotFound`` if not."""
+        """The answer about an image. Raises ``NotFound`` if the collection does not have it."""
         stored = self._find(image_id)
-        answer = self._about(stored, "OK")
+        answer = self._image_answer(stored, "OK")
         return {**answer, "outdated": True} if stored.is_outdated else answer
 
     def delete_image(self, image_id: str) -> ImageAnswer:
-        """Remove it. Raises ``NotFound`` if it is not there."""
-        _check_id(image_id)
+        """Remove an image. Raises ``NotFound`` if the collection does not have it."""
+        check_id(image_id)
         stored = self._store.remove(image_id)
         self._forget(stored)
-        return self._about(stored, "Deleted")
+        return self._image_answer(stored, "Deleted")
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
         """One page of the listing, newest first, from the image ``start`` on.
 
-        ``count`` is 100 by default, and 1 to 1000: what is outside is taken for the nearest.
-        A page goes on where the one before it ended, whatever became of the image that it named.
-        Raises ``NotFound`` if there is no image ``start``, and no page has named it.
+        ``count`` is 100 by default; a number below 1 counts as 1, above 1000 as 1000. A page
+        continues where the page before it ended, even if the image that it named as the next start
+        was removed or changed. Raises ``NotFound`` if the collection has no image ``start``, and no
+        page has named it.
         """
         count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
-        page = self._store.page(None if start is None else self._rel_path_of(start), count + 1)
+        page = self._store.page(None if start is None else self._page_start(start), count + 1)
         if len(page) > count:
-            self._hand(page[count])
+            self._remember_page_start(page[count])
         return {
             "status": 200,
             "message": "OK",
@@ -215,22 +209,22 @@ class EmbeddedCollection:
         }
 
     def images(self) -> Iterator[ListedImage]:
-        """Every image that there is at the first step, newest first, whatever changes after it."""
+        """Every image at the time of the first step, newest first, whatever changes after it."""
         for block in self._store.walk():
             for moment, image_id in block:
                 yield {"id": image_id, "image_time": image_time(moment)}
 
     def image_ids(self) -> set[str]:
-        """The IDs of all images at one moment: what comparing needs, in a tenth of the time."""
+        """The IDs of all images at one moment, in a tenth of the time of ``images``."""
         return self._store.ids()
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """Images like one of the collection, itself left out. Raises ``NotFound``."""
-        _check_id(image_id)
-        found = self._store.candidate(image_id)
+        """The images similar to this one, without itself. Raises ``NotFound``."""
+        check_id(image_id)
+        found = self._store.find_described(image_id)
         if found is None:
-            raise not_there(image_id)
-        matches = self._matches(found.features, found.stored.feed)
+            raise image_not_found(image_id)
+        matches = self._matches(found.features, found.stored.version)
         answer: SearchByIdAnswer = {
             "status": 200,
             "message": "OK",
@@ -241,14 +235,15 @@ class EmbeddedCollection:
         }
         if found.stored.is_outdated:
             answer["outdated"] = True
-        if self._store.has_other_versions(found.stored.feed):
+        if self._store.has_other_versions(found.stored.version):
             answer["partial"] = True
         return answer
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images like this one, among those that this version has described and those with the same
-        bytes. Raises ``Refused`` if it can't be decoded, with the reason."""
-        features = self._look_at(image)
+        """The images similar to this picture: of those that this version has described, and of all
+        others those with the same bytes. Raises ``Refused``, with the reason, for a picture that
+        cannot be decoded."""
+        features = self._features_of(image)
         answer: SearchAnswer = {
             "status": 200,
             "message": "OK",
@@ -260,10 +255,10 @@ class EmbeddedCollection:
         return answer
 
     def close(self) -> None:
-        """Close the file; again does nothing. Any other call after it raises ``Unavailable``."""
+        """Close the file. A second call does nothing; other calls then raise ``Unavailable``."""
         self._store.close()
 
-    def _about(self, stored: StoredImage, message: str, status: int = 200) -> ImageAnswer:
+    def _image_answer(self, stored: StoredImage, message: str, status: int = 200) -> ImageAnswer:
         return {
             "status": status,
             "message": message,
@@ -273,122 +268,64 @@ class EmbeddedCollection:
         }
 
     def _find(self, image_id: str) -> StoredImage:
-        _check_id(image_id)
+        check_id(image_id)
         stored = self._store.find(image_id)
         if stored is None:
-            raise not_there(image_id)
+            raise image_not_found(image_id)
         return stored
 
-    def _hand(self, stored: StoredImage) -> None:
-        """Remember where the next page begins, should the image that it begins with be gone by
-        then, or have moved to the top."""
-        with self._handing:
-            self._handed[stored.image_id] = stored.moment
-            self._handed.move_to_end(stored.image_id)
-            if len(self._handed) > _MOST_HANDED:
-                self._handed.popitem(last=False)
+    def _remember_page_start(self, stored: StoredImage) -> None:
+        with self._page_starts_lock:
+            self._page_starts[stored.image_id] = stored.moment
+            self._page_starts.move_to_end(stored.image_id)
+            if len(self._page_starts) > _MAX_PAGE_STARTS:
+                self._page_starts.popitem(last=False)
 
-    def _rel_path_of(self, start: str) -> int:
-        with self._handing:
-            moment = self._handed.get(start)
-        return self._find(start).moment if moment is None else moment
+    def _page_start(self, image_id: str) -> int:
+        """The moment that the page from this image on begins with."""
+        with self._page_starts_lock:
+            moment = self._page_starts.get(image_id)
+        return self._find(image_id).moment if moment is None else moment
 
-    def _look_at(self, image: ImageSource) -> Features:
+    def _features_of(self, image: ImageSource) -> Features:
         if not self._has_libraries:
             _require_libraries()
             self._has_libraries = True
         with read_picture(image) as picture:
-            return self._decode(picture)
+            return self._extract_features(picture)
 
-    def _matches(self, features: Features, feed: int) -> list[Match]:
-        matches = self._started_likeness().matches(features, feed)
-        return [_match(alike, features) for alike in matches]
+    def _microseconds(self) -> int:
+        """The time of the clock, in microseconds of Unix time."""
+        return (self._now() - EPOCH) // _MICROSECOND
+
+    def _matches(self, features: Features, version: int) -> list[Match]:
+        similar = self._similarity_search().matches(features, version)
+        return [match_of(each, features) for each in similar]
 
     def _forget(self, stored: StoredImage) -> None:
-        if self._likeness is not None:
-            self._likeness.forget(stored.mark)
+        if self._search is not None:
+            self._search.forget(stored.mark)
 
-    def _started_likeness(self) -> SimilaritySearch:
-        with self._starting:
-            if self._likeness is None:
-                self._likeness = _start_likeness(self._store)
-            return self._likeness
+    def _similarity_search(self) -> SimilaritySearch:
+        with self._search_lock:
+            if self._search is None:
+                _require_libraries()
+                # Imported late, because numpy takes 0.1 s and 20 MiB: listing, and a resync that
+                # finds nothing new, do not need it.
+                from snoopsync.embedded.search import SimilaritySearch
+
+                self._search = SimilaritySearch(self._store)
+            return self._search
 
 
 def _require_libraries() -> None:
-    """Raises ``SnoopsyncError`` if a library is not installed that is optional elsewhere."""
+    """Raises ``SnoopsyncError`` if an optional library is not installed."""
     for name in _LIBRARIES:
         try:
-            is_there = find_spec(name) is not None
-        except ValueError:  # a module that was kept from being imported
-            is_there = False
-        if not is_there:
+            is_installed = find_spec(name) is not None
+        except ValueError:  # an entry in ``sys.modules`` that is no module
+            is_installed = False
+        if not is_installed:
             raise SnoopsyncError(
                 f"the embedded collection needs {name}: pip install 'snoopsync[embedded]'"
             )
-
-
-def _start_likeness(store: Store) -> SimilaritySearch:
-    _require_libraries()
-    # Late, because numpy takes 0.1 s and 20 MiB: a resync that finds nothing new, and everything
-    # that only lists, does without.
-    from snoopsync.embedded.search import SimilaritySearch
-
-    return SimilaritySearch(store)
-
-
-def _match(alike: Alike, asked: Features) -> Match:
-    match: Match = {
-        "id": alike.stored.image_id,
-        "rank": alike.rank,
-        "sha256": alike.stored.sha256.hex(),
-        **_told(alike.features),  # type: ignore[typeddict-item]  # mypy knows no ** of a TypedDict
-        "asked": _told(asked),
-    }
-    if alike.kind is not None:
-        match["kind"] = alike.kind
-    return match
-
-
-def _told(features: Features) -> PictureFacts:
-    """What is told of a picture itself."""
-    facts: PictureFacts = {
-        "width": features.width,
-        "height": features.height,
-        "size_bytes": features.size_bytes,
-    }
-    if features.evidence is not None:
-        facts["evidence"] = cast("Evidence", asdict(features.evidence))
-    return facts
-
-
-def _place_after(text: str | None) -> Outdated:
-    """Where a page of outdated images goes on. Raises ``Refused`` for what is no such place."""
-    if text is None:
-        return -1, ""
-    version, colon, image_id = text.partition(":")
-    if not colon or not version.isascii() or not version.isdecimal() or len(version) > 9:
-        raise Refused("`after` is the `next` of the page before", status=400)
-    return int(version), image_id
-
-
-def image_time(moment: int) -> str:
-    """Microseconds of Unix time as ISO 8601 in UTC, always with its microseconds."""
-    seconds, microseconds = divmod(moment, 1_000_000)
-    return f"{_whole_second(seconds)}.{microseconds:06d}+00:00"
-
-
-@lru_cache(maxsize=16)  # images that come together are listed together: half of a listing's time
-def _whole_second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _check_id(image_id: str) -> None:
-    if (
-        not isinstance(image_id, str)
-        or not 1 <= len(image_id) <= MAX_ID_CHARACTERS
-        or _SURROGATE.search(image_id)
-    ):
-        raise Refused(
-            f"an image's ID is a string of 1 to {MAX_ID_CHARACTERS} characters", status=400
-        )

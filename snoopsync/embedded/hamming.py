@@ -1,13 +1,12 @@
-"""Which of many codes are near to any of a few: the bits of all of them are counted, but not for
-every query anew.
+"""Exact search for all codes within a distance of some query codes, by counting differing bits.
 
-Mirroring a picture, or turning it upside down, negates some of its waves, and so turns over the
-same bits of its code: of a quarter of the bits when it is mirrored, of another when it is turned,
-of a third by either, of the last by none. Once it is counted for each quarter how many of its bits
-differ from a code's, that is known for all four forms of the picture: in a quarter that is turned
-over, just those bits differ that did not. It is not quite so, because the median that the waves
-are compared with is another in each form; that takes some ten bits. So this only tells which codes
-may be near, with as many bits granted, and those are counted exactly.
+The counts of one query serve up to four queries. Mirroring a picture, or turning it upside down,
+negates some of its waves and so inverts the same bits of its code: mirroring inverts one quarter of
+the bits, turning another one, either inverts the third, and none the fourth. From the number of
+differing bits in each quarter follows the distance of all four forms of the picture: in an inverted
+quarter, exactly those bits differ that did not. This holds only nearly: each form compares its
+waves with another median, which changes about ten bits. So the counts, with that tolerance, only
+select the codes that may be near, and the distances of these are counted exactly.
 """
 
 from __future__ import annotations
@@ -21,28 +20,29 @@ from numpy.typing import NDArray
 #: Codes of 32 bytes, a row each.
 Codes = NDArray[np.uint8]
 
-#: The same codes, a column each: for each quarter of their bits, a word of 64.
+#: The same codes as ``words_of`` arranges them: a row of 64-bit words for each quarter of their
+#: bits, a column for each code.
 Words = NDArray[np.uint64]
 
-#: Position of each hit in the codes, which of the queries it is, and its distance in bits. A
-#: position may come up repeatedly, once for each query.
+#: For each hit the position of the code, the position of the query, and the distance in bits. A
+#: code that is near to several queries has several hits.
 Hits = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-#: Codes that are looked through at once, with the position of the first.
-Piece = tuple[int, Words]
+#: Codes that are searched at once, with the position of the first.
+Chunk = tuple[int, Words]
 
-_NOWHERE = np.empty(0, np.int64)
+_NONE = np.empty(0, np.int64)
 
-NO_HITS: Hits = (_NOWHERE, _NOWHERE, _NOWHERE)
+NO_HITS: Hits = (_NONE, _NONE, _NONE)
 
-#: So many codes lie together in memory.
+#: The number of codes that lie together in memory.
 BLOCK_CODES = 131_072
 
-#: So many comparisons are made at once: what is counted for them stays in the processor's cache,
-#: and Python's own time does not show.
-_AT_ONCE = 131_072
+#: The number of comparisons that are made at once: their counts stay in the processor's cache, and
+#: the time of the Python interpreter does not matter.
+_COMPARISONS_AT_ONCE = 131_072
 
-#: For so many queries, or pictures in four forms, if there are as many.
+#: The number of queries (or pictures in four forms) in these comparisons, if there are as many.
 _QUERIES_AT_ONCE = 4
 
 _QUARTERS = 4
@@ -50,35 +50,35 @@ _QUARTERS = 4
 #: Half of the bits of two quarters.
 _HALF_OF_TWO = 64
 
-#: How far codes are from each other that have nothing to do with each other, give or take 8.
-_UNLIKE = 128
+#: The distance of unrelated codes in bits: half of them, give or take 8.
+_UNRELATED = 128
 
-#: Up to this distance there are few of a million codes that have nothing to do with the query.
+#: Up to this distance, few of a million unrelated codes are near to a query.
 _MAX_REACH = 112
 
 _ODD_COLUMNS, _EVEN_COLUMNS = 0xAAAA, 0x5555
 
-_KEPT, _OVER = np.uint64(0), ~np.uint64(0)
+_KEPT, _INVERTED = np.uint64(0), ~np.uint64(0)
 
-#: Which quarters of the bits are turned over in the four forms of a picture that differ from each
-#: other by being mirrored and turned, in the order of ``pdq.FORMS``; a row for each quarter.
+#: Which quarters of the bits are inverted (a row for each quarter) in four forms of a picture that
+#: differ from each other by mirroring and turning, in the order of ``pdq.FORMS``.
 _FORMS = np.array(
     [
-        [_KEPT, _OVER, _OVER, _KEPT],
-        [_KEPT, _KEPT, _OVER, _OVER],
-        [_KEPT, _OVER, _KEPT, _OVER],
+        [_KEPT, _INVERTED, _INVERTED, _KEPT],
+        [_KEPT, _KEPT, _INVERTED, _INVERTED],
+        [_KEPT, _INVERTED, _KEPT, _INVERTED],
         [_KEPT, _KEPT, _KEPT, _KEPT],
     ]
 )
 
 
 def words_of(codes: Codes) -> Words:
-    """The codes with their bits in quarters: the waves' lines 1, 3, 5... and 2, 4, 6..., in each
-    the columns 1, 3, 5... and 2, 4, 6..."""
+    """The codes with their bits in quarters: the odd and the even lines of the 16 x 16 waves, and
+    in each of them the odd and the even columns."""
     lines = np.ascontiguousarray(codes).view(">u2")
     words = np.empty((2, 2, len(codes), 4), np.uint16)
     for even in (0, 1):
-        # Two lines, with every other bit each, make one.
+        # Every other bit of two lines makes one line.
         one, other = lines[:, even::4], lines[:, even + 2 :: 4]
         words[even, 0] = one & _ODD_COLUMNS | (other & _ODD_COLUMNS) >> 1
         words[even, 1] = (one & _EVEN_COLUMNS) << 1 | other & _EVEN_COLUMNS
@@ -87,28 +87,30 @@ def words_of(codes: Codes) -> Words:
 
 
 def empty_block() -> Words:
-    """Room for ``BLOCK_CODES`` codes."""
+    """Memory for ``BLOCK_CODES`` codes."""
     return np.empty((_QUARTERS, BLOCK_CODES), np.uint64)
 
 
-class Search:
-    """A search for all codes within ``radius`` bits of any of the queries. Queries that are the
-    forms of one picture are best given one after the other, in the order of ``pdq.FORMS``. Any
-    thread may use it."""
+class HammingSearch:
+    """A search for all codes within ``radius`` bits of any of the queries.
+
+    Safe for several threads. The search is faster when queries that are forms of one picture follow
+    each other in the order of ``pdq.FORMS``.
+    """
 
     def __init__(self, queries: Codes, radius: int) -> None:
         self._radius = radius
-        self._sought = _sought(words_of(queries), radius)
+        self._groups = _grouped(words_of(queries), radius)
 
     @property
     def passes(self) -> int:
-        """How often each code is looked at."""
-        return sum(len(each.numbers) for each in self._sought)
+        """How often the search compares each code."""
+        return sum(len(group.first) for group in self._groups)
 
-    def pieces(self, blocks: Sequence[Words], count: int, threads: int) -> list[Piece]:
-        """The first ``count`` codes in these blocks, in pieces to look through at once; not so
-        large that there is nothing for one of so many threads."""
-        largest = _AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
+    def chunks(self, blocks: Sequence[Words], count: int, threads: int) -> list[Chunk]:
+        """The first ``count`` codes of these blocks in chunks for ``hits``, small enough that each
+        of so many threads gets some."""
+        largest = _COMPARISONS_AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
         found = []
         for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
             codes = block[:, : count - begin]
@@ -117,127 +119,130 @@ class Search:
             found += [(begin + at, codes[:, at : at + step]) for at in range(0, size, step)]
         return found
 
-    def hits(self, pieces: Iterator[Piece]) -> Hits:
-        """The hits in these pieces. Several threads may share an iterator of a list: each takes
-        the next piece, however fast its core is."""
+    def hits(self, chunks: Iterator[Chunk]) -> Hits:
+        """The hits in these chunks. Several threads may share one iterator of a list: each takes
+        the next chunk when its core is free."""
         found = [NO_HITS]
-        scratch = _Scratch()
-        for start, piece in pieces:
-            for each in self._sought:
-                for some in each.parts(max(1, _AT_ONCE // piece.shape[1])):
-                    rows, places = scratch.near(piece, some)
+        buffers = _Buffers()
+        for start, codes in chunks:
+            for group in self._groups:
+                for part in group.parts(max(1, _COMPARISONS_AT_ONCE // codes.shape[1])):
+                    rows, places = buffers.near(codes, part)
                     if places.size:
-                        at, numbers, distances = some.counted_exactly(piece, rows, places)
+                        at, queries, distances = part.exact_hits(codes, rows, places)
                         near = distances <= self._radius
-                        found.append((start + at[near], numbers[near], distances[near]))
+                        found.append((start + at[near], queries[near], distances[near]))
         return joined(found)
 
 
 def joined(hits: Sequence[Hits]) -> Hits:
-    """All of these hits, of which there is at least one set."""
+    """All hits of one or more sets of them."""
     places, queries, distances = (np.concatenate(parts) for parts in zip(*hits, strict=True))
     return places, queries, distances
 
 
 @dataclass(frozen=True, slots=True)
-class _Sought:
-    """What is looked for together: queries, or pictures in four forms. ``queries`` has, for each
-    quarter, a row for each picture, of its forms. ``numbers`` are the places of the first forms
-    among all queries, ``reach`` the bits up to which a code may be near to one of them."""
+class _QueryGroup:
+    """Queries that are compared together: pictures in one form or in four.
+
+    ``queries`` has the shape (quarter, picture, form). ``first`` is the position of each picture's
+    first form among all queries. ``reach`` is the distance in bits up to which a code may be near
+    to any form of the picture.
+    """
 
     queries: Words
-    numbers: NDArray[np.int64]
+    first: NDArray[np.int64]
     reach: NDArray[np.int64]
 
     @property
     def forms(self) -> int:
-        """How many forms each of the pictures has."""
+        """How many forms each picture has."""
         return int(self.queries.shape[2])
 
-    def parts(self, size: int) -> Iterator[_Sought]:
-        """So many of them at a time."""
-        for start in range(0, len(self.numbers), size):
+    def parts(self, size: int) -> Iterator[_QueryGroup]:
+        """The group in parts of ``size`` pictures."""
+        for start in range(0, len(self.first), size):
             part = slice(start, start + size)
-            yield _Sought(self.queries[:, part], self.numbers[part], self.reach[part])
+            yield _QueryGroup(self.queries[:, part], self.first[part], self.reach[part])
 
-    def counted_exactly(
-        self, piece: Words, rows: NDArray[np.int64], places: NDArray[np.int64]
-    ) -> Hits:
-        """The distances of the codes in these places from each form of the pictures in these
-        rows."""
-        differing = piece[:, places, np.newaxis] ^ self.queries[:, rows]
+    def exact_hits(self, codes: Words, rows: NDArray[np.int64], places: NDArray[np.int64]) -> Hits:
+        """The distances between the codes at ``places`` and each form of the pictures at ``rows``,
+        pair by pair."""
+        differing = codes[:, places, np.newaxis] ^ self.queries[:, rows]
         distances = np.bitwise_count(differing).sum(axis=0, dtype=np.int64).ravel()
-        numbers = self.numbers[rows, np.newaxis] + np.arange(self.forms)
-        return np.repeat(places, self.forms), numbers.ravel(), distances
+        queries = self.first[rows, np.newaxis] + np.arange(self.forms)
+        return np.repeat(places, self.forms), queries.ravel(), distances
 
 
-class _Scratch:
-    """Where it is counted, in memory that serves again and again: it is larger than what the
-    allocator keeps at hand, and to get it anew takes longer than to count."""
+class _Buffers:
+    """Memory for the counts, used again for each chunk: the allocator would return such large
+    pieces to the system, and to get them back takes longer than counting."""
 
     def __init__(self) -> None:
-        self._differing = np.empty(_AT_ONCE, np.uint64)
-        self._counts = np.empty((_QUARTERS, _AT_ONCE), np.int8)
-        self._sums = np.empty((2, _AT_ONCE), np.int8)
-        self._differences = np.empty((2, _AT_ONCE), np.int8)
+        self._differing = np.empty(_COMPARISONS_AT_ONCE, np.uint64)
+        self._counts = np.empty((_QUARTERS, _COMPARISONS_AT_ONCE), np.int8)
+        self._sums = np.empty((2, _COMPARISONS_AT_ONCE), np.int8)
+        self._differences = np.empty((2, _COMPARISONS_AT_ONCE), np.int8)
 
-    def near(self, piece: Words, sought: _Sought) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which of what is sought may be near to which code of the piece: their rows and places.
-        All is counted in bytes, from half of the bits on: -128 is none that differs."""
-        shape = len(sought.numbers), piece.shape[1]
+    def near(self, codes: Words, group: _QueryGroup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The pictures (their rows in the group) and the codes (their places) that may be near to
+        each other, pair by pair.
+
+        All counts are bytes, less half of the bits: -128 means that no bit differs.
+        """
+        shape = len(group.first), codes.shape[1]
         size = shape[0] * shape[1]
         differing = self._differing[:size].reshape(shape)
         counts = self._counts[:, :size].reshape(_QUARTERS, *shape)
-        for words, wanted, count in zip(piece, sought.queries[:, :, :1], counts, strict=True):
+        for words, wanted, count in zip(codes, group.queries[:, :, :1], counts, strict=True):
             np.bitwise_xor(words, wanted, out=differing)
             np.bitwise_count(differing, out=count.view(np.uint8))
         sums = np.add(counts[2:], counts[:2], out=self._sums[:, :size].reshape(2, *shape))
         sums -= _HALF_OF_TWO
-        if sought.forms == 1:
-            # All 256 are 128 as well as -128 in a byte: a needless look, and no code is missed.
+        if group.forms == 1:
+            # 256 differing bits overflow to -128. That costs an exact count and misses no code.
             nearest = np.add(sums[0], sums[1], out=sums[0])
         else:
-            # As it is and mirrored, then turned over and both: first + second, second - first.
+            # The nearer of the picture as it is and mirrored, then of the two that are turned.
             differences = self._differences[:, :size].reshape(2, *shape)
             np.subtract(counts[2:], counts[:2], out=differences)
             for first, second in (sums, differences):
                 np.absolute(first, out=first)
                 np.subtract(second, first, out=second)
             nearest = np.minimum(sums[1], differences[1], out=sums[1])
-        reach = sought.reach - _UNLIKE
+        reach = group.reach - _UNRELATED
         if nearest.min() > reach.max():
-            return _NOWHERE, _NOWHERE
+            return _NONE, _NONE
         rows, places = np.nonzero(nearest <= reach[:, np.newaxis])
         return rows, places
 
 
-def _sought(queries: Words, radius: int) -> list[_Sought]:
-    """The queries as they are looked for: as pictures in four forms where they are that, the rest
-    one by one."""
-    count, at_once = queries.shape[1], len(_FORMS)
-    reach = radius + _granted(queries)
+def _grouped(queries: Words, radius: int) -> list[_QueryGroup]:
+    """The queries in two groups: pictures in four forms, and the remaining queries one by one."""
+    count, forms = queries.shape[1], len(_FORMS)
+    reach = radius + _form_tolerances(queries)
     fours, singles, number = [], [], 0
     while number < count:
         if number < len(reach) and reach[number] <= _MAX_REACH:
             fours.append(number)
-            number += at_once
+            number += forms
         else:
             singles.append(number)
             number += 1
-    of_fours = np.array(fours, np.int64)
-    forms = of_fours[:, np.newaxis] + np.arange(at_once)
-    alone = np.full(len(singles), min(radius, 2 * _UNLIKE - 1))
+    first = np.array(fours, np.int64)
+    numbers = first[:, np.newaxis] + np.arange(forms)
+    exact = np.full(len(singles), min(radius, 2 * _UNRELATED - 1))
     return [
-        _Sought(queries[:, forms], of_fours, reach[of_fours]),
-        _Sought(queries[:, singles, np.newaxis], np.array(singles, np.int64), alone),
+        _QueryGroup(queries[:, numbers], first, reach[first]),
+        _QueryGroup(queries[:, singles, np.newaxis], np.array(singles, np.int64), exact),
     ]
 
 
-def _granted(queries: Words) -> NDArray[np.int64]:
-    """For each four of the queries that come one after the other: the most bits by which one of
-    them is not what the first would become as that form."""
+def _form_tolerances(queries: Words) -> NDArray[np.int64]:
+    """For each query and the three after it: the most bits by which one of them differs from what
+    the inverted quarters make of the first one."""
     if queries.shape[1] < len(_FORMS):
-        return _NOWHERE
+        return _NONE
     fours = np.lib.stride_tricks.sliding_window_view(queries, len(_FORMS), axis=1)
     differing = fours ^ fours[:, :, :1] ^ _FORMS[:, np.newaxis, :]
     bits: NDArray[np.int64] = np.bitwise_count(differing).sum(axis=0, dtype=np.int64).max(axis=1)

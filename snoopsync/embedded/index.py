@@ -1,4 +1,4 @@
-"""Exact search for the nearest of many codes, in memory."""
+"""Codes in memory under keys: add, remove, and exact search."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from snoopsync.embedded.hamming import (
     BLOCK_CODES,
     Codes,
+    HammingSearch,
     Hits,
-    Search,
     Words,
     empty_block,
     joined,
@@ -21,24 +21,23 @@ from snoopsync.embedded.hamming import (
 
 Keys = NDArray[np.int64]
 
-#: So many codes are looked through (once for each pass) by one core in some 5 ms. For less, other
-#: cores are not worth waking.
-_ALONE_UP_TO = 1_000_000
+#: One core makes so many comparisons in about 5 ms. For fewer, other cores are not worth waking.
+_ONE_CORE_COMPARISONS = 1_000_000
 
 _FIRST_CAPACITY = 256
 _GROWTH = 1.25
 
 #: The place of a code that was removed.
-_GONE = -1
+_REMOVED = -1
 
 
 class CodeIndex:
-    """Codes, each with a key of its own. Not safe for several threads at once.
+    """Codes, each under a key of its own. Not safe for several threads at once.
 
-    Adding and removing take the same time however many there are: the last code moves into the
-    place of one that is removed. Where a key's code lies is found by halving, in a table that has
-    the keys in the order in which they came: 16 bytes a code, where a dictionary takes 100. A key
-    that is gone keeps its line there until the table would have to grow.
+    Adding and removing take constant time: the last code moves to the place of a removed one. A
+    table lists the keys in the order in which they were added, which is ascending, with the place
+    of each code. A binary search finds a key: this takes 16 bytes a code, where a dictionary would
+    take 100. The line of a removed key stays in the table until the table would have to grow.
     """
 
     def __init__(self) -> None:
@@ -46,7 +45,7 @@ class CodeIndex:
         self._line_of = np.empty(_FIRST_CAPACITY, np.int32)
         self._count = 0
         self._keys = np.empty(_FIRST_CAPACITY, np.int64)
-        self._rel_path_of = np.empty(_FIRST_CAPACITY, np.int32)
+        self._place_of = np.empty(_FIRST_CAPACITY, np.int32)
         self._lines = 0
 
     def __len__(self) -> int:
@@ -54,46 +53,45 @@ class CodeIndex:
 
     @property
     def size_bytes(self) -> int:
-        """The memory that it takes."""
-        tables = (self._line_of, self._keys, self._rel_path_of)
+        """The memory that codes and tables take."""
+        tables = (self._line_of, self._keys, self._place_of)
         return sum(each.nbytes for each in self._blocks) + sum(each.nbytes for each in tables)
 
     def add(self, keys: Keys, codes: Codes) -> None:
-        """Add codes (one a row), each under the key at the same place in ``keys``: larger than
-        every key before it."""
+        """Add codes (a row each) under ``keys``, which are ascending and larger than all before."""
         added = len(keys)
         self._make_room(added)
         places = np.arange(self._count, self._count + added)
         lines = np.arange(self._lines, self._lines + added)
         self._line_of[places] = lines
-        self._keys[lines], self._rel_path_of[lines] = keys, places
+        self._keys[lines], self._place_of[lines] = keys, places
         self._append(words_of(codes))
         self._lines += added
 
     def remove(self, key: int) -> None:
         """Remove the code under this key, if there is one."""
         line = int(np.searchsorted(self._keys[: self._lines], key))
-        if line == self._lines or self._keys[line] != key or self._rel_path_of[line] == _GONE:
+        if line == self._lines or self._keys[line] != key or self._place_of[line] == _REMOVED:
             return
-        place, last = int(self._rel_path_of[line]), self._count - 1
+        place, last = int(self._place_of[line]), self._count - 1
         self._code_at(place)[:] = self._code_at(last)
         self._line_of[place] = self._line_of[last]
-        self._rel_path_of[self._line_of[place]] = place
-        self._rel_path_of[line] = _GONE
+        self._place_of[self._line_of[place]] = place
+        self._place_of[line] = _REMOVED
         self._count = last
         del self._blocks[-(-last // BLOCK_CODES) :]
 
     def search(self, queries: Codes, radius: int) -> Hits:
-        """All codes within ``radius`` bits of a query: the key of each, the query's place among
-        the queries, and the distance. In no order."""
-        search = Search(queries, radius)
-        is_long = search.passes * self._count > _ALONE_UP_TO
+        """All codes within ``radius`` bits of a query, in no order: for each hit the key of the
+        code, the position of the query, and the distance in bits."""
+        search = HammingSearch(queries, radius)
+        is_long = search.passes * self._count > _ONE_CORE_COMPARISONS
         cores = (os.cpu_count() or 1) if is_long else 1
-        pieces = iter(search.pieces(self._blocks, self._count, cores))
+        chunks = iter(search.chunks(self._blocks, self._count, cores))
         with ThreadPoolExecutor(cores) as threads:
-            elsewhere = threads.map(search.hits, [pieces] * (cores - 1))
-            places, asked, distances = joined([search.hits(pieces), *elsewhere])
-        return self._keys[self._line_of[places]], asked, distances
+            elsewhere = threads.map(search.hits, [chunks] * (cores - 1))
+            places, numbers, distances = joined([search.hits(chunks), *elsewhere])
+        return self._keys[self._line_of[places]], numbers, distances
 
     def _append(self, words: Words) -> None:
         while words.size:
@@ -111,22 +109,22 @@ class CodeIndex:
         return self._blocks[number][:, at]
 
     def _make_room(self, added: int) -> None:
-        # In place (nobody has a view of them between two calls): copies of this size, made and
-        # left again and again, would stay with the process as holes in its memory.
+        # In place, as nothing refers to these arrays between two calls: copies of this size, made
+        # and freed repeatedly, would fragment the memory of the process.
         if self._count + added > len(self._line_of):
             capacity = max(self._count + added, int(len(self._line_of) * _GROWTH))
             self._line_of.resize(capacity, refcheck=False)
         if self._lines + added > len(self._keys):
-            self._drop_lines()
+            self._compact_table()
             if self._lines + added > len(self._keys) / _GROWTH:
                 capacity = int((self._lines + added) * _GROWTH)
                 self._keys.resize(capacity, refcheck=False)
-                self._rel_path_of.resize(capacity, refcheck=False)
+                self._place_of.resize(capacity, refcheck=False)
 
-    def _drop_lines(self) -> None:
-        """Leave out the lines of keys that are gone."""
-        kept = np.flatnonzero(self._rel_path_of[: self._lines] != _GONE)
+    def _compact_table(self) -> None:
+        """Remove the lines of removed keys from the table."""
+        kept = np.flatnonzero(self._place_of[: self._lines] != _REMOVED)
         self._lines = len(kept)
         self._keys[: self._lines] = self._keys[kept]
-        self._rel_path_of[: self._lines] = self._rel_path_of[kept]
-        self._line_of[self._rel_path_of[: self._lines]] = np.arange(self._lines)
+        self._place_of[: self._lines] = self._place_of[kept]
+        self._line_of[self._place_of[: self._lines]] = np.arange(self._lines)

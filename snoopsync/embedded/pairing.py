@@ -1,7 +1,7 @@
 """The rank and the kind of a pair of pictures: the same, whichever of the two is searched for.
 
-``matching`` judges in one direction: the views of one picture are compared with the other as it is
-stored. Here both directions are looked at, and the one that comes nearer counts.
+``scoring`` compares the variants of one picture with the other as it is stored. This scores both
+directions; the nearer one counts.
 """
 
 from __future__ import annotations
@@ -16,75 +16,72 @@ from snoopsync.decoding.features import CODE_BYTES, Features
 from snoopsync.embedded.scoring import (
     MAX_RANK,
     MAX_RANK_OF_LOW_QUALITY,
-    Alike,
-    Hit,
-    Queries,
-    judged,
+    CodeMatch,
+    QueryCodes,
+    Score,
+    score,
 )
-from snoopsync.embedded.store import Candidate, StoredImage
-
-#: What judging does not look at.
-_NOT_STORED = StoredImage(0, "", b"", 0, 0)
 
 
-class Described:
-    """A picture as it is compared with others: its features, and what is made from them."""
+class ComparablePicture:
+    """The features of a picture, and the codes that are made from them when first needed."""
 
     def __init__(self, features: Features) -> None:
         self.features = features
 
     @property
-    def is_low(self) -> bool:
-        """Is there too little in it for its codes to say much?"""
+    def is_low_quality(self) -> bool:
+        """Whether the picture has too little detail for its codes to say much."""
         return self.features.quality < pdq.MIN_QUALITY
 
     @property
     def form_codes(self) -> NDArray[np.uint8]:
-        """The codes of its forms, with and without its borders."""
+        """The codes of its forms, with and without its borders: a row of 32 bytes each."""
         codes = self.features.codes + self.features.trimmed
         return np.frombuffer(codes, np.uint8).reshape(-1, CODE_BYTES)
 
     @cached_property
-    def queries(self) -> Queries:
-        """All codes that it is searched by."""
-        return Queries(self.features, deep=not self.is_low)
+    def queries(self) -> QueryCodes:
+        """All codes that the picture is searched by."""
+        return QueryCodes(self.features, with_variants=not self.is_low_quality)
 
     @cached_property
     def stored_codes(self) -> NDArray[np.uint64]:
-        """The codes that it is found by: as it is, and without its borders if it has any."""
+        """The codes that the picture is found by, a row of four words each: as it is and, if it has
+        borders, without them."""
         codes = (self.features.codes[:CODE_BYTES], self.features.trimmed[:CODE_BYTES])
         return _words(b"".join(codes))
 
 
-def alike(asked: Described, candidate: Described, stored: StoredImage) -> Alike | None:
-    """The stored image of ``candidate`` with its rank and kind; ``None`` if they are not alike.
-    Exchanging the two changes neither. Not for what ``matching.the_same`` is for."""
-    radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low or candidate.is_low else MAX_RANK
-    ways = [
-        (one, other, hits)
+def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
+    """How similar two different pictures are; ``None`` if they are not. Symmetric."""
+    is_low_quality = asked.is_low_quality or candidate.is_low_quality
+    radius = MAX_RANK_OF_LOW_QUALITY if is_low_quality else MAX_RANK
+    directions = [
+        (one, other, matches)
         for one, other in ((asked, candidate), (candidate, asked))
-        if (hits := _hits(one, other, radius))
+        if (matches := _code_matches(one, other, radius))
     ]
-    # Of two ways that come as near, the one that begins with the same picture, whoever asks.
-    ways.sort(key=lambda way: (way[2][0].bits, way[0].features.sha256))
-    for one, other, hits in ways:
-        found = judged(one.features, Candidate(_NOT_STORED, other.features), one.queries, hits)
+    # Where both directions are equally near, the hashes decide, whichever picture was asked for.
+    directions.sort(key=lambda way: (way[2][0].bits, way[0].features.sha256))
+    for one, other, matches in directions:
+        found = score(one.queries, other.features, matches)
         if found is not None:
-            return Alike(stored, candidate.features, found.rank, found.kind)
+            return found
     return None
 
 
-def _hits(one: Described, other: Described, radius: int) -> list[Hit]:
-    """Which codes of the one are near to the other's stored ones, and say something; the nearest
-    first."""
+def _code_matches(one: ComparablePicture, other: ComparablePicture, radius: int) -> list[CodeMatch]:
+    """The matches within ``radius`` bits between query codes of the one and stored codes of the
+    other, as far as they are evidence of similarity; the nearest first."""
     queries = one.queries
     if not len(queries.codes) or not len(other.stored_codes):
         return []
     differing = _words(queries.codes.tobytes())[:, None] ^ other.stored_codes
     bits = np.bitwise_count(differing).sum(axis=2, dtype=np.int64)
     near = np.argwhere(bits <= radius)
-    hits = sorted(Hit(int(bits[place, at]), int(place), bool(at)) for place, at in near)
-    return [hit for hit in hits if queries.tells(hit, other.features)]
+    matches = sorted(CodeMatch(int(bits[query, at]), int(query), bool(at)) for query, at in near)
+    return [match for match in matches if queries.supports(match, other.features)]
 
 
 def _words(codes: bytes) -> NDArray[np.uint64]:

@@ -1,13 +1,13 @@
-"""Which stored pictures are like this one: indexes in memory that follow the store.
+"""Which stored pictures are similar to a picture: indexes in memory that follow the store.
 
-Importing this imports numpy and Pillow.
+Importing this module imports numpy and Pillow.
 
-An image's mark is never given twice, so an index need only ask for what is after the last one it
-has seen; and a code whose image is gone or has changed, here or in another process, can never be
-taken for another's: it is dropped when a search comes upon it.
+A mark is never given twice, so an index only asks the store for the codes after the last mark that
+it has. A code whose image was removed or changed, by this or another process, cannot be mistaken
+for another image's: a search that comes upon it removes it.
 
-Codes of different versions can't be compared. So each version has an index of its own, and a
-picture is searched for among those that its own version has described.
+Codes of different versions cannot be compared. Each version has its own index, and a picture is
+searched for among the images that its own version has described.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -22,117 +23,132 @@ import numpy as np
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded.hamming import Codes
 from snoopsync.embedded.index import CodeIndex, Keys
-from snoopsync.embedded.pairing import Described, alike
-from snoopsync.embedded.scoring import (
-    MAX_RANK,
-    MAX_RANK_OF_LOW_QUALITY,
-    Alike,
-    the_same,
-)
-from snoopsync.embedded.store import Candidate, Store, StoredCodes
+from snoopsync.embedded.kinds import MatchKind
+from snoopsync.embedded.pairing import ComparablePicture, score_pair
+from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
+from snoopsync.embedded.store import DescribedImage, Store, StoredCodes, StoredImage
 
-#: Up to so many codes, the views of ``deep_codes`` are searched for too: they cost 25 ms here, on a
-#: slow machine of two cores.
-_DEEP_UP_TO = 50_000
+#: Variants are searched for in an index of up to this many codes. They take 25 ms at this size, on
+#: a slow machine with two cores.
+_MAX_CODES_FOR_VARIANTS = 50_000
 
-_FOLLOW_ROWS = 4_096
+_ROWS_PER_READ = 4_096
 
-#: So many stored pictures are kept as they are compared: copies that are searched for one after
-#: the other find the same ones. Each takes up to 350 KiB, most of it for its views.
-_REMEMBERED = 48
+#: This many stored pictures stay in memory for comparison: searches for copies find the same
+#: pictures again. Each takes up to 350 KiB, most of it for its variants.
+_MAX_RECENT = 48
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarImage:
+    """A stored image that is similar to the picture that was searched for."""
+
+    stored: StoredImage
+    features: Features
+    score: Score
 
 
 class SimilaritySearch:
-    """Finds stored pictures by what they look like. Any thread may."""
+    """Finds stored images by what they look like. Safe for several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._indexes: dict[int, _VersionIndex] = {}
-        self._described: OrderedDict[int, Described] = OrderedDict()
+        self._recent: OrderedDict[int, ComparablePicture] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many codes are in memory."""
+        """The number of codes in memory."""
         with self._lock:
             return sum(map(len, self._indexes.values()))
 
-    def matches(self, features: Features, feed: int = FEED_VERSION) -> list[Alike]:
-        """The images like this one, the most alike first: among those that this version has
-        described, and of all others those with the same bytes."""
-        same = set(self._store.same_as(features, feed))
-        asked = Described(features)
-        near = self._near(asked, feed)
-        candidates = self._store.at(list(same | near))
-        for gone in (same | near) - {each.stored.mark for each in candidates}:
+    @property
+    def size_bytes(self) -> int:
+        """The memory that the indexes take."""
+        with self._lock:
+            return sum(index.size_bytes for index in self._indexes.values())
+
+    def matches(self, features: Features, version: int = FEED_VERSION) -> list[SimilarImage]:
+        """The images similar to this picture, the most similar first: of those that the version
+        ``version`` has described, and of all others those with the same bytes."""
+        same = set(self._store.marks_of_same_picture(features, version))
+        asked = ComparablePicture(features)
+        marks = same | self._near_marks(asked, version)
+        candidates = self._store.with_marks(list(marks))
+        for gone in marks - {each.stored.mark for each in candidates}:
             self.forget(gone)
         found = []
         for candidate in candidates:
             if candidate.stored.mark in same:
-                found.append(the_same(features, candidate))
-            elif match := alike(asked, self._as_compared(candidate), candidate.stored):
-                found.append(match)
-        return sorted(found, key=lambda match: (match.rank, match.stored.image_id))
+                is_identical = candidate.features.sha256 == features.sha256
+                kind = MatchKind.IDENTICAL if is_identical else MatchKind.REENCODED
+                score: Score | None = Score(0, kind)
+            else:
+                score = score_pair(asked, self._comparable(candidate))
+            if score is not None:
+                found.append(SimilarImage(candidate.stored, candidate.features, score))
+        return sorted(found, key=lambda each: (each.score.rank, each.stored.image_id))
 
     def forget(self, mark: int) -> None:
-        """What had this mark is gone from the store, or has another one."""
+        """Remove the codes with this mark: their image is gone, or has another mark."""
         with self._lock:
-            self._described.pop(mark, None)
+            self._recent.pop(mark, None)
             for index in self._indexes.values():
                 index.remove(mark)
 
-    def _as_compared(self, candidate: Candidate) -> Described:
+    def _comparable(self, candidate: DescribedImage) -> ComparablePicture:
         mark = candidate.stored.mark
         with self._lock:
-            described = self._described.pop(mark, None) or Described(candidate.features)
-            self._described[mark] = described
-            if len(self._described) > _REMEMBERED:
-                self._described.popitem(last=False)
-        return described
+            picture = self._recent.pop(mark, None) or ComparablePicture(candidate.features)
+            self._recent[mark] = picture
+            if len(self._recent) > _MAX_RECENT:
+                self._recent.popitem(last=False)
+        return picture
 
-    def _near(self, asked: Described, feed: int) -> set[int]:
-        """The marks of the images that have a code near to one of this picture's."""
+    def _near_marks(self, asked: ComparablePicture, version: int) -> set[int]:
+        """The marks of the images that have a code near to one of this picture's codes."""
         with self._lock:
-            index = self._indexes.setdefault(feed, _VersionIndex(feed))
+            index = self._indexes.setdefault(version, _VersionIndex(version))
             index.follow(self._store)
-            affords_views = len(index) <= _DEEP_UP_TO
-        # Made while others search.
-        codes = asked.queries.codes if affords_views else asked.form_codes
+            with_variants = len(index) <= _MAX_CODES_FOR_VARIANTS
+        # Without the lock: other threads search while the codes of the variants are made.
+        codes = asked.queries.codes if with_variants else asked.form_codes
         if not len(codes):
             return set()
-        radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low else MAX_RANK
+        radius = MAX_RANK_OF_LOW_QUALITY if asked.is_low_quality else MAX_RANK
         with self._lock:
             return index.near(codes, radius)
 
 
 class _VersionIndex:
-    """The codes that one version has made. Not safe for several threads at once."""
+    """The codes of one version. Not safe for several threads at once."""
 
-    def __init__(self, feed: int) -> None:
-        self._feed = feed
+    def __init__(self, version: int) -> None:
+        self._version = version
         self._codes = CodeIndex()
-        self._seen = 0
+        self._last_mark = 0
 
     def __len__(self) -> int:
         return len(self._codes)
 
     @property
     def size_bytes(self) -> int:
-        """The memory that it takes."""
+        """The memory that the codes take."""
         return self._codes.size_bytes
 
     def follow(self, store: Store) -> None:
-        """Take in what is new in the store."""
-        while rows := store.codes_after(self._seen, _FOLLOW_ROWS, self._feed):
+        """Add what is new in the store."""
+        while rows := store.codes_after(self._last_mark, _ROWS_PER_READ, self._version):
             self._add(rows)
-            self._seen = rows[-1][0]
+            self._last_mark = rows[-1][0]
 
     def near(self, codes: Codes, radius: int) -> set[int]:
-        """The marks of what has a code within this distance of one of these."""
+        """The marks of the images with a code within ``radius`` bits of one of ``codes``."""
         keys, _, _ = self._codes.search(codes, radius)
         return set((keys >> 1).tolist())
 
     def remove(self, mark: int) -> None:
-        """Leave out what has this mark, if it is here."""
+        """Remove the codes with this mark, if any."""
         for trimmed in (False, True):
             self._codes.remove(_key(mark, trimmed=trimmed))
 

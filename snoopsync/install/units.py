@@ -65,7 +65,7 @@ def unit_text(name: str, *, user: bool = False) -> str:
     """A unit as it comes with snoopsync."""
     folder = resources.files("snoopsync") / "systemd"
     if not folder.is_dir():  # a checkout, where they are beside the package
-        folder = Path(__file__).parents[1] / "systemd"
+        folder = Path(__file__).parents[2] / "systemd"
     return (folder / "user" / name if user else folder / name).read_text(encoding="utf-8")
 
 

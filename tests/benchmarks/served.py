@@ -1,4 +1,4 @@
-"""The tests' HTTP server in a process of its own, which tells when each request arrived."""
+"""The tests' HTTP server in a process of its own, which records when each request arrived."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIME = "2015-01-25T20:43:05.690218+00:00"
 
 
 class MemoryCollection:
-    """The least that a collection can be: a set of IDs. Nothing is like anything."""
+    """The smallest possible collection: a set of IDs. No images are similar."""
 
     id = "6b7c9142"
     name = "in memory"
@@ -41,7 +41,7 @@ class MemoryCollection:
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add an image, as ``ImageCollection`` says."""
+        """Add an image, or replace one, as in ``ImageCollection``."""
         assert image_id is not None, "snoopsync makes the IDs"
         with self._lock:
             if (image_id in self._ids) is not update_existing:
@@ -50,13 +50,13 @@ class MemoryCollection:
         return self._answer(image_id, 200 if update_existing else 201)
 
     def get_image(self, image_id: str) -> ImageAnswer:
-        """Is it there?"""
+        """The answer about an image."""
         if image_id not in self._ids:
             raise NotFound("unknown")
         return self._answer(image_id, 200)
 
     def delete_image(self, image_id: str) -> ImageAnswer:
-        """Remove it."""
+        """Remove an image."""
         with self._lock:
             if image_id not in self._ids:
                 raise NotFound("unknown")
@@ -64,7 +64,7 @@ class MemoryCollection:
         return self._answer(image_id, 200)
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
-        """All of them on one page."""
+        """All images on one page."""
         with self._lock:
             ids = list(reversed(self._ids))
         return {
@@ -76,11 +76,11 @@ class MemoryCollection:
         }
 
     def images(self) -> Iterator[Any]:
-        """All of them."""
+        """All images."""
         yield from self.get_images()["images"]
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """Nothing is like it."""
+        """No images: none are similar."""
         answer = self._answer(image_id, 200)
         return {
             "status": 200,
@@ -92,11 +92,11 @@ class MemoryCollection:
         }
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Nothing is like it."""
+        """No images: none are similar."""
         return {"status": 200, "message": "OK", "collection_id": self.id, "results": []}
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def _answer(self, image_id: str, status: int) -> ImageAnswer:
         return {
@@ -110,7 +110,7 @@ class MemoryCollection:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request that has arrived whole, at ``at`` of the machine's monotonic clock."""
+    """One request, and the time at which it had arrived completely (seconds, monotonic clock)."""
 
     at: float
     method: str
@@ -119,20 +119,20 @@ class Arrival:
 
 
 class Served:
-    """The server's process, seen from here."""
+    """The server's process."""
 
     def __init__(self, pipe: Connection, endpoint: str) -> None:
         self._pipe = pipe
         self.endpoint = endpoint
 
     def arrivals(self) -> list[Arrival]:
-        """The requests since this was last asked."""
+        """The requests since the last call."""
         self._pipe.send("arrivals")
         found: list[Arrival] = self._pipe.recv()
         return found
 
     def uploads(self) -> list[Arrival]:
-        """Of the requests since this was last asked, those that brought an image."""
+        """Of the requests since the last call, those with an image."""
         return [seen for seen in self.arrivals() if seen.method in ("POST", "PUT") and seen.length]
 
 
@@ -163,6 +163,6 @@ def _serve(pipe: Connection, database: Path | None) -> None:
         server.fault_for = arrived
         pipe.send(server.endpoint)
         while pipe.recv() != "stop":
-            count = len(arrivals)  # more may be arriving
+            count = len(arrivals)  # more may arrive meanwhile
             pipe.send(arrivals[:count])
             del arrivals[:count]

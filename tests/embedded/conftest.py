@@ -1,4 +1,4 @@
-"""A collection on a real file, with a clock that the tests set."""
+"""A collection in a real file, with a clock that the tests set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snoopsync.embedded import EmbeddedCollection
 
 @dataclass
 class Clock:
-    """Stands still until it is set."""
+    """A clock that only tests advance."""
 
     time: datetime = datetime(2015, 1, 25, 20, 43, 5, 690218, tzinfo=UTC)
 

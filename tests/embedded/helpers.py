@@ -1,45 +1,61 @@
-"""Words for the tests of the embedded collection."""
+"""Helpers for the tests of the embedded collection."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
-from snoopsync.decoding.decode import features_of
-from snoopsync.decoding.features import CODE_BYTES, Features
+from snoopsync.embedded import EmbeddedCollection
+from tests.support.pictures import encode, photo
+
+SMALL = (96, 72)
+PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]
 
 
-def look(data: bytes) -> Features:
-    """The features of a picture in these bytes."""
-    return features_of(io.BytesIO(data), hashlib.sha256(data).digest())
+def add(collection: EmbeddedCollection, image_id: str, picture: int = 0) -> None:
+    """Add one of ``PICTURES``."""
+    collection.add_image(io.BytesIO(PICTURES[picture]), image_id)
 
 
-def as_the_version_before(database: Path, *image_ids: str) -> None:
-    """Make a closed collection's file what the version before would have left; with IDs, only have
-    these images described by it, in a file of today's."""
-    with closing(sqlite3.connect(database)) as before:
+def ids(collection: EmbeddedCollection) -> list[str]:
+    """The IDs of all images, newest first."""
+    return [image["id"] for image in collection.images()]
+
+
+def found(collection: EmbeddedCollection, picture: int) -> list[str]:
+    """The IDs that a search for one of ``PICTURES`` finds."""
+    answer = collection.search_images(io.BytesIO(PICTURES[picture]))
+    return [match["id"] for match in answer["results"]]
+
+
+def in_another_process(database: Path, statement: str) -> str:
+    """The output of a statement in another process, where ``c`` is the same collection."""
+    script = (
+        "import io, sys; from pathlib import Path; from snoopsync.embedded import"
+        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
+    )
+    command = [sys.executable, "-c", script, str(database)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def make_outdated(database: Path, *image_ids: str) -> None:
+    """Turn a closed collection's file into one that the previous version left; with IDs, only make
+    that version the one that described these images."""
+    with closing(sqlite3.connect(database)) as connection:
         if image_ids:
             marks = ", ".join("?" * len(image_ids))
-            before.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
+            connection.execute(f"UPDATE image SET feed = 1 WHERE id IN ({marks})", image_ids)
         else:
-            before.execute("UPDATE image SET feed = 1")
-            before.execute("DROP INDEX image_by_mark")
-            before.execute("DROP INDEX image_by_feed")
-            before.execute("ALTER TABLE image DROP COLUMN mark")
-            before.execute("ALTER TABLE image DROP COLUMN evidence")
+            connection.execute("UPDATE image SET feed = 1")
+            connection.execute("DROP INDEX image_by_mark")
+            connection.execute("DROP INDEX image_by_feed")
+            connection.execute("ALTER TABLE image DROP COLUMN mark")
+            connection.execute("ALTER TABLE image DROP COLUMN evidence")
             for column in ("alpha", "inside", "frames"):
-                before.execute(f"ALTER TABLE small DROP COLUMN {column}")
-            before.execute("PRAGMA user_version = 2")
-        before.commit()
-
-
-def distance(one: Features, other: Features) -> int:
-    """Bits between two pictures: of any form of the one, and the other as it is."""
-    stored = other.codes[:CODE_BYTES]
-    return min(
-        (int.from_bytes(one.codes[at : at + CODE_BYTES]) ^ int.from_bytes(stored)).bit_count()
-        for at in range(0, len(one.codes), CODE_BYTES)
-    )
+                connection.execute(f"ALTER TABLE small DROP COLUMN {column}")
+            connection.execute("PRAGMA user_version = 2")
+        connection.commit()

@@ -1,4 +1,4 @@
-"""The operations of the embedded collection, on its file."""
+"""The operations of the embedded collection."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import hashlib
 import io
 import sqlite3
 import stat
-import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +14,6 @@ import pytest
 from PIL import Image
 
 from snoopsync.core.errors import (
-    Conflict,
     FileChanged,
     NotFound,
     Refused,
@@ -27,34 +23,16 @@ from snoopsync.core.errors import (
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
-from tests.embedded.helpers import as_the_version_before
+from tests.embedded.helpers import (
+    PICTURES,
+    SMALL,
+    add,
+    found,
+    ids,
+    in_another_process,
+    make_outdated,
+)
 from tests.support.pictures import encode, photo
-
-SMALL = (96, 72)
-PICTURES = [encode(photo(seed, SMALL)) for seed in range(4)]
-
-
-def add(collection: EmbeddedCollection, image_id: str, picture: int = 0) -> None:
-    collection.add_image(io.BytesIO(PICTURES[picture]), image_id)
-
-
-def ids(collection: EmbeddedCollection) -> list[str]:
-    return [image["id"] for image in collection.images()]
-
-
-def found(collection: EmbeddedCollection, picture: int) -> list[str]:
-    answer = collection.search_images(io.BytesIO(PICTURES[picture]))
-    return [match["id"] for match in answer["results"]]
-
-
-def in_another_process(database: Path, statement: str) -> str:
-    """What this statement prints, with ``c`` the same collection opened by another process."""
-    script = (
-        "import io, sys; from pathlib import Path; from snoopsync.embedded import"
-        f" EmbeddedCollection; c = EmbeddedCollection(Path(sys.argv[1])); {statement}; c.close()"
-    )
-    command = [sys.executable, "-c", script, str(database)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_answers_are_those_of_the_published_client(
@@ -96,14 +74,18 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(collection: Embedded
     assert found(collection, 0) == ["a"]
 
 
-def test_ids_made_here_are_32_hexadecimal_digits(collection: EmbeddedCollection) -> None:
+def test_ids_made_by_the_collection_are_32_hexadecimal_digits(
+    collection: EmbeddedCollection,
+) -> None:
     image_id = collection.add_image(io.BytesIO(PICTURES[0]))["image_id"]
     assert len(image_id) == 32
     assert int(image_id, 16) >= 0
 
 
 @pytest.mark.parametrize("image_id", ["", "x" * 101, "\ud800", 7])
-def test_what_is_no_id_is_refused_everywhere(collection: EmbeddedCollection, image_id: str) -> None:
+def test_an_invalid_id_is_refused_by_every_operation(
+    collection: EmbeddedCollection, image_id: str
+) -> None:
     calls = (
         lambda: collection.add_image(io.BytesIO(PICTURES[0]), image_id),
         lambda: collection.get_image(image_id),
@@ -117,7 +99,7 @@ def test_what_is_no_id_is_refused_everywhere(collection: EmbeddedCollection, ima
         assert refused.value.status == 400
 
 
-def test_image_times_only_grow_whatever_the_clock_does(
+def test_image_times_only_increase_whatever_the_clock_does(
     collection: EmbeddedCollection, clock: Clock
 ) -> None:
     times = []
@@ -126,11 +108,11 @@ def test_image_times_only_grow_whatever_the_clock_does(
         answer = collection.add_image(io.BytesIO(PICTURES[0]), f"{number}")
         times.append(answer["image_time"])
         if number == 3:
-            collection.delete_image("3")  # the newest: its time is still not given again
+            collection.delete_image("3")  # the newest: its time is never given again
     assert times == sorted(set(times))
 
 
-def test_the_listing_begins_where_it_is_told(collection: EmbeddedCollection) -> None:
+def test_a_listing_starts_at_the_given_image(collection: EmbeddedCollection) -> None:
     for number in range(5):
         add(collection, f"{number}")
     page = collection.get_images(start="3", count=2)
@@ -145,7 +127,7 @@ def test_the_listing_begins_where_it_is_told(collection: EmbeddedCollection) -> 
 @pytest.mark.parametrize(
     ("count", "listed"), [(None, 100), (-3, 1), (0, 1), (150, 150), (5000, 1000)]
 )
-def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
+def test_a_page_has_100_images_by_default_and_at_most_1000(
     collection: EmbeddedCollection, database: Path, count: int | None, listed: int
 ) -> None:
     add(collection, "seed")
@@ -160,7 +142,7 @@ def test_a_page_has_100_images_or_as_many_as_asked_for_up_to_1000(
     assert len(collection.get_images(count=count)["images"]) == listed
 
 
-def test_images_are_those_of_the_first_step_whatever_changes_after_it(
+def test_iterating_over_images_ignores_later_changes(
     collection: EmbeddedCollection,
 ) -> None:
     for number in range(4):
@@ -174,19 +156,21 @@ def test_images_are_those_of_the_first_step_whatever_changes_after_it(
     assert ids(collection) == ["0", "new", "3", "2"]
 
 
-def test_results_carry_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
+def test_results_have_the_hash_of_the_bytes(collection: EmbeddedCollection) -> None:
     add(collection, "a")
     (match,) = collection.search_images(io.BytesIO(PICTURES[0]))["results"]
     assert match["sha256"] == hashlib.sha256(PICTURES[0]).hexdigest()
 
 
-def test_a_search_that_can_not_be_decoded_is_refused(collection: EmbeddedCollection) -> None:
-    with pytest.raises(Refused, match="not a picture that can be read") as refused:
+def test_a_search_for_a_picture_that_cannot_be_decoded_is_refused(
+    collection: EmbeddedCollection,
+) -> None:
+    with pytest.raises(Refused, match="not a supported picture") as refused:
         collection.search_images(io.BytesIO(b"not a picture"))
     assert refused.value.status == 415
 
 
-def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedCollection) -> None:
+def test_deleted_and_replaced_images_are_no_longer_found(collection: EmbeddedCollection) -> None:
     add(collection, "a", 0)
     add(collection, "b", 1)
     assert (found(collection, 0), found(collection, 1)) == (["a"], ["b"])
@@ -197,19 +181,17 @@ def test_what_is_deleted_or_replaced_is_not_found_any_more(collection: EmbeddedC
     assert found(collection, 2) == ["a"]
 
 
-def test_what_is_deleted_or_replaced_frees_its_memory(collection: EmbeddedCollection) -> None:
+def test_deleted_and_replaced_images_free_their_memory(collection: EmbeddedCollection) -> None:
     for picture in range(3):
         add(collection, f"{picture}", picture)
         assert found(collection, picture) == [f"{picture}"]
     collection.delete_image("0")
     collection.add_image(io.BytesIO(PICTURES[3]), "1", update_existing=True)
-    # Not to be seen from outside: a search would drop by itself what it comes upon.
-    assert len(collection._started_likeness()) == 1
+    # A private method, because a search removes outdated codes by itself.
+    assert len(collection._similarity_search()) == 1
 
 
-def test_everything_is_there_after_a_restart(
-    collection: EmbeddedCollection, database: Path
-) -> None:
+def test_a_restart_loses_nothing(collection: EmbeddedCollection, database: Path) -> None:
     add(collection, "a", 0)
     add(collection, "b", 1)
     collection.delete_image("a")
@@ -223,14 +205,14 @@ def test_everything_is_there_after_a_restart(
         again.close()
 
 
-def test_closing_twice_does_nothing_and_no_call_may_follow(collection: EmbeddedCollection) -> None:
+def test_closing_twice_does_nothing_and_later_calls_fail(collection: EmbeddedCollection) -> None:
     collection.close()
     collection.close()
     with pytest.raises(Unavailable, match="closed"):
         collection.get_image("a")
 
 
-def test_the_file_and_its_directory_are_for_the_owner_only(
+def test_only_the_owner_can_read_the_file_and_its_directory(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "a")
@@ -240,80 +222,7 @@ def test_the_file_and_its_directory_are_for_the_owner_only(
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_another_process_sees_and_makes_changes(
-    collection: EmbeddedCollection, database: Path, tmp_path: Path
-) -> None:
-    add(collection, "a", 0)
-    assert found(collection, 0) == ["a"]
-    picture = tmp_path / "picture.jpg"
-    picture.write_bytes(PICTURES[1])
-    seen = in_another_process(
-        database,
-        f"print(c.id, [i['id'] for i in c.images()]); c.add_image({str(picture)!r}, 'b');"
-        f" c.add_image({str(picture)!r}, 'a', update_existing=True)",
-    )
-    assert seen == f"{collection.id} ['a']\n"
-    assert found(collection, 0) == []
-    assert found(collection, 1) == ["a", "b"]
-    in_another_process(database, "c.delete_image('b')")
-    assert found(collection, 1) == ["a"]
-
-
-def test_two_collections_on_one_file_follow_each_other(
-    collection: EmbeddedCollection, database: Path
-) -> None:
-    other = EmbeddedCollection(database)
-    try:
-        for picture in range(4):
-            add(collection, f"{picture}", picture)
-            # Not the same bytes, which the table would do to find.
-            rough = encode(photo(picture, SMALL), quality=50)
-            (match,) = other.search_images(io.BytesIO(rough))["results"]
-            assert match["id"] == f"{picture}"
-            assert match["rank"] > 0
-        other.delete_image("2")
-        assert found(collection, 2) == []
-        with pytest.raises(Conflict):
-            add(other, "1")
-    finally:
-        other.close()
-
-
-def test_threads_may_add_search_and_delete_at_once(collection: EmbeddedCollection) -> None:
-    def work(thread: int) -> None:
-        for turn in range(8):
-            image_id = f"{thread}.{turn}"
-            add(collection, image_id, turn % 4)
-            assert image_id in found(collection, turn % 4)
-            list(collection.images())
-            if turn % 2:
-                collection.delete_image(image_id)
-                assert image_id not in found(collection, turn % 4)
-
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(work, thread) for thread in range(4)]:
-            done.result()
-    assert sorted(ids(collection)) == [f"{t}.{n}" for t in range(4) for n in (0, 2, 4, 6)]
-    assert found(collection, 1) == found(collection, 3) == []
-
-
-def test_of_many_that_add_one_id_one_succeeds(collection: EmbeddedCollection) -> None:
-    start = threading.Barrier(4)
-
-    def work() -> bool:
-        start.wait()
-        try:
-            add(collection, "a")
-        except Conflict:
-            return False
-        return True
-
-    with ThreadPoolExecutor(4) as pool:
-        outcomes = [done.result() for done in [pool.submit(work) for _ in range(4)]]
-    assert sorted(outcomes) == [False, False, False, True]
-
-
-def test_pictures_of_an_older_feed_match_by_their_bytes_only(
+def test_images_of_an_older_version_match_by_their_bytes_only(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "old")
@@ -331,7 +240,7 @@ def test_pictures_of_an_older_feed_match_by_their_bytes_only(
     assert collection.search_images_by_id("copy")["results"] == []
 
 
-def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk" * 1000)
     with pytest.raises(Unavailable, match=r"notes\.txt.*move it away"):
@@ -339,7 +248,7 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     assert path.read_text().startswith("remember")
 
 
-def test_a_database_of_a_newer_snoopsync_is_left_alone(
+def test_a_database_of_a_newer_version_is_left_alone(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     collection.close()
@@ -350,7 +259,7 @@ def test_a_database_of_a_newer_snoopsync_is_left_alone(
         EmbeddedCollection(database)
 
 
-def test_a_database_that_another_holds_too_long_is_unavailable_for_now(
+def test_a_database_that_another_process_locks_too_long_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
@@ -370,9 +279,7 @@ def test_a_database_that_another_holds_too_long_is_unavailable_for_now(
         collection.close()
 
 
-def test_a_change_that_fails_half_way_is_undone(
-    collection: EmbeddedCollection, database: Path
-) -> None:
+def test_a_failed_change_is_rolled_back(collection: EmbeddedCollection, database: Path) -> None:
     add(collection, "a")
     with sqlite3.connect(database) as connection:
         connection.execute(
@@ -385,7 +292,7 @@ def test_a_change_that_fails_half_way_is_undone(
     assert found(collection, 0) == ["a"]
 
 
-def test_opening_and_listing_load_neither_numpy_nor_pillow(
+def test_opening_and_listing_import_neither_numpy_nor_pillow(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     add(collection, "a")
@@ -398,7 +305,7 @@ def test_opening_and_listing_load_neither_numpy_nor_pillow(
 
 
 @pytest.mark.parametrize("missing", ["numpy", "PIL"])
-def test_without_its_libraries_it_says_what_to_install(
+def test_a_missing_library_is_an_error_that_names_what_to_install(
     collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("snoopsync.embedded.")]:
@@ -409,13 +316,13 @@ def test_without_its_libraries_it_says_what_to_install(
     assert ids(collection) == []
 
 
-def test_a_collection_of_the_format_before_is_brought_up_to_date(
+def test_a_collection_of_the_previous_format_is_migrated(
     collection: EmbeddedCollection, database: Path
 ) -> None:
-    """Before, no thumbnails were kept."""
+    """The previous format has no thumbnails."""
     add(collection, "old")
     collection.close()
-    as_the_version_before(database)
+    make_outdated(database)
     with closing(sqlite3.connect(database)) as before:
         before.execute("DROP TABLE small")
         before.execute("PRAGMA user_version = 1")

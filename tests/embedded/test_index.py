@@ -1,4 +1,4 @@
-"""Exact search: it answers as brute force does."""
+"""The exact search returns the results of brute force."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES
 from snoopsync.embedded import index
-from snoopsync.embedded.hamming import BLOCK_CODES, Codes, Search
+from snoopsync.embedded.hamming import BLOCK_CODES, Codes, HammingSearch
 from snoopsync.embedded.index import CodeIndex
 
 RADIUS = 75
@@ -24,7 +24,7 @@ def random_codes(seed: int, count: int) -> Codes:
 
 
 def near(code: Codes, bits: int) -> Codes:
-    """The code with its first ``bits`` bits turned over."""
+    """The code with its first ``bits`` bits inverted."""
     flipped = np.unpackbits(code)
     flipped[:bits] ^= 1
     return np.packbits(flipped)
@@ -68,7 +68,7 @@ def test_all_256_bits_are_counted() -> None:
     assert found(codes, code[np.newaxis], 255) == set()
 
 
-def test_each_pair_of_a_query_and_a_code_is_told() -> None:
+def test_every_near_pair_of_query_and_code_is_a_hit() -> None:
     (code,) = random_codes(1, 1)
     codes = CodeIndex()
     codes.add(keys(7, 8), np.stack([near(code, 40), near(code, 9)]))
@@ -88,7 +88,7 @@ def test_removing_a_key_removes_its_code_and_no_other() -> None:
     assert found(codes, stored, 0) == {(1, 0, 0), (5, 2, 0), (9, 3, 0)}
 
 
-def test_an_index_that_is_changed_for_ever_does_not_grow() -> None:
+def test_an_index_does_not_grow_with_the_number_of_changes() -> None:
     codes = CodeIndex()
     stored = random_codes(3, 100)
     for key in range(5_000):
@@ -98,7 +98,7 @@ def test_an_index_that_is_changed_for_ever_does_not_grow() -> None:
     assert codes.size_bytes < BLOCK_CODES * CODE_BYTES + 100_000
 
 
-def test_codes_are_found_where_they_are_after_any_number_of_changes() -> None:
+def test_codes_are_found_after_any_number_of_changes() -> None:
     codes, dice = CodeIndex(), random.Random(5)
     stored = random_codes(3, 4_000)
     there: list[int] = []
@@ -112,7 +112,7 @@ def test_codes_are_found_where_they_are_after_any_number_of_changes() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
-def test_any_history_is_answered_as_by_brute_force(data: st.DataObject, seed: int) -> None:
+def test_any_history_gives_the_results_of_brute_force(data: st.DataObject, seed: int) -> None:
     centres = random_codes(seed, 3)
     codes = CodeIndex()
     rows: dict[int, bytes] = {}
@@ -152,10 +152,10 @@ def forms(seed: int) -> Codes:
     radius=st.integers(0, 100),
     order=st.randoms(use_true_random=False),
 )
-def test_the_forms_of_a_picture_are_found_as_by_brute_force(
+def test_a_search_for_forms_gives_the_results_of_brute_force(
     seed: int, changed: list[tuple[int, set[int]]], radius: int, order: random.Random
 ) -> None:
-    """In the order in which four are looked for together, and in any other."""
+    """The forms are queries in the order that one pass serves, and in other orders."""
     queries = np.concatenate([forms(seed), forms(seed + 1)])
     stored = np.unpackbits(queries[[number for number, _ in changed]], axis=1)
     for row, (_, bits) in zip(stored, changed, strict=True):
@@ -168,28 +168,28 @@ def test_the_forms_of_a_picture_are_found_as_by_brute_force(
     assert found(codes, shuffled, radius) == brute_force(rows, shuffled, radius)
 
 
-def test_four_forms_of_a_picture_are_looked_for_in_one_pass() -> None:
-    assert Search(np.concatenate([forms(1), forms(2)]), RADIUS).passes == 4
-    assert Search(np.concatenate([forms(1), random_codes(1, 3)]), RADIUS).passes == 5
+def test_four_forms_of_a_picture_take_one_pass() -> None:
+    assert HammingSearch(np.concatenate([forms(1), forms(2)]), RADIUS).passes == 4
+    assert HammingSearch(np.concatenate([forms(1), random_codes(1, 3)]), RADIUS).passes == 5
 
 
-@pytest.mark.parametrize("alone_up_to", [0, index._ALONE_UP_TO])
+@pytest.mark.parametrize("alone_up_to", [0, index._ONE_CORE_COMPARISONS])
 def test_many_codes_are_searched_block_by_block(
     monkeypatch: pytest.MonkeyPatch, alone_up_to: int
 ) -> None:
-    monkeypatch.setattr(index, "_ALONE_UP_TO", alone_up_to)
+    monkeypatch.setattr(index, "_ONE_CORE_COMPARISONS", alone_up_to)
     count = 2 * BLOCK_CODES + 10_000
     stored = random_codes(4, count)
     codes = CodeIndex()
     codes.add(np.arange(count, dtype=np.int64), stored)
-    # Random codes are 128 bits apart: a radius of 98 has some by chance, in every block.
-    rel_paths = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
-    queries = np.concatenate([stored[rel_paths], forms(1)])
+    # Random codes are about 128 bits apart: within 98 bits, every block has some by chance.
+    positions = [0, 5, BLOCK_CODES - 1, BLOCK_CODES, count - 3]
+    queries = np.concatenate([stored[positions], forms(1)])
     differing = np.bitwise_count(stored[:, np.newaxis] ^ queries).sum(axis=2, dtype=np.int64)
     expected = {
         (key, query, int(differing[key, query])) for key, query in np.argwhere(differing <= 98)
     }
-    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(rel_paths)}) == 3
+    assert len({key // BLOCK_CODES for key, query, _ in expected if query >= len(positions)}) == 3
     assert found(codes, queries, 98) == expected
     for key in (count - 1, 5, BLOCK_CODES):
         codes.remove(key)
@@ -197,7 +197,7 @@ def test_many_codes_are_searched_block_by_block(
     assert found(codes, queries, 98) == left
 
 
-def test_blocks_that_are_empty_are_given_back() -> None:
+def test_empty_blocks_are_freed() -> None:
     codes = CodeIndex()
     stored = random_codes(4, BLOCK_CODES + 1)
     codes.add(np.arange(BLOCK_CODES + 1, dtype=np.int64), stored)

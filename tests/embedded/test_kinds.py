@@ -1,4 +1,4 @@
-"""What a match is to the picture that was searched for, and what the views find."""
+"""The kinds of matches, and what variants find."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from snoopsync.decoding import pdq
 from snoopsync.decoding.features import Thumbnail
-from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded import search as likeness
-from snoopsync.embedded import variants as views
-from snoopsync.embedded.kinds import Kind, compare, is_photographic
-from tests.embedded.helpers import look
+from snoopsync.embedded import EmbeddedCollection, search
+from snoopsync.embedded.kinds import compare, is_photographic
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
@@ -89,7 +86,7 @@ ALTERED: dict[str, tuple[str, Alteration]] = {
 
 
 @pytest.mark.parametrize(("kind", "alter"), ALTERED.values(), ids=list(ALTERED))
-def test_a_match_says_what_it_is_whichever_came_first(
+def test_a_match_has_the_right_kind_whichever_picture_came_first(
     collection: EmbeddedCollection, kind: str, alter: Alteration
 ) -> None:
     for seed in SEEDS:
@@ -106,7 +103,7 @@ def test_a_match_says_what_it_is_whichever_came_first(
         assert match["rank"] <= DUPLICATE
 
 
-def test_identical_are_the_same_bytes_and_no_others(collection: EmbeddedCollection) -> None:
+def test_only_the_same_bytes_are_identical(collection: EmbeddedCollection) -> None:
     png, bmp = (encode(photo(1), kind) for kind in ("PNG", "BMP"))
     collection.add_image(io.BytesIO(png), "png")
     (match,) = collection.search_images(io.BytesIO(png))["results"]
@@ -115,7 +112,7 @@ def test_identical_are_the_same_bytes_and_no_others(collection: EmbeddedCollecti
     assert (match["rank"], match["kind"]) == (0, "reencoded")
 
 
-def test_a_match_tells_how_large_it_is(collection: EmbeddedCollection) -> None:
+def test_a_match_has_the_size_of_both_pictures(collection: EmbeddedCollection) -> None:
     large, small = encode(photo(1, (640, 480))), encode(photo(1, (320, 240)))
     collection.add_image(io.BytesIO(large), "large")
     (match,) = collection.search_images(io.BytesIO(small))["results"]
@@ -124,7 +121,7 @@ def test_a_match_tells_how_large_it_is(collection: EmbeddedCollection) -> None:
     assert (asked["width"], asked["height"], asked["size_bytes"]) == (320, 240, len(small))
 
 
-def test_a_picture_of_before_thumbnails_is_found_without_its_kind(
+def test_a_picture_stored_without_a_thumbnail_is_found_without_its_kind(
     collection: EmbeddedCollection, database: Path
 ) -> None:
     collection.add_image(io.BytesIO(encode(photo(1))), "old")
@@ -144,7 +141,7 @@ def slide(*lines: str) -> Image.Image:
     return page
 
 
-def test_a_slide_is_found_in_another_size_and_apart_from_one_with_another_word(
+def test_a_slide_is_found_in_another_size_and_a_different_word_is_an_edit(
     collection: EmbeddedCollection,
 ) -> None:
     texts = [("Apples", "and pears", "in May"), ("Results", "of the year", "in figures")]
@@ -162,7 +159,7 @@ def test_a_slide_is_found_in_another_size_and_apart_from_one_with_another_word(
         assert kinds == expected
 
 
-def gentle(text: str) -> Image.Image:
+def faint(text: str) -> Image.Image:
     page = Image.new("RGB", (640, 480), "white")
     draw = ImageDraw.Draw(page)
     for line in range(6):
@@ -170,56 +167,42 @@ def gentle(text: str) -> Image.Image:
     return page
 
 
-def test_a_picture_of_low_quality_is_found_in_another_size_and_nothing_like_it(
+def test_a_picture_of_low_quality_is_found_in_another_size_and_similar_ones_are_not(
     collection: EmbeddedCollection,
 ) -> None:
     texts = ("The apples", "The pears", "An answer")
     for text in texts:
-        collection.add_image(io.BytesIO(encode(gentle(text), "PNG")), text)
+        collection.add_image(io.BytesIO(encode(faint(text), "PNG")), text)
     for text in texts:
-        smaller = encode(gentle(text).resize((320, 240), Image.Resampling.LANCZOS), quality=80)
-        assert 5 <= look(smaller).quality < 50
+        smaller = encode(faint(text).resize((320, 240), Image.Resampling.LANCZOS), quality=80)
+        assert 5 <= extract(smaller).quality < 50
         results = collection.search_images(io.BytesIO(smaller))["results"]
         assert [(match["id"], match["kind"]) for match in results] == [(text, "reencoded")]
 
 
-def test_slides_are_not_taken_for_photographs() -> None:
+def test_slides_do_not_count_as_photographs() -> None:
     for text in (("Apples", "and pears", "in May"), ("Results", "of the year", "in figures")):
-        thumbnail = look(encode(slide(*text), "PNG")).thumbnail
+        thumbnail = extract(encode(slide(*text), "PNG")).thumbnail
         assert thumbnail is not None and not is_photographic(thumbnail)
 
 
-def test_views_are_left_out_where_they_would_take_too_long(
+def test_large_collections_are_searched_without_variants(
     collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection.add_image(io.BytesIO(encode(photo(1, SIZE))), "1")
     cropped = encode(crop(0.1, 0.5, 0.5)(photo(1, SIZE)))
     assert len(collection.search_images(io.BytesIO(cropped))["results"]) == 1
-    monkeypatch.setattr(likeness, "_DEEP_UP_TO", 0)
+    monkeypatch.setattr(search, "_MAX_CODES_FOR_VARIANTS", 0)
     assert not collection.search_images(io.BytesIO(cropped))["results"]
 
 
-def test_a_view_s_code_is_the_code_of_the_view() -> None:
-    luma = np.random.default_rng(1).uniform(0, 255, (64, 64))
-    codes = views.deep_codes(luma)
-    assert len(codes) == len(views.DEEP_KINDS)
-    whole = views.Cut(Kind.CROPPED, views.WHOLE, views.WHOLE)
-    for code, cut in zip(codes, views.CUTS, strict=False):
-        lines, columns = (views._sampling(span, cut.has_bar) for span in (cut.lines, cut.columns))
-        seen = lines @ luma @ columns.T
-        assert code.tobytes() == pdq.eight_codes(seen)[:32]
-        assert cut != whole
-    assert len(set(views.CUTS)) == len(views.CUTS)
-    np.testing.assert_allclose(views._sampling(views.WHOLE), np.eye(64))
-
-
-def test_two_skies_with_different_birds_are_not_certain_to_be_the_same() -> None:
+def test_two_skies_with_different_birds_are_not_certainly_the_same() -> None:
     def sky(*birds: int) -> Thumbnail:
         shades = np.linspace(190, 200, 64)[:, None].repeat(64, axis=1)
         for bird in birds:
             shades[bird : bird + 6, bird : bird + 6] = 20
         return Thumbnail(shades.astype(np.uint8).tobytes(), bytes(128))
 
-    comparison = compare(sky(4, 20), sky(40, 52))
-    assert comparison.same_share > 0.7 and not comparison.is_certain
+    difference = compare(sky(4, 20), sky(40, 52))
+    assert difference.same_share > 0.7 and not difference.is_certain
     assert compare(sky(4, 20), sky(4, 20)).is_same

@@ -21,12 +21,12 @@ def ranks(collection: EmbeddedCollection, image_id: str) -> dict[str, tuple[int,
 
 
 @pytest.mark.parametrize("alteration", list(alterations()), ids=lambda each: each.name)
-def test_either_side_of_a_pair_has_the_same_rank_and_kind(
+def test_a_pair_has_the_same_rank_and_kind_in_both_directions(
     collection: EmbeddedCollection, alteration: Alteration
 ) -> None:
     for seed in range(3):
         picture = photo(seed, SIZE)
-        # IDs in both orders.
+        # Both orders of the IDs.
         ids = random.Random(f"{alteration.name} {seed}").sample(["a", "z"], 2)
         for image_id, data in zip(
             ids, (original(picture), alteration.apply(picture, seed)), strict=True
@@ -42,7 +42,7 @@ def test_either_side_of_a_pair_has_the_same_rank_and_kind(
             collection.delete_image(image_id)
 
 
-def test_a_rank_does_not_depend_on_the_ids(collection: EmbeddedCollection) -> None:
+def test_ranks_do_not_depend_on_ids(collection: EmbeddedCollection) -> None:
     pictures = [encode(photo(1, SIZE)), encode(photo(1, SIZE).rotate(1))]
     found = []
     for names in (("a", "b"), ("b", "a")):
@@ -54,7 +54,7 @@ def test_a_rank_does_not_depend_on_the_ids(collection: EmbeddedCollection) -> No
     assert found[0] == found[1]
 
 
-def test_pictures_with_next_to_nothing_in_them_are_no_pair(collection: EmbeddedCollection) -> None:
+def test_nearly_empty_pictures_do_not_match(collection: EmbeddedCollection) -> None:
     for shade in (40, 200):
         collection.add_image(io.BytesIO(encode(Image.new("L", SIZE, shade), "PNG")), f"{shade}")
     assert ranks(collection, "40") == {}

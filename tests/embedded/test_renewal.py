@@ -1,4 +1,4 @@
-"""Images that an older version has described: how they are found, and described again."""
+"""Images that an older version has described: searches for them, and their renewal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snoopsync.core.errors import Conflict, NotFound, Refused
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded import collection as collection_module
 from tests.embedded.conftest import Clock
-from tests.embedded.helpers import as_the_version_before
+from tests.embedded.helpers import make_outdated
 from tests.support.pictures import encode, photo
 
 SIZE = (240, 180)
@@ -37,17 +37,17 @@ def found(collection: EmbeddedCollection, image_id: str) -> list[str]:
 
 @pytest.fixture
 def old(collection: EmbeddedCollection, database: Path) -> EmbeddedCollection:
-    """Three pictures and a copy of the first, described by the version before."""
+    """Three pictures and a copy of the first, described by the previous version."""
     for image_id, data in {**ORIGINALS, "tests.copy": COPY}.items():
         put(collection, image_id, data)
     collection.close()
-    as_the_version_before(database)
+    make_outdated(database)
     return collection
 
 
 @pytest.fixture
 def upgraded(old: EmbeddedCollection, database: Path, clock: Clock) -> EmbeddedCollection:
-    """The same, opened by today's version a day later. The fixture closes it."""
+    """The same collection, opened by this version a day later. Its fixture closes it."""
     clock.advance(86_400)
     old.__init__(database, name="pictures", now=clock)  # type: ignore[misc]
     return old
@@ -60,7 +60,7 @@ def test_an_upgrade_changes_no_id_and_no_time(
         put(collection, image_id, data)
     before = collection.get_images()
     collection.close()
-    as_the_version_before(database)
+    make_outdated(database)
     with closing(EmbeddedCollection(database)) as again:
         assert again.get_images() == before
         for image_id in ORIGINALS:
@@ -81,7 +81,7 @@ def test_images_are_found_among_those_of_their_own_version(upgraded: EmbeddedCol
     assert found(upgraded, "tests.0") == ["tests.copy", "tests.new"]
 
 
-def test_the_same_bytes_are_found_whatever_version_has_described_them(
+def test_the_same_bytes_are_found_whichever_version_described_them(
     upgraded: EmbeddedCollection,
 ) -> None:
     put(upgraded, "tests.same", COPY)
@@ -89,7 +89,7 @@ def test_the_same_bytes_are_found_whatever_version_has_described_them(
     assert found(upgraded, "tests.copy") == ["tests.same", "tests.0"]
 
 
-def test_an_answer_says_what_is_outdated_and_what_was_not_compared(
+def test_answers_are_marked_as_outdated_or_partial(
     upgraded: EmbeddedCollection,
 ) -> None:
     search = upgraded.search_images_by_id("tests.0")
@@ -105,7 +105,7 @@ def test_an_answer_says_what_is_outdated_and_what_was_not_compared(
     assert "partial" not in upgraded.search_images_by_id("tests.0")
 
 
-def test_describing_again_keeps_the_time_and_tells_more(upgraded: EmbeddedCollection) -> None:
+def test_describing_an_image_again_keeps_its_time(upgraded: EmbeddedCollection) -> None:
     before = upgraded.get_image("tests.0")["image_time"]
     assert "evidence" not in upgraded.search_images_by_id("tests.copy")["results"][0]
     assert renew(upgraded, "tests.0") == before
@@ -115,7 +115,7 @@ def test_describing_again_keeps_the_time_and_tells_more(upgraded: EmbeddedCollec
     assert upgraded.count_outdated() == 2
 
 
-def test_an_update_with_the_same_bytes_describes_again_and_keeps_the_time(
+def test_an_update_with_the_same_bytes_renews_the_description_and_keeps_the_time(
     upgraded: EmbeddedCollection,
 ) -> None:
     before = upgraded.get_image("tests.0")["image_time"]
@@ -124,7 +124,7 @@ def test_an_update_with_the_same_bytes_describes_again_and_keeps_the_time(
     assert put(upgraded, "tests.1", COPY) > before
 
 
-def test_only_an_images_own_bytes_describe_it_again(upgraded: EmbeddedCollection) -> None:
+def test_only_an_images_own_bytes_can_renew_its_description(upgraded: EmbeddedCollection) -> None:
     with pytest.raises(Conflict, match="other bytes"):
         upgraded.renew_image("tests.0", io.BytesIO(COPY))
     with pytest.raises(NotFound):
@@ -132,7 +132,7 @@ def test_only_an_images_own_bytes_describe_it_again(upgraded: EmbeddedCollection
     assert upgraded.count_outdated() == 4
 
 
-def test_what_today_s_version_has_described_is_left_as_it_is(
+def test_images_that_this_version_described_stay_unchanged(
     collection: EmbeddedCollection,
 ) -> None:
     time = put(collection, "tests.0", ORIGINALS["tests.0"])
@@ -140,30 +140,30 @@ def test_what_today_s_version_has_described_is_left_as_it_is(
     assert collection.count_outdated() == 0
 
 
-def test_what_is_outdated_is_listed_in_pages(
+def test_outdated_images_are_listed_in_pages(
     upgraded: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collection_module, "OUTDATED_PAGE", 3)
     page = upgraded.outdated("tests")
     assert (page["total"], page["ids"]) == (4, ["tests.0", "tests.1", "tests.2"])
-    # What is described again meanwhile does not move the others.
+    # Images that are renewed between two pages do not move the others.
     renew(upgraded, "tests.0")
     page = upgraded.outdated("tests", page["next"])
     assert (page["total"], page["ids"], page["next"]) == (None, ["tests.copy"], None)
     assert upgraded.outdated("tests")["ids"] == ["tests.1", "tests.2", "tests.copy"]
 
 
-def test_only_the_images_of_one_owner_are_listed(upgraded: EmbeddedCollection) -> None:
+def test_outdated_images_can_be_listed_for_one_owner(upgraded: EmbeddedCollection) -> None:
     assert upgraded.outdated("test")["ids"] == upgraded.outdated("tests.")["ids"] == []
     assert upgraded.outdated("other")["total"] == 0
     assert len(upgraded.outdated()["ids"]) == upgraded.outdated()["total"] == 4
 
 
 @pytest.mark.parametrize("after", ["", "x:tests.0", "1", "-1:a", "9999999999:a"])
-def test_a_place_that_no_page_has_given_is_refused(
+def test_a_next_that_no_page_returned_is_refused(
     collection: EmbeddedCollection, after: str
 ) -> None:
-    with pytest.raises(Refused, match="`next` of the page before"):
+    with pytest.raises(Refused, match="`next` of the previous page"):
         collection.outdated("tests", after)
 
 
@@ -172,10 +172,10 @@ def test_codes_of_an_older_version_do_not_stay_in_memory(upgraded: EmbeddedColle
     for image_id in (*ORIGINALS, "tests.copy"):
         renew(upgraded, image_id)
     assert found(upgraded, "tests.0") == ["tests.copy"]
-    assert len(upgraded._started_likeness()) == 4
+    assert len(upgraded._similarity_search()) == 4
 
 
-def test_another_process_sees_what_is_described_again(
+def test_another_process_sees_renewed_descriptions(
     upgraded: EmbeddedCollection, database: Path
 ) -> None:
     with closing(EmbeddedCollection(database)) as other:

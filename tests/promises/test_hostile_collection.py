@@ -24,7 +24,7 @@ from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, judge
 from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
 from snoopsync.core.protocol import KINDS, ImageSource, ListAnswer, Match
-from snoopsync.embedded.kinds import Kind
+from snoopsync.embedded.kinds import MatchKind
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
@@ -281,7 +281,7 @@ def test_of_a_result_only_what_is_known_is_kept() -> None:
 
 
 def test_the_kinds_are_those_that_our_own_collection_tells() -> None:
-    assert {kind.value for kind in Kind} == KINDS
+    assert {kind.value for kind in MatchKind} == KINDS
 
 
 @pytest.mark.parametrize("rank", [2**31, 10**4000])

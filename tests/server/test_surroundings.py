@@ -61,7 +61,7 @@ def test_it_is_unhealthy_as_long_as_it_can_not_decode_and_says_why(
             with pytest.raises(Unavailable):
                 collection.add_image(PICTURE, "b")
             assert health(service.endpoint) == 503
-        assert "the processes that decode pictures can't be started" in caplog.text
+        assert "the decoder processes cannot be started" in caplog.text
         assert "No such file or directory" in caplog.text
         assert health(service.endpoint) == 200
         assert collection.add_image(PICTURE, "c")["status"] == 201

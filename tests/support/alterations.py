@@ -1,6 +1,6 @@
-"""What people do to pictures: each alteration with a name, and with what a person would call it.
+"""What people do to pictures: named alterations, with the kind that a person would call each.
 
-The same picture and seed give the same bytes, with one version of Pillow and its encoders.
+The same picture and seed give the same bytes, with the same version of Pillow and its encoders.
 """
 
 from __future__ import annotations
@@ -16,28 +16,13 @@ from PIL import ExifTags, Image, ImageEnhance, ImageFilter, ImageOps
 from tests.support.lettering import bar_of_text, draw_logo, draw_outlined, draw_watermark
 from tests.support.pictures import encode
 
-#: All that one picture may be of another.
-KINDS = frozenset(
-    {
-        "identical",
-        "reencoded",
-        "edited",
-        "rotated",
-        "mirrored",
-        "bordered",
-        "cropped",
-        "recoloured",
-    }
-)
-
-#: A picture and the dice of this alteration of it in, another picture out.
+#: Makes another picture of a picture, with random numbers for this alteration of this picture.
 Change = Callable[[Image.Image, random.Random], Image.Image]
 
-#: What is not about encoding is saved like this: the habit of most programs.
+#: The quality of alterations that are not about encoding: the default of most programs.
 _JPEG_QUALITY = 85
 
-#: A picture's ratio counts as a frame's if it is no further off than this: the bars that it would
-#: get could not be seen.
+#: A picture whose ratio differs from a frame's by less than this would get invisible bars.
 _SAME_RATIO = 0.03
 
 _BORDER_COLOURS = {"white": "#ffffff", "black": "#000000", "coloured": "#b03a2e"}
@@ -45,10 +30,10 @@ _BORDER_COLOURS = {"white": "#ffffff", "black": "#000000", "coloured": "#b03a2e"
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """One thing that is done to a picture.
+    """One thing that people do to a picture.
 
-    ``group`` has alterations of one purpose together. ``kinds`` (of ``KINDS``) are what a person
-    would call it: mostly one, and where people differ, any of them is right.
+    ``group`` names alterations with the same purpose. ``kinds`` (of ``protocol.KINDS``) are the
+    right kinds of a match: mostly one, several where people differ.
     """
 
     name: str
@@ -58,13 +43,13 @@ class Alteration:
     _save: Callable[[Image.Image], bytes]
 
     def apply(self, picture: Image.Image, seed: int) -> bytes:
-        """The altered picture as a file's bytes. ``picture`` is RGB and stays as it is; ``seed``
-        chooses sides, places and amounts where the name leaves them open."""
+        """The altered picture as the bytes of a file. ``picture`` is RGB and does not change;
+        ``seed`` chooses sides, places and amounts that the name leaves open."""
         return self._save(self._change(picture, random.Random(f"{self.name} {seed}")))
 
 
 def alterations() -> Iterator[Alteration]:
-    """All of them, those of one group together. No two have the same name."""
+    """All alterations, group by group. Their names are unique."""
     yield from _encodings()
     yield from _sizes()
     yield from _colours()
@@ -77,7 +62,7 @@ def alterations() -> Iterator[Alteration]:
 
 
 def original(picture: Image.Image) -> bytes:
-    """The file that all of this is done to: as a camera writes it."""
+    """The unaltered picture as a camera writes it."""
     return encode(picture, quality=92)
 
 
@@ -103,14 +88,14 @@ def _encodings() -> Iterator[Alteration]:
     yield _make("the same file", "the same", "identical", save=original)
     for quality in (75, 40, 10):
         save = partial(encode, quality=quality)
-        yield _make(f"JPEG q{quality}", "encoded anew", "reencoded", save=save)
-    # Without a loss it may well be the same picture.
+        yield _make(f"JPEG q{quality}", "encoded again", "reencoded", save=save)
+    # A lossless copy may also count as identical.
     png = partial(encode, kind="PNG", compress_level=1)
     yield _make("PNG", "other formats", "identical reencoded", save=png)
     for name, save in {
         "WebP q30": partial(encode, kind="WEBP", quality=30, method=2),
         "AVIF": partial(encode, kind="AVIF", quality=50, speed=9),
-        # By default its encoder takes ten times as long, a second for each.
+        # The default preset takes ten times as long, a second for each picture.
         "HEIC": partial(encode, kind="HEIF", quality=50, enc_params={"preset": "ultrafast"}),
         "GIF": partial(encode, kind="GIF"),
     }.items():
@@ -175,20 +160,20 @@ def _crops() -> Iterator[Alteration]:
 
 
 def _crop_centred(picture: Image.Image, _: random.Random, share: float) -> Image.Image:
-    """That share of width and of height is gone, half of it at each side."""
+    """Remove this share of width and of height, half of it at each side."""
     across, down = picture.width * share / 2, picture.height * share / 2
     return _crop(picture, across, down, across, down)
 
 
 def _crop_off_centre(picture: Image.Image, dice: random.Random, share: float) -> Image.Image:
-    """That share of width and of height is gone, all of it at one side each."""
+    """Remove this share of width and of height, each at one side."""
     across, down = picture.width * share, picture.height * share
     left, top = dice.choice((0, across)), dice.choice((0, down))
     return _crop(picture, left, top, across - left, down - top)
 
 
 def _crop_one_side(picture: Image.Image, dice: random.Random, share: float) -> Image.Image:
-    """That share of the width, or of the height, is gone at one side."""
+    """Remove this share of the width or of the height, at one side."""
     lost = [0.0, 0.0, 0.0, 0.0]
     side = dice.randrange(4)
     lost[side] = share * (picture.height if side % 2 else picture.width)
@@ -208,14 +193,14 @@ def _turns() -> Iterator[Alteration]:
         180: Image.Transpose.ROTATE_180,
         270: Image.Transpose.ROTATE_270,
     }
-    # EXIF's orientation says which way up the first line is.
+    # EXIF's orientation names the side of the scene that the first line shows.
     by_exif = {90: 8, 180: 3, 270: 6}
     for degrees, turn in turns.items():
         yield _make(f"turned {degrees}", "turned", "rotated", partial(_transposed, how=turn))
     for degrees, orientation in by_exif.items():
         save = partial(_saved_with_exif, orientation=orientation)
         yield _make(f"turned {degrees} by EXIF", "turned", "rotated", save=save)
-    # Phones write the picture as it lies on the sensor: what is seen is upright all the same.
+    # Phones write pictures as the sensor sees them: with the orientation, they look upright.
     yield _make(
         "turned 90, and back by EXIF",
         "turned",
@@ -255,7 +240,7 @@ def _borders() -> Iterator[Alteration]:
 
 
 def _bordered(picture: Image.Image, _: random.Random, share: float, colour: str) -> Image.Image:
-    """With a border at each side, that share of the longer side wide."""
+    """Add a border at each side, as wide as this share of the longer side."""
     return ImageOps.expand(picture, max(1, round(max(picture.size) * share)), colour)
 
 
@@ -266,8 +251,9 @@ def _in_frame(
     otherwise: float,
     colour: str | None = "#000000",
 ) -> Image.Image:
-    """Whole, in the middle of a frame of this ratio (or ``otherwise``, if it has this one), which
-    has a colour; or shows the picture itself: filling it, and blurred."""
+    """Put the whole picture in the middle of a frame with this ratio, or with the ratio
+    ``otherwise`` if the picture already has this one. The frame has a colour or, with ``None``,
+    shows the picture enlarged and blurred."""
     width, height = picture.size
     if abs(width / height / ratio - 1) < _SAME_RATIO:
         ratio = otherwise
@@ -314,14 +300,14 @@ def _tilts() -> Iterator[Alteration]:
 
 
 def _tilted(picture: Image.Image, dice: random.Random, degrees: float) -> Image.Image:
-    """Turned a little to one side, in a frame of its own size: its corners are cut off, and those
-    of the frame are black."""
+    """Rotate a little to one side, at the same size: the corners of the picture are cut off, and
+    those of the frame are black."""
     return picture.rotate(degrees * dice.choice((-1, 1)), Image.Resampling.BICUBIC)
 
 
 def _straightened(picture: Image.Image, dice: random.Random, degrees: float) -> Image.Image:
-    """Turned a little, and the largest part of its ratio that has no black corners: what mending a
-    horizon does."""
+    """Rotate a little, and crop to the largest part with the same ratio and without black corners:
+    this is how programs straighten a horizon."""
     width, height = picture.size
     angle = math.radians(degrees)
     longer = max(width, height) / min(width, height)

@@ -1,5 +1,4 @@
-"""What decoders of tests do: they import it, so it is a module of its own. It runs in the
-sandbox."""
+"""The functions that decoders run in tests. They run in the sandbox of a decoder."""
 
 from __future__ import annotations
 
@@ -16,20 +15,20 @@ from typing import Any, BinaryIO
 
 from snoopsync.decoding import work
 
-#: How slow ``slowly`` is.
+#: How long ``slowly`` takes.
 SLOW_SECONDS = 1.6
 
-slowly_prepare = work.look_prepare
+slowly_prepare = work.extract_prepare
 
 
 def slowly(picture: BinaryIO, sha256: bytes) -> bytes:
-    """A large picture."""
+    """Decode the picture as if it were a large one."""
     time.sleep(SLOW_SECONDS)
-    return work.look(picture, sha256)
+    return work.extract(picture, sha256)
 
 
 def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
-    """What is written in the picture happens."""
+    """Do what the content of the picture says."""
     content = picture.read()
     match content:
         case b"crashes":
@@ -57,20 +56,20 @@ def by_its_content(picture: BinaryIO, _sha256: bytes) -> bytes:
 
 
 def _babble() -> None:
-    """Answer twice."""
+    """Send another answer."""
     for descriptor in range(3, 10):
         with suppress(OSError):
             socket.socket(fileno=os.dup(descriptor)).send(b"more")
 
 
 def _attack(picture: int) -> list[str]:
-    """What code in a decoder can do: a line for each thing that it could."""
+    """The names of the attempts that code in a decoder succeeds with."""
     parent = os.getppid()
     attempts: dict[str, Callable[[], object]] = {
         "read a file": lambda: Path("/etc/passwd").read_bytes(),
         "list a directory": lambda: os.listdir("/"),  # noqa: PTH208 - the plainest call
-        "look at a file": lambda: Path("/etc/passwd").stat(),
-        "look at a file by an empty path's flag": lambda: _called(
+        "extract at a file": lambda: Path("/etc/passwd").stat(),
+        "extract at a file by an empty path's flag": lambda: _called(
             "syscall", 262, -100, _PASSWD, _ROOM, 0x1000
         ),
         "write a file": lambda: Path("/tmp/by-a-decoder").write_bytes(b"x"),

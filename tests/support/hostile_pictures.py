@@ -1,4 +1,4 @@
-"""Pictures that nobody means well with, made from a seed: damaged ones, and bombs."""
+"""Hostile pictures, made from a seed: damaged files, and decompression bombs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snoopsync.decoding import png
 from snoopsync.decoding.opening import MAX_PIXELS
 from tests.support.pictures import encode, photo
 
-#: The formats that are taken, by Pillow's names, with options that make small files.
+#: The supported formats by their names in Pillow, with options that make small files.
 _KINDS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 70, "exif": Image.Exif()},
     "PNG": {},
@@ -28,17 +28,17 @@ _KINDS: dict[str, dict[str, Any]] = {
     "HEIF": {"quality": 50},
 }
 
-#: What a length or a size is set to.
+#: The values that damage sets a length or a size to.
 _ODD_NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
-#: The sides of a square that is just small enough, and just too large.
+#: The sides, in pixels, of the largest square that is decoded, and of one that is too large.
 UNDER = int(MAX_PIXELS**0.5)
 OVER = UNDER + 1
 
 
 @cache
 def sound() -> tuple[bytes, ...]:
-    """A sound file of each format, and of some of their variants."""
+    """An intact file of each format, and of some of their variants."""
     small = photo(1, (96, 72))
     odd = [
         encode(small, "JPEG", progressive=True),
@@ -56,7 +56,7 @@ def sound() -> tuple[bytes, ...]:
 
 
 def damaged(dice: random.Random) -> bytes:
-    """A file that was sound before one to three things happened to it."""
+    """An intact file after one to three kinds of damage."""
     data = dice.choice(sound())
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
         data = dice.choice(_DAMAGES)(data, dice)
@@ -192,7 +192,8 @@ _RARELY = 20
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
-    """Files that claim, or become, something large, and take little time; with their names."""
+    """Names and bytes of files that claim to be large, or expand to something large, and that take
+    little time."""
     yield from _claims(0, 60_000, 0x7FFFFFFF, 0xFFFFFFFF)
     yield from _tiffs()
     frames = [Image.new("L", (8, 8), number % 251) for number in range(3000)]
@@ -225,7 +226,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
 
 
 def heavy_bombs() -> Iterator[tuple[str, bytes]]:
-    """Those that take seconds, up to what a picture may take at all."""
+    """Names and bytes of files that take seconds, up to the limits of a picture."""
     yield from _claims(UNDER, OVER)
     for side, size in ((UNDER, "under"), (OVER, "over")):
         for colour, depth, channels, name in (
@@ -246,7 +247,7 @@ def heavy_bombs() -> Iterator[tuple[str, bytes]]:
 
 
 def _claims(*sides: int) -> Iterator[tuple[str, bytes]]:
-    """Headers whose sizes are not those of what follows."""
+    """Files with headers that claim sizes other than that of their data."""
     idat = _chunk(b"IDAT", zlib.compress(bytes(100)))
     for side in sides:
         yield f"a PNG that says {side}", _png(_ihdr(side, side, 8, 6), idat)
@@ -260,16 +261,13 @@ def _claims(*sides: int) -> Iterator[tuple[str, bytes]]:
         largest = 0xFFFF if "H" in format_ else 0x7FFFFFFF
         for side in sorted({min(side, largest) for side in sides}):
             claim = struct.pack(format_, side, side)
-            rel_path = at if at is not None else _place_of_size(data, kind)
-            yield (
-                f"a {kind} that says {side}",
-                data[:rel_path] + claim + data[rel_path + len(claim) :],
-            )
+            start = at if at is not None else _offset_of_size(data, kind)
+            yield f"a {kind} that says {side}", data[:start] + claim + data[start + len(claim) :]
     webp = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + b"\xff\xff\xff" * 2
     yield "a WebP that says 16 million", b"RIFF" + struct.pack("<I", 4 + len(webp)) + b"WEBP" + webp
 
 
-def _place_of_size(data: bytes, kind: str) -> int:
+def _offset_of_size(data: bytes, kind: str) -> int:
     if kind == "JPEG":
         return data.index(b"\xff\xc0") + 5
     return data.index(b"ispe") + 8
@@ -320,7 +318,7 @@ def _ihdr(width: int, height: int, depth: int, colour: int) -> bytes:
 
 
 def _flat(width: int, height: int, depth: int, colour: int, channels: int) -> bytes:
-    """A PNG of nothing but zeros."""
+    """A PNG with only zeros."""
     packer, left = zlib.compressobj(1), height * (1 + (width * depth * channels + 7) // 8)
     pieces = (bytes(min(1 << 20, left - at)) for at in range(0, left, 1 << 20))
     idat = b"".join([*map(packer.compress, pieces), packer.flush()])
@@ -334,15 +332,15 @@ def _with_segments(marker: int, content: bytes, count: int) -> bytes:
 
 
 def _with_scans(picture: Image.Image, count: int) -> bytes:
-    """A progressive JPEG whose second scan comes so many times."""
+    """A progressive JPEG with ``count`` copies of its second scan."""
     data = encode(picture.convert("L").point(lambda _: 128), "JPEG", progressive=True)
     first = data.index(b"\xff\xda")
     begin = data.index(b"\xff\xda", first + 2)
     tables = data.rindex(b"\xff\xc4", first, begin) if b"\xff\xc4" in data[first:begin] else begin
     end = min(
-        rel_path
+        at
         for marker in (b"\xff\xda", b"\xff\xc4", b"\xff\xd9")
-        if (rel_path := data.find(marker, begin + 2)) >= 0
+        if (at := data.find(marker, begin + 2)) >= 0
     )
     scan = data[begin:end]
     return data[:end] + scan * count + data[end:] if tables else data

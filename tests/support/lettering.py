@@ -1,4 +1,4 @@
-"""Words and logos on pictures, in the font that Pillow brings along."""
+"""Draws text and logos on pictures, in the font that comes with Pillow."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WORDS = (
     "photograph: the author",
 )
 
-#: A text is so much of the width at most.
+#: The largest share of the width that a text takes.
 _TEXT_SHARE = 0.9
 
 
 def bar_of_text(size: tuple[int, int], dice: random.Random, paper: str, ink: str) -> Image.Image:
-    """A bar of one colour, width and height in pixels, with a line of text in its middle."""
+    """A bar of one colour, ``size`` is width and height in pixels, with a text in its middle."""
     bar = Image.new("RGB", size, paper)
     text = dice.choice(_WORDS)
     font = _font(text, size[0], size[1] * 0.5)
@@ -30,7 +30,7 @@ def bar_of_text(size: tuple[int, int], dice: random.Random, paper: str, ink: str
 
 
 def draw_outlined(picture: Image.Image, dice: random.Random) -> Image.Image:
-    """Large white letters with black outlines, near the upper and the lower edge."""
+    """A copy with large white, outlined letters near the upper and the lower edge."""
     lettered = picture.copy()
     draw = ImageDraw.Draw(lettered)
     width, height = picture.size
@@ -49,7 +49,7 @@ def draw_outlined(picture: Image.Image, dice: random.Random) -> Image.Image:
 
 
 def draw_watermark(picture: Image.Image, dice: random.Random) -> Image.Image:
-    """A semi-transparent text across the whole picture, tilted, as agencies do."""
+    """A copy with a semi-transparent, tilted text across it, as picture agencies do."""
     width, height = picture.size
     mask = Image.new("L", picture.size)
     text = dice.choice(("SAMPLE", "PREVIEW", "© THE AUTHOR"))
@@ -60,7 +60,7 @@ def draw_watermark(picture: Image.Image, dice: random.Random) -> Image.Image:
 
 
 def draw_logo(picture: Image.Image, dice: random.Random) -> Image.Image:
-    """A small semi-transparent logo in a corner."""
+    """A copy with a small semi-transparent logo in a corner."""
     width, height = picture.size
     side, margin = max(8, round(min(picture.size) * 0.12)), round(min(picture.size) * 0.03)
     left = dice.choice((margin, width - margin - side))
@@ -74,7 +74,7 @@ def draw_logo(picture: Image.Image, dice: random.Random) -> Image.Image:
 
 
 def _font(text: str, width: float, height: float) -> ImageFont.FreeTypeFont:
-    """A font in which this text is about that high, and no wider than what there is (pixels)."""
+    """A font in which this text is about that high and fits into the width, both in pixels."""
     font = _sized(height)
     excess = font.getlength(text) / (_TEXT_SHARE * width)
     return font if excess <= 1 else _sized(height / excess)

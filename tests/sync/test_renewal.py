@@ -17,12 +17,12 @@ from snoopsync.core.duplicates import Findings, Found, Pair
 from snoopsync.core.errors import NotFound, Refused, Unavailable
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
-from snoopsync.decoding.source import Picture
+from snoopsync.decoding.source import PictureFile
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.pairs import Due
 from snoopsync.sync.components import Components, Dependencies, open_components, open_state
 from snoopsync.sync.resync import resync
-from tests.embedded.helpers import as_the_version_before
+from tests.embedded.helpers import make_outdated
 from tests.support.hosted import hosted
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
@@ -63,7 +63,7 @@ def home(tmp_path: Path) -> Installation:
     write_pictures(home.pictures)
     done = home.run("resync")
     assert (done.code, len(alerts(done.err))) == (0, 1)
-    as_the_version_before(home.home / COLLECTION)
+    make_outdated(home.home / COLLECTION)
     return home
 
 
@@ -85,7 +85,7 @@ def is_renewed(home: Installation, database: Path) -> Callable[[], bool]:
 def test_an_upgraded_installation_describes_all_pictures_again(home: Installation) -> None:
     database = home.home / COLLECTION
     before, pair = listed(database), home.json("duplicates", "--json")
-    as_the_version_before(database, *(image_id for image_id, _ in before))
+    make_outdated(database, *(image_id for image_id, _ in before))
     assert home.status()["to_renew"] == 5
     with home.running() as service:
         until(is_renewed(home, database))
@@ -105,7 +105,7 @@ def test_a_single_resync_does_it_too_and_a_second_one_finds_nothing_to_do(
 ) -> None:
     database = home.home / COLLECTION
     before = listed(database)
-    as_the_version_before(database, *(image_id for image_id, _ in before))
+    make_outdated(database, *(image_id for image_id, _ in before))
     done = home.run("resync")
     assert done.code == 0 and alerts(done.err) == []
     assert count_outdated(database) == 0
@@ -123,7 +123,7 @@ def test_a_hosted_collection_gets_the_pictures_again(tmp_path: Path) -> None:
         assert home.run("resync").code == 0
     [database] = collection_files(data)
     before = listed(database)
-    as_the_version_before(database, *(image_id for image_id, _ in before))
+    make_outdated(database, *(image_id for image_id, _ in before))
     with hosted(data) as service:
         home.configure_keys(service.endpoint, public, secret)
         assert home.status()["to_renew"] == 5
@@ -159,14 +159,16 @@ class World:
             folders=(FolderConfig("photos", self.folder),),
             state=base / "state" / "state.sqlite3",
         )
-        self.look_at: Callable[[Picture], Features] | None = None
+        self.extract_features: Callable[[PictureFile], Features] | None = None
 
     @contextmanager
     def opened(self, make: Callable[[], ImageCollection] | None = None) -> Iterator[Components]:
         """snoopsync's parts, as long as the ``with`` lasts."""
         with ExitStack() as stack:
             state = stack.enter_context(closing(open_state(self.config.state)))
-            make = make or (lambda: EmbeddedCollection(self.database, look_at=self.look_at))
+            make = make or (
+                lambda: EmbeddedCollection(self.database, extract_features=self.extract_features)
+            )
             collection = stack.enter_context(closing(make()))
             yield stack.enter_context(
                 open_components(
@@ -192,7 +194,7 @@ def world(tmp_path: Path) -> World:
     """Five pictures that the version before has described."""
     world = World(tmp_path)
     world.mirror()
-    as_the_version_before(world.database)
+    make_outdated(world.database)
     return world
 
 
@@ -276,10 +278,10 @@ def test_pictures_of_a_folder_that_is_missing_wait_for_it(world: World) -> None:
 
 
 def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: World) -> None:
-    def refuse(_picture: Picture) -> Features:
+    def refuse(_picture: PictureFile) -> Features:
         raise Refused("a kind of picture that can't be read", status=415)
 
-    world.look_at = refuse
+    world.extract_features = refuse
     with world.opened() as components:
         components.renewal.work_off(always)
         assert components.renewal.left == 0
@@ -293,7 +295,7 @@ def test_images_of_others_and_of_no_file_here_are_left_alone(world: World) -> No
     with closing(EmbeddedCollection(world.database)) as collection:
         for image_id in ("other.1", "tests.orphan"):
             collection.add_image(io.BytesIO(encode(photo(7))), image_id)
-    as_the_version_before(world.database, "other.1", "tests.orphan")
+    make_outdated(world.database, "other.1", "tests.orphan")
     with world.opened() as components:
         components.renewal.work_off(always)
         assert components.renewal.left == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from snoopsync.core.errors import Refused
-from tests.embedded.helpers import look
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 PICTURE = photo(1, (160, 120))
@@ -53,13 +53,13 @@ EXTRA = {
 
 @pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
 @pytest.mark.parametrize("extra", EXTRA.values(), ids=list(EXTRA))
-def test_a_png_is_read_whatever_its_metadata(extra: bytes, before: bytes) -> None:
-    assert look(with_chunk(extra, before=before)).digest == look(PLAIN).digest
+def test_a_png_is_decoded_whatever_its_metadata(extra: bytes, before: bytes) -> None:
+    assert extract(with_chunk(extra, before=before)).digest == extract(PLAIN).digest
 
 
-def test_many_texts_are_left_out() -> None:
+def test_many_texts_in_a_png_are_ignored() -> None:
     many = b"".join(chunk(b"tEXt", b"k%d\0" % number + bytes(50_000)) for number in range(200))
-    assert look(with_chunk(many, before=b"IDAT")).digest == look(PLAIN).digest
+    assert extract(with_chunk(many, before=b"IDAT")).digest == extract(PLAIN).digest
 
 
 @pytest.mark.parametrize("name", [b"IHDR", b"IDAT", b"PLTE", b"tRNS"])
@@ -69,27 +69,27 @@ def test_a_chunk_of_pixels_with_a_bad_checksum_is_damage(name: bytes) -> None:
     damaged = bytearray(buffer)
     damaged[buffer.index(name) + 5] ^= 0x40
     with pytest.raises(Refused) as refused:
-        look(bytes(damaged))
+        extract(bytes(damaged))
     assert refused.value.status in (413, 415)
 
 
 @pytest.mark.parametrize("text", ["zTXt", "tEXt"])
-def test_a_png_with_metadata_that_is_cut_short_is_refused(text: str) -> None:
+def test_a_png_that_ends_in_its_metadata_is_refused(text: str) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "word " * 200, zip=text == "zTXt")
     data = encode(PICTURE, "PNG", pnginfo=info)
     for part in range(1, 19):
         with pytest.raises(Refused):
-            look(data[: len(data) * part // 20])
+            extract(data[: len(data) * part // 20])
 
 
-def test_the_orientation_is_read_beside_metadata_that_is_left_out() -> None:
+def test_the_orientation_is_read_when_other_metadata_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x" * 2_000_000, zip=True)
     turned = encode(PICTURE.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif, pnginfo=info)
-    assert look(turned).digest == look(PLAIN).digest
+    assert extract(turned).digest == extract(PLAIN).digest
 
 
 def _damaged_exif() -> list[bytes]:
@@ -98,12 +98,12 @@ def _damaged_exif() -> list[bytes]:
     exif[0x010F] = "camera"
     exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
     exif.get_ifd(0x8825)[1] = "N"
-    sound = exif.tobytes()
+    intact = exif.tobytes()
     found = [b"", dice.randbytes(300), b"Exif\0\0" + dice.randbytes(300)]
     for _ in range(12):
-        damaged = bytearray(sound)
+        damaged = bytearray(intact)
         for _ in range(4):
-            damaged[dice.randrange(6, len(sound))] = dice.choice((0, 255, dice.randrange(256)))
+            damaged[dice.randrange(6, len(intact))] = dice.choice((0, 255, dice.randrange(256)))
         found.append(bytes(damaged))
     return found
 
@@ -119,14 +119,14 @@ def test_broken_metadata_of_any_kind_is_ignored(kind: str, options: dict[str, An
             data = encode(PICTURE, kind, exif=exif, **options)
         except (OSError, SyntaxError, UserWarning, ValueError):
             continue  # an encoder may refuse it
-        assert look(data).width in (160, 120)
+        assert extract(data).width in (160, 120)
     for name in ("icc_profile", "xmp"):
         for content in (dice.randbytes(900), b"x"):
-            assert look(encode(PICTURE, kind, **options, **{name: content})).width == 160
+            assert extract(encode(PICTURE, kind, **options, **{name: content})).width == 160
 
 
 def tiff_with(tag: int, kind: int, count: int, value: int, *, is_big: bool = False) -> bytes:
-    """A TIFF with one tag more, whatever it may say."""
+    """A TIFF with one more tag."""
     data = encode(PICTURE, "TIFF", big_tiff=is_big)
     pointer, counts, entries, numbers = (8, "<Q", 20, "<HHQQ") if is_big else (4, "<H", 12, "<HHII")
     (at,) = struct.unpack_from("<Q" if is_big else "<I", data, pointer)
@@ -136,31 +136,31 @@ def tiff_with(tag: int, kind: int, count: int, value: int, *, is_big: bool = Fal
     found.append(struct.pack(numbers, tag, kind, count, value))
     found.sort(key=lambda entry: entry[:2][::-1])
     directory = struct.pack(counts, number + 1) + b"".join(found) + bytes(8)
-    rel_path = struct.pack("<Q" if is_big else "<I", len(data))
-    return data[:pointer] + rel_path + data[pointer + len(rel_path) :] + directory
+    offset = struct.pack("<Q" if is_big else "<I", len(data))
+    return data[:pointer] + offset + data[pointer + len(offset) :] + directory
 
 
 @pytest.mark.parametrize("is_big", [False, True])
 @pytest.mark.parametrize("tag", [700, 270, 269, 305, 34665, 34853, 33723, 34377, 34675, 37724])
-def test_a_tiff_is_read_whatever_its_metadata(tag: int, is_big: bool) -> None:
-    whole = look(encode(PICTURE, "TIFF")).digest
+def test_a_tiff_is_decoded_whatever_its_metadata(tag: int, is_big: bool) -> None:
+    whole = extract(encode(PICTURE, "TIFF")).digest
     for kind in (1, 2, 3, 4, 5, 7, 13, 99):
         for count, value in ((1, 0), (1, 8), (1, 0xFFFFFFF0), (100_000_000, 8), (0, 0)):
-            assert look(tiff_with(tag, kind, count, value, is_big=is_big)).digest == whole
+            assert extract(tiff_with(tag, kind, count, value, is_big=is_big)).digest == whole
 
 
-def test_an_orientation_of_a_tiff_that_is_none_is_left_out() -> None:
-    whole = look(encode(PICTURE, "TIFF")).digest
+def test_an_invalid_orientation_of_a_tiff_is_ignored() -> None:
+    whole = extract(encode(PICTURE, "TIFF")).digest
     for kind, count in ((2, 1), (3, 50), (5, 1), (99, 1)):
-        assert look(tiff_with(274, kind, count, 0xFFFFFF00)).digest == whole
+        assert extract(tiff_with(274, kind, count, 0xFFFFFF00)).digest == whole
 
 
-def test_a_directory_of_a_tiff_that_leads_to_itself_ends() -> None:
+def test_a_loop_of_tiff_directories_ends() -> None:
     data = bytearray(tiff_with(700, 3, 1, 0))
     (at,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, at)
     struct.pack_into("<I", data, at + 2 + 12 * count, at)
     try:
-        look(bytes(data))
+        extract(bytes(data))
     except Refused as refusal:
         assert refusal.status == 415

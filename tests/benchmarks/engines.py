@@ -1,4 +1,4 @@
-"""Searches for like pictures, under one interface: snoopsync's, and others to compare with."""
+"""Search engines for similar pictures behind one interface: snoopsync's, and others."""
 
 from __future__ import annotations
 
@@ -19,60 +19,63 @@ from PIL import Image
 from snoopsync.embedded import EmbeddedCollection
 from tests.benchmarks.findimagedupes import Fingerprints
 
-#: Bits of a file, eight in a byte; ``None`` of one that can't be read.
+#: Makes the hash of a file, eight bits in a byte; ``None`` for a file that cannot be read.
 _Digest = Callable[[bytes], NDArray[np.uint8] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A stored picture that was found: the lower its rank, the more alike. ``kind`` is what it is
-    said to be of the other one, if the eye says so."""
+    """A stored picture that a search found: the lower its rank, the more similar. ``kind`` is the
+    kind of the match, if the engine knows kinds."""
 
     image_id: str
     rank: int
     kind: str | None
 
 
-class Eye(Protocol):
-    """Pictures as files' bytes, and those of them that are like one."""
+class SearchEngine(Protocol):
+    """Stores pictures, and finds those similar to a picture. A picture is the bytes of a file."""
 
     def add(self, image_id: str, data: bytes) -> None:
         """Store a picture."""
 
     def search(self, data: bytes) -> list[Hit]:
-        """Stored pictures like this one, up to the rank that can still be meant."""
+        """The stored pictures similar to this one, up to the largest of the contender's limits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """An eye to be measured. ``opened`` gives an empty one, which lives in the folder; ``limits``
-    are the ranks up to which a hit is taken for a match, in turn, and ``usual`` the one of them
-    that people use. ``foresee`` is told of the files that come next."""
+class Contender:
+    """A search engine to measure.
+
+    - ``limits``: the largest ranks of a match to measure; ``usual`` is the one in common use.
+    - ``open``: opens an empty engine, which may store files in the given folder.
+    - ``prepare``: is called with the files that will be stored or searched for next.
+    """
 
     name: str
     limits: tuple[int, ...]
     usual: int
-    opened: Callable[[Path], AbstractContextManager[Eye]]
-    foresee: Callable[[Sequence[bytes]], None] = lambda files: None
+    open: Callable[[Path], AbstractContextManager[SearchEngine]]
+    prepare: Callable[[Sequence[bytes]], None] = lambda files: None
 
 
-def candidates() -> Iterator[Candidate]:
+def contenders() -> Iterator[Contender]:
     """snoopsync first, then those of the others that are installed."""
-    yield Candidate("snoopsync", (31, 50, 60, 75), 50, _embedded)
+    yield Contender("snoopsync", (31, 50, 60, 75), 50, _open_embedded)
     if find_spec("imagehash"):
-        yield from _hashes()
+        yield from _hash_contenders()
     else:
-        print("imagehash is not installed: not compared with")
+        print("imagehash is not installed and left out")
     if Fingerprints.installed():
-        taken = Fingerprints()
-        # Its 90 % of 256 bits.
-        opened = partial(_hashing, digest=taken.digest, most=25)
-        yield Candidate("findimagedupes", (25,), 25, opened, taken.foresee)
+        fingerprints = Fingerprints()
+        # The default of the program, 90 % equal bits, of 256.
+        opened = partial(_open_hashes, digest=fingerprints.digest, max_bits=25)
+        yield Contender("findimagedupes", (25,), 25, opened, fingerprints.prepare)
     else:
-        print("findimagedupes is not installed: not compared with")
+        print("findimagedupes is not installed and left out")
 
 
-def _hashes() -> Iterator[Candidate]:
+def _hash_contenders() -> Iterator[Contender]:
     for name, method, side, limits, usual in (
         ("pHash-64", "phash", 8, (3, 10), 10),
         ("dHash-64", "dhash", 8, (1, 10), 10),
@@ -80,10 +83,11 @@ def _hashes() -> Iterator[Candidate]:
         ("dHash-256", "dhash", 16, (14, 40), 40),
     ):
         digest = partial(_digest, method=method, side=side)
-        yield Candidate(name, limits, usual, partial(_hashing, digest=digest, most=max(limits)))
+        opened = partial(_open_hashes, digest=digest, max_bits=max(limits))
+        yield Contender(name, limits, usual, opened)
 
 
-class _Embedded:
+class _EmbeddedEngine:
     def __init__(self, collection: EmbeddedCollection) -> None:
         self._collection = collection
 
@@ -98,21 +102,21 @@ class _Embedded:
 
 
 @contextmanager
-def _embedded(folder: Path) -> Iterator[Eye]:
+def _open_embedded(folder: Path) -> Iterator[SearchEngine]:
     folder.mkdir(parents=True)
     collection = EmbeddedCollection(folder / "collection.db")
     try:
-        yield _Embedded(collection)
+        yield _EmbeddedEngine(collection)
     finally:
         collection.close()
 
 
-class _Hashing:
-    """Hashes in memory, each compared with all."""
+class _HashEngine:
+    """Hashes in memory: a search compares all of them."""
 
-    def __init__(self, digest: _Digest, most: int) -> None:
+    def __init__(self, digest: _Digest, max_bits: int) -> None:
         self._digest = digest
-        self._most = most
+        self._max_bits = max_bits
         self._ids: list[str] = []
         self._codes: list[NDArray[np.uint8]] = []
 
@@ -127,16 +131,16 @@ class _Hashing:
         if code is None or not self._codes:
             return []
         bits = np.bitwise_count(np.array(self._codes) ^ code).sum(axis=1)
-        near = np.flatnonzero(bits <= self._most)
+        near = np.flatnonzero(bits <= self._max_bits)
         return [Hit(self._ids[at], int(bits[at]), None) for at in near]
 
 
 @contextmanager
-def _hashing(_: Path, digest: _Digest, most: int) -> Iterator[Eye]:
-    yield _Hashing(digest, most)
+def _open_hashes(_: Path, digest: _Digest, max_bits: int) -> Iterator[SearchEngine]:
+    yield _HashEngine(digest, max_bits)
 
 
-@lru_cache(maxsize=16)  # a copy is searched for, and stored: hashed once
+@lru_cache(maxsize=16)  # each copy is searched for and stored
 def _digest(data: bytes, method: str, side: int) -> NDArray[np.uint8]:
     bits = getattr(import_module("imagehash"), method)(_decoded(data), hash_size=side).hash
     return np.packbits(bits)

@@ -1,4 +1,4 @@
-"""Where the picture is without its uniform borders."""
+"""Uniform borders are trimmed, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def grey(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def busy(size: tuple[int, int] = (120, 90)) -> Image.Image:
-    """Noise: no line of it can be taken for a border."""
+    """Noise, in which no line looks like a border."""
     dots = np.random.default_rng(5).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
     return Image.fromarray(dots).convert("RGB")
 
@@ -36,34 +36,34 @@ def test_bars_at_the_sides_are_trimmed() -> None:
     assert content_box(grey(framed)) == (30, 0, 150, 90)
 
 
-def test_bars_inside_a_letterbox_of_another_shade_are_trimmed_too() -> None:
+def test_bars_of_another_shade_inside_a_letterbox_are_trimmed() -> None:
     framed = ImageOps.expand(ImageOps.expand(busy(), (30, 0), "white"), (0, 25), "black")
     assert content_box(grey(framed)) == (30, 25, 150, 115)
 
 
-def test_noise_in_the_border_is_not_taken_for_the_picture() -> None:
+def test_a_noisy_border_is_trimmed() -> None:
     framed = grey(ImageOps.expand(busy(), 10, "#808080")).copy()
     framed[3, 5] += 20
     assert content_box(framed) == (10, 10, 130, 100)
 
 
-def test_a_picture_without_borders_has_nothing_to_trim() -> None:
+def test_a_picture_without_borders_is_not_trimmed() -> None:
     assert content_box(grey(busy())) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (64, 64)])
-def test_an_even_shade_has_nothing_to_trim(size: tuple[int, int]) -> None:
+def test_a_picture_of_one_shade_is_not_trimmed(size: tuple[int, int]) -> None:
     assert content_box(grey(Image.new("RGB", size, "white"))) is None
 
 
 @pytest.mark.parametrize("side", [1, 8, 31])
-def test_hardly_anything_is_no_picture_that_remains(side: int) -> None:
+def test_borders_stay_if_too_few_pixels_would_remain(side: int) -> None:
     page = Image.new("RGB", (100, 100), "white")
     page.paste(busy((side, side)), (30, 30))
     assert content_box(grey(page)) is None
 
 
-def test_less_than_a_quarter_of_a_side_is_no_picture_that_remains() -> None:
+def test_borders_stay_if_less_than_a_quarter_of_a_side_would_remain() -> None:
     page = Image.new("RGB", (400, 400), "white")
     page.paste(photo(1, (90, 390)), (100, 5))
     assert content_box(grey(page)) is None

@@ -1,4 +1,4 @@
-"""JPEGs without their end, with too many scans, and larger than a decoder has to see."""
+"""JPEGs without an end, with too many scans, and larger than needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg
-from tests.embedded.helpers import look
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ FILLINGS = {"nothing": b"", "zeros": bytes(512), "ones": b"\xff" * 512, "half a 
 def test_a_jpeg_without_its_end_marker_is_whole(options: dict[str, Any], filling: bytes) -> None:
     for seed in range(6):
         data = encode(photo(seed, (161 + seed, 120)), **options)
-        assert look(data[:-2] + filling).digest == look(data).digest
+        assert extract(data[:-2] + filling).digest == extract(data).digest
 
 
 @of_every_kind
@@ -40,22 +40,22 @@ def test_a_jpeg_that_lacks_rows_is_refused_whatever_fills_its_place(
 ) -> None:
     data = encode(photo(1, (800, 600)), **options)
     for part in (2, 5, 9):
-        with pytest.raises(Refused, match="a truncated JPEG, the file ends too early"):
-            look(data[: len(data) * part // 10] + filling)
+        with pytest.raises(Refused, match="a truncated JPEG: the file ends"):
+            extract(data[: len(data) * part // 10] + filling)
     missing = data[: len(data) // 2]
-    with pytest.raises(Refused, match="a truncated JPEG, the file ends too early"):
-        look(missing + bytes(len(data) - len(missing)))
+    with pytest.raises(Refused, match="a truncated JPEG: the file ends"):
+        extract(missing + bytes(len(data) - len(missing)))
 
 
 def test_what_follows_the_end_of_a_jpeg_is_not_part_of_it() -> None:
     data = encode(photo(1))
     for trailer in (b"\xff\xda" * 500, b"\0" * 100, b"a film" * 1000, encode(photo(2))):
-        assert look(data + trailer).digest == look(data).digest
+        assert extract(data + trailer).digest == extract(data).digest
 
 
 def test_a_jpeg_of_no_pixels_is_refused_as_no_picture() -> None:
-    with pytest.raises(Refused, match="not a picture that can be read"):
-        look(claiming(encode(photo(1, (64, 48))), 0, 0))
+    with pytest.raises(Refused, match="not a supported picture"):
+        extract(claiming(encode(photo(1, (64, 48))), 0, 0))
 
 
 def claiming(data: bytes, width: int, height: int) -> bytes:
@@ -66,18 +66,18 @@ def claiming(data: bytes, width: int, height: int) -> bytes:
 @pytest.mark.parametrize(("side", "status"), [(13_000, 415), (30_000, 415), (65_000, 413)])
 def test_a_small_jpeg_that_claims_to_be_huge_is_refused(side: int, status: int) -> None:
     with pytest.raises(Refused) as refused:
-        look(claiming(encode(photo(1, (64, 48))), side, side))
+        extract(claiming(encode(photo(1, (64, 48))), side, side))
     assert refused.value.status == status
 
 
 def test_a_jpeg_of_200_megapixels_is_read_at_a_reduced_size() -> None:
-    # As a phone's, but in squares of one colour, which are quick to make.
+    # The size of a phone's photograph, in squares of one colour, which are quick to make.
     large = Image.new("RGB", (16_320, 12_240))
     small = photo(1, (480, 360))
     large.paste(small.resize((16_320, 12_240), Image.Resampling.NEAREST))
     data = io.BytesIO()
     large.save(data, "JPEG", quality=60)
-    features = look(data.getvalue())
+    features = extract(data.getvalue())
     assert (features.width, features.height, features.quality) == (16_320, 12_240, 100)
 
 
@@ -86,12 +86,12 @@ def test_a_progressive_jpeg_is_decoded_whole_and_may_be_no_larger_than_others() 
     at = data.index(b"\xff\xc2") + 5
     data[at : at + 4] = struct.pack(">HH", 14_000, 14_000)
     with pytest.raises(Refused, match="more than 178 million pixels") as refused:
-        look(bytes(data))
+        extract(bytes(data))
     assert refused.value.status == 413
 
 
 def with_scans(picture: Image.Image, count: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times more."""
+    """A progressive JPEG with ``count`` more copies of its last scan."""
     data = encode(picture.convert("L"), progressive=True)
     begin = data.rindex(b"\xff\xda")
     return data[:-2] + data[begin:-2] * count + data[-2:]
@@ -99,10 +99,10 @@ def with_scans(picture: Image.Image, count: int) -> bytes:
 
 def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
     picture = photo(1, (64, 48))
-    assert look(with_scans(picture, 10)).width == 64
+    assert extract(with_scans(picture, 10)).width == 64
     for count in (jpeg.MAX_SCANS, 100_000):
-        with pytest.raises(Refused, match="a JPEG of more than 100 scans") as refused:
-            look(with_scans(picture, count))
+        with pytest.raises(Refused, match="a JPEG with more than 100 scans") as refused:
+            extract(with_scans(picture, count))
         assert refused.value.status == 413
 
 
@@ -110,7 +110,7 @@ def test_scans_that_tables_or_comments_seem_to_have_are_none() -> None:
     data = encode(photo(1))
     comment = b"\xff\xda" * 1000
     segment = b"\xff\xfe" + struct.pack(">H", 2 + len(comment)) + comment
-    assert look(data[:2] + segment + data[2:]).digest == look(data).digest
+    assert extract(data[:2] + segment + data[2:]).digest == extract(data).digest
 
 
 def test_scans_times_pixels_are_bounded() -> None:
@@ -118,5 +118,5 @@ def test_scans_times_pixels_are_bounded() -> None:
     at = data.index(b"\xff\xc2") + 5
     data[at : at + 4] = struct.pack(">HH", 10_000, 10_000)
     with pytest.raises(Refused, match="too much work to decode") as refused:
-        look(bytes(data))
+        extract(bytes(data))
     assert refused.value.status == 413

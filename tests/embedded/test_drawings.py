@@ -1,4 +1,4 @@
-"""Drawings that are built alike are not one picture; saved again, each is still found."""
+"""Similar drawings do not match; a copy of each one does."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def bars(dice: random.Random) -> Image.Image:
     drawn = Image.new("RGB", (480, 320), "white")
     draw = ImageDraw.Draw(drawn)
     draw.rectangle((40, 20, 460, 290), outline="black", width=2)
-    for rel_path in range(8):
+    for bar in range(8):
         top = 290 - dice.randrange(5, 260)
-        draw.rectangle((55 + 50 * rel_path, top, 90 + 50 * rel_path, 290), fill="#1f77b4")
+        draw.rectangle((55 + 50 * bar, top, 90 + 50 * bar, 290), fill="#1f77b4")
     return drawn
 
 
@@ -98,7 +98,7 @@ RESAVED: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=list(DRAWINGS))
-def test_drawings_of_one_kind_are_no_matches_and_each_is_found_when_it_is_saved_again(
+def test_similar_drawings_do_not_match_and_a_re_encoded_one_does(
     collection: EmbeddedCollection, draw: Callable[[random.Random], Image.Image]
 ) -> None:
     drawings = {f"{number}": draw(random.Random(number)) for number in range(COUNT)}
@@ -111,10 +111,10 @@ def test_drawings_of_one_kind_are_no_matches_and_each_is_found_when_it_is_saved_
             assert [match["id"] for match in results] == [name], how
 
 
-def test_drawings_on_an_even_page_are_no_matches_by_what_is_on_it(
+def test_similar_drawings_on_a_page_do_not_match_without_the_page(
     collection: EmbeddedCollection,
 ) -> None:
-    """Without its page, a large digit fills the picture as a photograph does."""
+    """Without the page, a large digit fills the picture like a photograph."""
     numbers = range(200, 260)
     for number in numbers:
         page = Image.new("L", (96, 96), 0)
@@ -125,9 +125,7 @@ def test_drawings_on_an_even_page_are_no_matches_by_what_is_on_it(
 
 
 @pytest.mark.parametrize("colour", ["white", "#b03a2e"])
-def test_a_drawing_with_a_border_around_it_is_found(
-    collection: EmbeddedCollection, colour: str
-) -> None:
+def test_a_drawing_with_a_border_is_found(collection: EmbeddedCollection, colour: str) -> None:
     for number in range(COUNT):
         drawn = curve(random.Random(number))
         collection.add_image(io.BytesIO(encode(drawn, "PNG")), f"{number}")

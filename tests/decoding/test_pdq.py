@@ -1,4 +1,4 @@
-"""The perceptual code: what survives what."""
+"""Which changes of a picture the perceptual code survives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture's file says about where it comes from."""
+"""Evidence in a file: whether it is an original or a copy."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageDraw
 
-from snoopsync.decoding.evidence import Evidence
-from tests.embedded.helpers import look
+from snoopsync.decoding.evidence import FileEvidence
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 #: Large enough that a decoder shrinks it.
 LARGE = (1024, 768)
 
 
-def evidence(data: bytes) -> Evidence:
-    found = look(data).evidence
+def evidence(data: bytes) -> FileEvidence:
+    found = extract(data).evidence
     assert found is not None
     return found
 
 
 def textured(seed: int, size: tuple[int, int]) -> Image.Image:
-    """A picture with as much in each block of 8 pixels as photographs have."""
+    """A picture with as much detail in each block as photographs have."""
     dice = random.Random(seed)
     fine = (size[0] // 3, size[1] // 3)
     texture = Image.frombytes("L", fine, dice.randbytes(fine[0] * fine[1])).resize(size)
@@ -34,7 +34,7 @@ def textured(seed: int, size: tuple[int, int]) -> Image.Image:
 def again(
     data: bytes, kind: str = "JPEG", turn: Image.Transpose | None = None, **how: Any
 ) -> bytes:
-    """The picture in these bytes, saved once more."""
+    """The picture in these bytes, saved again."""
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     return encode(picture if turn is None else picture.transpose(turn), kind, **how)
 
@@ -42,8 +42,8 @@ def again(
 @pytest.mark.parametrize("quality", [20, 40, 75, 92, 100])
 @pytest.mark.parametrize("size", [(320, 240), LARGE])
 def test_a_jpegs_quality_is_estimated(quality: int, size: tuple[int, int]) -> None:
-    told = evidence(encode(photo(1, size), quality=quality)).jpeg_quality
-    assert told is not None and abs(told - quality) <= 1
+    estimated = evidence(encode(photo(1, size), quality=quality)).jpeg_quality
+    assert estimated is not None and abs(estimated - quality) <= 1
     for kind in ("PNG", "WEBP", "GIF"):
         assert evidence(encode(photo(1), kind)).jpeg_quality is None
 
@@ -69,7 +69,7 @@ def test_a_format_is_lossless_if_it_keeps_every_pixel(
     assert evidence(encode(photo(1), kind, **how)).lossless == lossless
 
 
-def test_a_photograph_in_a_palette_is_told_from_a_drawing_in_one() -> None:
+def test_a_palette_counts_for_photographs_and_not_for_drawings() -> None:
     reduced = photo(1).convert("P", palette=Image.Palette.ADAPTIVE)
     for kind in ("GIF", "PNG"):
         found = evidence(encode(reduced, kind))
@@ -81,7 +81,7 @@ def test_a_photograph_in_a_palette_is_told_from_a_drawing_in_one() -> None:
     assert (found.palette, found.lossless) == (False, True)
 
 
-def test_a_cameras_metadata_is_that_of_a_camera() -> None:
+def test_only_camera_tags_count_as_camera_metadata() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = "an editor"
     exif[ExifTags.Base.Orientation] = 1
@@ -94,15 +94,13 @@ def test_a_cameras_metadata_is_that_of_a_camera() -> None:
     assert evidence(encode(photo(1), exif=exposed)).camera
 
 
-def test_metadata_that_cannot_be_read_is_no_evidence() -> None:
+def test_unreadable_metadata_is_no_evidence() -> None:
     assert not evidence(encode(photo(1), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")).camera
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [(403, 301), LARGE])
-def test_what_was_made_from_a_jpeg_is_told_from_what_was_not(
-    seed: int, size: tuple[int, int]
-) -> None:
+def test_files_made_from_a_jpeg_are_recognised(seed: int, size: tuple[int, int]) -> None:
     original = encode(textured(seed, size), "PNG", compress_level=1)
     assert not evidence(original).resaved
     for quality in (75, 90, 95):
@@ -114,19 +112,19 @@ def test_what_was_made_from_a_jpeg_is_told_from_what_was_not(
             assert evidence(again(jpeg, "PNG", turn, compress_level=1)).resaved
 
 
-def test_a_re_save_of_a_lower_quality_is_not_called_one() -> None:
-    """It is more compressed than its source: nothing more has to be known."""
+def test_a_jpeg_saved_at_a_lower_quality_is_not_recognised_as_resaved() -> None:
+    """Its own quality already shows that it is the copy."""
     jpeg = encode(textured(1, LARGE), quality=95)
     assert not evidence(again(jpeg, quality=60)).resaved
 
 
 @pytest.mark.parametrize("size", [(64, 48), (3, 2)])
-def test_pictures_that_are_too_small_show_no_traces(size: tuple[int, int]) -> None:
+def test_small_pictures_show_no_traces(size: tuple[int, int]) -> None:
     jpeg = encode(photo(1, size), quality=50)
     assert not evidence(again(jpeg, "PNG")).resaved
     assert not evidence(again(jpeg, quality=95)).resaved
 
 
-def test_a_progressive_jpeg_shows_none_if_it_is_shrunk() -> None:
+def test_a_progressive_jpeg_that_is_decoded_smaller_shows_no_traces() -> None:
     source = again(encode(textured(1, LARGE), quality=50), quality=95, progressive=True)
     assert not evidence(source).resaved

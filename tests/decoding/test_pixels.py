@@ -1,4 +1,4 @@
-"""Transparency, and grey of more than 8 bits: features describe what a person sees."""
+"""Features describe what a person sees, with transparency and with wide grey."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from snoopsync.embedded import EmbeddedCollection
-from tests.embedded.helpers import look
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 SIZE = (160, 120)
@@ -18,14 +18,14 @@ ONE, OTHER = (np.asarray(photo(seed, SIZE).convert("L")).astype(np.float64) for 
 
 
 def icon(number: int, colour: str = "white") -> Image.Image:
-    """Digits of one colour on transparency, as icons for dark backgrounds are made."""
+    """Digits of one colour on transparency, like icons for dark backgrounds."""
     drawn = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
     ImageDraw.Draw(drawn).text((8, 20), f"{number}", fill=colour, font_size=44)
     return drawn
 
 
 def found(collection: EmbeddedCollection, data: bytes) -> dict[str, str | None]:
-    """What a search finds, and what it is to the picture."""
+    """The IDs and kinds of the matches for a picture."""
     results = collection.search_images(io.BytesIO(data))["results"]
     return {match["id"]: match.get("kind") for match in results}
 
@@ -42,7 +42,7 @@ def test_different_icons_on_transparency_are_different_pictures(
         assert found(collection, encode(smaller, "PNG")) == {f"{number}": "reencoded"}
 
 
-def test_icons_that_differ_only_where_they_show_on_no_white_page_are_different(
+def test_white_icons_on_transparency_are_compared(
     collection: EmbeddedCollection,
 ) -> None:
     def framed(shape: str) -> bytes:
@@ -58,7 +58,7 @@ def test_icons_that_differ_only_where_they_show_on_no_white_page_are_different(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_a_transparent_picture_that_was_saved_on_white_is_the_same_picture_encoded_anew(
+def test_a_transparent_picture_saved_on_white_is_a_re_encoding(
     collection: EmbeddedCollection, kind: str
 ) -> None:
     clear = photo(1, SIZE).convert("RGBA")
@@ -72,12 +72,12 @@ def test_a_transparent_picture_that_was_saved_on_white_is_the_same_picture_encod
     assert match["rank"] > 0, "transparency is a part of the picture"
 
 
-def test_what_is_transparent_lends_its_colour_to_nothing() -> None:
+def test_the_colour_of_transparent_pixels_does_not_matter() -> None:
     half = Image.new("RGBA", (600, 600), (0, 255, 0, 0))
     half.paste((200, 60, 60, 255), (0, 0, 300, 600))
     other = Image.new("RGBA", (600, 600), (0, 0, 255, 0))
     other.paste((200, 60, 60, 255), (0, 0, 300, 600))
-    assert look(encode(half, "PNG")).digest == look(encode(other, "PNG")).digest
+    assert extract(encode(half, "PNG")).digest == extract(encode(other, "PNG")).digest
 
 
 WIDE: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -97,7 +97,7 @@ WIDE: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 
 @pytest.mark.parametrize(("kind", "widened"), WIDE.values(), ids=list(WIDE))
-def test_grey_of_any_width_is_the_picture_that_it_is_with_8_bits(
+def test_wide_grey_gives_the_same_picture_as_8_bits(
     collection: EmbeddedCollection, kind: str, widened: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     for name, grey in (("one", ONE), ("other", OTHER)):
@@ -109,12 +109,12 @@ def test_grey_of_any_width_is_the_picture_that_it_is_with_8_bits(
 
 @pytest.mark.parametrize("outlier", [65_535, 0])
 @pytest.mark.parametrize("name", ["16 bits, of which 8 are used", "floats up to 1"])
-def test_a_few_hot_pixels_leave_the_others_their_shades(name: str, outlier: int) -> None:
+def test_a_few_hot_pixels_do_not_change_the_other_shades(name: str, outlier: int) -> None:
     kind, widened = WIDE[name]
     values = widened(ONE)
     hot = values.copy()
     hot[60, 80], hot[10, 10] = outlier, outlier
-    one, other = (look(encode(Image.fromarray(each), kind)) for each in (values, hot))
+    one, other = (extract(encode(Image.fromarray(each), kind)) for each in (values, hot))
     assert one.thumbnail is not None and other.thumbnail is not None
     ours, theirs = (
         np.frombuffer(each.grey, np.uint8).astype(int) for each in (one.thumbnail, other.thumbnail)
@@ -123,13 +123,13 @@ def test_a_few_hot_pixels_leave_the_others_their_shades(name: str, outlier: int)
 
 
 @pytest.mark.parametrize("values", [np.full((64, 64), 7), np.full((64, 64), -7)])
-def test_one_even_value_is_an_even_picture(values: np.ndarray) -> None:
+def test_a_picture_of_one_value_has_one_shade(values: np.ndarray) -> None:
     for kind in (np.int32, np.float32):
-        assert look(encode(Image.fromarray(values.astype(kind)), "TIFF")).quality == 0
+        assert extract(encode(Image.fromarray(values.astype(kind)), "TIFF")).quality == 0
     nothing = np.full((64, 64), np.nan, np.float32)
-    assert look(encode(Image.fromarray(nothing), "TIFF")).quality == 0
+    assert extract(encode(Image.fromarray(nothing), "TIFF")).quality == 0
 
 
 def test_a_strip_of_millions_of_columns_is_shrunk() -> None:
-    strip = look(encode(Image.new("L", (3_000_000, 2), 99), "PNG"))
+    strip = extract(encode(Image.new("L", (3_000_000, 2), 99), "PNG"))
     assert (strip.width, strip.height, strip.quality) == (3_000_000, 2, 0)

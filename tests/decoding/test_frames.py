@@ -1,4 +1,4 @@
-"""Pictures of several frames or pages: all of them count."""
+"""All frames of an animation and all pages of a scan are compared."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import frames
 from snoopsync.embedded import EmbeddedCollection
-from tests.embedded.helpers import look
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 SIZE = (96, 72)
 
-#: Pillow's name, and options for it to store each frame as it is.
+#: The name in Pillow, and options that store each frame unchanged.
 ANIMATED: dict[str, dict[str, Any]] = {
     "GIF": {"duration": 100},
     "WEBP": {"lossless": True},
@@ -46,7 +46,7 @@ def results(collection: EmbeddedCollection, data: bytes) -> dict[str, tuple[int,
 
 
 @in_every_format
-def test_animations_that_only_begin_alike_are_different_pictures(
+def test_animations_with_the_same_first_frame_are_different_pictures(
     collection: EmbeddedCollection, kind: str
 ) -> None:
     collection.add_image(io.BytesIO(of_frames(fade(1), kind)), "one")
@@ -55,17 +55,17 @@ def test_animations_that_only_begin_alike_are_different_pictures(
 
 
 @in_every_format
-def test_a_picture_of_several_frames_is_not_its_first_one(
+def test_an_animation_differs_from_its_first_frame(
     collection: EmbeddedCollection, kind: str
 ) -> None:
     data = of_frames([photo(1, SIZE), photo(2, SIZE)], kind)
     collection.add_image(io.BytesIO(data), "both")
     for seed in (1, 2):
         assert results(collection, encode(photo(seed, SIZE), "PNG")) == {}
-    assert look(data).frames == 2
+    assert extract(data).frames == 2
 
 
-def test_scans_of_one_cover_and_different_pages_are_different_pictures(
+def test_scans_with_the_same_cover_and_other_pages_are_different_pictures(
     collection: EmbeddedCollection,
 ) -> None:
     cover = photo(1, SIZE)
@@ -74,7 +74,7 @@ def test_scans_of_one_cover_and_different_pages_are_different_pictures(
     assert results(collection, of_frames([photo(2, SIZE), cover], "TIFF")) == {}
 
 
-def test_an_animation_in_another_format_and_size_is_the_same_one(
+def test_an_animation_in_another_format_and_size_matches(
     collection: EmbeddedCollection,
 ) -> None:
     for seed in (1, 2, 3):
@@ -88,40 +88,40 @@ def test_an_animation_in_another_format_and_size_is_the_same_one(
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_how_long_a_frame_stays_says_nothing(kind: str) -> None:
+def test_the_duration_of_a_frame_does_not_matter(kind: str) -> None:
     one, other = photo(1, SIZE), photo(2, SIZE)
     short, long = (
         of_frames(pictures, kind, duration=duration)
         for pictures, duration in (([one, other], 40), ([one, one, one, other], 700))
     )
-    assert look(short).digest == look(long).digest
+    assert extract(short).digest == extract(long).digest
 
 
-def test_a_picture_that_does_not_move_is_a_still_one() -> None:
+def test_an_animation_of_equal_frames_is_a_still_picture() -> None:
     still = of_frames([photo(1, SIZE)] * 3, "WEBP")
-    assert look(still).digest == look(encode(photo(1, SIZE), "PNG")).digest
-    assert look(still).frames == 1
+    assert extract(still).digest == extract(encode(photo(1, SIZE), "PNG")).digest
+    assert extract(still).frames == 1
 
 
 def test_equal_pages_are_counted() -> None:
     blank = Image.new("RGB", SIZE, "white")
     two, three = ([photo(1, SIZE), *[blank] * count] for count in (1, 2))
-    assert look(of_frames(two, "TIFF")).digest != look(of_frames(three, "TIFF")).digest
+    assert extract(of_frames(two, "TIFF")).digest != extract(of_frames(three, "TIFF")).digest
 
 
-def test_a_small_version_in_a_tiff_is_no_page() -> None:
+def test_a_reduced_version_in_a_tiff_is_not_a_page() -> None:
     small = photo(1, SIZE).resize((32, 24))
     data = bytearray(of_frames([photo(1, SIZE), small], "TIFF"))
     second = struct.unpack_from("<I", data, _end_of_directory(data, 4))[0]
     for entry in range(struct.unpack_from("<H", data, second)[0]):
-        rel_path = second + 2 + 12 * entry
-        if struct.unpack_from("<H", data, rel_path)[0] == 270:
+        entry_at = second + 2 + 12 * entry
+        if struct.unpack_from("<H", data, entry_at)[0] == 270:
             break
     else:
-        # Written over a tag that says nothing of the pixels.
-        rel_path = second + 2 + 12 * _entry(data, second, 284)
-    struct.pack_into("<HHII", data, rel_path, 254, 4, 1, 1)
-    assert look(bytes(data)).frames == 1
+        # Overwrites a tag that does not describe the pixels.
+        entry_at = second + 2 + 12 * _entry(data, second, 284)
+    struct.pack_into("<HHII", data, entry_at, 254, 4, 1, 1)
+    assert extract(bytes(data)).frames == 1
 
 
 def _end_of_directory(data: bytearray, pointer: int) -> int:
@@ -136,19 +136,19 @@ def _entry(data: bytearray, directory: int, tag: int) -> int:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG"])
-def test_an_animation_cut_short_is_refused(kind: str) -> None:
+def test_a_truncated_animation_is_refused(kind: str) -> None:
     data = of_frames([photo(seed, SIZE) for seed in range(4)], kind)
-    whole = look(data)
+    whole = extract(data)
     for part in range(1, 20):
         try:
-            features = look(data[: len(data) * part // 20])
+            features = extract(data[: len(data) * part // 20])
         except Refused as refusal:
             assert refusal.status == 415
         else:
             assert kind == "GIF" and features.frames < whole.frames
 
 
-def test_what_was_not_looked_at_whole_is_the_same_as_its_own_bytes_only(
+def test_a_picture_with_too_many_frames_is_the_same_as_its_own_bytes_only(
     collection: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "MAX_FRAMES", 3)
@@ -159,16 +159,16 @@ def test_what_was_not_looked_at_whole_is_the_same_as_its_own_bytes_only(
     assert results(collection, one) == {"one": (0, "identical")}
 
 
-def test_the_pixels_of_all_frames_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pixels_of_all_frames_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snoopsync.decoding.decode.MAX_PIXELS", 3 * SIZE[0] * SIZE[1])
-    features = look(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))
+    features = extract(of_frames([photo(seed, SIZE) for seed in range(6)], "WEBP"))
     assert (features.frames, features.codes) == (3, b"")
 
 
-def test_a_picture_with_others_in_its_file_is_never_the_very_same_as_it_alone(
+def test_a_picture_with_others_in_its_file_has_no_rank_0_with_itself_alone(
     collection: EmbeddedCollection,
 ) -> None:
-    """Phones put previews and depth maps behind a photograph, as further pictures of the file."""
+    """Phones store previews and depth maps as further pictures of the file."""
     whole, alone = photo(1, SIZE), encode(photo(1, SIZE), quality=90)
     several = encode(whole, "MPO", save_all=True, append_images=[photo(2, SIZE)], quality=90)
     collection.add_image(io.BytesIO(several), "several")

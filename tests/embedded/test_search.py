@@ -1,4 +1,4 @@
-"""What is found as a copy, and what is not."""
+"""Which pictures a search finds, and which it does not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw, ImageOps
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.embedded.search import SimilaritySearch
 from snoopsync.embedded.store import Store
-from tests.embedded.helpers import look
+from tests.decoding.helpers import extract
 from tests.support.pictures import encode, photo
 
 SIZE = (480, 360)
 SEEDS = range(6)
 
-#: What a duplicate is by default: a rank of at most this.
+#: The largest rank of a duplicate by default.
 DUPLICATE = 50
 
 COPIES: dict[str, Callable[[Image.Image], bytes]] = {
@@ -85,27 +85,29 @@ def test_a_framed_original_is_found_by_its_copy_without_the_frame(
     assert match["rank"] <= DUPLICATE
 
 
-def test_codes_of_images_that_are_gone_do_not_stay_in_memory(database: Path) -> None:
+def test_codes_of_removed_images_do_not_stay_in_memory(database: Path) -> None:
     store, other = (Store(database, lambda: "collection") for _ in range(2))
-    likeness = SimilaritySearch(store)
-    old, new = (look(encode(photo(seed))) for seed in (1, 2))
+    search = SimilaritySearch(store)
+    old, new = (extract(encode(photo(seed))) for seed in (1, 2))
     try:
         for number in range(4):
             store.add(f"{number}", old, number)
-        assert len(likeness.matches(old)) == len(likeness) == 4
-        likeness.forget(store.remove("0").moment)
-        assert len(likeness) == 3
-        # Nobody says when another process changes something: the next search comes upon it.
+        assert len(search.matches(old)) == len(search) == 4
+        search.forget(store.remove("0").moment)
+        assert len(search) == 3
+        # No process tells another about its changes: the next search finds the outdated codes.
         other.remove("1")
         other.replace("2", new, 0)
-        assert [alike.stored.image_id for alike in likeness.matches(old)] == ["3"]
-        assert len(likeness) == 2
+        assert [each.stored.image_id for each in search.matches(old)] == ["3"]
+        assert len(search) == 2
     finally:
         store.close()
         other.close()
 
 
-def test_a_search_by_id_and_one_by_the_same_bytes_agree(collection: EmbeddedCollection) -> None:
+def test_a_search_by_id_finds_the_same_as_a_search_by_the_bytes(
+    collection: EmbeddedCollection,
+) -> None:
     turned = encode(ImageOps.expand(photo(1, SIZE), 24, "white").rotate(90, expand=True))
     collection.add_image(io.BytesIO(encode(photo(1, SIZE), quality=30)), "rough")
     collection.add_image(io.BytesIO(encode(photo(1, SIZE).resize((160, 120)))), "small")
@@ -126,7 +128,7 @@ def test_results_are_sorted_by_rank_and_then_by_id(collection: EmbeddedCollectio
     assert results[2]["rank"] >= 1
 
 
-def test_the_same_pixels_in_other_bytes_are_the_same_picture(
+def test_the_same_pixels_in_other_bytes_have_rank_0(
     collection: EmbeddedCollection,
 ) -> None:
     collection.add_image(io.BytesIO(encode(photo(1), "PNG")), "png")
@@ -134,7 +136,7 @@ def test_the_same_pixels_in_other_bytes_are_the_same_picture(
     assert (match["id"], match["rank"]) == ("png", 0)
 
 
-def test_another_size_is_never_the_same_picture(collection: EmbeddedCollection) -> None:
+def test_a_picture_in_another_size_never_has_rank_0(collection: EmbeddedCollection) -> None:
     collection.add_image(io.BytesIO(encode(photo(1, (256, 256)), "PNG")), "large")
     doubled = photo(1, (256, 256)).resize((512, 512), Image.Resampling.NEAREST)
     (match,) = collection.search_images(io.BytesIO(encode(doubled, "PNG")))["results"]
@@ -164,7 +166,7 @@ def slide(text: str) -> Image.Image:
     ],
     ids=["whites", "black and white", "slides", "slide and blank", "gradients"],
 )
-def test_flat_pictures_that_are_not_the_same_are_not_found(
+def test_different_flat_pictures_do_not_match(
     collection: EmbeddedCollection, stored: Image.Image, asked: Image.Image
 ) -> None:
     collection.add_image(io.BytesIO(encode(stored, "PNG")), "flat")
@@ -172,7 +174,7 @@ def test_flat_pictures_that_are_not_the_same_are_not_found(
 
 
 @pytest.mark.parametrize("picture", [flat(255), slide("apples")], ids=["blank", "slide"])
-def test_flat_pictures_are_found_when_they_are_the_same(
+def test_a_flat_picture_is_found_by_the_same_picture(
     collection: EmbeddedCollection, picture: Image.Image
 ) -> None:
     collection.add_image(io.BytesIO(encode(picture, "PNG")), "flat")
@@ -181,7 +183,7 @@ def test_flat_pictures_are_found_when_they_are_the_same(
         assert match["rank"] == 0
 
 
-def test_what_borders_hide_is_not_compared_when_it_is_flat(
+def test_flat_pictures_in_equal_frames_do_not_match(
     collection: EmbeddedCollection,
 ) -> None:
     for number, colour in enumerate(("red", "#777777")):

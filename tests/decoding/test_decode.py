@@ -1,4 +1,4 @@
-"""Bytes to features: every format, upright, and nothing worse than a refusal."""
+"""Every format is decoded upright; hostile bytes lead to a refusal at worst."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from PIL import Image
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding.opening import MAX_PIXELS
-from tests.embedded.helpers import distance, look
+from tests.decoding.helpers import distance, extract
 from tests.support.pictures import encode, photo
 
 PICTURE = photo(1, (160, 120))
 
-#: Name, Pillow's name, options of ``save``.
+#: The name in Pillow, and options of ``save``.
 FORMATS: list[tuple[str, str, dict[str, Any]]] = [
     ("JPEG", "JPEG", {"quality": 85}),
     ("progressive JPEG", "JPEG", {"progressive": True}),
@@ -50,7 +50,7 @@ def exif_with_orientation(orientation: int) -> Image.Exif:
 
 
 def stored_as(picture: Image.Image, orientation: int) -> Image.Image:
-    """The pixels as a camera stores them that notes this orientation."""
+    """The pixels as a camera with this orientation stores them."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -67,17 +67,18 @@ def stored_as(picture: Image.Image, orientation: int) -> Image.Image:
 def test_every_format_is_decoded_to_nearly_the_same_code(
     kind: str, options: dict[str, Any]
 ) -> None:
-    features = look(encode(PICTURE, kind, **options))
+    features = extract(encode(PICTURE, kind, **options))
     assert (features.kind, features.width, features.height) == (kind, 160, 120)
     assert features.quality >= 50
-    assert distance(features, look(encode(PICTURE, "PNG"))) <= 12
+    assert distance(features, extract(encode(PICTURE, "PNG"))) <= 12
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
 def test_a_lossless_copy_has_the_same_thumbnail(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     assert (
-        look(encode(PICTURE, kind, **options)).thumbnail == look(encode(PICTURE, "PNG")).thumbnail
+        extract(encode(PICTURE, kind, **options)).thumbnail
+        == extract(encode(PICTURE, "PNG")).thumbnail
     )
 
 
@@ -85,10 +86,10 @@ def test_a_lossless_copy_has_the_same_thumbnail(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     exact = kind in ("PNG", "TIFF", "WEBP")
-    upright = look(encode(PICTURE, "PNG"))
+    upright = extract(encode(PICTURE, "PNG"))
     exif = exif_with_orientation(orientation)
     options = {"lossless": True} if kind == "WEBP" else {}
-    turned = look(encode(stored_as(PICTURE, orientation), kind, exif=exif, **options))
+    turned = extract(encode(stored_as(PICTURE, orientation), kind, exif=exif, **options))
     assert (turned.width, turned.height) == (160, 120)
     if exact:
         assert turned.thumbnail == upright.thumbnail
@@ -98,70 +99,70 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
 
 
 def test_exif_does_not_turn_a_heic_because_its_container_does() -> None:
-    features = look(encode(PICTURE, "HEIF", exif=exif_with_orientation(6)))
+    features = extract(encode(PICTURE, "HEIF", exif=exif_with_orientation(6)))
     assert (features.width, features.height) == (160, 120)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "LA", "I;16", "I", "F", "RGBA", "YCbCr"])
-def test_every_kind_of_pixel_is_understood(mode: str) -> None:
+def test_every_pixel_mode_is_decoded(mode: str) -> None:
     if mode.startswith("I"):
         wide = np.asarray(PICTURE.convert("L")).astype(np.uint16) * 257
         picture = Image.fromarray(wide).convert(mode)
     else:
         picture = PICTURE.convert(mode)
     kind = "PNG" if mode in ("L", "P", "LA", "I;16", "RGBA") else "TIFF"
-    assert distance(look(encode(picture, kind)), look(encode(PICTURE, "PNG"))) <= 12
+    assert distance(extract(encode(picture, kind)), extract(encode(PICTURE, "PNG"))) <= 12
 
 
 def test_grey_of_16_bits_is_the_same_picture_as_grey_of_8() -> None:
     grey = PICTURE.convert("L")
     wide = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    assert look(encode(wide, "PNG")).thumbnail == look(encode(grey, "PNG")).thumbnail
+    assert extract(encode(wide, "PNG")).thumbnail == extract(encode(grey, "PNG")).thumbnail
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_what_is_transparent_is_white(kind: str) -> None:
+def test_transparent_pixels_are_white(kind: str) -> None:
     clear = PICTURE.convert("RGBA")
     clear.paste((9, 9, 9, 0), (0, 0, 80, 120))
     white = PICTURE.copy()
     white.paste("white", (0, 0, 80, 120))
-    ours, theirs = look(encode(clear, kind)).thumbnail, look(encode(white, kind)).thumbnail
+    ours, theirs = extract(encode(clear, kind)).thumbnail, extract(encode(white, kind)).thumbnail
     assert ours is not None and theirs is not None
     assert (ours.grey, ours.colour) == (theirs.grey, theirs.colour)
     assert ours.alpha and not theirs.alpha
 
 
-def test_the_size_is_that_of_the_file_however_small_it_was_decoded() -> None:
-    features = look(encode(photo(1, (2400, 1600))))
+def test_the_size_is_that_of_the_file_even_if_it_is_decoded_smaller() -> None:
+    features = extract(encode(photo(1, (2400, 1600))))
     assert (features.width, features.height) == (2400, 1600)
-    assert distance(features, look(encode(photo(1, (600, 400))))) <= 12
+    assert distance(features, extract(encode(photo(1, (600, 400))))) <= 12
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (7, 5)])
 def test_tiny_and_narrow_pictures_are_decoded(size: tuple[int, int]) -> None:
-    features = look(encode(Image.new("RGB", size, "red"), "PNG"))
+    features = extract(encode(Image.new("RGB", size, "red"), "PNG"))
     assert (features.width, features.height) == size
     assert features.quality == 0 and not features.codes
 
 
 @in_every_format
-def test_a_file_cut_short_is_refused_wherever_it_is_cut(kind: str, options: dict[str, Any]) -> None:
+def test_a_truncated_file_is_refused_wherever_it_ends(kind: str, options: dict[str, Any]) -> None:
     data = encode(PICTURE, kind, **options)
     for part in range(20):
         with pytest.raises(Refused) as refused:
-            look(data[: max(1, len(data) * part // 20)])
+            extract(data[: max(1, len(data) * part // 20)])
         assert refused.value.status == 415
 
 
 @in_every_format
-def test_a_file_that_lacks_a_few_bytes_is_refused_unless_every_pixel_is_there(
+def test_a_file_without_its_last_bytes_is_refused_unless_no_pixel_is_missing(
     kind: str, options: dict[str, Any]
 ) -> None:
     data = encode(PICTURE, kind, **options)
-    whole = look(data).thumbnail
+    whole = extract(data).thumbnail
     for missing in range(1, 60):
         try:
-            features = look(data[:-missing])
+            features = extract(data[:-missing])
         except Refused as refusal:
             assert refusal.status == 415
         else:
@@ -171,14 +172,14 @@ def test_a_file_that_lacks_a_few_bytes_is_refused_unless_every_pixel_is_there(
 
 
 @pytest.mark.parametrize("cut", [20, 40, 1_000, 100_000])
-def test_a_large_jpeg_cut_short_is_refused_though_it_is_decoded_small(cut: int) -> None:
+def test_a_large_truncated_jpeg_is_refused_even_if_it_is_decoded_smaller(cut: int) -> None:
     data = encode(photo(1, (3000, 2000)), quality=95)
-    with pytest.raises(Refused, match="truncated JPEG, the file ends too early"):
-        look(data[:-cut])
+    with pytest.raises(Refused, match="truncated JPEG: the file ends"):
+        extract(data[:-cut])
 
 
 @in_every_format
-def test_damage_anywhere_is_a_refusal_or_a_picture_and_never_a_crash(
+def test_a_damaged_file_is_refused_or_decoded_and_never_a_crash(
     kind: str, options: dict[str, Any]
 ) -> None:
     data = encode(photo(3, (64, 48)), kind, **options)
@@ -186,12 +187,12 @@ def test_damage_anywhere_is_a_refusal_or_a_picture_and_never_a_crash(
     for _ in range(60):
         damaged = bytearray(data)
         for _ in range(dice.choice((1, 2, 8))):
-            # Mostly near the start, where the header is.
+            # Mostly in the header, near the start.
             damaged[dice.randrange(min(len(data), dice.choice((32, 256, 10**6))))] = dice.choice(
                 (0, 255, dice.randrange(256))
             )
         try:
-            look(bytes(damaged))
+            extract(bytes(damaged))
         except Refused as refusal:
             assert refusal.status in (413, 415)
 
@@ -217,10 +218,10 @@ def test_damage_anywhere_is_a_refusal_or_a_picture_and_never_a_crash(
     ),
     rest=st.binary(max_size=200),
 )
-def test_rubbish_is_refused(start: bytes, rest: bytes) -> None:
+def test_random_bytes_are_refused(start: bytes, rest: bytes) -> None:
     data = start + rest
     try:
-        look(data)
+        extract(data)
     except Refused as refusal:
         assert refusal.status in (413, 415)
 
@@ -249,44 +250,44 @@ def gif_that_claims(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     "size", [(14_000, 14_000), (60_000, 60_000), (65_500, MAX_PIXELS // 65_500 + 1)]
 )
-def test_too_many_pixels_are_refused_by_the_header(claims: Any, size: tuple[int, int]) -> None:
+def test_too_many_pixels_in_the_header_are_refused(claims: Any, size: tuple[int, int]) -> None:
     with pytest.raises(Refused, match="more than 178 million pixels") as refused:
-        look(claims(*size))
+        extract(claims(*size))
     assert refused.value.status == 413
 
 
-def test_a_size_that_pillow_would_warn_of_is_no_warning() -> None:
+def test_large_pictures_cause_no_warning_of_pillow() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(Refused, match="truncated") as refused:
-            look(png_that_claims(10_000, 10_000))
+            extract(png_that_claims(10_000, 10_000))
     assert refused.value.status == 415
     assert caught == []
 
 
 @pytest.mark.parametrize("kind", ["PPM", "TGA", "ICO", "PCX", "DDS", "EPS", "PDF"])
-def test_formats_that_are_not_asked_for_are_refused(kind: str) -> None:
-    with pytest.raises(Refused, match="not a picture that can be read"):
-        look(encode(PICTURE, kind))
+def test_other_formats_of_pillow_are_refused(kind: str) -> None:
+    with pytest.raises(Refused, match="not a supported picture"):
+        extract(encode(PICTURE, kind))
 
 
-def test_heic_without_its_library_is_refused_with_what_to_install(
+def test_heic_without_its_library_is_refused_with_the_command_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = encode(PICTURE, "HEIF")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(Refused, match=r"pip install 'snoopsync\[embedded\]'") as refused:
-        look(data)
+        extract(data)
     assert refused.value.status == 415
 
 
-def test_damaged_metadata_is_neither_a_refusal_nor_a_warning() -> None:
+def test_damaged_metadata_causes_neither_a_refusal_nor_a_warning() -> None:
     exif = exif_with_orientation(1).tobytes()
     for cut in range(6, len(exif)):
-        assert look(encode(PICTURE, exif=exif[:cut])).width == 160
+        assert extract(encode(PICTURE, exif=exif[:cut])).width == 160
 
 
-def test_pictures_decoded_in_several_threads_leave_the_warning_filters_as_they_were() -> None:
+def test_decoding_in_several_threads_restores_the_warning_filters() -> None:
     data = encode(PICTURE)
     before = list(warnings.filters)
     start = threading.Barrier(4)
@@ -294,7 +295,7 @@ def test_pictures_decoded_in_several_threads_leave_the_warning_filters_as_they_w
     def work() -> None:
         start.wait()
         for _ in range(10):
-            look(data)
+            extract(data)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -304,20 +305,20 @@ def test_pictures_decoded_in_several_threads_leave_the_warning_filters_as_they_w
     assert list(warnings.filters) == before
 
 
-def test_a_gentle_picture_is_of_low_quality_and_an_even_one_has_no_codes() -> None:
-    gentle = look(encode(Image.linear_gradient("L").resize((300, 300)), "PNG"))
+def test_a_faint_picture_has_a_low_quality_and_an_even_one_no_codes() -> None:
+    gentle = extract(encode(Image.linear_gradient("L").resize((300, 300)), "PNG"))
     assert gentle.quality < 50 and gentle.codes and not gentle.trimmed
-    even = look(encode(Image.new("L", (300, 300), 99), "PNG"))
+    even = extract(encode(Image.new("L", (300, 300), 99), "PNG"))
     assert even.quality == 0 and not even.codes and not even.trimmed
 
 
-def test_a_thumbnail_has_the_shades_and_the_colours() -> None:
+def test_a_thumbnail_has_shades_and_colours() -> None:
     half = Image.new("RGB", (300, 200), "#ff0000")
     half.paste("#00ff00", (0, 100, 300, 200))
-    thumbnail = look(encode(half, "PNG")).thumbnail
+    thumbnail = extract(encode(half, "PNG")).thumbnail
     assert thumbnail is not None
     assert (len(thumbnail.grey), len(thumbnail.colour)) == (64 * 64, 8 * 8 * 2)
-    # The luma of full red and green, and their chroma, as BT.601 has them.
+    # Luma and chroma of full red and green in BT.601.
     assert (thumbnail.grey[0], thumbnail.grey[-1]) == (76, 150)
     assert tuple(thumbnail.colour[:2]) == (84, 255)
     assert tuple(thumbnail.colour[-2:]) == (43, 21)
@@ -326,46 +327,46 @@ def test_a_thumbnail_has_the_shades_and_the_colours() -> None:
 def test_borders_give_a_second_set_of_codes() -> None:
     framed = Image.new("RGB", (200, 160), "white")
     framed.paste(PICTURE, (20, 20))
-    plain, bordered = look(encode(PICTURE, "PNG")), look(encode(framed, "PNG"))
+    plain, bordered = extract(encode(PICTURE, "PNG")), extract(encode(framed, "PNG"))
     assert bordered.codes != bordered.trimmed
     bits = int.from_bytes(bordered.trimmed[:32]) ^ int.from_bytes(plain.codes[:32])
     assert bits.bit_count() <= 12
 
 
-def test_a_flat_picture_in_a_strong_frame_is_not_compared_by_what_is_in_it() -> None:
+def test_a_flat_picture_in_a_frame_has_no_codes_without_the_frame() -> None:
     framed = Image.new("RGB", (300, 300), "black")
     framed.paste(Image.new("RGB", (260, 260), "#777777"), (20, 20))
-    features = look(encode(framed, "PNG"))
+    features = extract(encode(framed, "PNG"))
     assert features.quality < 50 and not features.trimmed
 
 
-def test_a_broken_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_decoder_is_a_refusal_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Image.Image, "reduce", no_memory)
     with pytest.raises(Refused, match="a JPEG that takes more memory than a decoder may use"):
-        look(encode(PICTURE))
+        extract(encode(PICTURE))
 
 
-def test_what_a_library_thinks_of_a_damaged_file_is_not_written_to_standard_error(
+def test_libraries_write_nothing_to_standard_error(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """libtiff does so, of some of them with a line about each row."""
+    """libtiff writes a line for each row of some files."""
     data = encode(PICTURE, "TIFF", compression="tiff_deflate")
     with pytest.raises(Refused):
-        look(data[:8] + b"\x55" * 200 + data[208:])
+        extract(data[:8] + b"\x55" * 200 + data[208:])
     assert capfd.readouterr() == ("", "")
 
 
-def test_bytes_after_the_picture_are_no_damage() -> None:
+def test_bytes_after_the_end_of_the_picture_are_ignored() -> None:
     data = encode(PICTURE)
-    assert look(data + b"\0" * 100).thumbnail == look(data).thumbnail
+    assert extract(data + b"\0" * 100).thumbnail == extract(data).thumbnail
 
 
 @pytest.mark.parametrize("darkest, brightest", [(-3e38, 3e38), (0.0, 1e-44), (-1e-3, 1e-3)])
-def test_floats_are_spread_however_far_they_are_apart(darkest: float, brightest: float) -> None:
+def test_floats_of_any_range_are_spread_over_all_shades(darkest: float, brightest: float) -> None:
     half = np.full((64, 64), darkest, np.float32)
     half[32:] = brightest
-    thumbnail = look(encode(Image.fromarray(half), "TIFF")).thumbnail
+    thumbnail = extract(encode(Image.fromarray(half), "TIFF")).thumbnail
     assert thumbnail is not None and (thumbnail.grey[0], thumbnail.grey[-1]) == (0, 255)

@@ -1,4 +1,4 @@
-"""TIFFs of unusual kinds are decoded correctly, or refused as what they are."""
+"""Unusual TIFFs are decoded correctly, or refused with their kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from snoopsync.core.errors import Refused
-from tests.embedded.helpers import distance, look
+from tests.decoding.helpers import distance, extract
 from tests.support.pictures import encode, photo
 
 SIZE = (160, 120)
@@ -34,7 +34,7 @@ def tiff(
     is_compressed: bool = False,
     extra: int | None = None,
 ) -> bytes:
-    """A TIFF of these samples (lines, columns, channels), written by the specification."""
+    """A TIFF of these samples (line, column, channel), as the specification describes it."""
     lines, columns, channels = samples.shape
     samples = samples.astype(samples.dtype.newbyteorder(order))
     planes = samples.transpose(2, 0, 1) if is_planar else samples[np.newaxis]
@@ -65,12 +65,12 @@ def _written(pixels: bytes, tags: dict[int, tuple[str, list[int]]], order: str) 
     for tag, (kind, numbers) in tags.items():
         packed = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
         if len(packed) > 4:
-            rel_path = struct.pack(order + "I", values_at + len(values))
+            value = struct.pack(order + "I", values_at + len(values))
             values += packed
         else:
-            rel_path = packed.ljust(4, b"\0")
+            value = packed.ljust(4, b"\0")
         number = {"H": 3, "I": 4}[kind]
-        entries += struct.pack(order + "HHI", tag, number, len(numbers)) + rel_path
+        entries += struct.pack(order + "HHI", tag, number, len(numbers)) + value
     start = b"II*\0" if order == "<" else b"MM\0*"
     directory = struct.pack(order + "H", len(tags)) + entries + bytes(4)
     return start + struct.pack(order + "I", values_at + len(values)) + pixels + values + directory
@@ -81,8 +81,8 @@ def as_16_bits(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 
 def is_picture(data: bytes) -> bool:
-    """Is this the picture, neither inverted nor shifted?"""
-    features, expected = look(data), look(encode(PICTURE, "PNG"))
+    """Whether this is the picture, neither inverted nor shifted."""
+    features, expected = extract(data), extract(encode(PICTURE, "PNG"))
     assert features.thumbnail is not None and expected.thumbnail is not None
     ours, theirs = (
         np.frombuffer(each.grey, np.uint8).astype(int)
@@ -120,14 +120,14 @@ def decoded_or_refused(data: bytes) -> bool:
     try:
         return is_picture(data)
     except Refused as refusal:
-        return "a kind of TIFF that can't be read" in str(refusal)
+        return "an unsupported kind of TIFF" in str(refusal)
 
 
 @in_both_orders
 @compressed_or_not
 @pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
-def test_grey_of_every_kind_is_decoded_or_refused_as_what_it_is(
+def test_every_kind_of_grey_is_decoded_or_refused_with_its_kind(
     kind: str, photometric: int, is_compressed: bool, order: Order
 ) -> None:
     dtype = np.dtype(kind)
@@ -139,27 +139,27 @@ def test_grey_of_every_kind_is_decoded_or_refused_as_what_it_is(
         else {1: 255, 2: 32767 if kind == "i2" else 65535}.get(dtype.itemsize, 2**31 - 1)
     )
     if kind == "i1":
-        shades, white = shades / 2, 255  # of which half can be said
+        shades, white = shades / 2, 255  # half of 8 bits
     samples = (shades * (white / 255)).astype(dtype)
     data = tiff(samples, photometric, order=order, is_compressed=is_compressed)
     if kind == "i1":
-        with_all_shades = look_or_refusal(data)
+        with_all_shades = extract_or_refusal(data)
         assert with_all_shades in ("refused", "decoded")
     else:
         assert decoded_or_refused(data)
 
 
-def look_or_refusal(data: bytes) -> str:
+def extract_or_refusal(data: bytes) -> str:
     try:
-        look(data)
+        extract(data)
     except Refused as refusal:
-        assert "a kind of TIFF that can't be read" in str(refusal)
+        assert "an unsupported kind of TIFF" in str(refusal)
         return "refused"
     return "decoded"
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_16_bits_of_which_0_is_white_are_no_negative(is_compressed: bool) -> None:
+def test_16_bits_with_0_as_white_are_not_inverted(is_compressed: bool) -> None:
     inverted = 65535 - as_16_bits(GREY)[..., np.newaxis]
     assert is_picture(tiff(inverted, WHITE_IS_ZERO, is_compressed=is_compressed))
 
@@ -174,17 +174,17 @@ def test_16_bits_of_which_0_is_white_are_no_negative(is_compressed: bool) -> Non
     ],
     ids=["CMYK with transparency", "floats in colour", "deep grey with transparency", "doubles"],
 )
-def test_a_kind_of_tiff_that_can_not_be_read_is_called_that(
+def test_the_refusal_names_a_kind_of_tiff_that_cannot_be_decoded(
     samples: NDArray[np.generic], photometric: int, extra: int | None
 ) -> None:
     bits = f"{samples.shape[2]} x {8 * samples.dtype.itemsize} bits"
-    with pytest.raises(Refused, match=rf"a kind of TIFF that can't be read \({bits}\)") as refused:
-        look(tiff(samples, photometric, extra=extra))
+    with pytest.raises(Refused, match=rf"an unsupported kind of TIFF \({bits}\)") as refused:
+        extract(tiff(samples, photometric, extra=extra))
     assert refused.value.status == 415
 
 
-def test_a_tiff_that_is_damaged_is_called_that() -> None:
+def test_the_refusal_of_a_damaged_tiff_names_the_damage() -> None:
     data = bytearray(tiff(COLOURS, RGB, is_compressed=True))
     data[8:208] = b"\x55" * 200
     with pytest.raises(Refused, match="a damaged or truncated TIFF"):
-        look(bytes(data))
+        extract(bytes(data))

@@ -1,0 +1,86 @@
+"""What the embedded collection accepts and answers: IDs, times, pages and matches."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+from snoopsync.core.errors import Refused
+from snoopsync.core.protocol import Evidence, Match, PictureFacts
+from snoopsync.decoding.features import Features
+from snoopsync.embedded.store import OutdatedKey
+
+if TYPE_CHECKING:
+    from snoopsync.embedded.search import SimilarImage
+
+MAX_ID_CHARACTERS = 100
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Half of a character, which can be neither stored nor sent.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_id(image_id: str) -> None:
+    """Raises ``Refused`` (400) if this is no valid ID."""
+    if (
+        not isinstance(image_id, str)
+        or not 1 <= len(image_id) <= MAX_ID_CHARACTERS
+        or _SURROGATE.search(image_id)
+    ):
+        raise Refused(
+            f"an image's ID must be a string of 1 to {MAX_ID_CHARACTERS} characters", status=400
+        )
+
+
+def image_time(moment: int) -> str:
+    """Microseconds of Unix time as ISO 8601 in UTC, always with the microseconds."""
+    seconds, microseconds = divmod(moment, 1_000_000)
+    return f"{_whole_second(seconds)}.{microseconds:06d}+00:00"
+
+
+# Images that are added together are listed together. This halves the time of a listing.
+@lru_cache(maxsize=16)
+def _whole_second(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def outdated_key(text: str | None) -> OutdatedKey:
+    """The key that a page of outdated images begins after; before all images for ``None``.
+
+    ``text`` is the ``next`` of the page before. Raises ``Refused`` (400) for any other text.
+    """
+    if text is None:
+        return -1, ""
+    version, colon, image_id = text.partition(":")
+    if not colon or not version.isascii() or not version.isdecimal() or len(version) > 9:
+        raise Refused("`after` must be the `next` of the previous page", status=400)
+    return int(version), image_id
+
+
+def match_of(similar: SimilarImage, asked: Features) -> Match:
+    """A similar image as a search answers it; ``asked`` is the picture that was searched for."""
+    match: Match = {
+        "id": similar.stored.image_id,
+        "rank": similar.score.rank,
+        "sha256": similar.stored.sha256.hex(),
+        **_facts(similar.features),  # type: ignore[typeddict-item]  # mypy knows no ** of a TypedDict
+        "asked": _facts(asked),
+    }
+    if similar.score.kind is not None:
+        match["kind"] = similar.score.kind
+    return match
+
+
+def _facts(features: Features) -> PictureFacts:
+    facts: PictureFacts = {
+        "width": features.width,
+        "height": features.height,
+        "size_bytes": features.size_bytes,
+    }
+    if features.evidence is not None:
+        facts["evidence"] = cast("Evidence", asdict(features.evidence))
+    return facts

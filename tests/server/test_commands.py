@@ -31,8 +31,6 @@ from tests.support.hosted import forked, hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
-pytestmark = pytest.mark.integration
-
 PICTURE = encode(photo(1))
 
 
@@ -106,6 +104,7 @@ def test_keys_of_a_directory_that_can_not_be_are_an_error_without_a_traceback(
 # serve
 
 
+@pytest.mark.integration
 def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
     script = "import snoopsync.cli.root, snoopsync.service.service, sys; print(*sys.modules)"
     done = subprocess.run(
@@ -119,6 +118,7 @@ def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
     assert not [name for name in done.stdout.split() if name.startswith(foreign)]
 
 
+@pytest.mark.integration
 def test_keys_take_effect_in_a_running_service(home: Installation, data: Path) -> None:
     with hosted_process(home, data) as (_, endpoint):
         key = added(home, data)
@@ -130,6 +130,7 @@ def test_keys_take_effect_in_a_running_service(home: Installation, data: Path) -
                 collection.get_image("a")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_when_the_requests_under_way_have_ended(
     home: Installation, data: Path, number: signal.Signals
@@ -164,6 +165,7 @@ def is_closed(netloc: str) -> bool:
     return False
 
 
+@pytest.mark.integration
 def test_a_second_one_on_the_port_or_the_directory_says_so(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +195,7 @@ def test_a_host_that_can_not_be_listened_on_is_said(home: Installation, data: Pa
         assert "Traceback" not in done.err
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
 def test_an_ipv6_address_is_in_brackets(home: Installation, data: Path) -> None:
     try:
@@ -215,6 +218,7 @@ def test_without_its_extra_it_says_what_installs_it(home: Installation, data: Pa
         assert f"serve needs {module}: pip install 'snoopsync[serve]'" in done.err
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 def test_tls_with_a_certificate_of_ones_own(
     home: Installation, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,6 +247,7 @@ def test_a_certificate_that_is_none_is_said(home: Installation, data: Path, tmp_
     assert (alone.code, "go together" in alone.err) == (Exit.USAGE, True)
 
 
+@pytest.mark.integration
 def test_systemd_hears_that_it_is_up_lives_and_stops(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +271,7 @@ def test_it_is_ready_when_a_decoder_is(home: Installation, data: Path, tmp_path:
         assert len(decoders) == 1
 
 
+@pytest.mark.integration
 def test_it_can_be_stopped_as_soon_as_it_says_that_it_serves(
     home: Installation, data: Path
 ) -> None:
@@ -274,6 +280,7 @@ def test_it_can_be_stopped_as_soon_as_it_says_that_it_serves(
             assert service.end() == 0
 
 
+@pytest.mark.integration
 def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) -> None:
     with hosted_process(home, data) as (service, _):
         below = psutil.Process(service.pid).children(recursive=True)
@@ -283,6 +290,7 @@ def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) ->
     until(partial(have_ended, below))
 
 
+@pytest.mark.integration
 def test_its_decoders_end_with_it_however_it_ends(home: Installation, data: Path) -> None:
     key = added(home, data)
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -305,6 +313,7 @@ def have_ended(processes: list[psutil.Process]) -> bool:
 # serve backup
 
 
+@pytest.mark.integration
 def test_a_backup_is_made_beside_a_running_service_and_served(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
@@ -348,6 +357,7 @@ def test_a_backup_over_something_or_of_nothing_is_refused_and_leaves_nothing(
     assert not [path for path in tmp_path.iterdir() if "copy" in path.name]
 
 
+@pytest.mark.integration
 def test_the_access_log_is_json_for_programs(home: Installation, data: Path) -> None:
     key = added(home, data)
     arguments = ("--log-format", "json", "serve", "--listen", "127.0.0.1:0", "--data", data)

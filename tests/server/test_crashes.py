@@ -20,8 +20,6 @@ from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
-pytestmark = pytest.mark.integration
-
 PICTURES = [encode(photo(seed, (64, 48))) for seed in range(12)]
 CLIENTS = 3
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 from PIL import Image, ImageOps
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
@@ -172,27 +168,23 @@ def test_held_deletions_go_out_or_are_dropped(
 
 
 def test_deletions_are_approved_while_a_comparison_is_under_way(
-    home: Installation, tmp_path: Path
+    home: Installation, server: CollectionServer
 ) -> None:
     """Whoever approves does not wait for a collection that takes its time."""
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-        home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
-        home.ok("resync")
-        (home.pictures / "0.jpg").unlink()
-        home.run("resync")
-        hang = Hang()
-        server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
-        with home.service():
-            assert hang.reached.wait(DEADLINE_SECONDS)
-            server.requests.clear()
-            assert home.ok("approve").startswith("1 image ")
-            assert not [seen for seen in server.requests if seen.path.endswith("/images")]
-            hang.release()
-            until(lambda: len(home.json("list", "--json")) == 2)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    home.run("resync")
+    hang = Hang()
+    server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+    with home.service():
+        assert hang.reached.wait(DEADLINE_SECONDS)
+        server.requests.clear()
+        assert home.ok("approve").startswith("1 image ")
+        assert not [seen for seen in server.requests if seen.path.endswith("/images")]
+        hang.release()
+        until(lambda: len(home.json("list", "--json")) == 2)
 
 
 def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Installation) -> None:

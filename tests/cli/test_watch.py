@@ -7,14 +7,11 @@ import re
 import signal
 import subprocess
 import threading
-from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang
 from tests.support.process import Installation, command, until
@@ -168,28 +165,24 @@ def test_a_service_that_hangs_is_said_and_waited_for(home: Installation) -> None
 
 
 def test_what_is_sent_is_shown_with_its_rate_and_the_time_that_is_left(
-    home: Installation, tmp_path: Path
+    home: Installation, server: CollectionServer
 ) -> None:
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-        home.configure_service(server.endpoint, PUBLIC_KEY)
-        two, one = Hang(), Hang()
-        holding: dict[str, Hang] = {}
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    home.configure_service(server.endpoint, PUBLIC_KEY)
+    two, one = Hang(), Hang()
+    holding: dict[str, Hang] = {}
 
-        def hold(seen: Seen) -> Fault | None:
-            if seen.image_id is None or not seen.length:
-                return None
-            return holding.setdefault(seen.image_id, two if len(holding) < 2 else one)
+    def hold(seen: Seen) -> Fault | None:
+        if seen.image_id is None or not seen.length:
+            return None
+        return holding.setdefault(seen.image_id, two if len(holding) < 2 else one)
 
-        server.fault_for = hold
-        with home.service(), watching(home) as terminal:
-            until(lambda: "comparing folders and collection: 0 of 3 images\r" in shown(terminal))
-            two.release()
-            sending = r"collection: 2 of 3 images, \d+(\.\d)?/s, \d+ (s|min) left"
-            until(lambda: re.search(sending, shown(terminal)))
-            one.release()
-            until(lambda: "of 3 images" not in shown(terminal))
-            until(lambda: "not in sync" not in shown(terminal))
+    server.fault_for = hold
+    with home.service(), watching(home) as terminal:
+        until(lambda: "comparing folders and collection: 0 of 3 images\r" in shown(terminal))
+        two.release()
+        sending = r"collection: 2 of 3 images, \d+(\.\d)?/s, \d+ (s|min) left"
+        until(lambda: re.search(sending, shown(terminal)))
+        one.release()
+        until(lambda: "of 3 images" not in shown(terminal))
+        until(lambda: "not in sync" not in shown(terminal))

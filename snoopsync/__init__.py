@@ -1,5 +1,4 @@
-"""snoopsync keeps an image collection mirrored from folders, and says when a picture is there
-twice."""
+"""snoopsync mirrors folders of pictures into an image collection, and alerts about duplicates."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ __all__ = ["Collection", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Collection":
-        # Late, because requests takes 0.1 s: what has the embedded collection does without it.
+        # Imported late, because requests takes 0.1 s and the embedded collection does not need it.
         from snoopsync.client.collection import Collection
 
         return Collection

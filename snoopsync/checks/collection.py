@@ -17,11 +17,11 @@ from snoopsync.config.settings import CollectionConfig
 from snoopsync.core.errors import CollectionError, NotConnected, Unauthorized
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.model import printable
+from snoopsync.core.text import images
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.decoding.sandbox import NAMES, Outcome
 from snoopsync.embedded.database import count_images
 from snoopsync.runtime.owned_directory import is_own
-from snoopsync.status.status import images
 
 if TYPE_CHECKING:
     from snoopsync.client.responses import Session
@@ -97,9 +97,9 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
 
 def address_finding(endpoint: str) -> Finding:
     """Can what is sent there be read and changed on the way?"""
-    from snoopsync.client.collection import insecure  # late, as in ask_service
+    from snoopsync.client.collection import is_insecure  # late, as in ask_service
 
-    if insecure(endpoint):
+    if is_insecure(endpoint):
         message = f"{endpoint} is not encrypted: all on the way can read and change what is sent"
         return warning(ADDRESS, message, "use https://")
     return ok(ADDRESS, endpoint)

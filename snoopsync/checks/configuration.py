@@ -18,6 +18,7 @@ from snoopsync.config.settings import (
 from snoopsync.core.errors import ConfigError, Problem
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
+from snoopsync.core.text import counted
 
 CONFIGURATION = "configuration"
 SECRET_KEY = "secret key"
@@ -95,11 +96,16 @@ def owner_findings(config: CollectionConfig, known: str | None) -> Iterator[Find
 
 
 def _sound(setup: Setup, folders: int) -> Finding:
-    counted = "1 folder" if folders == 1 else f"{folders} folders"
     if setup.source is not None and setup.config is not None:
-        return ok(CONFIGURATION, f"{setup.source}: {counted} into {_collection_of(setup.config)}")
+        return ok(
+            CONFIGURATION,
+            f"{setup.source}: {counted(folders, 'folder')} into {_collection_of(setup.config)}",
+        )
     if folders:
-        return ok(CONFIGURATION, f"no file, {counted} of an earlier run, into the embedded one")
+        return ok(
+            CONFIGURATION,
+            f"no file, {counted(folders, 'folder')} of an earlier run, into the embedded one",
+        )
     return error(
         CONFIGURATION, "there is none, and no folder is mirrored", "snoopsync init", Exit.CONFIG
     )
@@ -118,4 +124,4 @@ def _problem(source: Path | None, problem: Problem) -> Finding:
         return error(check, f"{source}: {problem.message}", mend, Exit.CONFIG)
     where = f"correct {source}" + ("" if problem.line is None else f", line {problem.line}")
     message = f"{problem.key}: {problem.message}"
-    return error(check, message, problem.mend or where, Exit.CONFIG)
+    return error(check, message, problem.fix or where, Exit.CONFIG)

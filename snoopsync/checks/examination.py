@@ -98,10 +98,10 @@ def _folders(config: Config, state: State, service: int | None) -> Iterator[Find
     configs = {folder.name: folder for folder in config.folders}
     for monitor in monitors_of(config, state):
         folder = configs[monitor.row.name]
-        monitor.tick(time.monotonic())
+        monitor.update(time.monotonic())
         until = time.monotonic() + LOOK_SECONDS
         while monitor.is_being_recognised and time.monotonic() < until:
-            list(monitor.work(until, time.monotonic()))
+            list(monitor.differences(until, time.monotonic()))
         if monitor.is_missing:
             yield missing_finding(folder, monitor.folder, monitor.row.reason)
             continue

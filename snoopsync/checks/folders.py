@@ -19,6 +19,7 @@ from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOut, LeftOutCounts, describe, merge
 from snoopsync.core.model import printable
 from snoopsync.core.retiring import FOLDER_GONE, disk_gone
+from snoopsync.core.text import counted, images
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch, mount_of
@@ -44,9 +45,9 @@ class Look:
 
     def __str__(self) -> str:
         least = "" if self.whole else "at least "
-        images = "1 image" if self.images == 1 else f"{self.images} images"
-        directories = f"{self.directories} director{'y' if self.directories == 1 else 'ies'}"
-        return f"{least}{images} in {directories}"
+        found = images(self.images)
+        directories = counted(self.directories, "directory", "directories")
+        return f"{least}{found} in {directories}"
 
 
 def look_through(folder: Folder, until: float, clock: Callable[[], float] = time.monotonic) -> Look:
@@ -56,7 +57,7 @@ def look_through(folder: Folder, until: float, clock: Callable[[], float] = time
     unreadable: dict[bytes, str] = {}
     left_out: LeftOutCounts = {}
     ways = deque([b""])
-    with folder.view() as view:
+    with folder.session() as view:
         while ways and clock() < until:
             directory = ways.popleft()
             try:
@@ -103,7 +104,7 @@ def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = N
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
     """The first directory whose images are on a disk that is not there now, or hidden by one that
     is mounted over it. ``None`` if there is none."""
-    with folder.view() as view:
+    with folder.session() as view:
         for directory, submount in state.directories_of_disks(config.name):
             if not view.is_hidden(directory + b"/" if directory else b"", submount):
                 continue

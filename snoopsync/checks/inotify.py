@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.core.exits import Exit
+from snoopsync.core.text import counted
 from snoopsync.watching.limits import Limit, Limits, Use
 
 WATCHES = "inotify watches"
@@ -36,7 +37,7 @@ def inotify_findings(
     # One more a folder is the canary by which the watching is tested.
     yield _judged(
         WATCHES,
-        f"{least}{directories} director{'y' if directories == 1 else 'ies'} to watch",
+        f"{least}{counted(directories, 'directory', 'directories')} to watch",
         directories + folders,
         others.watches,
         limits.watches,

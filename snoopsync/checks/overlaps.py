@@ -71,7 +71,7 @@ def _findings(part: _Part, other: _Part, rest: bytes) -> Iterator[Finding]:
         return
     ours, theirs = part.folder.absolute(here), other.folder.absolute(there)
     try:
-        with part.folder.view() as mine, other.folder.view() as others:
+        with part.folder.session() as mine, other.folder.session() as others:
             if not os.path.samestat(mine.stat(here), others.stat(there)):
                 return  # something else is mounted over one of them
     except (OSError, FolderMissing):

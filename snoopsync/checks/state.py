@@ -14,13 +14,13 @@ from snoopsync.config.settings import Config
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew, UnsafeDirectory
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.core.model import printable
+from snoopsync.core.text import images
 from snoopsync.runtime.owned_directory import require_own, user_name
-from snoopsync.runtime.writability import obstacle
+from snoopsync.runtime.writability import why_unwritable
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder
 from snoopsync.state.reading import scratch
-from snoopsync.status.status import images
 
 STATE_DIRECTORY = "state directory"
 STATE_FILE = "state file"
@@ -126,7 +126,7 @@ def obstacle_to(path: Path) -> str | None:
         return f"{printable(str(standing.parent))} is no directory: name another place"
     if not os.access(standing.parent, os.X_OK):
         return "this user may not look there: change its owner, or run snoopsync as its owner"
-    return obstacle(standing)
+    return why_unwritable(standing)
 
 
 def _standing(path: Path) -> Path:

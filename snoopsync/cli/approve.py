@@ -13,12 +13,12 @@ from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.control.channel import Message
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.exits import Exit
-from snoopsync.core.identity import Verdict, decide
+from snoopsync.core.identity import IdentityVerdict, decide
 from snoopsync.core.model import FolderState
+from snoopsync.core.text import images
 from snoopsync.folders.configured import identity_of
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
-from snoopsync.status.status import images
 from snoopsync.sync.components import open_state
 
 
@@ -86,8 +86,9 @@ def _take(state: State, folder: FolderConfig) -> bool:
         verdict = decide(row.identity, identity, observed_here=False)
         is_missing = row.state is FolderState.MISSING
         if row.name == folder.name and (
-            verdict is Verdict.OTHER or (is_missing and verdict is Verdict.CANNOT_TELL)
+            verdict is IdentityVerdict.OTHER
+            or (is_missing and verdict is IdentityVerdict.CANNOT_TELL)
         ):
-            state.folders.save(replace(row.taken(identity), accepted=True))
+            state.folders.save(replace(row.with_identity(identity), accepted=True))
             return is_missing
     return False

@@ -12,13 +12,12 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from snoopsync.checks import Finding
 from snoopsync.cli.overview import ago
 from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
 from snoopsync.core.duplicates import facts_of
@@ -28,10 +27,14 @@ from snoopsync.core.left_out import describe
 from snoopsync.core.model import ImageState, RelPath, path_keys, printable
 from snoopsync.core.planner import Action
 from snoopsync.core.protocol import Match, PictureFacts
+from snoopsync.core.text import counted, images, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
-from snoopsync.status.status import images, iso
 from snoopsync.sync.resync import Report
+
+if TYPE_CHECKING:
+    # Late, because the checks load what a resync does not need.
+    from snoopsync.checks import Finding
 
 
 def json_lines(values: Iterable[Mapping[str, Any]]) -> None:
@@ -272,10 +275,12 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
     if report.summary.held > waiting:
         _print(console, "to let the held deletions go: snoopsync approve")
     if report.pruning is None and report.orphans:
-        have = "has" if report.orphans == 1 else "have"
+        orphans = counted(
+            report.orphans, "image in the collection has", "images in the collection have"
+        )
         _print(
             console,
-            f"{images(report.orphans)} in the collection {have} no file here; to delete what no"
+            f"{orphans} no file here; to delete what no"
             " folder of the configuration holds: snoopsync resync --prune",
         )
     for _, message in left_undone(report):
@@ -297,7 +302,10 @@ def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
             " those printed above: snoopsync resync --prune --yes",
         )
     if pruning.failed:
-        yield Event.NOT_PRUNED, f"{images(pruning.failed)} could not be pruned: see the log"
+        yield (
+            Event.NOT_PRUNED,
+            f"{images(pruning.failed)} could not be pruned: see the log",
+        )
 
 
 def _did(report: Report, *, dry_run: bool) -> str:

@@ -16,7 +16,8 @@ from rich.text import Text
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import printable
-from snoopsync.status.status import FolderStatus, Status, images
+from snoopsync.core.text import counted, images
+from snoopsync.status.status import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 
@@ -93,14 +94,12 @@ def _left_out(status: Status) -> Iterator[str]:
 def _besides(status: Status) -> Iterator[str]:
     """What does not keep it from being in sync."""
     if status.to_renew:
-        verb = "is" if status.to_renew == 1 else "are"
+        to_renew = counted(status.to_renew, "image is", "images are")
         yield (
-            f"{images(status.to_renew)} {verb} sent again at low priority: the collection describes"
-            " pictures in a new way"
+            f"{to_renew} sent again at low priority: the collection describes pictures in a new way"
         )
     if status.duplicates_open:
-        plural = "" if status.duplicates_open == 1 else "s"
-        yield f"{status.duplicates_open} open duplicate{plural} (snoopsync duplicates)"
+        yield f"{counted(status.duplicates_open, 'open duplicate')} (snoopsync duplicates)"
     if status.to_compare:
         yield f"{images(status.to_compare)} still to be searched for duplicates"
 

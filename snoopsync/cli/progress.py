@@ -23,6 +23,7 @@ from rich.text import Text
 
 from snoopsync.core.durations import describe_duration
 from snoopsync.core.events import Event, log_event
+from snoopsync.core.text import counted, images
 from snoopsync.sync.resync import Progress, Show
 
 log = logging.getLogger("snoopsync.progress")
@@ -99,12 +100,12 @@ def lines(clock: Callable[[], float]) -> Show:
             return
         last = now
         if phase == _SCANNING:
-            tell(progress, "scanning: %d files looked at", progress.scanned)
+            tell(progress, "scanning: %s looked at", counted(progress.scanned, "file"))
             return
         rate = (progress.done - done_before) / (now - begun) if now > begun else 0.0
         left = f", {describe_duration(progress.left / rate)} left" if rate else ""
         total = progress.done + progress.left
-        message = "%s: %d of %d images, %.0f/s%s"
-        tell(progress, message, phase, progress.done, total, rate, left)
+        message = "%s: %d of %s, %.0f/s%s"
+        tell(progress, message, phase, progress.done, images(total), rate, left)
 
     return show

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from snoopsync.cli import output as results
 from snoopsync.config.settings import FolderConfig
-from snoopsync.status.status import images
+from snoopsync.core.text import images
 from snoopsync.sync.pruning import Pruning
 from snoopsync.sync.resync import Report
 

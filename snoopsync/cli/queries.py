@@ -20,13 +20,13 @@ from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, answer, json_option, reading
 from snoopsync.cli.tables import Targets
 from snoopsync.cli.watch import watch_status
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import Config
 from snoopsync.core.duplicates import Pair, facts_of
 from snoopsync.core.errors import Refused
 from snoopsync.core.exits import Exit
-from snoopsync.core.keep import IDENTICAL, Candidate, File, which_to_keep
+from snoopsync.core.keep import IDENTICAL, CandidateFile, KeepCandidate, which_to_keep
 from snoopsync.core.model import ImageState, Record, RelPath, printable
 from snoopsync.core.protocol import Match
 from snoopsync.state.database import Database
@@ -206,9 +206,11 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
     """
     config = context.installation()
     with opened_collection(config, make=False) as inner:
-        policy = RetryPolicy(patience_seconds=COMMAND_PATIENCE_SECONDS)
+        policy = RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS)
         try:
-            matches = RetryingCollection(inner, policy=policy).search_images(image)["results"]
+            matches = RetryingCollection(inner, CircuitBreaker(policy)).search_images(image)[
+                "results"
+            ]
         except OSError as error:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:
@@ -228,20 +230,20 @@ def _targets(database: Database) -> Targets:
     return Targets({row.name: row.path for row in State(database).folders.rows()})
 
 
-def _searched(config: Config, state: State, image: Path) -> Candidate:
+def _searched(config: Config, state: State, image: Path) -> KeepCandidate:
     """The file that is searched for: an image that is mirrored, or none."""
     records = (state.record_at(rel_path) for rel_path in _places_named(config, str(image)))
     record = next((record for record in records if record is not None), None)
     # No image has an empty ID.
-    return Candidate("") if record is None else _candidate(config, record)
+    return KeepCandidate("") if record is None else _candidate(config, record)
 
 
-def _found(config: Config, state: State, searched: Candidate, match: Match) -> results.Result:
+def _found(config: Config, state: State, searched: KeepCandidate, match: Match) -> results.Result:
     record = state.record(match["id"])
     side = Side(match["id"], record.rel_path if record else None)
     if searched.image_id == match["id"]:
         return results.Result(side, match, None)  # the very file
-    matched = Candidate(match["id"]) if record is None else _candidate(config, record)
+    matched = KeepCandidate(match["id"]) if record is None else _candidate(config, record)
     keep = which_to_keep(
         replace(searched, facts=match.get("asked", {})),
         replace(matched, facts=facts_of(match)),
@@ -252,9 +254,9 @@ def _found(config: Config, state: State, searched: Candidate, match: Match) -> r
     return results.Result(side, match, keep)
 
 
-def _candidate(config: Config, record: Record) -> Candidate:
+def _candidate(config: Config, record: Record) -> KeepCandidate:
     rel_path, folders = record.rel_path, config.folder_order
-    if record.doomed or rel_path.folder not in folders:
-        return Candidate(record.image_id)
-    file = File(rel_path, record.seen.mtime_ns, *folders[rel_path.folder])
-    return Candidate(record.image_id, file=file)
+    if record.marked_for_deletion or rel_path.folder not in folders:
+        return KeepCandidate(record.image_id)
+    file = CandidateFile(rel_path, record.seen.mtime_ns, *folders[rel_path.folder])
+    return KeepCandidate(record.image_id, file=file)

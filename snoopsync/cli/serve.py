@@ -17,9 +17,11 @@ from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
+from snoopsync.core.text import counted
 from snoopsync.log import setup as logs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,11 +48,11 @@ def _data_option(command: Command) -> Command:
     )(command)
 
 
-def _address(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
+def _address(_context: click.Context, _option: click.Parameter, text: str) -> Address:
+    try:
+        return Address.parse(text, lowest_port=0)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT") from None
 
 
 @click.group(invoke_without_command=True)
@@ -83,7 +85,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> tu
 @click.pass_context
 def serve(
     click_context: click.Context,
-    listen: tuple[str, int],
+    listen: Address,
     data: Path,
     certificate: Path | None,
     key: Path | None,
@@ -105,7 +107,7 @@ def serve(
     from snoopsync.server.main import serve as run
 
     with logs.in_background():
-        run(data, *listen, certificate=certificate, key=key, decoders=workers)
+        run(data, listen, certificate=certificate, key=key, decoders=workers)
     return Exit.OK
 
 
@@ -118,9 +120,9 @@ def backup(context: Context, target: Path, data: Path) -> Exit:
     from snoopsync.server.backup import back_up
 
     count = back_up(data, target)
-    collections = "1 collection" if count == 1 else f"{count} collections"
     context.out.print(
-        f"{collections} and the keys are in {printable(str(target))}", highlight=False
+        f"{counted(count, 'collection')} and the keys are in {printable(str(target))}",
+        highlight=False,
     )
     return Exit.OK
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,8 +45,6 @@ from snoopsync.core.planner import Action
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.log import setup as logs
 from snoopsync.runtime.systemd import SystemdNotifier
-from snoopsync.service.daemon import run_service
-from snoopsync.service.service import Reload
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
@@ -59,6 +58,9 @@ from snoopsync.sync.components import (
 )
 from snoopsync.sync.pruning import Approve
 from snoopsync.sync.resync import Progress, Report, Show, resync
+
+if TYPE_CHECKING:
+    from snoopsync.service.service import Reload
 
 log = logging.getLogger("snoopsync")
 
@@ -92,6 +94,9 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             "there is no configuration: name a folder (snoopsync run ~/Pictures), or write a"
             " configuration (snoopsync init ~/Pictures)"
         )
+    # Late, because a resync does not need what the service is made of.
+    from snoopsync.service.daemon import run_service
+
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
     with logs.in_background():
         run_service(config, showing, reload, context.ready, SystemdNotifier(os.environ))
@@ -277,7 +282,7 @@ def _config_with(context: Context, folders: Sequence[Path]) -> Config:
 def _resync(wanted: _Resync, show: Show) -> Report:
     config = wanted.config
     try:
-        with locked(config.state):
+        with locked(config.state), logs.in_background():
             try:
                 return _resync_alone(wanted, show)
             except StateDamaged as error:

@@ -1,19 +1,21 @@
-"""The collection over HTTP.
+"""The HTTP client of a collection: signed requests, checked responses, and retries.
+
+``sync`` uses ``RetryingCollection``; ``snoopsync.Collection`` is the public client in Python.
 
 Modules, in reading order:
 
 ===================  =========================================================================
-``signing``          how a request proves that it knows the secret key
-``responses``        what a response means
-``sources``          where the bytes of an image come from
-``proxies``          which proxy the environment names
+``signing``          signs requests with the secret key
+``responses``        interprets a response
+``sources``          reads the bytes of an image to send
+``proxies``          finds the proxy that the environment names
 ``tls``              which certificates are trusted
-``connections``      connections that another thread can cut
-``jsonstream``       long JSON lists, entry by entry
-``lists``            answers with a long list
-``paging``           a listing, page by page
-``collection``       one request for each call
-``circuit_breaker``  one probe at a time while a service is down
-``retrying``         a collection that tries again
+``connections``      connections that another thread can shut
+``jsonstream``       reads a long JSON list entry by entry
+``lists``            interprets a response with a long list
+``paging``           reads a listing page by page
+``collection``       sends one request for each call
+``circuit_breaker``  holds back calls while the service is down
+``retrying``         retries failed calls
 ===================  =========================================================================
 """

@@ -1,8 +1,8 @@
-"""The gate in front of a service that can be down.
+"""A circuit breaker for a service that can be down.
 
-While it is down nobody sends, but for one caller at a time: the probe. The pauses between probes
-grow. Callers queue for the probe, and a failed one goes to the end of the queue: a request that
-takes the service down by itself can't keep the others waiting.
+During an outage calls wait in a queue. Only the first call in the queue is sent, as a probe, and
+the pauses between probes grow. A call whose probe failed goes to the end of the queue, so a request
+that takes the service down by itself can't block the others.
 """
 
 from __future__ import annotations
@@ -10,53 +10,53 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.log.throttle import LogThrottle
+from snoopsync.runtime.clock import Clock
 
 logger = logging.getLogger("snoopsync.collection")
 
-#: How late a waiting thread may notice that everything is to stop.
-_STOP_LATENCY_SECONDS = 0.1
+#: How often a call that is not the next probe looks at the stop event and the time.
+_POLL_SECONDS = 0.1
 
-#: A service that comes and goes is logged so many times, and then counted.
-_MOST_OUTAGES_SAID = 5
+#: The most outages in a row that are logged. Further ones are counted.
+_MOST_LOGGED_OUTAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently a call is tried.
+    """How often a call is sent, and how long it waits.
 
-    A call is sent at most ``attempts`` times. The pause before the next time is random between 0
-    and ``base_seconds``, doubled with every failure up to ``cap_seconds``, and never shorter than
-    the service asks for. While the service is down calls wait, up to ``patience_seconds`` from the
-    beginning of the outage, or without an end if that is ``None``.
+    A call is sent at most ``attempts`` times. The delay before the next attempt is random between 0
+    and ``base_seconds``, doubled with every failure up to ``cap_seconds``, and at least as long as
+    the service asks for. During an outage calls wait until the outage has lasted
+    ``max_outage_seconds``, or for any time if that is ``None``.
     """
 
     attempts: int = 5
     base_seconds: float = 0.5
     cap_seconds: float = 60.0
-    patience_seconds: float | None = 60.0
+    max_outage_seconds: float | None = 60.0
 
-    def pause(self, failures: int, fraction: float) -> float:
-        """Seconds to wait after so many failures; ``fraction`` (0 to 1) is the throw of the dice.
-
-        Full jitter: clients that failed together don't come back together.
-        """
-        return fraction * min(self.cap_seconds, self.base_seconds * 2.0 ** min(failures - 1, 60))
+    def delay(self, failures: int, fraction: float) -> float:
+        """The seconds to wait after ``failures`` failures. ``fraction`` is a random number from 0
+        to 1."""
+        return Backoff(self.base_seconds, self.cap_seconds).pause(failures, fraction)
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The service is down: since when (Unix seconds, for people), how often it was tried, what it
-    said, and how long it has been down."""
+    """An outage of the service: when it began (Unix seconds, for people), the number of failed
+    probes, the last error, and how many seconds it has lasted."""
 
     since: float
     attempts: int
@@ -64,213 +64,214 @@ class Outage:
     seconds: float = 0.0
 
 
-class Clock:
-    """Time and waiting. Tests have one of their own."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never jump, and go on while the machine is suspended: a pause that a service
-        asks for is over then too."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Wait for a notification, for at most so long. May return early."""
-        condition.wait(min(seconds, _STOP_LATENCY_SECONDS))
-
-
-class OutOfPatience(Exception):
-    """The outage has lasted for longer than a call waits. ``error`` is its last one."""
-
-    def __init__(self, error: CollectionError) -> None:
-        # Several threads raise it, each needs its own traceback.
-        self.error = copy.copy(error)
-        self.error.outage = True
-        super().__init__(str(error))
-
-
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """Leave to send, given once: whether it is the outage's probe, and after how many outages."""
+class Permit:
+    """Permission to send one request. ``outages`` counts the outages that had ended before."""
 
-    probe: bool
+    is_probe: bool
     outages: int
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _OngoingOutage:
+    """``began``, ``deadline`` and ``probe_at`` are boot time, ``since`` is Unix seconds."""
+
     since: float
     began: float
     deadline: float
-    attempts: int
-    error: CollectionError
     probe_at: float
-    was_said: bool
+    last_error: CollectionError
+    is_logged: bool
+    attempts: int = 0
 
 
-class Gate:
-    """Open while the service answers. Shared by all threads that call it.
+class CircuitBreaker:
+    """Decides who may send a request to the service. All threads that call the service share it.
 
-    ``service`` is its name for people. One gate may stand ``behind`` another: while that one is
-    closed nobody passes this one, and the probes are left to it; the other way round it does not
-    matter. So what fails behind this one alone holds up nobody at the other.
+    ``service`` is the name in log lines. When ``stop`` is set, calls that wait raise ``Stopped``,
+    and so does every new call. During an outage of the ``parent``, calls here wait and send no
+    probes. An outage here does not affect the parent. ``random`` returns a number from 0 to 1.
     """
 
     def __init__(
         self,
-        policy: RetryPolicy,
-        stop: threading.Event,
-        clock: Clock,
-        random: Callable[[], float],
+        policy: RetryPolicy | None = None,
+        *,
+        stop: threading.Event | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = random.random,
         service: str = "the collection",
-        behind: Gate | None = None,
+        parent: CircuitBreaker | None = None,
     ) -> None:
-        self._policy = policy
-        self._stop = stop
-        self._clock = clock
+        self.policy = policy or RetryPolicy()
+        self.clock = clock or Clock()
+        self._stop = stop or threading.Event()
         self._random = random
         self._service = service
-        self._behind = behind
+        self._parent = parent
         self._changed = threading.Condition()
-        self._trouble: _Trouble | None = None
+        self._ongoing: _OngoingOutage | None = None
         self._outages = 0
         self._queue: deque[object] = deque()
-        self._throttle = LogThrottle(logger, _MOST_OUTAGES_SAID)
+        self._throttle = LogThrottle(logger, _MOST_LOGGED_OUTAGES)
 
     @property
     def outage(self) -> Outage | None:
-        """The outage, while there is one."""
+        """The current outage, or ``None`` if there is none."""
         with self._changed:
-            trouble = self._trouble
-            if trouble is None:
+            ongoing = self._ongoing
+            if ongoing is None:
                 return None
-            seconds = self._clock.monotonic() - trouble.began
-            return Outage(trouble.since, trouble.attempts, str(trouble.error), seconds)
+            seconds = self.clock.boottime() - ongoing.began
+            return Outage(ongoing.since, ongoing.attempts, str(ongoing.last_error), seconds)
 
     @contextmanager
-    def passage(self) -> Iterator[Pass]:
-        """Waits until the caller may send; what comes of it is told to ``answered`` or ``failed``.
+    def permit(self) -> Iterator[Permit]:
+        """Wait until the caller may send a request. In the ``with``, the caller sends it and
+        reports the result to ``record_answer`` or ``record_failure``.
 
-        Raises ``Stopped``, and ``OutOfPatience``.
+        Raises ``Stopped``, and the outage's last error, with ``outage`` set, when the outage lasts
+        longer than the policy allows.
         """
-        turn = object()
+        ticket = object()
         try:
-            given = self._wait_for(turn)
-            if self._behind is not None:
-                self._behind.wait_until_open()
-            yield given
+            permit = self._wait_for_permit(ticket)
+            if self._parent is not None:
+                self._parent.wait_for_recovery()
+            yield permit
         finally:
             with self._changed:
-                self._leave(turn)
+                self._leave_queue(ticket)
 
-    def wait_until_open(self) -> None:
-        """Wait for the end of the outage, if there is one, and leave the probes to others. Raises
-        ``Stopped``, and ``OutOfPatience``."""
+    def wait_for_recovery(self) -> None:
+        """Wait until no outage is left, and send no probe. Raises as ``permit``."""
         with self._changed:
-            while (trouble := self._trouble) is not None:
+            while (ongoing := self._ongoing) is not None:
                 self._check_stop()
-                left = trouble.deadline - self._clock.monotonic()
-                if left <= 0:
-                    raise OutOfPatience(trouble.error)
-                self._clock.wait(self._changed, min(left, self._policy.cap_seconds))
+                if self.clock.boottime() >= ongoing.deadline:
+                    raise _outage_error(ongoing)
+                self._changed.wait(_POLL_SECONDS)
+
+    def delay(self, failures: int) -> float:
+        """The seconds to wait after ``failures`` failures, by the policy."""
+        return self.policy.delay(failures, self._random())
 
     def pause(self, seconds: float) -> None:
-        """Wait, whatever the gate does. Raises ``Stopped``."""
-        until = self._clock.monotonic() + seconds
-        with self._changed:
-            while True:
-                self._check_stop()
-                left = until - self._clock.monotonic()
-                if left <= 0:
-                    return
-                self._clock.wait(self._changed, left)
+        """Wait for so many seconds, outage or not. Raises ``Stopped``."""
+        self._check_stop()
+        if seconds > 0:
+            self.clock.wait_until(self._stop, self.clock.boottime() + seconds)
+            self._check_stop()
 
-    def answered(self, sent: Pass) -> None:
-        """The service has answered: the gate opens. Not for what was sent before it closed: a
-        service that fails one of two would be said to come and go all the time."""
-        with self._changed:
-            self._throttle.tell_counts(self._clock.monotonic())
-            if self._trouble is not None and sent.probe:
-                lasted = self._clock.monotonic() - self._trouble.began
-                if self._trouble.was_said:
-                    log_event(
-                        logger,
-                        logging.INFO,
-                        Event.OUTAGE_OVER,
-                        "%s answers again after %.0f s",
-                        self._service,
-                        lasted,
-                        seconds=round(lasted, 3),
-                    )
-                self._trouble = None
-                self._outages += 1
-                self._changed.notify_all()
+    def record_answer(self, permit: Permit) -> None:
+        """The service has answered the request of this permit: a probe ends the outage.
 
-    def tell_counts(self) -> None:
-        """Log how many outages were only counted."""
-        with self._changed:
-            self._throttle.close()
-
-    def failed(self, error: CollectionError, sent: Pass) -> None:
-        """The service is down: the gate closes, or the next probe is put off."""
-        now = self._clock.monotonic()
-        with self._changed:
-            trouble = self._trouble
-            if trouble is None:
-                if sent.outages != self._outages:
-                    return  # an outage that is over has lost this one
-                patience = self._policy.patience_seconds
-                deadline = math.inf if patience is None else now + patience
-                said = self._throttle.say(
-                    now,
-                    f"{self._service} was down, and came back",
-                    logging.WARNING,
-                    Event.OUTAGE,
-                    "%s is down, calls wait: %s",
-                    self._service,
-                    error,
-                    error=str(error),
-                )
-                trouble = _Trouble(self._clock.now(), now, deadline, 0, error, now, said)
-                self._trouble = trouble
-            elif not sent.probe:
-                # Sent before the gate closed: it says nothing new, but may ask for more time.
-                trouble.probe_at = max(trouble.probe_at, now + (error.retry_after or 0.0))
+        The answer to a request that was sent before the outage does not end it. Otherwise a service
+        that fails every second request would begin and end an outage each time.
+        """
+        with deferred_events(), self._changed:
+            now = self.clock.boottime()
+            self._throttle.log_suppressed(now)
+            ended = self._ongoing
+            if ended is None or not permit.is_probe:
                 return
-            trouble.attempts += 1
-            trouble.error = error
-            due = now + self._policy.pause(trouble.attempts, self._random())
-            if now < trouble.deadline:
-                due = min(due, trouble.deadline)  # the last chance is taken
-            trouble.probe_at = max(due, now + (error.retry_after or 0.0))
+            self._ongoing = None
+            self._outages += 1
+            self._changed.notify_all()
+            if ended.is_logged:
+                seconds = now - ended.began
+                message = "%s answers again after %.0f s"
+                log_event(
+                    logger,
+                    logging.INFO,
+                    Event.OUTAGE_OVER,
+                    message,
+                    *(self._service, seconds),
+                    seconds=round(seconds, 3),
+                )
+
+    def record_failure(self, error: CollectionError, permit: Permit) -> None:
+        """The service did not answer the request of this permit: an outage begins, or the next
+        probe is sent later."""
+        now = self.clock.boottime()
+        retry_at = now + (error.retry_after or 0.0)
+        with deferred_events(), self._changed:
+            ongoing = self._ongoing
+            if ongoing is None:
+                if permit.outages != self._outages:
+                    return  # the request failed in an outage that has ended since
+                ongoing = self._ongoing = self._begun(error, now)
+            elif not permit.is_probe:
+                # The request was sent before the outage, so its failure is no failed probe.
+                ongoing.probe_at = max(ongoing.probe_at, retry_at)
+                return
+            ongoing.attempts += 1
+            ongoing.last_error = error
+            probe_at = now + self.delay(ongoing.attempts)
+            if now < ongoing.deadline:
+                probe_at = min(probe_at, ongoing.deadline)  # one last probe before calls give up
+            ongoing.probe_at = max(probe_at, retry_at)
             self._changed.notify_all()
 
-    def _wait_for(self, turn: object) -> Pass:
-        with self._changed:
-            while True:
-                self._check_stop()
-                trouble = self._trouble
-                if trouble is None:
-                    self._leave(turn)
-                    return Pass(probe=False, outages=self._outages)
-                if turn not in self._queue:
-                    self._queue.append(turn)
-                now = self._clock.monotonic()
-                first = self._queue[0] is turn
-                if first and now >= trouble.probe_at:
-                    return Pass(probe=True, outages=self._outages)
-                if max(now, trouble.probe_at) > trouble.deadline:
-                    raise OutOfPatience(trouble.error)
-                until = trouble.probe_at if first else trouble.deadline
-                self._clock.wait(self._changed, min(until - now, self._policy.cap_seconds))
+    def log_suppressed(self) -> None:
+        """Log how many outages were counted and not logged."""
+        with deferred_events(), self._changed:
+            self._throttle.close()
 
-    def _leave(self, turn: object) -> None:
-        if turn in self._queue:
-            self._queue.remove(turn)
+    def _begun(self, error: CollectionError, now: float) -> _OngoingOutage:
+        longest = self.policy.max_outage_seconds
+        is_logged = self._throttle.log(
+            now,
+            f"{self._service} was down and recovered",
+            logging.WARNING,
+            Event.OUTAGE,
+            "%s is down, calls wait: %s",
+            *(self._service, error),
+            error=str(error),
+        )
+        return _OngoingOutage(
+            since=self.clock.now(),
+            began=now,
+            deadline=math.inf if longest is None else now + longest,
+            probe_at=now,
+            last_error=error,
+            is_logged=is_logged,
+        )
+
+    def _wait_for_permit(self, ticket: object) -> Permit:
+        while True:
+            self._check_stop()
+            with self._changed:
+                ongoing = self._ongoing
+                if ongoing is None:
+                    self._leave_queue(ticket)
+                    return Permit(is_probe=False, outages=self._outages)
+                if ticket not in self._queue:
+                    self._queue.append(ticket)
+                now, probe_at = self.clock.boottime(), ongoing.probe_at
+                is_first = self._queue[0] is ticket
+                if is_first and now >= probe_at:
+                    return Permit(is_probe=True, outages=self._outages)
+                if max(now, probe_at) > ongoing.deadline:
+                    raise _outage_error(ongoing)
+                if not is_first:
+                    self._changed.wait(_POLL_SECONDS)
+            if is_first:
+                # Only a probe ends an outage, and the first in the queue sends the next one.
+                self.clock.wait_until(self._stop, probe_at)
+
+    def _leave_queue(self, ticket: object) -> None:
+        if ticket in self._queue:
+            self._queue.remove(ticket)
             self._changed.notify_all()
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped("snoopsync is stopping")
+
+
+def _outage_error(ongoing: _OngoingOutage) -> CollectionError:
+    # A copy, because several threads raise it, and each needs its own traceback.
+    error = copy.copy(ongoing.last_error)
+    error.outage = True
+    return error

@@ -1,9 +1,9 @@
-"""Reads a JSON object that has one long list in it, entry by entry.
+"""Reads a JSON object that contains one long list, entry by entry.
 
 ``json`` reads a text as a whole, and small JSON can become large objects: 16 MB of ``{},{},...``
-take 400 MB. Here each entry of the list is decoded on its own and handed over, so that memory does
-not grow with the list, and no entry may be longer than ``LONGEST_VALUE``. (The streaming parsers
-on the package index limit neither the length of a text nor that of a number.)
+take 400 MB. Here each entry of the list is decoded separately, so the memory does not grow with
+the list, and no entry may be longer than ``LONGEST_VALUE``. (The streaming parsers on PyPI limit
+neither the length of a text nor that of a number.)
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from typing import Any
 
 from snoopsync.core.errors import ExcessiveAnswer
 
-#: The most characters of JSON that one entry of the list may have, and all values beside it.
+#: The most characters of one entry of the list, and of all other values together.
 LONGEST_VALUE = 64 * 1024
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 
+#: The rest of a text in which a number may still continue.
+_NUMBER_REST = re.compile(r"[-+.0-9eE]*\Z")
+
 
 def read_object(
     pieces: Iterable[bytes], list_name: str, take: Callable[[Any], None]
 ) -> dict[str, Any] | None:
-    """The JSON object in these pieces of UTF-8; ``None`` if they are something else.
+    """Return the JSON object in these pieces of UTF-8, or ``None`` if they are something else.
 
-    Each entry of its list ``list_name`` is given to ``take``, and the list that is returned is
-    empty. Raises ``ExcessiveAnswer`` for a value that is too long, and whatever ``take`` raises.
+    ``take`` is called with each entry of the list ``list_name``, which is empty in the result.
+    Raises ``ExcessiveAnswer`` for a value that is too long, and whatever ``take`` raises.
     """
     reader = _Reader(pieces)
     try:
@@ -46,7 +49,7 @@ def _object(reader: _Reader, list_name: str, take: Callable[[Any], None]) -> dic
     while is_open:
         name, name_length = reader.value()
         if not isinstance(name, str):
-            raise ValueError("a name is a text")  # noqa: TRY004 - of the JSON, not of an argument
+            raise ValueError("a name is not a text")  # noqa: TRY004 - about the JSON, not an argument
         reader.expect(":")
         length = 0
         if name == list_name and reader.peek() == "[":
@@ -56,7 +59,7 @@ def _object(reader: _Reader, list_name: str, take: Callable[[Any], None]) -> dic
             found[name], length = reader.value()
         left -= name_length + length
         if left < 0:
-            raise _too_long(f"what it has beside {list_name!r}")
+            raise _too_long(f"everything except {list_name!r}")
         is_open = reader.peek() == ","
         if is_open:
             reader.expect(",")
@@ -78,7 +81,7 @@ def _each(reader: _Reader, take: Callable[[Any], None]) -> None:
 
 
 class _Reader:
-    """Reads pieces of text as far as they are needed, and forgets what was read."""
+    """Reads pieces of text when they are needed, and forgets what was read."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -88,8 +91,8 @@ class _Reader:
         self._has_ended = False
 
     def _more(self, characters: int) -> bool:
-        """Read at least so many more characters, or up to the end. Returns whether there was
-        one."""
+        """Read at least so many more characters, or up to the end. Returns whether there were
+        any."""
         parts, count = [self._text[self._at :]], 0
         while count < characters and not self._has_ended:
             piece = next(self._pieces, None)
@@ -100,7 +103,7 @@ class _Reader:
         return count > 0
 
     def peek(self) -> str:
-        """The next character that is no space; empty at the end."""
+        """Return the next character that is not a space, or an empty text at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None
@@ -111,13 +114,13 @@ class _Reader:
                 return ""
 
     def expect(self, character: str) -> None:
-        """Pass over this character."""
+        """Skip this character. Raises ``ValueError`` for another one."""
         if self.peek() != character:
             raise ValueError(f"{character} is missing")
         self._at += 1
 
     def value(self) -> tuple[Any, int]:
-        """The next value, and how many characters it has."""
+        """Return the next value, and the number of its characters."""
         self.peek()
         while True:
             has = len(self._text) - self._at
@@ -125,15 +128,16 @@ class _Reader:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except ValueError:
                 end = None
-            # A number that reaches to the end of the text may go on in the next piece.
-            if end is not None and (end < len(self._text) or self._has_ended):
+            # A number at the end of the text may continue in the next piece, also after a part that
+            # is no number yet, such as the "e" of an exponent.
+            if end is not None and (self._has_ended or not _NUMBER_REST.match(self._text, end)):
                 length, self._at = end - self._at, end
                 if length > LONGEST_VALUE:
                     raise _too_long("a value in it")
                 return value, length
             if has > LONGEST_VALUE:
                 raise _too_long("a value in it")
-            # As much again, so that the time does not grow with the square of the length.
+            # Double the text, or the time would grow with the square of its length.
             if not self._more(max(has, 1)):
                 raise ValueError("the text ends in the middle of a value")
 

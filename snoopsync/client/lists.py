@@ -1,7 +1,7 @@
-"""What an answer says that has a long list in it: a listing, the results of a search.
+"""Reads responses with a long list: a listing, or the results of a search.
 
-It is read while it arrives, an entry at a time, and only what is needed of an entry is kept. So no
-service can fill the memory. As in ``answers``, everything raises ``BadAnswer`` for what is not the
+Each entry is read as it arrives, and only the needed part of it is kept, so no service can fill the
+memory. As in ``responses``, all functions raise ``BadAnswer`` for a response that is not the
 collection's.
 """
 
@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from snoopsync.client.jsonstream import read_object
 from snoopsync.client.responses import (
-    Answer,
+    Response,
     Session,
-    can_be_id,
-    larger_than,
-    plain_time,
-    require,
-    unusable,
+    invalid_field,
+    is_valid_id,
+    require_fields,
+    too_large,
+    valid_time,
     with_status,
 )
 from snoopsync.core.errors import ExcessiveAnswer
@@ -34,25 +34,25 @@ from snoopsync.core.protocol import (
     SearchByIdAnswer,
 )
 
-#: More is no page of a listing: a page of 1,000 images has some 150 KB.
+#: The most bytes of a page of a listing. A page of 1,000 images has some 150 KB.
 LARGEST_PAGE_BYTES = 16 * 1024 * 1024
 
-#: More is no answer to a search: two million results have some 200 MB.
+#: The most bytes of an answer to a search. Two million results have some 200 MB.
 LARGEST_SEARCH_BYTES = 256 * 1024 * 1024
 
-#: Of the results of a search, the nearest so many are kept.
+#: How many of the nearest results of a search are kept.
 MOST_RESULTS = 10_000
 
-#: More images are on no page of those that an older version has described.
+#: The most images on a page of those that an older version has described.
 MOST_OUTDATED = 10_000
 
-#: A result of a larger rank is like nothing.
+#: A result with a larger rank is not similar at all.
 _LARGEST_RANK = 2**31 - 1
 
-#: More is no size of a picture.
+#: The largest size of a picture, in pixels or bytes.
 _MAX_SIZE = 2**48
 
-#: What some services tell of a match beside the protocol, and how it looks.
+#: The optional fields of a match, and their types.
 _EXTRAS = {
     "kind": str,
     "sha256": str,
@@ -70,21 +70,21 @@ _EVIDENCE = {
     "resaved": bool,
 }
 
-#: What some services tell of a search.
+#: The optional flags of a search.
 _FLAGS = ("outdated", "partial", "cut")
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def search(answer: Answer, collection_id: str) -> SearchAnswer:
-    """The answer to a search by an image's bytes, with its nearest ``MOST_RESULTS`` results, the
-    nearest first. ``collection_id`` is filled in if it has none."""
+def parse_search(response: Response, collection_id: str) -> SearchAnswer:
+    """Return the answer to a search by an image's bytes, with at most ``MOST_RESULTS`` results, the
+    nearest first. ``collection_id`` is filled in if the response has none."""
     nearest: list[tuple[int, int, Match]] = []  # a heap, the farthest first
     count = 0
 
     def take(entry: Any) -> None:
         nonlocal count
-        match = _match(answer, entry)
+        match = _match(response, entry)
         if match is None:
             return
         count += 1
@@ -94,7 +94,7 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
         else:
             heapq.heappushpop(nearest, item)
 
-    found = _read(answer, collection_id, "results", take, LARGEST_SEARCH_BYTES)
+    found = _read(response, collection_id, "results", take, LARGEST_SEARCH_BYTES)
     for flag in _FLAGS:
         if not isinstance(found.get(flag, False), bool):
             del found[flag]
@@ -104,21 +104,21 @@ def search(answer: Answer, collection_id: str) -> SearchAnswer:
     return cast(SearchAnswer, found)
 
 
-def search_by_id(answer: Answer, image_id: str, collection_id: str) -> SearchByIdAnswer:
-    """The answer to a search by an image's ID. What it leaves out beside the results is filled
-    in, as by ``answers.changed_image``."""
-    found = {"image_id": image_id, "image_time": "", **search(answer, collection_id)}
-    require(answer, found, image_id=str, image_time=str)
+def parse_search_by_id(response: Response, image_id: str, collection_id: str) -> SearchByIdAnswer:
+    """Return the answer to a search by an image's ID. What the response leaves out, except the
+    results, is filled in."""
+    found = {"image_id": image_id, "image_time": "", **parse_search(response, collection_id)}
+    require_fields(response, found, image_id=str, image_time=str)
     return cast(SearchByIdAnswer, found)
 
 
-def _match(answer: Answer, entry: Any) -> Match | None:
-    """What is used of one result; ``None`` if it can be no match."""
-    if not _names_image(answer, entry):
+def _match(response: Response, entry: Any) -> Match | None:
+    """Return the known fields of one result, or ``None`` if it can't be a match."""
+    if not _has_valid_id(response, entry):
         return None
-    require(answer, entry, rank=int)
+    require_fields(response, entry, rank=int)
     if entry["rank"] < 0:
-        raise unusable(answer, "rank", entry["rank"])
+        raise invalid_field(response, "rank", entry["rank"])
     if entry["rank"] > _LARGEST_RANK:
         return None
     match = {"id": entry["id"], "rank": entry["rank"], **_extras(entry)}
@@ -127,19 +127,19 @@ def _match(answer: Answer, entry: Any) -> Match | None:
     return cast(Match, match)
 
 
-def _extras(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Other services may mean something else by these names: that is not told."""
-    extras = _usable(told, _EXTRAS)
+def _extras(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the optional fields, without those that another service uses in another sense."""
+    extras = _usable(given, _EXTRAS)
     if "evidence" in extras:
         extras["evidence"] = _usable(extras["evidence"], _EVIDENCE)
     return extras
 
 
-def _usable(told: Mapping[str, Any], expected: Mapping[str, type]) -> dict[str, Any]:
+def _usable(given: Mapping[str, Any], expected: Mapping[str, type]) -> dict[str, Any]:
     return {
-        name: told[name]
+        name: given[name]
         for name, kind in expected.items()
-        if type(told.get(name)) is kind and _is_usable(name, told[name])
+        if type(given.get(name)) is kind and _is_usable(name, given[name])
     }
 
 
@@ -154,12 +154,12 @@ def _is_usable(name: str, value: Any) -> bool:
     return bool(0 <= value <= _MAX_SIZE)
 
 
-def listing(answer: Answer, collection_id: str, count: int | None = None) -> ListAnswer:
-    """One page of the listing. ``collection_id`` is filled in if it has none.
+def parse_listing(response: Response, collection_id: str, count: int | None = None) -> ListAnswer:
+    """Return one page of the listing. ``collection_id`` is filled in if the response has none.
 
-    An entry whose ``id`` can be no image's is left out: nobody could ask for it, and it must not
-    keep the others from being compared. Raises ``ExcessiveAnswer`` for a page of more than
-    ``count`` entries, which is not read to its end.
+    An entry with an invalid ``id`` is left out: no request could name it, and it must not stop the
+    comparison of the others. Raises ``ExcessiveAnswer`` for a page of more than ``count`` entries,
+    without reading the rest.
     """
     images: list[ListedImage] = []
     entries = 0
@@ -172,23 +172,23 @@ def listing(answer: Answer, collection_id: str, count: int | None = None) -> Lis
                 f"the listing is refused: a page has more than the {count} images that were asked"
                 " for"
             )
-        if _names_image(answer, entry):
-            require(answer, entry, image_time=str)
-            images.append({"id": entry["id"], "image_time": plain_time(entry["image_time"])})
+        if _has_valid_id(response, entry):
+            require_fields(response, entry, image_time=str)
+            images.append({"id": entry["id"], "image_time": valid_time(entry["image_time"])})
 
-    found = _read(answer, collection_id, "images", take, LARGEST_PAGE_BYTES)
+    found = _read(response, collection_id, "images", take, LARGEST_PAGE_BYTES)
     found["images"] = images
     start = found.setdefault("next_image_id", None) or None  # no ID is empty
     if start is not None:
-        require(answer, found, next_image_id=str)
-        if not can_be_id(start):
-            raise unusable(answer, "next_image_id", start)
+        require_fields(response, found, next_image_id=str)
+        if not is_valid_id(start):
+            raise invalid_field(response, "next_image_id", start)
     found["next_image_id"] = start
     return cast(ListAnswer, found)
 
 
-def nothing_outdated(session: Session) -> OutdatedAnswer:
-    """The page of a collection of which the session says that it has no such images."""
+def empty_outdated(session: Session) -> OutdatedAnswer:
+    """Return the page of a collection that has no outdated images, by its session."""
     return {
         "status": 200,
         "message": "OK",
@@ -199,58 +199,58 @@ def nothing_outdated(session: Session) -> OutdatedAnswer:
     }
 
 
-def outdated(answer: Answer, collection_id: str) -> OutdatedAnswer:
-    """One page of the images that an older version of the service has described. Raises
-    ``ExcessiveAnswer`` for one of more than ``MOST_OUTDATED``."""
+def parse_outdated(response: Response, collection_id: str) -> OutdatedAnswer:
+    """Return one page of the images that an older version of the service has described. Raises
+    ``ExcessiveAnswer`` for more than ``MOST_OUTDATED`` images."""
     ids: list[str] = []
 
     def take(image_id: Any) -> None:
         if len(ids) == MOST_OUTDATED:
             raise ExcessiveAnswer(
-                f"the images to describe again are refused: a page has more than {MOST_OUTDATED}"
+                f"the list of outdated images is refused: a page has more than {MOST_OUTDATED}"
             )
-        require(answer, {"id": image_id}, id=str)
-        if not can_be_id(image_id):
-            raise unusable(answer, "id", image_id)
+        require_fields(response, {"id": image_id}, id=str)
+        if not is_valid_id(image_id):
+            raise invalid_field(response, "id", image_id)
         ids.append(image_id)
 
-    found = _read(answer, collection_id, "ids", take, LARGEST_PAGE_BYTES)
+    found = _read(response, collection_id, "ids", take, LARGEST_PAGE_BYTES)
     found["ids"] = ids
     if found.setdefault("total", None) is not None:
-        require(answer, found, total=int)
+        require_fields(response, found, total=int)
     if found.setdefault("next", None) is not None:
-        require(answer, found, next=str)
+        require_fields(response, found, next=str)
     return cast(OutdatedAnswer, found)
 
 
 def _read(
-    answer: Answer,
+    response: Response,
     collection_id: str,
     name: str,
     take: Callable[[Any], None],
     most_bytes: int,
 ) -> dict[str, Any]:
-    """The JSON object of an answer, without the entries of its list ``name``, each of which is
-    given to ``take``."""
-    found = read_object(_pieces(answer, most_bytes), name, take)
-    found = {"collection_id": collection_id, **with_status(answer, found)}
-    require(answer, found, collection_id=str, **{name: list})
+    """Return the JSON object of a response without the entries of its list ``name``, and call
+    ``take`` with each entry."""
+    found = read_object(_pieces(response, most_bytes), name, take)
+    found = {"collection_id": collection_id, **with_status(response, found)}
+    require_fields(response, found, collection_id=str, **{name: list})
     return found
 
 
-def _pieces(answer: Answer, most_bytes: int) -> Iterator[bytes]:
-    """The pieces of the body. Raises ``ExcessiveAnswer`` if it is larger than this."""
-    count = len(answer.body)
-    yield answer.body
-    for piece in answer.rest:
+def _pieces(response: Response, most_bytes: int) -> Iterator[bytes]:
+    """Yield the pieces of the body. Raises ``ExcessiveAnswer`` if the body is larger."""
+    count = len(response.body)
+    yield response.body
+    for piece in response.rest:
         count += len(piece)
         if count > most_bytes:
-            raise larger_than(most_bytes)
+            raise too_large(most_bytes)
         yield piece
 
 
-def _names_image(answer: Answer, entry: Any) -> bool:
-    """Can the ``id`` of this entry be an image's? Raises ``BadAnswer`` if it is no text."""
+def _has_valid_id(response: Response, entry: Any) -> bool:
+    """Whether the ``id`` of this entry is valid. Raises ``BadAnswer`` if it is no text."""
     if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
-        raise unusable(answer, "id", entry.get("id") if isinstance(entry, dict) else None)
-    return can_be_id(entry["id"])
+        raise invalid_field(response, "id", entry.get("id") if isinstance(entry, dict) else None)
+    return is_valid_id(entry["id"])

@@ -1,97 +1,102 @@
-"""How a listing is read page by page, whatever the service makes of the pages."""
+"""Reads a listing page by page, however the service cuts its pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from snoopsync.core.errors import BadAnswer, ExcessiveAnswer, Refused
 from snoopsync.core.protocol import ListAnswer, ListedImage
 
-#: Images asked for at a time.
-PAGE_IMAGES = 1000
-
-#: More images than in any collection. A listing that goes on is taken for one without an end.
+#: More images than any collection has. A longer listing is treated as endless.
 MOST_IMAGES = 20_000_000
 
-#: The same in pages, for a service that gives fewer images at a time than it is asked for.
-MOST_PAGES = 1_000_000
-
-#: The listing is read from the top again this often when the place it had reached is deleted.
+#: How often a listing is read from the top again because the image that starts a page was deleted.
 _RESTARTS = 10
 
-#: Pages that may repeat one that was read before until the listing is taken for a circle.
+#: How many pages may repeat an earlier page before the listing is treated as a circle.
 _REPEATED_PAGES = 20
 
-#: Pages in a row that may be empty, though each leads on. A service that cuts its pages first, and
-#: then leaves out what was deleted, has many.
+#: How many pages in a row may be empty. A service that cuts its pages first and leaves out deleted
+#: images afterwards sends many.
 _EMPTY_PAGES = 1000
 
 
-def listed(get_page: Callable[[str | None], ListAnswer]) -> Iterator[ListedImage]:
-    """Every image, once, in the listing's order; otherwise as ``walk``. Remembers all IDs."""
+@dataclass(frozen=True, slots=True)
+class ListingLimits:
+    """How much of a listing is read: the images to ask for in each page, the most images and pages
+    of a listing, and the most of our images that may be in it and not in the state file (each takes
+    up to 300 bytes of memory)."""
+
+    page_images: int = 1000
+    images: int = MOST_IMAGES
+    pages: int = 1_000_000
+    unknown_images: int = 2_000_000
+
+
+DEFAULT_LIMITS = ListingLimits()
+
+
+def list_all(
+    get_page: Callable[[str | None], ListAnswer], limits: ListingLimits = DEFAULT_LIMITS
+) -> Iterator[ListedImage]:
+    """Yield every image once, in the order of the listing; otherwise as ``read_pages``. Keeps all
+    IDs in memory."""
     given: set[str] = set()
-    for image in walk(get_page):
+    for image in read_pages(get_page, limits):
         if image["id"] not in given:
             given.add(image["id"])
             yield image
 
 
-def walk(get_page: Callable[[str | None], ListAnswer]) -> Iterator[ListedImage]:
-    """Every image, in the listing's order; ``get_page`` is given the ``start`` of a page. The
-    memory that it takes does not grow with the listing.
+def read_pages(
+    get_page: Callable[[str | None], ListAnswer], limits: ListingLimits = DEFAULT_LIMITS
+) -> Iterator[ListedImage]:
+    """Yield every image, in the order of the listing. ``get_page`` takes the ``start`` of a page.
+    The memory does not grow with the listing.
 
-    Pages may shift while they are read, so an image may turn up twice. When the image that a page
-    should start at is gone, which services refuse in one way or another, the listing is read from
-    the top again. Raises ``BadAnswer`` for a listing that has no end, and whatever ``get_page``
-    raises.
+    The pages may shift while they are read, so an image may come twice. When the image that starts
+    a page was deleted, services refuse the page in different ways, and the listing is read from the
+    top again. Raises ``BadAnswer`` for a listing that has no end, and whatever ``get_page`` raises.
     """
-    length = _Length()
+    images = pages = 0  # of all passes together
+
+    def counted(start: str | None) -> ListAnswer:
+        nonlocal images, pages
+        page = get_page(start)
+        images, pages = images + len(page["images"]), pages + 1
+        if images > limits.images or pages > limits.pages:
+            raise ExcessiveAnswer(
+                f"the listing is refused: it has no end after {images} images on {pages} pages"
+            )
+        return page
+
     for restart in range(_RESTARTS + 1):
         try:
-            yield from _one_pass(get_page, length)
+            yield from _one_pass(counted)
             return
-        except _PlaceGone as gone:
+        except _StartDeleted as deleted:
             if restart == _RESTARTS:
                 raise BadAnswer(
-                    "the listing always leads to an image that is not there:"
-                    f" {gone.start!r:.120} ({gone.error})"
+                    "the listing always leads to an image that is not in the collection:"
+                    f" {deleted.start!r:.120} ({deleted.error})"
                 ) from None
 
 
-class _PlaceGone(Exception):
+class _StartDeleted(Exception):
     def __init__(self, start: str, error: Refused) -> None:
         self.start = start
         self.error = error
 
 
-class _Length:
-    """How much was read of a listing."""
-
-    def __init__(self) -> None:
-        self._images = 0
-        self._pages = 0
-
-    def add(self, page: ListAnswer) -> None:
-        """Raises ``ExcessiveAnswer`` if that is too much."""
-        self._pages += 1
-        self._images += len(page["images"])
-        if self._images > MOST_IMAGES or self._pages > MOST_PAGES:
-            raise ExcessiveAnswer(
-                f"the listing is refused: it has no end after {self._images} images on"
-                f" {self._pages} pages"
-            )
-
-
-def _one_pass(
-    get_page: Callable[[str | None], ListAnswer], length: _Length
-) -> Iterator[ListedImage]:
-    """Finds a circle with one page to compare with, whose distance doubles (Brent's algorithm)."""
+def _one_pass(get_page: Callable[[str | None], ListAnswer]) -> Iterator[ListedImage]:
+    """Yield the images of one pass. It finds a circle by comparing each page with one earlier page,
+    at a distance that doubles (Brent's algorithm)."""
     compared: tuple[frozenset[str], str | None] = frozenset(), None
     pages = repeated = stuck = empty = 0
     start: str | None = None
     while True:
         page = _page(get_page, start)
-        length.add(page)
         yield from page["images"]
         before, start = start, page["next_image_id"]
         if start is None:
@@ -103,7 +108,7 @@ def _one_pass(
         if start == compared[1] or (ids and ids <= compared[0]):
             repeated += 1
         if max(repeated, stuck) > _REPEATED_PAGES or empty > _EMPTY_PAGES:
-            raise BadAnswer(f"the listing has no end: it came to {start!r:.120} without progress")
+            raise BadAnswer(f"the listing has no end: it makes no progress at {start!r:.120}")
         if pages.bit_count() == 1:  # a power of two
             compared, repeated = (ids, start), 0
 
@@ -114,4 +119,4 @@ def _page(get_page: Callable[[str | None], ListAnswer], start: str | None) -> Li
     except Refused as error:
         if start is None:
             raise
-        raise _PlaceGone(start, error) from None
+        raise _StartDeleted(start, error) from None

@@ -1,4 +1,4 @@
-"""Which proxy the environment names for an endpoint, and how to name it in a message."""
+"""Finds the proxy that the environment names for an endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from requests.utils import get_environ_proxies, select_proxy
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy. ``url`` may have a password in it, the text has not."""
+    """A proxy, and the variable that names it. ``url`` may contain a password, ``str()`` never
+    does."""
 
     url: str
     variable: str
@@ -28,8 +29,9 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy for this URL: ``$HTTPS_PROXY`` and its like, unless ``$NO_PROXY`` excepts the host.
-    requests reads them from the process's environment; ``environ`` is for the variable's name."""
+    """Return the proxy for this URL (``$HTTPS_PROXY`` and the like), or ``None``, also when
+    ``$NO_PROXY`` excludes the host. requests reads the variables from the process's environment;
+    ``environ`` only serves to find the variable's name."""
     chosen = select_proxy(url, get_environ_proxies(url, no_proxy=None))
     if chosen is None:
         return None

@@ -1,9 +1,8 @@
-"""VSHMAC: how a request proves that it knows the secret key.
+"""VSHMAC: signs requests, which proves that the client knows the secret key.
 
 ``Authorization: VSHMAC <public key>:<signature>``, where the signature is the base64 of
 HMAC-SHA1(secret key, METHOD "\\n" PATH "\\n" DATE). PATH is the path as it is sent:
-percent-encoded, with the endpoint's own path before it, without the query. DATE is the ``Date``
-header.
+percent-encoded, including the endpoint's own path, without the query. DATE is the ``Date`` header.
 """
 
 from __future__ import annotations
@@ -11,23 +10,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from email.utils import formatdate
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import ImageId
 
-#: The service takes IDs of up to this many characters.
+#: The most characters of an image ID.
 LONGEST_ID = 100
 
 
 class Signer:
-    """Signs requests with one pair of keys. Never shows the secret one."""
+    """Signs requests with one key pair. Its ``repr`` and errors never contain the secret key."""
 
     def __init__(self, public_key: str, secret_key: str) -> None:
         public_key, secret_key = public_key.strip(), secret_key.strip()
         if not (public_key.isascii() and public_key.isprintable()) or not public_key:
-            raise ValueError(f"public_key is no key: {public_key!r}")
+            raise ValueError(f"public_key is not a valid key: {public_key!r}")
         if not secret_key:
             raise ValueError("secret_key is empty")
         self.public_key = public_key
@@ -35,14 +35,25 @@ class Signer:
         self._keyed = hmac.new(secret_key.encode(), digestmod=hashlib.sha1)
 
     def headers(self, method: str, path: str, time: float) -> dict[str, str]:
-        """The ``Date`` (of ``time``, Unix seconds) and ``Authorization`` of a request."""
+        """Return the ``Date`` and ``Authorization`` headers of a request. ``time`` is Unix
+        seconds."""
         date = formatdate(time, usegmt=True)
         signature = _signature(self._keyed, method, path, date)
         return {"Date": date, "Authorization": f"VSHMAC {self.public_key}:{signature}"}
 
 
+def parse_date(text: str) -> float | None:
+    """Return the date of a header in Unix seconds, or ``None`` if it is not a date."""
+    try:
+        date = parsedate_to_datetime(text)
+        # "-0000" is UTC with an unknown time zone, which Python parses as a naive time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def signature_of(secret_key: str, method: str, path: str, date: str) -> str:
-    """What a request of this method, path and date is signed with."""
+    """Return the signature of a request with this method, path and date."""
     keyed = hmac.new(secret_key.strip().encode(), digestmod=hashlib.sha1)
     return _signature(keyed, method, path, date)
 
@@ -54,28 +65,28 @@ def _signature(keyed: hmac.HMAC, method: str, path: str, date: str) -> str:
 
 
 def id_text(image_id: ImageId) -> str:
-    """The ID as it is sent: numbers are the most common IDs, and are sent in decimals. Raises
-    ``Refused`` if it can't be an ID."""
+    """Return the ID as text: numbers, which are common as IDs, in decimal digits. Raises
+    ``Refused`` for other types."""
     if isinstance(image_id, int) and not isinstance(image_id, bool):
         return str(image_id)
     if not isinstance(image_id, str):
-        raise Refused(f"an image ID is a text or a number, not {image_id!r:.120}")
+        raise Refused(f"an image ID must be a text or a number, not {image_id!r:.120}")
     return image_id
 
 
 def quoted_id(image_id: str) -> str:
-    """The ID as one segment of a path. Raises ``Refused`` if it can't be an ID.
+    """Return the ID as one segment of a path. Raises ``Refused`` if it is no valid ID.
 
-    Dots are encoded where the ID is nothing else: as ``.`` and ``..`` they would be taken for
-    steps through the path, by the client's library or on the way.
+    The IDs ``.`` and ``..`` are encoded, because HTTP libraries and proxies would resolve them as
+    relative steps.
     """
     if not isinstance(image_id, str) or not 1 <= len(image_id) <= LONGEST_ID:
         raise Refused(
-            f"an image ID is a text of 1 to {LONGEST_ID} characters, not {image_id!r:.120}"
+            f"an image ID must be a text of 1 to {LONGEST_ID} characters, not {image_id!r:.120}"
         )
     if image_id in (".", ".."):
         return image_id.replace(".", "%2E")
     try:
         return quote(image_id, safe="")
     except UnicodeEncodeError:
-        raise Refused(f"an image ID is Unicode text, not {image_id!r:.120}") from None
+        raise Refused(f"an image ID must be valid Unicode, not {image_id!r:.120}") from None

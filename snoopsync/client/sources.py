@@ -1,4 +1,4 @@
-"""Where an image's bytes come from, and how they go out: whole, or not at all."""
+"""Reads the bytes of an image to send: completely, or not at all."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import BinaryIO, cast
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.protocol import ImageSource
 
-#: Bytes that are read and sent at a time.
+#: How many bytes are read and sent at a time.
 PIECE_BYTES = 64 * 1024
 
-#: Up to this size, a copy of a stream that can't be rewound is kept in memory.
+#: A larger copy of a stream that can't seek goes to a temporary file.
 _SPOOL_BYTES = 8 * 1024 * 1024
 
 
 @contextmanager
-def opened(image: ImageSource) -> Iterator[BinaryIO]:
-    """The image as a binary file that can seek.
+def open_image(image: ImageSource) -> Iterator[BinaryIO]:
+    """Open the image as a binary file that can seek.
 
-    A path is opened, and closed at the end. Bytes are the image themselves. A file is passed on as
-    it stands, and left open; if it can't seek (a pipe, a socket), it is copied to a temporary file
-    first. Raises ``OSError`` as the file system does.
+    A path is opened, and closed at the end. Bytes are the image itself. A file is used from its
+    current position, and left open. A file that can't seek (a pipe, a socket) is copied to a
+    temporary file first. Raises the file system's ``OSError``.
     """
     if isinstance(image, bytes):
         yield io.BytesIO(image)
@@ -44,16 +44,16 @@ def opened(image: ImageSource) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def repeatable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
-    """A function that gives the image to send, as often as it is called.
+def rewindable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
+    """Yield a function that returns the image to send, each time it is called.
 
-    A path and bytes stay what they are, and whoever sends them opens them again; a file is put back
-    to where it stood.
+    A path and bytes are returned as they are, and the sender opens them again. A file is rewound to
+    its first position.
     """
     if isinstance(image, str | bytes | os.PathLike):
         yield lambda: image
         return
-    with opened(image) as file:
+    with open_image(image) as file:
         start = file.tell()
 
         def rewound() -> ImageSource:
@@ -63,44 +63,44 @@ def repeatable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
         yield rewound
 
 
-class SourceFailed(Exception):
-    """Carries an error of the image's file through an HTTP library, which would take some of them
-    (an ``OSError``) for errors of the connection."""
+class SourceError(Exception):
+    """Carries an error of the image's file through the HTTP library, which would treat an
+    ``OSError`` as an error of the connection."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
         super().__init__(str(error))
 
 
-class Body:
-    """The bytes of an open file, from where it stands to its end, to be sent once.
+class RequestBody:
+    """The bytes of an open file, from its position to its end, to be sent once.
 
-    ``length`` is announced before they are sent. The last piece goes out only when the file has
-    said that nothing follows, and only if the length was right: whatever goes wrong while reading,
-    even at the end of the file, the other side never has a whole body.
+    ``length`` is announced before the bytes are sent. The last piece is sent only after the file
+    has ended at that length. So after any error of the file, even at its end, the service never has
+    a complete body.
     """
 
     def __init__(
         self, file: BinaryIO, on_sent: Callable[[int], None] = lambda _bytes: None
     ) -> None:
-        """``on_sent`` is told of each piece's bytes when it is given out."""
+        """``on_sent`` gets the number of bytes of each piece that is sent."""
         self._file = file
         self._on_sent = on_sent
         start = file.tell()
         self.length = file.seek(0, os.SEEK_END) - start
         file.seek(start)
         self._left = self.length
-        # Read ahead of the connection: an empty body has no last piece to hold back.
+        # One piece ahead of the connection, so that the last one can be held back.
         self._next = self._read()
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces. Raises ``SourceFailed``, with what the file's ``read`` raised or with a
+        """Yield the pieces. Raises ``SourceError`` with what the file's ``read`` raised, or with a
         ``FileChanged``."""
         while piece := self._next:
             try:
                 self._next = self._read()
             except Exception as error:
-                raise SourceFailed(error) from None
+                raise SourceError(error) from None
             self._on_sent(len(piece))
             yield piece
 
@@ -109,5 +109,5 @@ class Body:
         self._left -= len(piece)
         if self._left < 0 or (self._left and not piece):
             name = getattr(self._file, "name", None) or "the image"
-            raise FileChanged(f"{name} changed its size while it was read: it is not sent")
+            raise FileChanged(f"{name} changed its size while it was read, so it is not sent")
         return piece

@@ -1,4 +1,4 @@
-"""TLS: which certificates are trusted, and what a failure means."""
+"""TLS: which certificates are trusted, and what an error of TLS means."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from snoopsync.core.protocol import SYSTEM_STORE
 
-#: Where a user may name certificates for all programs, the one that decides first. The first two
-#: are those of requests and curl, the last is OpenSSL's.
+#: The variables that name trusted certificates for all programs, in the order of precedence. The
+#: first two are those of requests and curl, the last is OpenSSL's.
 _VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
-#: Where systems have their trusted certificates, if OpenSSL does not know it: Debian and Arch,
-#: Fedora, openSUSE, Alpine.
+#: The files with a system's trusted certificates, if OpenSSL does not know where they are: Debian
+#: and Arch, Fedora, openSUSE, Alpine.
 _SYSTEM_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -26,25 +26,25 @@ _ADD_AUTHORITY = (
     "set collection.ca_file to the certificate of its authority (PEM), or to `system` if this"
     " machine trusts it"
 )
-_NO_TLS = "it does not speak TLS on this port: correct the port, or use http://"
-_OLD_TLS = "it has no version of TLS that is secure: it needs 1.2 or newer"
-_NO_CIPHER = "it has no cipher that is secure in common with snoopsync"
+_NO_TLS = "the service does not use TLS on this port: correct the port, or use http://"
+_OLD_TLS = "the service has no secure version of TLS: it needs TLS 1.2 or newer"
+_NO_CIPHER = "the service and snoopsync have no secure cipher in common"
 
-#: What OpenSSL's codes for a certificate that is refused mean (x509_vfy.h), and what to do.
+#: What OpenSSL's codes for a refused certificate mean (x509_vfy.h), and what to do.
 _VERIFICATIONS = {
     9: "its certificate is not valid yet: correct the clock of this machine, or the certificate",
     10: "its certificate has expired: renew it, or correct the clock of this machine",
     18: f"its certificate is self-signed: {_ADD_AUTHORITY}",
     19: f"its certificate is from an authority that is not trusted here: {_ADD_AUTHORITY}",
-    20: f"its certificate is from an authority that is not trusted here: {_ADD_AUTHORITY}; or it"
-    " does not send the certificates between",
-    21: f"its certificate can't be verified: {_ADD_AUTHORITY}; or it does not send the certificates"
-    " between",
+    20: f"its certificate is from an authority that is not trusted here: {_ADD_AUTHORITY}; or the"
+    " service does not send the intermediate certificates",
+    21: f"its certificate can't be verified: {_ADD_AUTHORITY}; or the service does not send the"
+    " intermediate certificates",
 }
 
 #: Parts of OpenSSL's names for the other failures (sslerr.h), and what they mean.
 _REASONS = (
-    ("CERTIFICATE_REQUIRED", "it wants a certificate of the client, and snoopsync has none"),
+    ("CERTIFICATE_REQUIRED", "the service requires a client certificate, and snoopsync has none"),
     ("WRONG_VERSION_NUMBER", _NO_TLS),
     ("HTTP_REQUEST", _NO_TLS),
     ("RECORD_LAYER_FAILURE", _NO_TLS),
@@ -52,22 +52,25 @@ _REASONS = (
     ("UNSUPPORTED_PROTOCOL", _OLD_TLS),
     ("ALERT_PROTOCOL_VERSION", _OLD_TLS),
     ("VERSION_TOO_LOW", _OLD_TLS),
-    ("HANDSHAKE_FAILURE", f"it refuses the TLS handshake: {_NO_CIPHER}"),
+    ("HANDSHAKE_FAILURE", f"the service refuses the TLS handshake: {_NO_CIPHER}"),
     ("NO_SHARED_CIPHER", _NO_CIPHER),
     ("INSUFFICIENT_SECURITY", _NO_CIPHER),
-    ("UNRECOGNIZED_NAME", "it has no certificate for this name: correct collection.endpoint"),
+    (
+        "UNRECOGNIZED_NAME",
+        "the service has no certificate for this name: correct collection.endpoint",
+    ),
 )
 
 
-def in_words(error: ssl.SSLError) -> str:
-    """What a failure of TLS means, and what to do, on one line."""
+def describe_tls_error(error: ssl.SSLError) -> str:
+    """Return what an error of TLS means, and what to do, on one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message.rstrip(".")
         return _VERIFICATIONS.get(error.verify_code, f"its certificate is not trusted: {said}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return (
-            "it closed the connection in the middle of TLS: it does not speak TLS on this port, or"
-            " it wants a certificate of the client, and snoopsync has none"
+            "the service closed the connection during the TLS handshake: it does not use TLS on"
+            " this port, or it requires a client certificate, and snoopsync has none"
         )
     reason = error.reason or ""
     for part, meaning in _REASONS:
@@ -77,16 +80,16 @@ def in_words(error: ssl.SSLError) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """Which certificates are trusted. ``path`` is a PEM file or a directory as OpenSSL has it;
-    ``None`` for those that come with snoopsync (certifi's). ``source`` is what named it."""
+class TrustStore:
+    """The trusted certificates. ``path`` is a PEM file or an OpenSSL directory, or ``None`` for the
+    certificates that come with snoopsync (certifi's). ``source`` names the setting."""
 
     path: str | None
     source: str
 
     @property
     def problem(self) -> str | None:
-        """Why the certificates can't be used, on one line; ``None`` if they can."""
+        """Why the certificates can't be used, on one line, or ``None`` if they can."""
         if self.path is None:
             return None
         path = Path(self.path)
@@ -96,9 +99,9 @@ class Trust:
             else:
                 ssl.create_default_context(cafile=self.path)
         except StopIteration:
-            why = "there are no certificates in it"
+            why = "the directory is empty"
         except ssl.SSLError:
-            why = "it has no certificates in PEM form"
+            why = "the file has no certificates in PEM form"
         except OSError as error:
             why = error.strerror or "it can't be read"
         else:
@@ -106,21 +109,21 @@ class Trust:
         return f"{self.source}: {self.path}: {why}"
 
 
-def trust(ca_file: str | None, environ: Mapping[str, str]) -> Trust:
-    """The certificates to trust: those of ``ca_file`` (a path, or ``SYSTEM_STORE``), else those of
-    the environment, else those that come with snoopsync."""
+def choose_trust_store(ca_file: str | None, environ: Mapping[str, str]) -> TrustStore:
+    """Return the certificates to trust: those of ``ca_file`` (a path, or ``SYSTEM_STORE``), else
+    those that the environment names, else those that come with snoopsync."""
     if ca_file == SYSTEM_STORE:
-        return Trust(_system_store(), "collection.ca_file: system")
+        return TrustStore(_system_store(), "collection.ca_file: system")
     if ca_file:
-        return Trust(ca_file, "collection.ca_file")
+        return TrustStore(ca_file, "collection.ca_file")
     for variable in _VARIABLES:
         if path := environ.get(variable):
-            return Trust(path, f"${variable}")
-    return Trust(None, "certifi")
+            return TrustStore(path, f"${variable}")
+    return TrustStore(None, "certifi")
 
 
 def _system_store() -> str:
-    """Where the system's trusted certificates are; if they are nowhere, where OpenSSL looks."""
+    """The path of the system's trusted certificates, or where OpenSSL looks if there are none."""
     known = ssl.get_default_verify_paths()
     files = [path for path in (known.cafile, *_SYSTEM_FILES) if path and Path(path).is_file()]
     return next(iter(files), known.capath or known.openssl_cafile)

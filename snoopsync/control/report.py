@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snoopsync.control.channel import Message
-from snoopsync.runtime.liveness import PATIENCE_SECONDS, Progress
+from snoopsync.runtime.liveness import PATIENCE_SECONDS, SendProgress
 
 #: How long to wait for the account to be renewed. An engine that works needs milliseconds.
 _FRESH_SECONDS = 2.0
@@ -76,7 +76,9 @@ def in_words(said: Message) -> str:
 
 def sending(said: Message) -> str:
     """How far the sending is, on one line, while there is ``progress``."""
-    return f"{'mirroring' if said['reconciled'] else _COMPARING}: {Progress(**said['progress'])}"
+    return (
+        f"{'mirroring' if said['reconciled'] else _COMPARING}: {SendProgress(**said['progress'])}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,18 @@ Modules, in reading order:
 ``protocol``    what every collection can do, and what it answers
 ``events``      the events of the log, with their keys
 ``durations``   durations as people write them
+``backoff``     how long to wait before another attempt
 ``addresses``   hosts and ports
+``text``        counts and times in words
 ``selection``   which files of a folder are mirrored (gitignore patterns)
 ``left_out``    what a folder holds that is not mirrored, counted by reason
-``identity``    whether a directory is the folder that is known
-``settle``      when a path has come to rest
+``identity``    whether a directory is the known folder
+``settle``      when a path has stopped changing
 ``planner``     what to do, from what was observed and what is recorded
-``bulk_guard``  which deletions wait for a person
-``tally``       what became of each image during a resync
-``duplicates``  what a search result means for the known pairs
+``bulk_guard``  which deletions are held for a person
+``tally``       what a resync did with each image
+``duplicates``  what a search changes about the known pairs
 ``keep``        which of two files to keep
-``retiring``    how to give up a folder that never comes back
+``retiring``    how to give up a folder that is gone for good
 ==============  ==============================================================================
 """

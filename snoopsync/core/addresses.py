@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """Where a service listens. ``host`` is a name, or an address of either version of IP."""
+    """Where a service listens. ``host``: a name, or an address of IPv4 or IPv6."""
 
     host: str
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Address:
-        """``HOST:PORT`` or ``[HOST]:PORT``. Raises ``ValueError`` for anything else."""
+    def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
+        """The address ``HOST:PORT`` or ``[HOST]:PORT``. Port 0, where it is allowed, is any free
+        one. Raises ``ValueError`` for anything else."""
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
             host = str(ipaddress.IPv6Address(host[1:-1]))
@@ -23,7 +24,7 @@ class Address(NamedTuple):
         odd = any(char.isspace() or not char.isprintable() or char in "/@[]" for char in host)
         if not colon or not host or odd:
             raise ValueError("no host")
-        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        if not (port.isascii() and port.isdecimal() and lowest_port <= int(port) < 1 << 16):
             raise ValueError("no port")
         return cls(host, int(port))
 
@@ -33,7 +34,7 @@ class Address(NamedTuple):
 
 
 def is_loopback(host: str) -> bool:
-    """Does what is sent there stay on this machine?"""
+    """Returns whether data that is sent to this host stays on this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a search means: which pairs are new, and which are pairs no more. Pure."""
+"""What a search for duplicates changes: which pairs hold, and which have ended."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from snoopsync.core.protocol import Match, PictureFacts
 
 
 class Pair(NamedTuple):
-    """Two images that are alike, in the order of their IDs: A and B are the pair B and A."""
+    """Two similar images in the order of their IDs, so that the pair does not depend on the order
+    of the search."""
 
     a: str
     b: str
 
     @classmethod
     def of(cls, one: str, other: str) -> Pair:
-        """The pair of two images, whichever comes first."""
+        """The pair of two images in any order."""
         return cls(min(one, other), max(one, other))
 
 
-#: So many pairs that are new are recorded of one search, the nearest ones.
+#: How many new pairs of one search are recorded: the nearest ones.
 MOST_NEW_PAIRS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A pair that holds. ``rank``: 0 is the same picture, and the larger, the less alike.
-    ``sha256`` is of the other image's bytes, ``kind`` what the two are to each other, ``facts`` are
-    about the other picture; all as far as the collection tells."""
+class FoundPair:
+    """A pair that holds. ``rank``: 0 for the same picture, larger for less similar ones. ``kind``:
+    how the two differ. ``sha256`` and ``facts`` are about the other image. Each is ``None`` or
+    empty if the collection does not report it."""
 
     pair: Pair
     rank: int
@@ -40,29 +41,29 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What a search changes: pairs that hold, and pairs that don't any more. ``facts`` are about
-    the picture that was searched for."""
+class PairChanges:
+    """What a search changes: ``pairs`` hold, and ``gone`` are pairs that have ended. ``facts`` are
+    about the picture that was searched for."""
 
-    pairs: tuple[Found, ...]
+    pairs: tuple[FoundPair, ...]
     gone: tuple[Pair, ...]
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
 
 
-def judge(
+def changes_of_search(
     image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
-) -> Findings:
-    """The duplicates among the matches of this image. A match counts up to ``max_rank`` (bits of
-    256 that differ; 0 is the same picture). ``current``: its pairs as of the last look.
+) -> PairChanges:
+    """The changes from a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
+    256 that differ) do not count. ``current``: the pairs that the image is in.
 
-    Of those that are new, the nearest ``MOST_NEW_PAIRS`` count, so that what is recorded of
-    thousands of copies of one picture does not grow with the square of their number."""
-    found: dict[str, Found] = {}
+    Only the nearest ``MOST_NEW_PAIRS`` new pairs count, so that the records of thousands of copies
+    of one picture do not grow with the square of their number."""
+    found: dict[str, FoundPair] = {}
     asked = PictureFacts()
     for match in matches:
         if match["rank"] <= max_rank and match["id"] != image_id:
             asked = match.get("asked", asked)
-            found[match["id"]] = Found(
+            found[match["id"]] = FoundPair(
                 Pair.of(image_id, match["id"]),
                 match["rank"],
                 match.get("kind"),
@@ -74,11 +75,11 @@ def judge(
     new = [each for each in found.values() if each.pair not in current]
     new = heapq.nsmallest(MOST_NEW_PAIRS, new, key=lambda each: (each.rank, each.pair))
     pairs = sorted([*known, *new], key=lambda each: each.pair)
-    return Findings(tuple(pairs), tuple(sorted(gone)), asked)
+    return PairChanges(tuple(pairs), tuple(sorted(gone)), asked)
 
 
 def facts_of(match: Match) -> PictureFacts:
-    """What is told of a picture itself."""
+    """The facts about the matching picture in a search result."""
     facts = PictureFacts()
     for name in ("width", "height", "size_bytes", "evidence"):
         if name in match:

@@ -1,4 +1,4 @@
-"""Durations as people write them: ``500ms``, ``5s``, ``15m``, ``2h``, ``1d``."""
+"""Durations: ``500ms``, ``5s``, ``15m``, ``2h``, ``1d``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_00
 
 
 def parse_duration(text: str) -> float:
-    """The seconds in a duration; a number without a unit is seconds. Raises ``ValueError``."""
+    """The duration in seconds; a number without a unit is seconds. Raises ``ValueError``."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError("must be a duration: 500ms, 5s, 15m, 2h, 1d or a number of seconds")
-    # Multiplied by 0.001, 9 ms would be 0.009000000000000001 s.
+    # A factor of 0.001 would make 0.009000000000000001 s of 9 ms.
     return float(match[1]) * _MILLISECONDS[match[2] or "s"] / 1000
 
 

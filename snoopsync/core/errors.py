@@ -12,25 +12,25 @@
     │   ├── StateReadOnly         its file system is read-only
     │   ├── StateReplaced         it was deleted or replaced while it was open
     │   └── UnsafeDirectory       another user owns its directory, or can write there
-    ├── FolderMissing             the folder is not there, or not the one it was
-    ├── FileChanged               a file was not the same before and after it was read
+    ├── FolderMissing             the folder is missing, or is not the known one
+    ├── FileChanged               a file changed while it was read
     ├── ServiceUnavailable        the running service did not answer on its socket
-    ├── ServiceFailed             the running service answered that it could not
-    ├── Stopped                   snoopsync is shutting down: the call was not made, or given up
-    └── CollectionError           the collection did not do what it was asked
-        ├── Unreachable           no answer at all: reset, timed out
-        │   └── NotConnected      no connection either, so that nothing was sent
-        ├── Unavailable           an answer that says "later": 5xx, 408, 425, 429
-        │   └── Unwritable            no room for this image, nor for any other: 507
-        ├── BadAnswer             an answer that is not the collection's: HTML, cut JSON
-        │   └── ExcessiveAnswer       more than was asked for, or than is ever needed
-        ├── Unauthorized          401, 403: the keys, or the clock
-        └── Refused               any other 4xx: asking again will not help
+    ├── ServiceFailed             the running service answered with an error
+    ├── Stopped                   snoopsync is shutting down: the call was given up
+    └── CollectionError           a request to the collection failed
+        ├── Unreachable           no answer: connection reset or timed out
+        │   └── NotConnected      no connection: nothing was sent
+        ├── Unavailable           the service can't answer now: 5xx, 408, 425, 429
+        │   └── Unwritable            no space for any image: 507
+        ├── BadAnswer             not an answer of a collection: HTML, truncated JSON
+        │   └── ExcessiveAnswer       larger than was asked for, or than any answer needs
+        ├── Unauthorized          401, 403: the keys or the clock are wrong
+        └── Refused               any other 4xx: another attempt will not help
             ├── NotFound          404
             └── Conflict          409
 
-A ``CollectionError`` answers the one question a retry has to ask, in ``permanent``, and the one
-its caller has to, in ``concerns_all``.
+``CollectionError.permanent`` tells whether the same request would fail again.
+``CollectionError.concerns_all`` tells whether every other request would fail too.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ from pathlib import Path
 
 
 class SnoopsyncError(Exception):
-    """The root: anything a user may meet, with a message written for them."""
+    """The root of all errors that a user may see. The message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with the configuration.
 
-    ``key`` is dotted (``folders[0].path``), ``line`` counts from 1 and is ``None`` where there is
-    no line to point at (a variable of the environment, a command's argument). ``mend`` is a command
-    that mends it, if there is one.
+    ``key`` is dotted (``folders[0].path``). ``line`` counts from 1, and is ``None`` for a problem
+    outside of the file (an environment variable, an argument). ``fix`` is a command that fixes the
+    problem, if there is one.
     """
 
     key: str
     message: str
     line: int | None = None
-    mend: str | None = None
+    fix: str | None = None
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
-        mend = f": {self.mend}" if self.mend is not None else ""
-        return f"{where}{self.key}: {self.message}{mend}"
+        fix = f": {self.fix}" if self.fix is not None else ""
+        return f"{where}{self.key}: {self.message}{fix}"
 
 
 class ConfigError(SnoopsyncError):
-    """The configuration can't be used. ``problems`` has every reason, in the file's order."""
+    """The configuration can't be used. ``problems``: all of them, in the order of the file."""
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         self.source = source
@@ -97,13 +97,13 @@ class StateReadOnly(StateError):
 
 
 class StateReplaced(StateError):
-    """The state file was deleted, or another one put into its place, while it was open."""
+    """The state file was deleted or replaced while it was open."""
 
 
 class UnsafeDirectory(StateError):
-    """A directory that snoopsync would write in is not its user's alone, or a file in it is a link
-    or another user's. ``owner``: the user (uid) whose ``directory`` it is and who can run the same
-    command, if that is the reason."""
+    """A directory that snoopsync would write to is not its user's alone, or a file in it is a link
+    or another user's. ``owner``: the user ID of the owner of ``directory``, if it belongs to
+    another user, who can run the same command."""
 
     def __init__(
         self, message: str, *, directory: Path | None = None, owner: int | None = None
@@ -114,11 +114,11 @@ class UnsafeDirectory(StateError):
 
 
 class FolderMissing(SnoopsyncError):
-    """A folder is not there, can't be read, or is another one than it was."""
+    """A folder is missing, can't be read, or is not the known one."""
 
 
 class FileChanged(SnoopsyncError):
-    """A file was not the same before and after it was read."""
+    """A file changed while it was read."""
 
 
 class ServiceUnavailable(SnoopsyncError):
@@ -126,8 +126,7 @@ class ServiceUnavailable(SnoopsyncError):
 
 
 class ServiceFailed(SnoopsyncError):
-    """The running service answered that it could not do what it was asked. ``exit_code`` is the
-    one for the command that asked."""
+    """The running service answered with an error. ``exit_code``: for the command that asked."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
@@ -135,25 +134,26 @@ class ServiceFailed(SnoopsyncError):
 
 
 class Stopped(SnoopsyncError):
-    """snoopsync is shutting down: a call that waited was given up."""
+    """snoopsync is shutting down, and gave up a call that waited."""
 
 
 class CollectionError(SnoopsyncError):
-    """The collection did not do what it was asked.
+    """A request to the collection failed.
 
-    ``status`` is the HTTP status, ``None`` where there was no answer; ``message`` what the service
-    said, or what happened; ``retry_after`` the seconds it asked to be left alone, if it did.
+    ``status``: the HTTP status, ``None`` without an answer. ``message``: the service's message, or
+    what happened. ``retry_after``: seconds to wait before the next attempt, if the service asked
+    for that.
     """
 
-    #: Would the same request fail again, however often it is sent?
+    #: Whether the same request would fail again, however often it is sent.
     permanent: bool = False
 
-    #: Was the whole service away for longer than the caller waits? If not, this request has failed.
+    #: Whether the whole service was down for longer than the caller waits, not only this request.
     outage: bool = False
 
     @property
     def concerns_all(self) -> bool:
-        """Would every other request fail too?"""
+        """Returns whether every other request would fail too."""
         return self.outage
 
     def __init__(
@@ -166,22 +166,21 @@ class CollectionError(SnoopsyncError):
 
 
 class Unreachable(CollectionError):
-    """There was no answer: the connection was reset or closed, or the time ran out. Whether the
-    request was carried out can't be known."""
+    """There was no answer: the connection was reset or closed, or the request timed out. It is
+    unknown whether the request was carried out."""
 
 
 class NotConnected(Unreachable):
-    """There was no connection: refused, a name not found, a certificate not trusted. The request
-    was never sent."""
+    """There was no connection: refused, unknown host name, untrusted certificate. The request was
+    not sent."""
 
 
 class Unavailable(CollectionError):
-    """The service answered that it can't now: 5xx, 408, 425 or 429."""
+    """The service can't answer now: 5xx, 408, 425 or 429."""
 
 
 class Unwritable(Unavailable):
-    """The collection can't change anything now: its disk is full, or read-only. It may answer
-    questions all the same."""
+    """The collection can't be changed now: its disk is full or read-only. It may still be read."""
 
     @property
     def concerns_all(self) -> bool:
@@ -190,18 +189,18 @@ class Unwritable(Unavailable):
 
 
 class BadAnswer(CollectionError):
-    """The answer is not one of the collection's: HTML, truncated JSON, a key that is missing."""
+    """The answer is not one of a collection: HTML, truncated JSON, a missing key."""
 
 
 class ExcessiveAnswer(BadAnswer):
-    """The answer has more than was asked for, or than any answer needs: entries, bytes, a text of
-    megabytes. It was not read to its end, and asking again would bring the same."""
+    """The answer is larger than was asked for, or than any answer needs. It was not read to its
+    end, and another attempt would have the same result."""
 
     permanent = True
 
 
 class Unauthorized(CollectionError):
-    """401 or 403: the service does not take the keys (or the clock is off)."""
+    """401 or 403: the service does not accept the keys, or the clock is wrong."""
 
     permanent = True
 
@@ -212,7 +211,7 @@ class Unauthorized(CollectionError):
 
 
 class Refused(CollectionError):
-    """The service will not take this request, however often it is sent."""
+    """The service refuses this request, however often it is sent."""
 
     permanent = True
 
@@ -222,4 +221,4 @@ class NotFound(Refused):
 
 
 class Conflict(Refused):
-    """409: the collection has an image under this ID already."""
+    """409: the collection already has an image with this ID."""

@@ -1,21 +1,24 @@
-"""What a line of the log is about: one event, with keys, for each thing that happened.
+"""The events of the log: one line for each event, with keys.
 
-A line is written for people; its event and its keys are for programs, and stay as they are. What
-each event means, and what is to be done then, is in the README's table.
+The message of a line is for people and may change. The event and its keys are for programs, and
+stay the same. The documentation has a table of all events and what to do about them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 
-#: What a key of an event may have for a value.
+#: The type of the values of an event's keys.
 Field = str | int | float | None | Sequence[str]
 
 
 class Event(StrEnum):
-    """What can happen."""
+    """All events."""
 
     # The service.
     STARTED = "started"
@@ -38,7 +41,7 @@ class Event(StrEnum):
     DELETIONS_HELD = "deletions-held"
     PLANNED = "planned"
 
-    # The comparison of everything.
+    # A full resync.
     PROGRESS = "progress"
     RESTLESS = "restless"
     IN_ORDER = "in-order"
@@ -86,7 +89,7 @@ class Event(StrEnum):
     STATE_ROOM = "state-room"
     STATE_UPGRADED = "state-upgraded"
 
-    # What hosts collections.
+    # A service that hosts collections.
     HOSTING = "hosting"
     REQUEST = "request"
     HOSTING_TROUBLE = "hosting-trouble"
@@ -100,21 +103,53 @@ class Event(StrEnum):
     METRICS = "metrics"
     METRICS_EXPOSED = "metrics-exposed"
 
-    # What a library says.
+    # Messages of libraries.
     OTHER = "other"
 
 
 def log_event(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> None:
-    """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs."""
-    log.log(level, message, *args, extra=_extra(event, keys))
+    """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs. Inside
+    ``deferred_events`` it is logged later."""
+    write = partial(log.log, level, message, *args, extra=_extra(event, keys))
+    if _this_thread.deferred is None:
+        write()
+    else:
+        _this_thread.deferred.append(write)
+
+
+class _Thread(threading.local):
+    #: The events to log later, while ``deferred_events`` lasts.
+    deferred: list[Callable[[], None]] | None = None
+
+
+_this_thread = _Thread()
+
+
+@contextmanager
+def deferred_events() -> Iterator[None]:
+    """Log what this thread logs in the ``with`` when the outermost of these ends.
+
+    It goes around a lock or a transaction. A handler may wait for a disk or a pipe, and must not
+    keep other threads waiting for the lock.
+    """
+    if _this_thread.deferred is not None:
+        yield
+        return
+    _this_thread.deferred = []
+    try:
+        yield
+    finally:
+        events, _this_thread.deferred = _this_thread.deferred, None
+        for write in events:
+            write()
 
 
 def event_record(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> logging.LogRecord:
-    """What ``log_event`` would log, for a handler or a formatter of one's own."""
+    """The record that ``log_event`` would log, to pass to a handler or a formatter."""
     return log.makeRecord(log.name, level, "", 0, message, args, None, extra=_extra(event, keys))
 
 
@@ -123,6 +158,6 @@ def _extra(event: Event, keys: Mapping[str, Field]) -> dict[str, Mapping[str, Fi
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, Field]:
-    """The event of a line of the log, under the key ``event``, and its own keys."""
+    """The keys of a record's event, and the event itself under the key ``event``."""
     fields: Mapping[str, Field] | None = getattr(record, "fields", None)
     return {"event": Event.OTHER.value} if fields is None else fields

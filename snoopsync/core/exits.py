@@ -1,4 +1,4 @@
-"""What a command's exit code means."""
+"""The exit codes of commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snoopsync.core.errors import (
 
 
 class Exit(IntEnum):
-    """The exit codes. Only ``OK`` says that everything is mirrored."""
+    """The exit codes. Only ``OK`` means that everything is mirrored."""
 
     OK = 0
     BUG = 1

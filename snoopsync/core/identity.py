@@ -1,16 +1,17 @@
-"""Is the directory at a folder's path the folder that is known? One pure function decides.
+"""Decides whether the directory at a folder's path is the known folder.
 
-What the kernel tells of a directory, and for how long it holds:
+What the kernel tells about a directory, and for how long it stays the same:
 
 - **The file system's own ID**: ``f_fsid`` of statfs(2), unless it is only the device number; else
   the UUID (``FS_IOC_GETFSUUID``, or XFS's own call on older kernels). It survives a restart, a
-  remount and another device number. With the inode of the directory it is a proof.
-- **Device and inode** prove nothing alone: the kernel gives a device's number to the next device,
-  and the root directories of two disks have one inode number.
-- **The birth time** tells a directory that was made again from the one that had its inode number
-  before. Only with an own ID: in-kernel exFAT gives the root directory the time of the mount.
-- **The mount ID** changes with every mount. It is compared within one process only: after a
-  restart, and in another mount namespace (systemd gives the unit one), the number is another.
+  remount and a new device number. Together with the directory's inode number it is a proof.
+- **Device and inode numbers** alone prove nothing: the kernel reuses a device number for the next
+  device, and the root directories of two disks have the same inode number.
+- **The birth time** distinguishes a directory that was created again from the one that had its
+  inode number before. It counts only with an own ID: the kernel's exFAT driver gives the root
+  directory the time of the mount.
+- **The mount ID** changes with every mount. It is compared only within one process: after a
+  restart, and in another mount namespace (such as that of a systemd unit), the number differs.
 
 Observed on Linux 6.18, unmounted and mounted again, on the same and on another loop device ("=":
 the same as before; "dev": only the device number). "Own ID" is what this module relies on:
@@ -32,10 +33,10 @@ bindfs, sshfs              0            none            passed on, 1   none     
 
 By their source code, vfat, exFAT, NTFS3, ISO 9660, UDF, NFS and virtiofs have no own ID either.
 
-Where there is no own ID, only the content tells. A sample of the known files is compared with what
-is there. At least half of it must be as it is known: a few files may have been edited or deleted
+Without an own ID, only the content tells. A sample of the known files is compared with the
+directory. At least half of them must be unchanged: a few files may have been edited or deleted
 while the disk was away, while another disk has none of them. An older backup has nearly all of
-them, so whoever relies on a sample must not conclude from a missing file that it was deleted.
+them, so after a decision by sample a missing file must not count as deleted.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Known files, compared with what is at their paths. ``found`` are as they are known,
-    ``different`` are gone or changed; the others of ``known`` could not be read."""
+    """Numbers of known files that were compared with the files at their paths. ``found`` are
+    unchanged, ``different`` are gone or changed; the others of ``known`` could not be read."""
 
     known: int = 0
     found: int = 0
@@ -67,12 +68,12 @@ class Sample:
 
     @property
     def is_decided(self) -> bool:
-        """Can the files that were not compared yet change nothing any more?"""
+        """Returns whether the files that were not compared can't change the result."""
         return 2 * self.found >= self.known or 2 * self.different > self.known
 
 
-class Verdict(Enum):
-    """What is known of a directory in a folder's place."""
+class IdentityVerdict(Enum):
+    """Whether a directory is the known folder."""
 
     SAME = "same"
     OTHER = "other"
@@ -81,37 +82,37 @@ class Verdict(Enum):
 
 def decide(
     known: Identity | None, now: Identity, *, observed_here: bool, sample: Sample | None = None
-) -> Verdict:
-    """Is the directory that is there ``now`` the ``known`` one?
+) -> IdentityVerdict:
+    """Decide whether the directory that was observed ``now`` is the ``known`` one.
 
-    ``known`` is ``None`` for a folder that was never there: it has no files yet, and any directory
-    is it. ``observed_here``: this process has observed ``known`` itself, so mount IDs count.
-    ``sample`` is of ``now``'s directory, and counts only where the numbers can't tell. An empty one
-    says that no file of the folder is known: then any directory is it, too.
+    ``known`` is ``None`` for a folder that was never present: any directory is accepted.
+    ``observed_here``: this process has observed ``known`` itself, so mount IDs count. ``sample`` is
+    from the present directory, and counts only where the numbers can't tell. An empty sample means
+    that no file of the folder is known: any directory is accepted.
     """
     if known is None or (sample is not None and not sample.known):
-        return Verdict.SAME
+        return IdentityVerdict.SAME
     verdict = _by_numbers(known, now, observed_here)
-    if verdict is not Verdict.CANNOT_TELL or sample is None:
+    if verdict is not IdentityVerdict.CANNOT_TELL or sample is None:
         return verdict
     return decide_by_content(sample)
 
 
-def decide_by_content(sample: Sample) -> Verdict:
-    """Are these files the known ones? At least half of them have to be as they are known."""
+def decide_by_content(sample: Sample) -> IdentityVerdict:
+    """Decide by the files: at least half of them must be unchanged."""
     if 2 * sample.found >= sample.known:
-        return Verdict.SAME
+        return IdentityVerdict.SAME
     if 2 * sample.different > sample.known:
-        return Verdict.OTHER
-    return Verdict.CANNOT_TELL
+        return IdentityVerdict.OTHER
+    return IdentityVerdict.CANNOT_TELL
 
 
-def _by_numbers(known: Identity, now: Identity, observed_here: bool) -> Verdict:
+def _by_numbers(known: Identity, now: Identity, observed_here: bool) -> IdentityVerdict:
     if known.file_system and now.file_system:
         if (known.file_system, known.inode) != (now.file_system, now.inode):
-            return Verdict.OTHER
+            return IdentityVerdict.OTHER
         is_made_again = known.birth_ns and now.birth_ns and known.birth_ns != now.birth_ns
-        return Verdict.CANNOT_TELL if is_made_again else Verdict.SAME
+        return IdentityVerdict.CANNOT_TELL if is_made_again else IdentityVerdict.SAME
     if observed_here and known == now:
-        return Verdict.SAME
-    return Verdict.CANNOT_TELL
+        return IdentityVerdict.SAME
+    return IdentityVerdict.CANNOT_TELL

@@ -1,7 +1,7 @@
-"""Which of two files that show the same picture to keep. Pure, and never acted on.
+"""Which of two files that show the same picture to keep. snoopsync only reports the answer.
 
-There is an answer only where there is evidence. Bytes are none: a file has more of them because of
-its format, or of padding. Neither is age, unless the bytes are the same.
+There is an answer only where there is evidence. The number of bytes is no evidence: it depends on
+the format and on padding. Age is no evidence either, unless the bytes are the same.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from snoopsync.core.model import RelPath
-from snoopsync.core.protocol import Evidence, PictureFacts
+from snoopsync.core.protocol import PictureEvidence, PictureFacts
 
-#: What pictures with the same bytes are to each other.
+#: The kind of a pair with the same bytes.
 IDENTICAL = "identical"
 
 
@@ -35,7 +35,7 @@ class Reason(StrEnum):
 
     @property
     def words(self) -> str:
-        """The reason for people."""
+        """The reason in words."""
         return self.value.replace("-", " ")
 
 
@@ -47,13 +47,13 @@ class Keep:
     reason: Reason
 
 
-#: For each configured folder its place in the configuration, from 0, and whether its files are
+#: For each configured folder: its position in the configuration, from 0, and whether its files are
 #: preferred.
 FolderOrder = Mapping[str, tuple[int, bool]]
 
 
-#: Where other programs put what was deleted, and thumbnails. By default nothing of it is mirrored;
-#: where it is, it is not what a person wants to keep.
+#: Directories in which other programs keep deleted files and thumbnails. By default they are not
+#: mirrored; where they are, their files are not the ones to keep.
 _LEFTOVER_DIRECTORIES = frozenset(
     {
         b".Trash",
@@ -72,9 +72,9 @@ _LEFTOVER_DIRECTORIES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class CandidateFile:
     """A file that exists, in a configured folder. ``modified_ns``: nanoseconds of Unix time.
-    ``folder_order``: the folder's place in the configuration, from 0. ``is_preferred``: of
+    ``folder_order``: the folder's position in the configuration, from 0. ``is_preferred``: of
     identical files, those in this folder are kept."""
 
     rel_path: RelPath
@@ -84,7 +84,7 @@ class File:
 
     @property
     def is_leftover(self) -> bool:
-        """Is it in a trash or a thumbnail directory of another program?"""
+        """Returns whether the file is in a trash or thumbnail directory of another program."""
         directories = self.rel_path.path.split(b"/")[:-1]
         return any(
             each in _LEFTOVER_DIRECTORIES or each.startswith(b".Trash-") for each in directories
@@ -92,61 +92,61 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the two. ``facts``: what the collection tells of the picture. ``file`` is ``None``
-    where no configured folder has the image: then it is never the one to keep."""
+class KeepCandidate:
+    """One of the two images. ``facts``: what the collection reports about the picture. ``file`` is
+    ``None`` if no configured folder contains the image, which is then never the one to keep."""
 
     image_id: str
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
-    file: File | None = None
+    file: CandidateFile | None = None
 
     @property
     def can_be_kept(self) -> bool:
-        """Is there a file, and not in the trash or among the thumbnails of another program?"""
+        """Returns whether there is a file, outside of trash and thumbnail directories."""
         return self.file is not None and not self.file.is_leftover
 
 
-#: Before this, a file's time is that of a clock that was never set: 1970, or 1980 on FAT.
+#: An earlier time is that of a clock that was never set: 1970, or 1980 on FAT.
 _FIRST_PLAUSIBLE_NS = int(datetime(1980, 1, 2, tzinfo=UTC).timestamp() * 1e9)
 
-#: Sizes that differ less than this are the same, rounded in another way: a part of the larger
-#: number of pixels, or pixels of each side.
+#: Sizes that differ by less than this are equal, but rounded differently: a share of the larger
+#: number of pixels, or a number of pixels of each side.
 _ROUNDING_SHARE = 0.02
 _ROUNDING_PIXELS = 2
 
-#: Estimated qualities that differ less say nothing: programs have tables of their own.
+#: Estimated qualities that differ by less do not count: programs use different tables.
 _QUALITY_STEP = 6
 
-#: Kinds of pairs whose pixels differ by more than a re-save: how strongly each was compressed does
-#: not tell which one was first.
+#: Kinds of pairs whose pixels differ by more than a re-save. The compression of the two does not
+#: tell which one is the original.
 _EDITED, _RECOLOURED, _BORDERED = "edited", "recoloured", "bordered"
 
-#: What evidence says of two files: whether the first is the better one, or nothing.
+#: What evidence tells about two files: whether to keep the first one, or nothing.
 _Rule = Callable[[PictureFacts, PictureFacts], bool | None]
 
 
 def which_to_keep(
-    one: Candidate, other: Candidate, kind: str | None, now_ns: int, *, identical: bool
+    one: KeepCandidate, other: KeepCandidate, kind: str | None, now_ns: int, *, identical: bool
 ) -> Keep | None:
-    """The one to keep of two images that are alike; ``None`` where no evidence favours one whose
-    file exists. ``kind`` is what they are to each other. ``identical``: they have the same bytes;
-    then there is always an answer, if one of the files exists. ``now_ns``: Unix time.
+    """Which of two similar images to keep; ``None`` if no evidence favours one whose file exists.
+    ``kind``: how they differ. ``identical``: they have the same bytes; then there is always an
+    answer if one of the files exists. ``now_ns``: Unix time.
 
     The order of the two does not matter.
     """
     if identical:
         return _of_identical(one, other, now_ns)
     for reason, rule in _rules(kind):
-        is_better = rule(one.facts, other.facts)
-        if is_better is not None:
-            better = one if is_better else other
-            return Keep(better.image_id, reason) if better.can_be_kept else None
+        keep_first = rule(one.facts, other.facts)
+        if keep_first is not None:
+            chosen = one if keep_first else other
+            return Keep(chosen.image_id, reason) if chosen.can_be_kept else None
     return None
 
 
 def _rules(kind: str | None) -> Iterator[tuple[Reason, _Rule]]:
     if kind == _BORDERED:
-        return  # the larger one may have no more than a border
+        return  # the larger one may only have a border
     yield Reason.MORE_PIXELS, _has_more_pixels
     yield Reason.CAMERA_METADATA, _has_camera
     if kind == _EDITED:
@@ -171,7 +171,7 @@ def _has_more_pixels(one: PictureFacts, other: PictureFacts) -> bool | None:
 
 
 def _sides(facts: PictureFacts) -> tuple[int, int] | None:
-    """The shorter side and the longer one: one of the two may be turned."""
+    """The shorter and the longer side: one of the two pictures may be rotated."""
     width, height = facts.get("width"), facts.get("height")
     return None if width is None or height is None else (min(width, height), max(width, height))
 
@@ -185,18 +185,18 @@ def _is_less_compressed(one: PictureFacts, other: PictureFacts) -> bool | None:
     quality, others = ours.get("jpeg_quality"), theirs.get("jpeg_quality")
     if quality is None or others is None or abs(quality - others) < _QUALITY_STEP:
         return None
-    # A re-save of the other, or of a file like it, has lost what that has lost, and more.
+    # A re-save of the other file, or of one like it, has lost at least as much.
     if (ours if quality > others else theirs).get("resaved"):
         return None
     return quality > others
 
 
 def _is_lossless(one: PictureFacts, other: PictureFacts) -> bool | None:
-    is_better = _differing(one, other, "lossless")
-    if is_better is None:
+    keep_first = _differing(one, other, "lossless")
+    if keep_first is None:
         return None
-    # What was made from a JPEG has lost no less than the JPEG.
-    return None if _evidence(one if is_better else other).get("resaved") else is_better
+    # A file that was made from a JPEG has lost at least as much as the JPEG.
+    return None if _evidence(one if keep_first else other).get("resaved") else keep_first
 
 
 def _has_true_colour(one: PictureFacts, other: PictureFacts) -> bool | None:
@@ -205,7 +205,7 @@ def _has_true_colour(one: PictureFacts, other: PictureFacts) -> bool | None:
 
 
 def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None:
-    """Which of the two has this, if both tell and one has."""
+    """Returns whether the first has this, if both are known and only one has."""
     ours: Mapping[str, Any] = _evidence(one)
     theirs: Mapping[str, Any] = _evidence(other)
     if name not in ours or name not in theirs or ours[name] == theirs[name]:
@@ -213,14 +213,14 @@ def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None
     return bool(ours[name])
 
 
-def _evidence(facts: PictureFacts) -> Evidence:
-    return facts.get("evidence", Evidence())
+def _evidence(facts: PictureFacts) -> PictureEvidence:
+    return facts.get("evidence", PictureEvidence())
 
 
-def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
+def _of_identical(one: KeepCandidate, other: KeepCandidate, now_ns: int) -> Keep | None:
     if not (one.can_be_kept and other.can_be_kept):
-        there = one if one.can_be_kept else other
-        return Keep(there.image_id, Reason.CONFIGURED_FIRST) if there.can_be_kept else None
+        chosen = one if one.can_be_kept else other
+        return Keep(chosen.image_id, Reason.CONFIGURED_FIRST) if chosen.can_be_kept else None
     assert one.file is not None and other.file is not None
     for reason, order in _orders(now_ns):
         ours, theirs = order(one.file), order(other.file)
@@ -229,10 +229,10 @@ def _of_identical(one: Candidate, other: Candidate, now_ns: int) -> Keep | None:
     return Keep(min(one.image_id, other.image_id), Reason.FIRST_PATH)
 
 
-def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[File], Any]]]:
-    """The first by each of these comes first."""
+def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[CandidateFile], Any]]]:
+    """The orders by which identical files are compared, with their reasons."""
 
-    def age(file: File) -> tuple[bool, int]:
+    def age(file: CandidateFile) -> tuple[bool, int]:
         is_plausible = _FIRST_PLAUSIBLE_NS <= file.modified_ns <= now_ns
         return (False, file.modified_ns) if is_plausible else (True, 0)
 

@@ -1,4 +1,4 @@
-"""What a folder holds that is not mirrored, and why: counted by reason and by suffix."""
+"""What a folder contains that is not mirrored, counted by reason and by suffix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from snoopsync.core.model import printable
 
-#: The suffixes of a reason that a sentence names, the most frequent ones.
+#: How many suffixes of a reason a sentence names: the most frequent ones.
 _NAMED_SUFFIXES = 5
 
-#: So many different suffixes are counted for one reason. Names like ``page.1``, ``page.2``... must
-#: not make the counts as long as the folder; further suffixes count under ``""``.
+#: How many suffixes are counted for one reason. Names like ``page.1``, ``page.2``... must not make
+#: the counts as long as the folder. Further suffixes count under ``""``.
 _MOST_SUFFIXES = 100
 
 _SUFFIX = re.compile(rb"(?s).+(\.[A-Za-z0-9_+-]{1,12})")
@@ -31,22 +31,22 @@ class LeftOut(StrEnum):
     UNSUPPORTED = "unsupported"
     #: A file without the suffix of a picture.
     OTHER_TYPE = "other-type"
-    #: A file that the folder's ``include`` does not name.
+    #: A file that does not match the folder's ``include``.
     NOT_INCLUDED = "not-included"
-    #: A picture or a directory that the folder's ``exclude`` names.
+    #: A picture or a directory that matches the folder's ``exclude``.
     EXCLUDED = "excluded"
-    #: A file or a directory of another program: the default list names it.
+    #: A file or a directory of another program, in the default list.
     OTHER_PROGRAM = "other-program"
     #: A FIFO, a socket or a device.
     SPECIAL = "special"
-    #: A directory that cannot be listed, or an entry that cannot be looked at.
+    #: A directory that can't be listed, or an entry that can't be examined.
     UNREADABLE = "unreadable"
 
 
-#: The reasons whose suffixes tell something.
+#: The reasons for which suffixes are counted.
 _SUFFIXES_MATTER = frozenset({LeftOut.UNSUPPORTED, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED})
 
-#: How many, by reason and then by suffix (in lower case, with its dot; ``""`` for none).
+#: Numbers by reason and then by suffix (in lower case, with its dot; ``""`` for none).
 LeftOutCounts = dict[str, dict[str, int]]
 
 
@@ -70,13 +70,13 @@ def _add(by_suffix: dict[str, int], suffix: str, number: int) -> None:
 
 
 def totals(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """How many for each reason that there is, in the order of ``LeftOut``."""
+    """The numbers by reason, in the order of ``LeftOut``."""
     return {reason.value: sum(counts[reason].values()) for reason in LeftOut if counts.get(reason)}
 
 
 def describe(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """The counts for people, on one line: ``20 unsupported (.cr2 12, .dng 8), 3 symlink``. Empty
-    if nothing is left out."""
+    """The counts in words: ``20 unsupported (.cr2 12, .dng 8), 3 symlink``. Empty if nothing is
+    left out."""
     return ", ".join(
         f"{number} {reason}{_suffixes(counts[reason])}" for reason, number in totals(counts).items()
     )
@@ -93,18 +93,18 @@ def _suffixes(by_suffix: Mapping[str, int]) -> str:
 
 
 def suffix_of(name: bytes) -> str:
-    """The name's suffix in lower case, ``""`` if it has none or none that is worth a count."""
+    """The name's suffix in lower case; ``""`` if it has none, or an unusual one."""
     found = _SUFFIX.fullmatch(name)
     return found[1].decode().lower() if found else ""
 
 
 def dump(counts: LeftOutCounts) -> str:
-    """The counts as the state file keeps them."""
+    """The counts as they are stored in the state file."""
     return json.dumps(counts, sort_keys=True)
 
 
 def load(text: str) -> LeftOutCounts:
-    """What ``dump`` wrote; empty for a text that it did not write."""
+    """The counts from a text of ``dump``; empty for any other text."""
     try:
         counts = json.loads(text)
         return {
@@ -112,4 +112,4 @@ def load(text: str) -> LeftOutCounts:
             for reason, by_suffix in counts.items()
         }
     except (ValueError, TypeError, AttributeError):
-        return {}  # damaged, and no loss: the next scan counts again
+        return {}  # the file is damaged here, but the next scan counts again

@@ -1,6 +1,6 @@
-"""The nouns that snoopsync thinks in: values without behaviour towards the outside.
+"""The values that everything else is made of.
 
-Paths below a folder are ``bytes``, as the file system has them: a name need not be UTF-8.
+Paths below a folder are ``bytes``, as in the file system: a name need not be UTF-8.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 OWNER_PATTERN = re.compile(r"[a-z0-9-]{1,32}")
 
-#: Bytes of SHA-256 in an image ID: 160 bits, so that no two places ever meet by chance.
+#: Bytes of SHA-256 in an image ID: 160 bits, so that two paths never get the same ID by chance.
 _ID_HASH_BYTES = 20
 
 
@@ -38,13 +38,13 @@ class RelPath(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The path as Python has it in a ``str``: bytes that are not UTF-8 become surrogates, from
-        which ``os.fsencode`` gets them back."""
+        """The path as a ``str``: bytes that are not UTF-8 become surrogates, which ``os.fsencode``
+        turns back into bytes."""
         return os.fsdecode(self.path)
 
     @property
     def full_text(self) -> str:
-        """The folder's name and, as ``text`` has it, the path below it."""
+        """The folder's name and the path below it as in ``text``."""
         return f"{self.folder}/{self.text}"
 
     def __str__(self) -> str:
@@ -52,14 +52,14 @@ class RelPath(NamedTuple):
 
 
 def path_keys(rel_path: RelPath | None) -> dict[str, str | None]:
-    """The place as JSON and the log's events have it; nulls for one that is not known."""
+    """The path as keys of JSON and of events; nulls for an unknown path."""
     if rel_path is None:
         return {"folder": None, "path": None}
     return {"folder": rel_path.folder, "path": rel_path.text}
 
 
 def printable(path: bytes | str) -> str:
-    """The path, or another text, for a person or a log: on one line, whatever is in it."""
+    """The path or text for people: always on one line, with other characters escaped."""
     text = os.fsdecode(path)
     if text.isprintable():
         return text
@@ -69,18 +69,18 @@ def printable(path: bytes | str) -> str:
     )
 
 
-#: SQLite's integers are signed and of 64 bits. An inode may be larger (on some network file
-#: systems), and so may a time after the year 2262.
+#: SQLite's integers have 64 bits and a sign. The inode number of some network file systems is
+#: larger, and so is a time after the year 2262.
 _INT64_END = 1 << 63
 
-#: A fingerprint's four numbers, as they are compared a hundred thousand at a time.
+#: A fingerprint's four numbers as a plain tuple, which is faster to compare.
 FingerprintKey = tuple[int, int, int, int]
 
 
 class Fingerprint(NamedTuple):
-    """What ``lstat`` says of a file: while all four stay, its bytes have stayed.
+    """Four numbers of ``lstat``: while they stay the same, the file's bytes are the same.
 
-    ``ctime_ns`` catches a rewrite of the same size whose mtime was put back.
+    ``ctime_ns`` changes also if a file is rewritten with the same size and its mtime is restored.
     """
 
     inode: int
@@ -90,16 +90,16 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, stat: os.stat_result) -> Fingerprint:
-        """The fingerprint in an ``os.stat_result``."""
+        """The fingerprint of an ``os.stat_result``."""
         return cls(*fingerprint_key(stat))
 
     def same_file(self, other: Fingerprint) -> bool:
-        """Alike but for ctime, which a rename changes."""
+        """Returns whether all but ctime are equal: a rename changes ctime."""
         return self[:3] == other[:3]
 
 
 def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
-    """The numbers of a fingerprint, each wrapped into 64 bits where it is larger."""
+    """The numbers of a fingerprint, each wrapped to 64 bits."""
     key = inode, size, mtime_ns, ctime_ns = (
         stat.st_ino,
         stat.st_size,
@@ -112,15 +112,15 @@ def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
 
 
 def int64(number: int) -> int:
-    """The number, wrapped into 64 bits with a sign where it is larger."""
+    """The number, wrapped to a signed integer of 64 bits."""
     return (number + _INT64_END) % (2 * _INT64_END) - _INT64_END
 
 
 def image_ids(owner: str, rel_path: RelPath) -> Iterator[str]:
-    """The IDs that a picture at this place may get, the first one first, without end.
+    """The IDs that a picture at this path may get: an endless series.
 
-    The first is the place's own; the next ones are for when it is still taken by a picture that
-    was renamed away.
+    The first ID is used unless a picture that was renamed away from this path still has it; then
+    the next one is used, and so on.
     """
     number = 0
     while True:
@@ -133,12 +133,12 @@ def image_ids(owner: str, rel_path: RelPath) -> Iterator[str]:
 
 
 def owns(owner: str, image_id: str) -> bool:
-    """Is this image ours to change?"""
+    """Returns whether the image belongs to this owner, so that snoopsync may change it."""
     return image_id.startswith(f"{owner}.")
 
 
 class ImageState(StrEnum):
-    """How far one image is."""
+    """The state of an image."""
 
     SYNCED = "synced"
     PENDING = "pending"
@@ -147,7 +147,7 @@ class ImageState(StrEnum):
 
 
 class FolderState(StrEnum):
-    """How a folder is. Only in ``ok`` does the collection mirror it for sure."""
+    """The state of a folder. Only ``ok`` means that it is known to be mirrored."""
 
     OK = "ok"
     SCANNING = "scanning"
@@ -156,14 +156,14 @@ class FolderState(StrEnum):
     UNWATCHED = "unwatched"
 
 
-#: The ``submount`` of a file on another disk than its folder's that nobody has given a number.
+#: The ``submount`` of a file on another disk than its folder's that has no number yet.
 UNNUMBERED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file is there. ``submount``: 0 on the mount that the folder itself is on, else the
-    number of what is mounted there, as ``Submounts`` gives it."""
+    """There is a regular file. ``submount``: 0 if it is on the same mount as the folder, else the
+    number that ``Submounts`` gives to its mount."""
 
     fingerprint: Fingerprint
     submount: int = 0
@@ -171,12 +171,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no file: proven by directories that are what they were and can be listed."""
+    """There is no file: proven, because the directories are unchanged and can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """Nothing may be concluded; ``reason`` says why, for people."""
+    """Unknown whether there is a file. ``reason`` tells people why."""
 
     reason: str
 
@@ -186,14 +186,13 @@ Observation = File | Gone | Unclear
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the state file knows of one image.
+    """What the state file stores about one image.
 
-    ``seen`` is the file as it was when it was last planned for, whether or not it has been sent
-    yet. ``sha256`` is of the bytes that the collection confirmed, ``None`` while it does not hold
-    the image, and empty if it holds bytes that nobody here knows. ``dirty`` says that something was
-    planned and has not been confirmed: until it is, nobody knows what the collection holds.
-    ``submount``: which other mount than the folder's the file was on, as in ``File``.
-    ``doomed``: its deletion is held, needs approval, or was approved and is not done.
+    ``seen``: the file when it was last planned for, whether or not it has been sent since.
+    ``submount``: the mount that the file was on, as in ``File``. ``sha256``: of the bytes that the
+    collection confirmed; ``None`` while it does not have the image, empty if its bytes are unknown.
+    ``dirty``: something was planned and is not confirmed, so the collection's content is unknown.
+    ``marked_for_deletion``: its deletion is held, needs approval, or is approved and not done.
     """
 
     image_id: str
@@ -202,4 +201,4 @@ class Record:
     submount: int = 0
     sha256: bytes | None = None
     dirty: bool = False
-    doomed: bool = False
+    marked_for_deletion: bool = False

@@ -216,7 +216,9 @@ def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
         return [Add(record.rel_path, record.image_id, file)]
     if file.fingerprint == record.seen:
         # Confirmed, or planned for already: then its row will have its turn.
-        return [Refresh(record.rel_path, record.image_id, file)] if record.doomed else []
+        return (
+            [Refresh(record.rel_path, record.image_id, file)] if record.marked_for_deletion else []
+        )
     if record.sha256 is None:
         return [Add(record.rel_path, record.image_id, file)]
     if record.dirty:
@@ -230,7 +232,7 @@ def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
 def _keep_moved(plan_input: PlanInput, record: Record, rel_path: RelPath) -> list[Action]:
     """The record's own file, at its new place: what has to be sent of it, if anything."""
     file = _file(plan_input, rel_path)
-    moved = replace(record, rel_path=rel_path, seen=file.fingerprint, doomed=False)
+    moved = replace(record, rel_path=rel_path, seen=file.fingerprint, marked_for_deletion=False)
     return _keep(plan_input, moved, file)
 
 

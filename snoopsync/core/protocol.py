@@ -1,10 +1,9 @@
-"""What a collection is: the operations that every implementation has, and what they answer.
+"""What every collection can do, and what it answers.
 
-Three things implement ``ImageCollection``: the HTTP client (``collection.Collection``), the
-embedded collection (``embedded.EmbeddedCollection``) and the retrying coat that goes around either
-(``retrying.RetryingCollection``). The names, arguments and dictionaries are those of the
-published VisualSnoop client; where that client returned a refusal, these raise a
-``CollectionError``.
+Three classes implement ``ImageCollection``: the HTTP client (``client.Collection``), the embedded
+collection (``embedded.EmbeddedCollection``), and the retrying wrapper around either
+(``client.RetryingCollection``). The names, arguments and dictionaries are those of the published
+VisualSnoop client; where that client returned a refusal, these raise a ``CollectionError``.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
 
-#: In place of a PEM file: the certificates that the system trusts.
+#: Instead of a PEM file: the certificates that the system trusts.
 SYSTEM_STORE = "system"
 
-#: What one picture can be to another that it is like.
+#: How a picture can differ from a similar one.
 KINDS = frozenset(
     {
         "identical",
@@ -30,16 +29,16 @@ KINDS = frozenset(
     }
 )
 
-#: An image's ID, for the client of a service; everywhere else it is the text.
+#: An image's ID, for the client of a service; everywhere else it is a ``str``.
 ImageId = str | int
 
 #: An image to send: a path (a text or a ``PathLike``), the picture's own bytes, or a binary file
-#: that is read from where it stands to its end.
+#: that is read from its current position to its end.
 ImageSource = str | bytes | os.PathLike[str] | BinaryIO
 
 
 class ImageAnswer(TypedDict):
-    """The answer about one image. ``image_time`` is ISO 8601, when its bytes last changed.
+    """The answer about one image. ``image_time``: when its bytes last changed, in ISO 8601.
     ``outdated``: an older version of the service has described it (see ``Renewable``)."""
 
     status: int
@@ -50,8 +49,8 @@ class ImageAnswer(TypedDict):
     outdated: NotRequired[bool]
 
 
-class Evidence(TypedDict):
-    """What a picture's file says about where it comes from; see ``decoding.evidence``."""
+class PictureEvidence(TypedDict):
+    """What a picture's file tells about its origin; see ``decoding.evidence``."""
 
     camera: NotRequired[bool]
     jpeg_quality: NotRequired[int | None]
@@ -61,21 +60,21 @@ class Evidence(TypedDict):
 
 
 class PictureFacts(TypedDict):
-    """How large a picture is, upright, in pixels and in bytes, and the evidence in its file."""
+    """The size of a picture, upright, in pixels and in bytes, and the evidence in its file."""
 
     width: NotRequired[int]
     height: NotRequired[int]
     size_bytes: NotRequired[int]
-    evidence: NotRequired[Evidence]
+    evidence: NotRequired[PictureEvidence]
 
 
 class Match(PictureFacts):
-    """One image that is like the one asked about.
+    """One image that is similar to the searched one.
 
-    ``rank`` is 0 for the same picture and grows as they differ. What follows is only there when
-    the service tells it, as ours does: ``sha256`` (hexadecimal) of the image's bytes, the facts
-    about it, ``kind``, what the one is to the other (``embedded.kinds``), and the facts about the
-    picture that was ``asked`` about.
+    ``rank`` is 0 for the same picture, and larger for less similar ones. Further keys exist only if
+    the service reports them, as snoopsync's does: ``sha256`` (hexadecimal) of the image's bytes,
+    the facts about it, ``kind``, how the two differ (``embedded.kinds``), and ``asked``, the facts
+    about the searched picture.
     """
 
     id: str
@@ -86,9 +85,9 @@ class Match(PictureFacts):
 
 
 class SearchAnswer(TypedDict):
-    """The answer to a search; ``results`` has the best match first. ``partial``: another version
-    has described some images, which were compared by their bytes only. ``cut``: there are more
-    results, and only the nearest are told."""
+    """The answer to a search. ``results``: the best match first. ``partial``: another version has
+    described some images, which were compared by their bytes only. ``cut``: there are more results
+    than these nearest ones."""
 
     status: int
     message: str
@@ -99,7 +98,7 @@ class SearchAnswer(TypedDict):
 
 
 class SearchByIdAnswer(SearchAnswer):
-    """The answer to a search by ID: with the image that was asked about, which is no result.
+    """The answer to a search by ID, with the searched image, which is not among the results.
     ``outdated``: an older version has described it."""
 
     image_id: str
@@ -108,14 +107,15 @@ class SearchByIdAnswer(SearchAnswer):
 
 
 class ListedImage(TypedDict):
-    """One line of a listing."""
+    """One image of a listing."""
 
     id: str
     image_time: str
 
 
 class ListAnswer(TypedDict):
-    """One page of the listing, newest first; ``next_image_id`` starts the next, if there is one."""
+    """One page of the listing, newest first. ``next_image_id``: the start of the next page, if
+    any."""
 
     status: int
     message: str
@@ -125,8 +125,8 @@ class ListAnswer(TypedDict):
 
 
 class ImageCollection(Protocol):
-    """A collection of images that can be searched by likeness. Its methods may be called from
-    several threads at once, and raise ``CollectionError``."""
+    """A collection of images that can be searched by similarity. Any thread may call its methods,
+    which raise ``CollectionError``."""
 
     @property
     def id(self) -> str:
@@ -138,42 +138,42 @@ class ImageCollection(Protocol):
 
     @property
     def user(self) -> str:
-        """Whose it is."""
+        """The user to whom the collection belongs."""
 
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add an image, under an ID of the service's making if ``image_id`` is ``None``.
+        """Add an image. The service creates the ID if ``image_id`` is ``None``.
 
-        Raises ``Conflict`` if the ID is there already; with ``update_existing`` replaces that
-        image, and raises ``NotFound`` if there is none (some services add it instead: 201).
+        Raises ``Conflict`` if the collection has the ID. With ``update_existing`` the image is
+        replaced; raises ``NotFound`` if there is none (some services add it instead: 201).
         """
 
     def get_image(self, image_id: str) -> ImageAnswer:
-        """Is it there? Raises ``NotFound`` if not."""
+        """The answer about one image. Raises ``NotFound``."""
 
     def delete_image(self, image_id: str) -> ImageAnswer:
-        """Remove it. Raises ``NotFound`` if it is not there."""
+        """Remove an image. Raises ``NotFound``."""
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
-        """One page of the listing, from the image ``start`` on, newest first."""
+        """One page of the listing, newest first, beginning with the image ``start``."""
 
     def images(self) -> Iterator[ListedImage]:
-        """Every image of the collection, page after page."""
+        """All images of the collection, read in pages."""
 
     def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """Images like one of the collection, itself left out. Raises ``NotFound``."""
+        """Images similar to one of the collection, without that one. Raises ``NotFound``."""
 
     def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images like this one."""
+        """Images similar to this one."""
 
     def close(self) -> None:
-        """Let go of connections and files. A call under way may fail; none may be made after."""
+        """Close connections and files. A call in progress may fail. No call may follow."""
 
 
 class OutdatedAnswer(TypedDict):
-    """One page of the images that an older version has described. ``total``, with the first page,
-    is how many there are. ``next`` is passed for the next page; ``None`` if this is the last."""
+    """One page of the images that an older version has described. ``total``: their number, on the
+    first page. ``next``: to pass for the next page; ``None`` on the last page."""
 
     status: int
     message: str
@@ -185,15 +185,15 @@ class OutdatedAnswer(TypedDict):
 
 @runtime_checkable
 class Renewable(Protocol):
-    """A collection that keeps descriptions of pictures, and no pictures: when a new version
-    describes them in another way, it needs each picture once more."""
+    """A collection that stores descriptions of pictures, but no pictures. When a new version
+    describes pictures in another way, it needs each picture again."""
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """One page of the images of this owner, or of all, that an older version has described,
-        from ``next`` of the page before on. Raises ``NotFound`` where that is not offered."""
+        """One page of the images of this owner, or of all, that an older version has described.
+        ``after``: ``next`` of the page before. Raises ``NotFound`` if this is not offered."""
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Describe an image again, by its own bytes: nothing else of it changes.
+        """Describe an image again from its bytes. Nothing else of it changes.
 
         Raises ``NotFound``, and ``Conflict`` if it has other bytes.
         """
@@ -201,7 +201,7 @@ class Renewable(Protocol):
 
 @runtime_checkable
 class NamesAll(Protocol):
-    """A collection that can name all of its images at once, without the pages of a listing."""
+    """A collection that can name all of its images in order, without the times of a listing."""
 
-    def image_ids(self) -> set[str]:
-        """The IDs of all images that there are."""
+    def image_ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most ``most``."""

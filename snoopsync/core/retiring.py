@@ -1,6 +1,6 @@
-"""How to get rid of a folder, or of a disk below one, that never comes back.
+"""Advice for giving up a folder, or a disk below a folder, that is gone for good.
 
-``status``, ``check``, ``resync --prune`` and the log say it in the same words.
+``status``, ``check``, ``resync --prune`` and the log use the same words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 
 from snoopsync.core.model import printable
 
-#: What has a meaning of its own in a gitignore pattern.
+#: Characters with a special meaning in a gitignore pattern.
 _SPECIAL = re.compile(r"[*?\[\\]")
 
 #: What to do about a folder that is missing for good.
@@ -20,17 +20,16 @@ FOLDER_GONE = (
 
 
 def disk_gone(directory: bytes) -> str:
-    """Why nothing in this directory (below its folder) is deleted, and what to do if its disk never
-    comes back."""
+    """Why nothing in this directory (below its folder) is deleted, and what to do if its disk is
+    gone for good."""
     return (
-        "a disk was mounted or unmounted here, what was in it is not deleted; if that disk is gone"
+        "a disk was mounted or unmounted here, its images are not deleted; if that disk is gone"
         f" for good: add {exclude_pattern(directory)} to the folder's exclude, and snoopsync resync"
         " --prune deletes its images"
     )
 
 
 def exclude_pattern(directory: bytes) -> str:
-    """The gitignore pattern that matches exactly this directory below a folder, as a text in
-    YAML."""
+    """The gitignore pattern that matches only this directory below a folder, quoted for YAML."""
     escaped = _SPECIAL.sub(r"\\\g<0>", printable(directory))
     return "'/" + escaped.replace("'", "''") + "/'"

@@ -1,4 +1,4 @@
-"""Which files of a folder are mirrored: gitignore patterns, asked for a directory at a time.
+"""Which files of a folder are mirrored: gitignore patterns, applied to a directory at a time.
 
 The patterns are those of https://git-scm.com/docs/gitignore. ``exclude`` is read just as git does:
 what is in an excluded directory stays excluded, whatever a later ``!pattern`` says. ``include`` is
@@ -25,7 +25,7 @@ SUPPORTED_SUFFIXES = tuple(
     b".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .tif .tiff .bmp .avif .heic .heif .hif".split()
 )
 
-#: Suffixes of pictures that snoopsync cannot read: camera raw formats first, then the others.
+#: Suffixes of pictures that snoopsync can't read: camera raw formats first, then the others.
 UNSUPPORTED_SUFFIXES = frozenset(
     b".3fr .ari .arw .bay .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef"
     b" .mos .mrw .nef .nrw .orf .ori .pef .ptx .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
@@ -80,11 +80,11 @@ def _regex(patterns: Sequence[str]) -> str:
     return "|".join("[^/]*".join(map(re.escape, name.split("*"))) for name in names)
 
 
-# One expression for all of them: a scan asks for every file.
+# One expression for all of them, because a scan applies it to every file.
 _is_program_file = re.compile(
     f"(?is)(?:{_regex([each for each in DEFAULT_EXCLUDE if not each.endswith('/')])})".encode()
 ).fullmatch
-#: The first character of every name that has a picture's suffix and is a program's file.
+#: The first characters of names with a picture's suffix that are files of other programs.
 _BEGINNINGS = b".~"
 _has_program_directory = re.compile(
     f"(?is)(?:\\A|/)(?:{_regex(DEFAULT_EXCLUDE)})(?:/|\\Z)".encode()
@@ -92,7 +92,7 @@ _has_program_directory = re.compile(
 
 
 class Selection:
-    """The files that a folder's ``include`` and ``exclude`` leave.
+    """The files that a folder's ``include`` and ``exclude`` patterns select.
 
     ``include`` is ``None`` for the supported image suffixes. Without ``exclude_defaults``, files
     and directories of other programs are mirrored too. Paths are below the folder, without a slash
@@ -116,7 +116,7 @@ class Selection:
         self._excluded_directories = _spec(_as_files(exclude))
         self._has_defaults = exclude_defaults
         self._reopens = any(pattern.startswith("!") for pattern in exclude)
-        # Only where a "!pattern" may take a default back: asking for all of them takes long.
+        # Only where a "!pattern" may override a default: applying all of them takes long.
         joined = [*map(_any_case, DEFAULT_EXCLUDE), *exclude] if exclude_defaults else exclude
         self._joined = _spec(joined if self._reopens else ())
         self._joined_directories = _spec(_as_files(joined) if self._reopens else ())
@@ -125,16 +125,16 @@ class Selection:
             tuple(exclude),
             DEFAULT_EXCLUDE if exclude_defaults else (),
         )
-        #: Two selections of one digest leave the same files.
+        #: Two selections with the same digest select the same files.
         self.digest = hashlib.sha256(repr(meaning).encode(errors="surrogatepass")).hexdigest()
 
     def enters(self, directory: bytes) -> bool:
-        """Can there be wanted files below this directory? Not if it, or one it is in, is
-        excluded."""
+        """Returns whether there may be wanted files below this directory: neither the directory nor
+        one above it is excluded."""
         return self.why_not_entered(directory) is None
 
     def why_not_entered(self, directory: bytes) -> LeftOut | None:
-        """Why this directory is not looked into; ``None`` if it is."""
+        """Why this directory is not entered; ``None`` if it is."""
         if self._reopens:
             matches = self._joined_directories.match_file
             excluded = next((above for above in _down_to(directory) if matches(_text(above))), None)
@@ -142,7 +142,7 @@ class Selection:
                 return None
             is_own = self._excluded_directories.match_file(_text(excluded))
             return LeftOut.EXCLUDED if is_own else LeftOut.OTHER_PROGRAM
-        # Without a "!pattern", a pattern that matches a directory matches all that is below it.
+        # Without a "!pattern", a pattern that matches a directory matches everything below it.
         if not directory:
             return None
         if self._excluded_directories.match_file(_text(directory)):
@@ -152,8 +152,8 @@ class Selection:
         return None
 
     def chooser(self, directory: bytes) -> Callable[[bytes], bool]:
-        """A function that says which names of files, directly in this directory, are wanted. The
-        directory must be one that ``enters`` is true of."""
+        """A function that tells which names of files directly in this directory are wanted.
+        ``enters`` must be true for the directory."""
         included = self._includer(directory)
         why_excluded = self._excluder(directory)
         if why_excluded is None:
@@ -163,8 +163,8 @@ class Selection:
         return lambda name: included(name) and why_excluded(name) is None
 
     def reasoner(self, directory: bytes) -> Callable[[bytes], LeftOut | None]:
-        """A function that says why a file of this name, directly in this directory, is not wanted;
-        ``None`` if it is. It takes longer than ``chooser``'s."""
+        """A function that tells why a file with this name, directly in this directory, is not
+        wanted; it returns ``None`` if the file is wanted. It is slower than that of ``chooser``."""
         included = self._includer(directory)
         why_excluded = self._excluder(directory) or (lambda _name: None)
 
@@ -182,7 +182,7 @@ class Selection:
         return reason
 
     def wants(self, path: bytes) -> bool:
-        """Is the file at this path to be mirrored?"""
+        """Returns whether the file at this path is to be mirrored."""
         directory, _, name = path.rpartition(b"/")
         return self.enters(directory) and self.chooser(directory)(name)
 
@@ -195,8 +195,8 @@ class Selection:
         return _matcher(self._include, suffixes, directory)
 
     def _excluder(self, directory: bytes) -> Callable[[bytes], LeftOut | None] | None:
-        """Which names of files in this directory are excluded, and by which list; ``None`` if none
-        is."""
+        """A function that tells by which list the name of a file in this directory is excluded;
+        ``None`` if no name is."""
         if self._excluded_suffixes == ():
             return _why_default if self._has_defaults else None
         own = _matcher(self._exclude, self._excluded_suffixes, directory)
@@ -219,7 +219,7 @@ def _why_default(name: bytes) -> LeftOut | None:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise ``ValueError``, with the reason, for a pattern that is wrong or can't match anything.
+    """Raise ``ValueError`` with the reason for a pattern that is wrong or can't match anything.
 
     git passes over some of these in silence; in a list of patterns they can only be mistakes.
     """
@@ -233,18 +233,18 @@ def check_pattern(pattern: str) -> None:
             spec, directories = _spec([pattern]), _spec(_as_files([pattern]))
     except (ValueError, re.error, FutureWarning):
         raise ValueError("is no gitignore pattern") from None
-    # An empty line is dropped, a comment and the like is kept without effect.
+    # pathspec drops an empty line, and keeps a comment without effect.
     if not all(each and each.patterns[0].include is not None for each in (spec, directories)):
         raise ValueError("is a pattern that matches nothing")
 
 
 def _is_supported(name: bytes) -> bool:
-    # Most end so as they are, and this is asked for every file of a scan.
+    # Most names are in lower case already, and this runs for every file of a scan.
     return name.endswith(_AS_USUAL) or _suffix(name) in _SUPPORTED
 
 
 def _is_wanted_by_default(name: bytes) -> bool:
-    # A scan asks for every file: most are decided by their last and their first characters.
+    # This runs for every file of a scan: most are decided by their first and last characters.
     if name.endswith(_AS_USUAL) and name[0] not in _BEGINNINGS:
         return True
     return _is_supported(name) and not _is_program_file(name)
@@ -255,14 +255,14 @@ def _suffix(name: bytes) -> bytes:
 
 
 def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:
-    """What a file's name has to end in to be matched; ``None`` where the end does not decide.
+    """The endings of the names that the patterns match; ``None`` if the ending does not decide.
 
     This is for speed alone: a scan asks for every file.
     """
     suffixes = []
     for pattern in patterns:
         if pattern.endswith("/"):
-            continue  # It is of directories: it matches no file itself.
+            continue  # A pattern for directories matches no file itself.
         ending = _ANY_NAME_ENDING_SO.fullmatch(pattern)
         if ending is None:
             return None
@@ -280,7 +280,8 @@ def _matcher(
 
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
-    # The other backends, taken when they are installed, can't read names that are not UTF-8.
+    # pathspec would use other backends if they are installed, which can't read names that are not
+    # UTF-8.
     return GitIgnoreSpec.from_lines(patterns, backend="simple")
 
 
@@ -304,7 +305,7 @@ def _text(path: bytes) -> str:
 
 
 def _down_to(directory: bytes) -> Iterator[bytes]:
-    """The directories from the top down to this one: ``a``, ``a/b``, ``a/b/c``."""
+    """The directories from the top to this one: ``a``, ``a/b``, ``a/b/c``."""
     end = directory.find(b"/")
     while end >= 0:
         yield directory[:end]

@@ -1,4 +1,4 @@
-"""What became of the images during one resync. Each image is counted once, whatever was done."""
+"""What a resync did with each image. Each image counts once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from enum import IntEnum
 from snoopsync.core.model import RelPath
 
 
-class Fate(IntEnum):
-    """What was done about an image. Of several things the one that comes first here counts."""
+class ImageOutcome(IntEnum):
+    """What was done with an image. If several things were done, the first in this order counts."""
 
     ADDED = 0
     UPDATED = 1
@@ -19,33 +19,33 @@ class Fate(IntEnum):
 
 
 class Tally:
-    """Counts the images of these folders, until it is ended: a service that runs for years sends
-    any number of images after its last resync. ``deleted`` goes on. ``unpruned``: images that were
-    to be pruned and are still there."""
+    """Counts the images of these folders until ``end``, because a service may send any number of
+    images after its last resync. ``deleted`` continues. ``unpruned``: images that were not pruned
+    although they should have been."""
 
     def __init__(self, folders: Container[str]) -> None:
         self.deleted = 0
         self.unpruned = 0
         self._folders = folders
-        self._fates: dict[str, Fate] | None = {}
+        self._outcomes: dict[str, ImageOutcome] | None = {}
 
-    def note(self, rel_path: RelPath, image_id: str, fate: Fate) -> None:
-        """This was done about an image."""
-        if self._fates is not None and rel_path.folder in self._folders:
-            self._fates[image_id] = min(fate, self._fates.get(image_id, fate))
+    def note(self, rel_path: RelPath, image_id: str, outcome: ImageOutcome) -> None:
+        """Record what was done with an image."""
+        if self._outcomes is not None and rel_path.folder in self._folders:
+            self._outcomes[image_id] = min(outcome, self._outcomes.get(image_id, outcome))
 
     def note_deleted(self, rel_path: RelPath | None) -> None:
-        """An image was deleted; without a place, one that a person asked for."""
+        """Count a deletion. ``rel_path`` is ``None`` for one that a person asked for."""
         if rel_path is None or rel_path.folder in self._folders:
             self.deleted += 1
 
     @property
     def done(self) -> int:
-        """How many images something was done about."""
-        return len(self._fates or ()) + self.deleted
+        """The number of images with which something was done."""
+        return len(self._outcomes or ()) + self.deleted
 
-    def end(self, unsent: Container[str]) -> Counter[Fate]:
-        """How many images each thing was done about, but for those of these IDs, of which the last
-        bytes were not sent. Nothing more is counted after this."""
-        fates, self._fates = self._fates or {}, None
-        return Counter(fate for image_id, fate in fates.items() if image_id not in unsent)
+    def end(self, unsent: Container[str]) -> Counter[ImageOutcome]:
+        """The number of images for each outcome, without the images in ``unsent``, whose last bytes
+        were not sent. Nothing is counted after this."""
+        outcomes, self._outcomes = self._outcomes or {}, None
+        return Counter(outcome for image_id, outcome in outcomes.items() if image_id not in unsent)

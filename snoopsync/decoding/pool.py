@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from snoopsync.core.errors import Refused, Unavailable
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
 from snoopsync.decoding.layout import InvalidAnswer
 from snoopsync.decoding.sandbox import DecoderLimits, Outcome, Restriction
 from snoopsync.decoding.zygote import FAILED, FORK, KILL, NUMBER, READY, REPORT
@@ -326,7 +326,7 @@ class Pool:
         self._slots.put(slot)
 
     def _fork(self) -> _Decoder:
-        with self._lock:
+        with deferred_events(), self._lock:
             for _ in range(_TRIES):
                 if self._is_closed:
                     raise Unavailable("the decoders are closed")

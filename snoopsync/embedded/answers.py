@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from snoopsync.core.errors import Refused
-from snoopsync.core.protocol import Evidence, Match, PictureFacts
+from snoopsync.core.protocol import Match, PictureEvidence, PictureFacts
 from snoopsync.decoding.features import Features
 from snoopsync.embedded.store import OutdatedKey
 
@@ -82,5 +82,5 @@ def _facts(features: Features) -> PictureFacts:
         "size_bytes": features.size_bytes,
     }
     if features.evidence is not None:
-        facts["evidence"] = cast("Evidence", asdict(features.evidence))
+        facts["evidence"] = cast("PictureEvidence", asdict(features.evidence))
     return facts

@@ -36,6 +36,7 @@ from snoopsync.embedded.rows import (
     image_values,
     small_values,
 )
+from snoopsync.runtime.sqlite import transaction
 
 _ROWS_PER_BLOCK = 5_000
 
@@ -87,19 +88,24 @@ class Store:
     cannot be read or written.
     """
 
-    def __init__(self, path: Path, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        new_id: Callable[[], str],
+        busy_seconds: float = database.BUSY_SECONDS,
+    ) -> None:
         """Opens the database. If it does not exist, creates it for its owner only, with an ID from
-        ``new_id``."""
+        ``new_id``. ``busy_seconds``: how long a change waits for the change of another process."""
         self._path = path
+        self._busy_seconds = busy_seconds
         # Two locks: no search waits for the disk while an image is added.
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        with database.naming(path):
-            database.make_private(path)
-            self._writer = database.connect(path)
+        with database.translated(path):
+            self._writer = database.connect(path, busy_seconds)
             try:
                 #: The collection's ID, created with the database.
-                self.collection_id = database.set_up(self._writer, new_id)
-                self._reader = database.connect(path)
+                self.collection_id = database.collection_id(self._writer, new_id)
+                self._reader = database.connect(path, busy_seconds)
             except BaseException:
                 self._writer.close()
                 raise
@@ -175,17 +181,24 @@ class Store:
 
         It uses a connection of its own: one read transaction, which does not see later changes.
         """
-        with database.naming(self._path), closing(database.connect(self._path)) as connection:
+        with (
+            database.translated(self._path),
+            closing(database.connect(self._path, self._busy_seconds)) as connection,
+        ):
             rows = connection.execute("SELECT moment, id FROM image ORDER BY moment DESC")
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
                 yield block
 
-    def ids(self) -> set[str]:
-        """The IDs of all images."""
+    def ids(self, after: str, most: int) -> list[str]:
+        """The IDs of all images in order, from the first one after ``after``: at most this many."""
         with self._read_connection() as reader:
             # As one value: reading rows would switch between threads a thousand times.
-            (ids,) = reader.execute("SELECT json_group_array(id) FROM image").fetchone()
-        return set(json.loads(ids))
+            (ids,) = reader.execute(
+                "SELECT json_group_array(id)"
+                " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
+                (after, most),
+            ).fetchone()
+        return list(json.loads(ids))
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those
@@ -281,16 +294,12 @@ class Store:
 
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:
-        with (
-            self._writing,
-            database.naming(self._path),
-            database.transaction(self._writer),
-        ):
+        with self._writing, database.translated(self._path), transaction(self._writer):
             yield self._writer
 
     @contextmanager
     def _read_connection(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, database.naming(self._path):
+        with self._reading, database.translated(self._path):
             yield self._reader
 
 

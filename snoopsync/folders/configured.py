@@ -1,8 +1,7 @@
-"""The folders that are configured: which directories they are, what the state file has of them, and
-the survey of each.
+"""The configured folders: their directories, their rows in the state file, and their monitors.
 
-A folder is known by its directory: one that has another name in the configuration than before is
-still the same one, and its images stay its images.
+A folder is recognised by its directory. If the configuration gives it another name than before, it
+is still the same folder and keeps its images.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ from collections.abc import Collection as Container
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, log_event
-from snoopsync.core.identity import Identity, Verdict, decide, decide_by_content
+from snoopsync.core.identity import Identity, IdentityVerdict, decide, decide_by_content
 from snoopsync.core.model import RelPath, printable
 from snoopsync.core.selection import Selection
+from snoopsync.core.text import images
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.monitor import FolderMonitor, Pace
@@ -28,12 +29,14 @@ from snoopsync.folders.sample import SAMPLE_FILES, take_sample
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
-from snoopsync.watching.watcher import Watcher
+from snoopsync.watching.folder_watch import FolderWatch
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
-#: How many of the images are named that are left out from now on.
+#: How many of the images that are newly left out are named.
 _SAMPLE_PATHS = 3
 
 
@@ -46,8 +49,8 @@ def monitors_of(
     kept: Mapping[str, FolderMonitor] | None = None,
     clock: Clock | None = None,
 ) -> tuple[FolderMonitor, ...]:
-    """The configured folders, written into the state file, each with its survey; ``kept`` are those
-    that there are already."""
+    """Write the configured folders into the state file, and return a monitor for each. ``kept`` has
+    the monitors that exist already, by folder."""
     kept = kept or {}
     _register(config, state)
     take_owner(config.collection, state)
@@ -72,9 +75,9 @@ def monitors_of(
 
 
 def _register(config: Config, state: State) -> None:
-    """Write the configured folders into the state file. A folder that was renamed, and is in the
-    configuration under its new name, stays the same folder. Images that the configuration does not
-    want any more are left out from now on."""
+    """Write the configured folders into the state file. A folder that was renamed in the
+    configuration stays the same folder. Images that the configuration does not want any more are
+    left out from now on."""
     left_out: dict[str, list[RelPath]] = {}
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
@@ -132,7 +135,7 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
         "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
         " collection, and are no duplicates. To delete them there:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
-        *(name, "1 image" if len(rel_paths) == 1 else f"{len(rel_paths)} images"),
+        *(name, images(len(rel_paths))),
         ", ".join(printable(rel_path.path) for rel_path in samples),
         ", ..." if len(rel_paths) > len(samples) else "",
         folder=name,
@@ -144,8 +147,8 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
 def _known_before(
     config: FolderConfig, rows: Sequence[FolderRow], state: State
 ) -> FolderRow | None:
-    """The row of this folder under another name. One that was recognised by its content alone says
-    so."""
+    """The row of this folder under its former name, with ``recognised_by_content`` set if only the
+    content proves that."""
     folder = folder_of(config)
     try:
         identity = folder.identify()
@@ -155,19 +158,19 @@ def _known_before(
         if row.identity is None:
             continue
         verdict = decide(row.identity, identity, observed_here=False)
-        if verdict is Verdict.SAME:
+        if verdict is IdentityVerdict.SAME:
             return row
-        if verdict is Verdict.CANNOT_TELL and _may_be(row, folder, identity):
+        if verdict is IdentityVerdict.CANNOT_TELL and _may_be(row, folder, identity):
             records = state.sample(row.name, SAMPLE_FILES)
             sample = take_sample(records, folder.open, folder.disk, folder.path)
-            if records and decide_by_content(sample) is Verdict.SAME:
+            if records and decide_by_content(sample) is IdentityVerdict.SAME:
                 return replace(row, recognised_by_content=True)
     return None
 
 
 def _may_be(row: FolderRow, folder: Folder, identity: Identity) -> bool:
-    """Is it worth comparing the files? A copy, beside a directory that still is where the row has
-    it, is another folder."""
+    """Is it worth comparing the files? If the row's own directory still exists, a directory with
+    other numbers is a copy."""
     is_elsewhere = row.path != folder.path and os.path.lexists(row.path)
     has_its_numbers = row.identity is not None and row.identity[:2] == identity[:2]
     return has_its_numbers or not is_elsewhere
@@ -193,7 +196,7 @@ def selection_of(config: FolderConfig) -> Selection:
 
 
 def identity_of(folder: FolderConfig) -> Identity:
-    """Which directory is there now? Raises ``FolderMissing``."""
+    """Which directory is at the folder's path now? Raises ``FolderMissing``."""
     return folder_of(folder).identify()
 
 
@@ -209,7 +212,7 @@ def _monitor(
     dormant: bool,
 ) -> FolderMonitor:
     folder = folder_of(config, disk)
-    watch = Lookout(config.name, folder.path, config.watch, watcher)
+    watch = FolderWatch(config.name, folder.path, config.watch, watcher)
     if watch.mode:
         row = replace(row, watch=watch.mode)
         state.folders.save(row)

@@ -1,22 +1,24 @@
-"""The one place where the disk of the folders is read.
+"""The one place that reads the disk of the folders.
 
-Every call names a folder's opened directory (``Root``) and a path below it, as ``bytes``, "" for
-the folder itself. None follows a symbolic link below the folder: what is in the way of a path
-may be swapped for one at any moment. A hard link can't be told from a file, and a mount below the
-folder is part of it.
+Every call names an ``OpenFolder`` and a path below it, as ``bytes``; ``b""`` is the folder itself.
+No call follows a symbolic link below the folder: anybody may swap a directory on the path for a
+link at any moment. A hard link can't be told from a file, and a mount below the folder is part of
+the folder.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from snoopsync.core.model import int64
-from snoopsync.folders.beneath import Root, parent_and_name
-from snoopsync.folders.statx import DirectoryFacts, facts_of, mount_id_of
+from snoopsync.core.model import FingerprintKey, fingerprint_key, int64
+from snoopsync.folders.directory_facts import DirectoryFacts, facts_of, mount_id_of
+from snoopsync.folders.directory_stamp import DirectoryStamp, stamp_of
+from snoopsync.folders.open_folder import OpenFolder, parent_and_name
 
 #: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
 _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT = 0x80111500, 17, 1
@@ -26,43 +28,63 @@ _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT = 0x80705864, 112, 64
 
 
 class Disk:
-    """Reads directories and files. A test's disk that fails is a subclass of this one."""
+    """Reads directories and files. Tests use subclasses that fail. Every method raises ``OSError``
+    for what it can't look at."""
 
-    def root(self, path: bytes) -> Root:
-        """Open a folder. Its own path may be a symbolic link. Raises ``OSError``."""
-        return Root(path)
+    def open_folder(self, path: bytes) -> OpenFolder:
+        """Open a folder. Its own path may be a symbolic link."""
+        return OpenFolder(path)
 
-    def stat(self, root: Root, directory: bytes) -> os.stat_result:
-        """The stat of a directory. Raises ``OSError``: ``NotADirectoryError`` for what is none."""
+    def stat(self, root: OpenFolder, directory: bytes) -> os.stat_result:
+        """The stat of a directory. Raises ``NotADirectoryError`` for anything else."""
         return os.fstat(root.directory(directory))
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
-        """``os.lstat`` of a file, a directory or whatever is there."""
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
+        """``os.lstat`` of whatever is at this path."""
         parent, name = parent_and_name(path)
         return os.stat(name, dir_fd=root.directory(parent), follow_symlinks=False)
 
-    def file_system(self, root: Root, directory: bytes) -> int:
-        """A number of the file system's own, with a sign, that it keeps wherever it is mounted; 0
-        if it has none. One that it only has from its device is not its own."""
+    def file_system(self, root: OpenFolder, directory: bytes) -> int:
+        """The ID of the file system, a signed number of 64 bits that stays the same wherever it is
+        mounted; 0 if it has none. A number that comes from the device does not count."""
         descriptor = root.directory(directory)
         number = os.fstatvfs(descriptor).f_fsid
         if number in (0, _device_number(os.fstat(descriptor).st_dev)):
             number = _number_of_uuid(root, directory)
         return int64(number)
 
-    def facts(self, root: Root, directory: bytes) -> DirectoryFacts:
-        """The mount that a directory is on, and when the directory was made."""
+    def facts(self, root: OpenFolder, directory: bytes) -> DirectoryFacts:
+        """The mount that a directory is on, and the directory's birth time."""
         return facts_of(root.directory(directory))
 
-    def mount_id(self, root: Root, directory: bytes) -> int:
+    def mount_id(self, root: OpenFolder, directory: bytes) -> int:
         """Two directories have the same number if they are on the same mount now; 0 where the
         system does not tell it."""
         return mount_id_of(root.directory(directory))
 
+    def now_ns(self) -> int:
+        """The time by which the time stamps of files are made, in nanoseconds of Unix time."""
+        return time.time_ns()
+
+    def stamp(self, root: OpenFolder, directory: bytes) -> DirectoryStamp | None:
+        """The stamp of a directory; ``None`` if its ctime proves nothing."""
+        now_ns = self.now_ns()
+        return stamp_of(root.directory(directory), now_ns)
+
+    def fingerprints(
+        self, root: OpenFolder, directory: bytes, names: Iterable[bytes]
+    ) -> dict[bytes, FingerprintKey]:
+        """The fingerprints of these entries of a directory."""
+        descriptor, stat = root.directory(directory), os.stat
+        return {
+            name: fingerprint_key(stat(name, dir_fd=descriptor, follow_symlinks=False))
+            for name in names
+        }
+
     @contextmanager
-    def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """The entries of a directory, to be looked at inside the ``with``. Their names are decoded
-        as ``os.fsdecode`` does it."""
+    def entries(self, root: OpenFolder, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """The entries of a directory, to be read inside the ``with``. Their names are decoded as
+        by ``os.fsdecode``."""
         descriptor = root.open_to_list(directory)
         try:
             with os.scandir(descriptor) as listing:
@@ -70,8 +92,8 @@ class Disk:
         finally:
             os.close(descriptor)
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
-        """Open a regular file for reading, never through a symbolic link, and never waiting: a
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
+        """Open a regular file for reading. This never follows a symbolic link and never waits: a
         FIFO that has taken the file's place would block an ordinary open."""
         parent, name = parent_and_name(path)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -79,13 +101,13 @@ class Disk:
         try:
             return os.fdopen(descriptor, "rb")
         except BaseException:
-            # A directory: the descriptor stays ours to close.
+            # For a directory, fdopen fails and leaves the descriptor open.
             os.close(descriptor)
             raise
 
-    def may_read(self, root: Root, path: bytes) -> bool:
-        """May this process read the file? ``True`` also for one that is gone. Of a symbolic link it
-        says whether the target may be read: access(2) knows no other way on every system."""
+    def may_read(self, root: OpenFolder, path: bytes) -> bool:
+        """May this process read the file? ``True`` also for a file that is gone. For a symbolic
+        link, the answer is that for its target: not every system can check the link itself."""
         parent, name = parent_and_name(path)
         try:
             descriptor = root.directory(parent)
@@ -100,15 +122,15 @@ class Disk:
 
 
 def _device_number(device: int) -> int:
-    """The device as Linux writes it down (``new_encode_dev``): what some file systems, XFS among
-    them, say to statfs(2)."""
+    """The device as Linux encodes it (``new_encode_dev``). Some file systems, XFS among them,
+    return this number from statfs(2)."""
     major, minor = os.major(device), os.minor(device)
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
-def _number_of_uuid(root: Root, directory: bytes) -> int:
-    """The UUID of the file system, as the number that file systems make of it for statfs(2)
-    (``uuid_to_fsid``); 0 if it is not told."""
+def _number_of_uuid(root: OpenFolder, directory: bytes) -> int:
+    """The UUID of the file system, as a number made in the kernel's way (``uuid_to_fsid``); 0 if
+    the file system does not tell its UUID."""
     descriptor = root.open_to_list(directory)
     try:
         uuid = _ask_uuid(descriptor, _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT) or _ask_uuid(

@@ -1,4 +1,6 @@
-"""Which images are one file under several names. A hard link is no duplicate: it takes no room."""
+"""Finds the images that are one file under several names. A hard link is no duplicate, since it
+takes no space.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,19 @@ from snoopsync.state.images import State
 
 
 class HardLinks:
-    """Looks at the disk, for one image and those that are like it. For any thread."""
+    """Looks at the disk for one image and its matches. Thread-safe."""
 
     def __init__(self, state: State, folders: Mapping[str, Folder]) -> None:
         self._state = state
         self._folders = folders
 
     def of(self, image_id: str, others: Collection[str]) -> set[str]:
-        """Those of the others whose file is this image's file now, by device and inode. Of a file
-        that cannot be looked at, nothing is said."""
+        """Those of the others whose file is this image's file now, by device and inode. A file that
+        can't be looked at is no hard link."""
         record = self._state.record(image_id)
         if record is None:
             return set()
-        # The state knows the inodes, so that only likely ones are looked at on the disk.
+        # The records have the inodes, so only likely files are looked at on the disk.
         likely = [
             other
             for other in self._state.records_with_inode(record.seen.inode)
@@ -38,7 +40,7 @@ class HardLinks:
         if folder is None:
             return None
         try:
-            with folder.disk.root(folder.path) as root:
+            with folder.disk.open_folder(folder.path) as root:
                 stat = folder.disk.lstat(root, rel_path.path)
         except OSError:
             return None

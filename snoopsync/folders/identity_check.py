@@ -1,5 +1,5 @@
-"""Finds out whether the directory at a folder's path is the folder: by its numbers, or else by a
-sample of its files, which is compared on a thread of its own.
+"""Decides whether the directory at a folder's path is the folder: by its numbers, or by a sample of
+its files. A thread of its own compares the sample.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.identity import Identity, Sample, Verdict, decide
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample, decide
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 
-#: How often a directory that is not the folder is compared with it again, if it stays the same.
+#: How often a directory that is not the folder is compared again if it stays the same.
 REFUSED_SECONDS = 30.0
 
-#: A disk that brings nothing for so long, while its files are compared, does not answer.
+#: A disk that returns no bytes for this long, while its files are compared, does not answer.
 STALLED_SECONDS = 60.0
 
-#: How long one look at the comparison waits for its end.
+#: How long ``go_on`` waits for the end of the comparison.
 _LOOK_SECONDS = 0.1
 
 
@@ -30,18 +30,18 @@ class Finding:
     """Whether the directory is the folder. ``sample``: what was compared, if anything was."""
 
     identity: Identity
-    verdict: Verdict
+    verdict: IdentityVerdict
     sample: Sample | None = None
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """``mark`` changes with its progress, the last time at ``since`` (monotonic seconds)."""
+    """``bytes_read`` changes with its progress, last at ``since`` (monotonic seconds)."""
 
     identity: Identity
     sample: Future[Sample]
     since: float
-    mark: int = 0
+    bytes_read: int = 0
 
 
 class IdentityCheck:
@@ -50,7 +50,7 @@ class IdentityCheck:
     def __init__(self, folder: Folder, state: State) -> None:
         self._folder = folder
         self._state = state
-        # What this process has seen itself: mount IDs of others say nothing.
+        # From this process only, since mount IDs mean nothing in another process.
         self._observed: Identity | None = None
         self._comparison: _Comparison | None = None
         self._refused: tuple[Identity, float] | None = None
@@ -62,34 +62,34 @@ class IdentityCheck:
         return self._comparison is not None
 
     def take(self, identity: Identity) -> None:
-        """This directory is the folder."""
+        """Remember that this directory is the folder."""
         self._observed = identity
         self._refused = None
         self.stop()
 
     def stop(self) -> None:
-        """Nobody wants to know any more."""
+        """Drop the comparison."""
         if self._comparison is not None and not self._comparison.sample.done():
             self._abandoned = self._comparison.sample
         self._comparison = None
 
     def begin(self, row: FolderRow, identity: Identity, now: float) -> Finding | None:
-        """Is this directory the folder of the row? ``None``: ask ``go_on``, or, if nothing is under
-        way, again later."""
+        """Is this directory the folder of the row? ``None`` means: call ``go_on`` or, if nothing
+        is under way, call this again later."""
         if self._comparison is not None:
             if self._comparison.identity == identity:
                 return None
             self.stop()
         accepted = row.identity if row.accepted else None
         if accepted is not None and accepted[:3] == identity[:3]:
-            return Finding(identity, Verdict.SAME)
+            return Finding(identity, IdentityVerdict.SAME)
         verdict = self._decide(row, identity)
-        if verdict is Verdict.SAME:
+        if verdict is IdentityVerdict.SAME:
             return Finding(identity, verdict)
         records = self._state.sample(row.name, SAMPLE_FILES)
         if not records:
             verdict = self._decide(row, identity, Sample())
-        if verdict is not Verdict.CANNOT_TELL:
+        if verdict is not IdentityVerdict.CANNOT_TELL:
             return Finding(identity, verdict)
         if not self._was_refused(identity, now):
             folder = self._folder
@@ -100,16 +100,16 @@ class IdentityCheck:
         return None
 
     def go_on(self, row: FolderRow, now: float) -> Finding | None:
-        """Wait a moment for the comparison that is under way. ``None``: it has not ended, or was
-        of a directory that is not there any more. Raises ``FolderMissing``."""
+        """Wait a moment for the comparison that is under way. Returns ``None`` if it has not ended,
+        or if its directory is not at the path any more. Raises ``FolderMissing``."""
         comparison = self._comparison
         if comparison is None:
             return None
         identity = comparison.identity
         wait_for([comparison.sample], _LOOK_SECONDS)
         if not comparison.sample.done():
-            if comparison.mark != self._folder.bytes_read:
-                comparison.mark, comparison.since = self._folder.bytes_read, now
+            if comparison.bytes_read != self._folder.bytes_read:
+                comparison.bytes_read, comparison.since = self._folder.bytes_read, now
             elif now > comparison.since + STALLED_SECONDS:
                 self.stop()
                 raise FolderMissing("its disk does not answer")
@@ -119,7 +119,7 @@ class IdentityCheck:
             return None
         sample = comparison.sample.result()
         verdict = self._decide(row, identity, sample)
-        if verdict is not Verdict.SAME:
+        if verdict is not IdentityVerdict.SAME:
             self._refused = identity, now
         return Finding(identity, verdict, sample)
 
@@ -131,7 +131,9 @@ class IdentityCheck:
         refused, at = self._refused
         return refused == identity and now < at + REFUSED_SECONDS
 
-    def _decide(self, row: FolderRow, identity: Identity, sample: Sample | None = None) -> Verdict:
+    def _decide(
+        self, row: FolderRow, identity: Identity, sample: Sample | None = None
+    ) -> IdentityVerdict:
         if self._observed is not None:
             return decide(self._observed, identity, observed_here=True, sample=sample)
         return decide(row.identity, identity, observed_here=False, sample=sample)

@@ -1,7 +1,6 @@
-"""Minds one folder: is it still the same directory, and when is it looked through?
+"""Monitors one folder: is it still the same directory, and when is it scanned?
 
-The watcher's hints say where to look, the scan of the whole folder is the truth. The looking itself
-is a ``Scanner``'s.
+The watcher's hints say where to look; a scan looks at the whole folder. A ``Scanner`` does both.
 """
 
 from __future__ import annotations
@@ -14,41 +13,41 @@ from dataclasses import dataclass, replace
 
 from snoopsync.core.errors import FolderMissing
 from snoopsync.core.events import Event, Field, log_event
-from snoopsync.core.identity import Identity, Sample, Verdict
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample
 from snoopsync.core.model import FolderState, RelPath, printable
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import Finding, IdentityCheck
-from snoopsync.folders.scanner import Scanner, Sighting
+from snoopsync.folders.scanner import Difference, Scanner
 from snoopsync.folders.submounts import Submounts
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
 
 log = logging.getLogger("snoopsync.folder")
 
-#: How often the folder itself is looked at: is it still the same directory?
+#: How often the folder itself is checked: is it still the same directory?
 GUARD_SECONDS = 2.0
 
-#: How often directories that could not be watched or read are tried again.
+#: How often to try again directories that could not be watched or read.
 RETRY_SECONDS = 30.0
 
-#: Each kind of trouble with a folder is logged so many times, and then counted.
+#: How many warnings of one topic are logged for a folder. Further ones are counted.
 _MOST_SAID = 10
-_COMES_AND_GOES = "it is missing, and back, in turns"
+_COMES_AND_GOES = "it keeps disappearing and coming back"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a folder is looked at, where events are watched and where it is polled."""
+    """How often a folder is scanned if its events are watched, and if it is polled."""
 
     rescan_seconds: float
     poll_seconds: float
 
     def next_scan(self, now: float, mode: str) -> float:
-        """When to scan after a scan that ended now: a little at random, so that many folders, or
-        many machines with one server, don't all scan at once."""
+        """When to scan after a scan that ended now. The time is a little random, so that many
+        folders, or many machines with one server, don't all scan at the same time."""
         if mode == "poll":
             return now + self.poll_seconds
         return now + self.rescan_seconds * random.uniform(0.9, 1.1)
@@ -59,14 +58,15 @@ class Pace:
 
 
 class FolderMonitor:
-    """The looking at one folder. Used by one thread. ``now`` is monotonic seconds. One that is
-    ``dormant`` is never scanned: it is only known, for the files that come from there.
+    """Monitors one folder. Used by one thread. ``now`` is monotonic seconds.
+
+    A ``dormant`` folder is never scanned. It is known only because files may be moved out of it.
     ``scans_ended`` counts the scans of the whole folder that have ended."""
 
     def __init__(
         self,
         folder: Folder,
-        watch: Lookout,
+        watch: FolderWatch,
         state: State,
         row: FolderRow,
         pace: Pace,
@@ -78,7 +78,7 @@ class FolderMonitor:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._walk = Scanner(folder, watch, state, self._warn, self._is_by_content)
+        self._scanner = Scanner(folder, watch, state, self._warn, self._is_by_content)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
@@ -93,72 +93,72 @@ class FolderMonitor:
         self._next_scan = 0.0
         self._next_retry = 0.0
 
-    # What others ask.
+    # Its state.
 
     @property
     def is_missing(self) -> bool:
-        """Is the folder away, or another one, or is it not known yet whether it is the same one?
-        Then nothing in it counts as gone."""
+        """Is the folder missing or another directory, or is that not known yet? Then no file in it
+        counts as gone."""
         return self.row.state is FolderState.MISSING or self._check.is_under_way
 
     @property
     def is_being_recognised(self) -> bool:
-        """Is it not known yet whether the directory that is there is the folder? ``work`` goes on
-        finding out."""
+        """Is it not known yet whether the directory at the folder's path is the folder?
+        ``differences`` goes on finding out."""
         return self._check.is_under_way
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed, files that can't be looked at, and why."""
-        return self._walk.unreadable
+        """Directories that can't be listed and files that can't be looked at, with the reason."""
+        return self._scanner.unreadable
 
     @property
     def is_scanning(self) -> bool:
         """Is a scan of the whole folder under way?"""
-        return self._walk.is_scanning
+        return self._scanner.is_scanning
 
     @property
     def is_busy(self) -> bool:
         """Is there anything left to look at now?"""
-        return self._walk.is_busy or self._check.is_under_way
+        return self._scanner.is_busy or self._check.is_under_way
 
     @property
     def scanned(self) -> int:
-        """How many files the last scan of the whole folder has found, or this one so far."""
-        return self._walk.scanned
+        """How many files the last scan found, or the scan under way has found so far."""
+        return self._scanner.scanned
 
     @property
     def scan_age_seconds(self) -> float | None:
-        """For how long the machine has been awake since the last scan of the whole folder ended;
-        ``None`` before the first one that this process has seen."""
+        """Seconds since the last scan of the whole folder ended, without suspends of the machine;
+        ``None`` before the first scan of this process has ended."""
         return None if self._scanned_at is None else self._clock.monotonic() - self._scanned_at
 
     @property
     def next_due(self) -> float:
-        """When to call ``tick`` again, at the latest."""
+        """When to call ``update`` again, at the latest."""
         due = self._next_guard
         if not self.is_missing:
             due = min(due, self._next_scan)
-            if self._walk.is_troubled:
+            if self._scanner.is_troubled:
                 due = min(due, self._next_retry)
         return due
 
     def scan(self) -> None:
-        """Look at everything, from the top."""
+        """Begin a scan of the whole folder."""
         if self.is_missing or self._dormant:
-            self._walk.stop()
+            self._scanner.stop()
         else:
             self._look_at_submounts()
-            self._walk.scan()
+            self._scanner.scan()
 
-    # The clockwork.
+    # The work.
 
-    def tick(self, now: float) -> None:
-        """Look at the folder itself, take the hints, and see what is due."""
+    def update(self, now: float) -> None:
+        """Check the folder itself, take the hints, and begin what is due."""
         self._now = now
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         hints = self.watch.take()
-        # Also before a scan, so that it does not look at another disk.
+        # The check also comes before a scan, so that no other disk is scanned.
         is_scan_due = not self.is_missing and now >= self._next_scan
         if hints.root_gone or is_scan_due or now >= self._next_guard:
             self._next_guard = now + GUARD_SECONDS
@@ -166,36 +166,37 @@ class FolderMonitor:
         if self.is_missing:
             return
         if hints.root_gone:
-            # It looks the same, and may be another that got its number: nobody watches that.
-            self._walk.forget()
+            # It looks the same, but may be a new directory with the same number, without a watch.
+            self._scanner.forget()
+            self._scanner.distrust_stamps()
             self.scan()
         if hints.trees:
             self._look_at_submounts()
-        self._walk.follow(hints)
+        self._scanner.follow(hints)
         if now >= self._next_scan and not self.is_scanning:
             self._next_scan = float("inf")
             self.scan()
-        if self._walk.is_troubled and now >= self._next_retry:
+        if self._scanner.is_troubled and now >= self._next_retry:
             self._next_retry = self._pace.next_retry(now, self.watch.mode)
-            self._walk.retry()
+            self._scanner.retry()
 
-    def work(self, until: float, now: float) -> Iterator[Sighting]:
-        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
-        written to the state file before the last sighting was given out."""
+    def differences(self, until: float, now: float) -> Iterator[Difference]:
+        """Look at directories until ``time.monotonic()`` is ``until``, and yield the differences.
+        Nothing is written to the state file before the last one is yielded."""
         if self._check.is_under_way:
             self._go_on_checking(now)
             return
         was_scanning = self.is_scanning
         unproven: list[RelPath] = []
-        for sighting in self._walk.work(until):
-            if sighting.seen is None and self._is_by_content(sighting.rel_path):
-                unproven.append(sighting.rel_path)
-            yield sighting
+        for difference in self._scanner.differences(until):
+            if difference.seen is None and self._is_by_content(difference.rel_path):
+                unproven.append(difference.rel_path)
+            yield difference
         if unproven:
             self._state.deletions.require_approval(unproven)
-        if not self._walk.is_busy:
+        if not self._scanner.is_busy:
             self._submounts.by_content.clear()
-        if self._walk.missed:
+        if self._scanner.missed:
             self._next_guard = self._next_scan = 0.0
         elif was_scanning and not self.is_scanning and not self.is_missing:
             self._end_scan(now)
@@ -207,7 +208,7 @@ class FolderMonitor:
         self.scans_ended += 1
         with self._state.transaction():
             if self.row.recognised_by_content:
-                for directory in self._walk.unreadable:
+                for directory in self._scanner.unreadable:
                     rel_paths = self._state.rel_paths_below(self.folder.name, directory)
                     self._state.deletions.require_approval(rel_paths)
             self._save(
@@ -215,18 +216,18 @@ class FolderMonitor:
                     self.row,
                     state=self._resting_state(),
                     last_scan=self._clock.now(),
-                    left_out=self._walk.left_out,
+                    left_out=self._scanner.left_out,
                     recognised_by_content=False,
                 )
             )
 
     def note_unclear(self, path: bytes, reason: str) -> None:
-        """A file that was seen there can't be looked at any more."""
-        self._walk.note_unclear(path, reason)
+        """A file of the folder can't be looked at any more."""
+        self._scanner.note_unclear(path, reason)
 
     def _is_by_content(self, rel_path: RelPath) -> bool:
-        """Was the disk of this place recognised by its content alone, and not scanned since? Then
-        it may be an older backup: what it lacks, nobody has deleted."""
+        """Is this file on a disk that was recognised by its content alone, and not scanned since?
+        That disk may be an older backup, so nobody has deleted the files that it lacks."""
         if self.row.recognised_by_content:
             return True
         if not self._submounts.by_content:
@@ -240,13 +241,13 @@ class FolderMonitor:
             self._submounts.look_around(device, self.folder.selection.enters)
 
     def resume(self, pace: Pace) -> None:
-        """Go on beside a new configuration, in which the folder is as it was, at this pace."""
+        """Continue at this pace under a new configuration, which has the folder unchanged."""
         self._pace = pace
         self._next_scan = min(self._next_scan, pace.next_scan(self._now, self.watch.mode))
         self._state.folders.save(self.row)
 
     def close(self) -> None:
-        """Log what was only counted."""
+        """Log the counts of suppressed messages."""
         self._throttle.close()
 
     # The folder itself.
@@ -264,7 +265,7 @@ class FolderMonitor:
             self._follow_finding(finding)
         elif self._check.is_under_way:
             self.folder.identity = None
-            self._walk.stop()
+            self._scanner.stop()
 
     def _go_on_checking(self, now: float) -> None:
         try:
@@ -278,7 +279,7 @@ class FolderMonitor:
             self._next_guard = 0.0
 
     def _follow_finding(self, finding: Finding) -> None:
-        if finding.verdict is not Verdict.SAME:
+        if finding.verdict is not IdentityVerdict.SAME:
             self._refuse(finding.sample)
             return
         if finding.sample is not None:
@@ -286,7 +287,7 @@ class FolderMonitor:
         self._take_identity(finding.identity, by_content=finding.sample is not None)
 
     def accept(self) -> None:
-        """A person says that the directory which is there now is the folder. Raises
+        """A person approved the directory that is at the path now as the folder. Raises
         ``FolderMissing``."""
         identity = self.folder.identify()
         self.row = replace(self.row, accepted=True)
@@ -324,7 +325,7 @@ class FolderMonitor:
         self.folder.identity = identity
         self.watch.choose()
         row = replace(
-            self.row.taken(identity),
+            self.row.with_identity(identity),
             watch=self.watch.mode,
             state=FolderState.SCANNING,
             reason=None,
@@ -334,10 +335,10 @@ class FolderMonitor:
         is_numbered = identity.file_system != 0 and identity.file_system == self.row.file_system
         with self._state.transaction():
             if by_content or (self.row.accepted and not is_numbered):
-                # They are another file system's, or may be made up with every mount.
+                # These are another file system's, or may be made up with every mount.
                 self._state.intents.forget_inodes(row.name)
             self._save(row)
-        self._walk.forget()
+        self._scanner.forget()
         self.scan()
 
     def _lose(self, reason: str) -> None:
@@ -352,16 +353,16 @@ class FolderMonitor:
             )
         self._check.stop()
         self.folder.identity = None
-        self._walk.stop()
+        self._scanner.stop()
         self._save(replace(self.row, state=FolderState.MISSING, reason=reason))
 
-    # What is shown.
+    # What status shows.
 
     def _resting_state(self) -> FolderState:
-        return FolderState.UNWATCHED if self._walk.is_troubled else FolderState.OK
+        return FolderState.UNWATCHED if self._scanner.is_troubled else FolderState.OK
 
     def refresh_row(self) -> None:
-        """Bring the folder's row in the state file up to date with how it is being looked at."""
+        """Write the folder's state and the reason for it into its row of the state file."""
         if self.is_missing or self.is_scanning:
             return
         trouble = self.unreadable or self.watch.unwatched
@@ -375,7 +376,7 @@ class FolderMonitor:
     def _warn(self, event: Event, topic: str, message: str, *args: object, **keys: Field) -> None:
         topic = f"folder {self.row.name}: {topic}"
         keys = {"folder": self.row.name, **keys}
-        self._throttle.say(self._now, topic, logging.WARNING, event, message, *args, **keys)
+        self._throttle.log(self._now, topic, logging.WARNING, event, message, *args, **keys)
 
     def _save(self, row: FolderRow) -> None:
         if row != self.row:

@@ -13,6 +13,7 @@ from snoopsync.config.settings import CollectionConfig, default_owner
 from snoopsync.core.errors import CollectionError
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.protocol import ImageCollection
+from snoopsync.core.text import images
 from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync")
@@ -47,9 +48,9 @@ def take_owner(config: CollectionConfig, state: State) -> str:
             log,
             logging.WARNING,
             Event.OWNER_CHANGED,
-            "the owner is now %s, it was %s: %d images of %s stay in the collection and are not"
-            " changed any more, and their files are added as images of %s",
-            *(owner, before, others, before, owner),
+            "the owner is now %s, it was %s: %s of %s will stay in the collection unchanged, and"
+            " the files are added as images of %s",
+            *(owner, before, images(others), before, owner),
             count=others,
             owner=owner,
             before=before,

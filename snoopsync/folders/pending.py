@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from snoopsync.core.model import File, Fingerprint, Observation, RelPath, Unclear
 from snoopsync.core.settle import Settler
-from snoopsync.folders.folder import Folder, FolderViews
+from snoopsync.folders.folder import Folder, FolderSessions
 from snoopsync.runtime.clock import Clock
 
 #: The sight of a place that nobody wants to know of, or that is away with its folder.
@@ -98,7 +98,7 @@ class PendingPaths:
 
     def observation(self, rel_path: RelPath) -> Observation:
         """What is there now."""
-        with FolderViews() as views:
+        with FolderSessions() as views:
             return self._observation(rel_path, views)
 
     def see(self, rel_path: RelPath, seen: Fingerprint | None) -> None:
@@ -108,7 +108,7 @@ class PendingPaths:
 
     def look_again(self, rel_paths: Iterable[RelPath]) -> None:
         """Look at these places as if something had changed there."""
-        with FolderViews() as views:
+        with FolderSessions() as views:
             for rel_path in rel_paths:
                 observation = self._observation(rel_path, views)
                 if isinstance(observation, Unclear):
@@ -126,7 +126,7 @@ class PendingPaths:
     def leave(self, sources: Iterable[RelPath]) -> None:
         """Pictures were renamed away from these places. That they are gone is no news any more; a
         file that is there now is."""
-        with FolderViews() as views:
+        with FolderSessions() as views:
             for rel_path in sources:
                 observation = self._observation(rel_path, views)
                 if isinstance(observation, File):
@@ -139,7 +139,7 @@ class PendingPaths:
         """The folder is missing: what settles there says nothing."""
         self._settler.drop_folder(name)
 
-    def _observation(self, rel_path: RelPath, views: FolderViews) -> Observation:
+    def _observation(self, rel_path: RelPath, views: FolderSessions) -> Observation:
         folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None or not folder.selection.wants(rel_path.path):
             return _NO_PLACE
@@ -156,7 +156,7 @@ class PendingPaths:
         in the order of places. They are the caller's to deal with."""
         at_rest, self._at_rest = self._at_rest, {}
         if postponed:
-            with FolderViews() as views:
+            with FolderSessions() as views:
                 at_rest |= {
                     rel_path: self._observation(rel_path, views) for rel_path in self._postponed
                 }

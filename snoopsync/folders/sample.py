@@ -1,4 +1,4 @@
-"""Compares a sample of the known files with what is on the disk, to tell which disk it is."""
+"""Compares a sample of the recorded files with the files on a disk, to recognise the disk."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import TypeVar
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.identity import Sample
 from snoopsync.core.model import Record
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.stable_file import StableFile
 
-#: How many known files are compared.
+#: How many recorded files are compared.
 SAMPLE_FILES = 32
 
-#: So many of those that size and mtime tell are read all the same.
+#: How many of the files that match by size and mtime are read as well.
 _PROOFS = 3
 
 Result = TypeVar("Result")
@@ -37,24 +37,24 @@ def take_sample(
     records: Sequence[Record], open_file: Callable[[bytes], StableFile], disk: Disk, path: bytes
 ) -> Sample:
     """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
-    differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and others
-    make them up with every mount. Files are read only until the rest can't change the verdict,
-    small ones first.
+    differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and other
+    file systems make them up with every mount. Small files are read first, and only until the
+    remaining ones can't change the verdict.
 
-    A file whose deletion is pending counts if it is there. If it is not, it is left out of the
-    sample: that it is missing is known. But if the deletion of every file is pending, all of them
-    count, since an empty sample would match any disk.
+    A file whose deletion is pending counts only if it exists: it is already known to be missing.
+    But if the deletion of every file is pending, all of them count, since an empty sample would
+    match any disk.
     """
-    pending_count = all(record.doomed for record in records)
+    pending_count = all(record.marked_for_deletion for record in records)
 
     def counts(record: Record, match: _Match) -> bool:
-        if not record.doomed or pending_count:
+        if not record.marked_for_deletion or pending_count:
             return True
         return match in (_Match.FOUND, _Match.ONLY_CONTENT_TELLS)
 
     by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
     try:
-        with disk.root(path) as root:
+        with disk.open_folder(path) as root:
             for record in sorted(records, key=lambda record: record.seen.size):
                 match = _compare_stat(record, disk, root)
                 if counts(record, match):
@@ -83,11 +83,11 @@ def take_sample(
 
 
 def _has_digest(record: Record) -> bool:
-    """Is it known which bytes the file has? While it is dirty, the confirmed ones may be older."""
+    """Are the bytes of the file known? While the record is dirty, the confirmed ones may be old."""
     return bool(record.sha256) and not record.dirty
 
 
-def _compare_stat(record: Record, disk: Disk, root: Root) -> _Match:
+def _compare_stat(record: Record, disk: Disk, root: OpenFolder) -> _Match:
     try:
         stat = disk.lstat(root, record.rel_path.path)
     except OSError as error:
@@ -114,7 +114,7 @@ def _compare_content(record: Record, open_file: Callable[[bytes], StableFile]) -
 
 
 def in_thread(job: Callable[[], Result], name: str) -> Future[Result]:
-    """Do this on a thread of its own, that nobody has to wait for: a disk may never answer."""
+    """Run the job on a thread of its own, because a disk may never answer."""
     future: Future[Result] = Future()
 
     def work() -> None:

@@ -1,8 +1,8 @@
-"""Looks at directories, and tells where they differ from what is known of them.
+"""Reads directories, and finds where they differ from the records.
 
-Whether it is a hint or a scan of everything that leads to a directory, the step is the same: put
-the watch on it first, then list it, then compare. A change before the watch is in the listing, one
-after it is a hint; none falls between.
+The step is the same for a hint and for a scan of the whole folder: watch the directory, then read
+it, then compare. A change before the watch is in the listing, and a change after it gives a hint.
+No change falls between.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from snoopsync.core.events import Event, Field
 from snoopsync.core.left_out import LeftOut, LeftOutCounts, merge
 from snoopsync.core.model import File, Fingerprint, Gone, RelPath, Unclear, printable
 from snoopsync.core.retiring import disk_gone
-from snoopsync.folders.folder import Folder, FolderView, Listing
+from snoopsync.folders.directory_reader import DirectoryReader, Reading
+from snoopsync.folders.folder import Folder, FolderSession
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
 from snoopsync.watching.hints import Hints
 
 
-class Sighting(NamedTuple):
-    """A file that is not as it is known, or (``seen`` is ``None``) is not there."""
+class Difference(NamedTuple):
+    """A file that is not as it is recorded. ``seen`` is ``None`` if no file is at the path."""
 
     rel_path: RelPath
     seen: Fingerprint | None
 
 
 class Warn(Protocol):
-    """Says what a person should know, and only counts it when it is said too often."""
+    """Logs a warning; counts the warnings of a topic that has too many."""
 
     def __call__(
         self, event: Event, topic: str, message: str, *args: object, **keys: Field
@@ -41,23 +42,24 @@ class Warn(Protocol):
 
 
 class Scanner:
-    """The ways through one folder that are still to go. Used by one thread.
+    """The scan of one folder, and the directories and names that are still to look at. Used by one
+    thread.
 
-    ``scanned``: how many files the last scan has found, or the one that is under way so far.
-    ``missed``: only a scan can say what has happened meanwhile. ``left_out``: what is not mirrored
-    of what the last scan has found, or the one that is under way so far.
+    ``scanned`` is the number of files that the last scan found, or that the scan under way has
+    found so far, and ``left_out`` counts what these scans found and what is not mirrored.
+    ``missed``: changes may have been missed, so a scan is needed.
     """
 
     def __init__(
         self,
         folder: Folder,
-        watch: Lookout,
+        watch: FolderWatch,
         state: State,
         warn: Warn,
         is_by_content: Callable[[RelPath], bool] = lambda rel_path: False,
     ) -> None:
-        """``is_by_content``: was the disk of this place recognised by its content alone, and not
-        scanned since?"""
+        """``is_by_content``: is this file on a disk that was recognised by its content alone, and
+        not scanned since?"""
         self.scanned = 0
         self.missed = False
         self.left_out: LeftOutCounts = {}
@@ -67,11 +69,11 @@ class Scanner:
         self._warn = warn
         self._is_by_content = is_by_content
         self._renumbered: list[tuple[RelPath, Fingerprint]] = []
-        self._listings = state.listings(folder.name)
-        self._ways: deque[tuple[bytes, bool]] = deque()
-        self._names: deque[tuple[bytes, frozenset[bytes]]] = deque()
+        self._reader = DirectoryReader(folder.name, state, folder.disk)
+        self._directories_left: deque[tuple[bytes, bool]] = deque()
+        self._names_left: deque[tuple[bytes, frozenset[bytes]]] = deque()
         self._children: dict[bytes, frozenset[bytes]] = {}
-        self._walked: set[bytes] | None = None
+        self._scanned_directories: set[bytes] | None = None
         self._unreadable: dict[bytes, str] = {}
         self._unclear: dict[bytes, dict[bytes, str]] = {}
         self._hidden: set[bytes] = set()
@@ -79,17 +81,17 @@ class Scanner:
     @property
     def is_scanning(self) -> bool:
         """Is a scan of the whole folder under way?"""
-        return self._walked is not None
+        return self._scanned_directories is not None
 
     @property
     def is_busy(self) -> bool:
         """Is there anything left to look at?"""
-        return bool(self._ways or self._names) or self.is_scanning
+        return bool(self._directories_left or self._names_left) or self.is_scanning
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed or are not all there, files that can't be looked at, and
-        why."""
+        """Directories that can't be listed or whose disk is missing, and files that can't be looked
+        at, with the reason."""
         hidden = {directory: disk_gone(directory) for directory in sorted(self._hidden)}
         return ChainMap(self._unreadable, hidden, *self._unclear.values())
 
@@ -98,151 +100,171 @@ class Scanner:
         """Is there anything that can't be watched, listed or looked at?"""
         return bool(self._unreadable or self._unclear or self._hidden or self._watch.unwatched)
 
-    # Where to go.
+    # What to look at.
 
     def scan(self) -> None:
-        """Look at everything, from the top."""
+        """Begin a scan of the whole folder."""
         self.stop()
-        self._walked = set()
+        self._scanned_directories = set()
+        if self.missed:
+            self.distrust_stamps()
         self.missed = False
         self.scanned = 0
         self.left_out = {}
-        self._ways.append((b"", True))
+        self._directories_left.append((b"", True))
+
+    def distrust_stamps(self) -> None:
+        """List every directory in the scan that ends next."""
+        self._reader.lists_all = True
 
     def stop(self) -> None:
-        """Go nowhere any more."""
-        self._walked = None
-        self._ways.clear()
-        self._names.clear()
+        """Drop the scan and everything that is still to look at."""
+        self._scanned_directories = None
+        self._directories_left.clear()
+        self._names_left.clear()
 
     def forget(self) -> None:
-        """Another directory may be there now: what was seen of it counts for nothing."""
+        """Forget what was found so far: the folder may be another directory now."""
         self._children.clear()
         self._unreadable.clear()
         self._unclear.clear()
         self._hidden.clear()
 
     def follow(self, hints: Hints) -> None:
-        """Look where something may have happened."""
+        """Look where the hints say that something may have changed."""
         if hints.everything:
+            self.distrust_stamps()
             self.scan()
             return
         for directory, names in hints.directories.items():
             if not self._enters(directory):
                 continue
             if names is None:
-                self._ways.append((directory, False))
+                self._directories_left.append((directory, False))
             else:
-                self._names.append((directory, names))
-        self._ways.extend((tree, True) for tree in hints.trees if self._enters(tree))
+                self._names_left.append((directory, names))
+        self._directories_left.extend((tree, True) for tree in hints.trees if self._enters(tree))
 
     def retry(self) -> None:
         """Look again at what could not be watched, listed or looked at."""
-        self._ways.extend((directory, False) for directory in self._watch.unwatched)
-        self._ways.extend((directory, True) for directory in self._unreadable)
-        self._ways.extend((directory, False) for directory in self._unclear)
-        self._ways.extend((directory, False) for directory in self._hidden)
+        self._directories_left.extend((directory, False) for directory in self._watch.unwatched)
+        self._directories_left.extend((directory, True) for directory in self._unreadable)
+        self._directories_left.extend((directory, False) for directory in self._unclear)
+        self._directories_left.extend((directory, False) for directory in self._hidden)
 
     def _enters(self, directory: bytes) -> bool:
         return not directory or self._folder.selection.enters(directory)
 
-    # Going.
+    # Looking.
 
-    def work(self, until: float) -> Iterator[Sighting]:
-        """Look at directories until the clock (``time.monotonic``) says ``until``. Nothing is
-        written to the state file before the last sighting was given out."""
-        if self.is_scanning:
-            self._listings.begin()
-        with self._folder.view() as view:
+    def differences(self, until: float) -> Iterator[Difference]:
+        """Look at directories until ``time.monotonic()`` is ``until``, and yield the differences.
+        Nothing is written to the state file before the last one is yielded."""
+        directories = self._scanned_directories
+        self._reader.begin()
+        with self._folder.session() as session:
             while time.monotonic() < until and self.is_busy:
-                yield from self._step(view)
-                view.forget()
+                yield from self._step(session)
+                session.forget()
         self._state.intents.renumber_inodes(self._renumbered)
         self._renumbered.clear()
-        self._listings.save()
-        if not self.is_scanning:
-            self._listings.release()
+        self._reader.save()
+        if directories is not None and not self.is_scanning:
+            self._reader.end(directories)
 
-    def _step(self, view: FolderView) -> Iterator[Sighting]:
-        if self._names:
-            directory, names = self._names.popleft()
-            yield from self._look_at_names(view, directory, names)
-        elif self._ways:
-            directory, deep = self._ways.popleft()
-            yield from self._look_at_directory(view, directory, deep)
-        elif self._walked is not None:
-            yield from self._end_scan(view, self._walked)
+    def _step(self, session: FolderSession) -> Iterator[Difference]:
+        if self._names_left:
+            directory, names = self._names_left.popleft()
+            yield from self._look_at_names(session, directory, names)
+        elif self._directories_left:
+            directory, deep = self._directories_left.popleft()
+            yield from self._look_at_directory(session, directory, deep)
+        elif self._scanned_directories is not None:
+            yield from self._end_scan(session, self._scanned_directories)
 
     def _look_at_names(
-        self, view: FolderView, directory: bytes, names: Iterable[bytes]
-    ) -> Iterator[Sighting]:
+        self, session: FolderSession, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Difference]:
         wants = self._folder.selection.chooser(directory)
         for name in names:
             path = directory + b"/" + name if directory else name
             was_directory = path in self._children.get(directory, ())
-            if self._enters(path) and (was_directory or view.is_directory(path)):
-                self._ways.append((path, True))
+            if self._enters(path) and (was_directory or session.is_directory(path)):
+                self._directories_left.append((path, True))
             if not wants(name):
                 continue
             rel_path = self._folder.rel_path(path)
-            observation = view.look(path)
+            observation = session.look(path)
             record = self._state.record_at(rel_path)
             if isinstance(observation, File):
-                if record is None or record.doomed or observation.fingerprint != record.seen:
-                    yield Sighting(rel_path, observation.fingerprint)
+                if (
+                    record is None
+                    or record.marked_for_deletion
+                    or observation.fingerprint != record.seen
+                ):
+                    yield Difference(rel_path, observation.fingerprint)
             elif isinstance(observation, Gone) and record is not None:
-                yield Sighting(rel_path, None)
+                yield Difference(rel_path, None)
             elif isinstance(observation, Unclear):
-                # What is in the way, the listing says.
-                self._ways.append((directory, False))
+                # The listing tells the reason.
+                self._directories_left.append((directory, False))
 
     def _look_at_directory(
-        self, view: FolderView, directory: bytes, deep: bool
-    ) -> Iterator[Sighting]:
-        self._watch.cover(directory)
+        self, session: FolderSession, directory: bytes, deep: bool
+    ) -> Iterator[Difference]:
+        is_watched = self._watch.cover(directory)
         try:
-            listing = view.list_directory(directory)
+            if self.is_scanning:
+                in_full = not (deep and is_watched)
+                reading = self._reader.read(session, directory, in_full=in_full)
+            else:
+                reading = Reading(session.list_directory(directory))
         except FolderMissing as error:
             if self._is_there():
                 self._unreadable[directory] = str(error)
             return
         except OSError as error:
-            yield from self._not_listed(view, directory, error)
+            yield from self._not_listed(session, directory, error)
             return
+        listing = reading.listing
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
-            # What happened below it meanwhile, nobody has seen.
+            # Nobody has watched what is below it.
             self.missed = True
-        # A hint may lead to a directory twice during a scan, which is counted once.
-        if self._walked is not None and deep and directory not in self._walked:
-            self._walked.add(directory)
+        # A hint may lead to a directory a second time during a scan.
+        if (
+            self._scanned_directories is not None
+            and deep
+            and directory not in self._scanned_directories
+        ):
+            self._scanned_directories.add(directory)
             self.scanned += len(listing.files)
             merge(self.left_out, listing.left_out)
 
         self._note_unclear(directory, listing.unclear)
-        yield from self._compare(view, directory, listing)
+        yield from self._compare(session, directory, reading)
 
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
         if listing.unclear:
-            # One that can't be looked at has not vanished.
+            # A directory that can't be looked at has not vanished.
             children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
         if children:
             self._children[directory] = children
         else:
             self._children.pop(directory, None)
         for child in before - children:
-            yield from self._vanished(view, child)
-        self._ways.extendleft((child, True) for child in (children if deep else children - before))
+            yield from self._vanished(session, child)
+        self._directories_left.extendleft(
+            (child, True) for child in (children if deep else children - before)
+        )
 
-    def _compare(self, view: FolderView, directory: bytes, listing: Listing) -> Iterator[Sighting]:
-        files = listing.files
-        if self._listings.is_known(directory, files):
-            self._hidden.discard(directory)
-            return
-        known = self._state.known(self._folder.name, directory)
-        if known == files:
-            if self.is_scanning:
-                self._listings.learn(directory, files)
+    def _compare(
+        self, session: FolderSession, directory: bytes, reading: Reading
+    ) -> Iterator[Difference]:
+        files, unclear = reading.listing.files, reading.listing.unclear
+        known = None if reading.is_known else self._state.known(self._folder.name, directory)
+        if known is None or known == files:
+            self._reader.learn(directory, reading)
             self._hidden.discard(directory)
             return
         prefix = directory + b"/" if directory else b""
@@ -251,35 +273,35 @@ class Scanner:
             if before != key:
                 rel_path, seen = self._folder.rel_path(prefix + name), Fingerprint(*key)
                 if before is not None and before[1:] == key[1:] and self._is_by_content(rel_path):
-                    # Its inode number was forgotten: some file systems make them up at every mount.
+                    # The inode number is new: some file systems make them up at every mount.
                     self._renumbered.append((rel_path, seen))
                 else:
-                    yield Sighting(rel_path, seen)
-        # One that can't be looked at is not missing.
-        yield from self._missing(view, directory, known.keys() - listing.unclear.keys())
+                    yield Difference(rel_path, seen)
+        # A file that can't be looked at is not missing.
+        yield from self._missing(session, directory, known.keys() - unclear.keys())
 
     def _missing(
-        self, view: FolderView, directory: bytes, names: Iterable[bytes]
-    ) -> Iterator[Sighting]:
-        """These files are known to have been in this directory, and are not to be seen there."""
+        self, session: FolderSession, directory: bytes, names: Iterable[bytes]
+    ) -> Iterator[Difference]:
+        """These files are recorded in this directory, and its listing does not have them."""
         wants = self._folder.selection.chooser(directory)
         prefix = directory + b"/" if directory else b""
         submounts = self._state.submounts(self._folder.name, directory)
         hides = False
         for name in names:
-            # One that is not wanted any more is not listed, which says nothing of the file.
+            # A listing does not have unwanted files, whether they exist or not.
             if not wants(name):
                 continue
             path = prefix + name
-            if view.is_hidden(path, submounts.get(name, 0)):
+            if session.is_hidden(path, submounts.get(name, 0)):
                 hides = True
             else:
-                yield Sighting(self._folder.rel_path(path), None)
+                yield Difference(self._folder.rel_path(path), None)
         if hides and not self._is_there():
             return
         if hides and directory not in self._hidden:
             topic, reason = "directories are not all there", disk_gone(directory)
-            self._tell_unreadable(topic, "%s: %s", directory, reason)
+            self._warn_unreadable(topic, "%s: %s", directory, reason)
         (self._hidden.add if hides else self._hidden.discard)(directory)
 
     def _note_unclear(self, directory: bytes, unclear: Mapping[bytes, str]) -> None:
@@ -290,43 +312,45 @@ class Scanner:
             self._unclear[directory] = now
         for path, reason in now.items():
             if path not in before:
-                self._tell_unclear(path, reason)
+                self._warn_unclear(path, reason)
 
     def note_unclear(self, path: bytes, reason: str) -> None:
-        """A file that was listed can't be looked at any more: it is tried again, as one that could
-        not be looked at when it was listed. ``reason`` may begin with the path."""
+        """Try this file again later: it was listed, and can't be looked at any more. ``reason`` may
+        begin with the path."""
         reason = reason.rpartition(": ")[2]
         directory = path.rpartition(b"/")[0]
         if path not in self._unclear.get(directory, {}) and self._is_there():
             self._unclear.setdefault(directory, {})[path] = reason
-            self._tell_unclear(path, reason)
+            self._warn_unclear(path, reason)
 
-    def _tell_unclear(self, path: bytes, reason: str) -> None:
+    def _warn_unclear(self, path: bytes, reason: str) -> None:
         message = "%s can't be looked at, and stays as it is in the collection: %s"
-        self._tell_unreadable("files can't be looked at", message, path, reason)
+        self._warn_unreadable("files can't be looked at", message, path, reason)
 
     def _is_there(self) -> bool:
-        """Is the folder itself there? Of one that is not, nothing can be said but what its guard
-        says, and it is to be scanned when it is back."""
+        """Is the folder itself there? If not, only the monitor reports on it, and the folder has to
+        be scanned when it is back."""
         is_there = self._folder.is_present()
         self.missed |= not is_there
         return is_there
 
-    def _not_listed(self, view: FolderView, directory: bytes, error: OSError) -> Iterator[Sighting]:
+    def _not_listed(
+        self, session: FolderSession, directory: bytes, error: OSError
+    ) -> Iterator[Difference]:
         if not self._is_there():
             return
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
-            yield from self._vanished(view, directory)
+            yield from self._vanished(session, directory)
             return
         reason = error.strerror or str(error)
-        # What is wrong with the folder itself, its own guard says.
+        # The monitor reports what is wrong with the folder itself.
         if directory and directory not in self._unreadable:
             message = "%s can't be listed, nothing below it is deleted: %s"
             topic = f"directories can't be listed: {reason}"
-            self._tell_unreadable(topic, message, directory, reason)
+            self._warn_unreadable(topic, message, directory, reason)
         self._unreadable[directory] = reason
 
-    def _tell_unreadable(self, topic: str, message: str, path: bytes, reason: str) -> None:
+    def _warn_unreadable(self, topic: str, message: str, path: bytes, reason: str) -> None:
         where = self._folder.absolute(path)
         self._warn(
             Event.UNREADABLE,
@@ -337,8 +361,9 @@ class Scanner:
             reason=reason,
         )
 
-    def _vanished(self, view: FolderView, directory: bytes) -> Iterator[Sighting]:
-        """A directory is not where it was. Whether it really is gone, each file's own look says."""
+    def _vanished(self, session: FolderSession, directory: bytes) -> Iterator[Difference]:
+        """A directory is not where it was. Each of its files is looked at before it counts as
+        gone."""
         self._watch.forget(directory)
         for path in [path for path in self._children if _is_in(path, directory)]:
             del self._children[path]
@@ -351,17 +376,17 @@ class Scanner:
         for rel_path in self._state.rel_paths_below(self._folder.name, directory):
             names[rel_path.directory].append(rel_path.name)
         for path in names:
-            yield from self._missing(view, path, names[path])
+            yield from self._missing(session, path, names[path])
 
-    def _end_scan(self, view: FolderView, walked: set[bytes]) -> Iterator[Sighting]:
-        self._walked = None
+    def _end_scan(self, session: FolderSession, directories: set[bytes]) -> Iterator[Difference]:
+        self._scanned_directories = None
         unreadable = len(self._unreadable) + sum(map(len, self._unclear.values()))
         if unreadable:
             self.left_out[LeftOut.UNREADABLE] = {"": unreadable}
-        for directory in sorted(self._state.directories(self._folder.name) - walked):
+        for directory in sorted(self._state.directories(self._folder.name) - directories):
             if self._enters(directory) and not self._is_below_unreadable(directory):
                 yield from self._missing(
-                    view, directory, self._state.known(self._folder.name, directory)
+                    session, directory, self._state.known(self._folder.name, directory)
                 )
 
     def _is_below_unreadable(self, directory: bytes) -> bool:
@@ -369,5 +394,5 @@ class Scanner:
 
 
 def _is_in(path: bytes, directory: bytes) -> bool:
-    """Is this the directory, or is it below it?"""
+    """Is this path the directory, or is it below the directory?"""
     return path == directory or not directory or path.startswith(directory + b"/")

@@ -1,4 +1,4 @@
-"""A file that is read to be sent, and that must be the same before and after."""
+"""A file that is read to be sent, and that must be the same before and after it is read."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from typing import BinaryIO
 
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.model import Fingerprint, printable
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 
 _BLOCK_BYTES = 1 << 20
 
 
 class StableFile(io.BufferedIOBase, BinaryIO):
-    """A binary file that refuses to give its last bytes if it is not what it was when opened.
+    """A binary file that must not change while it is read.
 
-    The check stands before the last bytes are given out, so the receiver of a file that changed
-    meanwhile never has a whole body. ``sha256`` is there once the file was read to its end.
+    If it is not the same as when it was opened, it raises ``FileChanged`` instead of returning its
+    last bytes.
+
+    So the receiver of a changed file never has a whole body.
+    ``sha256`` is set once the file was read to its end.
     """
 
     def __init__(
@@ -33,13 +36,13 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         path: bytes,
         on_read: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
-        """``path`` is below the directory at ``folder``. ``on_read`` is told how many bytes were
-        read, each time. Raises ``OSError``."""
+        """``path`` is below the directory at ``folder``. ``on_read`` is called with the number of
+        bytes of each read. Raises ``OSError``."""
         self._disk = disk
         self._folder = folder
         self._path = path
         self._on_read = on_read
-        with disk.root(folder) as root:
+        with disk.open_folder(folder) as root:
             self._absolute = root.absolute(path)
             self._file = self._open(root)
         stat = os.fstat(self._file.fileno())
@@ -51,7 +54,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
             self.close()
             raise self._no_file()
 
-    def _open(self, root: Root) -> BinaryIO:
+    def _open(self, root: OpenFolder) -> BinaryIO:
         try:
             return self._disk.open(root, self._path)
         except OSError as error:
@@ -65,19 +68,19 @@ class StableFile(io.BufferedIOBase, BinaryIO):
 
     @property
     def size(self) -> int:
-        """Bytes, when it was opened."""
+        """Size in bytes when the file was opened."""
         return self.fingerprint.size
 
     def hash_all(self) -> bytes:
-        """Read from the start to the end and return the SHA-256. Raises ``FileChanged``."""
+        """Read from the start to the end. Returns the SHA-256. Raises ``FileChanged``."""
         self.seek(0)
         while self.sha256 is None:
             self.read(_BLOCK_BYTES)
         return self.sha256
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read at most ``size`` bytes. Raises ``FileChanged`` instead of giving the last ones of
-        a file that changed since it was opened."""
+        """Read at most ``size`` bytes. Raises ``FileChanged`` instead of returning the last bytes
+        of a file that changed since it was opened."""
         wanted = -1 if size is None else size
         start = self._file.tell()
         data = self._file.read(wanted)
@@ -93,8 +96,8 @@ class StableFile(io.BufferedIOBase, BinaryIO):
 
     def _check(self, end: int) -> None:
         try:
-            # The folder is not held open meanwhile: an upload may take long.
-            with self._disk.root(self._folder) as root:
+            # The folder is not kept open between reads, because an upload may take long.
+            with self._disk.open_folder(self._folder) as root:
                 there = Fingerprint.of(self._disk.lstat(root, self._path))
             opened = Fingerprint.of(os.fstat(self._file.fileno()))
         except OSError as error:
@@ -107,7 +110,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
             self.sha256 = self._hash.digest()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move, as any file does. Reading all over again from the start hashes anew."""
+        """Move as in any file. After a move to the start, reading computes the hash again."""
         position = self._file.seek(offset, whence)
         if position == 0 and self._hashed_bytes:
             self._hash = hashlib.sha256()
@@ -116,7 +119,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         return position
 
     def tell(self) -> int:
-        """Where the next byte comes from."""
+        """The position of the next byte."""
         return self._file.tell()
 
     def fileno(self) -> int:
@@ -132,7 +135,7 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         return True
 
     def close(self) -> None:
-        """Close the file beneath."""
+        """Close the file."""
         self._file.close()
         super().close()
 

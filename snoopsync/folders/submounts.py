@@ -1,13 +1,12 @@
-"""Which file system is mounted below a folder?
+"""Recognises the file systems that are mounted below a folder.
 
-Each file's record has a number of the mounted directory that the file was below
-(``Record.submount``); 0 is the mount that the folder itself is on. The number is made of the file
-system's own ID and the inode of the directory that is mounted: bind mounts of two directories of
-one file system are different. That may be the folder's own file system, whose device number says
-nothing then, so mount IDs are compared. A file system without an ID of its own (exFAT, NTFS,
-squashfs, many FUSE and network mounts) gets a random number when it is first seen, and is
-recognised by a sample of the files that were last seen on it. The number is looked up once for each
-mount.
+Each file's record has a number for the mount that the file was on (``Record.submount``); 0 is the
+mount of the folder itself. The number is made of the file system's own ID and the inode of the
+mounted directory, so bind mounts of two directories of one file system have different numbers. A
+bind mount may be of the folder's own file system and have the same device number, so mount IDs are
+compared. A file system without an ID of its own (exFAT, NTFS, squashfs, many FUSE and network
+mounts) gets a random number when it is first seen, and is recognised by a sample of the files that
+were last seen on it. The number is looked up once for each mount.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
 
-from snoopsync.core.identity import Sample, Verdict, decide_by_content
+from snoopsync.core.identity import IdentityVerdict, Sample, decide_by_content
 from snoopsync.core.model import UNNUMBERED, Unclear, int64, printable
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, parse_mounts
 
-#: How long to wait for a disk that is to be recognised. It goes on after that, and its result is
-#: taken the next time that somebody asks.
+#: How long to wait until a disk is recognised. The comparison goes on after that, and the next
+#: call takes its result.
 _WAIT_SECONDS = 10.0
 
 #: A mount of this process: the device, and the mount's ID.
@@ -40,8 +39,8 @@ _Mount = tuple[int, int]
 
 
 class Submounts:
-    """The disks below one folder. Any thread may ask. ``by_content``: the numbers of the disks that
-    were recognised by their content alone, since it was last cleared."""
+    """The disks below one folder. Thread-safe. ``by_content`` has the numbers of the disks that
+    were recognised by their content alone since it was last cleared."""
 
     def __init__(
         self,
@@ -64,9 +63,9 @@ class Submounts:
         self._asked: dict[_Mount, Future[dict[int, Sample]]] = {}
 
     def look_around(self, device: int, enters: Callable[[bytes], bool]) -> None:
-        """Look up everything that is mounted below the folder, which is on this ``device``, in the
-        directories that it ``enters``. A disk that is recognised by its content before its
-        directories are scanned is not taken for such a one later, when a file was deleted."""
+        """Look up every mount below the folder, which is on this ``device``, in the directories
+        that it ``enters``. This happens before a scan: if a disk is first seen after one of its
+        files was deleted, that deletion needs approval."""
         try:
             mounts = parse_mounts(self._mountinfo.read_bytes())
             root = os.path.realpath(self._root).rstrip(b"/") + b"/"
@@ -75,9 +74,9 @@ class Submounts:
         below = {mount.point for mount in mounts if mount.point.startswith(root)}
         if not below:
             return
-        with suppress(OSError), self._disk.root(self._root) as opened:
+        with suppress(OSError), self._disk.open_folder(self._root) as opened:
             for directory in (point[len(root) :] for point in below):
-                # A file, too, can be a mount point: it has no stat as a directory.
+                # The mount point may be a file.
                 with suppress(OSError):
                     on = self._disk.stat(opened, directory).st_dev
                     if not enters(directory):
@@ -85,9 +84,9 @@ class Submounts:
                     if on != device or is_submount(self._disk, opened, directory):
                         self.number(opened, directory, on)
 
-    def number(self, root: Root, directory: bytes, device: int) -> int | Unclear:
-        """The number of what is mounted at or above this directory, which is on this ``device`` and
-        below the folder: not on the folder's own mount. Raises ``OSError``."""
+    def number(self, root: OpenFolder, directory: bytes, device: int) -> int | Unclear:
+        """The number of the mount that this directory is on, which is not the folder's own. The
+        directory is below the folder and on this ``device``. Raises ``OSError``."""
         mount = device, self._disk.facts(root, directory).mount
         with self._lock:
             known = self._numbers.get(mount)
@@ -98,23 +97,23 @@ class Submounts:
                 known = self._numbers[mount] = found
         return known
 
-    def _recognise(self, root: Root, mount: _Mount, directory: bytes) -> int | Unclear:
+    def _recognise(self, root: OpenFolder, mount: _Mount, directory: bytes) -> int | Unclear:
         point = _mount_point(self._disk, root, directory)
         where = printable(root.absolute(point))
         own = own_number(self._disk, root, directory)
         samples = self._samples(mount, point, self._candidates(root, mount, point, own))
         if samples is None:
             return Unclear(f"the disk at {where} does not answer in time")
-        # Looked up afresh: an open directory stays on the mount that it was opened on.
-        with self._disk.root(self._root) as fresh:
+        # This opens the folder again: an open directory stays on the mount it was opened on.
+        with self._disk.open_folder(self._root) as fresh:
             now = self._disk.facts(fresh, directory).mount
         if mount[1] != now:
             return Unclear(f"{where} was mounted or unmounted while it was looked at")
         verdicts = {
             number: decide_by_content(sample) for number, sample in samples.items() if sample.known
         }
-        same = [number for number, verdict in verdicts.items() if verdict is Verdict.SAME]
-        if not same and Verdict.CANNOT_TELL in verdicts.values():
+        same = [number for number, verdict in verdicts.items() if verdict is IdentityVerdict.SAME]
+        if not same and IdentityVerdict.CANNOT_TELL in verdicts.values():
             return Unclear(f"the disk at {where} can't be recognised")
         new = own or random.getrandbits(61) + UNNUMBERED + 1
         if not same:
@@ -123,19 +122,18 @@ class Submounts:
         if own or best == UNNUMBERED:
             self._state.intents.renumber(self._folder, point, best, new)
             best = new
-        # They may be made up with every mount.
+        # The file system may make up inode numbers with every mount.
         self._state.intents.forget_inodes(self._folder, best, point)
         self.by_content.add(best)
         return best
 
-    def _candidates(self, root: Root, mount: _Mount, point: bytes, own: int) -> set[int]:
-        """The numbers that files below this mount point may have been given when they were last
-        seen there."""
+    def _candidates(self, root: OpenFolder, mount: _Mount, point: bytes, own: int) -> set[int]:
+        """The numbers that files below this mount point may have in their records."""
         numbers = self._state.submounts_below(self._folder, point)
         if not own:
             return numbers
-        # Its number may not have been known then. Older versions took the file system's own ID, and
-        # 0 for the folder's own file system.
+        # The number may not have been known at that time. Older versions used the file system's own
+        # ID, and 0 for the folder's own file system.
         before = {UNNUMBERED, self._disk.file_system(root, point)}
         if mount[0] == self._disk.stat(root, b"").st_dev:
             before.add(0)
@@ -143,7 +141,8 @@ class Submounts:
         return numbers & before
 
     def _samples(self, mount: _Mount, point: bytes, numbers: set[int]) -> dict[int, Sample] | None:
-        """What is found there of each of these disks' files; ``None``: that takes longer."""
+        """For each of these disks, a sample of its files compared with the mount; ``None`` while
+        the comparison is not done."""
         asked = self._asked.get(mount)
         if asked is None:
             records = {
@@ -167,14 +166,14 @@ class Submounts:
         return samples
 
 
-def is_submount(disk: Disk, root: Root, directory: bytes) -> bool:
+def is_submount(disk: Disk, root: OpenFolder, directory: bytes) -> bool:
     """Is this directory below the folder on another mount than the folder? Raises ``OSError``."""
     return bool(directory) and disk.mount_id(root, directory) != disk.mount_id(root, b"")
 
 
-def own_number(disk: Disk, root: Root, directory: bytes) -> int:
-    """A number of what is mounted at or above this directory below the folder, which stays the same
-    wherever and whenever it is mounted; 0 if its file system has no ID of its own. Raises
+def own_number(disk: Disk, root: OpenFolder, directory: bytes) -> int:
+    """A number of the mount that this directory below the folder is on. It stays the same wherever
+    and whenever the same directory is mounted; 0 if the file system has no ID of its own. Raises
     ``OSError``."""
     point = _mount_point(disk, root, directory)
     file_system = disk.file_system(root, point)
@@ -185,9 +184,9 @@ def own_number(disk: Disk, root: Root, directory: bytes) -> int:
     return UNNUMBERED + 1 + int.from_bytes(digest[:7])
 
 
-def _mount_point(disk: Disk, root: Root, directory: bytes) -> bytes:
-    """The topmost directory above this one, or itself, that is on the same file system and mount.
-    It is below the folder."""
+def _mount_point(disk: Disk, root: OpenFolder, directory: bytes) -> bytes:
+    """The topmost directory below the folder that is on the same file system and mount as this
+    one."""
 
     def mount(path: bytes) -> _Mount:
         return disk.stat(root, path).st_dev, disk.mount_id(root, path)

@@ -1,4 +1,4 @@
-"""A file that gets a line now and then, and that others read, rotate away and cut meanwhile."""
+"""Appends lines to a file that other programs may read, rotate and truncate at any time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 import time
 from pathlib import Path
 
-#: For a file that is made here: paths of pictures are nobody else's business.
+#: The mode of a new file. Paths of pictures are private.
 _MODE = 0o640
 
 _LOCK_TRIES = 5
@@ -17,11 +17,11 @@ _LOCK_AGAIN_SECONDS = 0.01
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append this line, and make the file and its directory if they are not there.
+    """Append this line, and create the file and its directory if they do not exist.
 
-    It is written at once, and without waiting for others who have the file locked, or for whoever
-    should read from a pipe. Where a part of a line was left behind, by a crash or a full disk, this
-    one begins anew. Raises ``OSError``.
+    The line is written at once, without waiting for a program that has the file locked, or for the
+    reader of a pipe. After an incomplete line, which a crash or a full disk may leave, a new line
+    is begun. Raises ``OSError``.
     """
     descriptor = _open(path)
     try:
@@ -36,11 +36,11 @@ def append_line(path: Path, line: str) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file, if that can be done soon.
+    """Lock the file, if that is possible soon.
 
-    A service, and the commands beside it, may have one log, and of a line that another of them is
-    just writing, one can see a part. They are done at once: who has the lock for longer is another
-    program, which must not hold up this one. Not every network's file system has locks.
+    A service and the commands beside it may share one log, and must not mix their lines. They hold
+    the lock only for a moment. A program that holds it for longer must not delay this one. Not
+    every network file system has locks.
     """
     for _ in range(_LOCK_TRIES):
         try:
@@ -54,13 +54,13 @@ def _lock(descriptor: int) -> None:
 
 
 def require_appendable(path: Path) -> None:
-    """Raises ``OSError`` if no line can be appended to this file, for all one can tell now."""
+    """Raises ``OSError`` if no line can be appended to this file now."""
     os.close(_open(path))
 
 
 def _open(path: Path) -> int:
-    # Each time anew, by its name: it may have been rotated away.
-    # A pipe is full where nobody reads from it, which is an error and no reason to wait.
+    # For each line, because the file may have been rotated. A pipe that nobody reads gets full,
+    # which is an error: a writer must not wait for it.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags, _MODE)

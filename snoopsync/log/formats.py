@@ -14,7 +14,7 @@ from snoopsync.core.events import fields_of
 from snoopsync.core.model import printable
 from snoopsync.log.journal import priority
 
-#: The levels' colours on a terminal.
+#: The colour of each level on a terminal.
 _COLOURS = {
     logging.CRITICAL: "red",
     logging.ERROR: "red",
@@ -43,8 +43,8 @@ class LogFormat(StrEnum):
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-05-04 12:30:01 warning  message``, on one line whatever the message has in it. Only
-    the traceback of a bug has more."""
+    """``2026-05-04 12:30:01 warning  message``, always on one line. Only the traceback of a bug has
+    more lines."""
 
     def __init__(self, *, coloured: bool = False) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """``<4>message``: the journal has the time, and takes the priority from the start."""
+    """``<4>message``: the journal adds the time, and reads the priority from the prefix."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -75,8 +75,8 @@ class JournalFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: ``time``, ``level``, ``logger``, ``event``, ``message``, and the event's
-    own keys."""
+    """One JSON object for each line: ``time``, ``level``, ``logger``, ``event``, ``message``, and
+    the keys of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""

@@ -1,4 +1,4 @@
-"""The systemd journal: each line of the log as an entry, with its event and keys as fields."""
+"""The systemd journal: sends each log line as an entry, with its event and keys as fields."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from logging_journald import JournaldTransport
-
 from snoopsync.core.events import fields_of
 from snoopsync.core.model import printable
 
-#: Where journald takes entries.
-SOCKET = JournaldTransport.SOCKET_PATH
+#: The socket on which journald accepts entries.
+SOCKET = Path("/run/systemd/journal/socket")
 
 #: The journal's priorities (syslog's), by the level of ``logging``.
 _PRIORITIES = {
@@ -27,7 +25,7 @@ _PRIORITIES = {
 
 
 def is_journal(environ: Mapping[str, str]) -> bool:
-    """Is standard error the journal's? systemd names the stream's device and inode."""
+    """Returns whether standard error goes to the journal. systemd names its device and inode."""
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         stat = os.fstat(sys.stderr.fileno())
@@ -37,20 +35,23 @@ def is_journal(environ: Mapping[str, str]) -> bool:
 
 
 def priority(record: logging.LogRecord) -> int:
-    """The journal's priority of a line."""
+    """The journal's priority for a line."""
     return _PRIORITIES.get(record.levelno, 6)
 
 
 class JournalHandler(logging.Handler):
-    """Sends entries to journald; what it does not take goes to ``fallback``.
+    """Sends entries to journald; ``fallback`` handles entries that journald refuses.
 
-    A line of text has no fields, and ends where a path has a newline; an entry has any bytes.
+    A line of text has no fields, and ends at a newline in a path; an entry may contain any bytes.
     """
 
     def __init__(self, socket: Path, fallback: logging.Handler) -> None:
-        """Raises ``OSError`` if there can't be a socket to send from."""
+        """Raises ``OSError`` if the socket can't be created."""
         super().__init__()
-        # Not connected, so that a journald that is restarted gets the next entry.
+        # Late, because it takes a tenth of a command's start, and most commands need no journal.
+        from logging_journald import JournaldTransport
+
+        # Not connected, so that journald gets the next entry after it restarts.
         self._transport = JournaldTransport(socket, connected=False)
         self._fallback = fallback
 
@@ -78,7 +79,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, bytes]]:
     yield "SYSLOG_IDENTIFIER", b"snoopsync"
     yield "LOGGER", _bytes(record.name)
     for key, value in fields_of(record).items():
-        # A field may be there many times, which is a list; one that is not known is not there.
+        # A list becomes several fields of one name; an unknown value becomes none.
         values = [value] if isinstance(value, str | int | float | None) else value
         for each in values:
             if each is not None:
@@ -87,7 +88,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, bytes]]:
 
 def _bytes(value: object) -> bytes:
     try:
-        # A path gets the bytes back that it has on the disk.
+        # A path gets the bytes that it has on the disk.
         return str(value).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace")

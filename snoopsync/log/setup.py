@@ -25,7 +25,7 @@ from snoopsync.log.formats import (
 from snoopsync.log.journal import JournalHandler, is_journal
 from snoopsync.log.writer import BackgroundWriter
 
-#: Set while the log is written in the background.
+#: Set while a separate thread writes the log.
 _BACKGROUND = threading.Event()
 
 _OURS = logging.getLogger("snoopsync")
@@ -45,12 +45,12 @@ class LogSettings(Protocol):
 
     @property
     def file(self) -> Path | None:
-        """A file that gets the log too."""
+        """A file to which the log is written as well."""
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard error is at the moment: a progress bar puts itself in its place,
-    so that a line is written above the bar and not through it."""
+    """Writes to the current ``sys.stderr``: a progress bar replaces it, so that lines are written
+    above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line."""
@@ -59,8 +59,8 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class LogFileHandler(logging.Handler):
-    """Appends to a file that may be rotated away at any time. A line that can't be written, since
-    the disk is full, say, is lost; that is said once to ``beside``, until lines are written
+    """Appends to a file that may be rotated at any time. A line that can't be written, for example
+    to a full disk, is lost. The handler ``beside`` logs this once, until lines are written
     again."""
 
     def __init__(self, path: Path, beside: logging.Handler) -> None:
@@ -78,18 +78,18 @@ class LogFileHandler(logging.Handler):
             self._failing = False
         except OSError as error:
             if not self._failing:
-                self._complain(error)
+                self._log_failure(error)
             self._failing = True
         except Exception:
             self.handleError(record)
 
-    def _complain(self, error: OSError) -> None:
-        # Not by way of the logger, which would lead here again.
+    def _log_failure(self, error: OSError) -> None:
+        # Not through the logger, which would call this handler again.
         record = event_record(
             _OURS,
             logging.ERROR,
             Event.LOG_UNWRITABLE,
-            "%s can't be written, lines are only here: %s",
+            "%s can't be written, the log continues only here: %s",
             printable(str(self._path)),
             error.strerror,
             path=str(self._path),
@@ -98,7 +98,7 @@ class LogFileHandler(logging.Handler):
         self.beside.handle(record)
 
 
-#: How the names of the threads begin that send notifications.
+#: How the names of the threads that send notifications begin.
 NOTIFYING = "notify"
 
 _HANDLERS = (StderrHandler, JournalHandler, LogFileHandler, BackgroundWriter)
@@ -111,11 +111,11 @@ def configure(
     environ: Mapping[str, str],
     journal_socket: Path = journal.SOCKET,
 ) -> None:
-    """Send the log of snoopsync to standard error, and to ``log.file`` if there is one; also what
-    its libraries warn of, so that all that is written there is of one format.
+    """Write the log of snoopsync, and the warnings of its libraries, to standard error, and to
+    ``log.file`` if it is configured.
 
-    ``verbosity`` moves the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
-    be opened; the log is then as it was.
+    ``verbosity`` changes the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
+    be opened; the log then stays as it was.
     """
     handlers: list[logging.Handler] = [_stderr_handler(config.format, environ, journal_socket)]
     if config.file is not None:
@@ -130,23 +130,22 @@ def configure(
         handler.addFilter(_may_be_written)
     for earlier in _replace_handlers(handlers):
         earlier.close()
-    # Notifications may be of what is not written.
+    # An event may be notified although its level is not logged.
     _OURS.setLevel(min(level, logging.INFO))
     _OURS.propagate = False
     _ALL.setLevel(max(level, logging.WARNING))
 
 
 def _may_be_written(record: logging.LogRecord) -> bool:
-    """What a library says while it sends a notification may have the address in it, with its
-    password."""
+    """A message of a library that sends a notification may contain the target's password."""
     is_ours = record.name.partition(".")[0] == _OURS.name
     return is_ours or not (record.threadName or "").startswith(NOTIFYING)
 
 
 @contextmanager
 def in_background() -> Iterator[None]:
-    """As long as the ``with`` lasts, whoever logs never waits until a line is written: not for a
-    disk that hangs, nor for a pipe that nobody reads. What can't be written in time is lost, and
+    """In the ``with``, separate threads write the log, so that logging never waits for a disk that
+    hangs or a pipe that nobody reads. Lines that can't be written in time are dropped and
     counted."""
     _BACKGROUND.set()
     _replace_handlers(_in_background(_ours()))
@@ -160,11 +159,12 @@ def in_background() -> Iterator[None]:
 
 
 def delivered(seconds: float) -> bool:
-    """Are all lines until now written, in one place at least? Waits for so long at most."""
+    """Returns whether one handler at least has written all lines until now. Waits for at most this
+    many seconds."""
     handlers = _ours()
     writers = [each for each in handlers if isinstance(each, BackgroundWriter) and each.is_running]
     if not writers or len(writers) < len(handlers):
-        return True  # written at once, or nowhere
+        return True  # written at once, or not at all
     written = threading.Event()
     for writer in writers:
         writer.when_written(written)
@@ -172,7 +172,7 @@ def delivered(seconds: float) -> bool:
 
 
 def release() -> None:
-    """Log nowhere any more: undo ``configure``."""
+    """Undo ``configure``: write no log any more."""
     for earlier in _replace_handlers([]):
         earlier.close()
     _OURS.setLevel(logging.NOTSET)
@@ -185,10 +185,10 @@ def _ours() -> list[logging.Handler]:
 
 
 def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Handler]:
-    """Returns the earlier ones that are none any more."""
+    """Returns the handlers that were replaced."""
     before = [each for each in _ours() if each not in handlers]
     for logger in (_OURS, _ALL):
-        # The new ones first: a line that comes meanwhile is rather there twice than lost.
+        # The new ones first: a line that is logged meanwhile is written twice rather than lost.
         for handler in handlers:
             logger.addHandler(handler)
         for handler in before:
@@ -197,8 +197,8 @@ def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Han
 
 
 def _in_background(handlers: Sequence[logging.Handler]) -> list[logging.Handler]:
-    """The same handlers, each behind a thread of its own: none waits for another. A terminal gets
-    its lines at once: a progress bar writes there as well, and they have to stay above it."""
+    """The same handlers, each with a thread of its own, so that none waits for another. Lines for a
+    terminal are written at once, because they have to stay above a progress bar."""
     writers: dict[logging.Handler, logging.Handler] = {}
     for handler in handlers:
         if isinstance(handler, StderrHandler) and sys.stderr.isatty():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from snoopsync.core.events import Event, Field
 from snoopsync.core.model import printable
+from snoopsync.core.text import counted
 
 #: How long the first event of a message waits for others.
 GATHER_SECONDS = 5.0
@@ -218,7 +219,7 @@ class News:
 
 def _headline(event: str, count: int) -> str:
     if event == Event.DUPLICATE:
-        return "1 duplicate" if count == 1 else f"{count} duplicates"
+        return counted(count, "duplicate")
     words = event.replace("-", " ")
     return words if count == 1 else f"{words} ({count})"
 

@@ -16,7 +16,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from snoopsync.config.settings import NotifyConfig
-from snoopsync.core.events import Event, log_event
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.core.text import counted
 from snoopsync.log.setup import NOTIFYING
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.notify.apprise_target import Target
@@ -89,7 +90,7 @@ class _Courier:
         while self._dropped < self.outbox.dropped:
             self._dropped += 1
             self._counters.message(Delivery.DROPPED)
-            self._throttle.say(
+            self._throttle.log(
                 now,
                 f"a message to {self.target.label} was given up",
                 logging.WARNING,
@@ -131,7 +132,7 @@ class _Courier:
     def _fail(self, reason: str, now: float) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._was_said = self._throttle.say(
+            self._was_said = self._throttle.log(
                 now,
                 f"messages to {self.target.label} can't be sent, and can, in turns",
                 logging.WARNING,
@@ -213,18 +214,18 @@ class Notifier:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_seconds)
-        with self._lock:
+        with deferred_events(), self._lock:
             left = sum(len(courier.outbox) for courier in self._couriers)
             for courier in self._couriers:
                 courier.close()
             self._throttle.close()
         if left:
-            message = "%d messages were not sent before the end"
-            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, left, count=left)
+            message = counted(left, "message was", "messages were") + " not sent before the end"
+            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, count=left)
 
     def _run(self) -> None:
         while not self._is_done():
-            with self._lock:
+            with deferred_events(), self._lock:
                 due = self._step(self._clock.monotonic())
             now = self._clock.monotonic()
             self._clock.wait(self._wake, max(0.0, min(due, now + _IDLE_SECONDS) - now))
@@ -234,7 +235,7 @@ class Notifier:
         """Is it over, and everything sent that can be?"""
         if not self._closing.is_set():
             return False
-        with self._lock:
+        with deferred_events(), self._lock:
             self._step(self._clock.monotonic())
             return not any(courier.is_flying for courier in self._couriers)
 
@@ -251,19 +252,19 @@ class Notifier:
             courier.attend(now)
             due.append(courier.next_due)
         self._tell_missed(now)
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         return min((each for each in due if each is not None), default=float("inf"))
 
     def _tell_missed(self, now: float) -> None:
         missed = self._ears.missed
         if missed > self._missed:
-            self._throttle.say(
+            self._throttle.log(
                 now,
-                "lines of the log came too fast to be told",
+                "events were dropped: the notification queue is full",
                 logging.WARNING,
                 Event.NOTIFICATIONS_LOST,
-                "%d lines of the log came too fast to be told",
-                missed - self._missed,
+                "%s dropped: the notification queue is full",
+                counted(missed - self._missed, "event was", "events were"),
                 count=missed - self._missed,
             )
             self._missed = missed

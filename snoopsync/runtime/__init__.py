@@ -11,5 +11,6 @@ Modules, in reading order:
 ``systemd``          sd_notify(3): ready, alive, stopping
 ``owned_directory``  directories and files that only their owner can write to
 ``writability``      why a file cannot be written, and what to do
+``sqlite``           the one way to open a SQLite file
 ===================  =========================================================================
 """

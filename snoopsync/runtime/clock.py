@@ -1,15 +1,16 @@
-"""Time, as an argument: whoever needs to know it is given a clock.
+"""Time, as an argument: code that needs the time is given a clock.
 
 Three kinds of time are kept apart, and are never compared with each other:
 
-- the wall clock says when something happened. It is for people only, because it can be set.
-- monotonic time is for waiting, and for how long a part has made no progress. It stands still while
-  the machine is suspended.
-- boot time goes on while the machine is suspended. The difference between it and monotonic time is
-  how long the machine was suspended.
+- Wall-clock time says when something happened. It is shown to people and decides nothing, because
+  it can be set.
+- Monotonic time measures pauses, and how long a part has made no progress. It stops while the
+  machine is suspended.
+- Boot time continues while the machine is suspended. The difference between boot time and monotonic
+  time is how long the machine was suspended.
 
-Times in the state file that decide what is done (when a refused image is tried again, how many
-deletions were sent lately) are those of ``snoopsync.state.schedule``.
+The state file has schedule time for rows that decide what is done, such as the next attempt for a
+refused image: see ``snoopsync.state.schedule``.
 """
 
 from __future__ import annotations
@@ -19,46 +20,55 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: A shorter suspend, or a smaller step of the wall clock, leaves nothing stale.
+#: A shorter suspend or a smaller step of the wall clock is ignored.
 JUMP_SECONDS = 5.0
 
-#: Readings of several clocks belong together if they were taken within this time.
+#: Readings of two clocks are compared only if they were taken within this time.
 _ONE_MOMENT_SECONDS = 0.5
+
+#: How late a wait for a boot time may end after a suspend.
+_SUSPEND_LATENCY_SECONDS = 1.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:
-    """The machine's time. A test has one of its own."""
+    """The machine's time. Tests use a clock of their own."""
 
     def now(self) -> float:
-        """Unix seconds, by the wall clock."""
+        """The wall-clock time, in seconds of Unix time."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that never go back, from any point on, without those of a suspend."""
+        """Monotonic time in seconds, which stops during a suspend."""
         return time.monotonic()
 
     def boottime(self) -> float:
-        """Seconds since the machine was started, with those of every suspend."""
+        """Seconds since the machine was booted, including every suspend."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def boot_id(self) -> str:
-        """Which start of the machine this is: another text after each. Empty if nothing tells."""
+        """A text that is different after each boot; empty if the kernel does not tell it."""
         try:
             return _BOOT_ID.read_text("ascii").strip()
         except (OSError, ValueError):
             return ""
 
     def wait(self, event: threading.Event, seconds: float) -> None:
-        """Wait until the event is set, for at most so long."""
+        """Wait until the event is set, for at most this many seconds."""
         event.wait(seconds)
+
+    def wait_until(self, event: threading.Event, boottime: float) -> None:
+        """Wait until the event is set, or until ``boottime`` reaches this value."""
+        while not event.is_set() and (left := boottime - self.boottime()) > 0:
+            # In parts: the time of a suspend counts here, but not for ``event.wait``.
+            event.wait(min(left, _SUSPEND_LATENCY_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """How long the machine was suspended, and how far the wall clock was set (negative: back), in
-    seconds."""
+    """How long the machine was suspended, and how far the wall clock was set (negative: back). Both
+    in seconds."""
 
     suspended: float
     stepped: float
@@ -74,14 +84,14 @@ class Jump:
 
 
 class JumpDetector:
-    """Notices that the machine was suspended, and that its wall clock was set. For one thread."""
+    """Detects that the machine was suspended, or that its wall clock was set. For one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._suspended, self._offset = self._read()
 
     def look(self) -> Jump | None:
-        """What happened since the last jump, if anything did."""
+        """The jump since the last one, or ``None``."""
         suspended, offset = self._read()
         jump = Jump(suspended - self._suspended, offset - self._offset)
         if jump.suspended <= JUMP_SECONDS and abs(jump.stepped) <= JUMP_SECONDS:
@@ -90,11 +100,11 @@ class JumpDetector:
         return jump
 
     def _read(self) -> tuple[float, float]:
-        """The time of all suspends, and what the wall clock is ahead of boot time."""
+        """The total time of all suspends, and how far the wall clock is ahead of boot time."""
         clock = self._clock
         while True:
             before = clock.monotonic()
             boottime, now = clock.boottime(), clock.now()
-            # The process may have been stopped in between, which looks like a jump.
+            # A process that was stopped between the readings must not look like a jump.
             if clock.monotonic() - before < _ONE_MOMENT_SECONDS:
                 return boottime - before, now - boottime

@@ -1,7 +1,5 @@
-"""Counts what the service does, for those who want to know. It depends on nothing, and the parts
-that count know nothing of who asks: ``metrics`` does, if it is configured.
-
-Counts begin with the process, whatever is started over in it.
+"""Counts what the process does, for metrics. The counts start at 0 with the process, and continue
+when the service in it is started again.
 """
 
 from __future__ import annotations
@@ -26,12 +24,12 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 
-#: The upper bounds of the histogram of durations, in seconds; one more is without a bound.
+#: The upper bounds of the histogram of durations, in seconds. One more bucket has no bound.
 BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Call(StrEnum):
-    """What a collection is asked for."""
+    """The kinds of requests to a collection."""
 
     SESSION = "session"
     ADD = "add"
@@ -42,8 +40,8 @@ class Call(StrEnum):
     SEARCH = "search"
 
 
-class Outcome(StrEnum):
-    """What came of a request. ``GIVEN_UP``: on our side, since a file was not what it had been."""
+class RequestOutcome(StrEnum):
+    """How a request ended. ``GIVEN_UP``: snoopsync gave it up, because the file had changed."""
 
     OK = "ok"
     NOT_FOUND = "not_found"
@@ -57,55 +55,55 @@ class Outcome(StrEnum):
     GIVEN_UP = "given_up"
 
     @classmethod
-    def of(cls, error: Exception) -> Outcome:
-        """What came of a request that raised this."""
+    def of(cls, error: Exception) -> RequestOutcome:
+        """The outcome of a request that raised this error."""
         return next((what for kind, what in _OUTCOMES if isinstance(error, kind)), cls.GIVEN_UP)
 
 
 class Delivery(StrEnum):
-    """What came of sending a notification: it was taken, an attempt failed, or it was given up."""
+    """How an attempt to deliver a notification ended. ``DROPPED``: there is no further attempt."""
 
     SENT = "sent"
     FAILED = "failed"
     DROPPED = "dropped"
 
 
-#: The special kinds before those that they are of.
-_OUTCOMES: tuple[tuple[type[CollectionError], Outcome], ...] = (
-    (NotFound, Outcome.NOT_FOUND),
-    (Conflict, Outcome.CONFLICT),
-    (Refused, Outcome.REFUSED),
-    (Unauthorized, Outcome.UNAUTHORIZED),
-    (Unavailable, Outcome.UNAVAILABLE),
-    (BadAnswer, Outcome.BAD_ANSWER),
-    (NotConnected, Outcome.NOT_CONNECTED),
-    (Unreachable, Outcome.UNREACHABLE),
+#: Subclasses come before their base classes.
+_OUTCOMES: tuple[tuple[type[CollectionError], RequestOutcome], ...] = (
+    (NotFound, RequestOutcome.NOT_FOUND),
+    (Conflict, RequestOutcome.CONFLICT),
+    (Refused, RequestOutcome.REFUSED),
+    (Unauthorized, RequestOutcome.UNAUTHORIZED),
+    (Unavailable, RequestOutcome.UNAVAILABLE),
+    (BadAnswer, RequestOutcome.BAD_ANSWER),
+    (NotConnected, RequestOutcome.NOT_CONNECTED),
+    (Unreachable, RequestOutcome.UNREACHABLE),
 )
 
 
 @dataclass(slots=True)
 class Durations:
-    """How long something took: how often up to each bound, and more than the one before, and how
-    long in all."""
+    """A histogram of durations. ``counts``: for each bound, the durations up to this one and above
+    the one before; the last is for longer ones."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """It took so long once more."""
+        """Add one duration."""
         self.counts[bisect.bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.total_seconds += seconds
 
     def copy(self) -> Durations:
-        """The same, which stays as it is."""
+        """A copy."""
         return Durations(list(self.counts), self.total_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was counted up to one moment."""
+    """All counts at one moment."""
 
-    requests: Mapping[tuple[Call, Outcome], int]
+    requests: Mapping[tuple[Call, RequestOutcome], int]
     durations: Mapping[Call, Durations]
     retries: Mapping[Call, int]
     sent_bytes: int
@@ -119,7 +117,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: defaultdict[tuple[Call, Outcome], int] = defaultdict(int)
+        self._requests: defaultdict[tuple[Call, RequestOutcome], int] = defaultdict(int)
         self._durations: defaultdict[Call, Durations] = defaultdict(Durations)
         self._retries: defaultdict[Call, int] = defaultdict(int)
         self._sent_bytes = 0
@@ -129,12 +127,12 @@ class Counters:
 
     @contextmanager
     def request(self, call: Call, monotonic: Callable[[], float], *, again: bool) -> Iterator[None]:
-        """The request that is sent in the ``with``. ``again``: it was sent before."""
-        began, outcome = monotonic(), Outcome.OK
+        """Count the request that is sent in the ``with``. ``again``: it was sent before."""
+        began, outcome = monotonic(), RequestOutcome.OK
         try:
             yield
         except Exception as error:
-            outcome = Outcome.of(error)
+            outcome = RequestOutcome.of(error)
             raise
         finally:
             with self._lock:
@@ -143,27 +141,27 @@ class Counters:
                 self._retries[call] += again
 
     def sent(self, count: int) -> None:
-        """So many bytes of an image went out."""
+        """Count bytes of images that were sent."""
         with self._lock:
             self._sent_bytes += count
 
     def found_duplicates(self, count: int) -> None:
-        """So many new pairs were found."""
+        """Count new pairs of duplicates."""
         with self._lock:
             self._duplicates += count
 
     def overflowed(self, folder: str, times: int) -> None:
-        """The system's queue of this folder's events was full, and some were lost, so often."""
+        """Count how often the kernel's queue for this folder was full, so that events were lost."""
         with self._lock:
             self._overflows[folder] += times
 
     def message(self, outcome: Delivery) -> None:
-        """A notification came to this."""
+        """Count an attempt to deliver a notification."""
         with self._lock:
             self._messages[outcome] += 1
 
     def figures(self) -> Figures:
-        """What was counted until now."""
+        """All counts until now."""
         with self._lock:
             return Figures(
                 requests=dict(self._requests),

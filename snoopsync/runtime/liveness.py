@@ -1,7 +1,7 @@
-"""Do all parts of the service make progress? Pure: what they have done and the time are given.
+"""Whether all parts of the service make progress, and how far sending is.
 
-A thread that lives may hang all the same, in a disk that does not answer for example. What counts
-is that something about a part changes as long as it has something to do.
+A live thread may hang, for example on a disk that does not respond. A part makes progress if its
+mark changes while it has something to do. The marks and the time are arguments.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.durations import describe_duration
+from snoopsync.core.text import images
 
-#: A part that has something to do may go without progress for so long.
+#: How long a part that has something to do may make no progress.
 PATIENCE_SECONDS = 60.0
 
 
@@ -23,8 +24,8 @@ class _Part:
     patience: float
 
 
-class Vitals:
-    """What each part has shown of itself. Times are seconds of one clock that never goes back."""
+class Liveness:
+    """The last progress of each part. Times are seconds of one clock that never goes back."""
 
     def __init__(self) -> None:
         self._parts: dict[str, _Part] = {}
@@ -38,8 +39,8 @@ class Vitals:
         *,
         at_rest: bool = False,
     ) -> None:
-        """A look at a part: ``mark`` changes with its progress. One that is ``at_rest`` has nothing
-        to do, or waits for somebody else."""
+        """Record the state of a part: ``mark`` changes with its progress. A part ``at_rest`` has
+        nothing to do, or waits for another part."""
         known = self._parts.get(part)
         if known is None or at_rest or known.mark != mark:
             self._parts[part] = _Part(mark, now, patience_seconds)
@@ -47,14 +48,13 @@ class Vitals:
             known.patience = patience_seconds
 
     def stalled(self, now: float) -> list[str]:
-        """The parts that have made no progress for too long."""
+        """The names of the parts that have made no progress for longer than their patience."""
         return [name for name, part in self._parts.items() if now - part.since > part.patience]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the sending is: images done since it began, images left, and for how long it goes on
-    by now."""
+class SendProgress:
+    """How far sending is: images done since it began, images left, and the seconds since then."""
 
     done: int
     left: int
@@ -62,21 +62,21 @@ class Progress:
 
     @property
     def total(self) -> int:
-        """All images of it."""
+        """The images that are done and the images that are left."""
         return self.done + self.left
 
     @property
     def per_second(self) -> float:
-        """The rate since it began; 0 if nothing can be said of it yet."""
+        """Images per second since it began; 0 while that is unknown."""
         return self.done / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at that rate, if it is known."""
+        """The seconds that the rest takes at this rate; ``None`` while that is unknown."""
         return self.left / self.per_second if self.per_second else None
 
     def as_message(self) -> dict[str, Any]:
-        """The progress as ``status --json`` has it."""
+        """The value of ``progress`` in ``status --json``."""
         left = self.seconds_left
         return {
             "done": self.done,
@@ -86,8 +86,8 @@ class Progress:
         }
 
     def __str__(self) -> str:
-        """In words, with the rate since it began and the time that is left at that rate."""
-        words = f"{self.done} of {self.total} images"
+        """The progress in words: ``5 of 20 images, 2.5/s, 6 s left``."""
+        words = f"{self.done} of {images(self.total)}"
         left, rate = self.seconds_left, self.per_second
         if left is None:
             return words
@@ -95,18 +95,19 @@ class Progress:
         return f"{words}, {shown}/s, {describe_duration(left)} left"
 
 
-class Activity:
-    """Follows the sending from its begin, when something is left, to its end."""
+class SendProgressTracker:
+    """Follows one run of sending, from the first image that is left to send until none is."""
 
     def __init__(self) -> None:
         self._began: tuple[float, int] | None = None
 
-    def look(self, done: int, left: int, now: float) -> Progress | None:
-        """``done``: images done until now, which never gets less. ``None`` if nothing is left."""
+    def look(self, done: int, left: int, now: float) -> SendProgress | None:
+        """The progress of this run, or ``None`` if no image is left. ``done``: all images that were
+        sent until now, in this run and before it."""
         if not left:
             self._began = None
             return None
         if self._began is None:
             self._began = now, done
         since, before = self._began
-        return Progress(done - before, left, now - since)
+        return SendProgress(done - before, left, now - since)

@@ -1,19 +1,20 @@
-"""Whose is a directory, and who else can write there?
+"""Directories and files that only their owner can write to.
 
-snoopsync writes only in a directory that belongs to the user it runs as, that nobody else can
-write, and that nobody else can swap for another one. This holds for root as well: in another user's
-directory it would follow the links that this user puts there. Once a directory is proven, a path
-below it means the same file at every later moment, so SQLite can open its files by path.
+snoopsync writes only in a directory that belongs to the user it runs as, that no other user can
+write to, and that no other user can replace by another directory. This holds for root as well: in
+another user's directory root would follow links that this user creates. Once a directory has been
+checked, a path below it names the same file at every later moment, so SQLite can open its files by
+path.
 
 The rule for the directories above is that of OpenSSH for ``authorized_keys`` (``safe_path`` in
-misc.c), with two exceptions: a sticky directory such as /tmp is fine, since nobody can rename what
-belongs to somebody else there; and so is a directory that a group can write which has no other
-member (Debian's umask for users with a group of their own).
+misc.c), with two exceptions. A sticky directory such as /tmp is allowed: no user can rename what
+belongs to another user there. So is a directory that is writable by a group with no other member
+(Debian's umask for users with a group of their own).
 
 A mode also covers POSIX access control lists: where there is one, the group's bits are its mask,
 and no named user or group has a permission that is not in the mask (acl(5)). So a list gives nobody
-a right to write where the group's bit for that is not set. Where it is set, it may be that of
-somebody who is named in the list.
+a right to write where the group's write bit is not set. Where it is set, it may be the right of a
+user who is named in the list.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pathlib import Path
 from snoopsync.core.errors import StateError, UnsafeDirectory
 from snoopsync.core.model import printable
 
-#: As many links as Linux follows in one path.
+#: The number of links that Linux follows in one path.
 _MOST_LINKS = 40
 
 #: A directory that names are looked up in, and never a link.
@@ -49,10 +50,10 @@ _ELSEWHERE = "or keep the data in another directory"
 
 
 def resolve(path: Path) -> Path:
-    """The absolute path, with those links followed that only root or this user can have made.
+    """The absolute path, with the links resolved that only root or this user can have created.
 
-    A link of another user, or in a directory that another user can write, stays in the path:
-    ``require_own`` refuses it. Raises nothing.
+    A link of another user, or in a directory that another user can write to, stays in the path,
+    and ``require_own`` refuses it. Raises nothing.
     """
     done, ahead, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
     while ahead:
@@ -78,7 +79,8 @@ def resolve(path: Path) -> Path:
 
 
 def own_directory(directory: Path) -> Path:
-    """The real directory, made for this user alone (with those above it) if it is not there.
+    """The resolved directory. If it does not exist, it is created for this user alone, with its
+    parents.
 
     Raises ``UnsafeDirectory`` if it is not this user's alone, ``StateError`` if it can't be made.
     """
@@ -124,9 +126,9 @@ def opened_directory(directory: Path) -> Iterator[int]:
 
 
 def require_own(directory: Path) -> None:
-    """Raises ``UnsafeDirectory`` if the directory is not this user's alone, or another user could
-    put another one into its place. One that is not there passes if this user alone can make it.
-    Raises ``StateError`` where one may not look."""
+    """Raises ``UnsafeDirectory`` if the directory is not this user's alone, or if another user
+    could replace it. A missing directory passes if only this user can create it. Raises
+    ``StateError`` if it can't be examined."""
     status = _require_guarded(directory)
     if status is None:
         return
@@ -140,16 +142,16 @@ def require_own(directory: Path) -> None:
 
 
 def require_guarded(directory: Path) -> None:
-    """Raises ``UnsafeDirectory`` unless only root and this user decide what the names on the way to
-    this directory mean, and those of this user in it (as in /tmp)."""
+    """Raises ``UnsafeDirectory`` unless only root and this user can replace the directory, its
+    parents, and the files of this user in it (as in /tmp)."""
     status = _require_guarded(directory)
     if status is not None and (weakness := _weakness(directory, status)) is not None:
         raise weakness
 
 
 def require_own_files(paths: Iterable[Path]) -> None:
-    """Raises ``UnsafeDirectory`` for the first of these that is a link, or another user's. What is
-    not there is fine."""
+    """Raises ``UnsafeDirectory`` for the first of these paths that is a link, or another user's.
+    Missing files pass."""
     for path in paths:
         try:
             status = path.lstat()
@@ -169,7 +171,7 @@ def require_own_files(paths: Iterable[Path]) -> None:
 
 
 def is_own(directory: Path) -> bool:
-    """Does ``require_own`` have nothing against it?"""
+    """Returns whether ``require_own`` accepts the directory."""
     try:
         require_own(directory)
     except StateError:
@@ -178,8 +180,8 @@ def is_own(directory: Path) -> bool:
 
 
 def is_another_users(directory: Path) -> bool:
-    """Does the directory, or the first one above it that is there, belong to another user, who is
-    not root?"""
+    """Returns whether the directory, or its first parent that exists, belongs to another user than
+    root and this one."""
     for each in (directory, *directory.parents):
         try:
             return not _is_trusted(each, each.stat().st_uid)
@@ -189,7 +191,7 @@ def is_another_users(directory: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The user for people: by name, or by number where there is no name."""
+    """The user's name, or ``user 1000`` if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -197,8 +199,8 @@ def user_name(uid: int) -> str:
 
 
 def _require_guarded(directory: Path) -> os.stat_result | None:
-    """Check all directories above, the highest first. What the directory itself is, or ``None`` if
-    it is not there."""
+    """Check all parents, the root first. Returns the status of the directory itself, or ``None`` if
+    it does not exist."""
     for each in (*reversed(directory.parents), directory):
         try:
             status = each.lstat()
@@ -209,7 +211,7 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
         if stat.S_ISLNK(status.st_mode):
             raise _belongs_to_another(each, status.st_uid)
         if not stat.S_ISDIR(status.st_mode):
-            return None  # nothing is below it, and the system says so
+            return None  # the system reports that below it
         if each == directory:
             return status
         if (weakness := _weakness(each, status)) is not None:
@@ -259,19 +261,18 @@ def _weakness(
 
 
 def _trusted() -> frozenset[int]:
-    """root, this user, and who owns the root directory: that user decides about everything below
-    it. In a user namespace this may be a number that stands for many users; see
-    ``_is_trusted``."""
-    top = os.stat("/").st_uid  # noqa: PTH116 - it is no path of ours
+    """This user, root, and the owner of the root directory, who decides about everything below it.
+    In a user namespace, the number of that owner may stand for many users: see ``_is_trusted``."""
+    top = os.stat("/").st_uid  # noqa: PTH116 - not a path of a user
     return frozenset({0, os.geteuid()} | ({top} - {_unknown_users()}))
 
 
 def _is_trusted(path: Path, uid: int) -> bool:
-    """Does what is at this path belong to root or this user?
+    """Returns whether what is at this path belongs to root or to this user.
 
-    In a user namespace, root outside and all other users that the namespace does not know have one
-    number. So what has this number is taken for that of root if nobody else can write any
-    directory above: then an owner of these has put it there. In /tmp, anybody may have.
+    In a user namespace, root outside and all other users that the namespace does not know share one
+    number. That number counts as root's if nobody else can write in any directory above: then the
+    owner of one of these created the path. In /tmp, any user may have created it.
     """
     if uid in _trusted():
         return True
@@ -299,7 +300,7 @@ def _unknown_users() -> int | None:
 
 
 def _has_others(gid: int, owner: int | None) -> bool:
-    """Is anybody else known to be in this group? root is no other, nor is ``owner``."""
+    """Returns whether the group has a known member other than root, this user and ``owner``."""
     trusted = _trusted() | ({owner} - {None})
     if any(each.pw_gid == gid and each.pw_uid not in trusted for each in pwd.getpwall()):
         return True

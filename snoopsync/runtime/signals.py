@@ -1,8 +1,8 @@
-"""The signals of a service: SIGTERM and SIGINT end it, SIGHUP gives it a new configuration.
+"""The signals of a service: SIGTERM and SIGINT end it, SIGHUP reloads its configuration.
 
-The kernel gives a signal to any of the threads (right after SIGCONT it does), which interrupts no
-wait of the main one, and that alone runs handlers. What is written at once is a byte in a pipe:
-whoever waits for the pipe misses none.
+The kernel may deliver a signal to any thread, which does not interrupt a wait of the main thread;
+but only the main thread runs handlers. Python writes a byte to a pipe for every signal, so a thread
+that waits for the pipe misses none.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from types import FrameType
 
 
 class Signals:
-    """Which signals came."""
+    """Which signals were received."""
 
     def __init__(self) -> None:
         self.stop = False
         self.reload = False
 
     def take_reload(self) -> bool:
-        """Has somebody asked for a new configuration since this was last asked?"""
+        """Returns whether a reload was asked for since the last call."""
         wanted, self.reload = self.reload, False
         return wanted
 
 
 class Wakeup:
-    """Any thread may ring it, and so does every signal; one waits for it."""
+    """Wakes up a thread that waits. Any thread may call ``notify``; every signal does the same."""
 
     def __init__(self) -> None:
         self._read, self.descriptor = os.pipe()
@@ -40,14 +40,14 @@ class Wakeup:
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def ring(self) -> None:
-        """Something happened. A thread that was not waited for may come late."""
-        with self._lock, suppress(BlockingIOError):  # a full pipe rings already
+    def notify(self) -> None:
+        """Wake up the thread that waits. Does nothing after ``close``."""
+        with self._lock, suppress(BlockingIOError):  # a full pipe wakes it up as well
             if not self._is_closed:
                 os.write(self.descriptor, b".")
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait for it, for at most so long. What rang until now is heard."""
+        """Wait for ``notify`` or a signal, for at most this many seconds. Earlier ones count."""
         if select.select([self._read], [], [], seconds)[0]:
             with suppress(BlockingIOError):
                 os.read(self._read, select.PIPE_BUF)
@@ -62,7 +62,7 @@ class Wakeup:
 
 @contextmanager
 def caught() -> Iterator[Signals]:
-    """Note the signals instead of being ended by them. For the main thread."""
+    """Record signals in the ``with`` instead of being ended by them. For the main thread."""
     signals = Signals()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -73,7 +73,7 @@ def caught() -> Iterator[Signals]:
 
     handlers = {signal.SIGTERM: stop, signal.SIGINT: stop}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # A terminal that is closed says good-bye with it, and nobody is left to end us then.
+        # A terminal that is closed sends it, and then no person is left to end the service.
         handlers[signal.SIGHUP] = stop if _is_interactive() else reload
     earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -89,12 +89,12 @@ def _is_interactive() -> bool:
 
 @contextmanager
 def wakeup(signals: Signals) -> Iterator[Wakeup]:
-    """A bell that the signals ring, those of before too. For the main thread."""
+    """A ``Wakeup`` that signals notify, including those of ``signals``. For the main thread."""
     with closing(Wakeup()) as it:
-        # The byte that Python writes says it all; but without a handler it writes none.
+        # Python writes a byte for each signal that has a handler.
         earlier = signal.set_wakeup_fd(it.descriptor, warn_on_full_buffer=False)
         if signals.stop or signals.reload:
-            it.ring()
+            it.notify()
         try:
             yield it
         finally:

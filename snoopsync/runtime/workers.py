@@ -1,4 +1,4 @@
-"""A few threads that do one job after another, and never keep the process from ending."""
+"""Threads that run one job after another, and never prevent the process from ending."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 
 
 class Workers:
-    """``count`` daemon threads. An executor of the standard library would be joined at exit, and
-    with it a request that hangs until its timeout."""
+    """``count`` daemon threads. The executors of the standard library are joined at exit, and would
+    wait there for a request that hangs."""
 
     def __init__(self, count: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = (
@@ -28,18 +28,19 @@ class Workers:
             thread.start()
 
     def submit(self, job: Callable[[], Result]) -> Future[Result]:
-        """Have a job done; its result, or its exception, is in the future."""
+        """Run the job on one of the threads. The future gets its result or its exception."""
         future: Future[Result] = Future()
         self._jobs.put((future, job))
         return future
 
     def map(self, job: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Do the job for every item, side by side, and wait for all the results, in order."""
+        """Run the job for every item, in parallel. Returns the results in that order."""
         futures = [self.submit(lambda item=item: job(item)) for item in items]  # type: ignore[misc]
         return [future.result() for future in futures]
 
     def close(self, timeout_seconds: float) -> bool:
-        """Let the jobs under way end; those that wait are cancelled. True if all have ended."""
+        """Cancel the jobs that wait, and let the running ones end. Returns whether all threads have
+        ended within the timeout."""
         while True:
             try:
                 job = self._jobs.get_nowait()
@@ -60,5 +61,5 @@ class Workers:
                 continue
             try:
                 future.set_result(function())
-            except BaseException as error:  # it belongs to whoever waits for the future
+            except BaseException as error:  # the caller gets it from the future
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""What keeps a file from being written, where the disk that it is on is why, and what to do."""
+"""Why a file can't be written because of its disk or its permissions, and what to do."""
 
 from __future__ import annotations
 
@@ -12,51 +12,53 @@ DISK_FULL = "its disk is full: make room there, or set `state:` to a file on ano
 READ_ONLY = "its file system is read-only: make it writable, or set `state:` to another file"
 _FORBIDDEN = "this user may not write there: change its owner, or run snoopsync as its owner"
 
-#: What the system says when a disk takes no more. A quota that is used up is as good as full.
-_SAID = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.EROFS: READ_ONLY}
+#: The reasons for error numbers. A disk whose quota is used up is full for this user.
+_REASONS = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.EROFS: READ_ONLY}
 
-#: What SQLite says when the disk took no more, or took nothing: the families of these codes.
+#: SQLite's codes, without their extension, for a file that could not be written.
 _UNWRITTEN_FAMILIES = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 )
 
-#: A disk with less room than this (bytes) is full.
-_LEAST_ROOM = 1 << 20
+#: A disk with less free space than this counts as full.
+_LEAST_FREE_BYTES = 1 << 20
 
 
-def obstacle(path: Path, *, trying: bool = False) -> str | None:
-    """What keeps this file from being written, if its file system tells. ``trying``: or if another
-    file can't be written beside it. That has no name, and is gone at once."""
+def why_unwritable(path: Path, *, trying: bool = False) -> str | None:
+    """Why this file can't be written, as far as its file system tells; ``None`` if it tells no
+    reason. ``trying``: also write a file without a name beside it."""
     try:
-        there = os.statvfs(path.parent)
+        file_system = os.statvfs(path.parent)
     except OSError:
         return None
-    if there.f_flag & os.ST_RDONLY:
+    if file_system.f_flag & os.ST_RDONLY:
         return READ_ONLY
-    blocks = there.f_bavail if os.geteuid() else there.f_bfree
-    if blocks * there.f_frsize < _LEAST_ROOM or (there.f_files and not there.f_favail):
+    blocks = file_system.f_bavail if os.geteuid() else file_system.f_bfree
+    if blocks * file_system.f_frsize < _LEAST_FREE_BYTES or (
+        file_system.f_files and not file_system.f_favail
+    ):
         return DISK_FULL
     if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
         return _FORBIDDEN
-    return _tried(path.parent) if trying else None
+    return _try_to_write(path.parent) if trying else None
 
 
-def _tried(directory: Path) -> str | None:
-    # No number shows a quota, nor that Linux took a damaged file system for read-only.
+def _try_to_write(directory: Path) -> str | None:
+    # No number tells that a quota is used up, or that Linux treats a damaged file system as
+    # read-only.
     try:
         with TemporaryFile(dir=directory) as file:
-            os.posix_fallocate(file.fileno(), 0, _LEAST_ROOM)
+            os.posix_fallocate(file.fileno(), 0, _LEAST_FREE_BYTES)
     except OSError as error:
-        return _SAID.get(error.errno or 0)
+        return _REASONS.get(error.errno or 0)
     return None
 
 
 def cause(error: Exception, path: Path) -> str | None:
-    """What kept this file from being written, if that is what an error of SQLite's, or of the
-    system's, came from."""
+    """Why this file could not be written, if that caused this error of SQLite or of the system."""
     if isinstance(error, OSError):
-        return _SAID.get(error.errno or 0) or obstacle(path)
+        return _REASONS.get(error.errno or 0) or why_unwritable(path)
     family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if family == sqlite3.SQLITE_FULL:
         return DISK_FULL
-    return obstacle(path, trying=True) if family in _UNWRITTEN_FAMILIES else None
+    return why_unwritable(path, trying=True) if family in _UNWRITTEN_FAMILIES else None

@@ -1,22 +1,22 @@
-"""The embedded collection as a service: the whole wire protocol, for many machines.
+"""The embedded collection as a service for many machines, with the whole wire protocol.
 
-The daemon imports nothing from here. Modules, in reading order:
+The daemon does not use this package. Modules, in reading order:
 
 ===============  ============================================================
-``master_key``   the one secret of a data directory; all others derive from it
-``registry``     the collections and their keys: the only SQL of its own
-``signature``    whether a request is signed by its key, now, and only once
-``tenants``      the open collections, and who may use which
-``calls``        the calls: which one is it, and what does it do
-``description``  the calls as OpenAPI
-``uploads``      the body of a request, into a file
+``master_key``   the only secret of a data directory; all others derive from it
+``registry``     the collections and their keys
+``signature``    checks that a request is signed, recent and new
+``tenants``      the open collections, and which key may use which
+``operations``   recognises and performs the operations of the protocol
+``description``  the operations as OpenAPI
+``uploads``      receives the body of a request into a file
 ``slots``        shares decoders and threads fairly between keys
-``app``          the ASGI application: from a request to its answer
-``wire``         the bytes of a connection, with a limit on what is kept
+``app``          the ASGI application: authorizes, performs, answers
+``stream``       the bytes of a connection, with limits
 ``connection``   HTTP/1.1 on one connection
-``http``         accepts connections, counts them, ends them
-``certificate``  the service's own certificate
+``http``         accepts connections, limits and closes them
+``certificate``  checks the dates of the service's certificate
 ``main``         starts the service and stops it
-``backup``       copies a data directory beside a running service
+``backup``       copies a data directory while the service runs
 ===============  ============================================================
 """

@@ -1,9 +1,9 @@
-"""The wire protocol as an ASGI application: what is asked, by whom, and what is answered.
+"""The wire protocol as an ASGI application: authorizes each request, performs it, and answers.
 
-Whatever happens, the answer is JSON with ``status`` and ``message``.
+Every answer is JSON with ``status`` and ``message``.
 
-Keys share the service fairly: requests that decode a picture wait in turn for a decoder, all others
-in turn for a thread. Neither waits behind the other kind.
+Keys share the service fairly: requests with a picture take turns for a decoder, all others take
+turns for a thread. Neither kind waits for the other.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, log_event
 from snoopsync.runtime.systemd import SystemdNotifier
-from snoopsync.server.calls import BASE, Call, NoSuchCall, call_of, perform
 from snoopsync.server.description import openapi
+from snoopsync.server.operations import BASE, Operation, UnknownOperation, find_operation, perform
 from snoopsync.server.registry import HostedCollection
 from snoopsync.server.slots import FairSlots, Slot
-from snoopsync.server.tenants import Hosting
-from snoopsync.server.uploads import Limits, Receiver
+from snoopsync.server.tenants import Tenants
+from snoopsync.server.uploads import RequestLimits, UploadReceiver
 
 access = logging.getLogger("snoopsync.access")
 log = logging.getLogger("snoopsync.server")
@@ -58,27 +58,27 @@ _STATUS_OF: dict[type[SnoopsyncError], int] = {
 
 _STOPPING = "the service is stopping"
 
-#: Questions to the registry, and pieces of bodies.
-_SHORT_AT_ONCE = 8
+#: The threads for short work: reading the registry, and writing pieces of bodies.
+_SHORT_THREADS = 8
 
-#: So much of a path is logged.
-_LOGGED_CHARACTERS = 200
+#: The most characters of a path in the log.
+_LOGGED_PATH_CHARACTERS = 200
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Visit:
-    """One request, and the key that it was admitted with (empty if it was not)."""
+class _Exchange:
+    """One request, and the key that it is authorized for (empty if it is not)."""
 
     request: Request
     public_key: str = ""
 
 
-class _Lane:
-    """Threads for one kind of work. Keys take turns for its ``slots``; who has one has a thread.
+class _WorkerPool:
+    """Threads for one kind of work. Keys take turns for its ``slots``, one for each thread.
 
-    Each kind has threads of its own: what a thread has once used, the allocator keeps for it.
+    Each kind has its own threads, because the allocator keeps the memory of each thread.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -86,53 +86,54 @@ class _Lane:
         self._threads = ThreadPoolExecutor(count, name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do it in a thread. Work that has begun is done, also if nobody waits any more."""
+        """Run ``work`` in a thread. Work that has begun ends also when this is cancelled."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
-        """Take no more work, and do not wait for what is under way."""
+        """Accept no more work, and do not wait for the work in progress."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Application:
-    """The ASGI application over what is hosted."""
+    """The ASGI application for the collections of a service."""
 
     def __init__(
         self,
-        hosting: Hosting,
-        limits: Limits | None = None,
+        tenants: Tenants,
+        limits: RequestLimits | None = None,
         systemd: SystemdNotifier | None = None,
     ) -> None:
-        """``systemd`` hears that it is up, and that its loop turns."""
-        self._hosting = hosting
-        limits = limits or Limits()
+        """``systemd`` is notified when the service is ready, and regularly while its event loop
+        runs."""
+        self._tenants = tenants
+        limits = limits or RequestLimits()
         self._systemd = systemd or SystemdNotifier({})
-        self._pictures = _Lane("pictures", limits.pictures_at_once)
-        self._others = _Lane("others", limits.requests_at_once)
-        self._short = _Lane("short", _SHORT_AT_ONCE)
-        self._strangers = asyncio.Lock()
-        self._checking: asyncio.Task[None] | None = None
-        self._of_key = Counter[str]()
+        self._picture_pool = _WorkerPool("pictures", limits.pictures_at_once)
+        self._other_pool = _WorkerPool("others", limits.requests_at_once)
+        self._short_pool = _WorkerPool("short", _SHORT_THREADS)
+        self._unauthenticated = asyncio.Lock()
+        self._health_check: asyncio.Task[None] | None = None
+        self._in_progress = Counter[str]()
         self._limits = limits
-        self._trouble = ""
+        self._last_error = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, of the type ``http``."""
+        """Answer one request of the type ``http``."""
         began = time.perf_counter()
-        visit = _Visit(Request(scope, receive))
-        response = await self._respond(visit)
-        if not visit.public_key:
-            # One in a turn of the loop, for nobody knows how many ask.
-            async with self._strangers:
+        exchange = _Exchange(Request(scope, receive))
+        response = await self._respond(exchange)
+        if not exchange.public_key:
+            # Only one in each iteration of the loop, so that authorized requests come first.
+            async with self._unauthenticated:
                 await asyncio.sleep(0)
-        self._tell(visit, response.status_code, time.perf_counter() - began)
+        self._log_request(exchange, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
-    def _tell(self, visit: _Visit, status: int, seconds: float) -> None:
-        method = visit.request.method
-        path = visit.request.scope["raw_path"].decode("ascii", "backslashreplace")
-        if len(path) > _LOGGED_CHARACTERS:
-            path = f"{path[:_LOGGED_CHARACTERS]}..."
+    def _log_request(self, exchange: _Exchange, status: int, seconds: float) -> None:
+        method = exchange.request.method
+        path = exchange.request.scope["raw_path"].decode("ascii", "backslashreplace")
+        if len(path) > _LOGGED_PATH_CHARACTERS:
+            path = f"{path[:_LOGGED_PATH_CHARACTERS]}..."
         log_event(
             access,
             logging.INFO,
@@ -141,178 +142,180 @@ class Application:
             method,
             path,
             status,
-            visit.public_key or "-",
+            exchange.public_key or "-",
             1000 * seconds,
             method=method,
             path=path,
             status=status,
-            public_key=visit.public_key or None,
+            public_key=exchange.public_key or None,
             milliseconds=round(1000 * seconds),
         )
 
-    async def _respond(self, visit: _Visit) -> Response:
+    async def _respond(self, exchange: _Exchange) -> Response:
         try:
-            call = _call_of(visit.request)
-            if call.is_open:
-                return await self._open_call(call)
-            return await self._answer(call, visit)
-        except NoSuchCall as missing:
-            return _not_a_call(missing)
+            operation = _operation_of(exchange.request)
+            if operation.is_public:
+                return await self._public_response(operation)
+            return await self._answer(operation, exchange)
+        except UnknownOperation as unknown:
+            return _unknown_operation(unknown)
         except ClientDisconnect:
-            return _refusal(400, "the client closed the connection before the answer")
+            return _error_json(400, "the client closed the connection before the answer")
         except SnoopsyncError as error:
-            return self._error(error)
+            return self._error_response(error)
         except asyncio.CancelledError:
-            # It was given up, since the service stops: that is an answer too.
+            # The service stops and cancels the request, which is answered all the same.
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
-            return _refusal(503, _STOPPING)
+            return _error_json(503, _STOPPING)
         except Exception as error:
-            where = "".join(traceback.format_exception(error))
+            trace = "".join(traceback.format_exception(error))
             message = "a bug in snoopsync, please report it: %s"
-            log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, message, where, error=repr(error))
-            return _refusal(500, "the service has failed")
+            log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, message, trace, error=repr(error))
+            return _error_json(500, "internal error")
 
-    async def _answer(self, call: Call, visit: _Visit) -> Response:
-        claim = call.claim(visit.request.headers)
-        self._hosting.require_signature(claim)  # before anybody else could have to wait
-        hosted = await self._shortly(partial(self._hosting.admit, claim), claim.public_key)
-        visit.public_key = claim.public_key
-        lane = self._pictures if call.has_body else self._others
-        with self._under_way(claim.public_key):
-            body = await self._received(visit) if call.has_body else None
+    async def _answer(self, operation: Operation, exchange: _Exchange) -> Response:
+        signed = operation.signed_request(exchange.request.headers)
+        key = signed.public_key
+        self._tenants.require_signature(signed)  # before any other request can wait for this one
+        hosted = await self._run_briefly(partial(self._tenants.authorize, signed), key)
+        exchange.public_key = key
+        pool = self._picture_pool if operation.has_body else self._other_pool
+        with self._count_in_progress(key):
+            body = await self._receive_body(exchange) if operation.has_body else None
             try:
-                with lane.slots.ask(claim.public_key) as slot:
-                    await _granted(slot, visit.request)
-                    response = await lane.run(
-                        partial(_performed, call, self._hosting, hosted, body)
+                with pool.slots.request(key) as slot:
+                    await _wait_until_granted(slot, exchange.request)
+                    response = await pool.run(
+                        partial(_perform, operation, self._tenants, hosted, body)
                     )
             finally:
                 if body is not None:
                     body.unlink(missing_ok=True)
-        self._trouble = ""
+        self._last_error = ""
         return response
 
     @contextmanager
-    def _under_way(self, public_key: str) -> Iterator[None]:
-        if self._of_key[public_key] >= self._limits.requests_of_a_key:
+    def _count_in_progress(self, public_key: str) -> Iterator[None]:
+        if self._in_progress[public_key] >= self._limits.requests_per_key:
             raise Unavailable(
-                f"this key has {self._limits.requests_of_a_key} requests under way",
+                f"this key has {self._limits.requests_per_key} requests in progress",
                 status=429,
                 retry_after=1.0,
             )
-        self._of_key[public_key] += 1
+        self._in_progress[public_key] += 1
         try:
             yield
         finally:
-            self._of_key[public_key] -= 1
-            if not self._of_key[public_key]:
-                del self._of_key[public_key]
+            self._in_progress[public_key] -= 1
+            if not self._in_progress[public_key]:
+                del self._in_progress[public_key]
 
-    async def _open_call(self, call: Call) -> Response:
-        """What anybody may ask."""
-        if call.name == "openapi.json":
+    async def _public_response(self, operation: Operation) -> Response:
+        """Answer an operation that needs no key."""
+        if operation.name == "openapi.json":
             return Response(_description(), media_type="application/json")
         await self._check()
         return JSONResponse({"status": 200, "message": "OK"})
 
     async def _check(self) -> None:
-        """All who ask at one time get the result of one check: it needs no key."""
-        if self._checking is None:
-            self._checking = asyncio.create_task(self._shortly(self._hosting.check))
-            self._checking.add_done_callback(self._checked)
-        await asyncio.shield(self._checking)
+        """Raise the error that stops the service from working. Requests at the same time share one
+        check, because it needs no key."""
+        if self._health_check is None:
+            self._health_check = asyncio.create_task(self._run_briefly(self._tenants.check))
+            self._health_check.add_done_callback(self._end_check)
+        await asyncio.shield(self._health_check)
 
-    def _checked(self, task: asyncio.Task[None]) -> None:
-        self._checking = None
+    def _end_check(self, task: asyncio.Task[None]) -> None:
+        self._health_check = None
         if not task.cancelled():
-            task.exception()  # whoever asked has it, if they are still there
+            task.exception()  # raised in the requests that wait for it, if any are left
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the decoders and beat the heart, as long as the ``async with`` lasts. It can answer
-        from the begin: what needs no decoder does not wait for one."""
-        tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._warm_up())]
+        """Start the decoders and send heartbeats, as long as the ``async with`` lasts. Requests
+        that need no decoder are answered from the beginning."""
+        tasks = [asyncio.create_task(self._send_heartbeats()), asyncio.create_task(self._warm_up())]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            for lane in (self._pictures, self._others, self._short):
-                lane.close()
+            for pool in (self._picture_pool, self._other_pool, self._short_pool):
+                pool.close()
 
     async def _warm_up(self) -> None:
         try:
-            await self._shortly(self._hosting.warm_up)
+            await self._run_briefly(self._tenants.warm_up)
         except SnoopsyncError as error:
-            self._own_trouble(error)
+            self._server_error(error)
         else:
             self._systemd.ready()
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while self._systemd.heartbeat_seconds is not None:
             self._systemd.alive()
             await asyncio.sleep(self._systemd.heartbeat_seconds)
 
-    async def _received(self, visit: _Visit) -> Path:
-        in_thread = partial(self._shortly, key=visit.public_key)
-        receiver = Receiver(self._hosting.incoming, self._limits, in_thread)
-        return await receiver.receive(visit.request)
+    async def _receive_body(self, exchange: _Exchange) -> Path:
+        in_thread = partial(self._run_briefly, key=exchange.public_key)
+        receiver = UploadReceiver(self._tenants.incoming, self._limits, in_thread)
+        return await receiver.receive(exchange.request)
 
-    async def _shortly(self, work: Callable[[], T], key: str = "") -> T:
-        """Do in a thread what takes a moment. Keys take turns for that, too: many moments are a
-        long time."""
-        with self._short.slots.ask(key) as slot:
+    async def _run_briefly(self, work: Callable[[], T], key: str = "") -> T:
+        """Run short work in a thread. Keys take turns for that too."""
+        with self._short_pool.slots.request(key) as slot:
             await slot.granted
-            return await self._short.run(work)
+            return await self._short_pool.run(work)
 
-    def _error(self, error: SnoopsyncError) -> Response:
-        """What went wrong here, with its paths, is for our log; what they did wrong is for them."""
+    def _error_response(self, error: SnoopsyncError) -> Response:
+        """Return the response for an error. An error of the client is explained to the client; an
+        error of the service, which may name paths, goes to the log."""
         status = error.status if isinstance(error, CollectionError) else None
         if status is None:
             kinds = (code for kind, code in _STATUS_OF.items() if isinstance(error, kind))
             status = next(kinds, None)
         if status is None or not isinstance(error, CollectionError):
-            return self._own_trouble(error)
-        response = _refusal(status, error.message)
+            return self._server_error(error)
+        response = _error_json(status, error.message)
         if error.retry_after is not None:
             response.headers["Retry-After"] = f"{error.retry_after:.0f}"
         return response
 
-    def _own_trouble(self, error: SnoopsyncError) -> Response:
-        if str(error) != self._trouble:  # once, until something works again
-            self._trouble = str(error)
+    def _server_error(self, error: SnoopsyncError) -> Response:
+        if str(error) != self._last_error:  # once, until a request succeeds again
+            self._last_error = str(error)
             log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", error, error=str(error))
         if isinstance(error, Unwritable):
-            return _refusal(507, "the service has no room for more")
-        response = _refusal(503, "the service can't do that now")
+            return _error_json(507, "the service can't store more images")
+        response = _error_json(503, "the service can't do this now")
         response.headers["Retry-After"] = "5"
         return response
 
 
-async def _granted(slot: Slot, request: Request) -> None:
-    """Wait for the slot. Raises ``ClientDisconnect`` if the client goes before that."""
+async def _wait_until_granted(slot: Slot, request: Request) -> None:
+    """Wait for the slot. Raises ``ClientDisconnect`` if the client disconnects first."""
     if slot.granted.done():
         return
-    gone = asyncio.create_task(_gone(request))
+    disconnected = asyncio.create_task(_wait_for_disconnect(request))
     try:
-        await asyncio.wait((slot.granted, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((slot.granted, disconnected), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
+        disconnected.cancel()
     if not slot.granted.done():
         raise ClientDisconnect
 
 
-async def _gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _performed(
-    call: Call, hosting: Hosting, hosted: HostedCollection, body: Path | None
+def _perform(
+    operation: Operation, tenants: Tenants, hosted: HostedCollection, body: Path | None
 ) -> Response:
-    """The answer, as it is sent: writing a long one takes time, which is not the loop's."""
-    answer = perform(call, hosting.collection(hosted), hosted.name, body)
+    """Perform the operation and encode the answer, which can take long, outside of the loop."""
+    answer = perform(operation, tenants.collection(hosted), hosted.name, body)
     return JSONResponse(answer, answer["status"])
 
 
@@ -321,19 +324,19 @@ def _description() -> bytes:
     return json.dumps(openapi(BASE)).encode()
 
 
-def _call_of(request: Request) -> Call:
+def _operation_of(request: Request) -> Operation:
     path = request.scope["raw_path"].decode("ascii", "replace")
     query = request.scope["query_string"].decode("ascii", "replace")
-    return call_of(request.method, path, query)
+    return find_operation(request.method, path, query)
 
 
-def _not_a_call(missing: NoSuchCall) -> Response:
-    if not missing.allowed:
-        return _refusal(404, "there is no such call")
-    response = _refusal(405, f"this call takes {missing.allowed}")
-    response.headers["Allow"] = missing.allowed
+def _unknown_operation(unknown: UnknownOperation) -> Response:
+    if not unknown.allowed:
+        return _error_json(404, "unknown call")
+    response = _error_json(405, f"this call allows only {unknown.allowed}")
+    response.headers["Allow"] = unknown.allowed
     return response
 
 
-def _refusal(status: int, message: str) -> Response:
+def _error_json(status: int, message: str) -> Response:
     return JSONResponse({"status": status, "message": message or HTTPStatus(status).phrase}, status)

@@ -1,4 +1,4 @@
-"""A copy of a data directory, made beside a running service."""
+"""Copies a data directory while the service runs."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from contextlib import closing
 from pathlib import Path
 
 from snoopsync.core.errors import SnoopsyncError
-from snoopsync.embedded.database import make_private
+from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import (
+    own_directory,
     require_guarded,
     require_own,
     require_own_files,
     resolve,
 )
+from snoopsync.runtime.sqlite import Access
 
 _KEYS = "keys.sqlite3"
 _MASTER = "master.key"
 
 
 def back_up(data: Path, target: Path) -> int:
-    """Copy keys and collections, each as it is at one moment, into a new directory. Returns how
-    many collections there are. Raises ``SnoopsyncError``: ``UnsafeDirectory`` if the data
-    directory is not this user's alone, or another user decides what becomes of the target."""
+    """Copy the keys and collections into a new directory, each in a consistent state. Returns the
+    number of collections. Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if other users can
+    write in the data directory or replace the target."""
     data, target = resolve(data), resolve(target.parent) / target.name
     require_own(data)
     require_guarded(target.parent)
     if target.exists():
-        raise SnoopsyncError(f"{target} is there already: name a new directory")
+        raise SnoopsyncError(f"{target} already exists: name a new directory")
     if not (data / _KEYS).exists():
-        raise SnoopsyncError(f"{data} has no {_KEYS}: it is no data directory of a service")
+        raise SnoopsyncError(f"{data} has no {_KEYS}, so it is not the data directory of a service")
     require_own_files(data / name for name in (_KEYS, _MASTER, "collections"))
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         count = _copy_all(data, aside)
         aside.rename(target)
     except (OSError, sqlite3.Error) as error:
-        raise SnoopsyncError(f"no backup was made: {error}") from None
+        raise SnoopsyncError(f"the backup failed: {error}") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return count
@@ -46,13 +48,13 @@ def back_up(data: Path, target: Path) -> int:
 
 def _copy_all(data: Path, target: Path) -> int:
     _copy(data / _KEYS, target / _KEYS)
-    # Only now: every collection that these keys open is there, if it has an image.
+    # After the keys, so that every collection that they open exists, if it has an image.
     collections = sorted(data.glob("collections/*/collection.sqlite3"))
     for source in collections:
         require_own(source.parent)
         require_own_files([source])
         _copy(source, target / source.relative_to(data))
-    if (data / _MASTER).exists():  # it may be a credential of systemd's
+    if (data / _MASTER).exists():  # it can be a systemd credential instead
         descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as copy:
             copy.write((data / _MASTER).read_bytes())
@@ -61,10 +63,6 @@ def _copy_all(data: Path, target: Path) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
-    make_private(target)
-    uri = f"{source.absolute().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(uri, uri=True)) as original,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        original.backup(copy)
+    own_directory(target.parent)
+    with closing(sqlite.connect(source, Access.READ)) as original:
+        sqlite.copy_to_file(original, target)

@@ -1,4 +1,4 @@
-"""The service's own certificate: is it still valid, and for how long?"""
+"""Checks the dates of the service's own certificate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ssl
 import time
 from pathlib import Path
 
-#: With less time left, it is high time to renew a certificate (days).
+#: A certificate with fewer days left should be renewed.
 _DAYS_LEFT = 14
 
 #: OpenSSL's codes (x509_vfy.h).
@@ -14,31 +14,33 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 
 
 def certificate_warning(service: ssl.SSLContext, certificate: Path, now: float) -> str | None:
-    """Why clients refuse this certificate, or soon will, by its dates; ``None`` if they do not.
-    ``service`` has it and its key, ``now`` is in Unix seconds."""
+    """Return why clients refuse this certificate, or soon will, because of its dates, or ``None``.
+    ``service`` uses the certificate and its key. ``now`` is Unix seconds."""
     try:
-        expires = _presented(service, certificate)
+        expires = _expiry(service, certificate)
     except ssl.SSLCertVerificationError as error:
         if error.verify_code == _EXPIRED:
-            return f"{certificate} has expired: clients refuse it. Renew it, and restart"
+            return f"{certificate} has expired: clients refuse it. Renew it and restart the service"
         if error.verify_code == _NOT_YET_VALID:
             return f"{certificate} is not valid yet: clients refuse it. Is the clock right?"
         return None
     except (ssl.SSLError, OSError):
-        return None  # clients will say what is wrong
+        return None  # the clients report what is wrong
     if expires - now < _DAYS_LEFT * 86400:
         day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(expires))
-        return f"{certificate} expires on {day}: renew it before, and restart"
+        return f"{certificate} expires on {day}: renew it before that day and restart the service"
     return None
 
 
-def _presented(service: ssl.SSLContext, certificate: Path) -> float:
-    """When it expires, in Unix seconds. Python reads a certificate only from a handshake with
-    somebody who trusts it: that is made here, in memory. Raises ``ssl.SSLError``."""
+def _expiry(service: ssl.SSLContext, certificate: Path) -> float:
+    """Return when the certificate expires, in Unix seconds. Raises ``ssl.SSLError``.
+
+    Python reads a certificate only during a handshake, so this performs one in memory.
+    """
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.load_verify_locations(certificate)
-    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its issuer need not be there
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # without its issuer
     to_client, to_service = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(to_client, to_service)
     answering = service.wrap_bio(to_service, to_client, server_side=True)

@@ -1,15 +1,14 @@
-"""HTTP/1.1 on one connection: h11 parses it, an ASGI application answers.
+"""HTTP/1.1 on one connection: h11 parses the requests, an ASGI application answers them.
 
-What a client sends is parsed only when somebody waits for it, in slices. A client has to take an
-answer before its next request is looked at.
+Input is parsed in slices, and only when the connection or the application waits for it. A client
+must receive an answer completely before its next request is parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -18,48 +17,50 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 import h11
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Scope
 
 from snoopsync.core.errors import Refused
-from snoopsync.server.wire import Wire
+from snoopsync.server.stream import ByteStream
 
-#: How large a head may be. The largest that a client of the collection sends has 2 KiB.
+#: The largest head of a request. Clients of the collection send at most 2 KiB.
 _HEAD_BYTES = 16 << 10
 
-#: So many lines a head may have: h11 parses a whole head at once, and needs 5 µs for each line.
+#: The most lines of a head. h11 parses a whole head at once and needs 5 µs for each line.
 _HEAD_LINES = 200
 
-#: So many bytes of a head or of a body in chunks are parsed in one turn of the loop: h11 needs some
-#: 25 µs for a chunk.
+#: How many bytes of a head or of a chunked body are parsed in one iteration of the loop. h11 needs
+#: some 25 µs for a chunk.
 _SLICE_BYTES = 4 << 10
 
-#: A body in chunks may have this many, and one more for each so many bytes. Clients send chunks of
-#: 8 KiB and more.
+#: A chunked body may have ``_FREE_CHUNKS``, and one more for each ``_BYTES_OF_A_CHUNK``. Clients
+#: send chunks of 8 KiB and more.
 _FREE_CHUNKS = 256
 _BYTES_OF_A_CHUNK = 256
 
-#: So many bytes of a body with a length are taken at once: it is copied, not parsed.
+#: How many bytes of a body with a length are read at once. They are copied, not parsed.
 _PIECE_BYTES = 64 << 10
 
-#: An answer is sent in pieces of so many bytes; the client has the whole patience for each.
+#: An answer is sent in pieces of this size, and the timeout applies to each piece.
 _SENT_AT_ONCE_BYTES = 64 << 10
 
-#: What follows a refusal is read and thrown away for so long at most. A connection that is closed
-#: with something unread is reset, and the client could lose the answer.
+#: How long the rest of a refused request is read and discarded. Closing a connection with unread
+#: input resets it, and the client could lose the answer.
 _LINGER_SECONDS = 30.0
 
-#: The pause between two pieces that are thrown away: a flood costs next to no time.
+#: The pause between two discarded pieces, so that a flood takes little CPU time.
 _LINGER_PAUSE_SECONDS = 0.005
 
-#: Headers that must not come twice: a proxy could believe one of them, and we the other. h11 sees
-#: to Host, Content-Length and Transfer-Encoding.
+#: Headers that must not be repeated, because a proxy could use one of them and this server the
+#: other. h11 checks Host, Content-Length and Transfer-Encoding.
 _SINGLE_HEADERS = (b"authorization", b"date")
 
 
 @dataclass(slots=True, eq=False)
 class ConnectionState:
-    """What the server has to know of a connection. ``waiting_since`` (``time.monotonic``): since
-    when we wait for the client; ``None`` while the client waits for us."""
+    """The state of a connection for the server. ``waiting_since`` (``time.monotonic``) is when the
+    server began to wait for the client, or ``None`` while the client waits for the server. The
+    server sets ``is_last`` to end the connection after the current answer."""
 
     waiting_since: float | None
     is_answering: bool = False
@@ -67,34 +68,33 @@ class ConnectionState:
 
 
 class Connection:
-    """One connection, from its first request to its last."""
+    """Serves one connection from its first to its last request."""
 
     def __init__(
         self,
-        wire: Wire,
+        stream: ByteStream,
         app: ASGIApp,
         state: ConnectionState,
         *,
-        patience_seconds: float,
+        timeout_seconds: float,
         scheme: str,
     ) -> None:
-        """``state`` is kept true; when its ``is_last`` is set, the connection ends after the answer
-        under way. ``patience_seconds``: how long we wait for a request to begin, for the rest of
-        its head, and for the client to take each piece of an answer."""
-        self._wire = wire
+        """The connection keeps ``state`` up to date. ``timeout_seconds`` applies to the beginning
+        of a request, to the rest of its head, and to each piece of an answer."""
+        self._stream = stream
         self._app = app
         self._state = state
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._scheme = scheme
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
-        self._is_read = self._is_told = True
+        self._is_read = self._is_end_delivered = True
         self._is_head_only = self._is_chunked = False
         self._chunks = self._size = 0
         self._start: Message | None = None
 
     async def run(self) -> None:
-        """Answer its requests, one after the other. Raises ``ConnectionError`` and ``TimeoutError``
-        when the client has gone, or was waited for too long."""
+        """Answer the requests, one after the other. Raises ``ConnectionError`` when the client has
+        disconnected, and ``TimeoutError`` when it was too slow."""
         try:
             while not self._state.is_last and (head := await self._next_head()) is not None:
                 self._state.is_answering = True
@@ -109,27 +109,27 @@ class Connection:
             await self._linger()
 
     async def _next_head(self) -> h11.Request | None:
-        """The next request, or ``None`` if the client has sent its last one."""
-        self._is_read = self._is_told = self._is_head_only = False
+        """Return the next request, or ``None`` if the client has sent its last one."""
+        self._is_read = self._is_end_delivered = self._is_head_only = False
         with self._waiting():
             if not self._http.trailing_data[0]:
-                async with asyncio.timeout(self._patience_seconds):
-                    piece = await self._wire.read(_SLICE_BYTES)
+                async with asyncio.timeout(self._timeout_seconds):
+                    piece = await self._stream.read(_SLICE_BYTES)
                 self._http.receive_data(piece)
             self._state.waiting_since = time.monotonic()  # a head has begun
-            async with asyncio.timeout(self._patience_seconds):
-                await asyncio.sleep(0)  # one request of a pipeline in one turn of the loop
+            async with asyncio.timeout(self._timeout_seconds):
+                await asyncio.sleep(0)  # one pipelined request in each iteration of the loop
                 while (event := self._http.next_event()) is h11.NEED_DATA:
                     if self._http.trailing_data[0].count(b"\n") > _HEAD_LINES:
                         raise h11.RemoteProtocolError("too many headers")
-                    self._http.receive_data(await self._wire.read(_SLICE_BYTES))
+                    self._http.receive_data(await self._stream.read(_SLICE_BYTES))
         if not isinstance(event, h11.Request):
             self._is_read = True
             return None
-        self._look_at(event)
+        self._check_head(event)
         return event
 
-    def _look_at(self, head: h11.Request) -> None:
+    def _check_head(self, head: h11.Request) -> None:
         self._is_head_only = head.method == b"HEAD"
         names = [name for name, _ in head.headers]
         for name in _SINGLE_HEADERS:
@@ -168,30 +168,31 @@ class Connection:
             "server": None,
         }
 
-    # What the application calls.
+    # Called by the application.
 
     async def _receive(self) -> Message:
-        """The next piece of the body; after the last one, the news that the client has gone."""
-        if self._is_told:
-            await self._wire.gone.wait()
+        """Return the next piece of the body. After the last one, wait until the client
+        disconnects."""
+        if self._is_end_delivered:
+            await self._stream.gone.wait()
             return {"type": "http.disconnect"}
         try:
-            body = b"" if self._is_read else await self._piece()
+            body = b"" if self._is_read else await self._next_piece()
         except h11.RemoteProtocolError as error:
-            if self._wire.gone.is_set():
+            if self._stream.gone.is_set():
                 return {"type": "http.disconnect"}
-            raise Refused(f"this is no HTTP request: {error}", status=400) from None
-        self._is_told = self._is_read
+            raise Refused(f"not a valid HTTP request: {error}", status=400) from None
+        self._is_end_delivered = self._is_read
         return {"type": "http.request", "body": body, "more_body": not self._is_read}
 
-    async def _piece(self) -> bytes:
+    async def _next_piece(self) -> bytes:
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         pieces: list[bytes] = []
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Data):
-                self._count(event)
+                self._count_chunks(event)
                 pieces.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 self._is_read = True
@@ -200,66 +201,54 @@ class Connection:
                 break
             else:
                 most = _SLICE_BYTES if self._is_chunked else _PIECE_BYTES
-                self._http.receive_data(await self._wire.read(most))
+                self._http.receive_data(await self._stream.read(most))
         return b"".join(pieces)
 
-    def _count(self, data: h11.Data) -> None:
+    def _count_chunks(self, data: h11.Data) -> None:
         self._size += len(data.data)
         self._chunks += data.chunk_start
         if self._chunks > _FREE_CHUNKS + self._size // _BYTES_OF_A_CHUNK:
-            raise Refused("the body comes in too many small chunks", status=400)
+            raise Refused("the body has too many small chunks", status=400)
 
     async def _send(self, message: Message) -> None:
-        """Send an answer. Returns when the client has taken it."""
+        """Send an answer, and wait until the client has received it."""
         if message["type"] == "http.response.start":
             self._start = message
             return
         assert self._start is not None
-        await self._answer(self._start["status"], self._start["headers"], message["body"])
-
-    async def _answer(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> None:
-        events: list[h11.Event] = [self._response(status, headers)]
-        if not self._is_head_only:
-            events.append(h11.Data(data=body))
-        await self._write(*events, h11.EndOfMessage())
-
-    def _response(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> h11.Response:
-        headers = [*headers, (b"date", _http_date(int(time.time())))]
+        status = self._start["status"]
+        headers = [*self._start["headers"], (b"date", _http_date(int(time.time())))]
         if self._state.is_last or not self._is_read:
             headers.append((b"connection", b"close"))
         reason = HTTPStatus(status).phrase.encode()
-        return h11.Response(status_code=status, headers=headers, reason=reason)
+        events: list[h11.Event] = [h11.Response(status_code=status, headers=headers, reason=reason)]
+        if not self._is_head_only:
+            events.append(h11.Data(data=message["body"]))
+        await self._write(*events, h11.EndOfMessage())
 
     async def _write(self, *events: h11.Event) -> None:
         data = b"".join(self._http.send(event) or b"" for event in events)
         with self._waiting():
             for at in range(0, len(data), _SENT_AT_ONCE_BYTES):
-                async with asyncio.timeout(self._patience_seconds):
-                    await self._wire.send(data[at : at + _SENT_AT_ONCE_BYTES])
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._stream.send(data[at : at + _SENT_AT_ONCE_BYTES])
 
-    # The end.
+    # Ending the connection.
 
     async def _refuse(self, reason: str) -> None:
-        """Say that this is no HTTP."""
+        """Answer input that is not HTTP."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         self._is_read = False
-        answer = {"status": 400, "message": f"this is no HTTP request: {reason}"}
-        body = json.dumps(answer).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await self._answer(400, headers, body)
+        answer = {"status": 400, "message": f"not a valid HTTP request: {reason}"}
+        await JSONResponse(answer, 400)({"type": "http"}, self._receive, self._send)
 
     async def _linger(self) -> None:
-        """Throw away what is still coming, for a while."""
-        self._wire.end()
+        """Discard further input for a while."""
+        self._stream.send_eof()
         with self._waiting(), suppress(TimeoutError):
-            async with asyncio.timeout(min(_LINGER_SECONDS, self._patience_seconds)):
-                while await self._wire.read(_PIECE_BYTES):
+            async with asyncio.timeout(min(_LINGER_SECONDS, self._timeout_seconds)):
+                while await self._stream.read(_PIECE_BYTES):
                     await asyncio.sleep(_LINGER_PAUSE_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""What the service can do, for programs: an OpenAPI description."""
+"""The OpenAPI description of the service."""
 
 from __future__ import annotations
 
@@ -71,97 +71,102 @@ def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, A
         return {"description": what, "content": {"application/json": {"schema": of}}}
 
     refused = {str(each): answer("refused", _STATUS) for each in (400, 401, 429, *refusals)}
-    failed = {"default": answer("the service can't do that now", _STATUS)}
+    failed = {"default": answer("the service can't do this now", _STATUS)}
     return {str(status): answer("done", schema)} | refused | failed
 
 
+#: The statuses of refused additions and updates.
+_ADD_REFUSALS = (408, 409, 413, 415, 425)
+
+_PATHS = {
+    "/collection": {
+        "get": {
+            "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
+            "responses": _answers(
+                _object(
+                    collection_id=_TEXT,
+                    collection_name=_TEXT,
+                    user=_TEXT,
+                    outdated={"type": "integer", "minimum": 0},
+                ),
+                200,
+            ),
+        }
+    },
+    "/image": {"post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *_ADD_REFUSALS)}},
+    "/image/{image_id}": {
+        "parameters": [_ID],
+        "get": {"responses": _answers(_IMAGE, 200, 404)},
+        "post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *_ADD_REFUSALS)},
+        "put": {
+            "parameters": [
+                {
+                    "name": "only",
+                    "in": "query",
+                    "schema": {"type": "string", "enum": ["renew"]},
+                    "description": "renew: describe the image again. The body must have the"
+                    " same bytes as the image.",
+                }
+            ],
+            "requestBody": _BODY,
+            "responses": _answers(_IMAGE, 200, 404, *_ADD_REFUSALS),
+        },
+        "delete": {"responses": _answers(_IMAGE, 200, 404, 425)},
+    },
+    "/images": {
+        "get": {
+            "parameters": [
+                {"name": "start", "in": "query", "schema": _TEXT},
+                {"name": "count", "in": "query", "schema": _COUNT},
+            ],
+            "responses": _answers(
+                _object(
+                    images={"type": "array", "items": {"type": "object"}},
+                    next_image_id={"type": ["string", "null"]},
+                ),
+                200,
+                404,
+            ),
+        }
+    },
+    "/outdated": {
+        "get": {
+            "description": "Images that an older version of the service has described",
+            "parameters": [
+                {"name": "owner", "in": "query", "schema": _TEXT},
+                {"name": "after", "in": "query", "schema": _TEXT},
+            ],
+            "responses": _answers(
+                _object(
+                    ids={"type": "array", "items": _TEXT},
+                    total={"type": ["integer", "null"]},
+                    next={"type": ["string", "null"]},
+                ),
+                200,
+            ),
+        }
+    },
+    "/search": {
+        "post": {
+            "requestBody": _BODY,
+            "responses": _answers(_FOUND, 200, 408, 413, 415),
+        }
+    },
+    "/search/{image_id}": {
+        "parameters": [_ID],
+        "get": {"responses": _answers(_FOUND, 200, 404)},
+    },
+}
+
+
 def openapi(base: str) -> dict[str, Any]:
-    """The description of the service under this path."""
-    add = (408, 409, 413, 415, 425)
+    """Return the description of the service under the path ``base``."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "snoopsync's image collection", "version": __version__},
         "servers": [{"url": base}],
         "security": [{"VSHMAC": []}],
-        "paths": {
-            "/collection": {
-                "get": {
-                    "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
-                    "responses": _answers(
-                        _object(
-                            collection_id=_TEXT,
-                            collection_name=_TEXT,
-                            user=_TEXT,
-                            outdated={"type": "integer", "minimum": 0},
-                        ),
-                        200,
-                    ),
-                }
-            },
-            "/image": {"post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *add)}},
-            "/image/{image_id}": {
-                "parameters": [_ID],
-                "get": {"responses": _answers(_IMAGE, 200, 404)},
-                "post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *add)},
-                "put": {
-                    "parameters": [
-                        {
-                            "name": "only",
-                            "in": "query",
-                            "schema": {"type": "string", "enum": ["renew"]},
-                            "description": "renew: describe the image again; refused if the body"
-                            " is not what the image has",
-                        }
-                    ],
-                    "requestBody": _BODY,
-                    "responses": _answers(_IMAGE, 200, 404, *add),
-                },
-                "delete": {"responses": _answers(_IMAGE, 200, 404, 425)},
-            },
-            "/images": {
-                "get": {
-                    "parameters": [
-                        {"name": "start", "in": "query", "schema": _TEXT},
-                        {"name": "count", "in": "query", "schema": _COUNT},
-                    ],
-                    "responses": _answers(
-                        _object(
-                            images={"type": "array", "items": {"type": "object"}},
-                            next_image_id={"type": ["string", "null"]},
-                        ),
-                        200,
-                        404,
-                    ),
-                }
-            },
-            "/outdated": {
-                "get": {
-                    "description": "Images that an older version of the service has described",
-                    "parameters": [
-                        {"name": "owner", "in": "query", "schema": _TEXT},
-                        {"name": "after", "in": "query", "schema": _TEXT},
-                    ],
-                    "responses": _answers(
-                        _object(
-                            ids={"type": "array", "items": _TEXT},
-                            total={"type": ["integer", "null"]},
-                            next={"type": ["string", "null"]},
-                        ),
-                        200,
-                    ),
-                }
-            },
-            "/search": {
-                "post": {
-                    "requestBody": _BODY,
-                    "responses": _answers(_FOUND, 200, 408, 413, 415),
-                }
-            },
-            "/search/{image_id}": {
-                "parameters": [_ID],
-                "get": {"responses": _answers(_FOUND, 200, 404)},
-            },
-        },
+        "paths": _PATHS,
         "components": {
             "securitySchemes": {
                 "VSHMAC": {

@@ -1,10 +1,10 @@
-"""The HTTP server: takes connections, counts them, and ends them.
+"""The HTTP server: accepts connections, limits their number, and closes them.
 
-It is our own, on asyncio and h11, since its limits are what it is for. uvicorn and hypercorn parse
-whatever a client sends as it comes, and neither limits the time that a client takes to read an
-answer, pending TLS handshakes, or the connections it takes; granian runs the application in worker
-processes of its own. Each of these would have to be changed in places that are private. A proxy in
-front can do it, but nobody is made to have one.
+It is built on asyncio and h11, because it needs limits that other servers do not have. uvicorn and
+hypercorn parse all input as it arrives, and limit neither the time in which a client reads an
+answer, nor pending TLS handshakes, nor connections. granian runs the application in its own worker
+processes. Adding the limits would mean changing their private parts. A proxy in front of the
+service can set such limits too, but is not required.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from typing import Protocol
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from snoopsync.core.addresses import Address
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.events import Event, log_event
 from snoopsync.server.connection import Connection, ConnectionState
-from snoopsync.server.wire import SCRATCH_BYTES, Wire
+from snoopsync.server.stream import RECEIVE_BUFFER_BYTES, ByteStream
 
 log = logging.getLogger("snoopsync.server")
 
-#: So many new connections may wait to be taken.
+#: How many new connections may wait to be accepted.
 _BACKLOG = 256
 
-#: So much of an answer the kernel takes (it doubles that). It would grow to megabytes for a client
-#: that reads nothing.
+#: How much of an answer the kernel buffers (it doubles this). Without a limit, the buffer grows to
+#: megabytes for a client that reads nothing.
 _UNREAD_ANSWER_BYTES = 64 << 10
 
-#: When a client that found no room may come again.
+#: When a client that was refused because of too many connections may try again.
 _RETRY_AFTER_SECONDS = 5
 
-#: The pause after the system had no room for another connection, and between two lines about it.
+#: The pause when no connection can be accepted, and the time between two log lines about it.
 _FULL_PAUSE_SECONDS = 0.2
 _FULL_LOG_SECONDS = 600.0
 
-#: How long the requests under way may take to end when the service stops, and then their answers.
+#: How long requests may take to finish when the service stops, and then the last answers.
 _STOP_SECONDS = 15.0
 _LAST_ANSWERS_SECONDS = 3.0
 
@@ -56,13 +57,13 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How much clients may ask of the server.
+class ConnectionLimits:
+    """Limits for connections.
 
-    ``seconds``: how long a connection may keep us waiting, each time. ``connections`` are kept at
-    most, and no more than half of the files that may be open: the rest is for bodies and
-    collections. There is no limit for an address: a proxy has only one. ``handshakes`` of TLS may
-    be pending at once, for ``handshake_seconds``.
+    ``seconds``: how long a connection may keep the server waiting, each time. At most
+    ``connections`` are open, and at most half of the files that the process may open: the rest is
+    for bodies and collections. There is no limit for each address, because a proxy has only one. At
+    most ``handshakes`` of TLS are pending, each for ``handshake_seconds``.
     """
 
     seconds: float = 30.0
@@ -72,23 +73,29 @@ class Patience:
 
 
 class RunningApplication(Protocol):
-    """An ASGI application for ``http`` scopes that has to be begun and ended."""
+    """An ASGI application for ``http`` scopes that is started and stopped."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """What it does beside answering, for as long as the ``async with`` lasts."""
+        """Run the application's background work as long as the ``async with`` lasts."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """A connection that was taken, from then on until its socket is closed."""
+    """An accepted connection, until its socket is closed."""
 
     socket: socket.socket
     state: ConnectionState
     is_pending: bool
     task: asyncio.Task[None] | None = None
+
+
+def open_file_limit() -> int:
+    """Return the number of files that the process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return files if files > 0 else 1 << 20
 
 
 class Server:
@@ -99,41 +106,44 @@ class Server:
         app: RunningApplication,
         tls: ssl.SSLContext | None = None,
         *,
-        patience: Patience | None = None,
-        stopping: Callable[[], None] = lambda: None,
+        limits: ConnectionLimits | None = None,
+        on_stop: Callable[[], None] = lambda: None,
+        file_limit: Callable[[], int] = open_file_limit,
     ) -> None:
-        """With ``tls``, clients have to speak it. ``stopping`` is called when it begins to end."""
+        """With ``tls``, clients must use it. ``on_stop`` is called when the server begins to stop.
+        ``file_limit`` returns the number of files that the process may open."""
         self._app = app
         self._tls = tls
-        self._patience = patience or Patience()
-        self._stopping = stopping
+        self._limits = limits or ConnectionLimits()
+        self._on_stop = on_stop
+        self._file_limit = file_limit
         self._clients: set[_Client] = set()
-        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._is_stopped = False
-        self._said_full_at = -_FULL_LOG_SECONDS
+        self._logged_full_at = -_FULL_LOG_SECONDS
 
     @property
     def has_started(self) -> bool:
-        """Does it take connections?"""
+        """Whether the server accepts connections."""
         return self._loop is not None
 
-    def hear_signals(self) -> None:
-        """From now on SIGTERM and SIGINT stop it, also before it runs. Of the main thread only."""
+    def stop_on_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT, even before ``run``. For the main thread only."""
         for number in _SIGNALS:
             signal.signal(number, lambda *_: self.stop())
 
     def stop(self) -> None:
-        """Begin to end. From any thread, and from a signal handler."""
+        """Begin to stop. For any thread, and for signal handlers."""
         self._is_stopped = True
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
-            with suppress(RuntimeError):  # it has ended meanwhile
+            with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(stop.set)
 
     def run(self, listener: socket.socket) -> None:
-        """Serve until ``stop``. Requests under way have some time to end."""
+        """Serve until ``stop``. Requests in progress have some time to finish."""
         asyncio.run(self._run(listener))
 
     async def _run(self, listener: socket.socket) -> None:
@@ -149,12 +159,12 @@ class Server:
             accepting.cancel()
             stopped.cancel()
             listener.close()
-            self._stopping()
-            await self._end_all()
+            self._on_stop()
+            await self._stop_clients()
             if accepting.done() and not accepting.cancelled():
-                accepting.result()  # raises why it has ended
+                accepting.result()  # raises its error
 
-    # Connections come.
+    # Accepting connections.
 
     async def _accept_all(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -165,109 +175,110 @@ class Server:
                 if error.errno != errno.ECONNABORTED:
                     await self._pause(error.strerror)
                 continue
-            if accepted.fileno() >= _file_limit() * 7 // 8 and not self._make_room():
-                # The kernel gives the lowest free number, so nearly all are in use.
+            if accepted.fileno() >= self._file_limit() * 7 // 8 and not self._make_room():
+                # The kernel assigns the lowest free number, so nearly all files are in use.
                 accepted.close()
-                await self._pause("nearly all files that may be open are in use")
+                await self._pause("nearly all files that the process may open are in use")
                 continue
-            self._take(accepted)
-            await asyncio.sleep(0)  # those who are already connected have their turn
+            self._add_client(accepted)
+            await asyncio.sleep(0)  # let the open connections run
 
     async def _pause(self, reason: str | None) -> None:
-        """Take no connection for a moment; say so once in a while."""
+        """Accept no connection for a moment, and log it from time to time."""
         now = time.monotonic()
-        if now - self._said_full_at >= _FULL_LOG_SECONDS:
-            self._said_full_at = now
-            message = f"no more connections can be taken: {reason}"
+        if now - self._logged_full_at >= _FULL_LOG_SECONDS:
+            self._logged_full_at = now
+            message = f"no more connections can be accepted: {reason}"
             log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", message, error=message)
         await asyncio.sleep(_FULL_PAUSE_SECONDS)
 
-    def _take(self, accepted: socket.socket) -> None:
+    def _add_client(self, accepted: socket.socket) -> None:
         if self._tls is not None:
             pending = [each for each in self._clients if each.is_pending]
-            if len(pending) >= min(self._patience.handshakes, self._most_connections // 2):
-                self._drop(min(pending, key=_waits_since))
+            if len(pending) >= min(self._limits.handshakes, self._most_connections // 2):
+                self._disconnect(min(pending, key=_waiting_since))
         has_room = len(self._clients) < self._most_connections or self._make_room()
         state = ConnectionState(waiting_since=time.monotonic())
         client = _Client(accepted, state, is_pending=self._tls is not None)
-        # One too many is told so. Until it has a request it is the first to make room.
-        app: ASGIApp = self._app if has_room else _no_room
+        # A connection too many gets an answer too. Until it has sent a request it is closed first.
+        app: ASGIApp = self._app if has_room else _answer_full
         self._clients.add(client)
         client.task = asyncio.create_task(self._serve(client, app))
-        client.task.add_done_callback(lambda _: self._forget(client))
+        client.task.add_done_callback(lambda _: self._remove(client))
 
     @property
     def _most_connections(self) -> int:
-        return min(self._patience.connections, _file_limit() // 2)
+        return min(self._limits.connections, self._file_limit() // 2)
 
     def _make_room(self) -> bool:
-        """End the connection that keeps us waiting for longest, if any does."""
+        """Close the connection that has kept the server waiting longest. Returns whether there was
+        one."""
         waiting = [each for each in self._clients if each.state.waiting_since is not None]
         if not waiting:
             return False
-        self._drop(min(waiting, key=_waits_since))
+        self._disconnect(min(waiting, key=_waiting_since))
         return True
 
-    def _drop(self, client: _Client) -> None:
+    def _disconnect(self, client: _Client) -> None:
         self._clients.discard(client)
         if client.task is not None:
             client.task.cancel()
 
-    def _forget(self, client: _Client) -> None:
+    def _remove(self, client: _Client) -> None:
         self._clients.discard(client)
-        client.socket.close()  # if asyncio never had it
+        client.socket.close()  # in case asyncio never got it
 
-    # Connections go on.
+    # Serving connections.
 
     async def _serve(self, client: _Client, app: ASGIApp) -> None:
-        wire = Wire(self._scratch, is_tls=self._tls is not None)
-        with suppress(OSError):  # of the client, and of TLS
+        stream = ByteStream(self._receive_buffer, is_tls=self._tls is not None)
+        with suppress(OSError):  # errors of the connection and of TLS
             try:
-                await self._connect(wire, client.socket)
+                await self._connect(stream, client.socket)
                 client.is_pending = False
                 connection = Connection(
-                    wire,
+                    stream,
                     app,
                     client.state,
-                    patience_seconds=self._patience.seconds,
+                    timeout_seconds=self._limits.seconds,
                     scheme="http" if self._tls is None else "https",
                 )
                 await connection.run()
                 client.state.waiting_since = time.monotonic()
-                wire.transport.close()
-                async with asyncio.timeout(self._patience.seconds):
-                    await wire.lost.wait()
+                stream.transport.close()
+                async with asyncio.timeout(self._limits.seconds):
+                    await stream.lost.wait()
             finally:
-                if wire.is_connected:
+                if stream.is_connected:
                     _reset_at_close(client.socket)
-                    wire.transport.abort()
+                    stream.transport.abort()
 
-    async def _connect(self, wire: Wire, accepted: socket.socket) -> None:
+    async def _connect(self, stream: ByteStream, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         if self._tls is None:
-            await loop.connect_accepted_socket(lambda: wire, accepted)
+            await loop.connect_accepted_socket(lambda: stream, accepted)
             return
         await loop.connect_accepted_socket(
-            lambda: wire,
+            lambda: stream,
             accepted,
             ssl=self._tls,
-            ssl_handshake_timeout=self._patience.handshake_seconds,
-            ssl_shutdown_timeout=self._patience.seconds,
+            ssl_handshake_timeout=self._limits.handshake_seconds,
+            ssl_shutdown_timeout=self._limits.seconds,
         )
 
-    # And end.
+    # Stopping.
 
-    async def _end_all(self) -> None:
-        """End the connections without a request at once, the others after their answer."""
+    async def _stop_clients(self) -> None:
+        """Close the connections without a request at once, the others after their answer."""
         tasks = {each.task for each in self._clients if each.task is not None}
         for client in list(self._clients):
             client.state.is_last = True
             if not client.state.is_answering:
-                self._drop(client)
+                self._disconnect(client)
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-        for _ in range(2):  # the first time the application still answers
+        for _ in range(2):  # after the first cancellation the application still answers
             for task in late:
                 task.cancel()
             if late:
@@ -275,53 +286,41 @@ class Server:
 
 
 def _reset_at_close(connected: socket.socket) -> None:
-    """Else the kernel would keep for many minutes what the client does not take."""
+    """Discard what the client has not received, which the kernel would keep for many minutes."""
     with suppress(OSError):  # it is closed
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _waits_since(client: _Client) -> float:
+def _waiting_since(client: _Client) -> float:
     since = client.state.waiting_since
     return time.monotonic() if since is None else since
 
 
-def _file_limit() -> int:
-    """The number of files that may be open."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return files if files > 0 else 1 << 20
-
-
-async def _no_room(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application for a connection too many."""
+async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application for connections over the limit."""
     headers = {"Retry-After": str(_RETRY_AFTER_SECONDS), "Connection": "close"}
-    answer = {"status": 503, "message": "the service has too many requests under way"}
+    answer = {"status": 503, "message": "the service has too many requests in progress"}
     await JSONResponse(answer, 503, headers)(scope, receive, send)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections there. Raises ``SnoopsyncError``."""
+def open_listener(address: Address) -> socket.socket:
+    """Open a socket that accepts connections. Raises ``SnoopsyncError``."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # Its connections have both, too.
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+        # The accepted connections inherit both options.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
-        # asyncio would see to this one, but not where the socket was not made for TCP by name; and
-        # then each answer's body waits for an acknowledgement of its head, which the other side
-        # puts off for 40 ms.
+        # asyncio sets this only on sockets that were created with the TCP protocol number. Without
+        # it, the body of each answer waits for the acknowledgement of its head, up to 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, UnicodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "that is no name of a host"
-        raise SnoopsyncError(f"can't listen on {in_url(host)}:{port}: {said}") from None
-
-
-def in_url(host: str) -> str:
-    """The host, as it is written before a port."""
-    return f"[{host}]" if ":" in host else host
+        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
+        raise SnoopsyncError(f"can't listen on {address}: {reason}") from None
 
 
 def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """TLS with this certificate and its chain. Raises ``SnoopsyncError``."""
+    """Return a TLS context with this certificate and its chain. Raises ``SnoopsyncError``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""Puts the service together, runs it, and takes it apart again."""
+"""Starts the service, runs it, and stops it."""
 
 from __future__ import annotations
 
@@ -10,61 +10,60 @@ import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
-from snoopsync.core.addresses import is_loopback
+from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.runtime.owned_directory import own_directory
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.server import http
 from snoopsync.server.app import Application
-from snoopsync.server.calls import BASE
 from snoopsync.server.certificate import certificate_warning
 from snoopsync.server.master_key import load_master_key
+from snoopsync.server.operations import BASE
 from snoopsync.server.registry import Registry
 from snoopsync.server.signature import Verifier
-from snoopsync.server.tenants import Hosting
-from snoopsync.server.uploads import Limits
+from snoopsync.server.tenants import Tenants
+from snoopsync.server.uploads import RequestLimits
 from snoopsync.state.lock import locked
 from snoopsync.version import __version__
 
 log = logging.getLogger("snoopsync.server")
 
-#: Connections, bodies, and some nine for each collection that is open.
-_FILES = 16384
+#: For connections, bodies, and some nine files for each open collection.
+_WANTED_FILES = 16384
 
 
 def serve(
     data: Path,
-    host: str,
-    port: int,
+    address: Address,
     *,
     certificate: Path | None = None,
     key: Path | None = None,
     decoders: int,
 ) -> None:
-    """Serve the collections of this directory until SIGTERM or SIGINT. Raises
-    ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's alone."""
+    """Serve the collections of this directory until SIGTERM or SIGINT. Raises ``SnoopsyncError``,
+    and ``UnsafeDirectory`` if other users can write in the directory."""
     data = own_directory(data)
     systemd = SystemdNotifier(os.environ)
-    _allow_files()
+    _raise_file_limit()
     with ExitStack() as stack:
-        # Two on one directory would not know of each other's signatures.
+        # Two services on one directory would not know each other's signatures.
         stack.enter_context(locked(data / "keys.sqlite3"))
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
-        listener = stack.enter_context(closing(http.listening(host, port)))
+        listener = stack.enter_context(closing(http.open_listener(address)))
         pool = stack.enter_context(closing(Decoders(decoders)))
         verifier = Verifier(master.secret_of, time.time())
-        hosting = Hosting(data, registry, verifier, pool, time.time)
-        stack.enter_context(closing(hosting))
-        limits = Limits(pictures_at_once=decoders)
-        application = Application(hosting, limits, systemd)
+        tenants = Tenants(data, registry, verifier, pool, time.time)
+        stack.enter_context(closing(tenants))
+        limits = RequestLimits(pictures_at_once=decoders)
+        application = Application(tenants, limits, systemd)
         tls = None if certificate is None else http.tls_context(certificate, key)
-        server = http.Server(application, tls, stopping=systemd.stopping)
-        server.hear_signals()
-        _warn(host, certificate, tls)
+        server = http.Server(application, tls, on_stop=systemd.stopping)
+        server.stop_on_signals()
+        _log_warnings(address, certificate, tls)
         scheme = "https" if certificate else "http"
-        endpoint = f"{scheme}://{http.in_url(host)}:{listener.getsockname()[1]}{BASE}"
+        endpoint = f"{scheme}://{Address(address.host, listener.getsockname()[1])}{BASE}"
         log_event(
             log,
             logging.INFO,
@@ -76,23 +75,25 @@ def serve(
             path=str(data),
             endpoint=endpoint,
         )
-        _hear_asyncio()
+        _quiet_asyncio()
         server.run(listener)
     log_event(log, logging.INFO, Event.STOPPED, "stopped")
 
 
-def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -> None:
-    """Warn of what clients would suffer from, and can't see themselves."""
+def _log_warnings(
+    address: Address, certificate: Path | None, context: ssl.SSLContext | None
+) -> None:
+    """Log problems of the configuration that only clients would notice."""
     if certificate is None or context is None:
-        if not is_loopback(host):
+        if not is_loopback(address.host):
             log_event(
                 log,
                 logging.WARNING,
                 Event.NOT_ENCRYPTED,
-                "--listen %s without TLS: whoever is on the way can read and change pictures. Use"
-                " --certificate and --key, or listen on 127.0.0.1 behind a proxy that has TLS",
-                http.in_url(host),
-                endpoint=host,
+                "--listen %s without TLS: others on the network can read and change pictures. Use"
+                " --certificate and --key, or listen on 127.0.0.1 behind a proxy with TLS",
+                address,
+                endpoint=address.host,
             )
         return
     warning = certificate_warning(context, certificate, time.time())
@@ -107,17 +108,16 @@ def _warn(host: str, certificate: Path | None, context: ssl.SSLContext | None) -
         )
 
 
-def _allow_files() -> None:
-    """Open as many files as we may, up to what we can use: the usual limit is for programs that
-    call select(2)."""
+def _raise_file_limit() -> None:
+    """Raise the limit of open files. The usual soft limit is for programs that call select(2)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError):  # it works with what it has
+        with suppress(OSError):  # the service works with fewer files too
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _hear_asyncio() -> None:
-    """What goes wrong in asyncio is written like all else. What clients do wrong is not: anybody
-    could fill the log with it."""
+def _quiet_asyncio() -> None:
+    """Log only errors of asyncio. Its warnings are about what clients do, and any client could
+    fill the log with them."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)

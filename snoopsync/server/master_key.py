@@ -1,8 +1,8 @@
-"""The master key: the one secret of a data directory.
+"""The master key: the only secret that a data directory stores.
 
-HMAC needs the same secret on both sides, so a server has to be able to make it. It does not have
-to keep it where the keys are: the secret of each key pair is derived from its public half and from
-the master key, which is in a file of its own. A copy of the database alone signs nothing.
+HMAC needs the same secret on both sides. The service does not store the secrets of the key pairs:
+it derives each from the public key and the master key, which has its own file. Nobody can sign with
+a copy of the database alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
 
-#: The name of the systemd credential that holds it.
+#: The systemd credential with the master key.
 CREDENTIAL = "snoopsync-master-key"
 
 _FILE = "master.key"
@@ -29,7 +29,7 @@ _BYTES = 32
 
 
 class MasterKey:
-    """Derives the secrets. Never shows itself."""
+    """Derives the secrets. Its ``repr`` does not contain the key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -38,37 +38,37 @@ class MasterKey:
         return "MasterKey(***)"
 
     def secret_of(self, public_key: str) -> str:
-        """The secret half of the pair with this public one, for a real one and for any other text:
-        that there is no such pair takes as long to find out."""
+        """Return the secret for this public key, or for any other text: an unknown key must take as
+        long to check as a known one."""
         digest = hmac.digest(self._key, public_key.encode(errors="surrogateescape"), hashlib.sha256)
         return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 def load_master_key(data: Path, environ: Mapping[str, str]) -> MasterKey:
-    """The data directory's master key: the systemd credential, or its file, which is made if there
-    is none. Raises ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's
-    alone."""
+    """Return the master key of a data directory: the systemd credential, else its file, which is
+    created if it does not exist. Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if other users
+    can write in the directory."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if directory:
         with suppress(FileNotFoundError):
-            return _parsed(Path(directory) / CREDENTIAL)
+            return _read(Path(directory) / CREDENTIAL)
     path = own_directory(data) / _FILE
     require_own_files([path])
     try:
-        _make(path)
+        _create(path)
         mode = path.stat().st_mode
     except OSError as error:
         raise SnoopsyncError(f"{path}: {error.strerror}") from None
     if stat.S_IMODE(mode) & 0o077:
         raise SnoopsyncError(
-            f"{path} can be read by others, and whoever reads it can sign for every key: chmod 600"
+            f"other users can read {path}, and can sign with every key: chmod 600"
             f" {shlex.quote(str(path))}"
         )
-    return _parsed(path)
+    return _read(path)
 
 
-def _make(path: Path) -> None:
-    """Make the file, whole or not at all, unless it is there."""
+def _create(path: Path) -> None:
+    """Create the file, completely or not at all, unless it exists."""
     if path.exists():
         return
     aside = path.with_name(f".{_FILE}.{os.getpid()}")
@@ -78,13 +78,13 @@ def _make(path: Path) -> None:
             file.write(secrets.token_hex(_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first
+        with suppress(FileExistsError):  # another process has created it
             os.link(aside, path)
     finally:
         aside.unlink()
 
 
-def _parsed(path: Path) -> MasterKey:
+def _read(path: Path) -> MasterKey:
     try:
         key = bytes.fromhex(path.read_text("ascii").strip())
     except FileNotFoundError:
@@ -92,5 +92,7 @@ def _parsed(path: Path) -> MasterKey:
     except (OSError, ValueError):
         key = b""
     if len(key) < _BYTES:
-        raise SnoopsyncError(f"{path} is no master key: {2 * _BYTES} hexadecimal digits")
+        raise SnoopsyncError(
+            f"{path} is not a master key, which has {2 * _BYTES} hexadecimal digits"
+        )
     return MasterKey(key)

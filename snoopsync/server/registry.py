@@ -1,5 +1,5 @@
-"""The collections of a data directory, and the key pairs to them. The only SQL of the service's
-own. The secrets are not in it: see ``master``."""
+"""The collections of a data directory, and their key pairs: all SQL that only the service uses.
+The secrets are not stored (see ``master_key``)."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snoopsync.core.errors import Refused, SnoopsyncError
-from snoopsync.embedded import database
+from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import own_directory
+from snoopsync.runtime.sqlite import Failure
 
-_SCHEMA_VERSION = 1
-
-_SCHEMA = (
+#: Each takes a registry from one version to the next. A step, once released, is never changed.
+_STEPS = (
     """
     CREATE TABLE collection (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         created_at REAL NOT NULL
-    )
-    """,
-    """
+    );
     CREATE TABLE key (
         public_key TEXT PRIMARY KEY,
         collection_id TEXT NOT NULL REFERENCES collection (id),
         created_at REAL NOT NULL,
         revoked_at REAL
-    )
+    );
     """,
 )
 
@@ -41,7 +39,7 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class HostedCollection:
-    """A collection, and the file that holds it."""
+    """A collection and its file."""
 
     collection_id: str
     name: str
@@ -50,8 +48,8 @@ class HostedCollection:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The public half of a key pair. Times are Unix seconds; ``revoked_at`` is ``None`` for one
-    that is good."""
+    """The public half of a key pair. Times are Unix seconds. ``revoked_at`` is ``None`` for a valid
+    key."""
 
     public_key: str
     collection_id: str
@@ -61,8 +59,8 @@ class Key:
 
 
 class Registry:
-    """Who may use which collection. For any number of threads, and beside other processes: what
-    one changes, the others see with their next question."""
+    """Which key may use which collection. For any number of threads and processes: each sees the
+    changes of the others in its next call."""
 
     def __init__(self, data: Path) -> None:
         """Opens the registry in this directory, or makes it, for its owner only. Raises
@@ -70,17 +68,8 @@ class Registry:
         self._data = data = own_directory(data)
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
-        with self._naming():
-            database.make_private(self._path)
-            self._connection = database.connect(self._path)
-        with self._changing() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _SCHEMA_VERSION:
-                raise SnoopsyncError(f"{self._path} was written by a newer snoopsync: upgrade it")
-            if version == 0:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        with self._translated():
+            self._connection = sqlite.open_durable(self._path, _STEPS)
 
     def close(self) -> None:
         """Close it."""
@@ -88,11 +77,13 @@ class Registry:
             self._connection.close()
 
     def add_key(self, name: str) -> Key:
-        """A new key pair for the collection of this name, which is made if there is none. Raises
-        ``Refused`` for what can't be a name."""
+        """Add a key pair for the collection of this name, which is created if it does not exist.
+        Raises ``Refused`` for an invalid name."""
         name = name.strip()
         if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-            raise Refused(f"a collection's name is a text of 1 to {_LONGEST_NAME} characters")
+            raise Refused(
+                f"the name of a collection must be a text of 1 to {_LONGEST_NAME} characters"
+            )
         now = time.time()
         with self._changing() as connection:
             row = connection.execute("SELECT id FROM collection WHERE name = ?", (name,)).fetchone()
@@ -108,7 +99,7 @@ class Registry:
         return Key(public_key, collection_id, name, now, None)
 
     def revoke(self, public_key: str) -> bool:
-        """Take this key's rights away. Was it a good one?"""
+        """Revoke this key. Returns whether it was valid."""
         with self._changing() as connection:
             changed = connection.execute(
                 "UPDATE key SET revoked_at = ? WHERE public_key = ? AND revoked_at IS NULL",
@@ -117,7 +108,7 @@ class Registry:
         return bool(changed)
 
     def keys(self) -> list[Key]:
-        """Every key that was ever made, the oldest first."""
+        """Return all keys, also revoked ones, oldest first."""
         with self._looking() as connection:
             rows = connection.execute(
                 "SELECT public_key, collection_id, name, key.created_at, revoked_at FROM key"
@@ -126,7 +117,7 @@ class Registry:
         return [Key(*row) for row in rows]
 
     def collection_for(self, public_key: str) -> HostedCollection | None:
-        """The collection that this key opens, now."""
+        """Return the collection of this key, or ``None`` for an unknown or revoked key."""
         with self._looking() as connection:
             row = connection.execute(
                 "SELECT id, name FROM key JOIN collection ON id = collection_id"
@@ -136,7 +127,7 @@ class Registry:
         return None if row is None else self._hosted(*row)
 
     def collections(self) -> list[HostedCollection]:
-        """All of them, by name."""
+        """Return all collections, by name."""
         with self._looking() as connection:
             rows = connection.execute("SELECT id, name FROM collection ORDER BY name").fetchall()
         return [self._hosted(*row) for row in rows]
@@ -147,18 +138,17 @@ class Registry:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._naming(), database.transaction(self._connection):
+        with self._lock, self._translated(), sqlite.transaction(self._connection):
             yield self._connection
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._naming():
+        with self._lock, self._translated():
             yield self._connection
 
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise SnoopsyncError(f"{self._path}: {said}") from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return sqlite.translated(self._path, self._error)
+
+    def _error(self, failure: Failure) -> SnoopsyncError:
+        # The fix of a failure is about the state file, which this is not.
+        return SnoopsyncError(replace(failure, fix=None).about(str(self._path)))

@@ -1,10 +1,12 @@
-"""Is a request signed by whom it says, now, and for the first time? Pure: the time is given.
+"""Checks that a request is signed by its key, recently, and for the first time.
 
-A signature covers method, path and date, neither query nor body. So whoever hears a request that
-changes something could send it again with another body: within the window of its date, a signature
-is taken once. Its date counts seconds, so an honest client that has to say the same twice in one
-second is asked to come again a second later. Adding an image without an ID is the exception: the
-published client adds many in a second, and a second time does nothing to the first image.
+A signature covers the method, the path and the date, but neither query nor body. Anyone who records
+a request that changes something could send it again with another body. So a signature is accepted
+once as long as its date is valid. The date counts seconds, so a client that repeats a request
+within a second is asked to send it again a second later. Adding an image without an ID is the
+exception: the published client adds many images in a second, and a repetition changes no image.
+
+The functions here read no clock: the time is an argument.
 """
 
 from __future__ import annotations
@@ -14,142 +16,147 @@ import hmac
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
-from snoopsync.client.signing import signature_of
+from snoopsync.client.signing import parse_date, signature_of
 from snoopsync.core.errors import Unauthorized, Unavailable
 
-#: How far a request's date may be off our clock.
+#: The largest difference between a request's date and our clock.
 WINDOW_SECONDS = 15 * 60.0
 
-#: For so long the same addition without an ID may come again: it has the same date.
+#: How long an addition without an ID may be repeated with the same date.
 _SAME_DATE_SECONDS = 2.0
 
-#: So many signatures of one key are remembered at most, some 20 MB of memory: 220 changes a second
-#: for the whole window. A key beyond that has to wait, and no other.
-_MOST_OF_A_KEY = 200_000
+#: The most signatures that are remembered for one key: some 20 MB of memory, or 220 changes a
+#: second for the whole window. Only a key with more changes has to wait.
+MOST_SIGNATURES_PER_KEY = 200_000
 
-#: How long a key that has used up its memory is asked to wait at most (seconds).
+#: The longest wait that a key with too many changes is asked for.
 _LONGEST_WAIT_SECONDS = 60.0
 
 _SCHEME = "VSHMAC "
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a request says of itself. ``path`` is as it was sent; ``once``: it changes something,
-    and a second time would too."""
+class SignedRequest:
+    """The signed parts of a request, which are not verified yet.
+
+    ``path`` is as it was sent. ``changes``: the request changes something. ``is_unique``: a
+    repetition would change something too, so the signature is accepted once.
+    """
 
     method: str
     path: str
     date: str
     authorization: str
     changes: bool
-    once: bool
+    is_unique: bool
 
     @property
     def public_key(self) -> str:
-        """Whose request it says it is; empty if it does not say."""
+        """The key that the request names, or an empty text."""
         if not self.authorization.startswith(_SCHEME):
             return ""
         return self.authorization.removeprefix(_SCHEME).partition(":")[0]
 
 
 class Verifier:
-    """Checks claims. For any thread."""
+    """Verifies signed requests. For any number of threads."""
 
-    def __init__(self, secret_of: Callable[[str], str], started_at: float) -> None:
-        """``secret_of`` gives a secret for every public key, of a pair that there is or not.
-        ``started_at`` (Unix seconds): of what came before then, nothing is remembered."""
+    def __init__(
+        self,
+        secret_of: Callable[[str], str],
+        started_at: float,
+        most_signatures: int = MOST_SIGNATURES_PER_KEY,
+    ) -> None:
+        """``secret_of`` returns a secret for every public key, even one that does not exist.
+        ``started_at`` is Unix seconds: changes from before may be repetitions, and are refused.
+        ``most_signatures`` are remembered for each key."""
         self._secret_of = secret_of
         self._started_at = started_at
-        self._memories: dict[str, _Memory] = {}
+        self._most_signatures = most_signatures
+        self._histories: dict[str, _History] = {}
 
-    def check(self, claim: Claim, now: float, *, known: bool) -> None:
-        """Raises ``Unauthorized`` if the request is not signed by a ``known`` key, or not now, and
-        ``Unavailable`` if it came before (425), or if its key has sent more changes than are
-        remembered (429). ``now`` is Unix seconds."""
-        self.require_signature(claim)
-        if not known:
+    def check(self, request: SignedRequest, now: float, *, key_exists: bool) -> None:
+        """Accept a request. ``now`` is Unix seconds.
+
+        Raises ``Unauthorized`` for a wrong signature or date, or if no ``key_exists``, and
+        ``Unavailable`` for a repetition (425), or if the key has sent too many changes (429).
+        """
+        self.require_signature(request)
+        if not key_exists:
             raise _unauthorized()
-        sent_at = _seconds(claim.date)
+        sent_at = parse_date(request.date)
         if sent_at is None or abs(now - sent_at) > WINDOW_SECONDS:
             raise Unauthorized(
-                f"the request's date is off by more than {WINDOW_SECONDS / 60:.0f} minutes: here it"
-                f" is {formatdate(now, usegmt=True)}",
+                f"the request's date differs by more than {WINDOW_SECONDS / 60:.0f} minutes from"
+                f" the service's time, {formatdate(now, usegmt=True)}",
                 status=401,
             )
-        if claim.changes and sent_at < self._started_at - _SAME_DATE_SECONDS:
-            raise _again("the service has begun anew since this request was signed")
-        if claim.changes and (claim.once or now - sent_at > _SAME_DATE_SECONDS):
-            memory = self._memories.setdefault(claim.public_key, _Memory())
-            memory.take(_given(claim), now, int(sent_at))
+        if request.changes and sent_at < self._started_at - _SAME_DATE_SECONDS:
+            raise _send_again("the service was restarted after this request was signed")
+        if request.changes and (request.is_unique or now - sent_at > _SAME_DATE_SECONDS):
+            history = self._histories.setdefault(
+                request.public_key, _History(self._most_signatures)
+            )
+            history.add(_signature_in(request), now, int(sent_at))
 
-    def require_signature(self, claim: Claim) -> None:
-        """Raises ``Unauthorized`` if no key has signed the request. It takes some microseconds and
-        waits for nothing. Whether there is such a key, only ``check`` tells."""
-        secret = self._secret_of(claim.public_key)
-        expected = signature_of(secret, claim.method, claim.path, claim.date)
-        if not hmac.compare_digest(_given(claim).encode(), expected.encode()):
+    def require_signature(self, request: SignedRequest) -> None:
+        """Raise ``Unauthorized`` if the key that the request names has not signed it. Takes some
+        microseconds and does not block. Only ``check`` knows whether the key exists."""
+        secret = self._secret_of(request.public_key)
+        expected = signature_of(secret, request.method, request.path, request.date)
+        if not hmac.compare_digest(_signature_in(request).encode(), expected.encode()):
             raise _unauthorized()
 
 
-def _given(claim: Claim) -> str:
-    return claim.authorization.removeprefix(_SCHEME).partition(":")[2]
+def _signature_in(request: SignedRequest) -> str:
+    return request.authorization.removeprefix(_SCHEME).partition(":")[2]
 
 
 def _unauthorized() -> Unauthorized:
     return Unauthorized("the key is unknown, or the signature is wrong", status=401)
 
 
-def _seconds(date: str) -> float | None:
-    try:
-        sent = parsedate_to_datetime(date)
-        # "-0000" is UTC too, of which nothing more is known.
-        return (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
+def _send_again(reason: str) -> Unavailable:
+    return Unavailable(f"{reason}: send it again with a new date", status=425, retry_after=1.0)
 
 
-def _again(reason: str) -> Unavailable:
-    return Unavailable(f"{reason}: send it with a new date", status=425, retry_after=1.0)
+class _History:
+    """The accepted signatures of one key, until their date is too old anyway."""
 
-
-class _Memory:
-    """Signatures of one key that were taken, until their date would be refused anyway."""
-
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._count = 0
-        self._forgot_at = 0
-        #: By the second of their date, so that they are forgotten together.
-        self._taken: dict[int, set[bytes]] = {}
+        self._cleaned_at = 0
+        #: By the second of their date, so that they are removed together.
+        self._accepted: dict[int, set[bytes]] = {}
 
-    def take(self, signature: str, now: float, second: int) -> None:
-        """Remember it. Raises ``Unavailable`` if it is known, or there is no room."""
-        kept = hashlib.blake2b(signature.encode(), digest_size=16).digest()
+    def add(self, signature: str, now: float, second: int) -> None:
+        """Remember a signature. Raises ``Unavailable`` for a known one, or when too many are
+        remembered."""
+        digest = hashlib.blake2b(signature.encode(), digest_size=16).digest()
         with self._lock:
-            self._forget(now)
-            if kept in self._taken.get(second, ()):
-                raise _again("this request was sent already")
-            if self._count >= _MOST_OF_A_KEY:
-                raise self._full(now)
-            self._taken.setdefault(second, set()).add(kept)
+            self._remove_old(now)
+            if digest in self._accepted.get(second, ()):
+                raise _send_again("this request was sent before")
+            if self._count >= self._most:
+                raise self._too_many(now)
+            self._accepted.setdefault(second, set()).add(digest)
             self._count += 1
 
-    def _forget(self, now: float) -> None:
-        if int(now) == self._forgot_at:
+    def _remove_old(self, now: float) -> None:
+        if int(now) == self._cleaned_at:
             return
-        self._forgot_at = int(now)
-        for second in [each for each in self._taken if each + 1 + WINDOW_SECONDS < now]:
-            self._count -= len(self._taken.pop(second))
+        self._cleaned_at = int(now)
+        for second in [each for each in self._accepted if each + 1 + WINDOW_SECONDS < now]:
+            self._count -= len(self._accepted.pop(second))
 
-    def _full(self, now: float) -> Unavailable:
-        wait = min(self._taken) + 2 + WINDOW_SECONDS - now
+    def _too_many(self, now: float) -> Unavailable:
+        wait = min(self._accepted) + 2 + WINDOW_SECONDS - now
         return Unavailable(
-            f"this key has sent {_MOST_OF_A_KEY} changes within the last half hour, as many as are"
-            " remembered",
+            f"this key has sent {self._most} changes within the last half hour, which is the limit",
             status=429,
             retry_after=min(max(1.0, wait), _LONGEST_WAIT_SECONDS),
         )

@@ -9,29 +9,29 @@ from collections import Counter, OrderedDict, deque
 class FairSlots:
     """A number of slots that keys take turns in. For one event loop.
 
-    A slot that becomes free goes to the keys with waiting requests in turn (round-robin), so a key
-    with ten waiting requests gets one slot for each slot that another key gets. No key ever has all
-    slots if there are several: a key whose requests take long leaves one for the others.
+    Free slots go to the keys with waiting requests in turn (round-robin): a key with ten waiting
+    requests gets one slot for each slot that another key gets. If there are several slots, no key
+    has all of them: a key with slow requests leaves one for the others.
     """
 
     def __init__(self, count: int) -> None:
         """``count`` slots, at least 1."""
         self._free = count
-        self._most_of_key = max(1, count - 1)
+        self._most_per_key = max(1, count - 1)
         self._held = Counter[str]()
-        #: The keys with waiting requests, the key that waits for its turn longest first.
+        #: The waiting requests by key. The key whose turn is next comes first.
         self._waiting: OrderedDict[str, deque[Slot]] = OrderedDict()
 
-    def ask(self, key: str) -> Slot:
-        """A slot for this key: at once if one is free, or in its turn. Use it in a ``with``, whose
-        end gives the slot back, or withdraws the request."""
+    def request(self, key: str) -> Slot:
+        """Request a slot for this key. It is granted at once if one is free, else in turn. The end
+        of its ``with`` releases the slot, or cancels the request."""
         slot = Slot(self, key)
         self._waiting.setdefault(key, deque()).append(slot)
         self._grant()
         return slot
 
-    def end(self, slot: Slot) -> None:
-        """Take back a slot that was granted, or forget one that is waited for."""
+    def release(self, slot: Slot) -> None:
+        """Release a slot that was granted, or cancel a request that waits."""
         if slot.is_held:
             slot.is_held = False
             self._free += 1
@@ -55,18 +55,18 @@ class FairSlots:
                 self._waiting.move_to_end(key)
             else:
                 del self._waiting[key]
-            if not slot.granted.cancelled():  # whoever waited for it is about to leave
+            if not slot.granted.cancelled():  # the task that waited was cancelled
                 self._free -= 1
                 self._held[key] += 1
                 slot.is_held = True
                 slot.granted.set_result(None)
 
     def _next_key(self) -> str | None:
-        return next((key for key in self._waiting if self._held[key] < self._most_of_key), None)
+        return next((key for key in self._waiting if self._held[key] < self._most_per_key), None)
 
 
 class Slot:
-    """One request for a slot. ``granted`` is done when the slot is taken."""
+    """One request for a slot. The future ``granted`` is done when the slot is granted."""
 
     def __init__(self, slots: FairSlots, key: str) -> None:
         self._slots = slots
@@ -78,4 +78,4 @@ class Slot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._slots.end(self)
+        self._slots.release(self)

@@ -1,4 +1,4 @@
-"""What requests are about: the collections that are open, and who may use which."""
+"""The open collections of a service, and which key may use which."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from snoopsync.decoding.decoders import Decoders
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.owned_directory import own_directory, require_own_files
 from snoopsync.server.registry import HostedCollection, Registry
-from snoopsync.server.signature import Claim, Verifier
+from snoopsync.server.signature import SignedRequest, Verifier
 
 
-class Hosting:
-    """The collections of a data directory. For any thread."""
+class Tenants:
+    """The collections of a data directory. For any number of threads."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Hosting:
         decoders: Decoders,
         now: Callable[[], float],
     ) -> None:
-        """``now`` gives Unix seconds."""
+        """``now`` returns Unix seconds."""
         self.incoming = data / "incoming"
         self._registry = registry
         self._verifier = verifier
@@ -35,26 +35,26 @@ class Hosting:
         self._clear_incoming()
 
     def _clear_incoming(self) -> None:
-        """What was being received when the machine stopped belongs to no image."""
+        """Delete the uploads that a crash left behind. They belong to no image."""
         require_own_files([self.incoming, self.incoming.with_name("collections")])
         own_directory(self.incoming)
         for left in self.incoming.iterdir():
             left.unlink()
 
-    def require_signature(self, claim: Claim) -> None:
-        """Raises ``Unauthorized`` for a request that no key has signed. Waits for nothing."""
-        self._verifier.require_signature(claim)
+    def require_signature(self, request: SignedRequest) -> None:
+        """Raise ``Unauthorized`` for a wrong signature. Does not block."""
+        self._verifier.require_signature(request)
 
-    def admit(self, claim: Claim) -> HostedCollection:
-        """The collection that this request may use. Raises ``Unauthorized`` and, for one that came
-        before, ``Unavailable``."""
-        hosted = self._registry.collection_for(claim.public_key)
-        self._verifier.check(claim, self._now(), known=hosted is not None)
-        assert hosted is not None  # or it would have been refused
+    def authorize(self, request: SignedRequest) -> HostedCollection:
+        """Return the collection that this request may use. Raises ``Unauthorized``, and
+        ``Unavailable`` for a repetition."""
+        hosted = self._registry.collection_for(request.public_key)
+        self._verifier.check(request, self._now(), key_exists=hosted is not None)
+        assert hosted is not None  # otherwise ``check`` has raised
         return hosted
 
     def collection(self, hosted: HostedCollection) -> EmbeddedCollection:
-        """The collection itself, opened when it is first asked for."""
+        """Return the collection, which is opened at its first use."""
         with self._lock:
             found = self._open.get(hosted.collection_id)
             if found is None:
@@ -68,19 +68,19 @@ class Hosting:
         return found
 
     def warm_up(self) -> None:
-        """Do now what the first picture would wait for. Raises ``Unavailable``."""
-        # Late: it takes longer than all else at the start, and nobody has to wait for it to listen.
+        """Prepare for the first picture. Raises ``Unavailable``."""
+        # Imported late, because it takes longer than the rest of the start.
         import snoopsync.embedded.search  # noqa: F401
 
         self._decoders.warm_up()
 
     def check(self) -> None:
-        """Raises what keeps the service from working."""
+        """Raise the error that stops the service from working, if there is one."""
         self._registry.collections()
         self._decoders.check()
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all collections."""
         with self._lock:
             for collection in self._open.values():
                 collection.close()

@@ -1,4 +1,4 @@
-"""The body of a request, from the network into a file: no larger, and no slower, than it may be."""
+"""Receives the body of a request into a file, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a request may cost. ``pause_seconds``: between two pieces of a body.
-    ``requests_of_a_key`` may be under way. Of all keys, ``pictures_at_once`` are decoded, and
-    ``requests_at_once`` without a picture are worked on; the others wait in turn."""
+class RequestLimits:
+    """Limits for requests. ``body_bytes`` and ``body_seconds`` are for a whole body,
+    ``pause_seconds`` for the time between two pieces of it. Each key may have
+    ``requests_per_key`` in progress. Of all keys together, ``pictures_at_once`` and
+    ``requests_at_once`` (those without a picture) are worked on, and the others wait in turn."""
 
     body_bytes: int = 64 << 20
     body_seconds: float = 600.0
     pause_seconds: float = 30.0
-    requests_of_a_key: int = 64
+    requests_per_key: int = 64
     pictures_at_once: int = 1
     requests_at_once: int = 8
 
 
-class Receiver:
-    """Takes bodies in."""
+class UploadReceiver:
+    """Receives bodies into files."""
 
     def __init__(
         self,
         folder: Path,
-        limits: Limits,
+        limits: RequestLimits,
         in_thread: Callable[[Callable[[], object]], Awaitable[object]],
     ) -> None:
-        """Bodies become files in ``folder``; what waits for the disk is done ``in_thread``."""
+        """``folder`` is for the files. ``in_thread`` runs a function that waits for the disk."""
         self._folder = folder
         self._limits = limits
         self._in_thread = in_thread
 
     async def receive(self, request: Request) -> Path:
-        """The body, in a file that is the caller's. Raises ``Refused`` for one that is too large
-        or too slow, ``Unavailable`` if there is no place for it."""
+        """Return the file with the body, which the caller deletes. Raises ``Refused`` for a body
+        that is too large or too slow, and ``Unavailable`` if it can't be stored."""
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limits.body_bytes:
             raise self._too_large()
@@ -65,7 +66,7 @@ class Receiver:
             if path is not None:
                 path.unlink(missing_ok=True)
             if isinstance(error, TimeoutError):
-                raise Refused("the body comes too slowly", status=408) from None
+                raise Refused("the body arrives too slowly", status=408) from None
             if isinstance(error, OSError):
                 kind = Unwritable if error.errno in _NO_ROOM else Unavailable
                 raise kind(f"{self._folder}: {error.strerror}") from None
@@ -83,8 +84,8 @@ class Receiver:
     async def _next(self, pieces: Any) -> bytes:
         with suppress(StopAsyncIteration):
             while True:
-                # Not ``wait_for``: before Python 3.12 it takes a piece that comes at the moment at
-                # which all of the time is over for a reason to go on.
+                # Not ``wait_for``: before Python 3.12 it ignores the timeout of the whole body when
+                # a piece arrives at the same moment.
                 async with asyncio.timeout(self._limits.pause_seconds):
                     piece: bytes = await anext(pieces)
                 if piece:

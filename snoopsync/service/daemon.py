@@ -4,6 +4,7 @@ for: a state file that is damaged, was replaced or can't be written, and a new c
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import replace
 from snoopsync.config.settings import Config
 from snoopsync.control.channel import ControlServer, Message
 from snoopsync.control.report import Live
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import (
     CollectionError,
     ConfigError,
@@ -27,9 +29,10 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit, exit_code
+from snoopsync.core.text import counted
 from snoopsync.runtime.signals import caught, wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
-from snoopsync.runtime.writability import obstacle
+from snoopsync.runtime.writability import why_unwritable
 from snoopsync.service.exporters import Companions
 from snoopsync.service.reconciler import Showing
 from snoopsync.service.service import Reload, Service, Surroundings
@@ -49,10 +52,9 @@ from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
 
-#: How long to wait, and at most after many times, until a file whose disk was full or read-only is
-#: tried again; and how often to look whether it can be, after that.
-_UNWRITABLE_AGAIN_SECONDS = 2.0
-_UNWRITABLE_AGAIN_AT_MOST_SECONDS = 300.0
+#: The pauses until a file whose disk was full or read-only is tried again; and how often to look
+#: whether it can be, after that.
+_UNWRITABLE_BACKOFF = Backoff(base_seconds=4.0, cap_seconds=600.0)
 _LOOK_AGAIN_SECONDS = 1.0
 
 #: What is told of a file that can't be written.
@@ -108,7 +110,7 @@ class _Daemon:
         self._has_companions = False
         self._is_over = False
         self._is_healed = False
-        self._pause_seconds = _UNWRITABLE_AGAIN_SECONDS
+        self._failures = 0
 
     def run(self) -> None:
         """Until the end."""
@@ -228,8 +230,9 @@ class _Daemon:
         around.systemd.ready()
         around.systemd.status(str(error))
         self._desk.trouble = error
-        not_before = time.monotonic() + self._pause_seconds
-        self._pause_seconds = min(2 * self._pause_seconds, _UNWRITABLE_AGAIN_AT_MOST_SECONDS)
+        self._failures += 1
+        pause = _UNWRITABLE_BACKOFF.pause(self._failures, random.random())
+        not_before = time.monotonic() + pause
         with ExitStack() as stack:
             stack.callback(self._desk.leave)
             with suppress(OSError):
@@ -241,7 +244,7 @@ class _Daemon:
                 # empty.
                 is_there = path.exists() or not isinstance(error, StateReadOnly)
                 is_due = time.monotonic() >= not_before
-                if is_due and is_there and obstacle(path, trying=True) is None:
+                if is_due and is_there and why_unwritable(path, trying=True) is None:
                     message = "%s can be written again: starting over"
                     log_event(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
@@ -294,7 +297,7 @@ class _Desk:
 
 def _greet(config: Config, *, is_new: bool) -> None:
     count = len(config.folders)
-    folders = "1 folder" if count == 1 else f"{count} folders"
+    folders = counted(count, "folder")
     if is_new:
         log_event(
             log,

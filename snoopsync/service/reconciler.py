@@ -12,18 +12,18 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
+from snoopsync.core.text import counted
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.sync.components import Components
 from snoopsync.sync.resync import Report, Show, resync
 
 log = logging.getLogger("snoopsync.service")
 
-#: How long to wait until the collection is compared again, after that could not be done, and at
-#: most after many times.
-_AGAIN_SECONDS = 30.0
-_AGAIN_AT_MOST_SECONDS = 1800.0
+#: The pauses after the collection could not be compared.
+COMPARE_BACKOFF = Backoff(base_seconds=60.0, cap_seconds=3600.0)
 
 #: Shows progress while its ``with`` lasts.
 Showing = Callable[[], AbstractContextManager[Show]]
@@ -33,12 +33,13 @@ class Reconciler:
     """Used by the engine's thread. ``is_done``: was everything compared once? ``trouble``: why it
     could not be, the last time."""
 
-    def __init__(self, components: Components, *, is_done: bool) -> None:
+    def __init__(self, components: Components, backoff: Backoff, *, is_done: bool) -> None:
         """``is_done``: it was, before this began."""
         self.is_done = is_done
         self._components = components
         self._not_before = 0.0
-        self._pause_seconds = _AGAIN_SECONDS
+        self._backoff = backoff
+        self._failures = 0
         self.trouble: str | None = None
         self._uncompared: list[FolderMonitor] = self._missing() if is_done else []
 
@@ -83,7 +84,7 @@ class Reconciler:
     def retry_now(self) -> None:
         """Compare at once what could not be compared, without a pause before."""
         self._not_before = min(self._not_before, time.monotonic())
-        self._pause_seconds = _AGAIN_SECONDS
+        self._failures = 0
 
     def _missing(self) -> list[FolderMonitor]:
         return [monitor for monitor in self._components.monitors if monitor.is_missing]
@@ -99,8 +100,8 @@ class Reconciler:
                 trouble,
                 error=trouble,
             )
-        self._not_before = time.monotonic() + random.uniform(0.5, 1) * self._pause_seconds
-        self._pause_seconds = min(2 * self._pause_seconds, _AGAIN_AT_MOST_SECONDS)
+        self._failures += 1
+        self._not_before = time.monotonic() + self._backoff.pause(self._failures, random.random())
 
 
 def _tell(report: Report) -> None:
@@ -113,9 +114,8 @@ def _tell(report: Report) -> None:
             log,
             logging.WARNING,
             Event.ORPHANS,
-            "%d images in the collection have no file here; they are left alone (snoopsync resync"
-            " --prune deletes them)",
-            report.orphans,
+            "%s no file here; they are left alone (snoopsync resync --prune deletes them)",
+            counted(report.orphans, "image in the collection has", "images in the collection have"),
             count=report.orphans,
         )
 

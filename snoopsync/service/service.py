@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -23,17 +24,18 @@ from dataclasses import asdict, dataclass, field
 
 from snoopsync.config.settings import Config
 from snoopsync.control.report import Account, Live, in_words
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, ConfigError, Stopped, Unauthorized
 from snoopsync.core.events import Event, log_event
 from snoopsync.decoding.decoders import shared
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Jump, JumpDetector
 from snoopsync.runtime.counters import Counters
-from snoopsync.runtime.liveness import PATIENCE_SECONDS, Activity, Progress, Vitals
+from snoopsync.runtime.liveness import PATIENCE_SECONDS, Liveness, SendProgress, SendProgressTracker
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.service.command_handlers import Questions
-from snoopsync.service.reconciler import Reconciler, Showing
+from snoopsync.service.reconciler import COMPARE_BACKOFF, Reconciler, Showing
 from snoopsync.sync.components import Components
 from snoopsync.sync.renewer import Renewer
 from snoopsync.version import __version__
@@ -44,9 +46,8 @@ log = logging.getLogger("snoopsync.service")
 #: How long the requests under way may take to end when the service stops.
 _SHUTDOWN_SECONDS = 4.0
 
-#: How long the search for duplicates waits after a failure, and at most after many.
-_SEARCH_AGAIN_SECONDS = 15.0
-_SEARCH_AGAIN_AT_MOST_SECONDS = 900.0
+#: The pauses after a search for duplicates has failed.
+_SEARCH_BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 
 #: A search that fails, and works again, is logged so many times, and then counted.
 _MOST_SAID = 5
@@ -75,7 +76,8 @@ Reload = Callable[[], Config]
 class Surroundings:
     """What is around a service. ``reload``: reads the configuration anew. ``require_state`` raises
     ``StateReplaced`` when the state file is not the one in use. ``patience_seconds``: how long a
-    part may go without progress. ``counters`` counts what is done."""
+    part may go without progress. ``counters`` counts what is done. ``compare_backoff`` and
+    ``search_backoff`` have the pauses after a comparison and a search have failed."""
 
     signals: Signals
     wakeup: Wakeup
@@ -84,6 +86,8 @@ class Surroundings:
     require_state: Callable[[], None] = lambda: None
     patience_seconds: float = PATIENCE_SECONDS
     counters: Counters = field(default_factory=Counters)
+    compare_backoff: Backoff = COMPARE_BACKOFF
+    search_backoff: Backoff = _SEARCH_BACKOFF
 
 
 class Service:
@@ -115,11 +119,11 @@ class Service:
         self._account = Account()
         self._next_check = 0.0
         self._is_ready = False
-        self._vitals = Vitals()
+        self._liveness = Liveness()
         self._stalled: list[str] = []
-        self._activity = Activity()
-        self._progress: Progress | None = None
-        self._reconciler = Reconciler(components, is_done=reconciled)
+        self._activity = SendProgressTracker()
+        self._progress: SendProgress | None = None
+        self._reconciler = Reconciler(components, around.compare_backoff, is_done=reconciled)
         self.questions = Questions(components, self._account, stop, self._tend)
         components.mirror.on_done = lambda _actions: self._search_due.set()
 
@@ -174,7 +178,7 @@ class Service:
                     self._failure = error
             finally:
                 self._ended.add(name)
-                self._around.wakeup.ring()
+                self._around.wakeup.notify()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
@@ -228,7 +232,7 @@ class Service:
 
     def _find_stalled(self, now: float) -> list[str]:
         """The parts of the service that have something to do, and do not get on."""
-        mirror, vitals = self._components.mirror, self._vitals
+        mirror, vitals = self._components.mirror, self._liveness
         patience = self._around.patience_seconds
         bytes_read = sum(monitor.folder.bytes_read for monitor in mirror.monitors)
         vitals.look("planner", (self._account.turns, bytes_read), now, patience)
@@ -278,7 +282,7 @@ class Service:
         jump = self._jumps.look()
         if jump is not None:
             self._after_jump(jump, now)
-        self._throttle.tell_counts(now)
+        self._throttle.log_suppressed(now)
         if now >= self._next_check:
             self._watcher.check(now)
             self._around.require_state()
@@ -295,7 +299,7 @@ class Service:
     def _after_jump(self, jump: Jump, now: float) -> None:
         """Look at everything, since no event tells what a network share or another disk went
         through meanwhile, and try at once what waits for its next attempt."""
-        self._throttle.say(
+        self._throttle.log(
             now,
             _JUMPS,
             logging.INFO,
@@ -385,16 +389,16 @@ class Service:
             self._search_on(throttle)
 
     def _search_on(self, throttle: LogThrottle) -> None:
-        pause = _SEARCH_AGAIN_SECONDS
+        failures = 0
         # When images whose search failed are searched for again. New ones do not wait for that.
         again_at: float | None = None
         while not self._stop.is_set():
-            throttle.tell_counts(time.monotonic())
+            throttle.log_suppressed(time.monotonic())
             self._search_due.wait(_seconds_until(again_at))
             self._search_due.clear()
             if self._components.mirror.trouble is not None:
                 # The engine asks whether the collection can be used again: one who asks is enough.
-                self._wait_for_search(_SEARCH_AGAIN_SECONDS)
+                self._wait_for_search(self._around.search_backoff.base_seconds)
                 self._search_due.set()
                 continue
             only_new = not self._search_retry.is_set() and bool(_seconds_until(again_at))
@@ -402,10 +406,10 @@ class Service:
                 self._components.duplicate_search.work_off(self._stop.is_set, only_new=only_new)
                 if not only_new:
                     self._search_error = again_at = None
-                    pause = _SEARCH_AGAIN_SECONDS
+                    failures = 0
             except CollectionError as error:
                 if self._search_error is None and not error.concerns_all:
-                    throttle.say(
+                    throttle.log(
                         time.monotonic(),
                         _SEARCH_IN_TURNS,
                         logging.WARNING,
@@ -415,6 +419,8 @@ class Service:
                         error=str(error),
                     )
                 self._search_error = error
+                failures += 1
+                pause = self._around.search_backoff.pause(failures, random.random())
                 if not self._components.duplicate_search.has_tried_all:
                     self._wait_for_search(pause)
                     self._search_due.set()
@@ -424,7 +430,6 @@ class Service:
                 else:
                     self._search_retry.clear()
                     again_at = time.monotonic() + pause
-                pause = min(2 * pause, _SEARCH_AGAIN_AT_MOST_SECONDS)
 
     def _wait_for_search(self, seconds: float) -> None:
         """Wait for so long, or until there is a reason to search at once, or to end."""

@@ -1,4 +1,4 @@
-"""A SQLite file that survives power loss: opening, migrating, transactions, damage.
+"""The open state file: its transactions, its upgrades, and whether it is damaged.
 
 One connection, guarded by a lock: any thread may call, one at a time.
 """
@@ -6,12 +6,10 @@ One connection, guarded by a lock: any thread may call, one at a time.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +21,16 @@ from snoopsync.core.errors import (
     StateReplaced,
     StateTooNew,
 )
-from snoopsync.core.events import Event, log_event
-from snoopsync.runtime.owned_directory import own_directory, require_own_files
-from snoopsync.runtime.writability import DISK_FULL, READ_ONLY, cause
+from snoopsync.core.events import Event, deferred_events, log_event
+from snoopsync.runtime import sqlite
+from snoopsync.runtime.clock import Clock
+from snoopsync.runtime.sqlite import MEMORY, Access, Failure, FailureKind
 from snoopsync.state.file import (
     beside,
-    forget_order,
     identity,
-    leave_in_order,
-    left_in_order,
-    version_of,
+    last_checked_at,
+    record_check,
+    require_check,
 )
 from snoopsync.state.schema import STEPS
 
@@ -41,30 +39,25 @@ log = logging.getLogger("snoopsync.state")
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0
 
-#: SQLite's name for a database without a file.
-MEMORY = ":memory:"
-
-#: What SQLite says of a file that is no sound database: the families of these codes, and the one
-#: code for a file that could be opened for writing and can't be written.
-_DAMAGED_FAMILIES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: Further codes that mean damage. A file that could be opened for writing is not read-only.
 _DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
 
-#: What it says while opening one whose header is damaged, since our statements are right.
+#: The same while the file is opened: the statements are right, so its header is damaged.
 _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 
-#: The errors of a file that can't be written for now, by what keeps it from being written.
-_UNWRITABLE = {DISK_FULL: StateFull, READ_ONLY: StateReadOnly}
+#: The errors of a file that can't be written for now.
+_UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateReadOnly}
 
-#: A file that was open for longer than this is not left in order: it may have been damaged since.
+#: After a longer session the file is checked when it is opened next: it may have been damaged.
 _SESSION_SECONDS = 600.0
 
-#: Texts that no index has, so that the check can't tell that they are none any more.
+#: Text columns that no index has: the integrity check does not read them.
 _TEXTS = (
     "SELECT error FROM image WHERE error IS NOT NULL",
     "SELECT a, b, finder FROM pair",
 )
 
-#: Every column of every table, and every index with its definition.
+#: Every column of every table, and the definition of every index.
 _LAYOUT = """
     SELECT schema.type, schema.name, part.name, CASE schema.type WHEN 'index' THEN schema.sql END
     FROM sqlite_schema AS schema LEFT JOIN pragma_table_info(schema.name) AS part
@@ -73,14 +66,25 @@ _LAYOUT = """
 
 
 class Database:
-    """An open state file. ``readonly`` opens it beside a running service, without writing.
-    ``at_rest``: nobody else has it open, so that SQLite needs no files beside it either."""
+    """An open state file. ``readonly``: nothing is written, also while a service uses the file.
+    ``at_rest``: no process has it open, so that SQLite creates no files beside it either. ``steps``
+    create and upgrade the tables."""
 
-    def __init__(self, path: Path, *, readonly: bool = False, at_rest: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        readonly: bool = False,
+        at_rest: bool = False,
+        steps: Sequence[str] = STEPS,
+        clock: Clock | None = None,
+    ) -> None:
         self.path = path
+        self._steps = steps
+        self._clock = clock or Clock()
         self._readonly = readonly
         self._lock = threading.RLock()
-        self._opened_at = time.monotonic()
+        self._opened_at = self._clock.monotonic()
         self._checked_at = 0.0
         with self._translated(_DAMAGED_HEADER):
             if not readonly:
@@ -95,15 +99,15 @@ class Database:
                 raise
 
     @contextmanager
-    def moment(self) -> Iterator[None]:
-        """Everything that is read in the ``with`` is of one moment."""
+    def read_transaction(self) -> Iterator[None]:
+        """Everything that is read in the ``with`` is the state at one moment."""
         with self._lock:
             with self._translated():
                 self._connection.execute("BEGIN")
             try:
                 yield
             finally:
-                if self._connection.in_transaction:  # or an error has ended it
+                if self._connection.in_transaction:  # an error may have ended it
                     self._connection.execute("ROLLBACK")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -118,72 +122,67 @@ class Database:
         return None if row is None else row[0]
 
     def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run one statement; how many rows it changed."""
+        """Run one statement. Returns the number of rows that it changed."""
         with self._lock, self._translated():
             return self._connection.execute(sql, parameters).rowcount
 
     def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for each row."""
-        with self._lock, self._translated():
-            self._connection.executemany(sql, rows)
+        """Run one statement for each row, all of them in one transaction."""
+        if rows:
+            with self.transaction(), self._translated():
+                self._connection.executemany(sql, rows)
 
     @property
     def changes(self) -> int:
-        """How many rows were ever changed on this connection: while it stays, so do they."""
+        """The number of rows that this connection has changed. While it stays the same, no row has
+        changed."""
         with self._lock:
             return self._connection.total_changes
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk when the ``with`` ends. Nested ones join the outer."""
-        with self._lock:
+        """Commit everything in the ``with``, or nothing if it raises. Nested transactions join the
+        outer one. Events are logged after it."""
+        with deferred_events(), self._lock:
             if self._connection.in_transaction:
                 yield
                 return
-            with self._translated():
-                self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite.transaction(self._connection, self._translated):
                 yield
-                with self._translated():
-                    self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
     def copy_to(self, other: Database) -> None:
-        """Make the other one the same as this one."""
+        """Copy everything into the other database."""
         with self._translated():
             self._connection.backup(other._connection)
 
-    def stand_for(self, path: Path) -> None:
-        """This is a copy of that file: people know the original, and mend that. Closing the copy
-        says nothing about it."""
+    def stand_in_for(self, path: Path) -> None:
+        """Treat this database as a copy of that file. Errors name the original, which a person can
+        fix. Closing the copy records nothing about the original."""
         self.path, self._checked_at = path, 0.0
 
-    def prove_whole(self) -> None:
-        """Raises ``StateDamaged`` for what an ordinary look does not show."""
+    def check_integrity(self) -> None:
+        """Check the whole file. Raises ``StateDamaged``."""
         with self._translated():
             self._check_whole()
 
     def require_in_place(self) -> None:
-        """Raises ``StateReplaced`` if the file that is open is not the one at its path."""
+        """Raises ``StateReplaced`` if the open file is not the one at its path any more."""
         if identity(self.path) != self._identity:
             raise StateReplaced(f"{self.path} was deleted or replaced while it was in use")
 
     def close(self) -> None:
-        """Close the file. Closing twice is fine."""
+        """Close the file. A second call does nothing."""
         with self._lock:
             self._connection.close()
             if self._identity is not None and identity(self.path) != self._identity:
-                self._take_journal_away()
-            elif self._checked_at and time.monotonic() < self._opened_at + _SESSION_SECONDS:
-                leave_in_order(self.path, self._checked_at)
+                self._remove_journal()
+            elif self._checked_at and self._clock.monotonic() < self._opened_at + _SESSION_SECONDS:
+                record_check(self.path, self._checked_at)
             self._checked_at = 0.0
             self._journal = None
 
-    def _take_journal_away(self) -> None:
-        """SQLite leaves it when the file was replaced, and would take it for the new one's."""
+    def _remove_journal(self) -> None:
+        """SQLite leaves the journal of a replaced file, and would apply it to the new file."""
         journal = beside(self.path, "-wal")
         if self._journal is not None and identity(journal) == self._journal:
             with suppress(OSError):
@@ -191,87 +190,58 @@ class Database:
                 beside(self.path, "-shm").unlink()
 
     def _connect(self, readonly: bool, at_rest: bool) -> sqlite3.Connection:
-        name = str(self.path)
-        if name != MEMORY:
-            if not readonly:
-                own_directory(self.path.parent)
-                require_own_files(beside(self.path, each) for each in ("", "-wal", "-shm"))
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                os.close(os.open(self.path, flags, 0o600))
-            mode = "immutable=1" if at_rest else "mode=ro" if readonly else "mode=rw"
-            name = f"{self.path.absolute().as_uri()}?{mode}"
-        return sqlite3.connect(
-            name,
-            uri=name != MEMORY,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        access = Access.IMMUTABLE if at_rest else Access.READ if readonly else Access.WRITE
+        if access is Access.WRITE and str(self.path) != MEMORY:
+            sqlite.make_private(self.path)
+        return sqlite.connect(self.path, access, busy_seconds=_BUSY_SECONDS)
 
     def _refuse_newer(self) -> None:
-        """Look at the version without SQLite, which would tidy up what is beside the file."""
-        version = version_of(self.path)
-        if version is not None:
-            self._check_version(version)
-
-    def _check_version(self, version: int) -> None:
-        if version > len(STEPS):
-            raise StateTooNew(
-                f"{self.path} was written by a newer snoopsync (format {version}, this one knows "
-                f"{len(STEPS)}): upgrade snoopsync, or set `state:` to another file"
-            )
+        # In any other mode SQLite would change the files beside that of a newer snoopsync.
+        if self.path.is_file():
+            with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
+                sqlite.known_version(connection, self._steps)
 
     def _prepare(self, readonly: bool) -> None:
-        execute = self._connection.execute
-        version = execute("PRAGMA user_version").fetchone()[0]
-        self._check_version(version)
+        version = sqlite.known_version(self._connection, self._steps)
         self._check_layout(version)
         if readonly:
-            if version < len(STEPS):
+            if version < len(self._steps):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
-        # Before anything is written.
-        checked_at = left_in_order(self.path)
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = FULL")
+        # Before anything is written:
+        checked_at = last_checked_at(self.path, self._clock.now())
+        sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()
-            checked_at = time.time()
-        if 0 < version < len(STEPS):
-            self._keep_as_it_is(version)
-        for number in range(version, len(STEPS)):
-            step = f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            self._connection.executescript(step)
+            checked_at = self._clock.now()
+        if 0 < version < len(self._steps):
+            self._back_up(version)
+        sqlite.upgrade(self._connection, self._steps)
         self._checked_at = checked_at
 
-    def _keep_as_it_is(self, version: int) -> None:
-        """Put a copy beside a file of an older format, for who wants to go back to the snoopsync
-        that wrote it. It has its name once it is whole."""
+    def _back_up(self, version: int) -> None:
+        """Copy a file of an older format, so that a person can return to the snoopsync that wrote
+        it. The copy gets its name when it is complete."""
         target = beside(self.path, f".format-{version}")
         aside = beside(target, ".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        os.close(os.open(aside, flags, 0o600))
-        with closing(sqlite3.connect(aside)) as copy:
-            self._connection.backup(copy)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        sqlite.copy_to_file(self._connection, aside)
         aside.replace(target)
         log_event(
             log,
             logging.INFO,
             Event.STATE_UPGRADED,
-            "%s is upgraded from format %d to %d; as it was it is %s",
-            *(self.path, version, len(STEPS), target),
+            "upgrading %s from format %d to %d; a copy of the old file is %s",
+            *(self.path, version, len(self._steps), target),
             path=str(self.path),
             kept=str(target),
         )
 
     def _check_whole(self) -> None:
-        """Is all of it sound, and each index in step with its table?
+        """Raises ``StateDamaged`` unless all pages are sound and each index matches its table.
 
-        Nothing sees whether the journal of another file was beside this one, and has brought half
-        of it up to another day. So what only holds together with other rows is learned anew."""
-        # The quick check takes a tenth of the time, and does not look at what indexes have.
+        No check detects that the journal of another file was applied to this one, so that rows
+        are of different times. Digests of listings depend on other rows, and are deleted."""
+        # The quick check takes a tenth of the time, but does not compare indexes with tables.
         problem = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise StateDamaged(f"{self.path} is damaged: {problem}")
@@ -281,52 +251,48 @@ class Database:
             self._connection.execute("DELETE FROM listing")
 
     def _check_layout(self, version: int) -> None:
-        """Are the tables of this version all there?"""
+        """Raises ``StateError`` unless the file has all tables of this version."""
         layout = set(self._connection.execute(_LAYOUT))
         if version == 0 and layout:
             raise StateError(
                 f"{self.path} is a database of another program: set `state:` to another file"
             )
         with closing(sqlite3.connect(MEMORY)) as model:
-            model.executescript("".join(STEPS[: max(version, 0)]))
+            model.executescript("".join(self._steps[: max(version, 0)]))
             expected = set(model.execute(_LAYOUT))
         if version < 0 or not expected <= layout:
             raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")
 
-    @contextmanager
-    def _translated(self, damaged: frozenset[int] = frozenset()) -> Iterator[None]:
-        """SQLite's errors as ours. ``damaged``: further codes that only damage explains here."""
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # a bug: the statement, or using what is closed
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise self._explained(error, _DAMAGED | damaged) from None
-        except OSError as error:
-            raise self._unwritten(error.strerror, cause(error, self.path)) from None
+    def _translated(self, damaged: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
+        """SQLite's errors become ``StateError``. ``damaged``: further codes that mean damage
+        here."""
+        return sqlite.translated(
+            self.path, lambda failure: self._error(failure, _DAMAGED | damaged)
+        )
 
-    def _explained(self, error: Exception, damaged: frozenset[int]) -> StateError:
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            return StateReplaced(f"{self.path} was deleted or replaced while it was in use")
-        reason = cause(error, self.path)
-        if reason is None and _is_damage(error, damaged):
-            self._checked_at = 0.0  # so the next one to open it checks it whole
+    def _error(self, failure: Failure, damaged: frozenset[int]) -> StateError | None:
+        if isinstance(failure.error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return None  # a bug: a wrong statement, or a closed database
+        message = failure.about(str(self.path))
+        if failure.kind is FailureKind.NEWER:
+            return StateTooNew(f"{message}, or set `state:` to another file")
+        if failure.kind is FailureKind.REPLACED:
+            return StateReplaced(message)
+        if _is_damage(failure, damaged):
+            self._checked_at = 0.0  # the file is checked when it is opened next
             if not self._readonly:
-                forget_order(self.path)
-            return StateDamaged(f"{self.path} is damaged: {error}")
-        return self._unwritten(str(error), reason)
-
-    def _unwritten(self, said: str | None, reason: str | None) -> StateError:
-        kind = _UNWRITABLE.get(reason or "", StateError)
-        texts = (said or "can't be used", reason)
-        return kind(f"{self.path}: {'; '.join(filter(None, texts))}")
+                require_check(self.path)
+            return StateDamaged(f"{self.path} is damaged: {failure.message}")
+        return _UNWRITABLE.get(failure.kind, StateError)(message)
 
 
-def _is_damage(error: Exception, codes: frozenset[int]) -> bool:
-    """Does this error mean that the file is not as it was written? So does a rule that was broken
-    (in an index that is not of its table), and a text that is no UTF-8: that has no code."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return True
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code in codes or code & 0xFF in _DAMAGED_FAMILIES
+def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
+    """Returns whether the failure means that the file is not as it was written. A broken constraint
+    means so (an index does not match its table), and a text that is not UTF-8, which has no
+    code."""
+    if failure.kind is not FailureKind.OTHER:
+        return failure.kind is FailureKind.DAMAGED
+    if failure.fix is not None or isinstance(failure.error, OSError):
+        return False
+    code = getattr(failure.error, "sqlite_errorcode", None)
+    return not isinstance(failure.error, sqlite3.OperationalError) or code is None or code in codes

@@ -1,5 +1,6 @@
-"""What is remembered of deletions: how many were sent lately, which wait for a person, and which a
-person has let go. Whether they have to wait, the guard decides (``snoopsync.sync.delete_guard``).
+"""The deletions: how many were sent recently, which are held, and which a person has approved.
+
+``snoopsync.sync.delete_guard`` decides which deletions are held.
 """
 
 from __future__ import annotations
@@ -12,30 +13,30 @@ from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import records
 
-#: A row number that no image row is after.
+#: A row number that no image exceeds.
 _NO_LIMIT = (1 << 63) - 1
 
 
 class Deletions:
-    """The state file's deletions in bulk, over a ``Database``."""
+    """The deletions in the state file."""
 
     def __init__(self, database: Database, intents: Intents) -> None:
         self._database = database
         self._intents = intents
 
     def newest(self) -> int:
-        """The number of the newest image row; numbers grow with each image that is planned."""
+        """The number of the newest image row. Each image that is planned gets a larger number."""
         number: int | None = self._database.one("SELECT max(rowid) FROM image")
         return number or 0
 
     def count_losses(
         self, folder: str | None, image_ids: Collection[str], newest: int
     ) -> tuple[int, int, int]:
-        """How many images stay, and how many go, if these and the held ones of the folder go.
+        """Count the effect of deleting these images and the held ones of the folder.
 
-        ``folder``: ``None`` for all images of the owner, of which ``image_ids`` have no record.
-        Returns the confirmed images that stay, whose row is not after ``newest`` and that the
-        configuration does not leave out; those that go; and those that go and were never confirmed.
+        ``folder``: ``None`` for all images of the owner; ``image_ids`` then have no record. Returns
+        three numbers: confirmed images that stay, whose row is not after ``newest`` and which are
+        not left out; images that are deleted; and those of them that were never confirmed.
         """
         if folder is None:
             kept: int = self._database.one("SELECT count(*) FROM image WHERE sha256 IS NOT NULL")
@@ -54,8 +55,8 @@ class Deletions:
         return kept, coming, unconfirmed
 
     def sent_since(self, folder: str | None, since: float) -> int:
-        """How many deletions were sent for this folder since then (schedule time). Those before are
-        forgotten."""
+        """The number of deletions that were sent for this folder since then (schedule time).
+        Earlier ones are removed from the state file."""
         self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
         count: int = self._database.one(
             "SELECT count(*) FROM deletion WHERE folder = ?", (folder or "",)
@@ -63,23 +64,25 @@ class Deletions:
         return count
 
     def newest_when_noticed(self, folder: str | None) -> int:
-        """The newest image row when the first of the deletions that are remembered was noticed."""
+        """The number of the newest image row when the first of the recorded deletions was
+        noticed."""
         newest: int | None = self._database.one(
             "SELECT min(newest) FROM deletion WHERE folder = ?", (folder or "",)
         )
         return _NO_LIMIT if newest is None else newest
 
     def note_sent(self, folder: str | None, now: float, newest: int = _NO_LIMIT) -> None:
-        """A deletion that nobody approved was sent, of an image of this folder or of one that no
-        record knows: the guard counts it. ``newest``: the newest image row when it was noticed."""
+        """Record that a deletion without approval was sent, so that the guard counts it.
+        ``folder``: ``None`` for an image without a record. ``newest``: the number of the newest
+        image row when the deletion was noticed."""
         self._database.change("INSERT INTO deletion VALUES (?, ?, ?)", (folder or "", now, newest))
 
     def limit_sent(self, now: float) -> None:
-        """No deletion was sent later than now (schedule time)."""
+        """Let no deletion count as sent later than now (schedule time)."""
         self._database.change("UPDATE deletion SET at = ?1 WHERE at > ?1", (now,))
 
     def require_approval(self, rel_paths: Iterable[RelPath]) -> None:
-        """The deletions of the images at these places wait for a person, however few they are."""
+        """Require approval for the deletions of the images at these paths, however few they are."""
         self._database.change_many(
             "UPDATE image SET needs_approval = 1"
             " WHERE folder = ? AND directory = ? AND name = ? AND NOT approved",
@@ -87,47 +90,48 @@ class Deletions:
         )
 
     def needing_approval(self, folder: str) -> set[str]:
-        """The images that ``require_approval`` was called for, and that were not approved since."""
+        """The IDs of images whose deletion requires approval and was not approved."""
         rows = self._database.query(
             "SELECT image_id FROM image WHERE folder = ? AND needs_approval", (folder,)
         )
         return {image_id for (image_id,) in rows}
 
     def hold(self, image_ids: Iterable[str]) -> None:
-        """These deletions wait for a person."""
+        """Hold the deletions of these images until a person approves them."""
         self._database.change_many(
             "UPDATE image SET held = 1 WHERE image_id = ?",
             [(image_id,) for image_id in image_ids],
         )
 
     def held(self, folder: str, limit: int = -1) -> list[Record]:
-        """The images whose deletion waits, or at most ``limit`` of them."""
+        """The images whose deletion is held, or at most ``limit`` of them."""
         return records(
             self._database, "folder = ? AND held ORDER BY directory, name LIMIT ?", (folder, limit)
         )
 
     def count_held(self, folder: str) -> int:
-        """How many deletions wait."""
+        """The number of held deletions."""
         count: int = self._database.one(
             "SELECT count(*) FROM image WHERE folder = ? AND held", (folder,)
         )
         return count
 
     def holds_any(self, folder: str) -> bool:
-        """Does any deletion wait?"""
+        """Returns whether any deletion is held."""
         found = "SELECT 1 FROM image WHERE folder = ? AND held LIMIT 1"
         return self._database.one(found, (folder,)) is not None
 
     def approve(self, folder: str) -> int:
-        """Let the held deletions go out, each once its file is proven to be gone still."""
+        """Approve the held deletions. Each is sent when its file is proven to be still gone.
+        Returns their number."""
         return self._database.change(
             "UPDATE image SET held = 0, approved = 1, needs_approval = 0 WHERE folder = ? AND held",
             (folder,),
         )
 
     def approve_refused(self, folder: str, image_ids: Iterable[str]) -> None:
-        """Let the deletions of these images go out where the collection has refused them: they are
-        no loss, and are not counted as one."""
+        """Approve the deletions of those of these images that the collection refused: no image is
+        lost."""
         self._database.change_many(
             "UPDATE image SET approved = 1"
             " WHERE image_id = ? AND folder = ? AND sha256 IS NULL AND error IS NOT NULL",
@@ -135,11 +139,12 @@ class Deletions:
         )
 
     def approved(self, folder: str) -> list[Record]:
-        """The images whose deletion was approved, and is not done."""
+        """The images whose deletion is approved and not done."""
         return records(self._database, "folder = ? AND approved", (folder,))
 
     def discard(self, folder: str) -> int:
-        """Forget the images whose deletion is held: they stay in the collection."""
+        """Forget the images whose deletion is held; they stay in the collection. Returns their
+        number."""
         image_ids = [record.image_id for record in self.held(folder)]
         with self._database.transaction():
             for image_id in image_ids:

@@ -1,35 +1,30 @@
-"""The state file as the disk has it, without SQLite: which file it is, what is beside it, and
-whether it is as it was left.
+"""The state file on the disk, without SQLite: its identity, the files beside it, and whether it has
+changed since it was closed.
 
-A file that was left in order, and has not changed a byte since, need not be checked when it is
-opened next: to read all of it takes a twentieth of the time.
+A file that was sound and has not changed by a byte since need not be checked when it is opened
+next. Reading all of it for a digest takes a twentieth of the time of the check.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from snoopsync.core.errors import StateError
 
-#: For how long a file that is as it was left need not be checked.
+#: For how long an unchanged file need not be checked.
 _CHECK_SECONDS = 24 * 3600.0
-
-#: Where a SQLite file begins with its name, and where its version is.
-_MAGIC = b"SQLite format 3\0"
-_VERSION_AT = 60
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The file beside this one whose name ends so."""
+    """The file in the same directory whose name is this one's with the ending."""
     return path.with_name(path.name + ending)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there (device, inode)?"""
+    """Device and inode of the file; ``None`` if it can't be examined."""
     try:
         stat = path.stat()
     except OSError:
@@ -37,19 +32,8 @@ def identity(path: Path) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def version_of(path: Path) -> int | None:
-    """The version that a SQLite file has, or ``None`` if it is none. Raises ``OSError``."""
-    with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        with path.open("rb") as file:
-            header = file.read(100)
-        if header.startswith(_MAGIC):
-            return int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], signed=True)
-    return None
-
-
 def move_aside(path: Path, suffix: str) -> Path:
-    """Put a damaged state file, with its journal, out of the way; where it is now. Raises
-    ``StateError``."""
+    """Rename a damaged state file and its journal. Returns the new path. Raises ``StateError``."""
     target = path.with_name(f"{path.name}.{suffix}")
     try:
         for ending in ("-wal", "-shm"):
@@ -58,31 +42,32 @@ def move_aside(path: Path, suffix: str) -> Path:
                 journal.rename(beside(target, ending))
         path.rename(target)
     except OSError as error:
-        raise StateError(f"{path} is damaged, and can't be moved aside: {error.strerror}") from None
-    forget_order(path)
+        raise StateError(f"{path} is damaged and can't be moved aside: {error.strerror}") from None
+    require_check(path)
     return target
 
 
-# Was it left in order, and is it as it was left?
+# When was the file checked, and is it unchanged since?
 
 
-def left_in_order(path: Path) -> float | None:
-    """When it was last checked whole (Unix time), if it is as snoopsync left it then."""
+def last_checked_at(path: Path, now: float) -> float | None:
+    """When the whole file was last checked (Unix time); ``None`` if that is too long ago, or if the
+    file has changed since snoopsync closed it. ``now``: Unix time."""
     try:
         left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
-        age = time.time() - float(checked_at)
-        if left == _as_left(path) and 0 <= age < _CHECK_SECONDS:
+        age = now - float(checked_at)
+        if left == _digest(path) and 0 <= age < _CHECK_SECONDS:
             return float(checked_at)
     except (OSError, ValueError):
         pass
     return None
 
 
-def leave_in_order(path: Path, checked_at: float) -> None:
-    """Note that the file is in order as it is now, if it has no journal; it was checked whole
-    then (Unix time)."""
+def record_check(path: Path, checked_at: float) -> None:
+    """Record that the file was checked at this time (Unix time), and what it contains now. A file
+    with a journal is not recorded."""
     with suppress(OSError):
-        left = _as_left(path)
+        left = _digest(path)
         if left is not None:
             descriptor = os.open(_mark(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -90,8 +75,8 @@ def leave_in_order(path: Path, checked_at: float) -> None:
                 file.write(f"{left} {checked_at}\n")
 
 
-def forget_order(path: Path) -> None:
-    """The file has to be checked when it is opened next."""
+def require_check(path: Path) -> None:
+    """Have the file checked when it is opened next."""
     with suppress(OSError):
         _mark(path).unlink()
 
@@ -100,7 +85,7 @@ def _mark(path: Path) -> Path:
     return beside(path, ".checked")
 
 
-def _as_left(path: Path) -> str | None:
+def _digest(path: Path) -> str | None:
     """A digest of the file; ``None`` while it has a journal. Raises ``OSError``."""
     with suppress(FileNotFoundError):
         if beside(path, "-wal").stat().st_size:

@@ -1,4 +1,4 @@
-"""What is remembered of the folders: which directory each one is, and how it was last seen."""
+"""The rows of folders: which directory each folder is, and its state."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from snoopsync.state.database import Database
 
 @dataclass(frozen=True, slots=True)
 class FolderRow:
-    """A folder as the state file has it. ``last_scan`` is Unix time of the last whole scan.
-    ``device``, ``inode``, ``file_system`` and ``birth_ns`` are its identity when it was last there.
-    ``left_out``: what that scan found that is not mirrored. ``selection``: the digest of the
-    include and exclude that the folder's images were last compared with, ``None`` if they never
-    were.
+    """One folder. ``last_scan``: Unix time of the last full scan. ``device``, ``inode``,
+    ``file_system`` and ``birth_ns`` are its identity when it was last present. ``left_out``: what
+    the last scan found that is not mirrored. ``selection``: the digest of the include and exclude
+    patterns that were last applied to its images, ``None`` if none were.
 
-    ``recognised_by_content``: the numbers could not tell that it is the folder, its files did, and
-    no scan has ended since: what is missing in it may only be missing in an older backup.
-    ``accepted``: a person said that this directory is the folder, and it was not armed since.
+    ``recognised_by_content``: only the files, not the identity, told that the directory is the
+    folder, and no scan has ended since. A missing file may then only be missing in an older backup.
+    ``accepted``: a person said that the directory is the folder, and its identity was not stored
+    since.
     """
 
     name: str
@@ -44,18 +44,18 @@ class FolderRow:
 
     @property
     def path_text(self) -> str:
-        """The path as Python has it in a ``str``."""
+        """The path as a ``str``, with surrogates for bytes that are not UTF-8."""
         return os.fsdecode(self.path)
 
     @property
     def identity(self) -> Identity | None:
-        """Which directory it was when it was last there; ``None`` if it never was."""
+        """The identity of the directory when it was last present; ``None`` if it never was."""
         if self.device is None or self.inode is None:
             return None
         return Identity(self.device, self.inode, self.file_system, self.birth_ns)
 
-    def taken(self, identity: Identity) -> FolderRow:
-        """The row when this directory is the folder from now on."""
+    def with_identity(self, identity: Identity) -> FolderRow:
+        """A copy of the row with this directory as the folder."""
         return replace(
             self,
             device=identity.device,
@@ -66,13 +66,13 @@ class FolderRow:
 
 
 class Folders:
-    """The state file's folders, over a ``Database``."""
+    """The folders in the state file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def rows(self) -> list[FolderRow]:
-        """Every folder that was ever configured, by name."""
+        """All folders that were ever configured, by name."""
         rows = self._database.query(
             "SELECT name, path, device, inode, last_scan, watch, reason, file_system, birth_ns,"
             " selection, state, configured, recognised_by_content, accepted, left_out"
@@ -81,7 +81,7 @@ class Folders:
         return [_row(row) for row in rows]
 
     def save(self, row: FolderRow) -> None:
-        """Write a folder's row."""
+        """Insert or replace a folder's row."""
         self._database.change(
             "REPLACE INTO folder (name, path, device, inode, last_scan, watch, reason, file_system,"
             " birth_ns, selection, state, configured, recognised_by_content, accepted, left_out)"
@@ -94,11 +94,11 @@ class Folders:
         )
 
     def drop(self, name: str) -> None:
-        """The folder is not configured any more. Its images stay as they are."""
+        """Record that the folder is not configured any more. Its images stay as they are."""
         self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
 
     def rename(self, old: str, new: str) -> None:
-        """The same folder under a new name: its images keep their IDs."""
+        """Rename a folder. Its images keep their IDs."""
         with self._database.transaction():
             for table in ("image", "deletion"):
                 self._database.change(f"UPDATE {table} SET folder = ? WHERE folder = ?", (new, old))
@@ -131,5 +131,5 @@ def _folder_state(text: str) -> FolderState:
     try:
         return FolderState(text)
     except ValueError:
-        # Damaged, and no loss: it is found out anew at every start.
+        # The file is damaged here, but the state is found out again at every start.
         return FolderState.SCANNING

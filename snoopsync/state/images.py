@@ -1,8 +1,8 @@
-"""What is remembered of the images, one row each; to be read here, and changed by ``intents``.
+"""Reads the rows of images, one for each image. The module ``intents`` changes them.
 
-A row never says what to do. It says what was seen (``inode`` to ``ctime_ns``), what the collection
-has confirmed (``sha256``), and whether the two may differ (``dirty``). What to do is planned when
-it is done, so a stale command can't exist and a crash loses nothing.
+A row never says what to do. It says what was observed (``inode`` to ``ctime_ns``), what the
+collection has confirmed (``sha256``), and whether the two may differ (``dirty``). What to do is
+planned when the row is sent, so no stale command can exist and a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from snoopsync.state.listings import Listings
 from snoopsync.state.rows import PENDING_DELETION, below_directory, records, rel_path_of
 from snoopsync.state.unwanted import Unwanted
 
-#: How many rows of a long listing are read at once.
+#: How many rows of a long listing are read in one query.
 _PAGE_ROWS = 1000
 
 _IMAGE_STATE = """
@@ -64,23 +64,25 @@ class State:
         self._database = database
         self.transaction = database.transaction
 
-    # Facts: single values that outlive the process.
+    # Facts: single values.
 
     def fact(self, name: str) -> str | None:
-        """A remembered value, or ``None``."""
+        """The stored value, or ``None``."""
         value: str | None = self._database.one("SELECT value FROM fact WHERE name = ?", (name,))
         return value
 
     def set_fact(self, name: str, value: str) -> None:
-        """Remember a value."""
+        """Store a value."""
         self._database.change("REPLACE INTO fact VALUES (?, ?)", (name, value))
 
-    # What is known of a directory, for the scan.
+    # What is recorded of directories, for the scanner.
 
     def known(self, folder: str, directory: bytes) -> dict[bytes, FingerprintKey]:
-        """The fingerprints of the files directly in this directory, by name. Not of those whose
-        deletion is held: they are known to be gone, and news if they are back. Nor of those that
-        are left out: a listing does not have them."""
+        """The fingerprints of the files directly in this directory, by name.
+
+        Images whose deletion is held are not among them: their files are known to be gone, so a
+        file that is back counts as new. Nor are images that are left out: a listing does not
+        contain their files."""
         rows = self._database.query(
             "SELECT name, inode, size, mtime_ns, ctime_ns FROM image"
             " WHERE folder = ? AND directory = ? AND NOT held AND NOT left_out",
@@ -90,7 +92,7 @@ class State:
 
     def submounts(self, folder: str, directory: bytes) -> dict[bytes, int]:
         """The names of the files directly in this directory that were on another disk than the
-        folder, with the number of that."""
+        folder, with the number of that disk."""
         rows = self._database.query(
             "SELECT name, submount FROM image WHERE folder = ? AND directory = ? AND submount",
             (folder, directory),
@@ -98,19 +100,19 @@ class State:
         return dict(rows)
 
     def listings(self, folder: str) -> Listings:
-        """The directories of the folder whose listing is what is known."""
+        """The digests of the folder's listings."""
         return Listings(self._database, folder)
 
     def directories(self, folder: str) -> set[bytes]:
-        """Every directory of the folder that has images directly in it."""
+        """All directories of the folder that contain images directly."""
         rows = self._database.query(
             "SELECT DISTINCT directory FROM image WHERE folder = ?", (folder,)
         )
         return {row[0] for row in rows}
 
     def directories_of_disks(self, folder: str) -> list[tuple[bytes, int]]:
-        """Every directory that has images directly in it, with the number of the disk they are on:
-        once for each disk. In the order of paths."""
+        """All directories that contain images directly, once for each disk that the images are on,
+        with the number of the disk. In the order of paths."""
         rows = self._database.query(
             "SELECT DISTINCT directory, submount FROM image WHERE folder = ? ORDER BY directory",
             (folder,),
@@ -118,7 +120,7 @@ class State:
         return [(directory, submount) for directory, submount in rows]
 
     def rel_paths_below(self, folder: str, directory: bytes) -> list[RelPath]:
-        """The places of every image in this directory and below."""
+        """The paths of all images in this directory and below it."""
         below, limits = below_directory(directory)
         rows = self._database.query(
             f"SELECT directory, name FROM image WHERE folder = ? {below}", (folder, *limits)
@@ -128,7 +130,7 @@ class State:
     # Records, for the planner.
 
     def record_at(self, rel_path: RelPath) -> Record | None:
-        """The record of the image at this place."""
+        """The record of the image at this path."""
         found = self._records(
             "folder = ? AND directory = ? AND name = ?",
             (rel_path.folder, rel_path.directory, rel_path.name),
@@ -141,11 +143,11 @@ class State:
         return found[0] if found else None
 
     def records_with_inode(self, inode: int) -> list[Record]:
-        """Records whose file had this inode, on whatever device."""
+        """Records whose file had this inode number, on any device."""
         return self._records("inode = ?", (inode,))
 
     def records_with_content(self, sha256: bytes, limit: int) -> list[Record]:
-        """Records that were confirmed with these bytes."""
+        """At most ``limit`` records whose confirmed bytes have this SHA-256."""
         return self._records("sha256 = ? LIMIT ?", (sha256, limit))
 
     def records_in(self, folder: str) -> list[Record]:
@@ -156,9 +158,9 @@ class State:
         self, folder: str, count: int, submount: int = 0, directory: bytes = b""
     ) -> list[Record]:
         """At most ``count`` records of wanted files that were last seen on this file system (as in
-        ``Record.submount``) in this directory or below. Half of them are files whose deletion is
-        pending, as far as there are so many, and as many others. Each half is in the order of the
-        IDs, which are hashes of the paths: they are spread over the folder."""
+        ``Record.submount``) in this directory or below it. Up to half of them have a pending
+        deletion. Each half is in the order of the IDs, which are hashes of the paths, so the sample
+        is spread over the folder."""
         below, limits = below_directory(directory)
         condition = f"folder = ? AND submount = ? AND NOT left_out {below}"
 
@@ -173,8 +175,8 @@ class State:
         return others + pending[: count - len(others)]
 
     def submounts_below(self, folder: str, directory: bytes) -> set[int]:
-        """The other file systems than the folder's that files in this directory or below were last
-        seen on."""
+        """The numbers of the other file systems than the folder's on which files in this directory
+        or below it were last seen."""
         below, limits = below_directory(directory)
         rows = self._database.query(
             f"SELECT DISTINCT submount FROM image WHERE folder = ? AND submount {below}",
@@ -183,20 +185,33 @@ class State:
         return {submount for (submount,) in rows}
 
     def knows_size(self, size: int) -> bool:
-        """Does any record's file have this size (bytes)?"""
+        """Returns whether the file of any record has this size in bytes."""
         return self._database.one("SELECT 1 FROM image WHERE size = ? LIMIT 1", (size,)) is not None
 
     def is_taken(self, image_id: str) -> bool:
-        """Is this ID given out?"""
+        """Returns whether an image has this ID."""
         return self._database.one("SELECT 1 FROM image WHERE image_id = ?", (image_id,)) is not None
 
     def confirmed_ids(self) -> set[str]:
-        """The IDs of the images that the collection has confirmed."""
+        """The IDs of all images that the collection has confirmed."""
         return self._ids("sha256 IS NOT NULL")
 
+    def confirmed_ids_between(self, after: str, last: str | None) -> list[str]:
+        """The IDs of the images that the collection has confirmed, in order: those after ``after``,
+        up to ``last``, which is included; ``None`` for all of them."""
+        # From two indexes, of all IDs and of the few that are not confirmed: this reads no rows.
+        between = "image_id > ?1 AND (?2 IS NULL OR image_id <= ?2)"
+        ids = self._database.one(
+            "SELECT json_group_array(image_id) FROM (SELECT image_id FROM image"
+            f" WHERE {between} AND image_id NOT IN (SELECT image_id FROM image"
+            f" INDEXED BY image_unconfirmed WHERE sha256 IS NULL AND {between}) ORDER BY image_id)",
+            (after, last),
+        )
+        return list(json.loads(ids))
+
     def confirmed_times(self) -> dict[str, str]:
-        """When the collection said that its bytes changed, for each image that is confirmed, and
-        for which nothing else was planned since."""
+        """For each confirmed image for which nothing was planned since: the time at which its bytes
+        changed, as the collection reports it."""
         times = self._database.one(
             "SELECT json_group_object(image_id, image_time) FROM image"
             " WHERE sha256 IS NOT NULL AND NOT dirty AND image_time <> ''"
@@ -204,29 +219,29 @@ class State:
         return dict(json.loads(times))
 
     def owner_of_images(self) -> str | None:
-        """What the ID of an image begins with, up to the dot; ``None`` without any image."""
+        """The owner in the ID of any image; ``None`` if there is no image."""
         image_id: str | None = self._database.one("SELECT image_id FROM image LIMIT 1")
         return None if image_id is None else image_id.partition(".")[0]
 
     def all_ids(self) -> set[str]:
-        """Every ID that is given out."""
+        """The IDs of all images."""
         return self._ids("true")
 
     def _ids(self, condition: str) -> set[str]:
-        # As one value: a hundred thousand rows take half as long again.
+        # As one value: a hundred thousand rows take 1.5 times as long.
         ids = self._database.one(f"SELECT json_group_array(image_id) FROM image WHERE {condition}")
         return set(json.loads(ids))
 
     def _records(self, condition: str, parameters: Sequence[Any]) -> list[Record]:
         return records(self._database, condition, parameters)
 
-    # What is shown.
+    # What is shown to people.
 
     def counts(self) -> dict[str, Counts]:
-        """Images by folder and state, read in one moment. Those that are left out are none of a
-        folder's images any more."""
-        # Not one pass over all rows: the indexes of the few that are held, dirty or left out, and
-        # of places.
+        """The numbers of images by folder and state, at one moment. Images that are left out do not
+        count."""
+        # The indexes of paths, and of the few rows that are held, dirty or left out. A pass over
+        # all rows takes longer.
         rows = self._database.query(
             "SELECT folder, 'images', count(*) FROM image GROUP BY folder"
             " UNION ALL SELECT folder, 'left_out', count(*) FROM image WHERE left_out"
@@ -243,8 +258,8 @@ class State:
         return {folder: Counts(**by_state) for folder, by_state in totals.items()}
 
     def images(self, state: ImageState | None = None) -> Iterator[ImageRow]:
-        """Every image, in the order of folders and paths. Not of one moment if the file is in use:
-        whoever reads slowly keeps nobody from writing."""
+        """All images, in the order of folders and paths. Pages of them are read at different
+        moments, so that a slow reader prevents no process from writing."""
         last = ("", b"", b"")
         while True:
             rows = self._database.query(

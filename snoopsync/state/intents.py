@@ -1,7 +1,7 @@
-"""What was planned and is not confirmed yet: written down before it is sent, and until it is done.
+"""What was planned and is not confirmed: recorded before it is sent, and until it is done.
 
-An image is dirty from its plan on. The collection's answer to that very plan, which its ``mark``
-names, makes it clean again, or ends its row; a refusal parks it.
+An image is dirty from the moment it is planned. Each plan has a ``mark``. The collection's answer
+to that plan makes the row clean, or removes it; a refusal defers it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from snoopsync.state.rows import RECORD, below_directory, record_of, records, re
 #: No file has this inode number.
 _NO_INODE = -1
 
-#: The least text greater than every ID of an owner: "/" comes after ".".
+#: The smallest text greater than all IDs of an owner: "/" comes after ".".
 _AFTER_DOT = "/"
 
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """A dirty row that may be sent now. ``mark`` names the plan that a confirmation answers."""
+    """A dirty row that may be sent now. ``mark`` identifies the plan that a confirmation
+    answers."""
 
     record: Record
     mark: int
@@ -33,7 +34,7 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A dirty row as it is reported. ``error``: why it was refused, if it was."""
+    """A dirty row, for a report. ``error``: why the collection refused it, if it did."""
 
     image_id: str
     rel_path: RelPath
@@ -42,7 +43,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The collection has answered for one image: it holds these bytes."""
+    """The collection has confirmed that an image has these bytes."""
 
     image_id: str
     mark: int
@@ -51,29 +52,29 @@ class Sent:
 
 
 class Intents:
-    """The state file's images on their way between plan and confirmation, over a ``Database``."""
+    """The images in the state file between plan and confirmation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # Plans become intents.
+    # Plans.
 
     def apply(self, actions: Iterable[Action], now: float) -> None:
-        """Write down what was planned, before anything of it is sent. ``now``: Unix time."""
+        """Record what was planned, before anything of it is sent. ``now``: Unix time."""
         actions = list(actions)
         with self._database.transaction():
-            # First, since a new file may be where a renamed one was.
+            # Renames first, because a new file may have the old path of a renamed one.
             self._rename([action for action in actions if isinstance(action, Rename)])
             for action in actions:
                 match action:
                     case Add(rel_path, image_id, file):
-                        self._intend(image_id, rel_path, file, is_there=False)
+                        self._intend(image_id, rel_path, file, exists=False)
                     case Update(rel_path, image_id, file):
-                        self._intend(image_id, rel_path, file, is_there=True)
+                        self._intend(image_id, rel_path, file, exists=True)
                     case Refresh(_, image_id, file):
-                        self._see(image_id, file.fingerprint, file.submount)
+                        self._observe(image_id, file.fingerprint, file.submount)
                     case Adopt(rel_path, image_id, file, sha256):
-                        self._intend(image_id, rel_path, file, is_there=True)
+                        self._intend(image_id, rel_path, file, exists=True)
                         self._confirm_at(image_id, sha256, now)
                     case Delete(_, image_id):
                         self._database.change(
@@ -84,9 +85,9 @@ class Intents:
                     case Forget(_, image_id):
                         self.forget(image_id)
 
-    def _intend(self, image_id: str, rel_path: RelPath, file: File, *, is_there: bool) -> None:
-        # An image that is there with bytes that nobody knows has an empty digest.
-        sha256 = b"" if is_there else None
+    def _intend(self, image_id: str, rel_path: RelPath, file: File, *, exists: bool) -> None:
+        # An image in the collection whose bytes are unknown has an empty digest.
+        sha256 = b"" if exists else None
         self._database.change(
             "INSERT INTO image (image_id, folder, directory, name, inode, size, mtime_ns,"
             " ctime_ns, submount, sha256, dirty, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1)"
@@ -101,10 +102,10 @@ class Intents:
             ),
         )
 
-    def _see(self, image_id: str, seen: Fingerprint, submount: int) -> None:
+    def _observe(self, image_id: str, seen: Fingerprint, submount: int) -> None:
         self._database.change(
             "UPDATE image SET inode = ?1, size = ?2, mtime_ns = ?3, ctime_ns = ?4, submount = ?5,"
-            # Another file with the same bytes: it may have become a hard link, or be none any more.
+            # Another file with the same bytes: it may be a new hard link, or one that ended.
             " search_due = search_due OR (inode <> ?1 AND NOT left_out AND EXISTS"
             " (SELECT 1 FROM pair WHERE a = ?6 OR b = ?6)),"
             " held = 0, approved = 0, needs_approval = 0 WHERE image_id = ?6",
@@ -120,7 +121,7 @@ class Intents:
         )
 
     def _rename(self, renames: Sequence[Rename]) -> None:
-        # In two steps, so that places can be swapped: first all leave, then all arrive.
+        # In two steps, so that two files can swap their paths.
         self._database.change_many(
             "UPDATE image SET directory = CAST(image_id AS BLOB), name = x'' WHERE image_id = ?",
             [(action.image_id,) for action in renames],
@@ -129,15 +130,16 @@ class Intents:
             rel_path = action.rel_path
             self._database.change(
                 "UPDATE image SET folder = ?, directory = ?, name = ?,"
-                # A file may come back from a place that is left out.
+                # The old path may be one that is left out.
                 " search_due = search_due OR left_out, left_out = 0 WHERE image_id = ?",
                 (rel_path.folder, rel_path.directory, rel_path.name, action.image_id),
             )
-            self._see(action.image_id, action.file.fingerprint, action.file.submount)
+            self._observe(action.image_id, action.file.fingerprint, action.file.submount)
 
-    def doubt(self, image_id: str, image_time: str) -> bool:
-        """The collection may hold other bytes than those that it confirmed at this time: they have
-        to be sent again. False if that is so already, or the image is being dealt with."""
+    def mark_unconfirmed(self, image_id: str, image_time: str) -> bool:
+        """Record that the collection may have other bytes than those it confirmed at this time, so
+        that they are sent again. Returns false if the image was confirmed at another time, or if it
+        is dirty, held or left out."""
         changed = self._database.change(
             "UPDATE image SET sha256 = x'', dirty = 1, mark = mark + 1, attempts = 0,"
             " retry_at = NULL, error = NULL"
@@ -147,14 +149,14 @@ class Intents:
         return changed > 0
 
     def send_again(self, image_id: str) -> None:
-        """Send the image's bytes again, though the collection has them."""
+        """Have the image's bytes sent again, although the collection has them."""
         self._database.change(
             "UPDATE image SET dirty = 1, mark = mark + 1, attempts = 0, retry_at = NULL,"
             " error = NULL WHERE image_id = ? AND NOT dirty AND NOT held",
             (image_id,),
         )
 
-    # Intents wait for their turn.
+    # Rows that wait to be sent.
 
     def outstanding(
         self,
@@ -164,12 +166,12 @@ class Intents:
         skip: Sequence[str] = (),
         only: Collection[str] | None = None,
     ) -> list[Outstanding]:
-        """Dirty rows of these folders that may be sent now (schedule time), but for the IDs in
-        ``skip``; or ``only`` those with these IDs."""
+        """At most ``limit`` dirty rows of these folders that may be sent now (schedule time),
+        without those whose IDs are in ``skip``; or ``only`` those with these IDs."""
         if not folders:
-            return []  # SQLite has no plan for that with this index
-        # The other index has all rows of a folder, and is what SQLite would take. A few IDs are
-        # found by themselves, without a look at all the rows that are due.
+            return []  # SQLite can't use this index for an empty list
+        # SQLite would use the index that has all rows of a folder. A few IDs are found by
+        # themselves, without a look at all rows that are due.
         index = "INDEXED BY image_due" if only is None else ""
         chosen = "" if only is None else f" AND image_id IN ({_marks(only)})"
         rows = self._database.query(
@@ -185,18 +187,18 @@ class Intents:
         ]
 
     def dirty_paths(self, folder: str) -> list[RelPath]:
-        """The places of a folder's dirty rows, parked ones too."""
+        """The paths of a folder's dirty rows, including deferred ones."""
         rows = self._database.query(
             "SELECT directory, name FROM image WHERE folder = ? AND dirty AND NOT held", (folder,)
         )
         return [rel_path_of(folder, directory, name) for directory, name in rows]
 
     def dirty_records(self, folder: str) -> list[Record]:
-        """The records of a folder's dirty rows, parked ones too."""
+        """The records of a folder's dirty rows, including deferred ones."""
         return records(self._database, "folder = ? AND dirty AND NOT held", (folder,))
 
     def unsent(self, folders: Sequence[str]) -> list[Unsent]:
-        """What is not confirmed of these folders, but for what is held."""
+        """The dirty rows of these folders, without held ones."""
         if not folders:
             return []
         rows = self._database.query(
@@ -207,7 +209,7 @@ class Intents:
         return [Unsent(row[0], rel_path_of(*row[1:4]), row[4]) for row in rows]
 
     def has_postponed(self, folders: Sequence[str]) -> bool:
-        """Is there a dirty row of these folders that was not refused?"""
+        """Returns whether a dirty row of these folders was not refused."""
         found = folders and self._database.one(
             "SELECT 1 FROM image INDEXED BY image_due WHERE dirty AND NOT held AND error IS NULL"
             f" AND folder IN ({_marks(folders)}) LIMIT 1",
@@ -216,12 +218,12 @@ class Intents:
         return bool(found)
 
     def count_dirty(self) -> int:
-        """How many rows are dirty, parked ones too, but for those that are held."""
+        """The number of dirty rows, including deferred ones, without held ones."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE dirty AND NOT held")
         return count
 
     def count_due(self, now: float) -> int:
-        """How many rows can be sent now (schedule time)."""
+        """The number of rows that may be sent now (schedule time)."""
         count: int = self._database.one(
             "SELECT count(*) FROM image WHERE dirty AND NOT held AND coalesce(retry_at, 0) <= ?",
             (now,),
@@ -229,8 +231,8 @@ class Intents:
         return count
 
     def retry_now(self, *, refused: bool = True) -> None:
-        """What was left alone may be tried again at once; images that were ``refused`` only if
-        that is wanted."""
+        """Let postponed rows be sent at once, and with ``refused`` those that were refused as
+        well."""
         self._database.change(
             "UPDATE image SET retry_at = NULL"
             " WHERE dirty AND NOT held AND coalesce(retry_at, 0) > 0 AND (? OR error IS NULL)",
@@ -238,8 +240,8 @@ class Intents:
         )
 
     def limit_retries(self, now: float, delays: Sequence[float]) -> None:
-        """Let no image be tried again later than after its own delay from now: ``delays`` has one
-        for each attempt in turn, and the last one for all that follow."""
+        """Let no row be tried later than its own delay from now (schedule time). ``delays``: the
+        delay after each attempt; the last one is for all further attempts."""
         self._database.change_many(
             "UPDATE image SET retry_at = ?1 WHERE dirty AND NOT held"
             " AND coalesce(retry_at, 0) > ?1 AND min(max(attempts, 1), ?3) = ?2",
@@ -247,17 +249,17 @@ class Intents:
         )
 
     def next_retry(self) -> float | None:
-        """When the next parked image may be tried again (schedule time)."""
+        """When the next deferred row may be tried (schedule time)."""
         at: float | None = self._database.one(
             "SELECT min(retry_at) FROM image WHERE dirty AND NOT held"
         )
         return at
 
-    # Intents become confirmations, or are tried again.
+    # Confirmations and refusals.
 
     def confirm(self, sent: Sent, now: float) -> None:
-        """Write down what the collection confirmed. A row that was planned for again meanwhile
-        stays dirty: the confirmation is of the plan before."""
+        """Record what the collection confirmed. A row that was planned again meanwhile stays dirty:
+        the confirmation is for the earlier plan."""
         self._database.change(
             "UPDATE image SET sha256 = ?1, synced_at = ?2, image_time = ?3, search_due = 1,"
             " dirty = (mark <> ?4), attempts = 0, retry_at = NULL, error = NULL"
@@ -265,10 +267,9 @@ class Intents:
             (sent.sha256, now, sent.image_time, sent.mark, sent.image_id),
         )
 
-    def park(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
-        """The collection, or the disk, refused this one: leave it alone until ``retry_at``
-        (schedule time), or until the file changes. Is that news, or was it refused before with the
-        same words?"""
+    def defer(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
+        """Defer a row that the collection or the disk refused, until ``retry_at`` (schedule time)
+        or until the file changes. Returns whether the error is new for this image."""
         with self._database.transaction():
             known = "SELECT 1 FROM image WHERE image_id = ? AND error = ?"
             is_news = self._database.one(known, (image_id, error)) is None
@@ -280,21 +281,21 @@ class Intents:
         return is_news
 
     def postpone(self, image_id: str, until: float) -> None:
-        """Leave a dirty row alone until then (schedule time), without calling it failed."""
+        """Postpone a dirty row until then (schedule time). It does not count as failed."""
         self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
 
-    def shelve(self, image_id: str) -> None:
-        """The file is not wanted now, so nothing has to be sent. Which file the row is about is
-        forgotten, so that it is looked at anew once it is wanted again."""
+    def stop_sending(self, image_id: str) -> None:
+        """Send nothing for this image: the configuration leaves its file out. The fingerprint is
+        cleared, so that the file counts as changed when the configuration includes it again."""
         self._database.change(
             "UPDATE image SET dirty = 0, inode = 0, size = 0, mtime_ns = 0, ctime_ns = 0,"
             " attempts = 0, retry_at = NULL, error = NULL WHERE image_id = ?",
             (image_id,),
         )
 
-    def removed(self, image_id: str, mark: int) -> None:
-        """The collection has confirmed that it does not hold the image any more. A row that was
-        planned for again meanwhile, since its file is back, stays: its image has to be added."""
+    def confirm_deleted(self, image_id: str, mark: int) -> None:
+        """Record that the collection does not have the image any more. A row that was planned again
+        meanwhile, because its file is back, stays: its image has to be added."""
         with self._database.transaction():
             is_back = self._database.change(
                 "UPDATE image SET sha256 = NULL, synced_at = NULL, image_time = NULL,"
@@ -304,10 +305,10 @@ class Intents:
             if not is_back:
                 self.forget(image_id)
 
-    # Rows end.
+    # Removing rows, and changing files' numbers.
 
     def forget(self, image_id: str) -> None:
-        """The image is not in the collection any more, or not ours to mind."""
+        """Remove the image's row. Its pairs end."""
         with self._database.transaction():
             self._database.change(
                 "INSERT INTO picture (image_id, folder, directory, name)"
@@ -321,8 +322,8 @@ class Intents:
             self._database.change("UPDATE pair SET gone = 1 WHERE a = ?1 OR b = ?1", (image_id,))
 
     def forget_inodes(self, folder: str, submount: int = 0, directory: bytes = b"") -> None:
-        """The inode numbers of the files on this file system (as in ``Record.submount``), in this
-        directory or below, are not theirs any more. Whoever has one of them now is another file."""
+        """Clear the inode numbers of the files on this file system (as in ``Record.submount``), in
+        this directory or below it. A file that has one of these numbers now is another file."""
         below, limits = below_directory(directory)
         self._database.change(
             f"UPDATE image SET inode = {_NO_INODE} WHERE folder = ? AND submount = ? {below}",
@@ -330,21 +331,18 @@ class Intents:
         )
 
     def renumber_inodes(self, files: Iterable[tuple[RelPath, Fingerprint]]) -> None:
-        """These files are the known ones, and have other inode numbers now."""
-        rows = [
-            (seen.inode, rel_path.folder, rel_path.directory, rel_path.name)
-            for rel_path, seen in files
-        ]
-        if rows:
-            with self._database.transaction():
-                self._database.change_many(
-                    "UPDATE image SET inode = ? WHERE folder = ? AND directory = ? AND name = ?",
-                    rows,
-                )
+        """Store new inode numbers for these known files."""
+        self._database.change_many(
+            "UPDATE image SET inode = ? WHERE folder = ? AND directory = ? AND name = ?",
+            [
+                (seen.inode, rel_path.folder, rel_path.directory, rel_path.name)
+                for rel_path, seen in files
+            ],
+        )
 
     def renumber(self, folder: str, directory: bytes, old: int, new: int) -> None:
-        """The file system that files in this directory or below were seen on (``submount``) has
-        this new number."""
+        """Store a new number (``submount``) for the file system of the files in this directory or
+        below it."""
         below, limits = below_directory(directory)
         self._database.change(
             f"UPDATE image SET submount = ? WHERE folder = ? AND submount = ? {below}",
@@ -352,8 +350,8 @@ class Intents:
         )
 
     def forget_others(self, owner: str) -> int:
-        """Forget the images that have another owner: they are not ours to change. Returns how many
-        there were."""
+        """Remove the rows of images of other owners, which snoopsync must not change. Returns their
+        number."""
         others = self._database.query(
             "SELECT image_id FROM image WHERE image_id < ? OR image_id >= ?",
             (f"{owner}.", owner + _AFTER_DOT),

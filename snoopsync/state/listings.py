@@ -1,73 +1,133 @@
-"""Directories whose listing is the same as what is known of them: a short cut for the scan.
+"""Directory listings that equal the rows: a shortcut for the scanner.
 
-To compare a directory, a scan reads the row of every file in it. Where listing and rows were found
-to be equal, a digest of the listing is kept, and as long as a new listing has the same one, the
-rows need not be read. A digest is never stale: triggers in the state file take it away with the
-first change to what a scan compares. A missing one costs time and nothing else.
+To compare a directory, the scanner lists it and reads the row of every file in it. Where listing
+and rows were equal, the listing is stored: a digest of what was compared, and what else it had.
+While a new listing has the same digest, the rows need not be read. While the stamp of the directory
+proves that its entries are the same, the directory need not be listed either: the names are stored
+too.
+
+A digest is never stale: triggers in the state file delete the stored listing with the first change
+to a row that the scanner compares. A missing digest only costs time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from snoopsync.core.model import FingerprintKey
 from snoopsync.state.database import Database
 
-#: The last format of ``marshal`` in which equal values always have equal bytes. It takes plain
-#: tuples only; another version of Python may write it otherwise, and then learns anew.
+#: The last format of ``marshal`` in which equal values always have equal bytes. It accepts plain
+#: tuples only. Another version of Python may write other bytes, so that no digest matches.
 _MARSHAL_FORMAT = 2
+
+#: No name of a directory entry has it.
+_SEPARATOR = b"/"
+
+#: The counts of a listing that leaves nothing out, as text.
+NOTHING_LEFT_OUT = "{}"
+
+
+class StoredListing(NamedTuple):
+    """What a directory's listing was. ``digest`` is of the wanted files.
+
+    ``stamp`` is the directory's device, inode and ctime (nanoseconds) right before it was listed,
+    at ``listed_at_ns`` (Unix time). Where the ctime proves nothing, ``stamp`` is ``None``, and the
+    rest is empty: ``names`` of the wanted files, ``directories`` that are entered (names too), and
+    the counts of what is ``left_out`` (as text, see ``left_out.dump``).
+    """
+
+    digest: bytes
+    stamp: tuple[int, int, int] | None = None
+    listed_at_ns: int = 0
+    names: Sequence[bytes] = ()
+    directories: Sequence[bytes] = ()
+    left_out: str = NOTHING_LEFT_OUT
 
 
 class Listings:
-    """The digests of one folder's directories. Used by the thread that changes its rows."""
+    """The stored listings of one folder. Used by the thread that changes the folder's rows."""
 
     def __init__(self, database: Database, folder: str) -> None:
         self._database = database
         self._folder = folder
-        self._known: dict[bytes, bytes] = {}
-        self._learned: dict[bytes, bytes] = {}
-        self._changes = -1
+        self._learned: dict[bytes, StoredListing] = {}
 
     def begin(self) -> None:
         """Call this before a run of comparisons during which no row changes."""
         self._learned.clear()
-        if self._database.changes != self._changes:
-            rows = self._database.query(
-                "SELECT directory, digest FROM listing WHERE folder = ?", (self._folder,)
-            )
-            self._known = dict(rows)
-            self._changes = self._database.changes
 
-    def is_known(self, directory: bytes, files: Mapping[bytes, FingerprintKey]) -> bool:
-        """Is this listing sure to be what the rows say? Since ``begin``."""
-        before = self._known.get(directory)
-        return before is not None and before == _digest(files)
+    def of(self, directory: bytes) -> StoredListing | None:
+        """The stored listing of this directory."""
+        rows = self._database.query(
+            "SELECT digest, device, inode, ctime_ns, listed_at_ns, names, directories, left_out"
+            " FROM listing WHERE folder = ? AND directory = ?",
+            (self._folder, directory),
+        )
+        return _from_row(*rows[0]) if rows else None
 
-    def learn(self, directory: bytes, files: Mapping[bytes, FingerprintKey]) -> None:
+    def learn(self, directory: bytes, listing: StoredListing) -> None:
         """This listing, taken since ``begin``, is what the rows say."""
-        if files:
-            self._learned[directory] = _digest(files)
+        self._learned[directory] = listing
 
     def save(self) -> None:
         """Keep what was learned since ``begin``."""
         if self._learned:
             with self._database.transaction():
                 self._database.change_many(
-                    "REPLACE INTO listing VALUES (?, ?, ?)",
-                    [(self._folder, *item) for item in self._learned.items()],
+                    "REPLACE INTO listing (folder, directory, digest, device, inode, ctime_ns,"
+                    " listed_at_ns, names, directories, left_out)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(self._folder, *_to_row(*item)) for item in self._learned.items()],
                 )
-            self._known |= self._learned
             self._learned.clear()
-            self._changes = self._database.changes
 
-    def release(self) -> None:
-        """Take no memory until the next ``begin``."""
-        self._known = {}
-        self._learned.clear()
-        self._changes = -1
+    def keep_only(self, directories: Collection[bytes]) -> None:
+        """Forget the listings of all other directories."""
+        stored = self._database.query(
+            "SELECT directory FROM listing WHERE folder = ?", (self._folder,)
+        )
+        others = [row for row in stored if row[0] not in directories]
+        if others:
+            with self._database.transaction():
+                self._database.change_many(
+                    "DELETE FROM listing WHERE folder = ? AND directory = ?",
+                    [(self._folder, directory) for (directory,) in others],
+                )
 
 
-def _digest(files: Mapping[bytes, FingerprintKey]) -> bytes:
+def digest_of(files: Mapping[bytes, FingerprintKey]) -> bytes:
+    """The digest of the wanted files in a listing."""
     return hashlib.sha256(marshal.dumps(dict(files), _MARSHAL_FORMAT)).digest()
+
+
+def _to_row(directory: bytes, listing: StoredListing) -> tuple[Any, ...]:
+    stamp = listing.stamp or (None, None, None)
+    names, directories = (_SEPARATOR.join(each) for each in (listing.names, listing.directories))
+    return (
+        *(directory, listing.digest, *stamp, listing.listed_at_ns),
+        *(names, directories, listing.left_out),
+    )
+
+
+def _from_row(
+    digest: bytes,
+    device: int | None,
+    inode: int | None,
+    ctime_ns: int | None,
+    listed_at_ns: int,
+    names: bytes,
+    directories: bytes,
+    left_out: str,
+) -> StoredListing:
+    if device is None or inode is None or ctime_ns is None:
+        return StoredListing(digest)
+    stamp = device, inode, ctime_ns
+    return StoredListing(digest, stamp, listed_at_ns, _split(names), _split(directories), left_out)
+
+
+def _split(names: bytes) -> list[bytes]:
+    return names.split(_SEPARATOR) if names else []

@@ -1,4 +1,4 @@
-"""One snoopsync a state file: a lock that the kernel takes back when its process ends."""
+"""One process for each state file: a lock that the kernel releases when its process ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from snoopsync.core.errors import StateError, StateLocked, StateReplaced, UnsafeDirectory
 from snoopsync.runtime.owned_directory import opened_directory, own_directory, require_own_files
 
-#: The embedded collection's, beside the state file.
+#: The directory of the embedded collection, beside the state file.
 COLLECTION_DIRECTORY = "collection"
 
-#: What the names of snoopsync's files beside the state file end in, and that of the file itself.
+#: The endings of snoopsync's files beside the state file; the empty one is the state file's.
 _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked", ".inflight")
 
 _TRIES = 5
@@ -23,7 +23,7 @@ _TRY_AGAIN_SECONDS = 0.02
 
 
 def lock_path(state: Path) -> Path:
-    """Where the lock of this state file is. The file stays; only the lock on it counts."""
+    """The path of the lock file. The file is never removed: only the lock on it matters."""
     return state.with_name(state.name + ".lock")
 
 
@@ -32,16 +32,16 @@ def locked(state: Path) -> Iterator[Callable[[], None]]:
     """Hold the state file's lock. Raises ``StateLocked`` if another process does, and
     ``UnsafeDirectory`` if the directory, or a file of snoopsync's in it, is not this user's alone.
 
-    Gives a function that raises ``StateReplaced`` once the lock's file was removed, by a person who
-    took it for left over: the next one to ask would get a lock of its own.
+    Yields a function that raises ``StateReplaced`` if the lock file was removed, for example by a
+    person who took it for a leftover: the next process would then lock a file of its own.
     """
     path = lock_path(state)
     try:
         own_directory(state.parent)
     except UnsafeDirectory:
-        # A service of the directory's owner can be asked to do it.
-        if (who := holder(state)) is not None:
-            raise _in_use(state, who) from None
+        # A running service of the directory's owner can do the work instead.
+        if (pid := holder(state)) is not None:
+            raise _in_use(state, pid) from None
         raise
     # The directory may have other files in it.
     require_own_files(state.with_name(state.name + ending) for ending in _ENDINGS)
@@ -54,21 +54,21 @@ def locked(state: Path) -> Iterator[Callable[[], None]]:
     try:
         if not _take(descriptor):
             raise _in_use(state, holder(state))
-        _sign(path, descriptor)
+        _write_pid(path, descriptor)
         yield lambda: _require_in_place(path, descriptor)
     finally:
         os.close(descriptor)
 
 
-def _in_use(state: Path, who: int | None) -> StateLocked:
-    process = f" (process {who})" if who else ""
+def _in_use(state: Path, pid: int | None) -> StateLocked:
+    process = f" (process {pid})" if pid else ""
     return StateLocked(f"{state} is in use by another snoopsync{process}")
 
 
-def _sign(path: Path, descriptor: int) -> None:
+def _write_pid(path: Path, descriptor: int) -> None:
     text = b"%d\n" % os.getpid()
     try:
-        # Over what is there, and not after emptying it: that needs no room on a disk that is full.
+        # Overwritten before it is truncated: this needs no space on a full disk.
         os.pwrite(descriptor, text, 0)
         os.ftruncate(descriptor, len(text))
     except OSError as error:
@@ -77,15 +77,15 @@ def _sign(path: Path, descriptor: int) -> None:
 
 def _require_in_place(path: Path, descriptor: int) -> None:
     try:
-        is_ours = os.path.samestat(path.stat(), os.fstat(descriptor))
+        is_same = os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
-        is_ours = False
-    if not is_ours:
+        is_same = False
+    if not is_same:
         raise StateReplaced(f"{path} was deleted or replaced while it was in use")
 
 
 def _take(descriptor: int) -> bool:
-    # More than once, since someone who only asks who the holder is has the lock for a moment.
+    # More than once, because ``holder`` takes the lock for a moment.
     for _ in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,9 +97,9 @@ def _take(descriptor: int) -> bool:
 
 
 def holder(state: Path) -> int | None:
-    """The process that holds the state file's lock, or ``None``."""
-    # Not for writing: where nothing may be written, it can be held all the same. The directory may
-    # be another user's, who can put a link or a FIFO there, and a link into its own place.
+    """The process ID of the process that holds the lock, or ``None``."""
+    # Not for writing: the lock may be held where this process can't write. The directory may belong
+    # to another user, who can create a link or a FIFO, and replace the directory by a link.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         with opened_directory(state.parent) as directory:

@@ -1,4 +1,4 @@
-"""The duplicates that were found: one row an unordered pair of images. The only SQL about them."""
+"""The duplicates that were found: one row for each unordered pair of images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
-from snoopsync.core.duplicates import Findings, Found, Pair
-from snoopsync.core.keep import IDENTICAL, Candidate, File, FolderOrder, Keep, which_to_keep
+from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
+from snoopsync.core.keep import (
+    IDENTICAL,
+    CandidateFile,
+    FolderOrder,
+    Keep,
+    KeepCandidate,
+    which_to_keep,
+)
 from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 from snoopsync.state.database import Database
 from snoopsync.state.rows import rel_path_of
 
-#: How many pairs of a long listing are read at once: each time all of them are put in order.
+#: How many pairs of a long listing are read in one query. Each query sorts all of them.
 _PAGE_ROWS = 10_000
 
-#: What is read of each side of a pair.
+#: The columns for each image of a pair.
 _SIDE = """
     {0}.image_id, {0}.folder, {0}.directory, {0}.name, {0}.mtime_ns,
     {0}.held OR coalesce(folder_{0}.state = 'missing', 0),
@@ -46,8 +53,8 @@ _MIRRORED = """
             WHERE image.image_id IN (pair.a, pair.b) AND folder.configured)
 """
 
-#: The rank that the search of the other side gave for the same bytes. Some services have another
-#: rank for each side, and the lower one counts.
+#: The rank that the search for the other image gave for the same bytes. Some services give a
+#: different rank in each direction, and the lower one counts.
 _OTHER_RANK = """
     iif(NOT gone AND a_sha256 = excluded.a_sha256 AND b_sha256 = excluded.b_sha256,
         iif(excluded.a_rank IS NULL, a_rank, b_rank), NULL)
@@ -70,7 +77,7 @@ _FOUND = f"""
         found_at = CASE WHEN gone = 1 THEN excluded.found_at ELSE found_at END
 """
 
-#: What a search has not found. A pair that the other side's search finds stays, with its rank.
+#: For a pair that a search did not find: the rank of the search for the other image counts.
 _NOT_FOUND = """
     UPDATE pair SET
         rank = coalesce(iif(a = ?3, b_rank, a_rank), rank),
@@ -78,14 +85,14 @@ _NOT_FOUND = """
     WHERE a = ?1 AND b = ?2
 """
 
-_TOLD = """
+_FACTS = """
     INSERT INTO picture (image_id, sha256, facts) VALUES (?, ?, ?)
     ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256, facts = excluded.facts
 """
 
 
 class PairState(StrEnum):
-    """What became of a pair."""
+    """The state of a pair."""
 
     OPEN = "open"
     DISMISSED = "dismissed"
@@ -94,10 +101,10 @@ class PairState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One image of a pair. ``rel_path`` is ``None`` if no folder of ours holds it; ``was`` is then
-    where its file was last, if it had one. ``facts`` is what the collection told of the picture;
-    empty if that is not known, or not of the bytes that it has now. ``modified_ns``: of its file,
-    nanoseconds of Unix time. ``is_missing``: its file is known not to be there."""
+    """One image of a pair. ``rel_path`` is ``None`` if no folder contains it; ``was`` is then the
+    last path of its file, if it had one. ``facts``: what the collection reported about the picture,
+    empty if it reported nothing about the present bytes. ``modified_ns``: the file's time, in
+    nanoseconds of Unix time. ``is_missing``: the file is known to be missing."""
 
     image_id: str
     rel_path: RelPath | None
@@ -109,8 +116,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A pair as it is listed. ``found_at``: Unix time. ``finder``: the image whose search found the
-    other one. ``kind`` as in ``Found``. ``identical``: the two have the same bytes."""
+    """A pair, for listings and alerts. ``found_at``: Unix time. ``finder``: the image whose search
+    found the other one. ``kind`` as in ``FoundPair``. ``identical``: both have the same bytes."""
 
     a: Side
     b: Side
@@ -122,35 +129,48 @@ class Duplicate:
     identical: bool = False
 
     def keep(self, order: FolderOrder, now: float) -> Keep | None:
-        """The one to keep. ``order`` has the configured folders; ``now`` is Unix time."""
+        """The image to keep, or ``None``. ``order``: the configured folders. ``now``: Unix time."""
         a, b = (_candidate(side, order) for side in (self.a, self.b))
         return which_to_keep(a, b, self.kind, int(now * 1e9), identical=self.identical)
 
 
-def _candidate(side: Side, order: FolderOrder) -> Candidate:
+def _candidate(side: Side, order: FolderOrder) -> KeepCandidate:
     rel_path = side.rel_path
     if rel_path is None or side.is_missing or rel_path.folder not in order:
-        return Candidate(side.image_id, side.facts)
-    file = File(rel_path, side.modified_ns, *order[rel_path.folder])
-    return Candidate(side.image_id, side.facts, file)
+        return KeepCandidate(side.image_id, side.facts)
+    file = CandidateFile(rel_path, side.modified_ns, *order[rel_path.folder])
+    return KeepCandidate(side.image_id, side.facts, file)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An image that has to be searched for: with the bytes that the collection confirmed."""
+    """An image to search for, with the digest of the bytes that the collection confirmed."""
 
     image_id: str
     sha256: bytes
 
 
-class Pairs:
-    """The state file's duplicates, and which images have to be searched for."""
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the search for an image found. ``at``: Unix time. ``hard_links``: pairs that are one
+    file under two names. They are recorded as gone, so that the image is searched for again when
+    one of the names gets a file of its own."""
 
-    def __init__(self, database: Database) -> None:
+    due: Due
+    findings: PairChanges
+    at: float
+    hard_links: Sequence[Pair] = ()
+
+
+class Pairs:
+    """The duplicates in the state file, and which images have to be searched for."""
+
+    def __init__(self, database: Database, page_rows: int = _PAGE_ROWS) -> None:
         self._database = database
+        self._page_rows = page_rows
 
     def due(self, limit: int) -> list[Due]:
-        """Images whose bytes are new to the collection since they were last searched for."""
+        """At most ``limit`` images that were confirmed since they were last searched for."""
         rows = self._database.query(
             "SELECT image_id, sha256 FROM image WHERE search_due ORDER BY synced_at LIMIT ?",
             (limit,),
@@ -158,14 +178,14 @@ class Pairs:
         return [Due(*row) for row in rows]
 
     def current(self, image_id: str) -> set[Pair]:
-        """The pairs that this image is in, as of the last look."""
+        """The pairs of this image that have not ended."""
         rows = self._database.query(
             "SELECT a, b FROM pair WHERE (a = ?1 OR b = ?1) AND NOT gone", (image_id,)
         )
         return {Pair(*row) for row in rows}
 
     def left_out(self, image_ids: Collection[str]) -> set[str]:
-        """Those of these images that the configuration leaves out: they are in no pair."""
+        """Those of these images that the configuration leaves out. They belong to no pair."""
         rows = self._database.query(
             "SELECT image_id FROM image"
             " WHERE image_id IN (SELECT value FROM json_each(?)) AND left_out",
@@ -173,46 +193,49 @@ class Pairs:
         )
         return {image_id for (image_id,) in rows}
 
-    def record(self, due: Due, findings: Findings, now: float, linked: Iterable[Pair] = ()) -> None:
-        """Write down what a search found, in one transaction: new pairs (still to be alerted, so
-        that no alert is lost), pairs that are none any more, and that the search is done. A new
-        pair of bytes of which a pair was dismissed is dismissed.
+    def record(self, results: Sequence[SearchResult]) -> None:
+        """Write down what searches found, in one transaction: new pairs (still to be alerted, so
+        that no alert is lost), pairs that ended, and that the searches are done. A new pair of the
+        same bytes as a dismissed pair is dismissed.
 
-        A pair whose other image is being sent just now is not judged: its own search will be. And
-        what the other image's search has found stays, although this one has not found it, if it
-        was for these very bytes: a whole picture may find its part, and not the part the whole.
+        A pair whose other image is being sent at the moment stays: the search for that image
+        decides. A pair that the search for the other image found also stays, if it was found for
+        these bytes: the search for a whole picture may find a part of it when the search for the
+        part does not find the whole."""
+        if results:
+            with self._database.transaction():
+                for result in results:
+                    self._record(result)
 
-        ``linked``: those of them that are one file under two names. They are recorded as gone, so
-        that the image is searched for again when one of the names gets a file of its own."""
-        with self._database.transaction():
-            found = [self._with_digest(due, each) for each in findings.pairs]
-            self._database.change_many(_FOUND, [_found(due, each, now) for each in found])
-            facts = [(_other(due, each), each.sha256, each.facts) for each in found]
-            if found:
-                facts.append((due.image_id, due.sha256, findings.facts))
-            self._database.change_many(
-                _TOLD, [(image_id, sha256, json.dumps(told)) for image_id, sha256, told in facts]
-            )
-            self._database.change_many(
-                _NOT_FOUND, [(*pair, due.image_id) for pair in findings.gone]
-            )
-            self._database.change_many(
-                "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
-                " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
-                " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
-                [(*pair, due.image_id, due.sha256) for pair in findings.gone],
-            )
-            self._database.change_many(
-                "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?", [tuple(pair) for pair in linked]
-            )
-            # An image that was sent again during the search is still due.
-            self._database.change(
-                "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
-                (due.image_id, due.sha256),
-            )
+    def _record(self, result: SearchResult) -> None:
+        due, findings = result.due, result.findings
+        found = [self._with_digest(due, each) for each in findings.pairs]
+        self._database.change_many(_FOUND, [_found(due, each, result.at) for each in found])
+        facts = [(_other(due, each), each.sha256, each.facts) for each in found]
+        if found:
+            facts.append((due.image_id, due.sha256, findings.facts))
+        self._database.change_many(
+            _FACTS, [(image_id, sha256, json.dumps(known)) for image_id, sha256, known in facts]
+        )
+        self._database.change_many(_NOT_FOUND, [(*pair, due.image_id) for pair in findings.gone])
+        self._database.change_many(
+            "UPDATE pair SET gone = 1 WHERE a = ?1 AND b = ?2 AND NOT EXISTS"
+            " (SELECT 1 FROM image WHERE image_id IN (?1, ?2) AND image_id <> ?3 AND dirty)"
+            " AND (finder = ?3 OR iif(a = ?3, a_sha256, b_sha256) IS NOT ?4)",
+            [(*pair, due.image_id, due.sha256) for pair in findings.gone],
+        )
+        self._database.change_many(
+            "UPDATE pair SET gone = 1 WHERE a = ? AND b = ?",
+            [tuple(pair) for pair in result.hard_links],
+        )
+        # An image that was sent again during the search is still due.
+        self._database.change(
+            "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
+            (due.image_id, due.sha256),
+        )
 
-    def _with_digest(self, due: Due, found: Found) -> Found:
-        """With the digest that was confirmed for the other image, if the service does not tell."""
+    def _with_digest(self, due: Due, found: FoundPair) -> FoundPair:
+        """The pair with the confirmed digest of the other image, if the service reported none."""
         if found.sha256 is not None:
             return found
         sha256 = self._database.one(
@@ -221,70 +244,71 @@ class Pairs:
         return replace(found, sha256=sha256 or None)
 
     def search_again(self) -> None:
-        """Search for all images again: the collection describes its pictures in another way."""
+        """Have all images searched for again: the collection describes its pictures in a new
+        way."""
         self._database.change(
             "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
         )
 
-    def untold(self) -> list[Duplicate]:
-        """Open pairs whose alert was not given yet."""
+    def unalerted(self) -> list[Duplicate]:
+        """The open pairs without an alert."""
         return self._listed(
             f"WHERE NOT alerted AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         )
 
-    def told(self, duplicates: Iterable[Duplicate]) -> None:
-        """Their alerts were given."""
+    def mark_alerted(self, duplicates: Iterable[Duplicate]) -> None:
+        """Record that the alerts for these pairs were given."""
         self._database.change_many(
             "UPDATE pair SET alerted = 1 WHERE a = ? AND b = ?",
             [(item.a.image_id, item.b.image_id) for item in duplicates],
         )
 
     def listed(self, *, everything: bool = False) -> Iterator[Duplicate]:
-        """The open pairs, or all of them, the newest first. Not of one moment, as
-        ``State.images``."""
+        """The open pairs, or all pairs, the newest first. Pages of them are read at different
+        moments."""
         where = "" if everything else f"AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         last: tuple[float, str, str] = (-inf, "", "")
         while True:
             page = self._listed(
                 f"WHERE (-found_at, pair.a, pair.b) > (?, ?, ?) {where}"
                 " ORDER BY -found_at, pair.a, pair.b LIMIT ?",
-                (*last, _PAGE_ROWS),
+                (*last, self._page_rows),
             )
             yield from page
-            if len(page) < _PAGE_ROWS:
+            if len(page) < self._page_rows:
                 return
             last = -page[-1].found_at, page[-1].a.image_id, page[-1].b.image_id
 
     def count_due(self) -> int:
-        """How many images have to be searched for."""
+        """The number of images that have to be searched for."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE search_due")
         return count
 
     def count_open(self) -> int:
-        """How many pairs are open."""
+        """The number of open pairs."""
         count: int = self._database.one(
             f"SELECT count(*) FROM pair WHERE NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         )
         return count
 
     def _is_mirrored(self) -> str:
-        """Of a pair: is one of its two images of a folder that is configured? Nobody has to be
-        told of pictures in folders that are not mirrored any more."""
+        """The SQL condition that a folder of one of the two images is configured. Pairs in folders
+        that are not mirrored any more are not shown."""
         if not self._database.one("SELECT 1 FROM folder WHERE NOT configured LIMIT 1"):
-            return "true"  # as nearly always: there is nothing to look up
+            return "true"  # the usual case, without a query for each pair
         return _MIRRORED
 
     def knows(self, image_id: str) -> bool:
-        """Is this image in any pair?"""
+        """Returns whether this image is in any pair."""
         return bool(self._database.one("SELECT 1 FROM pair WHERE a = ?1 OR b = ?1", (image_id,)))
 
     def dismiss(self, pair: Pair) -> bool:
-        """Never alert about this pair again. False if no such pair was found yet."""
+        """Dismiss the pair. Returns false if there is no such pair."""
         with self._database.transaction():
             changed = self._database.change(
                 "UPDATE pair SET dismissed = 1 WHERE a = ? AND b = ?", tuple(pair)
             )
-            # Not of two copies of the same bytes: a third one would be news.
+            # Not for two copies of the same bytes: a third copy is a new duplicate.
             self._database.change(
                 "INSERT OR IGNORE INTO dismissal (a, b)"
                 " SELECT min(a_sha256, b_sha256), max(a_sha256, b_sha256) FROM pair"
@@ -315,7 +339,7 @@ def _duplicate(row: Sequence[Any]) -> Duplicate:
     )
 
 
-def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
+def _found(due: Due, found: FoundPair, now: float) -> tuple[Any, ...]:
     hashes = due.sha256, found.sha256
     return (
         *found.pair,
@@ -327,7 +351,7 @@ def _found(due: Due, found: Found, now: float) -> tuple[Any, ...]:
     )
 
 
-def _other(due: Due, found: Found) -> str:
+def _other(due: Due, found: FoundPair) -> str:
     return found.pair.b if found.pair.a == due.image_id else found.pair.a
 
 

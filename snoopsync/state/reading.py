@@ -1,9 +1,9 @@
-"""The state file for whoever only looks, and may change nothing, in it or beside it.
+"""Read-only access to the state file, which changes nothing in it or beside it.
 
-SQLite writes beside a file that it opens, also to read it. So a file that somebody uses is read
-where it is, and of one that nobody uses there is a copy. In a directory that is not this user's
-alone, a copy is read in any case: SQLite would follow links there, and leave files that the
-directory's owner could not open.
+SQLite creates files beside a file that it opens, even for reading. So a file that is in use is read
+in place, and a file that is not in use is copied. In a directory that is not this user's alone, a
+copy is read in any case: SQLite would follow links there, and leave files that the directory's
+owner could not open.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from tempfile import TemporaryDirectory
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
 from snoopsync.runtime.owned_directory import is_own
-from snoopsync.state.database import MEMORY, Database
-from snoopsync.state.file import beside, left_in_order
+from snoopsync.runtime.sqlite import MEMORY
+from snoopsync.state.database import Database
+from snoopsync.state.file import beside, last_checked_at
 from snoopsync.state.lock import holder
 
-#: How often to copy a file that is written to meanwhile, and how long to wait before that.
+#: How many times to copy a file that changes during the copy, and the pause before the next time.
 _TRIES = 10
 _TRY_AGAIN_SECONDS = 0.05
 
-#: A change within this time of another one may leave the time of the last change as it was.
+#: Two changes within this time may have the same time of change.
 _CLOCK_TICK_NS = 20_000_000
 
-#: No state file is larger: that of a million images has 400 MB.
+#: No state file is larger. One with a million images has 400 MB.
 _MOST_BYTES = 8 << 30
 
 
 def scratch(source: Path, *, proven: bool = False) -> Database:
-    """A copy in memory, to plan and count on without changing anything; empty if there is no such
-    file. The file may be in use. ``proven``: raise ``StateDamaged`` for what an ordinary look at it
-    does not show."""
+    """A copy in memory, to plan and count on without changing anything; empty if there is no file.
+    The file may be in use. ``proven``: check the whole file, and raise ``StateDamaged``."""
     copy = Database(Path(MEMORY))
     try:
         if _exists(source):
-            copy.stand_for(source)
+            copy.stand_in_for(source)
             own = is_own(source.parent)
             if not (own and _copy_at_rest(source, copy)):
                 with _opened(source) as original:
                     original.copy_to(copy)
-            if proven and not (own and left_in_order(source)):
-                copy.prove_whole()
+            if proven and not (own and last_checked_at(source, time.time())):
+                copy.check_integrity()
     except BaseException:
         copy.close()
         raise
@@ -55,11 +55,11 @@ def scratch(source: Path, *, proven: bool = False) -> Database:
 
 @contextmanager
 def readable(source: Path) -> Iterator[Database]:
-    """The file, to be looked at without changing anything; empty if there is no such file.
+    """The state file for reading, without changing anything; empty if there is no file.
 
-    One that is in use is read where it is, and each question sees it as it is then; of one that
-    nobody uses there is a copy in memory, since to open it would leave something beside it.
-    Raises ``StateError``."""
+    A file that is in use is read in place, and each query sees its state at that moment. A file
+    that is not in use is copied into memory, because opening it would leave files beside it. Raises
+    ``StateError``."""
     if holder(source) is None or not _exists(source):
         with closing(scratch(source)) as copy:
             yield copy
@@ -69,7 +69,8 @@ def readable(source: Path) -> Iterator[Database]:
 
 
 def _copy_at_rest(source: Path, copy: Database) -> bool:
-    """Copy a file that nobody has open. False if somebody has, or had meanwhile."""
+    """Copy a file that no process has open. Returns false if a process has it open, or opened it
+    during the copy."""
     before = _stamp_at_rest(source)
     if before is None:
         return False
@@ -77,7 +78,7 @@ def _copy_at_rest(source: Path, copy: Database) -> bool:
         with closing(Database(source, readonly=True, at_rest=True)) as original:
             original.copy_to(copy)
     except StateError:
-        return False  # another look will tell whether that was the file itself
+        return False  # another attempt tells whether the file is damaged
     return _stamp_at_rest(source) == before
 
 
@@ -89,8 +90,8 @@ def _exists(path: Path) -> bool:
 
 
 def _stamp_at_rest(path: Path) -> tuple[int, ...] | None:
-    """What changes with the file's bytes; ``None`` while it has a journal, as whoever uses it
-    makes."""
+    """Numbers that change with the file's bytes; ``None`` if it has a journal: a process uses
+    it."""
     try:
         status = path.stat()
     except OSError:
@@ -102,8 +103,8 @@ def _stamp_at_rest(path: Path) -> tuple[int, ...] | None:
 
 @contextmanager
 def _opened(source: Path) -> Iterator[Database]:
-    """The file, opened to be read. SQLite writes beside it, so where it can't, and where nobody
-    else uses the file, a copy in another directory is read; nobody writes to the original then."""
+    """The file, opened for reading. Where SQLite can't write beside it, and where no other process
+    uses it, a copy in another directory is read; no process writes to the original then."""
     with TemporaryDirectory() as directory:
         own = is_own(source.parent)
         database = _opened_in_use(source) if own else None
@@ -118,19 +119,19 @@ def _opened(source: Path) -> Iterator[Database]:
             try:
                 database = Database(copy, readonly=True)
             except StateError as error:
-                # People know the original, and mend that.
+                # A person knows the original file, and can fix that.
                 raise type(error)(str(error).replace(str(copy), str(source))) from None
-            database.stand_for(source)
+            database.stand_in_for(source)
         with closing(database):
             yield database
 
 
 def _copy_files(source: Path, target: Path) -> None:
     """Copy the file and its journal as they are at one moment. Raises ``OSError``, and
-    ``StateError`` for what is no ordinary file or is written to all the time.
+    ``StateError`` if it is not a regular file or changes all the time.
 
-    As long as the file itself stays the same, its journal only grows, and SQLite ignores what it
-    finds half written at the end of that (sqlite.org/walformat.html)."""
+    While the file itself stays the same, its journal only grows, and SQLite ignores an incomplete
+    end of the journal (sqlite.org/walformat.html)."""
     for _ in range(_TRIES):
         before = source.stat()
         changed_at = max(before.st_mtime_ns, before.st_ctime_ns)
@@ -142,23 +143,23 @@ def _copy_files(source: Path, target: Path) -> None:
         if is_quiet and _change(source.stat()) == _change(before):
             return
         time.sleep(_TRY_AGAIN_SECONDS)
-    raise StateError(f"{source} is written to all the time: try again later")
+    raise StateError(f"{source} changes all the time: try again later")
 
 
 def _change(status: os.stat_result) -> tuple[int, ...]:
-    """What changes with the bytes of a file."""
+    """Numbers that change with the bytes of a file."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy an ordinary file that may be another user's: no link is followed, and no FIFO waits."""
+    """Copy a regular file that may be another user's. No link is followed, and no FIFO blocks."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(source, flags), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-            raise StateError(f"{source} is no state file")
+            raise StateError(f"{source} is not a state file")
         with target.open("xb") as copy:
-            # Not to the end: that of a file that grows may never come.
+            # Not to the end of the file, which may grow all the time.
             left = status.st_size
             while left and (piece := file.read(min(left, 1 << 20))):
                 copy.write(piece)
@@ -166,7 +167,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _opened_in_use(source: Path) -> Database | None:
-    """The file itself, if somebody uses it, and SQLite can write beside it."""
+    """The file itself, if a process uses it and SQLite can write beside it."""
     if holder(source) is None:
         return None
     try:

@@ -1,7 +1,4 @@
-"""An image's row as the planner's ``Record``: the one way from the table to the object.
-
-Whoever asks for records says which; what a record is made of is said here alone.
-"""
+"""From an image's row to the planner's ``Record``: the one place that knows its columns."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ from snoopsync.state.database import Database
 #: The least byte string greater than every path below a directory: "0" comes after "/".
 _AFTER_SLASH = b"0"
 
-#: The condition that the deletion of an image is held, needs approval, or was approved and is not
-#: done.
+#: The condition that the deletion of an image is held, needs approval, or is approved and not done.
 PENDING_DELETION = "(held OR approved OR needs_approval)"
 
 #: The columns that ``record_of`` makes a record from.
@@ -26,15 +22,15 @@ RECORD = (
 
 
 def records(database: Database, condition: str, parameters: Sequence[Any]) -> list[Record]:
-    """The records of the images that the condition is true of."""
+    """The records of the images that match the SQL condition."""
     rows = database.query(f"SELECT {RECORD} FROM image WHERE {condition}", parameters)
     return [record_of(row) for row in rows]
 
 
 def record_of(row: Sequence[Any]) -> Record:
-    """The record that the values of ``RECORD`` are."""
+    """The record from the values of the columns ``RECORD``."""
     image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, *rest = row
-    submount, sha256, dirty, doomed = rest
+    submount, sha256, dirty, marked_for_deletion = rest
     return Record(
         image_id,
         rel_path_of(folder, directory, name),
@@ -42,18 +38,18 @@ def record_of(row: Sequence[Any]) -> Record:
         submount,
         sha256,
         bool(dirty),
-        bool(doomed),
+        bool(marked_for_deletion),
     )
 
 
 def rel_path_of(folder: str, directory: bytes, name: bytes) -> RelPath:
-    """The place, of which a row has the directory and the name apart."""
+    """The path, which a row stores as a directory and a name."""
     return RelPath(folder, directory + b"/" + name if directory else name)
 
 
 def below_directory(directory: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """The condition, to be added to another one, that an image is in this directory or below, and
-    its parameters."""
+    """The SQL condition, to append to another one, that an image is in this directory or below it,
+    and its parameters."""
     if not directory:
         return "", ()
     return (

@@ -1,9 +1,10 @@
-"""The time of rows that decide what is done: when an image is tried again, which deletions count.
+"""Schedule time: the time of rows that decide what is done, such as when an image is tried again.
 
-Such a row has to survive a restart, so it can't be monotonic time; and it must be neither late nor
-forgotten when somebody sets the clock, so it can't be the wall clock's. Schedule time is boot time
-plus an offset. The offset is the wall clock's at the first start after a boot, and stays until the
-next boot: whatever the wall clock does, schedule time goes on, through every suspend and restart.
+Such a row has to survive a restart, so its time can't be monotonic time. It must be neither late
+nor lost when a person sets the clock, so its time can't be wall-clock time. Schedule time is boot
+time plus an offset. The offset is chosen at the first start after a boot, so that schedule time is
+wall-clock time then, and stays until the next boot. So schedule time continues through every
+suspend and restart, whatever the wall clock does.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from dataclasses import dataclass
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.images import State
 
-#: The fact that has the boot's ID and the offset.
+#: The fact that holds the boot ID and the offset.
 _FACT = "schedule"
 
-#: After these, in this order, an image that was refused is tried again; then the last one again.
+#: The pauses after each refusal of an image. After the last one, that pause is repeated.
 RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
 
 
@@ -29,24 +30,24 @@ class Schedule:
     offset_seconds: float
 
     def now(self) -> float:
-        """Seconds that never go back and never stand still. They begin as Unix time does, and need
-        not be it later."""
+        """Seconds that never go back and never stop. They need not be Unix time."""
         return self.clock.boottime() + self.offset_seconds
 
 
 def read_schedule(state: State, clock: Clock) -> Schedule:
-    """The schedule that the rows of this state file go by."""
+    """The schedule time of the rows in this state file."""
     boot_id, _, offset = (state.fact(_FACT) or "").rpartition(" ")
     if boot_id and boot_id == clock.boot_id():
-        with suppress(ValueError):  # of a damaged file
+        with suppress(ValueError):  # the file is damaged
             return Schedule(clock, float(offset))
     return Schedule(clock, clock.now() - clock.boottime())
 
 
 def begin_schedule(state: State, clock: Clock) -> Schedule:
-    """The same, for whoever is about to change the rows. It is kept until the next boot. After
-    a boot the wall clock may be far behind: a retry never comes later than its own delay from now,
-    and no deletion was sent in the future."""
+    """The same, for a process that will change rows: the offset is stored until the next boot.
+
+    After a boot the wall clock may be far behind. Retries are moved so that none is later than its
+    own delay from now, and no deletion counts as sent in the future."""
     schedule = read_schedule(state, clock)
     now = schedule.now()
     with state.transaction():

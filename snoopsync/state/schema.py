@@ -1,4 +1,4 @@
-"""The state file's tables, a version at a time. A step, once released, is never edited."""
+"""The tables of the state file, one step for each version. A released step never changes."""
 
 from __future__ import annotations
 
@@ -162,5 +162,26 @@ STEPS: tuple[str, ...] = (
     -- The rank that the last search of each side gave; null if it did not find the other.
     ALTER TABLE pair ADD COLUMN a_rank INTEGER;
     ALTER TABLE pair ADD COLUMN b_rank INTEGER;
+    """,
+    # The index: what is confirmed is compared with the collection's listing without reading a row.
+    # listing: beside the digest, what a listing had and the stamp of its directory (NULL where it
+    # proves nothing). While the stamp stays, only the named files are looked at. names and
+    # directories are joined by slashes; left_out is JSON, as in ``folder``.
+    """
+    CREATE INDEX image_unconfirmed ON image (image_id) WHERE sha256 IS NULL;
+    DROP TABLE listing;
+    CREATE TABLE listing (
+        folder TEXT NOT NULL,
+        directory BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        device INTEGER,
+        inode INTEGER,
+        ctime_ns INTEGER,
+        listed_at_ns INTEGER NOT NULL,
+        names BLOB NOT NULL,
+        directories BLOB NOT NULL,
+        left_out TEXT NOT NULL,
+        PRIMARY KEY (folder, directory)
+    ) STRICT;
     """,
 )

@@ -1,5 +1,5 @@
-"""Images whose files the configuration does not want any more: they stay in the collection, and
-nothing is due for them. Which ones they are is decided again when include or exclude change."""
+"""Images that the configuration leaves out: they stay in the collection, and nothing is sent for
+them. They are determined again when include or exclude patterns change."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
 from snoopsync.state.rows import rel_path_of
 
-#: ``pair.gone`` of a pair that ended because one of its images is left out. Should the image be
-#: wanted again, its search opens the pair again, without another alert.
+#: ``pair.gone`` of a pair that ended because one of its images is left out. If the image is
+#: included again, its search opens the pair again without another alert.
 _ENDED = 2
 
 
 class Unwanted:
-    """The state file's images that are left out, over a ``Database``."""
+    """The images in the state file that are left out."""
 
     def __init__(self, database: Database, intents: Intents) -> None:
         self._database = database
         self._intents = intents
 
     def apply(self, folder: str, selection: Selection) -> list[RelPath]:
-        """Decide for every image of the folder whether it is left out. Returns the places of those
-        that are left out from now on, in order; they keep their image in the collection."""
+        """Decide for every image of the folder whether it is left out. Returns the paths of those
+        that are newly left out, in order; they stay in the collection."""
         rows = self._database.query(
             "SELECT image_id, directory, name, left_out, sha256 IS NOT NULL FROM image"
             " WHERE folder = ? ORDER BY directory, name",
@@ -33,8 +33,10 @@ class Unwanted:
         )
         wants: Callable[[bytes], bool] = _wants_nothing
         last: bytes | None = None
-        leaving, returning = [], []
+        newly_left_out, newly_wanted = [], []
         with self._database.transaction():
+            # They are what another selection left of their directories.
+            self._database.change("DELETE FROM listing WHERE folder = ?", (folder,))
             for image_id, directory, name, is_left_out, is_confirmed in rows:
                 if directory != last:
                     enters = selection.enters(directory)
@@ -42,19 +44,19 @@ class Unwanted:
                     last = directory
                 if wants(name):
                     if is_left_out:
-                        returning.append(image_id)
+                        newly_wanted.append(image_id)
                 elif not is_confirmed:
                     self._intents.forget(image_id)  # it was never sent
                 elif not is_left_out:
-                    leaving.append((image_id, rel_path_of(folder, directory, name)))
-            self._leave([image_id for image_id, _ in leaving])
-            self._return(returning)
-        return [rel_path for _, rel_path in leaving]
+                    newly_left_out.append((image_id, rel_path_of(folder, directory, name)))
+            self._leave_out([image_id for image_id, _ in newly_left_out])
+            self._include(newly_wanted)
+        return [rel_path for _, rel_path in newly_left_out]
 
-    def _leave(self, image_ids: list[str]) -> None:
-        # What was planned is dropped. Should the file be wanted again, the scan finds that it is
-        # not as it was seen, since no file has this ctime, and it is planned again. After a request
-        # that was not answered nobody knows the bytes that the collection holds.
+    def _leave_out(self, image_ids: list[str]) -> None:
+        # Plans are dropped. No file has ctime -1, so a file that is included again counts as
+        # changed and is planned again. After a request without an answer, the bytes in the
+        # collection are unknown.
         self._database.change_many(
             "UPDATE image SET left_out = 1, search_due = 0, dirty = 0, held = 0, approved = 0,"
             " attempts = 0, retry_at = NULL, error = NULL,"
@@ -67,7 +69,7 @@ class Unwanted:
             [(image_id,) for image_id in image_ids],
         )
 
-    def _return(self, image_ids: list[str]) -> None:
+    def _include(self, image_ids: list[str]) -> None:
         self._database.change_many(
             "UPDATE image SET left_out = 0, search_due = 1 WHERE image_id = ?",
             [(image_id,) for image_id in image_ids],

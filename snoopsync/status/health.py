@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from snoopsync.control.report import Live, in_words
 from snoopsync.core.model import FolderState
-from snoopsync.status.status import FolderStatus, images
+from snoopsync.core.text import images
+from snoopsync.status.status import FolderStatus
 
 
 @dataclass(frozen=True, slots=True)

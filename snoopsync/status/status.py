@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from snoopsync.config.settings import Config
@@ -25,11 +24,12 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import FolderState
 from snoopsync.core.protocol import ImageCollection, Renewable
 from snoopsync.core.retiring import FOLDER_GONE
+from snoopsync.core.text import images, iso
 from snoopsync.folders.configured import monitors_of
 from snoopsync.folders.ownership import owner_of
-from snoopsync.runtime.liveness import Progress
+from snoopsync.runtime.liveness import SendProgress
 from snoopsync.runtime.owned_directory import require_own
-from snoopsync.runtime.writability import obstacle
+from snoopsync.runtime.writability import why_unwritable
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts, State
@@ -219,13 +219,13 @@ class Status:
         return sending(self.service.account or {}) if self._progress else None
 
     @property
-    def _progress(self) -> Progress | None:
+    def _progress(self) -> SendProgress | None:
         account = self.service.account
         if account is None or account["progress"] is None or not self.collection.reachable:
             return None
         if not any(folder.counts.pending for folder in self.folders):
             return None  # the last of it was sent since the service gave its account
-        return None if self.collection.unauthorized else Progress(**account["progress"])
+        return None if self.collection.unauthorized else SendProgress(**account["progress"])
 
     def as_message(self) -> dict[str, Any]:
         """The status as ``--json`` has it."""
@@ -254,20 +254,6 @@ class Status:
         }
 
 
-def images(count: int) -> str:
-    """That many images."""
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def iso(seconds: float | None) -> str | None:
-    """Unix time as ISO 8601, in UTC."""
-    if seconds is None:
-        return None
-    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
-        return datetime.fromtimestamp(seconds, UTC).isoformat()
-    return None
-
-
 def _folder_message(folder: FolderStatus) -> dict[str, Any]:
     return {
         "name": folder.row.name,
@@ -290,7 +276,7 @@ def read_status(config: Config) -> Status:
     service = service_status(config)
     if service.is_running:
         # What a service has open, it has checked, and it writes there what it sees.
-        with readable(config.state) as database, database.moment():
+        with readable(config.state) as database, database.read_transaction():
             rows = [row for row in State(database).folders.rows() if row.configured]
             names = [folder.name for folder in config.folders]
             rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
@@ -328,7 +314,7 @@ def _status(
         folders,
         pairs.count_open(),
         time.time(),
-        obstacle(config.state, trying=not service.is_running),
+        why_unwritable(config.state, trying=not service.is_running),
         pairs.count_due(),
     )
 
@@ -356,10 +342,12 @@ def _look(config: Config, state: State) -> tuple[list[FolderRow], dict[str, int]
     differing: dict[str, int] = {}
     monitors = monitors_of(config, state)
     for monitor in monitors:
-        monitor.tick(time.monotonic())
+        monitor.update(time.monotonic())
         rel_paths = set()
         while monitor.is_busy:
-            rel_paths |= {rel_path for rel_path, _ in monitor.work(time.monotonic() + 1.0, 0.0)}
+            rel_paths |= {
+                rel_path for rel_path, _ in monitor.differences(time.monotonic() + 1.0, 0.0)
+            }
         monitor.refresh_row()
         pending = set(state.intents.dirty_paths(monitor.folder.name))
         differing[monitor.folder.name] = len(rel_paths - pending)

@@ -20,6 +20,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import PlanInput, Remote, newcomers
 from snoopsync.core.protocol import ImageCollection, Match
+from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.clock import Clock
@@ -123,7 +124,7 @@ class Recognizer:
     def collect(self) -> list[RelPath]:
         """Take what a round has brought, if one has ended. Returns the places of the files that
         were not as they had been seen. Raises ``CollectionError`` if the service can't search."""
-        self._throttle.tell_counts(self._clock.monotonic())
+        self._throttle.log_suppressed(self._clock.monotonic())
         if self._round is None or not self._round.done():
             return []
         ended, self._round = self._round, None
@@ -135,7 +136,7 @@ class Recognizer:
             now = self._clock.monotonic()
             self._not_before = now + _AGAIN_SECONDS
             if not error.concerns_all:
-                self._throttle.say(
+                self._throttle.log(
                     now,
                     _TOPIC,
                     logging.WARNING,
@@ -172,8 +173,8 @@ class Recognizer:
                 log,
                 logging.WARNING,
                 Event.UNRECOGNIZED,
-                "%d files can't be searched for in the collection, and count as new: %s (%s)",
-                *(len(failed), ", ".join(map(str, samples)), error),
+                "%s could not be searched for in the collection, treated as new: %s (%s)",
+                *(counted(len(failed), "file"), ", ".join(map(str, samples)), error),
                 count=len(failed),
                 samples=[rel_path.full_text for rel_path in samples],
                 error=str(error),

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from snoopsync.client import circuit_breaker as outage
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
+from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
 from snoopsync.core.errors import StateDamaged
@@ -39,7 +40,9 @@ from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, a
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.renewal import Renewal
-from snoopsync.watching.watcher import Watcher
+
+if TYPE_CHECKING:
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
@@ -72,13 +75,14 @@ class Components:
 class Dependencies:
     """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
     first pause is before a request is tried again; ``outage_clock``: whose time that is;
-    ``counters`` counts what is done."""
+    ``listing_limits``: how much of a listing is read; ``counters`` counts what is done."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
     make_workers: Callable[[int, str], Workers] = Workers
     retry_seconds: float = RetryPolicy().base_seconds
-    outage_clock: outage.Clock = field(default_factory=outage.Clock)
+    outage_clock: Clock = field(default_factory=Clock)
+    listing_limits: ListingLimits = DEFAULT_LIMITS
     counters: Counters = field(default_factory=Counters)
 
 
@@ -95,7 +99,7 @@ def opened_collection(
     make: bool = True,
     counters: Counters | None = None,
 ) -> Iterator[ImageCollection]:
-    """The configured collection, without its coat. ``timeout_seconds`` instead of the configured
+    """The configured collection, without retries. ``timeout_seconds`` instead of the configured
     timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
     one takes its place. ``counters`` counts the bytes that are sent to a service."""
     with ExitStack() as stack:
@@ -114,9 +118,9 @@ def _client(
     settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
     # Late, because requests takes 0.1 s: what has the embedded collection does without it.
-    from snoopsync.client.collection import Collection, insecure
+    from snoopsync.client.collection import Collection, is_insecure
 
-    if insecure(settings.endpoint):
+    if is_insecure(settings.endpoint):
         log_event(
             log,
             logging.WARNING,
@@ -181,21 +185,22 @@ def open_components(
     sync = config.sync
     dependencies = dependencies or Dependencies()
     state = State(database) if before is None else before.state
-    policy = RetryPolicy(base_seconds=dependencies.retry_seconds, patience_seconds=patience_seconds)
-    coat = RetryingCollection(
-        collection,
-        stop=stop,
-        policy=policy,
-        clock=dependencies.outage_clock,
-        counters=dependencies.counters,
+    policy = RetryPolicy(
+        base_seconds=dependencies.retry_seconds, max_outage_seconds=patience_seconds
+    )
+    breaker = CircuitBreaker(policy, stop=stop, clock=dependencies.outage_clock)
+    retrying = RetryingCollection(
+        collection, breaker, limits=dependencies.listing_limits, counters=dependencies.counters
     )
     searched = RetryingCollection(
         collection,
-        stop=stop,
-        policy=policy,
-        clock=dependencies.outage_clock,
-        service="the collection's search",
-        behind=coat,
+        CircuitBreaker(
+            policy,
+            stop=stop,
+            clock=dependencies.outage_clock,
+            service="the collection's search",
+            parent=breaker,
+        ),
         counters=dependencies.counters,
     )
     kept = _kept(config, before)
@@ -224,7 +229,7 @@ def open_components(
         monitors,
         state,
         DeletionGuard(sync.hold_deletes_over, state),
-        coat,
+        retrying,
         searched,
         schedule=schedule,
         remembered=remembered,
@@ -255,7 +260,7 @@ def open_components(
             config,
             state,
             pairs,
-            coat,
+            retrying,
             searched,
             dependencies.clock,
             schedule,
@@ -265,7 +270,7 @@ def open_components(
         ),
         renewal,
     )
-    searched.tell_counts()
+    searched.log_suppressed()
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snoopsync.core.duplicates import Pair, judge
+from snoopsync.core.duplicates import Pair, changes_of_search
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import FolderOrder, Keep
@@ -23,7 +23,7 @@ from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
 from snoopsync.runtime.counters import Counters
-from snoopsync.state.pairs import Due, Duplicate, Pairs, Side
+from snoopsync.state.pairs import Due, Duplicate, Pairs, SearchResult, Side
 
 log = logging.getLogger("snoopsync.duplicates")
 
@@ -114,6 +114,7 @@ class DuplicateSearch:
         self._failed: set[str] = set()
         self._postponed: frozenset[str] = frozenset()
         self._trouble: CollectionError | None = None
+        self._results: list[SearchResult] = []
 
     def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
         """Search for every image that is due, and tell of what was found. An image whose search
@@ -128,20 +129,23 @@ class DuplicateSearch:
         failed_in_a_row = 0
         postponed = self._postponed if only_new else frozenset()
         while batch := self._due(self._failed | postponed):
-            for due in batch:
-                if is_stopped():
-                    return
-                try:
-                    self._search(due, is_stopped)
-                    failed_in_a_row = 0
-                except CollectionError as error:
-                    if error.concerns_all:
-                        raise
-                    self._trouble = self._trouble or error
-                    self._failed.add(due.image_id)
-                    failed_in_a_row += isinstance(error, Unavailable | Unreachable)
-                    if failed_in_a_row == _MOST_FAILURES:
-                        raise  # the next time goes on with the others
+            try:
+                for due in batch:
+                    if is_stopped():
+                        return
+                    try:
+                        self._search(due, is_stopped)
+                        failed_in_a_row = 0
+                    except CollectionError as error:
+                        if error.concerns_all:
+                            raise
+                        self._trouble = self._trouble or error
+                        self._failed.add(due.image_id)
+                        failed_in_a_row += isinstance(error, Unavailable | Unreachable)
+                        if failed_in_a_row == _MOST_FAILURES:
+                            raise  # the next time goes on with the others
+            finally:
+                self._record_results()
         trouble, self._trouble = self._trouble, None
         self._postponed = postponed | self._failed
         self._failed.clear()
@@ -163,7 +167,7 @@ class DuplicateSearch:
         matches = [match for match in matches if match["id"] not in left_out]
         links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
-        findings = judge(due.image_id, matches, current, self._max_rank)
+        findings = changes_of_search(due.image_id, matches, current, self._max_rank)
         if answer is not None and answer.get("cut"):
             # What is missing may only be farther than all that is told.
             findings = replace(findings, gone=())
@@ -171,9 +175,18 @@ class DuplicateSearch:
             gone = self._really_gone(due.image_id, answer, findings.gone)
             findings = replace(findings, gone=gone)
         linked = [Pair.of(due.image_id, link) for link in links]
-        self._pairs.record(due, findings, time.time(), linked)
-        if any(found.pair not in current for found in findings.pairs):
+        self._results.append(SearchResult(due, findings, time.time(), linked))
+        is_new = any(found.pair not in current for found in findings.pairs)
+        if is_new or findings.gone or linked:
+            # The next search depends on the pairs that are recorded.
+            self._record_results()
+        if is_new:
             self._tell(is_stopped)
+
+    def _record_results(self) -> None:
+        """Write the results down, many at once: most searches find nothing."""
+        results, self._results = self._results, []
+        self._pairs.record(results)
 
     def _really_gone(
         self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
@@ -199,7 +212,7 @@ class DuplicateSearch:
         # Told first, marked after: should the machine stop in between, the alert comes twice. The
         # other way round it might never come. It is told when its line is written, and not as long
         # as the line waits for that.
-        untold = self._pairs.untold()
+        untold = self._pairs.unalerted()
         for start in range(0, len(untold), _TOLD_AT_ONCE):
             pairs = untold[start : start + _TOLD_AT_ONCE]
             if not self._quiet:
@@ -208,7 +221,7 @@ class DuplicateSearch:
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
-            self._pairs.told(pairs)
+            self._pairs.mark_alerted(pairs)
             self._counters.found_duplicates(len(pairs))
 
 

@@ -29,7 +29,7 @@ from snoopsync.core.planner import (
     Rename,
     plan,
 )
-from snoopsync.core.tally import Fate
+from snoopsync.core.tally import ImageOutcome
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.folders.pending import PendingPaths
 from snoopsync.runtime.workers import Workers
@@ -226,7 +226,7 @@ class SyncEngine:
         self._recognizer.close()
         for monitor in self.monitors:
             monitor.close()
-        self._collection.tell_counts()
+        self._collection.log_suppressed()
         return ended
 
     def left_out(self, folders: Container[str] | None = None) -> list[Record]:
@@ -272,13 +272,13 @@ class SyncEngine:
         self._note_newest()
         now = self._clock.monotonic()
         for monitor in self.monitors:
-            monitor.tick(now)
+            monitor.update(now)
             if monitor.is_missing:
                 self._unsettled.drop_folder(monitor.folder.name)
             monitor.refresh_row()
         if self._unsettled.settling < _MOST_UNSETTLED:
             for monitor in self.monitors:
-                for rel_path, seen in monitor.work(time.monotonic() + _LOOK_SECONDS, now):
+                for rel_path, seen in monitor.differences(time.monotonic() + _LOOK_SECONDS, now):
                     self._unsettled.see(rel_path, seen)
         self._unsettled.look_at_due()
 
@@ -404,7 +404,7 @@ class SyncEngine:
                     self.sender.note_renamed(image_id, source, rel_path)
                     left.append(source)
                 case Adopt():
-                    self.sender.tally.note(action.rel_path, action.image_id, Fate.ADOPTED)
+                    self.sender.tally.note(action.rel_path, action.image_id, ImageOutcome.ADOPTED)
         for cleared in verdict.send:
             self.sender.clear(cleared)
         self._unsettled.leave(left)

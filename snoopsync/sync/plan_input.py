@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from snoopsync.core.errors import FileChanged
 from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
 from snoopsync.core.planner import PlanInput
-from snoopsync.folders.folder import Folder, FolderViews
+from snoopsync.folders.folder import Folder, FolderSessions
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 
@@ -56,11 +56,11 @@ class PlanInputReader:
             if record is not None:
                 scene.records[rel_path] = record
         self._follow_homeless(scene, arriving)
-        with FolderViews() as views:
+        with FolderSessions() as views:
             self._follow_files(scene, views)
         asked = frozenset(observations)
         changed = self._hash(scene, self._undecided(scene))
-        with FolderViews() as views:
+        with FolderSessions() as views:
             self._follow_contents(scene, views)
         self._follow_homeless(scene, arriving)
         changed |= self._hash(scene, self._undecided(scene))
@@ -85,7 +85,7 @@ class PlanInputReader:
             gone_for_good=gone_for_good,
         )
 
-    def _look(self, views: FolderViews, record: Record) -> Observation:
+    def _look(self, views: FolderSessions, record: Record) -> Observation:
         """Is the record's file still at its place? One that a mount hides has not left it. At a
         place that the configuration leaves out, no other file is of interest."""
         rel_path = record.rel_path
@@ -114,7 +114,7 @@ class PlanInputReader:
             if found is not None and found[0] not in scene.observations:
                 self._add(scene, found[0], found[1])
 
-    def _follow_files(self, scene: _Scene, views: FolderViews) -> None:
+    def _follow_files(self, scene: _Scene, views: FolderSessions) -> None:
         """For every file that is not its record's own: the records that had its inode, and so on
         from the files at their places, until a chain or a ring of renames is complete."""
         waiting = [rel_path for rel_path in scene.observations if _is_open(scene, rel_path)]
@@ -133,7 +133,7 @@ class PlanInputReader:
             if record is not None and folder is not None:
                 scene.observations[rel_path] = folder.prove_gone(rel_path.path, record.submount)
 
-    def _follow_contents(self, scene: _Scene, views: FolderViews) -> None:
+    def _follow_contents(self, scene: _Scene, views: FolderSessions) -> None:
         for sha256 in set(scene.hashes.values()):
             for record in self._state.records_with_content(sha256, _MOST_TWINS):
                 if record.rel_path not in scene.observations:

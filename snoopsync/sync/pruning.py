@@ -18,6 +18,7 @@ from typing import Any
 
 from snoopsync.core.model import RelPath, path_keys
 from snoopsync.core.planner import Cause, Delete, prune
+from snoopsync.core.text import counted, images
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.sync.components import Components
 
@@ -145,14 +146,15 @@ class Prune:
         count, waiting = len(self._unknown()), self.components.mirror.unsettled
         if not count:
             return ()
-        kept = f"not pruned: {_images(count)} without a record"
+        kept = f"not pruned: {images(count)} without a record"
         if len(self.monitors) < len(self.components.monitors):
             return (
                 f"{kept}: only a resync of all folders can tell whether they belong to another one"
                 " (snoopsync resync --prune)",
             )
         if waiting:
-            return (f"{kept}: they may belong to the {_files(waiting)} still waiting",)
+            files = counted(waiting, "file that is", "files that are")
+            return (f"{kept}: they may belong to {files} still waiting",)
         return ()
 
     def _doubts(self) -> tuple[str, ...]:
@@ -165,14 +167,6 @@ class Prune:
             for monitor in self.monitors
             if not monitor.scanned
         )
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _files(count: int) -> str:
-    return "file that is" if count == 1 else f"{count} files that are"
 
 
 def _delete_message(delete: Delete) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from snoopsync.core.errors import NotFound
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import RelPath, owns
 from snoopsync.core.planner import Action, Remote
+from snoopsync.core.text import images
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
@@ -20,6 +21,9 @@ log = logging.getLogger("snoopsync.mirror")
 
 #: How many images are named that somebody else has changed.
 _SAMPLE = 5
+
+#: How many images of a collection that names its images in order are compared at once.
+_RANGE_IDS = 20_000
 
 
 class Listing(NamedTuple):
@@ -71,8 +75,10 @@ class Comparison:
     def read_listing(self) -> Listing:
         """Read the collection's listing. Waits for the network, so it is not for the thread that
         plans. Raises ``CollectionError``."""
+        if not self._collection.lists_times:
+            return self._compare_ids()
         # Read first: what is confirmed meanwhile may have a time that the listing does not know.
-        times = self._state.confirmed_times() if self._collection.lists_times else {}
+        times = self._state.confirmed_times()
         # Others' images are none of our business: a listing may have millions of them.
         listed_times = self._collection.image_times(
             self._state.confirmed_ids(), lambda image_id: owns(self._owner, image_id)
@@ -82,13 +88,36 @@ class Comparison:
         unconfirmed = frozenset(
             image_id for image_id in listed - confirmed if owns(self._owner, image_id)
         )
-        # A listing in pages can miss an image that was there all the time. Each is asked for.
-        suspects = sorted(confirmed - listed)
-        there = self._workers.map(self._is_there, suspects)
-        missing = (
-            image_id for image_id, is_there in zip(suspects, there, strict=True) if not is_there
+        return Listing(
+            unconfirmed, self._missing(confirmed - listed), _foreign(times, listed_times)
         )
-        return Listing(unconfirmed, frozenset(missing), _foreign(times, listed_times))
+
+    def _compare_ids(self) -> Listing:
+        """The listing of a collection that names its images in order. One range of IDs at a time is
+        compared, so that memory stays flat."""
+        unconfirmed: set[str] = set()
+        suspects: set[str] = set()
+        after: str | None = ""
+        while after is not None:
+            listed = self._collection.image_ids(after, _RANGE_IDS)
+            last = listed[-1] if len(listed) == _RANGE_IDS else None
+            # Read after the listing: what was confirmed in between is not taken for unconfirmed.
+            confirmed = self._state.confirmed_ids_between(after, last)
+            if listed != confirmed:
+                unconfirmed.update(set(listed).difference(confirmed))
+                suspects.update(set(confirmed).difference(listed))
+            after = last
+        ours = frozenset(image_id for image_id in unconfirmed if owns(self._owner, image_id))
+        return Listing(ours, self._missing(suspects), {})
+
+    def _missing(self, suspects: Iterable[str]) -> frozenset[str]:
+        """Those that are not in the collection. A listing in pages can miss an image that was there
+        all the time, so each is asked for."""
+        each = sorted(suspects)
+        there = self._workers.map(self._is_there, each)
+        return frozenset(
+            image_id for image_id, is_there in zip(each, there, strict=True) if not is_there
+        )
 
     def _is_there(self, image_id: str) -> bool:
         try:
@@ -116,7 +145,7 @@ class Comparison:
             doubtful = [
                 image_id
                 for image_id in foreign
-                if self._state.intents.doubt(image_id, foreign[image_id])
+                if self._state.intents.mark_unconfirmed(image_id, foreign[image_id])
             ]
         if doubtful:
             records = map(self._state.record, doubtful[:_SAMPLE])
@@ -125,9 +154,9 @@ class Comparison:
                 log,
                 logging.WARNING,
                 Event.FOREIGN_CHANGES,
-                "%d images of ours were changed in the collection by somebody else, and are sent"
+                "another program changed %s of this owner in the collection; snoopsync sends them"
                 " again: %s%s. Does another installation have the owner %s too?",
-                len(doubtful),
+                images(len(doubtful)),
                 ", ".join(map(str, samples)),
                 ", ..." if len(doubtful) > _SAMPLE else "",
                 self._owner,

@@ -27,6 +27,7 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import owns
+from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
@@ -65,6 +66,7 @@ class Renewal:
         pairs: Pairs,
         folders: Mapping[str, Folder],
         collection: RetryingCollection,
+        most_images: int = MOST_IMAGES,
     ) -> None:
         self.left = 0
         self._owner = owner
@@ -72,6 +74,7 @@ class Renewal:
         self._pairs = pairs
         self._folders = folders
         self._collection = collection
+        self._most_images = most_images
 
     def work_off(self, rest: Rest) -> bool:
         """Send all that is left, once. Returns whether all images have to be searched for again.
@@ -110,8 +113,8 @@ class Renewal:
             log,
             logging.INFO,
             Event.RENEWED,
-            "%d pictures were described again, %d are left; duplicates are searched for again",
-            *(done, later),
+            "%s described again, %d left; duplicates are searched for again",
+            *(counted(done, "picture"), later),
             count=done,
             left=later,
             seconds=round(time.monotonic() - began, 1),
@@ -137,13 +140,13 @@ class Renewal:
             yield from (each for each in page["ids"] if owns(self._owner, each))
             named += len(page["ids"])
             # A page that names nothing and leads on is no page of ours.
-            if page["next"] is None or not page["ids"] or named > MOST_IMAGES:
+            if page["next"] is None or not page["ids"] or named > self._most_images:
                 return
             page = self._collection.outdated(self._owner, page["next"])
 
     def _renew(self, image_id: str) -> _Outcome:
         record = self._state.record(image_id)
-        if record is None or record.dirty or record.doomed:
+        if record is None or record.dirty or record.marked_for_deletion:
             return _Outcome.NOT_OURS
         folder = self._folders.get(record.rel_path.folder)
         if folder is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, NotFound, Unauthorized
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.renewal import Renewal
@@ -14,9 +16,8 @@ from snoopsync.sync.renewal import Renewal
 _AGAIN_SECONDS = 3600.0
 _OFFERED_AGAIN_SECONDS = 86_400.0
 
-#: The pause after a failure, and at most after many.
-_FAILED_SECONDS = 15.0
-_FAILED_AT_MOST_SECONDS = 900.0
+#: The pauses after a failure.
+_BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 
 #: How often it is looked whether there is something more important to do.
 _WAIT_SECONDS = 0.5
@@ -52,12 +53,12 @@ class Renewer:
         while not self._is_reconciled():
             if self._stop.wait(_WAIT_SECONDS):
                 return
-        pause = _FAILED_SECONDS
+        failures = 0
         while self._rest(0.0):
             try:
                 if self._renewal.work_off(self._rest):
                     self._on_renewed()
-                pause = _FAILED_SECONDS
+                failures = 0
                 self._stop.wait(_AGAIN_SECONDS)
             except NotFound:
                 self._stop.wait(_OFFERED_AGAIN_SECONDS)
@@ -65,8 +66,8 @@ class Renewer:
                 if isinstance(error, Unauthorized):
                     self._on_refused(error)
                 # Of a collection that is away, the engine and the searches tell.
-                self._stop.wait(pause)
-                pause = min(2 * pause, _FAILED_AT_MOST_SECONDS)
+                failures += 1
+                self._stop.wait(_BACKOFF.pause(failures, random.random()))
 
     def _rest(self, seconds: float) -> bool:
         """Wait for so long, and until nothing else is to be sent. False when it has to stop."""

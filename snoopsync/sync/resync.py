@@ -15,7 +15,7 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOutCounts, merge
 from snoopsync.core.model import RelPath, printable
-from snoopsync.core.tally import Fate, Tally
+from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.state.images import Counts
 from snoopsync.sync.components import COLLECTION_FACT, COMMAND_PATIENCE_SECONDS, Components
@@ -354,11 +354,11 @@ def _report(
         code = Exit.OK
     summary = Summary(
         scanned=scanned,
-        added=fates[Fate.ADDED],
-        updated=fates[Fate.UPDATED],
+        added=fates[ImageOutcome.ADDED],
+        updated=fates[ImageOutcome.UPDATED],
         deleted=tally.deleted,
-        renamed=fates[Fate.RENAMED],
-        adopted=fates[Fate.ADOPTED],
+        renamed=fates[ImageOutcome.RENAMED],
+        adopted=fates[ImageOutcome.ADOPTED],
         unchanged=unchanged,
         failed=failed,
         held=held,

@@ -18,7 +18,7 @@ from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
 from snoopsync.core.planner import Action, Add, Cause, Forget, Update
 from snoopsync.core.protocol import ImageCollection
-from snoopsync.core.tally import Fate, Tally
+from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.folder import Folder
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.workers import Workers
@@ -148,7 +148,7 @@ class Sender:
     ) -> list[RelPath]:
         """Give the workers what these folders have to send. Returns the places that are not as
         they were planned for, and that have to be looked at again."""
-        self._throttle.tell_counts(self._clock.monotonic())
+        self._throttle.log_suppressed(self._clock.monotonic())
         items = self._next(present) if self.is_welcome() else []
         if items:
             # Once for all of them, and before the first one is sent.
@@ -238,7 +238,7 @@ class Sender:
         if item.record.sha256 is None:
             self._intents.forget(item.record.image_id)
         else:
-            self._intents.shelve(item.record.image_id)
+            self._intents.stop_sending(item.record.image_id)
 
     def _fly(self, image_id: str, job: Callable[[], Outcome | None]) -> None:
         future = self._workers.submit(job)
@@ -310,10 +310,10 @@ class Sender:
         self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
         if record.sha256 is None:
-            self.tally.note(record.rel_path, record.image_id, Fate.ADDED)
+            self.tally.note(record.rel_path, record.image_id, ImageOutcome.ADDED)
             self._tell(Event.ADDED, record.rel_path, record.image_id)
             return Add(record.rel_path, record.image_id, file)
-        self.tally.note(record.rel_path, record.image_id, Fate.UPDATED)
+        self.tally.note(record.rel_path, record.image_id, ImageOutcome.UPDATED)
         self._tell(Event.UPDATED, record.rel_path, record.image_id)
         return Update(record.rel_path, record.image_id, file)
 
@@ -323,7 +323,7 @@ class Sender:
         if removal.mark is None:
             self._intents.forget(removal.image_id)
         else:
-            self._intents.removed(removal.image_id, removal.mark)
+            self._intents.confirm_deleted(removal.image_id, removal.mark)
         if removal.rel_path is not None and not deleted.was_there:
             return Forget(removal.rel_path, removal.image_id)
         if removal.counts:
@@ -352,7 +352,7 @@ class Sender:
             self.tally.unpruned += 1
         else:
             retry_at = self._schedule.now() + delay
-            is_news = self._intents.park(
+            is_news = self._intents.defer(
                 rejected.image_id, rejected.mark, rejected.reason, retry_at
             )
         if is_news:
@@ -382,7 +382,7 @@ class Sender:
 
     def note_renamed(self, image_id: str, source: RelPath, rel_path: RelPath) -> None:
         """A picture was renamed: the image is its image still, and there is nothing to send."""
-        self.tally.note(rel_path, image_id, Fate.RENAMED)
+        self.tally.note(rel_path, image_id, ImageOutcome.RENAMED)
         log_event(
             log,
             self.chatter,
@@ -404,4 +404,4 @@ class Sender:
         self, topic: str, level: int, event: Event, message: str, *args: object, **keys: Field
     ) -> None:
         now = self._clock.monotonic()
-        self._throttle.say(now, topic, level, event, message, *args, **keys)
+        self._throttle.log(now, topic, level, event, message, *args, **keys)

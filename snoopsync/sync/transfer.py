@@ -167,7 +167,7 @@ class Transfer:
             prove()
             return remove_image(collection, removal.image_id)
 
-        return self._collection.insist(Call.DELETE, attempt)
+        return self._collection.retry(Call.DELETE, attempt)
 
 
 class Rehearsal(Transfer):

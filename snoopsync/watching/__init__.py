@@ -3,14 +3,15 @@
 Modules, in reading order:
 
 ================  ============================================================================
-``hints``         a hint says where, never what
+``hints``         where something may have changed
+``hint_source``   the interface of a watch on one folder
 ``mounts``        which file system a path is on
 ``limits``        the limits of inotify
-``watchtable``    what each inotify watch stands for
+``watchtable``    maps watch descriptors to directories
 ``inotify``       Linux: an emitter on watchdog's observer API
 ``generic``       other systems: watchdog's own observer
-``supervision``   keeps the emitters working
-``watcher``       the interface
-``folder_watch``  how one folder is watched: by events or by polling
+``supervision``   replaces emitters that fail
+``watcher``       watches all folders
+``folder_watch``  watches one folder, by events or by polling
 ================  ============================================================================
 """

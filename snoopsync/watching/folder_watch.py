@@ -1,7 +1,7 @@
-"""How one folder is watched: by events where they tell of every change, by polling elsewhere.
+"""Watches one folder: by events where every change raises one, by polling elsewhere.
 
-Chosen anew whenever the folder is back: a network disk that is mounted late finds the watching of
-the local directory under it.
+The choice is made again whenever the folder comes back, because a network disk may have been
+mounted over a local directory.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import printable
+from snoopsync.watching.hint_source import HintSource, PollWatch
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch
-from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
+
+if TYPE_CHECKING:
+    # Late, because it loads the engines: a command that watches nothing does without them.
+    from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
 
 
-class Lookout:
-    """The watching of one folder, for the one thread that mirrors it.
+class FolderWatch:
+    """Watches one folder. Used by the thread that mirrors it.
 
-    ``wanted`` is ``auto``, ``events`` or ``poll``, ``mode`` one of the latter two. Without a
-    ``watcher`` the folder is not watched at all, and ``mode`` is empty.
+    ``wanted`` is ``auto``, ``events`` or ``poll``; ``mode`` is ``events`` or ``poll``. Without a
+    ``watcher`` the folder is not watched, and ``mode`` is empty.
     """
 
     def __init__(
@@ -41,11 +46,11 @@ class Lookout:
         self._wanted = wanted
         self._watcher = watcher
         self._mountinfo = mountinfo
-        self._watch: FolderWatch = PollWatch()
+        self._watch: HintSource = PollWatch()
         self.choose()
 
     def choose(self) -> None:
-        """Watch the folder as the file system wants it that it is on now."""
+        """Choose ``mode`` by the file system that the folder is on now, and watch by it."""
         if self._watcher is None:
             return
         mode, reason = choose_watch(self._wanted, self._path, self._mountinfo)
@@ -76,17 +81,17 @@ class Lookout:
 
     @property
     def is_alive(self) -> bool:
-        """Is it watched by events, as far as one sees?"""
+        """Is the folder watched by events, and does the watch seem to work?"""
         return self.mode == "events" and self._watch.alive
 
     @property
     def last_proof(self) -> float | None:
-        """When the watching was last proven to work, as in ``FolderWatch``."""
+        """When the watch was last proven to work, as in ``HintSource``."""
         return self._watch.last_proof
 
     @property
     def proven(self) -> bool:
-        """Does it work, and was that shown by an event of its own?"""
+        """Does the watch work, and has a test event proven that? Always true for polling."""
         if self.mode != "events":
             return True
         return self._watch.alive and self._watch.last_proof is not None
@@ -97,13 +102,14 @@ class Lookout:
         return self._watch.behind
 
     def cover(self, directory: bytes) -> bool:
-        """Watch this directory from now on: to be called before it is listed."""
+        """Watch this directory. Call this before the directory is read. Returns whether it is
+        watched."""
         return self._watch.cover(directory)
 
     def forget(self, directory: bytes) -> None:
-        """It is gone, with all that was below it."""
+        """Stop watching this directory and everything below it."""
         self._watch.forget(directory)
 
     def take(self) -> Hints:
-        """The hints that have gathered."""
+        """The hints since the last call."""
         return self._watch.take()

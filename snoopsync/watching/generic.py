@@ -1,7 +1,6 @@
-"""Systems without inotify: watchdog's stock observer, recursive, as a source of hints.
+"""Watches a folder on systems without inotify, with watchdog's own recursive observer.
 
-Of each event only the place is kept: its directory is to be listed. What the observer misses, the
-mirror's safety scan finds.
+Only the directory of each event becomes a hint. The regular scans find what the observer misses.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from watchdog.observers.api import BaseObserver
 
 from snoopsync.watching.hints import HintBox
 
-#: Our own scan raises these.
+#: The events that a scan raises itself.
 _READ_ONLY = frozenset({EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE})
 
 
 class GenericEngine:
-    """Watches one folder. Raises ``OSError`` if the system does not let it.
+    """Watches one folder. Raises ``OSError`` if the system does not allow that.
 
-    It has the methods of ``InotifyEngine``. Directories need no covering one by one, and that its
-    threads are alive is all that can be known of its health.
+    It has the methods of ``InotifyEngine``. Directories need not be covered one by one. Whether its
+    threads are alive is all that can be known about its health.
     """
 
     failure: Exception | None = None
@@ -61,29 +60,29 @@ class GenericEngine:
 
     @property
     def beats(self) -> int:
-        """Always another number: the stock threads do not tell whether they go round."""
+        """A new number each time: watchdog's threads do not tell whether they make progress."""
         self._looks += 1
         return self._looks
 
     @property
     def behind(self) -> bool:
-        """That can't be known."""
+        """Always false: this can't be known."""
         return False
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """Nothing that one could know of."""
+        """Always empty: this can't be known."""
         return {}
 
     def cover(self, directory: bytes) -> bool:
-        """All is watched from the start."""
+        """Every directory is watched from the start."""
         return True
 
     def forget(self, directory: bytes) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to forget."""
 
     def prove(self) -> None:
-        """The proof is weaker here: the threads are alive."""
+        """Count a test event if the threads are alive, which is a weaker proof."""
         if self.alive:
             self.echoes += 1
 

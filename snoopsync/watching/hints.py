@@ -1,9 +1,9 @@
-"""Hints: where something may have changed. A hint never says what; a look at the disk does.
+"""Hints say where something may have changed. What has changed, only a look at the disk tells.
 
-An engine's thread puts hints into a ``HintBox`` while it reads events, the mirror takes them out
-as one ``Hints``. They collapse on the way: a thousand events for one file are one name, too many
-names are their directory, too many directories are everything. So the box stays small however
-long nobody takes from it, and a hint that is coarser than the event is never wrong.
+An engine's thread reads events and puts hints into a ``HintBox``; the mirror takes them out as one
+``Hints``. They collapse on the way: a thousand events for one file become one name, too many names
+become their directory, and too many directories become everything. So the box stays small even if
+nobody empties it, and a hint that is coarser than the event is never wrong.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-#: More names than this in one directory, and listing it is cheaper than asking for each.
+#: For more names than this in one directory, a listing is cheaper than a look at each.
 MOST_NAMES = 64
 
-#: More directories than this, and a scan of the whole folder is cheaper, and memory stays flat.
+#: For more directories than this, a scan of the whole folder is cheaper. Memory stays flat.
 MOST_DIRECTORIES = 10_000
 
 
 class Trace(Enum):
-    """What an event says of a name. ``WRITTEN`` came through an open file: it tells the name that
-    the file was opened under, which need not be in the directory any more, or ever."""
+    """What happened to a name. For ``WRITTEN``, the event came through an open file: the name is
+    the one that the file was opened under, and need not be in the directory any more."""
 
     ENTERED = "an entry of this name came"
     LEFT = "the entry went"
@@ -31,14 +31,14 @@ class Trace(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What may have changed below one folder. Paths are below it, ``b""`` is the folder itself.
+    """What may have changed below one folder. Paths are below the folder; ``b""`` is the folder.
 
-    ``directories``: look at these names in this directory; ``None`` means list all of it. A name
-    that isn't there is gone, and its directory need not be listed for that.
-    ``trees``: a directory came or went here: look at it with all that is below. If it isn't there,
-    nothing that was known below it is.
-    ``everything``: events were lost: look at the whole folder. The other two are empty then.
-    ``root_gone``: the folder was deleted, moved or unmounted: is it still the same one?
+    ``directories``: look at these names in this directory; ``None`` means list the directory. A
+    name that is not in the directory any more needs no listing.
+    ``trees``: a directory came or went at this path: look at everything in it and below it. If
+    nothing is at the path, nothing below it exists either.
+    ``everything``: events were lost: look at the whole folder. Then the other two are empty.
+    ``root_gone``: the folder was deleted, moved or unmounted: check whether it is the same one.
     """
 
     directories: Mapping[bytes, frozenset[bytes] | None] = field(default_factory=dict)
@@ -51,15 +51,16 @@ class Hints:
 
 
 class HintBox:
-    """Gathers hints from one thread until another takes them. Every method is thread-safe."""
+    """Holds the hints of one thread until another takes them. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.overflows = 0  # how many times events were lost, because the system's queue was full
+        #: How many times events were lost because the kernel's queue was full.
+        self.overflows = 0
         self._empty()
 
     def _empty(self) -> None:
-        # A directory's names, each with the last that is known of it; None once all are meant.
+        # The names in each directory with their last event; None stands for all names.
         self._directories: dict[bytes, dict[bytes, Trace] | None] = {}
         self._trees: set[bytes] = set()
         self._everything = False
@@ -97,12 +98,12 @@ class HintBox:
             self._collapse()
 
     def overflow(self) -> None:
-        """The system's queue was full, and nobody knows which events were lost."""
+        """The kernel's queue was full, and unknown events were lost."""
         self.overflows += 1
         self.everything()
 
     def everything(self) -> None:
-        """Events were lost, nobody knows which."""
+        """Unknown events were lost."""
         with self._lock:
             self._everything = True
             self._collapse()
@@ -122,8 +123,9 @@ class HintBox:
     def take(self, is_gone: Callable[[bytes, bytes], bool]) -> Hints:
         """Empty the box.
 
-        ``is_gone(directory, name)`` is asked for names that were only written to: the directory of
-        one that isn't there is to be listed, since the file has another name. It must not raise.
+        ``is_gone(directory, name)`` is called for each name that was only written to. If it is
+        gone, the hint is for the whole directory, since the file has another name now. The function
+        must not raise.
         """
         with self._lock:
             directories, trees = self._directories, self._trees
@@ -148,8 +150,8 @@ class HintBox:
 
 
 def _is_elsewhere(before: Trace | None, now: Trace) -> bool:
-    """Has the file that was written to another name, or none? It has if the entry went before, and
-    it may if an entry came after: that one either took its place, or the place was free."""
+    """Does the file that was written to have another name now, or none? It does if its entry left
+    before, and it may if an entry came afterwards: that one may have replaced it."""
     if now is Trace.WRITTEN:
         return before is Trace.LEFT
     return now is Trace.ENTERED and before is Trace.WRITTEN

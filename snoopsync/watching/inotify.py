@@ -1,22 +1,21 @@
-"""Linux: an emitter on watchdog's observer API that turns inotify's events into hints.
+"""Turns inotify's events into hints, on Linux, with an emitter on watchdog's observer API.
 
-Of watchdog we take the frame (``BaseObserver`` starts, holds and stops an ``EventEmitter``), not
-its inotify emitter, which pairs moves, walks trees and computes paths, and loses events in each.
-Here is nothing of the kind: a watch descriptor stands for a directory, and an event there is a
-hint to look at that directory.
+``BaseObserver`` and ``EventEmitter`` come from watchdog: they start and stop the threads. Its own
+inotify emitter is not used: it pairs moves, walks trees and computes paths, and loses events in
+each. Here a watch descriptor stands for a directory, and an event is a hint to look at it.
 
-No event goes through watchdog's queue. Its dispatching thread would be one more that can die or
-lag, and its queue one more that grows; a ``HintBox`` collapses on arrival. Each folder has an
-observer and an inotify descriptor of its own, so that trouble in one is no other's.
+No event goes through watchdog's queue, whose thread could die or lag, and which could grow. A
+``HintBox`` collapses hints on arrival. Each folder has its own observer and inotify descriptor, so
+that trouble in one folder does not concern another.
 
-Why nothing is lost, as long as the mirror covers a directory *before* it lists it: a change before
-the watch is in the listing, one after it is in the queue. This also forgives a stale table: an
-event read before ``cover`` has written its path down happened before the listing.
+No change is lost if a directory is covered *before* it is read: a change before the watch is in the
+listing, and a change after it is in the queue. A stale table does no harm: an event that is read
+before ``cover`` enters its path happened before the listing.
 
-What is mounted on a directory raises no event: of that the system's table of mounts tells.
+A mount on a directory raises no event, so the system's table of mounts is watched too.
 
-Only the mirror's thread adds and removes watches. If the reader did so too, it could remove a
-watch that ``cover`` is just about to write down under its new path.
+Only the mirror's thread adds and removes watches. The reader could remove a watch that ``cover`` is
+about to enter under a new path.
 """
 
 from __future__ import annotations
@@ -49,9 +48,10 @@ _LEFT = flags.DELETE | flags.MOVED_FROM
 _WRITTEN = flags.CLOSE_WRITE | flags.ATTRIB
 _DIRECTORY_ENDED = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
 
-# No OPEN, ACCESS or CLOSE_NOWRITE: our own scan would raise them. No MODIFY: a large file raises
-# thousands, and is closed in the end. No EXCL_UNLINK: it would hide the close of a file that was
-# opened without a name (O_TMPFILE) or under another one, was given its name, then written to.
+# No OPEN, ACCESS or CLOSE_NOWRITE: a scan would raise them. No MODIFY: a large file raises
+# thousands of them, and is closed in the end. No EXCL_UNLINK: it would hide the close of a file
+# that was opened without a name (O_TMPFILE) or under another one, got its name, and was written to
+# after that.
 _MASK = (
     _ENTERED
     | _LEFT
@@ -73,16 +73,16 @@ _REASONS = {
 
 
 def reason_of(error: OSError) -> str:
-    """Why inotify refused, for a person."""
+    """The reason for inotify's error, for people."""
     return _REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
 class InotifyEngine:
     """Watches one folder. Raises ``OSError`` if the system gives no descriptor, watch or thread.
 
-    ``cover``, ``forget``, ``prove`` and ``stop`` are for the mirror's thread. The reader's thread
-    fills the box, calls ``wake`` when there is something in it, and ends at the first exception:
-    that is left in ``failure`` for the supervision, which makes a new engine.
+    The mirror's thread calls ``cover``, ``forget``, ``prove`` and ``stop``. The reader's thread
+    fills the box, calls ``wake`` when the box is not empty, and ends at the first exception. The
+    supervision finds that in ``failure`` and makes a new engine.
     """
 
     def __init__(self, root: bytes, box: HintBox, wake: Callable[[], None]) -> None:
@@ -94,7 +94,7 @@ class InotifyEngine:
         self._unwatched: dict[bytes, str] = {}
         self._users = 2  # the mirror's thread and the reader's: the last one closes
         self.failure: Exception | None = None
-        self._gathering = False  # is the reader at it? Then what it has read is nowhere else
+        self._gathering = False  # while true, events that were read are in no queue and no box
         self.beats = 0  # rounds of the reader
         self.echoes = 0  # events of the canary
         with contextlib.ExitStack() as undo:
@@ -149,7 +149,7 @@ class InotifyEngine:
                 return False
             unread = array.array("i", [0])
             fcntl.ioctl(self._inotify, termios.FIONREAD, unread)
-        # In this order: what is not to be read any more is being gathered by then.
+        # The queue is asked first: what was read from it by then is being gathered.
         return unread[0] > 0 or self._gathering
 
     @property
@@ -159,10 +159,10 @@ class InotifyEngine:
             return dict(self._unwatched)
 
     def cover(self, directory: bytes) -> bool:
-        """Watch this directory; to be called before it is listed, and as often as one likes.
+        """Watch this directory. Call this before the directory is read, each time.
 
-        Returns whether it is watched. One that vanished is forgotten, any other that can't be
-        watched is in ``unwatched`` until it can.
+        Returns whether it is watched. A directory that vanished is forgotten. Any other that can't
+        be watched is in ``unwatched`` until it can.
         """
         try:
             watch = self._inotify.add_watch(self._full(directory), _MASK)
@@ -178,17 +178,17 @@ class InotifyEngine:
             self._unwatched.pop(directory, None)
             stale = self._table.put(watch, directory)
         if stale is not None:
-            # Another directory stands here, and if it came by a mount there was no event.
+            # Another directory is at this path. If it was mounted, there was no event.
             self._remove_watches(stale)
             self._box.tree(directory)
             self._wake()
         return True
 
     def forget(self, directory: bytes) -> None:
-        """This directory vanished: drop the watches at and below its path.
+        """Drop the watches at and below the path of this directory, which vanished.
 
-        A directory that was only renamed keeps its watches if it is covered under its new path
-        before the old one is forgotten.
+        A directory that was renamed keeps its watches if it is covered under its new path before
+        the old path is forgotten.
         """
         with self._lock:
             stale = self._table.drop_tree(directory)
@@ -205,10 +205,10 @@ class InotifyEngine:
         return self._root + b"/" + directory if directory else self._root
 
     def prove(self) -> None:
-        """Do what must make ``echoes`` grow, if kernel, descriptor and reader all work.
+        """Make a test event. ``echoes`` grows if kernel, descriptor and reader all work.
 
-        It opens a private directory, which nothing else does and which writes nothing to a disk.
-        Raises ``OSError`` if that can't be done.
+        The event is the opening of a private directory, which nothing else opens. It writes nothing
+        to a disk. Raises ``OSError``.
         """
         if not Path(self._canary).is_dir():  # cleaners of /tmp remove what is old
             self._canary = tempfile.mkdtemp(prefix="snoopsync-")
@@ -233,14 +233,14 @@ class InotifyEngine:
         self.release()
 
     def interrupt(self) -> None:
-        """Let the reader return at once, now and from here on."""
+        """Make every call of ``read`` return at once from now on."""
         os.eventfd_write(self._stopping, 1)
 
     def release(self) -> None:
-        """One of the two threads has no more use for the descriptors.
+        """One of the two threads needs the descriptors no more.
 
-        Only the last one may close them: a number that is closed while another thread is about
-        to use it may be another file by then.
+        The last one closes them. If a descriptor were closed while the other thread is about to use
+        it, its number could be another file's by then.
         """
         with self._lock:
             self._users -= 1
@@ -251,7 +251,7 @@ class InotifyEngine:
                     self._mounts.close()
 
     def read(self, timeout: float) -> None:
-        """One round of the reader: wait up to ``timeout`` seconds, take all events there are."""
+        """One round of the reader: wait up to ``timeout`` seconds, then take all events."""
         self.beats += 1
         ready = dict(self._poller.poll(timeout * 1000))
         if self._mounts is not None and self._mounts.fileno() in ready:
@@ -299,7 +299,7 @@ class InotifyEngine:
             else:
                 self._box.root_gone()
         elif mask & flags.ATTRIB:
-            # Perhaps its permissions: what could not be read may be readable now.
+            # If its permissions changed, more may be readable now.
             self._box.directory(directory)
             for path in self.unwatched:
                 if _at_or_below(path, directory):
@@ -312,7 +312,7 @@ class InotifyEngine:
         elif mask & flags.ATTRIB:
             with self._lock:
                 watched = path in self._table
-            if not watched:  # a watched one tells by itself
+            if not watched:  # a watched directory raises its own event
                 self._box.tree(path)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where Linux has them, see inotify(7) and namespaces(7).
+#: Where Linux has the limits, see inotify(7) and namespaces(7).
 SYSCTLS = Path("/proc/sys")
 
 PROCESSES = Path("/proc")
@@ -16,7 +16,7 @@ PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A number, and the name by which ``sysctl`` has it."""
+    """A limit and its name for ``sysctl``."""
 
     name: str
     value: int
@@ -24,7 +24,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a user may have: watches and instances of all processes together, and events that wait
+    """What a user may have: watches and instances in all processes together, and events that wait
     in one instance."""
 
     watches: Limit
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a user's processes have."""
+    """What a user's processes have in use."""
 
     watches: int
     instances: int
@@ -64,13 +64,13 @@ def _lower(sysctls: Path, name: str, others: str | None = None) -> Limit:
 
 
 def read_use(user: int, besides: int | None = None, processes: Path = PROCESSES) -> Use:
-    """What the processes of this user (by number) have now, as far as one may look; without the
-    process ``besides``."""
+    """What the processes of this user (by number) have in use now, as far as this process may look.
+    The process ``besides`` does not count."""
     watches = instances = 0
     for process in processes.glob("[0-9]*"):
         if process.name == str(besides):
             continue
-        # A process may end at any moment, or be one that we may not look into.
+        # A process may end at any moment, or forbid access.
         with suppress(OSError):
             if process.stat().st_uid == user:
                 for count in _instances(process):

@@ -1,7 +1,7 @@
-"""What file system a path is on, and whether its changes raise events here.
+"""Finds out which file system a path is on, and whether its changes raise events here.
 
-inotify sees what goes through this machine's kernel, by the same mount. What another machine does
-to a network share, or what is done to an overlay's layers behind or through it, raises nothing.
+inotify sees only what goes through this machine's kernel and the same mount. A change that another
+machine makes on a network share, or that is made in an overlay's layers, raises no event.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-#: The kernel's table of what is mounted where, as this process sees it.
+#: The kernel's table of mounts, as this process sees it.
 MOUNTINFO = Path("/proc/self/mountinfo")
 
-#: Others write to these too, and their writes raise no events here.
+#: Other machines write to these file systems too, and their writes raise no events here.
 _SHARED_KINDS = frozenset(
     {
         "9p",
@@ -69,7 +69,7 @@ class Mount:
 
 
 class Choice(NamedTuple):
-    """How to watch a folder, ``events`` or ``poll``, and why, for a person."""
+    """How to watch a folder, ``events`` or ``poll``, and the reason, for people."""
 
     mode: str
     reason: str
@@ -101,10 +101,10 @@ def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
 
 
 class MountChanges:
-    """What is mounted and unmounted on a path, above it and below it. inotify tells nothing of a
-    mount, and of an unmount only to watches on what was mounted.
+    """What is mounted and unmounted on a path, above it and below it. inotify raises no event for a
+    mount, and for an unmount only on watches in the mounted file system.
 
-    ``fileno`` is for ``poll``: there is ``POLLPRI`` whenever the table of mounts has changed.
+    ``fileno`` is for ``poll``, which returns ``POLLPRI`` whenever the table of mounts has changed.
     Raises ``OSError`` where there is no such table.
     """
 
@@ -133,8 +133,8 @@ class MountChanges:
         return self._table.fileno()
 
     def take(self) -> set[bytes]:
-        """Where something was mounted or unmounted since the last time: paths below the path, and
-        ``b""`` for the path itself or anything above it."""
+        """Where something was mounted or unmounted since the last call: the paths below the path,
+        and ``b""`` for the path itself or anything above it."""
         before, self._lines = self._lines, self._read()
         changed = parse_mounts(b"\n".join(before ^ self._lines))
         below = self._path.rstrip(b"/") + b"/"
@@ -151,9 +151,9 @@ class MountChanges:
 def events_reach(kind: str) -> bool:
     """Does every change on a file system of this type raise an event here?
 
-    ``fuseblk`` is a local disk (NTFS, exFAT) and everything written to it passes the kernel; with
-    any other FUSE nobody knows what is behind. An overlay's own writes do raise events, which is
-    all there is in a container: see ``choose_watch`` for its layers.
+    ``fuseblk`` is a local disk (NTFS, exFAT), and everything that is written to it passes the
+    kernel. Any other FUSE file system may have anything behind it. An overlay's own writes raise
+    events; in a container there are no others. ``choose_watch`` looks at an overlay's layers.
     """
     return kind not in _SHARED_KINDS and not kind.startswith("fuse.")
 
@@ -235,8 +235,8 @@ def _layers(mount: Mount) -> Iterator[bytes]:
 
 
 def _has_open_layer(overlay: Mount, mounts: list[Mount]) -> bool:
-    """Can one write to the overlay's layers from here? Not in a container, whose layers are out
-    of reach, and not on a live system, whose lower layer is read-only."""
+    """Can the overlay's layers be written to from here? Not in a container, where its layers are
+    not reachable, and not on a live system, whose lower layer is read-only."""
     for layer in _layers(overlay):
         mount = find_mount(layer, mounts)
         reachable = os.path.isdir(layer)  # noqa: PTH112 - bytes

@@ -1,11 +1,10 @@
 """Keeps one folder's engine working.
 
 An engine gathers hints: ``InotifyEngine`` on Linux, ``GenericEngine`` elsewhere. A thread that died
-or hangs looks like a folder in which nothing happens, so none is trusted: we look whether the
-threads are alive, whether the reader goes round, and whether a canary, an event made on purpose,
-comes back through the same descriptor. An engine that fails is replaced by a new one, and its
-folder is to be scanned, since nobody knows what the old one missed. That is the only way in which
-an engine's errors are handled: there is one path of recovery.
+or hangs looks like a folder in which nothing happens. So this module checks that the threads are
+alive, that the reader makes progress, and that a test event comes back through the same descriptor.
+An engine that fails is replaced, and its folder is scanned, since the old engine may have missed
+anything. This is the only way to recover from an engine's error.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from typing import Protocol
 
 from snoopsync.watching.hints import HintBox, Hints
 
-#: A reader goes round once a second at least; so long without, and it hangs.
+#: A reader that makes no round for this long hangs; usually it makes one every second.
 _MOST_SECONDS_SILENT = 10.0
 
-#: The longest wait before a new engine replaces one that failed soon.
+#: The longest wait before a new engine replaces one that failed soon after its start.
 _MOST_SECONDS_BETWEEN_RESTARTS = 60.0
 
-#: Why a directory is not watched that can't be listed either: whoever lists it says so.
+#: The reason for a directory that can't be listed either. The scanner reports it.
 NO_PERMISSION = "no permission to read this directory"
 
-#: Why the folder itself is not watched when there is none: whoever guards it says so.
+#: The reason for a folder that does not exist. The monitor reports it.
 NOT_THERE = "it is not there"
 
-#: How long a thread may take to end when it is told to.
+#: How long a thread may take to end.
 _PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A folder's engine was replaced; ``count`` says how many times by now."""
+    """The engine of a folder was replaced, for the ``count``-th time."""
 
     folder: str
     reason: str
@@ -44,7 +43,7 @@ class Restart:
 
 
 class Engine(Protocol):
-    """What gathers the hints of one folder. It is replaced, never mended."""
+    """Gathers the hints of one folder. A failed engine is replaced, never repaired."""
 
     @property
     def failure(self) -> Exception | None:
@@ -56,28 +55,28 @@ class Engine(Protocol):
 
     @property
     def beats(self) -> int:
-        """Changes at least every second while the reader goes round."""
+        """A number that changes at least every second while the reader makes progress."""
 
     @property
     def echoes(self) -> int:
-        """Grows soon after ``prove`` if all is well."""
+        """The number of test events that arrived. It grows soon after ``prove``."""
 
     @property
     def behind(self) -> bool:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def cover(self, directory: bytes) -> bool:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def forget(self, directory: bytes) -> None:
-        """As in ``FolderWatch``."""
+        """As in ``HintSource``."""
 
     def prove(self) -> None:
-        """Do what makes ``echoes`` grow. Raises ``OSError``."""
+        """Make a test event. Raises ``OSError``."""
 
     def stop(self, patience: float) -> None:
         """End its threads, waiting ``patience`` seconds for each."""
@@ -89,10 +88,10 @@ EngineMaker = Callable[[bytes, HintBox, Callable[[], None]], Engine]
 
 
 class _Silence:
-    """For how many seconds something has not moved.
+    """Measures for how many seconds a number has not changed.
 
-    A gap between two looks counts as two seconds at most: when we were not looking, because the
-    machine slept or a scan took long, the other side may not have had its turn either.
+    The time between two looks counts as two seconds at most: if the machine was suspended or a scan
+    took long, the other thread may not have run either.
     """
 
     def __init__(self) -> None:
@@ -108,7 +107,7 @@ class _Silence:
 
 
 class _Health:
-    """What one engine has shown of itself so far."""
+    """Checks one engine."""
 
     def __init__(self, engine: Engine, canary_interval: float) -> None:
         self._engine = engine
@@ -120,7 +119,8 @@ class _Health:
         self.last_proof: float | None = None
 
     def trouble(self, now: float) -> str | None:
-        """What is wrong with the engine; ``None`` if all is well. Sets the canary off in time."""
+        """What is wrong with the engine; ``None`` if nothing is. Makes a test event when one is
+        due."""
         if self._engine.failure is not None:
             return f"its thread ended: {self._engine.failure!r}"
         if not self._engine.alive:
@@ -148,7 +148,7 @@ class _Health:
 
 
 class EngineWatch:
-    """A ``FolderWatch`` whose engine is replaced when it fails."""
+    """A ``HintSource`` that replaces its engine when it fails."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class EngineWatch:
             self._refusal = f"can't be watched: {error.strerror or error}"
         else:
             self._health = _Health(self._engine, self._canary_interval)
-            # What was shown of another engine says nothing of this one.
+            # The proof was for another engine.
             self._last_proof = None
 
     @property
@@ -194,7 +194,7 @@ class EngineWatch:
 
     @property
     def behind(self) -> bool:
-        # In this order: what the engine has gathered by now is in the box.
+        # The engine is asked first: what it has gathered by then is in the box.
         return (self._engine is not None and self._engine.behind) or self._box.waiting
 
     @property
@@ -225,11 +225,11 @@ class EngineWatch:
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # the mirror will meet the same error, and can do more about it
+            return False  # the scanner meets the same error and reports it
         return False
 
     def check(self, now: float) -> Restart | None:
-        """Replace the engine if it does not work. ``now`` is in seconds, on a monotonic clock."""
+        """Replace the engine if it does not work. ``now`` is monotonic seconds."""
         reason = self._trouble(now)
         if reason is None or now < self._restart_not_before:
             return None
@@ -254,8 +254,8 @@ class EngineWatch:
         return reason
 
     def _leads_elsewhere(self) -> bool:
-        """Was a symbolic link on the way to the folder turned to another place? The engine would
-        go on to watch where it led before."""
+        """Does a symbolic link in the folder's path lead to another directory now? The engine would
+        still watch the former one."""
         real_root = os.path.realpath(self._root)
         return real_root != self._real_root and os.path.isdir(real_root)  # noqa: PTH112 - bytes
 

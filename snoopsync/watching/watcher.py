@@ -1,22 +1,17 @@
-"""Watches folders: the interface that the mirror uses.
-
-On Linux with inotify, elsewhere with what watchdog has; a folder whose file system raises no events
-that one could rely on has a ``PollWatch``. The mirror treats them all alike.
-"""
+"""Watches all folders: with inotify on Linux, with watchdog's own observers elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import printable
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.counters import Counters
-from snoopsync.watching.hints import Hints
+from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.supervision import (
     NO_PERMISSION,
     NOT_THERE,
@@ -33,74 +28,9 @@ else:
 log = logging.getLogger(__name__)
 
 
-class FolderWatch(Protocol):
-    """One folder's watching, for the one thread that mirrors it.
-
-    ``root_gone`` does not come for every way to lose a folder (a rename of a directory above it, a
-    mount over it): the mirror asks the disk for the folder's identity as well.
-    """
-
-    @property
-    def alive(self) -> bool:
-        """Is it working, as far as one sees?"""
-
-    @property
-    def behind(self) -> bool:
-        """Have events come in that ``take`` does not know of yet?"""
-
-    @property
-    def last_proof(self) -> float | None:
-        """When it was last proven to work, on the clock given to ``check``; ``None`` if never."""
-
-    @property
-    def restarts(self) -> int:
-        """How many times its engine was replaced."""
-
-    @property
-    def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, with the reason: to be scanned on a timer, and
-        covered again. ``b""`` is the folder itself."""
-
-    def cover(self, directory: bytes) -> bool:
-        """Watch this directory. It **must** be called each time before the directory is listed:
-        what changes before it is in the listing, what changes after it is in the hints.
-
-        Returns whether it is watched. One that can't be is in ``unwatched``; one that does not
-        exist is not.
-        """
-
-    def forget(self, directory: bytes) -> None:
-        """This directory vanished, as its listing or its parent's says: drop the watches of its
-        whole subtree. Best called when all hints of one ``take`` were followed: a directory that
-        was renamed is then covered under its new path already, and keeps its watches."""
-
-    def take(self) -> Hints:
-        """What has gathered since the last time."""
-
-
-class PollWatch:
-    """A folder that is scanned on a timer only: covers nothing and never hints."""
-
-    alive = True
-    behind = False
-    last_proof: float | None = None
-    restarts = 0
-    unwatched: Mapping[bytes, str] = {}
-
-    def cover(self, directory: bytes) -> bool:
-        """There is nothing to cover."""
-        return True
-
-    def forget(self, directory: bytes) -> None:
-        """There is nothing to forget."""
-
-    def take(self) -> Hints:
-        """No hints."""
-        return Hints()
-
-
 class _Losses:
-    """Says which events of a folder are lost, and what can't be watched: once, then it counts."""
+    """Logs the lost events of a folder and what can't be watched: once for each reason, then it
+    counts."""
 
     def __init__(self, name: str, root: bytes, watch: EngineWatch, counters: Counters) -> None:
         self._name = name
@@ -112,8 +42,8 @@ class _Losses:
         self._reasons: frozenset[str] = frozenset()
 
     def look(self, now: float) -> None:
-        """Say what is new."""
-        self._throttle.tell_counts(now)
+        """Log what is new."""
+        self._throttle.log_suppressed(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
             self._counters.overflowed(self._name, overflows - self._overflows)
@@ -148,18 +78,18 @@ class _Losses:
     def _say(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
         topic = f"folder {self._name}: {topic}"
         keys = {"folder": self._name, **keys}
-        self._throttle.say(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
+        self._throttle.log(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
 
     def close(self) -> None:
-        """Say what was only counted."""
+        """Log the counts of suppressed messages."""
         self._throttle.close()
 
 
 class Watcher:
-    """Watches folders. Every method is for one and the same thread.
+    """Watches folders. Used by one thread.
 
-    ``wake`` is called from any thread when hints are waiting; it must return at once. The canary
-    is set off every ``canary_interval`` seconds. ``counters`` counts the events that are lost.
+    ``wake`` is called from any thread when hints are waiting; it must return at once. A test event
+    is made every ``canary_interval`` seconds. ``counters`` counts lost events.
     """
 
     def __init__(
@@ -177,11 +107,11 @@ class Watcher:
         self._watches: dict[str, EngineWatch] = {}
         self._losses: dict[str, _Losses] = {}
 
-    def watch(self, name: str, root: bytes) -> FolderWatch:
-        """Start to watch this folder; a symlink is followed. Nothing is covered yet.
+    def watch(self, name: str, root: bytes) -> HintSource:
+        """Begin to watch this folder; a symbolic link is followed. No directory is covered yet.
 
-        Does not raise: a folder that can't be watched says so in ``unwatched``, and is tried
-        again by ``check``.
+        This does not raise. If the folder can't be watched, it is in ``unwatched``, and ``check``
+        tries again.
         """
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
@@ -190,17 +120,17 @@ class Watcher:
         return watch
 
     def unwatch(self, name: str) -> None:
-        """Stop to watch the folder of this name, if it is watched."""
+        """Stop watching the folder of this name, if it is watched."""
         watch = self._watches.pop(name, None)
         if watch is not None:
             watch.stop()
             self._losses.pop(name).close()
 
     def check(self, now: float) -> list[Restart]:
-        """Replace what does not work, and say what is lost; to be called every second or so.
+        """Replace engines that do not work, and log lost events. Call this about every second.
 
-        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is in
-        seconds, on a monotonic clock. The log has the 1st, 2nd, 4th, 8th... time of each folder.
+        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is
+        monotonic seconds. The 1st, 2nd, 4th, 8th... replacement of a folder is logged.
         """
         restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
         for restart in restarts:
@@ -209,7 +139,7 @@ class Watcher:
                     log,
                     logging.WARNING,
                     Event.WATCHER_RESTARTED,
-                    "watching %s failed: %s. It was started anew, and the folder will be scanned"
+                    "watching %s failed: %s. The watcher was restarted, and the folder is scanned"
                     " (time %d)",
                     *(restart.folder, restart.reason, restart.count),
                     folder=restart.folder,

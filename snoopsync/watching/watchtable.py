@@ -1,14 +1,14 @@
-"""What an inotify watch stands for: a number on one side, a directory's path on the other.
+"""Maps inotify's watch descriptors to the paths of directories.
 
-The kernel watches inodes and knows no paths, so a table entry is what a path *was* when it was
-covered. The newest wins.
+The kernel watches inodes and knows no paths. So an entry has the path under which the directory was
+covered last.
 """
 
 from __future__ import annotations
 
 
 class WatchTable:
-    """Which watch descriptor stands for which directory: one for one, the newest path wins."""
+    """The path of each watch descriptor, one for one."""
 
     def __init__(self) -> None:
         self._paths: dict[int, bytes] = {}
@@ -16,17 +16,17 @@ class WatchTable:
         self._children: dict[bytes, set[bytes]] = {}
 
     def path(self, watch: int) -> bytes | None:
-        """The directory that this watch is on."""
+        """The directory of this watch; ``None`` if it is not known."""
         return self._paths.get(watch)
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._watches
 
     def put(self, watch: int, path: bytes) -> list[int] | None:
-        """This watch is on ``path``.
+        """Enter the path of this watch.
 
-        Returns ``None``, unless another watch was known to be there: then another directory has
-        taken the place, and what was known at and below it is dropped and returned.
+        Returns ``None``, unless the path had another watch before: then another directory has taken
+        its place, and the former watches at and below the path are dropped and returned.
         """
         before = self._paths.get(watch)
         if before == path:
@@ -40,13 +40,13 @@ class WatchTable:
         return stale
 
     def drop(self, watch: int) -> None:
-        """This watch is no more."""
+        """Forget this watch, which has ended."""
         path = self._paths.get(watch)
         if path is not None:
             self._remove(path)
 
     def drop_tree(self, path: bytes) -> list[int]:
-        """Forget the directory and all below it. Returns their watches."""
+        """Forget the directory and everything below it. Returns their watches."""
         found = [path]
         for each in found:  # grows as we go down
             found.extend(self._children.get(each, ()))

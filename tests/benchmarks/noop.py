@@ -1,21 +1,26 @@
-"""A resync that finds nothing to do, compared with ``find``."""
+"""A resync that finds nothing to do, compared with ``rsync -an`` and ``find``."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks.installation import Installation
-from tests.benchmarks.measuring import compare, interleaved, seconds_of
+from tests.benchmarks.installation import ENVIRONMENT, Installation
+from tests.benchmarks.measuring import Measure, compare, interleaved, seconds_of, table
 from tests.benchmarks.prepared import confirm_everything, make_tree
 from tests.benchmarks.served import serving
 
+_KIBIBYTES_IN_MEBIBYTE = 1024
+
 
 def measure(root: Path, *, files: int, rounds: int) -> None:
-    """Print how long ``find`` and ``snoopsync resync`` take, the interpreter's start included, in
-    few directories and in many."""
+    """Print how long ``rsync -an``, ``find`` and ``snoopsync resync`` take, in few directories and
+    in many, the start of the interpreter included; and the peak of a resync's memory. rsync
+    compares the folder with a copy of it."""
     for directories in (100, files // 10):
         _measure(root / f"noop-{directories}", files, directories, rounds)
 
@@ -23,8 +28,6 @@ def measure(root: Path, *, files: int, rounds: int) -> None:
 def prepared(root: Path, files: int, directories: int) -> Installation:
     """An installation with everything mirrored into the embedded collection; made once."""
     installation = Installation(root / "embedded", root / "folder")
-    if not installation.folder.exists():
-        make_tree(installation.folder, files, directories)
     if not installation.folder.exists():
         make_tree(installation.folder, files, directories)
     if not installation.collection.exists():
@@ -36,6 +39,7 @@ def prepared(root: Path, files: int, directories: int) -> Installation:
 
 def _measure(root: Path, files: int, directories: int, rounds: int) -> None:
     embedded = prepared(root, files, directories)
+    title = f"no-op resync of {files} files in {directories} directories"
     with ExitStack() as stack:
         served = stack.enter_context(serving(embedded.collection))
         http = Installation(root / "http", embedded.folder, served.endpoint)
@@ -44,18 +48,44 @@ def _measure(root: Path, files: int, directories: int, rounds: int) -> None:
             http.state.write_bytes(embedded.state.read_bytes())
         summary = http.resync()
         assert summary["unchanged"] == files, summary
-        taken = interleaved(
-            {
-                "find -printf": lambda: seconds_of(_finding(embedded.folder)),
-                "resync, embedded": lambda: seconds_of(embedded.resync),
-                "resync, HTTP": lambda: seconds_of(http.resync),
-            },
-            rounds,
-        )
+        measures: dict[str, Measure] = {}
+        if shutil.which("rsync") is None:
+            print("rsync is not installed: the first row is the baseline instead")
+        else:
+            measures["rsync -an"] = _measured(_rsync(embedded.folder, root / "copy"))
+        measures |= {
+            "resync, embedded": _measured(embedded.resync),
+            "resync, HTTP": _measured(http.resync),
+            "find -printf": _measured(_find(embedded.folder)),
+        }
+        taken = interleaved(measures, rounds)
         assert not served.uploads()
-    compare(f"no-op resync of {files} files in {directories} directories", taken)
+        memory = [("embedded", _peak(embedded)), ("HTTP", _peak(http))]
+    compare(title, taken)
+    table(f"{title}: peak of the memory", ("", "MiB"), memory)
 
 
-def _finding(folder: Path) -> Callable[[], object]:
+def _measured(work: Callable[[], object]) -> Measure:
+    return lambda: seconds_of(work)
+
+
+def _rsync(folder: Path, copy: Path) -> Callable[[], object]:
+    if not copy.exists():
+        shutil.copytree(folder, copy)
+    command = ["rsync", "-an", f"{folder}/", f"{copy}/"]
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _find(folder: Path) -> Callable[[], object]:
     command = ["find", str(folder), "-printf", "%p %s %T@\n"]
     return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _peak(installation: Installation) -> str:
+    """The most memory that a resync has (its resident set)."""
+    command = installation.command("-q", "resync", "--json")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return f"{used.ru_maxrss / _KIBIBYTES_IN_MEBIBYTE:.0f}"

@@ -26,7 +26,7 @@ from tests.support.process import Installation
 
 pytestmark = pytest.mark.integration
 
-Findings = dict[str, dict[str, Any]]
+PairChanges = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
-def found(home: Installation, *arguments: str | Path, code: int = 0) -> Findings:
+def found(home: Installation, *arguments: str | Path, code: int = 0) -> PairChanges:
     """What a check that ends with this exit code finds, by what was looked at."""
     lines = home.json(*arguments, "check", "--json", code=code)
     assert all(list(line) == ["check", "state", "message", "mend"] for line in lines)
     return {line["check"]: line for line in lines}
 
 
-def not_ok(findings: Findings) -> dict[str, str]:
+def not_ok(findings: PairChanges) -> dict[str, str]:
     return {name: each["state"] for name, each in findings.items() if each["state"] != "ok"}
 
 

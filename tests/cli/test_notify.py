@@ -162,7 +162,7 @@ def test_a_service_that_ends_tells_what_waits_and_hangs_on_nobody(
             service.line_with("duplicate:")
             assert service.end(seconds=15.0) == 0
             assert postbox.titles
-            assert "1 messages were not sent before the end" in service.lines[-1]
+            assert "1 message was not sent before the end" in service.lines[-1]
 
 
 def test_no_log_file_or_answer_shows_an_address(home: Installation, postbox: Postbox) -> None:

@@ -1,4 +1,4 @@
-"""Naming all images of a collection is as its listing, only quicker."""
+"""``image_times`` has the same IDs with and without a listing in pages."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def embedded(tmp_path: Path) -> Iterator[EmbeddedCollection]:
         yield collection
 
 
-@pytest.fixture(params=["embedded", "coated", "remote"])
+@pytest.fixture(params=["embedded", "retrying", "remote"])
 def collection(
     request: pytest.FixtureRequest, embedded: EmbeddedCollection
 ) -> Iterator[ImageCollection]:
     if request.param == "embedded":
         yield embedded
-    elif request.param == "coated":
+    elif request.param == "retrying":
         yield RetryingCollection(embedded)
     else:
         with (
@@ -46,7 +46,7 @@ def collection(
             yield RetryingCollection(client)
 
 
-def test_all_ids_are_those_of_the_listing(collection: ImageCollection) -> None:
+def test_image_times_has_the_ids_of_the_listing(collection: ImageCollection) -> None:
     named = RetryingCollection(collection).image_times()
     assert set(named) == IDS == {image["id"] for image in collection.images()}
 
@@ -57,6 +57,6 @@ def test_an_empty_collection_has_no_ids(tmp_path: Path) -> None:
 
 
 def test_the_commands_start_without_requests() -> None:
-    """It takes as long to import as all the rest, and the embedded collection needs none of it."""
+    """requests takes as long to import as the rest. The embedded collection does not need it."""
     program = "import sys, snoopsync.cli; sys.exit('requests' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,4 +1,4 @@
-"""The HTTP client over real sockets: what it sends, and what it keeps to itself."""
+"""The HTTP client over real sockets: what it sends, and what it keeps secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client.collection import Collection, insecure
+from snoopsync.client.collection import Collection, is_insecure
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -62,7 +62,7 @@ def test_a_number_is_an_id(server: CollectionServer, client: Collection) -> None
 
 @pytest.mark.parametrize("odd", [True, 1.0, b"12", ["12"]])
 def test_nothing_else_is_an_id(client: Collection, odd: Any) -> None:
-    with pytest.raises(Refused, match="an image ID is a text or a number"):
+    with pytest.raises(Refused, match="an image ID must be a text or a number"):
         client.get_image(odd)
     with pytest.raises(Refused):
         client.add_image(PICTURE, odd)
@@ -77,7 +77,7 @@ def test_the_wrong_secret_is_unauthorized(server: CollectionServer) -> None:
     assert (caught.value.status, caught.value.permanent) == (401, True)
 
 
-def test_every_answer_tells_by_how_much_our_clock_is_ahead(server: CollectionServer) -> None:
+def test_every_answer_shows_how_far_our_clock_is_ahead(server: CollectionServer) -> None:
     with Collection(
         PUBLIC_KEY, SECRET_KEY, server.endpoint, now=lambda: time.time() + 500.0
     ) as client:
@@ -94,7 +94,7 @@ def test_every_answer_tells_by_how_much_our_clock_is_ahead(server: CollectionSer
         assert client.clock_ahead_seconds is None
 
 
-def test_who_it_is_is_asked_once_and_only_when_needed(
+def test_the_session_is_requested_once_and_only_when_needed(
     server: CollectionServer, client: Collection
 ) -> None:
     assert server.requests == []
@@ -134,7 +134,7 @@ def test_a_file_that_was_opened_is_closed(
     assert path not in open_files
 
 
-def test_a_stream_that_can_not_seek_is_sent_whole(
+def test_a_stream_that_can_not_seek_is_sent_completely(
     server: CollectionServer, client: Collection
 ) -> None:
     reading, writing = os.pipe()
@@ -150,7 +150,7 @@ def test_a_stream_that_can_not_seek_is_sent_whole(
 
 
 class BadFile(io.BytesIO):
-    """A file that raises when so many bytes of it were read."""
+    """A file that raises an error after a number of bytes."""
 
     def __init__(self, content: bytes, error: Exception, after: int) -> None:
         super().__init__(content)
@@ -176,7 +176,7 @@ class BadFile(io.BytesIO):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("after", [0, 64 * 1024, 200_000], ids=["start", "middle", "end"])
-def test_what_reading_raises_is_raised_and_no_whole_body_arrives(
+def test_an_error_of_reading_is_raised_and_no_complete_body_arrives(
     server: CollectionServer, client: Collection, error: Exception, after: int
 ) -> None:
     with pytest.raises(type(error)) as caught:
@@ -219,7 +219,7 @@ def test_an_empty_file_that_grows_is_not_sent_as_empty(
     assert server.requests == []
 
 
-def test_an_empty_answer_to_a_change_is_success_by_its_status_alone(
+def test_an_empty_answer_to_a_change_succeeds_by_its_status(
     server: CollectionServer, client: Collection
 ) -> None:
     def without_content(do: Callable[[], Reply]) -> Reply:
@@ -233,7 +233,7 @@ def test_an_empty_answer_to_a_change_is_success_by_its_status_alone(
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_an_empty_answer_to_everything_is_no_success(
+def test_a_service_that_answers_everything_with_nothing_is_no_collection(
     server: CollectionServer, client: Collection, status: int
 ) -> None:
     server.fault_for = lambda _seen: answers(status)
@@ -268,7 +268,7 @@ def test_a_netrc_does_not_replace_the_signature(
     assert server.requests[0].headers["Authorization"].startswith("VSHMAC ")
 
 
-def test_a_proxy_of_the_environment_is_used_and_gets_odd_ids_as_they_are(
+def test_a_proxy_of_the_environment_is_used_and_gets_odd_ids_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines: list[bytes] = []
@@ -290,7 +290,7 @@ def test_a_proxy_of_the_environment_is_used_and_gets_odd_ids_as_they_are(
     assert lines == [b"GET http://collection.test/api/v1/image/%2E%2E HTTP/1.1"]
 
 
-def test_closing_ends_the_calls_that_are_under_way(server: CollectionServer) -> None:
+def test_closing_ends_the_calls_in_progress(server: CollectionServer) -> None:
     hang = server.hang_next()
     client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
     with ThreadPoolExecutor(1) as pool:
@@ -340,7 +340,7 @@ def test_the_secret_is_in_no_text_no_log_and_no_traceback(
     "endpoint",
     ["visualsnoop.com/api", "ftp://host/", "http://", "http://me:pw@host/", "http://h/?a"],
 )
-def test_an_endpoint_that_is_none_is_an_error(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_an_error(endpoint: str) -> None:
     with pytest.raises(ValueError, match="an endpoint"):
         Collection("k", "s", endpoint)
 
@@ -352,7 +352,7 @@ def test_an_endpoint_may_end_in_a_slash_or_have_no_path(server: CollectionServer
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "is_insecure"),
+    ("endpoint", "expected"),
     [
         ("http://visualsnoop.com/api/v1", True),
         ("http://192.168.1.5:8000/api", True),
@@ -364,5 +364,5 @@ def test_an_endpoint_may_end_in_a_slash_or_have_no_path(server: CollectionServer
         ("http://localhost.example.com/", True),
     ],
 )
-def test_http_beyond_this_machine_is_insecure(endpoint: str, is_insecure: bool) -> None:
-    assert insecure(endpoint) is is_insecure
+def test_http_to_another_machine_is_insecure(endpoint: str, expected: bool) -> None:
+    assert is_insecure(endpoint) is expected

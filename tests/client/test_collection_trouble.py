@@ -1,4 +1,4 @@
-"""The HTTP client when the service, or the way to it, does what it should not."""
+"""The HTTP client when the service or the connection fails."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def hasty(server: CollectionServer) -> Iterator[Collection]:
 
 
 @pytest.mark.parametrize("fault", [reset_before(), reset_after()])
-def test_a_reset_is_unreachable_in_plain_words(
+def test_a_reset_connection_is_unreachable_and_explained(
     server: CollectionServer, client: Collection, fault: Fault
 ) -> None:
     server.faults.append(fault)
@@ -60,7 +60,7 @@ def test_a_reset_is_unreachable_in_plain_words(
     assert not caught.value.permanent
 
 
-def test_a_refused_connection_is_known_to_have_sent_nothing() -> None:
+def test_a_refused_connection_has_sent_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with (
@@ -79,7 +79,7 @@ def test_a_service_that_hangs_is_unreachable_after_the_timeout(
         hasty.get_images()
 
 
-def test_a_body_that_drips_is_given_up_after_the_timeout(
+def test_a_body_that_arrives_slowly_ends_with_the_timeout(
     server: CollectionServer, hasty: Collection
 ) -> None:
     server.faults.append(dripping(0.05))
@@ -92,7 +92,7 @@ def test_a_body_that_drips_is_given_up_after_the_timeout(
 @pytest.mark.parametrize(
     "piece", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 100 Continue\r\n\r\n"]
 )
-def test_headers_that_drip_are_given_up_after_the_timeout(piece: bytes) -> None:
+def test_headers_that_arrive_slowly_end_with_the_timeout(piece: bytes) -> None:
     done = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -112,7 +112,7 @@ def test_headers_that_drip_are_given_up_after_the_timeout(piece: bytes) -> None:
         done.set()
 
 
-def test_an_answer_without_end_is_a_bad_answer() -> None:
+def test_an_endless_answer_is_a_bad_answer() -> None:
     def flood(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -132,11 +132,11 @@ def test_an_answer_without_end_is_a_bad_answer() -> None:
     [
         (b"", "closed without an answer"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "in the middle of the answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", "during the answer"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "127.0.0.1"),
     ],
 )
-def test_half_an_answer_is_unreachable(sent: bytes, says: str) -> None:
+def test_an_incomplete_answer_is_unreachable(sent: bytes, says: str) -> None:
     def behave(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(sent)
@@ -148,7 +148,7 @@ def test_half_an_answer_is_unreachable(sent: bytes, says: str) -> None:
         assert "object at 0x" not in str(caught.value)
 
 
-def test_a_refusal_is_known_by_its_status_though_its_body_is_cut() -> None:
+def test_a_refusal_with_an_incomplete_body_is_recognised_by_its_status() -> None:
     def behave(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 503 Down\r\nRetry-After: 3\r\nContent-Length: 50\r\n\r\n{")
@@ -190,11 +190,10 @@ def test_a_redirect_is_not_followed(server: CollectionServer, client: Collection
 
 
 @pytest.mark.parametrize("status", [404, 409, 410, 400, 405])
-def test_a_refusal_that_anything_may_have_written_counts_if_there_is_a_collection(
+def test_a_refusal_from_an_unknown_source_counts_if_a_collection_answers(
     server: CollectionServer, client: Collection, status: int
 ) -> None:
-    """A proxy has a page of its own for what it does not know, and while it does not know the
-    collection, for that."""
+    """A proxy that does not know the collection yet answers every request with its own page."""
     page = answers(status, b"<html>no such thing here</html>")
     server.faults.append(page)
     with pytest.raises(Refused) as refused:
@@ -210,7 +209,7 @@ def test_a_refusal_that_anything_may_have_written_counts_if_there_is_a_collectio
     assert len(server.requests) == 5
 
 
-def test_of_a_refusal_in_the_collections_own_words_nothing_more_is_asked(
+def test_a_refusal_in_the_collections_format_needs_no_second_request(
     server: CollectionServer, client: Collection
 ) -> None:
     with pytest.raises(NotFound):
@@ -222,7 +221,7 @@ def test_of_a_refusal_in_the_collections_own_words_nothing_more_is_asked(
     ("then", "kind"),
     [(answers(503), Unavailable), (reset_before(), Unreachable), (answers(401), Unauthorized)],
 )
-def test_whether_there_is_a_collection_is_not_known_while_it_can_not_be_asked(
+def test_a_refusal_is_unconfirmed_while_the_collection_can_not_be_reached(
     server: CollectionServer, client: Collection, then: Fault, kind: type[CollectionError]
 ) -> None:
     server.faults.extend([answers(404), then])
@@ -239,7 +238,7 @@ def test_whether_there_is_a_collection_is_not_known_while_it_can_not_be_asked(
         as_json({"images": None}),
     ],
 )
-def test_nonsense_with_status_200_is_a_bad_answer(
+def test_an_invalid_answer_with_status_200_is_a_bad_answer(
     server: CollectionServer, client: Collection, fault: Fault
 ) -> None:
     calls: list[Callable[[], Any]] = [
@@ -257,10 +256,10 @@ def test_nonsense_with_status_200_is_a_bad_answer(
             call()
 
 
-def test_a_connection_that_is_made_while_the_client_closes_is_cut_too() -> None:
+def test_a_connection_that_opens_while_the_client_closes_is_shut_too() -> None:
     here, there = socket.socketpair()
     with here, there:
         sockets = OpenSockets()
-        sockets.cut()
+        sockets.shut_all()
         sockets.add(here)
         assert there.recv(1) == b""

@@ -1,4 +1,4 @@
-"""A JSON object with a long list is read entry by entry, and means what the whole text means."""
+"""Reading a JSON object entry by entry gives the same result as reading it as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snoopsync.client.jsonstream import LONGEST_VALUE, read_object
@@ -28,28 +28,30 @@ def read(pieces: list[bytes]) -> tuple[dict[str, Any] | None, list[Any]]:
     return read_object(pieces, "list", taken.append), taken
 
 
-def cut(text: bytes, rel_paths: list[int]) -> list[bytes]:
-    """The text in pieces."""
-    ends = sorted(rel_path % (len(text) + 1) for rel_path in rel_paths)
+def cut(text: bytes, positions: list[int]) -> list[bytes]:
+    """Cut the text into pieces."""
+    ends = sorted(position % (len(text) + 1) for position in positions)
     return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
 @given(
     beside=st.dictionaries(st.text(max_size=5).filter(lambda name: name != "list"), JSON),
     entries=st.lists(JSON, max_size=5),
-    rel_paths=st.lists(st.integers(0, 10_000), max_size=8),
+    positions=st.lists(st.integers(0, 10_000), max_size=8),
     indent=st.sampled_from([None, 2]),
     ascii_only=st.booleans(),
 )
-def test_in_whatever_pieces_it_arrives_it_means_what_the_whole_text_means(
-    beside: dict[str, Any], entries: list[Any], rel_paths: list[int], indent: int, ascii_only: bool
+@example(beside={"a": 1.5e16}, entries=[], positions=[8], indent=None, ascii_only=False)
+@example(beside={"a": 1.5e16}, entries=[], positions=[11], indent=None, ascii_only=False)
+def test_the_pieces_of_a_text_mean_what_the_whole_text_means(
+    beside: dict[str, Any], entries: list[Any], positions: list[int], indent: int, ascii_only: bool
 ) -> None:
     text = json.dumps({**beside, "list": entries}, indent=indent, ensure_ascii=ascii_only)
-    assert read(cut(text.encode(), rel_paths)) == ({**beside, "list": []}, entries)
+    assert read(cut(text.encode(), positions)) == ({**beside, "list": []}, entries)
 
 
 @given(text=st.binary(max_size=40) | st.text(alphabet='{}[]:,"1 list', max_size=20))
-def test_what_is_no_json_object_is_none(text: bytes | str) -> None:
+def test_anything_but_a_json_object_is_none(text: bytes | str) -> None:
     data = text if isinstance(text, bytes) else text.encode()
     try:
         whole = json.loads(data.decode())
@@ -62,7 +64,7 @@ def test_what_is_no_json_object_is_none(text: bytes | str) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"list": [' + "[" * 50_000, '{"a": ' + "9" * 5000]
 )
-def test_what_json_can_not_read_is_none(text: str) -> None:
+def test_invalid_json_is_none(text: str) -> None:
     assert read([text.encode()])[0] is None
 
 
@@ -78,14 +80,14 @@ def test_what_json_can_not_read_is_none(text: str) -> None:
     ],
     ids=[
         "long text",
-        "long text beside",
+        "long text outside the list",
         "long entry",
         "another long list",
         "many names",
         "number",
     ],
 )
-def test_a_value_of_megabytes_is_refused_before_it_takes_memory(text: str) -> None:
+def test_a_value_of_megabytes_is_refused_before_it_fills_memory(text: str) -> None:
     data = text.encode()
     pieces = (data[at : at + 65536] for at in range(0, len(data), 65536))
     tracemalloc.start()

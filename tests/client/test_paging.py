@@ -1,4 +1,4 @@
-"""The walk through a listing, with services that page in odd ways."""
+"""Reading a listing page by page, from services with odd pages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from snoopsync.client.paging import listed
+from snoopsync.client.paging import list_all
 from snoopsync.core.errors import BadAnswer, NotFound, Refused
 from snoopsync.core.protocol import ListAnswer
 
 
 def page(ids: str, next_image_id: str | None = None) -> ListAnswer:
-    """A page with an image for every letter."""
+    """Return a page with an image for every letter."""
     return {
         "status": 200,
         "message": "OK",
@@ -24,7 +24,7 @@ def page(ids: str, next_image_id: str | None = None) -> ListAnswer:
 
 
 def walk(get_page: Callable[[str | None], ListAnswer]) -> str:
-    return "".join(image["id"] for image in listed(get_page))
+    return "".join(image["id"] for image in list_all(get_page))
 
 
 def test_every_page_is_read() -> None:
@@ -37,13 +37,13 @@ def test_an_image_on_two_pages_is_given_once() -> None:
     assert walk(pages.__getitem__) == "abc"
 
 
-def test_pages_without_images_are_passed_over() -> None:
+def test_empty_pages_are_skipped() -> None:
     pages = {None: page("ab", "c"), "c": page("", "d"), "d": page("e")}
     assert walk(pages.__getitem__) == "abe"
 
 
-def test_many_pages_without_images_are_passed_over() -> None:
-    """As where thousands were deleted, and the service leaves them out of pages already cut."""
+def test_many_empty_pages_are_skipped() -> None:
+    """A service may leave out thousands of deleted images after it has cut its pages."""
 
     def get_page(start: str | None) -> ListAnswer:
         number = int(start or 0)
@@ -70,14 +70,14 @@ def test_pages_in_a_circle_are_a_bad_answer() -> None:
         walk(pages.__getitem__)
 
 
-def test_ever_new_pages_without_new_images_are_a_bad_answer() -> None:
+def test_endless_pages_without_new_images_are_a_bad_answer() -> None:
     numbers = itertools.count()
     with pytest.raises(BadAnswer, match="no end"):
         walk(lambda _start: page("ab", f"next {next(numbers)}"))
 
 
 @pytest.mark.parametrize("refusal", [NotFound("gone", status=404), Refused("what?", status=400)])
-def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again(refusal: Refused) -> None:
+def test_a_listing_starts_again_when_the_start_of_a_page_is_deleted(refusal: Refused) -> None:
     asked: list[str | None] = []
 
     def get_page(start: str | None) -> ListAnswer:
@@ -95,7 +95,7 @@ def test_a_place_that_is_deleted_meanwhile_starts_the_listing_again(refusal: Ref
     assert asked == [None, "c", None, "d"]
 
 
-def test_a_place_that_is_never_there_is_not_asked_for_without_end() -> None:
+def test_a_start_that_never_exists_ends_the_listing() -> None:
     asked: list[str | None] = []
 
     def get_page(start: str | None) -> ListAnswer:
@@ -104,12 +104,12 @@ def test_a_place_that_is_never_there_is_not_asked_for_without_end() -> None:
             return page("ab", "c")
         raise NotFound("gone", status=404)
 
-    with pytest.raises(BadAnswer, match=r"not there: 'c' \(404 gone\)"):
+    with pytest.raises(BadAnswer, match=r"not in the collection: 'c' \(404 gone\)"):
         walk(get_page)
     assert len(asked) < 50
 
 
-def test_a_listing_that_is_not_found_at_all_is_not_asked_for_again() -> None:
+def test_a_listing_that_is_not_found_is_not_requested_again() -> None:
     asked: list[str | None] = []
 
     def get_page(start: str | None) -> ListAnswer:

@@ -1,4 +1,4 @@
-"""The examples of the published client's usage page, in its order: each runs, and answers alike."""
+"""The examples of the published client's usage page, in order: each works and answers alike."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def collection(tmp_path: Path) -> Iterator[Collection]:
 
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """example1.jpg to example3.jpg where the page's calls look for them."""
+    """Write example1.jpg to example3.jpg to the paths of the examples."""
     monkeypatch.chdir(tmp_path)
     for number in (1, 2, 3):
         Path(f"example{number}.jpg").write_bytes(encode(photo(number)))
 
 
 def check(answer: Mapping[str, Any], keys: set[str], **values: object) -> None:
-    """The answer has exactly these keys, and these values under some of them."""
+    """Check that the answer has exactly these keys, and these values for some of them."""
     assert set(answer) == keys
     assert {key: answer[key] for key in values} == values
 
 
 @pytest.mark.usefixtures("examples")
-def test_every_example_of_the_page_answers_as_it_says(collection: Collection) -> None:
+def test_every_example_of_the_published_usage_works(collection: Collection) -> None:
     about_it = {"collection_id": "6b7c9142"}
 
     assert collection.id == "6b7c9142"

@@ -1,4 +1,4 @@
-"""What answers mean, and that no answer whatever raises anything but a typed error."""
+"""The meaning of responses. No response raises anything but a typed error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snoopsync.client import lists
-from snoopsync.client import responses as answers
-from snoopsync.client.responses import Answer
+from snoopsync.client import lists, responses
+from snoopsync.client.responses import Response
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -28,9 +27,11 @@ from snoopsync.core.errors import (
 NOW = 1422218585.0
 
 
-def answer(status: int = 200, body: bytes = b"", reason: str = "Reason", **headers: str) -> Answer:
+def answer(
+    status: int = 200, body: bytes = b"", reason: str = "Reason", **headers: str
+) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, reason, named, body)
+    return Response(status, reason, named, body)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +55,10 @@ def answer(status: int = 200, body: bytes = b"", reason: str = "Reason", **heade
         (599, Unavailable, False),
     ],
 )
-def test_the_status_decides_what_a_refusal_is(
+def test_the_status_decides_the_type_of_a_refusal(
     status: int, kind: type[CollectionError], permanent: bool
 ) -> None:
-    error = answers.refusal(answer(status, b'{"status": 200, "message": "all is well"}'), NOW)
+    error = responses.error_of(answer(status, b'{"status": 200, "message": "all is well"}'), NOW)
     assert type(error) is kind
     assert (error.status, error.permanent) == (status, permanent)
     assert str(error).startswith(f"{status} all is well")
@@ -65,7 +66,7 @@ def test_the_status_decides_what_a_refusal_is(
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_no_2xx_is_a_refusal(status: int) -> None:
-    assert answers.refusal(answer(status, b'{"status": 500}'), NOW) is None
+    assert responses.error_of(answer(status, b'{"status": 500}'), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -75,11 +76,11 @@ def test_no_2xx_is_a_refusal(status: int) -> None:
         (" 7 ", 7.0),
         ("0", 0.0),
         ("-5", 0.0),
-        ("9" * 400, answers.LONGEST_RETRY_AFTER_SECONDS),
+        ("9" * 400, responses.LONGEST_RETRY_AFTER_SECONDS),
         (formatdate(NOW + 90, usegmt=True), 90.0),
         (formatdate(NOW - 90, usegmt=True), 0.0),
         ("Sun, 25 Jan 2015 21:43:15 +0100", 10.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", answers.LONGEST_RETRY_AFTER_SECONDS),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", responses.LONGEST_RETRY_AFTER_SECONDS),
         ("soon", None),
         ("", None),
         ("nan", None),
@@ -87,7 +88,7 @@ def test_no_2xx_is_a_refusal(status: int) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
-    error = answers.refusal(answer(503, Retry_After=header), NOW)
+    error = responses.error_of(answer(503, Retry_After=header), NOW)
     assert error is not None
     assert error.retry_after == seconds
 
@@ -107,38 +108,38 @@ def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) ->
     ],
 )
 def test_the_message_is_one_printable_line(body: bytes, message: str) -> None:
-    assert answers.said(answer(400, body)) == message
+    assert responses.message_of(answer(400, body)) == message
 
 
-def test_the_text_speaks_where_there_is_no_reason() -> None:
-    assert answers.said(answer(400, b"\n\n go away \nfor good", reason="")) == "go away"
-    assert answers.said(answer(400, b"", reason="")) == "no reason"
+def test_the_text_is_the_message_where_no_reason_exists() -> None:
+    assert responses.message_of(answer(400, b"\n\n go away \nfor good", reason="")) == "go away"
+    assert responses.message_of(answer(400, b"", reason="")) == "no reason"
 
 
-def test_a_clock_that_is_off_is_named_with_the_refused_keys() -> None:
-    error = answers.refusal(answer(401, Date=formatdate(NOW - 3600, usegmt=True)), NOW)
+def test_a_wrong_clock_is_named_with_refused_keys() -> None:
+    error = responses.error_of(answer(401, Date=formatdate(NOW - 3600, usegmt=True)), NOW)
     assert str(error) == "401 Reason (this clock is 3600 s ahead of the service's)"
-    error = answers.refusal(answer(401, Date=formatdate(NOW - 5, usegmt=True)), NOW)
+    error = responses.error_of(answer(401, Date=formatdate(NOW - 5, usegmt=True)), NOW)
     assert str(error) == "401 Reason"
 
 
-def search(given: Answer) -> Any:
-    return lists.search(given, "c")
+def search(given: Response) -> Any:
+    return lists.parse_search(given, "c")
 
 
-def listing(given: Answer) -> Any:
-    return lists.listing(given, "c")
+def listing(given: Response) -> Any:
+    return lists.parse_listing(given, "c")
 
 
 IMAGE = {"collection_id": "c", "image_id": "i", "image_time": "t"}
 LINE = {"id": "i", "image_time": "t"}
-READERS: list[tuple[Callable[[Answer], Any], dict[str, Any]]] = [
-    (answers.session, {"collection_id": "c", "collection_name": "n", "user": "u"}),
-    (lambda given: answers.image(given, "i", "c"), IMAGE),
-    (lambda given: answers.changed_image(given, "i", "c"), IMAGE),
+READERS: list[tuple[Callable[[Response], Any], dict[str, Any]]] = [
+    (responses.parse_session, {"collection_id": "c", "collection_name": "n", "user": "u"}),
+    (lambda given: responses.parse_image(given, "i", "c"), IMAGE),
+    (lambda given: responses.parse_changed_image(given, "i", "c"), IMAGE),
     (search, {"collection_id": "c", "results": [{"id": "i", "rank": 0}]}),
     (
-        lambda given: lists.search_by_id(given, "i", "c"),
+        lambda given: lists.parse_search_by_id(given, "i", "c"),
         {**IMAGE, "results": [{"id": "i", "rank": 0}]},
     ),
     (listing, {"collection_id": "c", "images": [{"id": "i", "image_time": "t"}]}),
@@ -152,14 +153,14 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize(("read", "good"), READERS)
-def test_a_whole_answer_is_read(read: Callable[[Answer], Any], good: dict[str, Any]) -> None:
+def test_a_complete_answer_is_read(read: Callable[[Response], Any], good: dict[str, Any]) -> None:
     read(answer(body=json.dumps(good).encode()))
 
 
 @pytest.mark.parametrize(("read", "good"), READERS)
 @given(data=st.data())
 def test_any_json_in_any_place_is_an_answer_or_a_bad_answer(
-    read: Callable[[Answer], Any], good: dict[str, Any], data: st.DataObject
+    read: Callable[[Response], Any], good: dict[str, Any], data: st.DataObject
 ) -> None:
     key = data.draw(st.sampled_from([*good, "next_image_id", "message", "status"]))
     value = data.draw(JSON)
@@ -174,8 +175,8 @@ def test_any_json_in_any_place_is_an_answer_or_a_bad_answer(
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b'{"collection_id": "c"', b"[]", b"null", b"\xff", b"[" * 10**5]
 )
-def test_what_is_no_json_object_is_a_bad_answer(
-    read: Callable[[Answer], Any], good: dict[str, Any], body: bytes
+def test_anything_but_a_json_object_is_a_bad_answer(
+    read: Callable[[Response], Any], good: dict[str, Any], body: bytes
 ) -> None:
     with pytest.raises(BadAnswer, match="not the collection's JSON"):
         read(answer(body=body))
@@ -191,17 +192,20 @@ def test_what_is_no_json_object_is_a_bad_answer(
         (search, {"collection_id": "c", "results": [{"id": 3}]}),
         (search, {"collection_id": "c", "results": [{"id": "i", "rank": True}]}),
         (search, {"collection_id": "c", "results": [{"id": "i", "rank": "0"}]}),
-        (lambda given: answers.image(given, "i", "c"), {"collection_id": "c", "image_id": "i"}),
+        (
+            lambda given: responses.parse_image(given, "i", "c"),
+            {"collection_id": "c", "image_id": "i"},
+        ),
         (search, {"collection_id": "c"}),
         (listing, {"collection_id": "c"}),
         (listing, {"collection_id": 3, "images": []}),
-        (answers.session, {"collection_id": "c", "collection_name": "n", "user": None}),
+        (responses.parse_session, {"collection_id": "c", "collection_name": "n", "user": None}),
     ],
 )
-def test_a_key_that_is_missing_or_of_another_type_is_a_bad_answer(
-    read: Callable[[Answer], Any], found: object
+def test_a_missing_key_or_a_wrong_type_is_a_bad_answer(
+    read: Callable[[Response], Any], found: object
 ) -> None:
-    with pytest.raises(BadAnswer, match="no usable"):
+    with pytest.raises(BadAnswer, match="no valid"):
         read(answer(body=json.dumps(found).encode()))
 
 
@@ -209,13 +213,13 @@ def test_a_key_that_is_missing_or_of_another_type_is_a_bad_answer(
     ("read", "needed"),
     [
         (search, {"results": [{"id": "i", "rank": 0}]}),
-        (lambda given: lists.search_by_id(given, "i", "c"), {"results": []}),
+        (lambda given: lists.parse_search_by_id(given, "i", "c"), {"results": []}),
         (listing, {"images": [{"id": "i", "image_time": "t"}], "next_image_id": None}),
-        (lambda given: answers.image(given, "i", "c"), {"image_time": "t"}),
+        (lambda given: responses.parse_image(given, "i", "c"), {"image_time": "t"}),
     ],
 )
-def test_what_an_answer_repeats_of_its_question_may_be_left_out(
-    read: Callable[[Answer], Any], needed: dict[str, Any]
+def test_an_answer_may_omit_what_the_request_contains(
+    read: Callable[[Response], Any], needed: dict[str, Any]
 ) -> None:
     found = read(answer(body=json.dumps(needed).encode()))
     assert found.items() >= needed.items()
@@ -223,8 +227,8 @@ def test_what_an_answer_repeats_of_its_question_may_be_left_out(
     assert found.get("image_id", "i") == "i"
 
 
-def test_an_empty_body_after_a_change_is_filled_with_what_is_known() -> None:
-    assert answers.changed_image(answer(201, reason="Created"), "i", "c") == {
+def test_an_empty_body_after_a_change_is_filled_from_the_request() -> None:
+    assert responses.parse_changed_image(answer(201, reason="Created"), "i", "c") == {
         "status": 201,
         "message": "Created",
         "collection_id": "c",
@@ -246,9 +250,9 @@ def test_an_empty_body_after_a_change_is_filled_with_what_is_known() -> None:
         (200, b'{"status": 200, "message": "Updated", "image_id": "another"}'),
     ],
 )
-def test_a_change_is_not_done_because_something_says_200(status: int, body: bytes) -> None:
+def test_a_status_200_alone_does_not_confirm_a_change(status: int, body: bytes) -> None:
     with pytest.raises(BadAnswer):
-        answers.changed_image(answer(status, body), "i", "c")
+        responses.parse_changed_image(answer(status, body), "i", "c")
 
 
 @pytest.mark.parametrize(
@@ -261,16 +265,14 @@ def test_a_change_is_not_done_because_something_says_200(status: int, body: byte
         (202, b'{"status": 202, "message": "Later"}'),
     ],
 )
-def test_a_change_is_done_when_the_collection_says_so_however_briefly(
-    status: int, body: bytes
-) -> None:
-    assert answers.changed_image(answer(status, body), "i", "c")["image_id"] == "i"
+def test_a_short_answer_of_the_collection_confirms_a_change(status: int, body: bytes) -> None:
+    assert responses.parse_changed_image(answer(status, body), "i", "c")["image_id"] == "i"
 
 
 def test_an_answer_about_another_image_is_a_bad_answer() -> None:
     other = json.dumps({**IMAGE, "image_id": "other"}).encode()
-    with pytest.raises(BadAnswer, match="another image, 'other'"):
-        answers.image(answer(body=other), "i", "c")
+    with pytest.raises(BadAnswer, match="another image: 'other'"):
+        responses.parse_image(answer(body=other), "i", "c")
 
 
 @pytest.mark.parametrize(
@@ -287,27 +289,27 @@ def test_an_answer_about_another_image_is_a_bad_answer() -> None:
     ],
 )
 def test_the_collections_answers_have_their_status_and_a_message(body: bytes, is_so: bool) -> None:
-    assert answers.is_the_collections(answer(404, body)) is is_so
+    assert responses.is_from_collection(answer(404, body)) is is_so
 
 
-def test_what_else_answers_is_shown_with_what_to_look_at() -> None:
+def test_an_answer_from_elsewhere_is_shown_with_advice() -> None:
     for body, shown in ((b"<html>\nhello", "'<html>'"), (b"", "nothing"), (b"[1]", "'[1]'")):
         with pytest.raises(BadAnswer, match=r"is collection\.endpoint right") as caught:
-            answers.session(answer(body=body))
+            responses.parse_session(answer(body=body))
         assert f"but {shown}:" in str(caught.value)
-    moved = answers.refusal(answer(302, Location="http://login.test/\r\nX: y"), NOW)
+    moved = responses.error_of(answer(302, Location="http://login.test/\r\nX: y"), NOW)
     assert str(moved).startswith("302 Reason, to http://login.test/: is collection.endpoint right")
 
 
-#: JSON can say what no text is: half of a character.
+#: JSON can contain one half of a surrogate pair, which is no valid text.
 NO_TEXT = "\ud800"
 
 
 @pytest.mark.parametrize(("read", "good"), READERS)
-def test_what_is_no_text_is_a_bad_answer(
-    read: Callable[[Answer], Any], good: dict[str, Any]
+def test_invalid_text_is_a_bad_answer(
+    read: Callable[[Response], Any], good: dict[str, Any]
 ) -> None:
-    """It could be neither written down nor shown."""
+    """Such a text can be neither stored nor shown."""
     for key in [key for key, value in good.items() if isinstance(value, str)]:
         with pytest.raises(BadAnswer, match=key) as caught:
             read(answer(body=json.dumps({**good, key: NO_TEXT}).encode()))
@@ -315,8 +317,8 @@ def test_what_is_no_text_is_a_bad_answer(
 
 
 @pytest.mark.parametrize("image_id", ["", "x" * 101, NO_TEXT, "a" + NO_TEXT])
-def test_what_can_be_no_images_id_is_left_out(image_id: str) -> None:
-    """Nobody could ask for it. It must not keep all others from being compared."""
+def test_an_invalid_id_is_left_out(image_id: str) -> None:
+    """No request can name it. It must not stop the comparison of the others."""
     lines = [{"id": each, "image_time": "t"} for each in ("a", image_id, "b")]
     found = listing(answer(body=json.dumps({"images": lines}).encode()))
     assert [image["id"] for image in found["images"]] == ["a", "b"]
@@ -326,7 +328,7 @@ def test_what_can_be_no_images_id_is_left_out(image_id: str) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["x" * 100, "\U0001f4f7", "new\nline", "nul\0", "../..", "%"])
-def test_any_other_text_is_an_images_id(image_id: str) -> None:
+def test_any_other_text_is_a_valid_id(image_id: str) -> None:
     found = listing(answer(body=json.dumps({"images": [{**LINE, "id": image_id}]}).encode()))
     assert [image["id"] for image in found["images"]] == [image_id]
 
@@ -338,23 +340,23 @@ def test_a_rank_below_the_same_picture_is_a_bad_answer(rank: int) -> None:
         search(answer(body=body))
 
 
-def test_an_empty_text_starts_no_page() -> None:
+def test_an_empty_next_image_id_ends_the_listing() -> None:
     assert listing(answer(body=b'{"images": [], "next_image_id": ""}'))["next_image_id"] is None
 
 
 @given(header=st.text(max_size=40))
 def test_any_text_in_a_header_is_a_time_or_none(header: str) -> None:
-    found = answers.retry_after(answer(503, Retry_After=header), NOW)
-    assert found is None or 0 <= found <= answers.LONGEST_RETRY_AFTER_SECONDS
-    str(answers.refusal(answer(401, Date=header), NOW)).encode()
+    found = responses.retry_after(answer(503, Retry_After=header), NOW)
+    assert found is None or 0 <= found <= responses.LONGEST_RETRY_AFTER_SECONDS
+    str(responses.error_of(answer(401, Date=header), NOW)).encode()
 
 
-def test_an_empty_body_does_not_tell_the_id_that_the_service_made() -> None:
+def test_an_empty_body_lacks_the_id_that_the_service_made() -> None:
     with pytest.raises(BadAnswer, match="image_id"):
-        answers.changed_image(answer(201), None, "c")
+        responses.parse_changed_image(answer(201), None, "c")
 
 
-def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None:
+def test_optional_fields_of_other_types_are_left_out() -> None:
     odd = {"kind": 3, "sha256": None, "width": "wide", "height": -1, "size_bytes": 2**63}
     usable = {"kind": "cropped", "sha256": "0a" * 32, "width": 4, "height": 3, "size_bytes": 9}
     matches = [{"id": "a", "rank": 3, **odd}, {"id": "b", "rank": 3, **usable}]
@@ -374,17 +376,17 @@ def test_what_another_service_means_by_the_names_of_extras_is_left_out() -> None
     assert "partial" not in found and found.get("outdated") is True
 
 
-def test_a_session_tells_how_many_images_are_outdated_or_not() -> None:
-    for told, number in ((7, 7), (0, 0), (None, None), (-1, None), (True, None), ("7", None)):
-        body = {"collection_id": "c", "collection_name": "n", "user": "u", "outdated": told}
-        assert answers.session(answer(body=json.dumps(body).encode())).outdated == number
+def test_a_session_may_contain_the_number_of_outdated_images() -> None:
+    for value, number in ((7, 7), (0, 0), (None, None), (-1, None), (True, None), ("7", None)):
+        body = {"collection_id": "c", "collection_name": "n", "user": "u", "outdated": value}
+        assert responses.parse_session(answer(body=json.dumps(body).encode())).outdated == number
 
 
 @pytest.mark.parametrize(
     "odd", [{"ids": 3}, {"ids": [3]}, {"ids": [], "next": 3}, {"ids": [], "total": "many"}]
 )
-def test_a_page_of_outdated_images_that_is_none_is_a_bad_answer(odd: dict[str, object]) -> None:
+def test_an_invalid_page_of_outdated_images_is_a_bad_answer(odd: dict[str, object]) -> None:
     whole = {"collection_id": "c", "ids": ["a"], "next": None, "total": None}
-    assert lists.outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
+    assert lists.parse_outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
     with pytest.raises(BadAnswer):
-        lists.outdated(answer(body=json.dumps(whole | odd).encode()), "c")
+        lists.parse_outdated(answer(body=json.dumps(whole | odd).encode()), "c")

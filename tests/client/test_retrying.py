@@ -1,4 +1,4 @@
-"""The coat over real sockets: what is sent again, and what a lost answer leaves behind."""
+"""Retries over real sockets: which requests are sent again, and what a lost answer leaves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
+from snoopsync.client.paging import ListingLimits
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.core.errors import (
     CollectionError,
@@ -23,6 +24,7 @@ from snoopsync.core.errors import (
     Unavailable,
 )
 from snoopsync.core.protocol import ImageAnswer, ImageCollection
+from snoopsync.runtime.clock import Clock
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, answers, as_json, reset_after, reset_before, rewritten
 from tests.support.pictures import encode, photo
@@ -36,9 +38,10 @@ PICTURE = encode(photo(1))
 def collection(server: CollectionServer) -> Iterator[RetryingCollection]:
     with RetryingCollection(
         Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint),
-        policy=RetryPolicy(base_seconds=0.001, cap_seconds=0.01),
-    ) as wearer:
-        yield wearer
+        CircuitBreaker(RetryPolicy(base_seconds=0.001, cap_seconds=0.01)),
+        limits=ListingLimits(page_images=2),
+    ) as retrying:
+        yield retrying
 
 
 def ids(collection: ImageCollection) -> list[str]:
@@ -65,7 +68,7 @@ def test_an_add_whose_answer_was_lost_leaves_one_image(
     assert {seen.image_id for seen in server.requests} == {answer["image_id"]}
 
 
-def test_an_add_whose_answer_is_lost_time_and_again_leaves_one_image(
+def test_an_add_whose_answer_is_lost_repeatedly_leaves_one_image(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     server.faults.extend([reset_after(), None, reset_after(), reset_before(), None, reset_after()])
@@ -73,7 +76,7 @@ def test_an_add_whose_answer_is_lost_time_and_again_leaves_one_image(
     assert ids(server.collection) == ["a"]
 
 
-def test_a_conflict_with_somebody_else_is_raised(
+def test_a_conflict_with_another_client_is_raised(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     server.collection.add_image(io.BytesIO(encode(photo(2))), "a")
@@ -92,12 +95,12 @@ def test_an_update_whose_answer_was_lost_is_sent_again(
     assert ids(server.collection) == ["a"]
 
 
-def test_an_update_of_what_is_not_there_stays_not_found(collection: RetryingCollection) -> None:
+def test_an_update_of_an_unknown_image_is_not_found(collection: RetryingCollection) -> None:
     with pytest.raises(NotFound):
         collection.add_image(io.BytesIO(PICTURE), "a", update_existing=True)
 
 
-def test_a_delete_whose_answer_was_lost_is_done(
+def test_a_delete_whose_answer_was_lost_succeeds(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     server.collection.add_image(io.BytesIO(PICTURE), "a")
@@ -108,12 +111,12 @@ def test_a_delete_whose_answer_was_lost_is_done(
     assert ids(server.collection) == []
 
 
-def test_a_delete_of_what_was_never_there_is_not_found(collection: RetryingCollection) -> None:
+def test_a_delete_of_an_unknown_image_is_not_found(collection: RetryingCollection) -> None:
     with pytest.raises(NotFound):
         collection.delete_image("a")
 
 
-def test_a_file_is_sent_again_from_where_it_stood(
+def test_a_file_is_sent_again_from_its_first_position(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     file = io.BytesIO(b"before" + PICTURE)
@@ -126,7 +129,7 @@ def test_a_file_is_sent_again_from_where_it_stood(
     assert collection.search_images(file)["results"][0]["rank"] == 0
 
 
-def test_a_stream_that_can_not_seek_is_sent_again_whole(
+def test_a_stream_that_can_not_seek_is_sent_again_completely(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     reading, writing = os.pipe()
@@ -145,7 +148,7 @@ def test_a_stream_that_can_not_seek_is_sent_again_whole(
     assert [seen.length for seen in server.requests] == [len(PICTURE)] * 2
 
 
-def test_a_path_is_opened_anew_for_every_attempt(
+def test_a_path_is_opened_again_for_every_attempt(
     server: CollectionServer, collection: RetryingCollection, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.jpg"
@@ -163,10 +166,10 @@ def test_a_path_is_opened_anew_for_every_attempt(
     assert [seen.length for seen in server.requests] == [len(PICTURE), len(newer)]
 
 
-def test_a_call_that_finds_no_room_is_not_given_up_though_others_are_answered(
+def test_an_image_that_finds_no_room_is_retried_though_other_calls_succeed(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
-    """Nor would there be room for any other image, however well it can be searched."""
+    """No other image would find room either, though searches succeed."""
     left = [answers(507)] * 12
     server.fault_for = lambda seen: left.pop() if left and seen.method == "POST" else None
     collection.add_image(io.BytesIO(PICTURE), "a")
@@ -174,10 +177,9 @@ def test_a_call_that_finds_no_room_is_not_given_up_though_others_are_answered(
     assert [seen.method for seen in server.requests] == 13 * ["POST"]
 
 
-def test_a_listing_goes_on_where_a_page_failed(
-    server: CollectionServer, collection: RetryingCollection, monkeypatch: pytest.MonkeyPatch
+def test_a_listing_continues_at_the_page_that_failed(
+    server: CollectionServer, collection: RetryingCollection
 ) -> None:
-    monkeypatch.setattr("snoopsync.client.retrying.PAGE_IMAGES", 2)
     for number in range(5):
         server.collection.add_image(io.BytesIO(PICTURE), f"{number}")
     server.faults.extend([None, reset_before(), None, answers(503)])
@@ -187,7 +189,7 @@ def test_a_listing_goes_on_where_a_page_failed(
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("expected", [True, False])
-def test_put_image_makes_it_so_whatever_was_expected(
+def test_put_image_stores_the_image_whatever_was_expected(
     server: CollectionServer, collection: RetryingCollection, there: bool, expected: bool
 ) -> None:
     if there:
@@ -201,7 +203,7 @@ def test_put_image_makes_it_so_whatever_was_expected(
     assert server.collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
 
 
-def test_put_image_overwrites_what_a_service_keeps_that_says_200_to_adding_it_again(
+def test_put_image_overwrites_an_image_that_a_service_keeps_on_a_second_add(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     server.collection.add_image(io.BytesIO(encode(photo(2))), "a")
@@ -211,14 +213,14 @@ def test_put_image_overwrites_what_a_service_keeps_that_says_200_to_adding_it_ag
     assert server.collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
 
 
-def test_put_image_raises_what_is_no_matter_of_being_there(
+def test_put_image_raises_a_refusal(
     collection: RetryingCollection,
 ) -> None:
     with pytest.raises(Refused):
         put_image(collection, "a", io.BytesIO(b"no picture"), expected=False)
 
 
-def test_remove_image_says_whether_it_was_there(
+def test_remove_image_returns_whether_the_image_existed(
     server: CollectionServer, collection: RetryingCollection
 ) -> None:
     server.collection.add_image(io.BytesIO(PICTURE), "a")
@@ -226,17 +228,16 @@ def test_remove_image_says_whether_it_was_there(
     assert not remove_image(collection, "a")
 
 
-def test_everything_is_caught_up_after_a_real_outage(
+def test_all_waiting_calls_succeed_after_a_real_outage(
     tmp_path: Path, server: CollectionServer
 ) -> None:
-    """The service goes away and comes back on its port; every call that waited is carried out."""
+    """The service stops and starts again on its port."""
     port = server.port
     server.__exit__()
-    policy = RetryPolicy(base_seconds=0.01, cap_seconds=0.05, patience_seconds=None)
+    policy = RetryPolicy(base_seconds=0.01, cap_seconds=0.05, max_outage_seconds=None)
+    client = Collection(PUBLIC_KEY, SECRET_KEY, f"http://127.0.0.1:{port}/api/v1")
     with (
-        RetryingCollection(
-            Collection(PUBLIC_KEY, SECRET_KEY, f"http://127.0.0.1:{port}/api/v1"), policy=policy
-        ) as collection,
+        RetryingCollection(client, CircuitBreaker(policy)) as collection,
         ThreadPoolExecutor(4) as pool,
     ):
         calls = [
@@ -252,24 +253,26 @@ def test_everything_is_caught_up_after_a_real_outage(
     assert collection.outage is None
 
 
-def test_a_coat_may_wear_another(server: CollectionServer, collection: RetryingCollection) -> None:
+def test_a_retrying_collection_may_wrap_another(
+    server: CollectionServer, collection: RetryingCollection
+) -> None:
     assert isinstance(RetryingCollection(collection).get_images(), dict)
     with pytest.raises(CollectionError):
         RetryingCollection(collection).get_image("a")
 
 
-def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_other() -> None:
-    """A service that takes a signature once says so of a second one with the same date: it has not
-    looked at it, so what it finds there then is not ours."""
+def test_a_request_that_came_too_early_is_retried_a_second_later_and_is_no_outage() -> None:
+    """A service that accepts each signature once has not looked at this request, so a conflict
+    after it is with another client."""
     pauses: list[float] = []
 
     class Waiting(Clock):
-        def monotonic(self) -> float:
+        def boottime(self) -> float:
             return sum(pauses)
 
-        def wait(self, condition: threading.Condition, seconds: float) -> None:
+        def wait_until(self, event: threading.Event, boottime: float) -> None:
             assert retrying.outage is None
-            pauses.append(seconds)
+            pauses.append(boottime - self.boottime())
 
     class Early(Shelf):
         was_asked = False
@@ -284,7 +287,7 @@ def test_one_that_was_sent_too_early_is_sent_again_a_second_later_and_stops_no_o
     shelf.was_asked = True
     shelf.add_image(io.BytesIO(fake_picture(1)), "known")
     shelf.was_asked = False
-    retrying = RetryingCollection(shelf, clock=Waiting())
+    retrying = RetryingCollection(shelf, CircuitBreaker(clock=Waiting()))
     with pytest.raises(Conflict):
         retrying.add_image(io.BytesIO(fake_picture(2)), "known")
     assert sum(pauses) >= 1.0

@@ -18,7 +18,7 @@ def test_a_request_is_signed_over_method_path_and_date() -> None:
     }
 
 
-def test_white_space_around_the_secret_is_no_part_of_it() -> None:
+def test_white_space_around_the_secret_is_ignored() -> None:
     headers = Signer(PUBLIC_KEY, SECRET_KEY).headers("GET", "/", 0)
     assert Signer(PUBLIC_KEY, f" {SECRET_KEY}\n").headers("GET", "/", 0) == headers
 
@@ -29,7 +29,7 @@ def test_the_secret_can_not_be_read_from_the_signer() -> None:
 
 
 @pytest.mark.parametrize("public_key", ["", "  ", "a\nb", "é"])
-def test_a_public_key_that_no_header_can_carry_is_an_error(public_key: str) -> None:
+def test_a_public_key_that_is_no_valid_header_is_an_error(public_key: str) -> None:
     with pytest.raises(ValueError, match="public_key"):
         Signer(public_key, SECRET_KEY)
 
@@ -58,6 +58,6 @@ def test_an_id_is_one_segment_of_the_path(image_id: str, quoted: str) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["", "x" * 101, "\udcff", 12, None])
-def test_what_is_no_id_is_refused_before_anything_is_sent(image_id: str) -> None:
-    with pytest.raises(Refused, match="an image ID is"):
+def test_an_invalid_id_is_refused_before_a_request(image_id: str) -> None:
+    with pytest.raises(Refused, match="an image ID must be"):
         quoted_id(image_id)

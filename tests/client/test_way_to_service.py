@@ -1,5 +1,5 @@
-"""The way to the service: TLS, certificates, proxies and the path of its endpoint. Whatever fails
-there is named, with what to do."""
+"""The connection to the service: TLS, certificates, proxies and the path of the endpoint. Each
+error says what to do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def heard(connection: socket.socket) -> bytes:
 
 
 def over_tls(context: ssl.SSLContext) -> Behaviour:
-    """A collection that says who we are."""
+    """Answer every request with a session."""
 
     def behave(connection: socket.socket) -> None:
         wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -60,7 +60,7 @@ def over_tls(context: ssl.SSLContext) -> Behaviour:
             try:
                 encrypted.do_handshake()
             except ssl.SSLError:
-                # What was said last must not be lost with what the client has sent since.
+                # Read the rest, so that closing does not reset the connection and lose the answer.
                 socket.socket.shutdown(encrypted, socket.SHUT_WR)
                 while socket.socket.recv(encrypted, 65536):
                     pass
@@ -72,7 +72,7 @@ def over_tls(context: ssl.SSLContext) -> Behaviour:
 
 
 def failure(behave: Behaviour, ca_file: Path | None, host: str = "127.0.0.1") -> CollectionError:
-    """How a client fails that asks this service."""
+    """Return the error of a client of this service."""
     with raw_service(behave) as endpoint:
         https = endpoint.replace("http:", "https:").replace("127.0.0.1", host)
         with (
@@ -120,19 +120,19 @@ def clients_only(authority: Authority) -> ssl.SSLContext:
             lambda a: a.signed("other", extension="subjectAltName=DNS:x.test").server_context(),
             "certificate is not valid for '127.0.0.1'",
         ),
-        (old_only, "it has no version of TLS that is secure"),
-        (weak_ciphers, "it has no cipher that is secure in common"),
-        (clients_only, "it wants a certificate of the client"),
+        (old_only, "the service has no secure version of TLS"),
+        (weak_ciphers, "have no secure cipher in common"),
+        (clients_only, "requires a client certificate"),
     ],
     ids=["expired", "self-signed", "host name", "version", "cipher", "client's certificate"],
 )
-def test_a_failure_of_tls_is_named_with_what_to_do(
+def test_an_error_of_tls_says_what_to_do(
     authority: Authority, context: Callable[[Authority], ssl.SSLContext], said: str
 ) -> None:
     assert said in str(failure(over_tls(context(authority)), authority.path))
 
 
-def test_an_authority_that_is_not_known_is_named_with_the_key_to_set(authority: Authority) -> None:
+def test_an_unknown_authority_names_the_key_to_set(authority: Authority) -> None:
     error = failure(over_tls(authority.signed("fine").server_context()), None)
     assert "from an authority that is not trusted here: set collection.ca_file" in str(error)
     assert isinstance(error, NotConnected)
@@ -153,13 +153,13 @@ def hangs_up(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("behave", "said"),
     [
-        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "it does not speak TLS on this port"),
-        (says(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "it does not speak TLS on this port"),
-        (hangs_up, "it closed the connection in the middle of TLS"),
+        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not use TLS on this port"),
+        (says(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "does not use TLS on this port"),
+        (hangs_up, "closed the connection during the TLS handshake"),
     ],
     ids=["ssh", "http", "hangs up"],
 )
-def test_a_port_without_tls_is_named(authority: Authority, behave: Behaviour, said: str) -> None:
+def test_a_port_without_tls_is_reported(authority: Authority, behave: Behaviour, said: str) -> None:
     assert said in str(failure(behave, authority.path))
 
 
@@ -188,7 +188,7 @@ def test_a_ca_file_comes_before_the_environment(
 
 
 def test_the_systems_store_is_openssls(authority: Authority) -> None:
-    """In a process of its own, since OpenSSL reads the variable when it starts."""
+    """In a separate process, because OpenSSL reads the variable when it starts."""
     with raw_service(over_tls(authority.signed("fine").server_context())) as endpoint:
         https = endpoint.replace("http:", "https:")
         code = f"Collection('k', 's', '{https}/api/v1', ca_file='system').id"
@@ -206,10 +206,10 @@ def test_the_systems_store_is_openssls(authority: Authority) -> None:
     ("content", "said"),
     [
         (None, "No such file or directory"),
-        ("nothing", "it has no certificates in PEM form"),
+        ("nothing", "the file has no certificates in PEM form"),
     ],
 )
-def test_certificates_that_can_not_be_used_are_named(
+def test_unusable_certificates_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, said: str
 ) -> None:
     bundle = tmp_path / "bundle.pem"
@@ -225,14 +225,14 @@ def test_certificates_that_can_not_be_used_are_named(
 
 @contextmanager
 def dead_port() -> Iterator[int]:
-    """A port where nobody listens, and that nobody else gets."""
+    """A port that is reserved and has no listener."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_down_is_named_without_its_password(
+def test_a_proxy_that_is_down_is_reported_without_its_password(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     with dead_port() as port:
@@ -246,7 +246,7 @@ def test_a_proxy_that_is_down_is_named_without_its_password(
     assert str(caught.value) == f"{named}: Connection refused"
 
 
-def test_a_proxy_that_refuses_to_connect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_to_connect_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(connection: socket.socket) -> None:
         heard(connection)
         connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
@@ -262,7 +262,7 @@ def test_a_proxy_that_refuses_to_connect_is_named(monkeypatch: pytest.MonkeyPatc
     assert str(caught.value).startswith(said)
 
 
-def test_a_proxy_that_wants_a_password_condemns_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_requires_a_login_fails_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(connection: socket.socket) -> None:
         heard(connection)
         connection.sendall(
@@ -279,19 +279,21 @@ def test_a_proxy_that_wants_a_password_condemns_no_picture(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1:9", "http://"])
-def test_a_url_that_is_no_proxys_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_url_of_a_proxy_is_reported(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", url)
     with (
         Collection("k", "s", "https://photos.test/api/v1") as client,
-        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*that is not the URL of a proxy"),
+        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*the URL of a proxy is like"),
     ):
         _ = client.id
 
 
-def test_a_socks_proxy_without_its_library_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_without_its_library_names_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import requests.adapters
 
-    def missing(*_: object, **__: object) -> None:  # what requests has in its place without it
+    def missing(*_: object, **__: object) -> None:  # what requests uses without PySocks
         raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
 
     monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", missing)
@@ -308,7 +310,7 @@ def test_a_socks_proxy_without_its_library_is_told_which(monkeypatch: pytest.Mon
 
 
 def socks5(connection: socket.socket) -> None:
-    """A SOCKS proxy (RFC 1928) that is the collection itself."""
+    """A SOCKS proxy (RFC 1928) that answers like a collection."""
     connection.recv(2 + 255)
     connection.sendall(b"\x05\x00")
     connection.recv(4 + 256 + 2)
@@ -325,7 +327,7 @@ def test_a_socks_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
             assert client.id == "c"
 
 
-def test_a_host_that_no_proxy_excepts_is_asked_directly(
+def test_a_host_in_no_proxy_is_reached_directly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -338,7 +340,7 @@ def test_a_host_that_no_proxy_excepts_is_asked_directly(
         assert client.id == inner.id
 
 
-def test_calls_through_a_proxy_can_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_through_a_proxy_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, done = threading.Event(), threading.Event()
 
     def silent(connection: socket.socket) -> None:
@@ -370,14 +372,12 @@ def test_calls_through_a_proxy_can_be_cut(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("call", ["id", "images"])
-def test_an_endpoint_without_its_path_is_told_where_a_collection_may_be(
-    tmp_path: Path, call: str
-) -> None:
+def test_an_endpoint_without_its_path_suggests_the_usual_path(tmp_path: Path, call: str) -> None:
     with hosted(tmp_path) as service:
         bare = service.endpoint.removesuffix("/api/v1")
         with Collection(*service.keys("a"), bare) as client, pytest.raises(CollectionError) as bad:
             client.id if call == "id" else client.get_images()
-    assert f"collection.endpoint lacks its path, it may be {bare}/api/v1" in str(bad.value)
+    assert f"collection.endpoint lacks its path, try {bare}/api/v1" in str(bad.value)
 
 
 # The configuration.
@@ -403,7 +403,7 @@ def test_check_tries_the_certificates_of_the_configuration(
         ("config.yaml", "collection.ca_file: has no certificates in PEM form"),
     ],
 )
-def test_a_ca_file_that_can_not_be_used_is_an_error_of_the_configuration(
+def test_an_unusable_ca_file_is_a_configuration_error(
     tmp_path: Path, given: str, said: str
 ) -> None:
     home = Installation(tmp_path)

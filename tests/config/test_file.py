@@ -397,8 +397,8 @@ def test_the_source_of_the_secret_key_is_told(home: Home) -> None:
     assert read_config(home.config, environ).secret_from == "$SNOOPSYNC_SECRET_KEY"
     home.config.chmod(0o640)
     [problem] = read_config(home.config, environ).problems
-    assert problem.mend == f"chmod 600 {home.config}"
-    assert str(problem).endswith(f": others can read {home.config}: {problem.mend}")
+    assert problem.fix == f"chmod 600 {home.config}"
+    assert str(problem).endswith(f": others can read {home.config}: {problem.fix}")
 
 
 def test_all_problems_are_told_at_once_in_the_files_order(home: Home) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import socket
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,9 +54,9 @@ def asked(world: World, line: bytes) -> list[object]:
 
 
 def test_a_malformed_command_is_answered_and_the_service_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, watcher: Watcher
+    world: World, watcher: Watcher
 ) -> None:
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         for command in MALFORMED:
             *_, last = asked(world, json.dumps(command).encode())
             assert isinstance(last, dict), command

@@ -24,18 +24,18 @@ from snoopsync.core.bulk_guard import Losses, must_hold
         (0, 0, 0, False),
     ],
 )
-def test_held_are_more_than_both_limits_and_whatever_empties_a_folder(
+def test_deletions_above_both_limits_or_of_a_whole_folder_are_held(
     images: int, sent: int, coming: int, held: bool
 ) -> None:
     assert must_hold(Losses(images - coming, sent, coming), count=50, percent=10) == held
 
 
-def test_the_share_is_of_what_the_folder_had_when_the_window_began() -> None:
+def test_the_percentage_is_of_the_images_at_the_start_of_the_window() -> None:
     assert Losses(kept=50, sent=40, coming=10).percent == 50.0
     assert Losses(kept=0, sent=0, coming=0).percent == 0.0
 
 
-def test_with_a_count_of_nothing_only_the_percentage_decides() -> None:
+def test_with_a_count_of_0_only_the_percentage_decides() -> None:
     assert not must_hold(Losses(900, 0, 100), count=0, percent=10)
     assert must_hold(Losses(899, 0, 101), count=0, percent=10)
     assert must_hold(Losses(4, 0, 1), count=0, percent=0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from snoopsync.core.identity import Identity, Sample, Verdict, decide, decide_by_content
+from snoopsync.core.identity import Identity, IdentityVerdict, Sample, decide, decide_by_content
 
-SAME, OTHER, CANNOT_TELL = Verdict.SAME, Verdict.OTHER, Verdict.CANNOT_TELL
+SAME, OTHER, CANNOT_TELL = IdentityVerdict.SAME, IdentityVerdict.OTHER, IdentityVerdict.CANNOT_TELL
 
 #: A directory on a file system with an ID of its own, and the root of one without.
 NUMBERED = Identity(device=1, inode=2, file_system=77, birth_ns=5, mount=10)
@@ -44,8 +44,8 @@ PLAIN = Identity(device=1, inode=1, file_system=0, mount=10)
         (NUMBERED, NUMBERED._replace(file_system=0), False, CANNOT_TELL),
     ],
 )
-def test_what_the_numbers_say(
-    known: Identity | None, now: Identity, observed_here: bool, verdict: Verdict
+def test_the_identity_decides(
+    known: Identity | None, now: Identity, observed_here: bool, verdict: IdentityVerdict
 ) -> None:
     assert decide(known, now, observed_here=observed_here) is verdict
 
@@ -66,8 +66,8 @@ def test_what_the_numbers_say(
         (Sample(known=3, found=1, different=2), OTHER),
     ],
 )
-def test_what_the_content_says_where_the_numbers_can_not_tell(
-    sample: Sample, verdict: Verdict
+def test_the_content_decides_where_the_identity_can_not(
+    sample: Sample, verdict: IdentityVerdict
 ) -> None:
     """At least half of the sample has to be as it is known."""
     assert decide_by_content(sample) is verdict
@@ -76,12 +76,12 @@ def test_what_the_content_says_where_the_numbers_can_not_tell(
 
 
 @pytest.mark.parametrize("sample", [Sample(32, 32, 0), Sample(32, 0, 32)])
-def test_where_the_numbers_tell_the_content_says_nothing(sample: Sample) -> None:
+def test_the_content_does_not_count_where_the_identity_decides(sample: Sample) -> None:
     other = NUMBERED._replace(file_system=78)
     assert decide(NUMBERED, other, observed_here=False, sample=sample) is OTHER
     assert decide(NUMBERED, NUMBERED, observed_here=False, sample=sample) is SAME
 
 
 @pytest.mark.parametrize("now", [NUMBERED._replace(file_system=78), PLAIN])
-def test_a_folder_of_which_no_file_is_known_has_nothing_to_lose(now: Identity) -> None:
+def test_a_folder_without_known_files_accepts_any_directory(now: Identity) -> None:
     assert decide(NUMBERED, now, observed_here=False, sample=Sample()) is SAME

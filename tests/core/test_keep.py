@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.core.keep import Candidate, File, Keep, Reason, which_to_keep
+from snoopsync.core.keep import CandidateFile, Keep, KeepCandidate, Reason, which_to_keep
 from snoopsync.core.model import RelPath
 from snoopsync.core.protocol import PictureFacts
 
@@ -30,15 +30,15 @@ def jpeg(quality: int, **evidence: Any) -> PictureFacts:
     return picture(jpeg_quality=quality, **evidence)
 
 
-def file(path: str = "a.jpg", modified_ns: int = 20 * YEAR, **more: Any) -> File:
-    return File(RelPath("photos", path.encode()), modified_ns, **more)
+def file(path: str = "a.jpg", modified_ns: int = 20 * YEAR, **more: Any) -> CandidateFile:
+    return CandidateFile(RelPath("photos", path.encode()), modified_ns, **more)
 
 
 def kept(
     one: PictureFacts, other: PictureFacts, kind: str | None = "reencoded"
 ) -> tuple[str, str] | None:
     """Which of two files with these pictures is to be kept, and why."""
-    a, b = Candidate("one", one, file()), Candidate("other", other, file())
+    a, b = KeepCandidate("one", one, file()), KeepCandidate("other", other, file())
     keep = which_to_keep(a, b, kind, NOW, identical=False)
     assert which_to_keep(b, a, kind, NOW, identical=False) == keep
     return None if keep is None else (keep.image_id, keep.reason.value)
@@ -58,7 +58,7 @@ def kept(
         (picture(lossless=True), jpeg(95), "lossless"),
     ],
 )
-def test_the_evidence_decides_in_this_order(
+def test_evidence_decides_in_this_order(
     better: PictureFacts, worse: PictureFacts, reason: str
 ) -> None:
     assert kept(better, worse) == ("one", reason)
@@ -86,11 +86,11 @@ def test_the_evidence_decides_in_this_order(
         (picture(camera=True), {"width": 400, "height": 300}),
     ],
 )
-def test_without_evidence_none_is_named(one: PictureFacts, other: PictureFacts) -> None:
+def test_without_evidence_no_image_is_kept(one: PictureFacts, other: PictureFacts) -> None:
     assert kept(one, other) is None
 
 
-def test_a_collection_that_tells_sizes_alone_gives_the_larger_one() -> None:
+def test_with_sizes_only_the_larger_picture_is_kept() -> None:
     assert kept({"width": 40, "height": 30}, {"width": 20, "height": 15}, None) == (
         "one",
         "more-pixels",
@@ -98,12 +98,12 @@ def test_a_collection_that_tells_sizes_alone_gives_the_larger_one() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rotated", "mirrored", "cropped", None])
-def test_turned_and_cropped_pictures_are_judged_like_re_saves(kind: str | None) -> None:
+def test_rotated_and_cropped_pictures_are_judged_like_reencoded_ones(kind: str | None) -> None:
     assert kept(picture(400, 300), picture(300, 200), kind) == ("one", "more-pixels")
     assert kept(jpeg(92), jpeg(70), kind) == ("one", "less-compressed")
 
 
-def test_a_border_is_no_reason() -> None:
+def test_a_larger_picture_with_a_border_is_not_preferred() -> None:
     assert kept(picture(500, 400), picture(400, 300), "bordered") is None
     assert kept(picture(camera=True), picture(), "bordered") is None
 
@@ -120,9 +120,9 @@ def test_the_compression_of_edited_or_recoloured_pictures_says_nothing() -> None
 def test_only_a_file_that_exists_is_kept() -> None:
     """The better one may be in the trash, or on another machine."""
     large, small = picture(400, 300), picture(200, 150)
-    gone, there = Candidate("gone", large), Candidate("there", small, file())
+    gone, there = KeepCandidate("gone", large), KeepCandidate("there", small, file())
     assert which_to_keep(gone, there, "reencoded", NOW, identical=False) is None
-    gone, there = Candidate("gone", small), Candidate("there", large, file())
+    gone, there = KeepCandidate("gone", small), KeepCandidate("there", large, file())
     keep = which_to_keep(gone, there, "reencoded", NOW, identical=False)
     assert keep == Keep("there", Reason.MORE_PIXELS)
 
@@ -131,16 +131,18 @@ def test_only_a_file_that_exists_is_kept() -> None:
     "path", [".Trash-1000/files/a.jpg", "2024/#recycle/a.jpg", "@eaDir/a.jpg/XL.jpg"]
 )
 def test_a_file_in_the_trash_or_among_thumbnails_is_never_kept(path: str) -> None:
-    trashed = Candidate("trashed", picture(400, 300), file(path))
-    there = Candidate("there", picture(200, 150), file("b.jpg"))
+    trashed = KeepCandidate("trashed", picture(400, 300), file(path))
+    there = KeepCandidate("there", picture(200, 150), file("b.jpg"))
     assert which_to_keep(trashed, there, "reencoded", NOW, identical=False) is None
     keep = which_to_keep(trashed, there, "identical", NOW, identical=True)
     assert keep == Keep("there", Reason.CONFIGURED_FIRST)
 
 
-def kept_of_identical(one: File | None, other: File | None) -> tuple[str, str] | None:
+def kept_of_identical(
+    one: CandidateFile | None, other: CandidateFile | None
+) -> tuple[str, str] | None:
     # What the pictures are does not matter: they are the same.
-    a, b = Candidate("one", picture(), one), Candidate("other", picture(), other)
+    a, b = KeepCandidate("one", picture(), one), KeepCandidate("other", picture(), other)
     keep = which_to_keep(a, b, "identical", NOW, identical=True)
     assert which_to_keep(b, a, "identical", NOW, identical=True) == keep
     return None if keep is None else (keep.image_id, keep.reason.value)
@@ -166,8 +168,8 @@ def kept_of_identical(one: File | None, other: File | None) -> tuple[str, str] |
         (file("ä.jpg"), file("ö.jpg"), "first-path"),
     ],
 )
-def test_of_identical_files_one_is_always_named_in_this_order(
-    better: File, worse: File, reason: str
+def test_of_identical_files_one_is_always_kept_in_this_order(
+    better: CandidateFile, worse: CandidateFile, reason: str
 ) -> None:
     assert kept_of_identical(better, worse) == ("one", reason)
 

@@ -43,7 +43,7 @@ def test_image_ids_are_ours_and_fit_the_collection(owner: str, folder: str, path
 
 
 @given(st.sets(st.tuples(folders, paths), min_size=2, max_size=5))
-def test_two_places_never_meet_in_their_series(where: set[tuple[str, bytes]]) -> None:
+def test_two_paths_never_share_an_id(where: set[tuple[str, bytes]]) -> None:
     ids = [
         image_id
         for folder, path in where
@@ -60,12 +60,12 @@ def test_an_image_id_stays_the_same_from_one_version_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("image_id", ["nasty.1", "na.s.1", "nas", "Nas.1", "other.nas.1", ""])
-def test_what_does_not_begin_with_the_owner_and_a_dot_is_not_ours(image_id: str) -> None:
+def test_an_id_that_does_not_begin_with_the_owner_and_a_dot_is_not_owned(image_id: str) -> None:
     assert not owns("nas", image_id)
 
 
 @given(paths)
-def test_a_place_has_a_directory_and_a_name(path: bytes) -> None:
+def test_a_path_has_a_directory_and_a_name(path: bytes) -> None:
     rel_path = RelPath("photos", path)
     joined = rel_path.directory + b"/" + rel_path.name if rel_path.directory else rel_path.name
     assert joined == path
@@ -74,7 +74,7 @@ def test_a_place_has_a_directory_and_a_name(path: bytes) -> None:
 
 
 @given(st.binary(max_size=50))
-def test_whatever_is_in_a_path_is_printed_on_one_line(path: bytes) -> None:
+def test_any_path_is_printed_on_one_line(path: bytes) -> None:
     text = printable(path)
     assert text.isprintable()
     assert len(text.splitlines()) <= 1
@@ -102,7 +102,7 @@ def test_a_renamed_file_is_the_same_and_one_that_was_written_to_is_not() -> None
 
 
 @given(unsigned, st.integers(0, 2**63 - 1), unsigned, unsigned)
-def test_any_number_of_64_bits_fits_and_two_stay_two(
+def test_numbers_of_64_bits_fit_and_stay_different(
     inode: int, size: int, mtime: int, ctime: int
 ) -> None:
     """A size is signed in itself."""

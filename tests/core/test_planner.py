@@ -169,12 +169,12 @@ def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) ->
 
 
 def test_a_held_deletion_is_off_when_the_file_is_back(scene: Scene) -> None:
-    record = scene.change(scene.known(A, 1), doomed=True)
+    record = scene.change(scene.known(A, 1), marked_for_deletion=True)
     assert scene.plan() == [Refresh(A, record.image_id, a_file(1, ALBUM))]
 
 
 def test_a_held_deletion_is_off_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
-    record = scene.change(scene.known(A, 1), doomed=True)
+    record = scene.change(scene.known(A, 1), marked_for_deletion=True)
     file = scene.there(A, 2, CHURCH)
     assert scene.plan() == [Update(A, record.image_id, file)]
 
@@ -317,7 +317,7 @@ def test_a_dirty_image_is_not_found_by_the_content_it_had(scene: Scene) -> None:
 
 
 def test_a_held_image_that_is_found_elsewhere_is_renamed(scene: Scene) -> None:
-    record = scene.change(scene.known(A, 1), doomed=True)
+    record = scene.change(scene.known(A, 1), marked_for_deletion=True)
     scene.gone(A)
     file = scene.there(NEW, 1, ctime=2)
     assert scene.plan() == [Rename(NEW, record.image_id, file, A)]

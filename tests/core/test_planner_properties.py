@@ -228,7 +228,7 @@ class SyncEngine:
         if node is None:
             if record.image_id in condemned:
                 self.remote.pop(record.image_id, None)
-                self.state.intents.removed(record.image_id, item.mark)
+                self.state.intents.confirm_deleted(record.image_id, item.mark)
             return None
         if node.file.fingerprint != record.seen:
             return None

@@ -73,13 +73,13 @@ def test_the_folder_itself_is_always_entered() -> None:
     assert Selection(None, ["*"]).enters(b"")
 
 
-def test_nothing_in_an_excluded_directory_comes_back() -> None:
+def test_nothing_in_an_excluded_directory_can_be_included_again() -> None:
     selection = Selection(None, ["private/", "!*.jpg"])
     assert selection.wants(b"a.jpg")
     assert not selection.wants(b"private/a.jpg")
 
 
-def test_a_list_that_lets_only_some_files_through() -> None:
+def test_a_list_can_exclude_all_but_some_files() -> None:
     selection = Selection(None, ["*", "!*/", "!*.jpg"])
     assert selection.enters(b"a/b")
     assert selection.wants(b"a/b/c.jpg")
@@ -184,14 +184,14 @@ def test_names_like_those_of_other_programs_are_wanted(path: bytes) -> None:
 
 
 @pytest.mark.parametrize("pattern", [each for each in DEFAULT_EXCLUDE if each[-1] != "/"])
-def test_the_short_cut_of_a_scan_knows_every_pattern_of_a_file(pattern: str) -> None:
+def test_the_shortcut_of_a_scan_applies_every_pattern(pattern: str) -> None:
     name = os.fsencode(pattern.replace("*", "x"))
     assert not Selection(None, []).wants(name)
     # The short cut asks the patterns only about names that begin so.
     assert name[:1] in (b".", b"~") or not name.endswith(SUPPORTED_SUFFIXES)
 
 
-def test_a_pattern_of_ones_own_takes_a_default_back() -> None:
+def test_a_configured_pattern_overrides_a_default() -> None:
     selection = Selection(None, ["!.thumbnails/", "!._keep.jpg"])
     assert selection.wants(b"a/.thumbnails/b.jpg")
     assert selection.wants(b"._keep.jpg")
@@ -202,7 +202,7 @@ def test_a_pattern_of_ones_own_takes_a_default_back() -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git, to ask it")
 @pytest.mark.parametrize("own", [[], ["a*"], ["!.thumbnails/"], ["!*/", "a*"], ["!*.jpg"]])
-def test_the_default_list_means_what_git_says(tmp_path: Path, own: list[str]) -> None:
+def test_the_default_list_matches_like_git(tmp_path: Path, own: list[str]) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "config", "core.ignorecase", "true"], check=True)
     for directory in (*PROGRAM_DIRECTORIES, b"plain"):
@@ -242,7 +242,7 @@ def test_a_file_that_is_not_wanted_has_a_reason(
     assert selection.wants(b"2024/" + name) is (reason is None)
 
 
-def test_the_digest_changes_with_whatever_the_selection_is_made_of() -> None:
+def test_the_digest_changes_with_every_part_of_the_selection() -> None:
     selections = [
         Selection(None, []),
         Selection(["*.jpg"], []),
@@ -285,7 +285,7 @@ PATTERNS = [
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git, to ask it")
 @pytest.mark.parametrize("seed", range(5))
-def test_exclude_says_what_git_says(tmp_path: Path, seed: int) -> None:
+def test_exclude_matches_like_git(tmp_path: Path, seed: int) -> None:
     choose = random.Random(seed)
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     for _ in range(40):

@@ -26,21 +26,21 @@ def settler() -> Settler:
     return Settler(SETTLE, DELETE_AFTER)
 
 
-def test_a_file_rests_when_it_was_the_same_for_the_time_to_settle(settler: Settler) -> None:
+def test_a_file_settles_when_it_was_unchanged_for_the_settle_time(settler: Settler) -> None:
     assert not settler.see(PLACE, version(1), now=0)
     assert not settler.see(PLACE, version(1), now=SETTLE - 1)
     assert settler.see(PLACE, version(1), now=SETTLE)
     assert PLACE not in settler
 
 
-def test_a_file_that_changed_waits_anew(settler: Settler) -> None:
+def test_a_changed_file_waits_again(settler: Settler) -> None:
     settler.see(PLACE, version(1), now=0)
     assert not settler.see(PLACE, version(2), now=SETTLE)
     assert not settler.see(PLACE, version(2), now=2 * SETTLE - 1)
     assert settler.see(PLACE, version(2), now=2 * SETTLE)
 
 
-def test_a_file_that_came_back_was_not_gone_all_the_time(settler: Settler) -> None:
+def test_a_file_that_came_back_waits_again_when_it_is_gone(settler: Settler) -> None:
     settler.see(PLACE, None, now=0)
     settler.see(PLACE, version(1), now=1)
     assert not settler.see(PLACE, None, now=2)
@@ -48,7 +48,7 @@ def test_a_file_that_came_back_was_not_gone_all_the_time(settler: Settler) -> No
     assert settler.see(PLACE, None, now=2 + DELETE_AFTER)
 
 
-def test_what_is_due_is_named_once_and_not_before_its_time(settler: Settler) -> None:
+def test_a_path_is_due_once_and_not_before_its_time(settler: Settler) -> None:
     settler.see(PLACE, version(1), now=0)
     settler.see(OTHER, None, now=0)
     assert settler.next_due() == SETTLE
@@ -59,20 +59,20 @@ def test_what_is_due_is_named_once_and_not_before_its_time(settler: Settler) -> 
     assert settler.due(DELETE_AFTER) == [OTHER]
 
 
-def test_a_place_that_was_dropped_and_seen_again_is_named_once(settler: Settler) -> None:
+def test_a_path_that_was_dropped_and_seen_again_is_due_once(settler: Settler) -> None:
     settler.see(PLACE, version(1), now=0)
     settler.drop(PLACE)
     settler.see(PLACE, version(1), now=1)
     assert settler.due(10) == [PLACE]
 
 
-def test_a_place_that_was_gone_and_is_back_is_named_once(settler: Settler) -> None:
+def test_a_path_that_was_gone_and_is_back_is_due_once(settler: Settler) -> None:
     settler.see(PLACE, None, now=0)
     settler.see(PLACE, version(1), now=1)
     assert settler.due(10) == [PLACE]
 
 
-def test_a_place_is_named_at_the_very_moment_that_it_was_due_for(settler: Settler) -> None:
+def test_a_path_is_due_exactly_at_its_time(settler: Settler) -> None:
     """With any times, also those whose sum and difference are rounded."""
     settler = Settler(0.7, 5.0)
     settler.see(PLACE, version(1), now=0.1)
@@ -82,7 +82,7 @@ def test_a_place_is_named_at_the_very_moment_that_it_was_due_for(settler: Settle
     assert settler.see(PLACE, version(1), due)
 
 
-def test_the_places_of_a_missing_folder_are_forgotten_and_no_others(settler: Settler) -> None:
+def test_only_the_paths_of_a_missing_folder_are_forgotten(settler: Settler) -> None:
     for rel_path in (PLACE, OTHER, ELSEWHERE):
         settler.see(rel_path, None, now=0)
     settler.drop_folder("photos")
@@ -92,7 +92,7 @@ def test_the_places_of_a_missing_folder_are_forgotten_and_no_others(settler: Set
     assert settler.due(DELETE_AFTER) == [ELSEWHERE]
 
 
-def test_without_patience_the_first_look_is_enough() -> None:
+def test_without_a_settle_time_one_observation_is_enough() -> None:
     settler = Settler(0.0, 0.0)
     assert settler.see(PLACE, version(1), now=5.0)
     assert settler.see(PLACE, None, now=5.0)
@@ -100,9 +100,7 @@ def test_without_patience_the_first_look_is_enough() -> None:
 
 
 @pytest.mark.parametrize("flapping", [False, True])
-def test_a_place_that_never_rests_takes_no_more_and_more_memory(
-    settler: Settler, flapping: bool
-) -> None:
+def test_a_path_that_never_settles_takes_bounded_memory(settler: Settler, flapping: bool) -> None:
     for step in range(10_000):
         now = step / 1000
         gone = flapping and step % 2 == 0
@@ -154,7 +152,7 @@ events = st.lists(
 
 
 @given(events)
-def test_any_sequence_of_looks(history: list[tuple[int, object]]) -> None:
+def test_any_sequence_of_observations(history: list[tuple[int, object]]) -> None:
     """At rest means: the same in every look of the time it takes. ``gone`` is exact, and whatever
     waits is named once its time has come, once."""
     settler = Settler(SETTLE, DELETE_AFTER)

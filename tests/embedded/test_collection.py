@@ -21,7 +21,6 @@ from snoopsync.core.errors import (
     Unavailable,
 )
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.embedded import database as database_module
 from tests.embedded.conftest import Clock
 from tests.embedded.helpers import (
     PICTURES,
@@ -259,12 +258,9 @@ def test_a_database_of_a_newer_version_is_left_alone(
         EmbeddedCollection(database)
 
 
-def test_a_database_that_another_process_locks_too_long_is_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
+def test_a_database_that_another_process_locks_too_long_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
-    collection = EmbeddedCollection(path)
+    collection = EmbeddedCollection(path, busy_seconds=0.05)
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")

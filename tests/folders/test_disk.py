@@ -13,11 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from snoopsync.folders import beneath, disk
-from snoopsync.folders import statx as kernel
-from snoopsync.folders.beneath import Root
+from snoopsync.folders import directory_facts, disk, open_folder
+from snoopsync.folders.directory_facts import DirectoryFacts
 from snoopsync.folders.disk import Disk
-from snoopsync.folders.statx import DirectoryFacts
+from snoopsync.folders.open_folder import OpenFolder
 from tests.support.deep import deep_below, write_in
 from tests.support.disks import Drives, number_of, require
 from tests.support.mounting import make_disk, mounted, needs_root
@@ -34,13 +33,13 @@ ODD_NAMES = [
 @pytest.fixture(params=["openat2", "a directory at a time"])
 def root(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Root]:
+) -> Iterator[OpenFolder]:
     """A folder, on a system with openat2 and on one without."""
     if request.param != "openat2":
-        monkeypatch.setattr(beneath, "_has_openat2", lambda: False)
-    elif not beneath._has_openat2():
+        monkeypatch.setattr(open_folder, "_has_openat2", lambda: False)
+    elif not open_folder._has_openat2():
         pytest.skip("this system has no openat2")
-    with Disk().root(bytes(tmp_path)) as root:
+    with Disk().open_folder(bytes(tmp_path)) as root:
         yield root
 
 
@@ -59,7 +58,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
 
 
-def test_a_path_that_is_too_long_for_a_call_is_looked_at(root: Root, deep: bytes) -> None:
+def test_a_path_that_is_too_long_for_a_call_is_looked_at(root: OpenFolder, deep: bytes) -> None:
     with pytest.raises(OSError, match="name too long"):
         os.lstat(root.absolute(deep))
     disk = Disk()
@@ -68,13 +67,13 @@ def test_a_path_that_is_too_long_for_a_call_is_looked_at(root: Root, deep: bytes
         disk.lstat(root, deep + b"/b.jpg")
 
 
-def test_a_directory_that_is_too_deep_for_a_call_is_listed(root: Root, deep: bytes) -> None:
+def test_a_directory_that_is_too_deep_for_a_call_is_listed(root: OpenFolder, deep: bytes) -> None:
     with Disk().entries(root, deep) as entries:
         sizes = {entry.name: entry.stat().st_size for entry in entries}
     assert sizes == {"a.jpg": len(b"deep down")}
 
 
-def test_a_file_that_is_too_deep_for_a_call_is_read(root: Root, deep: bytes) -> None:
+def test_a_file_that_is_too_deep_for_a_call_is_read(root: OpenFolder, deep: bytes) -> None:
     with Disk().open(root, deep + b"/a.jpg") as file:
         assert file.read() == b"deep down"
 
@@ -82,7 +81,7 @@ def test_a_file_that_is_too_deep_for_a_call_is_read(root: Root, deep: bytes) -> 
 def test_no_call_leaves_a_descriptor_open(deep: bytes, tmp_path: Path) -> None:
     disk = Disk()
     before = open_descriptors()
-    with disk.root(bytes(tmp_path)) as root:
+    with disk.open_folder(bytes(tmp_path)) as root:
         disk.lstat(root, deep + b"/a.jpg")
         disk.stat(root, deep)
         with disk.entries(root, deep):
@@ -95,14 +94,14 @@ def test_no_call_leaves_a_descriptor_open(deep: bytes, tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
-def test_a_name_that_is_too_long_for_the_file_system_is_an_error_like_any(root: Root) -> None:
+def test_a_name_that_is_too_long_for_the_file_system_is_an_error_like_any(root: OpenFolder) -> None:
     for path in (b"x" * 256, b"x" * 256 + b"/a.jpg", b"x" * 5000 + b"/a.jpg"):
         with pytest.raises(OSError, match="name too long"):
             Disk().lstat(root, path)
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_name_is_found_looked_at_and_opened(root: Root, name: bytes) -> None:
+def test_any_name_is_found_looked_at_and_opened(root: OpenFolder, name: bytes) -> None:
     Path(os.fsdecode(root.absolute(name))).write_bytes(b"picture")
     disk = Disk()
     with disk.entries(root, b"") as entries:
@@ -112,7 +111,7 @@ def test_any_name_is_found_looked_at_and_opened(root: Root, name: bytes) -> None
         assert file.read() == b"picture"
 
 
-def test_a_symbolic_link_is_not_opened(root: Root, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_opened(root: OpenFolder, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"not in the folder")
     (tmp_path / "a.jpg").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic links"):
@@ -120,7 +119,9 @@ def test_a_symbolic_link_is_not_opened(root: Root, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [b"link", b"x/link", b"x/link/y"])
-def test_a_symbolic_link_on_the_way_is_no_directory(root: Root, tmp_path: Path, way: bytes) -> None:
+def test_a_symbolic_link_on_the_way_is_no_directory(
+    root: OpenFolder, tmp_path: Path, way: bytes
+) -> None:
     """Also one that leads to a place in the folder."""
     (tmp_path / "x").mkdir()
     (tmp_path / "y").mkdir()
@@ -142,7 +143,7 @@ def test_a_symbolic_link_on_the_way_is_no_directory(root: Root, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("path", [b"..", b"../x", b"y/../..", b"y/../../x"])
-def test_no_path_leads_out_of_the_folder(root: Root, tmp_path: Path, path: bytes) -> None:
+def test_no_path_leads_out_of_the_folder(root: OpenFolder, tmp_path: Path, path: bytes) -> None:
     (tmp_path / "y").mkdir()
     disk = Disk()
     calls: list[Callable[[], object]] = [
@@ -156,13 +157,15 @@ def test_no_path_leads_out_of_the_folder(root: Root, tmp_path: Path, path: bytes
             call()
 
 
-def test_a_fifo_is_opened_without_waiting_for_a_writer(root: Root, tmp_path: Path) -> None:
+def test_a_fifo_is_opened_without_waiting_for_a_writer(root: OpenFolder, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     with Disk().open(root, b"a.jpg") as file:
         assert file.read() == b""
 
 
-def test_a_directory_in_a_files_place_leaves_no_descriptor_open(root: Root, tmp_path: Path) -> None:
+def test_a_directory_in_a_files_place_leaves_no_descriptor_open(
+    root: OpenFolder, tmp_path: Path
+) -> None:
     (tmp_path / "a.jpg").mkdir()
     before = open_descriptors()
     with pytest.raises(IsADirectoryError):
@@ -171,15 +174,15 @@ def test_a_directory_in_a_files_place_leaves_no_descriptor_open(root: Root, tmp_
 
 
 def test_a_refused_openat2_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By an old kernel, and by a seccomp filter that knows no better."""
+    """By an old directory_facts, and by a seccomp filter that knows no better."""
     for code in (errno.ENOSYS, errno.EPERM):
 
         def refuse(*_arguments: object, code: int = code) -> int:
             ctypes.set_errno(code)
             return -1
 
-        monkeypatch.setattr(beneath, "_syscall", lambda refuse=refuse: refuse)
-        assert not beneath._has_openat2.__wrapped__()
+        monkeypatch.setattr(open_folder, "_syscall", lambda refuse=refuse: refuse)
+        assert not open_folder._has_openat2.__wrapped__()
 
 
 # Which disk it is.
@@ -215,15 +218,15 @@ def test_xfs_has_a_number_also_on_a_kernel_that_tells_no_uuid(
 
 def facts(folder: Path, directory: bytes = b"") -> DirectoryFacts:
     disk = Disk()
-    with disk.root(bytes(folder)) as root:
+    with disk.open_folder(bytes(folder)) as root:
         return disk.facts(root, directory)
 
 
 def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has no mount IDs that are given only once, before Linux 6.8."""
-    monkeypatch.setattr(kernel, "_STATX_MNT_ID_UNIQUE", 0)
+    monkeypatch.setattr(directory_facts, "_STATX_MNT_ID_UNIQUE", 0)
     # One that was opened before a test got mounts of its own shows the changes of the others.
-    monkeypatch.setattr(kernel, "_mount_table", cache(kernel._MountTable))
+    monkeypatch.setattr(directory_facts, "_mount_table", cache(directory_facts._MountTable))
 
 
 @pytest.mark.parametrize("is_old", [False, True])
@@ -268,13 +271,13 @@ def test_two_directories_of_one_file_system_are_on_different_mounts_if_one_is_mo
     if how != "unique IDs":
         old_kernel(monkeypatch)
     if how == "no IDs by statx":
-        monkeypatch.setattr(kernel, "_STATX_MNT_ID", 0)
+        monkeypatch.setattr(directory_facts, "_STATX_MNT_ID", 0)
     for name in ("point", "other", "mounted/deep"):
         (tmp_path / name).mkdir(parents=True)
     disk = Disk()
     with (
         mounted(tmp_path / "point", "--bind", tmp_path / "mounted"),
-        disk.root(bytes(tmp_path)) as root,
+        disk.open_folder(bytes(tmp_path)) as root,
     ):
         own = disk.mount_id(root, b"")
         assert disk.stat(root, b"point/deep").st_dev == disk.stat(root, b"").st_dev
@@ -316,7 +319,7 @@ def test_where_statfs_tells_nothing_the_uuid_is_the_number(monkeypatch: pytest.M
 
 
 def test_a_path_that_is_too_long_has_a_number_and_one_that_is_not_there_is_an_error(
-    deep: bytes, root: Root
+    deep: bytes, root: OpenFolder
 ) -> None:
     disk = Disk()
     assert disk.file_system(root, deep) == disk.file_system(root, b"")

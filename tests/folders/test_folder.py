@@ -16,17 +16,18 @@ from snoopsync.core.errors import FolderMissing
 from snoopsync.core.left_out import totals
 from snoopsync.core.model import UNNUMBERED, File, Fingerprint, Gone, Unclear
 from snoopsync.core.selection import Selection
-from snoopsync.folders.beneath import Root
+from snoopsync.folders.directory_facts import DirectoryFacts
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
-from snoopsync.folders.statx import DirectoryFacts
+from snoopsync.folders.open_folder import OpenFolder
 from tests.support.deep import deep_below, write_in
 from tests.support.mounting import FRESH, mounted, needs_root
+from tests.support.unstamped import UnstampedDisk
 
 ERRORS = [errno.EACCES, errno.EIO, errno.ESTALE]
 
 
-class FailingDisk(Disk):
+class FailingDisk(UnstampedDisk):
     """A disk on which one call fails: the ``nth`` from when it is armed."""
 
     def __init__(self, error: int = errno.EIO) -> None:
@@ -44,32 +45,32 @@ class FailingDisk(Disk):
         if self.calls == self.nth:
             raise OSError(self.error, os.strerror(self.error), path)
 
-    def root(self, path: bytes) -> Root:
+    def open_folder(self, path: bytes) -> OpenFolder:
         self._call(path)
-        return super().root(path)
+        return super().open_folder(path)
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._call(root.absolute(path))
         return super().lstat(root, path)
 
-    def stat(self, root: Root, path: bytes) -> os.stat_result:
+    def stat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._call(root.absolute(path))
         return super().stat(root, path)
 
-    def file_system(self, root: Root, path: bytes) -> int:
+    def file_system(self, root: OpenFolder, path: bytes) -> int:
         self._call(root.absolute(path))
         return super().file_system(root, path)
 
-    def facts(self, root: Root, path: bytes) -> DirectoryFacts:
+    def facts(self, root: OpenFolder, path: bytes) -> DirectoryFacts:
         self._call(root.absolute(path))
         return super().facts(root, path)
 
-    def mount_id(self, root: Root, path: bytes) -> int:
+    def mount_id(self, root: OpenFolder, path: bytes) -> int:
         self._call(root.absolute(path))
         return super().mount_id(root, path)
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._call(root.absolute(path))
         with super().entries(root, path) as entries:
             yield entries
@@ -159,7 +160,7 @@ def test_the_fingerprint_is_what_lstat_says(root: Path) -> None:
 def test_a_batch_of_looks_sees_each_directory_once(root: Path) -> None:
     disk = FailingDisk()
     folder = armed(root, disk)
-    with folder.view() as view:
+    with folder.session() as view:
         view.look(b"2024/june/a.jpg")
         disk.arm(0)
         view.look(b"2024/june/b.jpg")
@@ -330,7 +331,7 @@ def test_a_folder_is_open_for_no_longer_than_its_view(root: Path) -> None:
         assert held() == [root / "top.jpg"]
         file.read()
     assert held() == []
-    with folder.view() as view:
+    with folder.session() as view:
         assert held() == []
         view.look(FILE)
         assert root in held()
@@ -356,7 +357,7 @@ def test_an_error_at_any_call_of_the_proof_proves_nothing(
         assert isinstance(folder.prove_gone(FILE, submount=0), Unclear), f"call {nth}"
 
 
-class SecretiveDisk(Disk):
+class SecretiveDisk(UnstampedDisk):
     """A disk on which everything can be looked at, and one directory can't be listed."""
 
     def __init__(self, directory: bytes, *, opens: bool) -> None:
@@ -364,7 +365,7 @@ class SecretiveDisk(Disk):
         self.opens = opens
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if not root.absolute(path).endswith(self.directory):
             with super().entries(root, path) as entries:
                 yield entries
@@ -447,14 +448,14 @@ class TwoDisks(FailingDisk):
         self.mount_point = mount_point
         self.number = 0
 
-    def stat(self, root: Root, path: bytes) -> os.stat_result:
+    def stat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         stat = super().stat(root, path)
         if not root.absolute(path).startswith(self.mount_point):
             return stat
         times = {"st_mtime_ns": stat.st_mtime_ns, "st_ctime_ns": stat.st_ctime_ns}
         return os.stat_result((*stat[:2], stat.st_dev + 1, *stat[3:10]), times)
 
-    def file_system(self, root: Root, path: bytes) -> int:
+    def file_system(self, root: OpenFolder, path: bytes) -> int:
         number = super().file_system(root, path)
         return self.number if root.absolute(path).startswith(self.mount_point) else number
 
@@ -483,7 +484,7 @@ def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     unlink(root)
     disk.number = now
     assert folder.look(FILE) == Gone()
-    with folder.view() as view:
+    with folder.session() as view:
         assert view.is_hidden(FILE, submount) is not is_gone
     assert isinstance(folder.prove_gone(FILE, submount), Gone if is_gone else Unclear)
 

@@ -1,4 +1,4 @@
-"""The looking at one folder: hints say where, the scan is the truth, and both end in sightings."""
+"""One folder over time: hints say where to look, scans look everywhere; both give differences."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import pytest
 from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.identity_check import REFUSED_SECONDS, STALLED_SECONDS
 from snoopsync.folders.monitor import GUARD_SECONDS, RETRY_SECONDS, FolderMonitor, Pace
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
-from snoopsync.watching.folder_watch import Lookout
+from snoopsync.watching.folder_watch import FolderWatch
+from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO
-from snoopsync.watching.watcher import FolderWatch, Watcher
+from snoopsync.watching.watcher import Watcher
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DiskFolder
 
 FOREVER = float("inf")
@@ -65,11 +66,11 @@ class ScriptedWatcher(Watcher):
         super().__init__(lambda: None)
         self.scripted = scripted
 
-    def watch(self, name: str, root: bytes) -> FolderWatch:
+    def watch(self, name: str, root: bytes) -> HintSource:
         return self.scripted
 
 
-class PartlyDeadDisk(Disk):
+class PartlyDeadDisk(UnstampedDisk):
     """Some directories can't be listed."""
 
     def __init__(self) -> None:
@@ -77,12 +78,12 @@ class PartlyDeadDisk(Disk):
         self.code = errno.EACCES
         self.before_lstat: Callable[[], object] = lambda: None
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self.before_lstat()
         return super().lstat(root, path)
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path) in self.dead:
             raise OSError(self.code, os.strerror(self.code))
         with super().entries(root, path) as entries:
@@ -113,7 +114,7 @@ class Scene:
         """A new start."""
         path = os.fsencode(self.disk.root)
         folder = Folder("photos", path, Selection(None, exclude), self.edge)
-        lookout = Lookout("photos", path, wanted, ScriptedWatcher(self.watch), mountinfo)
+        lookout = FolderWatch("photos", path, wanted, ScriptedWatcher(self.watch), mountinfo)
         [row] = self.state.folders.rows()
         pace = Pace(900.0, 30.0)
         self.monitor = FolderMonitor(folder, lookout, self.state, row, pace, dormant=dormant)
@@ -129,11 +130,11 @@ class Scene:
     def look(self) -> dict[str, bool]:
         """Look at everything there is to look at: the paths that are not as they are known, and
         whether there is a file."""
-        self.monitor.tick(self.now)
+        self.monitor.update(self.now)
         while self.monitor.is_being_recognised:
-            list(self.monitor.work(FOREVER, self.now))
-        sightings = list(self.monitor.work(FOREVER, self.now))
-        return {sighting.rel_path.text: sighting.seen is not None for sighting in sightings}
+            list(self.monitor.differences(FOREVER, self.now))
+        differences = list(self.monitor.differences(FOREVER, self.now))
+        return {difference.rel_path.text: difference.seen is not None for difference in differences}
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -502,11 +503,11 @@ def test_files_need_approval_if_they_are_missing_at_the_first_scan_after_recogni
     scene.state.folders.save(replace(scene.monitor.row, file_system=0))
     scene.disk.remove("a.jpg")
     scene.begin()
-    scene.monitor.tick(scene.now)
+    scene.monitor.update(scene.now)
     while scene.monitor.is_being_recognised:
         assert scene.monitor.is_missing, "until that is known, nothing is sent"
         assert scene.monitor.is_busy
-        list(scene.monitor.work(FOREVER, scene.now))
+        list(scene.monitor.differences(FOREVER, scene.now))
     assert scene.monitor.row.recognised_by_content
     scene.begin()
     assert scene.monitor.row.recognised_by_content, "a restart is no scan"
@@ -541,15 +542,15 @@ def test_a_disk_that_never_answers_is_missing_and_stops_nothing(scene: Scene) ->
     answers = threading.Event()
     scene.edge.before_lstat = answers.wait
     scene.begin()
-    scene.monitor.tick(scene.now)
-    list(scene.monitor.work(FOREVER, scene.now))
+    scene.monitor.update(scene.now)
+    list(scene.monitor.differences(FOREVER, scene.now))
     assert scene.monitor.is_being_recognised
     scene.wait(STALLED_SECONDS + 1.0)
-    list(scene.monitor.work(FOREVER, scene.now))
+    list(scene.monitor.differences(FOREVER, scene.now))
     assert not scene.monitor.is_being_recognised
     assert scene.monitor.row.reason == "its disk does not answer"
     scene.wait(REFUSED_SECONDS)
-    scene.monitor.tick(scene.now)
+    scene.monitor.update(scene.now)
     assert not scene.monitor.is_being_recognised, "one thread is waiting for it already"
     answers.set()
     scene.monitor._check._abandoned.result()

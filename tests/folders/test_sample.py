@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.core.identity import Sample, Verdict, decide_by_content
+from snoopsync.core.identity import IdentityVerdict, Sample, decide_by_content
 from snoopsync.core.model import Fingerprint, Record, RelPath
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.sample import take_sample
 from snoopsync.folders.stable_file import StableFile
 
@@ -50,7 +50,7 @@ class Known:
 
     def mark_for_deletion(self, first: int, end: int) -> None:
         for number in range(first, end):
-            self.records[number] = replace(self.records[number], doomed=True)
+            self.records[number] = replace(self.records[number], marked_for_deletion=True)
 
     def shift_times(self) -> None:
         for path in self.paths:
@@ -127,7 +127,7 @@ def test_a_link_or_a_directory_is_no_file(known: Known) -> None:
 
 def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
     class DeadDisk(Disk):
-        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
             raise OSError(errno.EIO, os.strerror(errno.EIO), root.absolute(path))
 
     known.disk = DeadDisk()
@@ -167,7 +167,7 @@ def test_a_file_that_is_to_be_deleted_says_nothing_by_being_gone_or_changed(
     for path in known.paths[2:]:
         change(path)
     sample = known.sample()
-    assert decide_by_content(sample) is Verdict.SAME
+    assert decide_by_content(sample) is IdentityVerdict.SAME
     assert sample.different == 0
 
 
@@ -184,7 +184,7 @@ def test_a_file_that_is_to_be_deleted_says_nothing_if_it_can_not_be_read(
         return fine(path)
 
     monkeypatch.setattr(known, "open", fail)
-    assert decide_by_content(known.sample()) is Verdict.SAME
+    assert decide_by_content(known.sample()) is IdentityVerdict.SAME
 
 
 def test_a_file_that_is_to_be_deleted_counts_if_it_is_there(known: Known) -> None:

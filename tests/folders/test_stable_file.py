@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import FileChanged
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.stable_file import StableFile
 
 CONTENT = bytes(range(256)) * 400  # more than one buffer of any kind
@@ -198,7 +198,7 @@ class ForgetfulDisk(Disk):
     def __init__(self, answer: os.stat_result) -> None:
         self.answer = answer
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         return self.answer
 
 
@@ -223,7 +223,7 @@ def test_that_the_open_file_looks_the_same_is_not_enough(path: Path) -> None:
 
 def test_a_failing_disk_is_a_changed_file(path: Path) -> None:
     class Failing(Disk):
-        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
             raise OSError(5, "Input/output error", root.absolute(path))
 
     with (

@@ -28,7 +28,7 @@ def room_for(path: Path, size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fits", range(12))
-def test_a_line_that_was_cut_is_ended_before_the_next(tmp_path: Path, fits: int) -> None:
+def test_an_incomplete_line_is_ended_before_the_next(tmp_path: Path, fits: int) -> None:
     path = tmp_path / "lines"
     append_line(path, "one")
     with room_for(path, fits), pytest.raises(OSError, match=r"No space|too large"):
@@ -38,20 +38,20 @@ def test_a_line_that_was_cut_is_ended_before_the_next(tmp_path: Path, fits: int)
     assert path.read_text().split("\n") == ["one", *cut, "three", ""]
 
 
-def test_a_line_whose_end_alone_was_cut_is_there_once(tmp_path: Path) -> None:
+def test_a_line_without_its_end_appears_once(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_text("one")
     append_line(path, "two")
     assert path.read_text() == "one\ntwo\n"
 
 
-def test_it_and_its_directories_are_made_for_few_eyes(tmp_path: Path) -> None:
+def test_a_new_file_and_its_directories_are_not_readable_by_others(tmp_path: Path) -> None:
     path = tmp_path / "made" / "too" / "lines"
     append_line(path, "one")
     assert stat.S_IMODE(path.stat().st_mode) & 0o137 == 0
 
 
-def test_the_mode_of_one_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_the_mode_of_an_existing_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.touch()
     path.chmod(0o664)
@@ -78,7 +78,7 @@ def test_lines_of_several_processes_are_whole(tmp_path: Path) -> None:
     assert len(lines) == 1500
 
 
-def test_whoever_follows_it_sees_each_line_whole_and_once_through_a_rotation(
+def test_a_reader_sees_each_line_complete_and_once_through_a_rotation(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "lines"

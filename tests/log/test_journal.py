@@ -139,9 +139,7 @@ def test_a_traceback_is_in_the_message(journald: Journald, stream: Path) -> None
     assert (message[0], message[-1]) == ("what", "ValueError: why")
 
 
-def test_an_entry_that_a_library_has_written_wrong_stops_nothing(
-    journald: Journald, stream: Path
-) -> None:
+def test_a_malformed_entry_of_a_library_stops_nothing(journald: Journald, stream: Path) -> None:
     with logging_to_the_journal(stream, journald.path, LogConfig()):
         # To our handlers alone: pytest's own takes it for a bug of the test.
         record = logging.LogRecord("a.library", logging.WARNING, "", 0, "%d", ("none",), None)
@@ -166,7 +164,7 @@ def test_lines_with_a_priority_are_written_while_there_is_no_journald(
     assert dict(journald.take())["MESSAGE"] == b"good"
 
 
-def test_a_journald_that_was_started_anew_gets_the_next_entry(tmp_path: Path, stream: Path) -> None:
+def test_a_restarted_journald_gets_the_next_entry(tmp_path: Path, stream: Path) -> None:
     first = Journald(tmp_path / "socket")
     with logging_to_the_journal(stream, first.path, LogConfig()):
         log.info("one")
@@ -178,7 +176,7 @@ def test_a_journald_that_was_started_anew_gets_the_next_entry(tmp_path: Path, st
 
 
 @pytest.mark.parametrize("journal_stream", ["", "8:1", "nonsense"])
-def test_what_is_not_the_journals_gets_lines_with_a_priority_if_they_are_asked_for(
+def test_the_journal_format_elsewhere_writes_lines_with_a_priority(
     journald: Journald, capsys: pytest.CaptureFixture[str], journal_stream: str
 ) -> None:
     environ = {"JOURNAL_STREAM": journal_stream}

@@ -55,7 +55,7 @@ def test_an_odd_name_never_makes_two_lines_of_one(
     assert "a\\nb\\x1b[2Jc\\u202ed\\udcff" in first or json.loads(first)["message"].endswith(ODD)
 
 
-def test_json_has_an_object_a_line_with_the_keys_of_the_event(
+def test_json_has_one_object_for_each_line_with_the_keys_of_the_event(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     begin(LogConfig(format=LogFormat.JSON))
@@ -76,7 +76,7 @@ def test_json_has_an_object_a_line_with_the_keys_of_the_event(
     assert os.fsencode(line["path"]) == b"odd\xff\n.jpg"
 
 
-def test_what_a_library_warns_of_has_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
     begin(LogConfig(format=LogFormat.JSON))
     library = logging.getLogger("a.library")
     library.warning("full: %s", "pool")
@@ -119,7 +119,7 @@ def test_colours_can_be_refused(environ: dict[str, str]) -> None:
         assert "\x1b" not in screen()
 
 
-def test_an_empty_no_color_refuses_nothing() -> None:
+def test_an_empty_no_color_allows_colours() -> None:
     with terminal() as screen:
         begin(LogConfig(), environ={"NO_COLOR": ""})
         log.warning("said")
@@ -159,7 +159,7 @@ def test_a_traceback_is_on_the_same_line_for_programs(
         (-9, "error"),
     ],
 )
-def test_the_level_moves_with_the_options(
+def test_the_options_change_the_level(
     verbosity: int, seen: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin(LogConfig(level=LogLevel.INFO), verbosity)
@@ -182,7 +182,7 @@ def test_the_file_may_be_rotated_away(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-def test_the_file_may_be_copied_and_cut(tmp_path: Path) -> None:
+def test_the_file_may_be_copied_and_truncated(tmp_path: Path) -> None:
     path = tmp_path / "the.log"
     begin(LogConfig(file=path))
     log.info("one")
@@ -193,7 +193,7 @@ def test_the_file_may_be_copied_and_cut(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d.* two\n", path.read_text()), "no hole where the old lines were"
 
 
-def test_a_file_that_cannot_be_opened_is_the_configurations_mistake(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"log\.file"):
         begin(LogConfig(file=tmp_path))
 
@@ -209,7 +209,7 @@ def test_a_new_configuration_that_is_wrong_changes_nothing(
     assert json.loads((tmp_path / "the.log").read_text())["message"] == "said"
 
 
-def test_a_file_that_cannot_be_written_is_said_once_and_stops_nothing(
+def test_a_file_that_cannot_be_written_is_logged_once_and_stops_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     begin(LogConfig(format=LogFormat.JSON, file=Path("/dev/full")))
@@ -225,13 +225,14 @@ def test_a_file_that_cannot_be_written_is_said_once_and_stops_nothing(
         "level": "ERROR",
         "logger": "snoopsync",
         "event": "log-unwritable",
-        "message": "/dev/full can't be written, lines are only here: No space left on device",
+        "message": "/dev/full can't be written, the log continues only here: No space left on"
+        " device",
         "path": "/dev/full",
         "error": "No space left on device",
     }
 
 
-def test_a_line_that_a_library_has_written_wrong_stops_nothing(
+def test_a_malformed_line_of_a_library_stops_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin(LogConfig(file=tmp_path / "the.log"))
@@ -244,7 +245,7 @@ def test_a_line_that_a_library_has_written_wrong_stops_nothing(
     assert "Logging error" in capsys.readouterr().err
 
 
-def test_lines_go_where_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_go_to_the_current_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progress bar puts itself in its place, and takes itself away again."""
     begin(LogConfig())
     lines: list[str] = []
@@ -258,7 +259,7 @@ def test_lines_go_where_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -
     assert "above the bar\n" in lines[0]
 
 
-def test_what_libraries_say_while_a_notification_is_sent_is_not_written(
+def test_library_messages_about_a_notification_are_not_logged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It may have the address in it, with its password."""

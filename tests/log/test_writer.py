@@ -63,6 +63,22 @@ def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installat
     assert log_file.read_text().endswith("stopped\n")
 
 
+def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+    home.configure(f"{QUICK_SYNC}log: {{level: debug}}\n")
+    with full_pipe() as (_, stderr):
+        resync = subprocess.Popen(
+            command("resync"),
+            env=home.environment,
+            cwd=home.home,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        out, _ = resync.communicate(timeout=DEADLINE_SECONDS)
+    assert "1 added" in out
+    assert resync.returncode == 0
+
+
 @pytest.mark.integration
 def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Installation) -> None:
     log_file = home.home / "the.log"
@@ -104,7 +120,7 @@ def record(message: str, *args: object) -> logging.LogRecord:
     return log.makeRecord(log.name, logging.INFO, "", 0, message, args, None)
 
 
-def test_lines_beyond_the_bound_are_lost_and_counted() -> None:
+def test_lines_beyond_the_limit_are_dropped_and_counted() -> None:
     gate = Gate()
     writer = BackgroundWriter(gate, most_waiting=3)
     writer.handle(record("line 0"))
@@ -114,11 +130,11 @@ def test_lines_beyond_the_bound_are_lost_and_counted() -> None:
     gate.opened.set()
     assert writer.end()
     assert gate.lines[:4] == [f"line {number}" for number in range(4)]
-    assert gate.lines[4].startswith("5 lines of the log are missing here")
+    assert gate.lines[4].startswith("5 lines are missing from the log here")
     assert len(gate.lines) == 5
 
 
-def test_a_line_is_what_it_was_when_it_was_logged() -> None:
+def test_a_line_is_formatted_when_it_is_logged() -> None:
     gate, names = Gate(), ["a"]
     writer = BackgroundWriter(gate)
     writer.handle(record("%s", names))
@@ -128,7 +144,7 @@ def test_a_line_is_what_it_was_when_it_was_logged() -> None:
     assert gate.lines == ["['a']"]
 
 
-def test_what_is_logged_after_its_end_is_written_at_once() -> None:
+def test_lines_after_the_end_are_written_at_once() -> None:
     gate = Gate()
     gate.opened.set()
     writer = BackgroundWriter(gate)
@@ -138,7 +154,7 @@ def test_what_is_logged_after_its_end_is_written_at_once() -> None:
     assert gate.lines == ["one", "two"]
 
 
-def test_an_alert_is_not_lost_and_known_to_be_written(tmp_path: Path) -> None:
+def test_an_alert_is_never_dropped(tmp_path: Path) -> None:
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
         with closing(stderr):

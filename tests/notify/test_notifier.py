@@ -265,7 +265,7 @@ def test_lines_that_come_too_fast_are_dropped_and_counted(
     with notifier._lock:  # so that its thread can't take what it hears
         for number in range(1500):
             happen(folder=str(number))
-    until(lambda: "500 lines of the log came too fast to be told" in caplog.text)
+    until(lambda: "500 events were dropped: the notification queue is full" in caplog.text)
     passing(clock, lambda: "snoopsync (nas): folder missing (1000)" in postbox.titles)
 
 

@@ -17,14 +17,14 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.events import Event, fields_of
 from snoopsync.core.model import RelPath
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
-from snoopsync.log.throttle import MOST_SAID, MOST_TOPICS, OTHERS, Count, Repeats
+from snoopsync.folders.open_folder import OpenFolder
+from snoopsync.log.throttle import MOST_LOGGED
 from snoopsync.state.pairs import Side
 from snoopsync.sync.duplicate_search import Alert, announce_to_file
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import Live, World, fake_picture
 
 DAY_SECONDS = 86_400.0
@@ -58,71 +58,6 @@ def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> N
 # The counting.
 
 
-class TestRepeats:
-    def test_the_first_ones_are_said_and_the_rest_is_counted(self) -> None:
-        repeats = Repeats(3)
-        assert [repeats.is_news("a", float(now), REFUSED) for now in range(10)] == [True] * 3 + [
-            False
-        ] * 7
-        assert list(repeats.counts(59.0)) == []
-        assert list(repeats.counts(60.0)) == [Count("a", 7, REFUSED)]
-
-    def test_topics_have_nothing_to_do_with_each_other(self) -> None:
-        repeats = Repeats(1)
-        assert repeats.is_news("a", 0.0, REFUSED)
-        assert repeats.is_news("b", 0.0, REFUSED)
-        assert not repeats.is_news("a", 0.0, REFUSED)
-
-    def test_what_goes_on_is_told_ever_less_often(self) -> None:
-        repeats = Repeats(1)
-        told = []
-        for second in range(24 * 3600):
-            repeats.is_news("a", float(second), REFUSED)
-            told += [(second, count) for _, count, *_ in repeats.counts(float(second))]
-        assert [second for second, _ in told[:4]] == [60, 180, 420, 900]
-        assert 25 < len(told) < 32
-        assert sum(count for _, count in told) > 80_000
-
-    def test_what_was_quiet_for_a_while_is_news_again(self) -> None:
-        repeats = Repeats(1)
-        for now in (0.0, 1.0):
-            repeats.is_news("a", now, REFUSED)
-        assert list(repeats.counts(60.0)) == [Count("a", 1, REFUSED)]
-        assert not repeats.is_news("a", 100.0, REFUSED)
-        assert list(repeats.counts(181.0)) == [Count("a", 1, REFUSED)]
-        assert list(repeats.counts(1000.0)) == []
-        assert repeats.is_news("a", 1000.0, REFUSED)
-
-    def test_a_trickle_is_no_news_for_ever(self) -> None:
-        """One a minute: each is said at first, and then they are counted."""
-        repeats = Repeats(5)
-        said = 0
-        for minute in range(1000):
-            said += repeats.is_news("a", 60.0 * minute, REFUSED)
-            list(repeats.counts(60.0 * minute))
-        assert said < 20
-
-    def test_thousands_of_topics_are_one(self) -> None:
-        repeats = Repeats(2)
-        news = [repeats.is_news(f"{number} refused", 0.0, REFUSED) for number in range(5000)]
-        assert sum(news) == MOST_TOPICS + 2
-        assert list(repeats.counts(60.0)) == [Count(OTHERS, 5000 - MOST_TOPICS - 2, REFUSED)]
-
-    def test_a_count_has_the_event_of_the_last_one_and_its_folder(self) -> None:
-        repeats = Repeats(0)
-        for event in (Event.FOLDER_MISSING, Event.FOLDER_BACK):
-            repeats.is_news("comes and goes", 0.0, event, "photos")
-        [count] = repeats.counts(60.0)
-        assert count == Count("comes and goes", 2, Event.FOLDER_BACK, "photos")
-
-    def test_what_is_left_is_told_at_the_end(self) -> None:
-        repeats = Repeats(1)
-        for topic in "aab":
-            repeats.is_news(topic, 0.0, REFUSED)
-        assert list(repeats.all_counts()) == [Count("a", 1, REFUSED)]
-        assert list(repeats.all_counts()) == []
-
-
 # Files that are refused.
 
 
@@ -139,8 +74,8 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
     with world.running():
         pass
     said = lines(caplog)
-    assert len(said) == MOST_SAID + 1
-    assert said[-1] == f"the file is empty ({5000 - MOST_SAID} more)"
+    assert len(said) == MOST_LOGGED + 1
+    assert said[-1] == f"the file is empty ({5000 - MOST_LOGGED} more)"
     first, *_, last = caplog.records
     path = said[0].removeprefix("photos/").removesuffix(": the file is empty")
     assert fields_of(first) == {
@@ -150,7 +85,7 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
         "image_id": world.id_of(path),
         "reason": "the file is empty",
     }
-    assert fields_of(last) == {"event": "refused", "count": 5000 - MOST_SAID}
+    assert fields_of(last) == {"event": "refused", "count": 5000 - MOST_LOGGED}
 
 
 def tiff_of_too_many_samples(seed: int) -> bytes:
@@ -170,8 +105,8 @@ def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path
     done = home.run_process("--log-format", "json", "resync")
     assert done.code == 3
     said = [json.loads(line)["message"] for line in done.err.splitlines()]
-    assert len(said) == MOST_SAID + 1
-    assert how_many(said[-1]) == 30 - MOST_SAID
+    assert len(said) == MOST_LOGGED + 1
+    assert how_many(said[-1]) == 30 - MOST_LOGGED
 
 
 @pytest.mark.integration
@@ -185,7 +120,7 @@ def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
         live_through(world, live, 1000.0, steps=10)
         assert len(world.remote.uploads()) == 4 * 200
     said = lines(caplog)
-    assert len(said) == MOST_SAID + 1
+    assert len(said) == MOST_LOGGED + 1
     assert said[0] == "photos/0.jpg: 415 Unsupported Media Type"
     assert said[-1] == "415 Unsupported Media Type (180 more)"
 
@@ -209,7 +144,7 @@ def test_a_refusal_is_logged_once_until_its_reason_changes(
     assert all(": 422 " in line for line in lines(caplog)[3:])
 
 
-def test_a_file_that_has_changed_and_is_refused_again_is_news(
+def test_a_file_that_has_changed_and_is_refused_again_should_log(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_all(world)
@@ -325,11 +260,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
                 source.rename(target)
                 world.clock.advance(5.0)
                 live.components.mirror.step()
-    said = [line for line in lines(caplog) if "in turns" not in line]
-    counts = [line for line in lines(caplog) if "in turns" in line]
+    said = [line for line in lines(caplog) if "disappearing" not in line]
+    counts = [line for line in lines(caplog) if "disappearing" in line]
     assert len(said) + len(counts) < 20
-    assert "folder photos: it is missing, and back, in turns (" in counts[0]
-    counted = [fields_of(each) for each in caplog.records if "in turns" in each.getMessage()]
+    assert "folder photos: it keeps disappearing and coming back (" in counts[0]
+    counted = [fields_of(each) for each in caplog.records if "disappearing" in each.getMessage()]
     assert {(each["event"], each["folder"]) for each in counted} <= {
         ("folder-missing", "photos"),
         ("folder-back", "photos"),
@@ -337,11 +272,11 @@ def test_a_folder_that_comes_and_goes_is_counted(
     assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
 
 
-class UnreadableDisk(Disk):
+class UnreadableDisk(UnstampedDisk):
     """Directories whose names begin with ``bad`` can't be listed."""
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).rpartition(b"/")[2].startswith(b"bad"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

@@ -219,14 +219,10 @@ def photos(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("jump", ["suspend", "forward", "back"])
-def test_after_a_jump_the_service_scans_and_nothing_is_stale(
-    photos: World, monkeypatch: pytest.MonkeyPatch, jump: str
-) -> None:
+def test_after_a_jump_the_service_scans_and_nothing_is_stale(photos: World, jump: str) -> None:
     """A file that came during the suspend raised no event."""
     clock = photos.clock
-    with serving(
-        photos, monkeypatch, ToldWatcher(), dependencies=Dependencies(clock, make_workers=Workers)
-    ):
+    with serving(photos, ToldWatcher(), dependencies=Dependencies(clock, make_workers=Workers)):
         until(lambda: the_service_says(photos, Exit.OK))
         photos.disk.write("b.jpg", fake_picture(2))
         match jump:
@@ -243,11 +239,11 @@ def test_after_a_jump_the_service_scans_and_nothing_is_stale(
 
 
 def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_was_set(
-    photos: World, monkeypatch: pytest.MonkeyPatch
+    photos: World,
 ) -> None:
     clock = photos.clock
     dependencies = Dependencies(clock, make_workers=Workers)
-    with serving(photos, monkeypatch, ToldWatcher(), dependencies=dependencies) as service:
+    with serving(photos, ToldWatcher(), dependencies=dependencies) as service:
         until(lambda: the_service_says(photos, Exit.OK))
         snapshot_reader = SnapshotReader(photos.config, lambda: service.live)
         for step in (1800.0, DAY, -3 * DAY):

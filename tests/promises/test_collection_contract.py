@@ -1,7 +1,7 @@
-"""What every collection does: one suite, run by each of them.
+"""The contract of every collection: one suite for all implementations.
 
-The embedded collection, the HTTP client against a server on loopback, and the retrying coat around
-either.
+These are the embedded collection, the HTTP client against a server on loopback, and each of them
+with retries.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ ODD_IDS = [
 ]
 
 
-KINDS = ["embedded", "http", "coat around serve", "coat around embedded", "coat around http"]
+KINDS = ["embedded", "http", "retrying serve", "retrying embedded", "retrying http"]
 
 
 @pytest.fixture(params=KINDS)
 def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageCollection]:
-    if request.param == "coat around serve":
+    if request.param == "retrying serve":
         with hosted(tmp_path / "hosted") as service, service.client("contract") as client:
             yield RetryingCollection(client)
         return
@@ -63,16 +63,16 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Image
         if "http" in request.param:
             server = stack.enter_context(CollectionServer(stored))
             inner = stack.enter_context(Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint))
-        yield RetryingCollection(inner) if "coat" in request.param else inner
+        yield RetryingCollection(inner) if "retrying" in request.param else inner
 
 
-def test_it_says_which_collection_it_is(collection: ImageCollection) -> None:
+def test_a_collection_has_an_id_a_name_and_a_user(collection: ImageCollection) -> None:
     assert collection.name == "contract"
     assert collection.id == collection.get_images()["collection_id"]
     assert collection.user
 
 
-def test_an_added_image_is_there_until_it_is_deleted(collection: ImageCollection) -> None:
+def test_an_added_image_exists_until_it_is_deleted(collection: ImageCollection) -> None:
     added = collection.add_image(io.BytesIO(PICTURE), "a")
     assert (added["status"], added["message"], added["image_id"]) == (201, "Added", "a")
     assert datetime.fromisoformat(added["image_time"]).tzinfo
@@ -84,7 +84,7 @@ def test_an_added_image_is_there_until_it_is_deleted(collection: ImageCollection
         collection.get_image("a")
 
 
-def test_an_image_without_an_id_gets_one_of_its_own(collection: ImageCollection) -> None:
+def test_an_image_without_an_id_gets_a_new_one(collection: ImageCollection) -> None:
     ids = {collection.add_image(io.BytesIO(PICTURE))["image_id"] for _ in range(3)}
     assert len(ids) == 3
     assert {image["id"] for image in collection.images()} == ids
@@ -107,7 +107,7 @@ def test_an_update_replaces_the_picture(collection: ImageCollection) -> None:
     assert collection.search_images(io.BytesIO(OTHER_PICTURE))["results"][0]["id"] == "a"
 
 
-def test_bytes_are_the_picture_and_a_text_is_a_path(
+def test_bytes_are_a_picture_and_a_text_is_a_path(
     collection: ImageCollection, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.jpg"
@@ -122,7 +122,7 @@ def test_bytes_are_the_picture_and_a_text_is_a_path(
     }
 
 
-def test_what_is_not_there_is_not_found(collection: ImageCollection) -> None:
+def test_an_unknown_image_is_not_found(collection: ImageCollection) -> None:
     with pytest.raises(NotFound):
         collection.get_image("a")
     with pytest.raises(NotFound):
@@ -139,7 +139,7 @@ def test_what_is_not_there_is_not_found(collection: ImageCollection) -> None:
 
 
 @pytest.mark.parametrize("image_id", ODD_IDS)
-def test_odd_ids_arrive_as_they_are(collection: ImageCollection, image_id: str) -> None:
+def test_odd_ids_arrive_unchanged(collection: ImageCollection, image_id: str) -> None:
     collection.add_image(io.BytesIO(PICTURE), "neighbour")
     assert collection.add_image(io.BytesIO(PICTURE), image_id)["image_id"] == image_id
     assert collection.get_image(image_id)["image_id"] == image_id
@@ -164,7 +164,7 @@ def test_ids_of_the_wrong_length_are_refused(collection: ImageCollection, image_
     assert [image["id"] for image in collection.images()] == ["neighbour"]
 
 
-def test_what_is_no_picture_is_refused_for_good(collection: ImageCollection) -> None:
+def test_an_invalid_picture_is_refused_permanently(collection: ImageCollection) -> None:
     for content in (b"", b"no picture", PICTURE[:100]):
         with pytest.raises(Refused) as caught:
             collection.add_image(io.BytesIO(content), "a")
@@ -201,7 +201,7 @@ def test_a_search_finds_the_same_picture_with_rank_0(collection: ImageCollection
     assert (found["status"], found["message"]) == (200, "OK")
 
 
-def test_a_search_by_id_leaves_the_image_itself_out(collection: ImageCollection) -> None:
+def test_a_search_by_id_excludes_the_image_itself(collection: ImageCollection) -> None:
     collection.add_image(io.BytesIO(PICTURE), "a")
     assert collection.search_images_by_id("a")["results"] == []
     collection.add_image(io.BytesIO(PICTURE), "copy")
@@ -230,7 +230,7 @@ def test_an_image_is_a_path_its_bytes_or_a_file(
         collection.add_image(tmp_path / "not there.jpg", "nothing")
 
 
-def test_a_file_is_read_from_where_it_stands_and_left_open(collection: ImageCollection) -> None:
+def test_a_file_is_read_from_its_position_and_left_open(collection: ImageCollection) -> None:
     file = io.BytesIO(b"something before" + PICTURE)
     file.seek(len(b"something before"))
     collection.add_image(file, "a")
@@ -238,7 +238,7 @@ def test_a_file_is_read_from_where_it_stands_and_left_open(collection: ImageColl
     assert collection.search_images(io.BytesIO(PICTURE))["results"][0]["rank"] == 0
 
 
-def test_what_reading_raises_comes_through_and_nothing_is_stored(
+def test_an_error_of_reading_is_raised_and_nothing_is_stored(
     collection: ImageCollection,
 ) -> None:
     class Broken(io.BytesIO):

@@ -16,11 +16,11 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.delete_guard import Cleared
 from snoopsync.sync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
 from tests.support.mounting import FRESH, make_disk, mounted, needs_root
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
 
 Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
@@ -78,7 +78,7 @@ def filled(world: World) -> World:
     return world
 
 
-class TroubledDisk(Disk):
+class TroubledDisk(UnstampedDisk):
     """A disk on which looking at some paths fails."""
 
     def __init__(self) -> None:
@@ -90,20 +90,20 @@ class TroubledDisk(Disk):
         if self.troubled(path):
             raise OSError(self.code, os.strerror(self.code))
 
-    def root(self, path: bytes) -> Root:
+    def open_folder(self, path: bytes) -> OpenFolder:
         self._check(path)
-        return super().root(path)
+        return super().open_folder(path)
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._check(root.absolute(path))
         return super().lstat(root, path)
 
-    def stat(self, root: Root, path: bytes) -> os.stat_result:
+    def stat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._check(root.absolute(path))
         return super().stat(root, path)
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._check(root.absolute(path))
         with super().entries(root, path) as entries:
             yield entries

@@ -1,5 +1,5 @@
-"""A collection that means harm: whatever it answers, the daemon's memory, state file and log stay
-small, and it says in one plain line what the collection did."""
+"""A hostile collection can't fill the daemon's memory, state file or log. One log line says what
+the collection did."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 
-from snoopsync.client import lists, paging, retrying
-from snoopsync.client import responses as answers
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client import lists, responses
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.lists import MOST_RESULTS
-from snoopsync.client.paging import PAGE_IMAGES, walk
-from snoopsync.client.responses import Answer
+from snoopsync.client.paging import ListingLimits, read_pages
+from snoopsync.client.responses import Response
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, judge
+from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, changes_of_search
 from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
 from snoopsync.core.protocol import KINDS, ImageSource, ListAnswer, Match
 from snoopsync.embedded.kinds import MatchKind
@@ -38,11 +37,12 @@ from tests.support.raw_service import raw_service
 from tests.support.world import Shelf, fake_picture
 
 MEGABYTE = 1024 * 1024
+PAGE_IMAGES = ListingLimits().page_images
 
 
 @contextmanager
 def at_most(megabytes: int) -> Iterator[None]:
-    """What is done takes no more memory than this at any time."""
+    """Check that the ``with`` never takes more memory than this."""
     tracemalloc.start()
     try:
         yield
@@ -64,15 +64,15 @@ def client(server: CollectionServer) -> Iterator[Collection]:
         yield client
 
 
-def body(answer: dict[str, Any]) -> Answer:
-    return Answer(200, "OK", {}, json.dumps(answer).encode())
+def body(answer: dict[str, Any]) -> Response:
+    return Response(200, "OK", {}, json.dumps(answer).encode())
 
 
 # Listings.
 
 
 def replying(body: bytes) -> Callable[[socket.socket], None]:
-    """One answer to each request, which is in memory before."""
+    """Answer each request with this body, which is in memory already."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
 
     def behave(connection: socket.socket) -> None:
@@ -98,29 +98,30 @@ def test_a_page_of_more_images_than_were_asked_for_is_refused() -> None:
     assert caught.value.permanent
 
 
-def test_a_listing_of_ever_new_images_ends_and_takes_no_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(paging, "MOST_IMAGES", 200_000)
+def count_images(
+    get_page: Callable[[str | None, int | None], ListAnswer], limits: ListingLimits
+) -> int:
+    """The number of images in the whole listing."""
+    return sum(1 for _ in read_pages(lambda start: get_page(start, limits.page_images), limits))
+
+
+def test_an_endless_listing_ends_and_takes_little_memory() -> None:
     get_page = ever_new_images(PAGE_IMAGES)
     with (
         at_most(4),
         pytest.raises(ExcessiveAnswer, match="no end after 201000 images on 201 pages"),
     ):
-        for _image in walk(lambda start: get_page(start, PAGE_IMAGES)):
-            pass
+        count_images(get_page, ListingLimits(images=200_000))
 
 
-def test_a_listing_of_ever_new_pages_with_few_images_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paging, "MOST_PAGES", 500)
+def test_an_endless_listing_of_small_pages_ends() -> None:
     get_page = ever_new_images(1)
     with pytest.raises(ExcessiveAnswer, match="no end after 501 images on 501 pages"):
-        for _image in walk(lambda start: get_page(start, PAGE_IMAGES)):
-            pass
+        count_images(get_page, ListingLimits(pages=500))
 
 
 def test_a_circle_of_many_pages_is_found_without_remembering_them() -> None:
-    """The starts are ever new, and only the images come again."""
+    """Each page has a new start, and the images repeat."""
     pages = [[f"{number}.{at}" for at in range(3)] for number in range(300)]
     asked = 0
 
@@ -130,13 +131,13 @@ def test_a_circle_of_many_pages_is_found_without_remembering_them() -> None:
         return page(pages[asked % len(pages)], f"next.{asked}")
 
     with pytest.raises(BadAnswer, match="no end"):
-        for _image in walk(get_page):
+        for _image in read_pages(get_page):
             pass
     assert asked < 100 * len(pages)
 
 
 class Endless(Shelf):
-    """Lists ever new images, of somebody else but for the first ones."""
+    """Lists new images of this owner on each of a number of pages."""
 
     def __init__(self, pages: int, owner: str) -> None:
         super().__init__()
@@ -158,41 +159,41 @@ def test_the_images_of_others_are_only_counted() -> None:
     assert list(times) == ["somebody.0"]
 
 
-def test_images_of_ours_that_nobody_knows_are_kept_up_to_a_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(retrying, "MOST_UNKNOWN_IMAGES", 5000)
+def test_unknown_images_of_ours_are_kept_up_to_a_limit() -> None:
+    limits = ListingLimits(unknown_images=5000)
     known = {f"tests.{number}" for number in range(3000)}
-    assert len(RetryingCollection(Endless(8, "tests")).image_times(known)) == 8000
+    collection = RetryingCollection(Endless(8, "tests"), limits=limits)
+    assert len(collection.image_times(known)) == 8000
+    collection = RetryingCollection(Endless(9, "tests"), limits=limits)
     with pytest.raises(ExcessiveAnswer, match="more than 5000 images of ours"):
-        RetryingCollection(Endless(9, "tests")).image_times(known)
+        collection.image_times(known)
 
 
 @pytest.mark.parametrize("start", ["x" * 101, "\ud800", "x" * 5 * MEGABYTE], ids=len)
-def test_a_next_page_that_nobody_could_ask_for_is_a_bad_answer(start: str) -> None:
+def test_an_invalid_next_image_id_is_a_bad_answer(start: str) -> None:
     with pytest.raises(BadAnswer) as caught:
-        lists.listing(body({"images": [], "next_image_id": start}), "c")
+        lists.parse_listing(body({"images": [], "next_image_id": start}), "c")
     assert len(str(caught.value)) < 400
 
 
-def test_a_time_that_is_none_is_not_kept() -> None:
+def test_an_invalid_time_is_not_kept() -> None:
     listed = {"id": "a", "image_time": "2" * 1000}
-    assert lists.listing(body({"images": [listed]}), "c")["images"] == [
+    assert lists.parse_listing(body({"images": [listed]}), "c")["images"] == [
         {"id": "a", "image_time": ""}
     ]
     about = {"image_id": "a", "image_time": "2" * 1000}
-    assert answers.image(body(about), "a", "c")["image_time"] == ""
+    assert responses.parse_image(body(about), "a", "c")["image_time"] == ""
 
 
 @pytest.mark.parametrize("key", ["collection_id", "collection_name", "user"])
 def test_a_name_that_is_too_long_is_a_bad_answer(key: str) -> None:
     session = {"collection_id": "c", "collection_name": "n", "user": "u", key: "x" * 100_000}
     with pytest.raises(BadAnswer, match=key) as caught:
-        answers.session(body(session))
+        responses.parse_session(body(session))
     assert len(str(caught.value)) < 400
 
 
-def test_an_answer_about_one_image_is_never_long(
+def test_a_long_answer_about_one_image_is_refused(
     server: CollectionServer, client: Collection
 ) -> None:
     server.faults.append(as_json({"image_id": "a", "image_time": "", "message": "x" * MEGABYTE}))
@@ -205,18 +206,15 @@ def outdated_page(count: int, following: str | None) -> dict[str, Any]:
     return {"collection_id": "c", "total": count, "ids": ids, "next": following}
 
 
-def test_a_page_of_very_many_images_to_describe_again_is_refused() -> None:
-    assert len(lists.outdated(body(outdated_page(10_000, "n")), "c")["ids"]) == 10_000
+def test_a_page_of_too_many_outdated_images_is_refused() -> None:
+    assert len(lists.parse_outdated(body(outdated_page(10_000, "n")), "c")["ids"]) == 10_000
     with pytest.raises(ExcessiveAnswer, match="more than 10000"):
-        lists.outdated(body(outdated_page(10_001, None)), "c")
+        lists.parse_outdated(body(outdated_page(10_001, None)), "c")
 
 
 @pytest.mark.parametrize("count", [0, 1000])
-def test_images_to_describe_again_without_an_end_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    """None of them is known here, so nothing is sent."""
-    monkeypatch.setattr(renewal, "MOST_IMAGES", 5000)
+def test_an_endless_list_of_outdated_images_is_abandoned(tmp_path: Path, count: int) -> None:
+    """The state file knows none of them, so nothing is sent."""
     asked = 0
 
     class Describing(Shelf):
@@ -230,7 +228,7 @@ def test_images_to_describe_again_without_an_end_are_left(
 
     with closing(Database(tmp_path / "state.sqlite3")) as database:
         collection = RetryingCollection(Describing())
-        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection)
+        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection, 5000)
         assert not left.work_off(lambda _seconds: True)
     assert asked <= 6
 
@@ -242,10 +240,10 @@ def results(count: int, **extra: Any) -> list[dict[str, Any]]:
     return [{"id": f"x{number}", "rank": number % 50, **extra} for number in range(count)]
 
 
-def test_of_a_long_answer_the_nearest_are_kept_and_it_is_no_error(
+def test_a_long_search_result_is_reduced_to_the_nearest(
     server: CollectionServer, client: Collection
 ) -> None:
-    """One of more megabytes than were ever read at once."""
+    """The answer is larger than a page of a listing may be."""
     count = 400_000
     server.faults.append(as_json({"results": results(count, kind="rotated", sha256="0" * 64)}))
     body_bytes = len(json.dumps(results(1, kind="rotated", sha256="0" * 64))) * count
@@ -255,7 +253,7 @@ def test_of_a_long_answer_the_nearest_are_kept_and_it_is_no_error(
     ranks = [match["rank"] for match in found["results"]]
     assert len(ranks) == MOST_RESULTS
     assert ranks == sorted(ranks)
-    # Every rank has 8,000.
+    # Each rank has 8,000 results.
     assert ranks.count(0) == count // 50
     assert ranks.count(1) == MOST_RESULTS - count // 50
 
@@ -267,7 +265,7 @@ def test_a_short_answer_is_not_cut(server: CollectionServer, client: Collection)
     assert "cut" not in found
 
 
-def test_of_a_result_only_what_is_known_is_kept() -> None:
+def test_only_known_fields_of_a_result_are_kept() -> None:
     odd = {
         "kind": "K" * 1000,
         "sha256": "zz",
@@ -276,34 +274,34 @@ def test_of_a_result_only_what_is_known_is_kept() -> None:
         "height": 5,
         "asked": {"width": 3, "more": "x" * 1000},
     }
-    found = lists.search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
+    found = lists.parse_search(body({"results": [{"id": "a", "rank": 1, **odd}]}), "c")
     assert found["results"] == [{"id": "a", "rank": 1, "height": 5, "asked": {"width": 3}}]
 
 
-def test_the_kinds_are_those_that_our_own_collection_tells() -> None:
+def test_the_kinds_are_those_of_the_embedded_collection() -> None:
     assert {kind.value for kind in MatchKind} == KINDS
 
 
 @pytest.mark.parametrize("rank", [2**31, 10**4000])
-def test_what_is_too_far_is_no_match(rank: int) -> None:
+def test_a_result_with_a_huge_rank_is_no_match(rank: int) -> None:
     text = b'{"results": [{"id": "a", "rank": %d}, {"id": "b", "rank": 3}]}' % rank
-    found = lists.search(Answer(200, "OK", {}, text), "c")
+    found = lists.parse_search(Response(200, "OK", {}, text), "c")
     assert [match["id"] for match in found["results"]] == ["b"]
 
 
 @pytest.mark.parametrize("rank", ["NaN", "Infinity", "1e3", "-5", "9" * 5000, "null", '"0"'])
-def test_a_rank_that_is_no_count_is_a_bad_answer(rank: str) -> None:
+def test_an_invalid_rank_is_a_bad_answer(rank: str) -> None:
     text = b'{"results": [{"id": "a", "rank": %s}]}' % rank.encode()
     with pytest.raises(BadAnswer) as caught:
-        lists.search(Answer(200, "OK", {}, text), "c")
+        lists.parse_search(Response(200, "OK", {}, text), "c")
     assert len(str(caught.value)) < 400
 
 
-def test_a_result_with_megabytes_of_text_is_refused_without_another_attempt(
+def test_a_result_with_megabytes_of_text_is_refused_without_a_retry(
     server: CollectionServer, client: Collection
 ) -> None:
     server.fault_for = lambda _seen: as_json({"results": results(2, kind="K" * 5 * MEGABYTE)})
-    patient = RetryingCollection(client, policy=RetryPolicy(attempts=5))
+    patient = RetryingCollection(client, CircuitBreaker(RetryPolicy(attempts=5)))
     with pytest.raises(ExcessiveAnswer) as caught:
         patient.search_images_by_id("a")
     assert str(caught.value) == "the answer is refused: a value in it has more than 64 KB"
@@ -314,22 +312,22 @@ def matches(count: int) -> list[Match]:
     return [{"id": f"x{number:06}", "rank": number % 100} for number in range(count)]
 
 
-def test_of_very_many_matches_the_nearest_are_recorded() -> None:
-    found = judge("a", matches(100_000), set(), 50)
+def test_the_nearest_of_very_many_matches_are_recorded() -> None:
+    found = changes_of_search("a", matches(100_000), set(), 50)
     assert len(found.pairs) == MOST_NEW_PAIRS
     assert {each.rank for each in found.pairs} == {0}
 
 
 def test_a_pair_is_not_gone_because_others_are_nearer() -> None:
     far = Pair.of("a", "x000050")
-    found = judge("a", matches(100_000), {far}, 50)
+    found = changes_of_search("a", matches(100_000), {far}, 50)
     assert far in {each.pair for each in found.pairs}
     assert found.gone == ()
     nobody = Pair.of("a", "y")
-    assert judge("a", matches(100_000), {nobody}, 50).gone == (nobody,)
+    assert changes_of_search("a", matches(100_000), {nobody}, 50).gone == (nobody,)
 
 
-# What arrives.
+# Raw responses.
 
 
 def flooding(head: bytes, piece: bytes) -> Callable[[socket.socket], None]:
@@ -357,7 +355,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     ],
     ids=["chunk length", "chunk extension", "trailer", "header", "headers", "reason"],
 )
-def test_a_line_or_a_head_without_an_end_is_no_answer(head: bytes, piece: bytes) -> None:
+def test_an_endless_line_or_head_is_not_http(head: bytes, piece: bytes) -> None:
     with (
         raw_service(flooding(head, piece)) as endpoint,
         Collection("k", "s", endpoint, timeout=20) as client,
@@ -376,7 +374,7 @@ def test_a_line_or_a_head_without_an_end_is_no_answer(head: bytes, piece: bytes)
     ],
     ids=["hints", "continue", "trailers"],
 )
-def test_what_comes_beside_an_answer_without_an_end_has_the_time_of_the_answer(
+def test_endless_interim_responses_and_trailers_end_with_the_timeout(
     head: bytes, piece: bytes
 ) -> None:
     with (
@@ -399,8 +397,8 @@ def test_a_redirect_to_a_file_is_not_followed(
 
 
 @pytest.mark.parametrize("name", ["images", "more"])
-def test_a_list_of_empty_objects_takes_no_memory(name: str) -> None:
-    """In memory, they are twenty times as large as in the answer."""
+def test_a_list_of_empty_objects_takes_little_memory(name: str) -> None:
+    """In memory, the objects are twenty times as large as in the answer."""
     text = b'{"%s": [' % name.encode() + b"{}," * (4 * MEGABYTE) + b"{}]}"
     with (
         raw_service(replying(text)) as endpoint,
@@ -411,7 +409,7 @@ def test_a_list_of_empty_objects_takes_no_memory(name: str) -> None:
         client.get_images()
 
 
-# As its users have it.
+# The whole daemon.
 
 HARM: dict[str, Callable[[Seen], Fault | None]] = {
     "many results": lambda seen: (
@@ -441,7 +439,7 @@ HARM: dict[str, Callable[[Seen], Fault | None]] = {
 
 
 @pytest.mark.parametrize("kind", list(HARM))
-def test_the_service_lives_on_with_a_short_log_and_a_small_state(
+def test_a_hostile_collection_leaves_the_daemon_a_short_log_and_a_small_state(
     shelf_home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     for number in range(3):

@@ -24,13 +24,13 @@ from snoopsync.core.left_out import (
 )
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Action, Delete, Update, Verb
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import ToldWatcher, World, fake_picture
 
 TRASHED = ".Trash-1000/files/a.jpg"
@@ -200,14 +200,14 @@ def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(wor
         assert database.query("SELECT directory FROM listing") == [(b"",)]
 
 
-class SecretiveDisk(Disk):
+class SecretiveDisk(UnstampedDisk):
     """A directory of the given name is another user's."""
 
     def __init__(self, name: bytes) -> None:
         self._name = name
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).endswith(self._name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

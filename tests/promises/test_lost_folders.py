@@ -218,7 +218,7 @@ MOUNTS = (
     Story(a_disk_is_mounted_over_a_directory),
     Story(
         a_disk_in_the_folder_is_unmounted_and_mounted_again,
-        says=("disk: a disk was mounted or unmounted here, what was in it is not deleted",),
+        says=("disk: a disk was mounted or unmounted here, its images are not deleted",),
     ),
 )
 

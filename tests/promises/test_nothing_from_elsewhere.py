@@ -23,13 +23,14 @@ from snoopsync.folders import disk, folder
 from snoopsync.folders import stable_file as steady
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import World, fake_picture
 
 PICTURE, SECRET = fake_picture(1), fake_picture(2)
 
 #: The code between whose calls the swap happens.
 CODE = {
-    Path(str(disk.__file__)).with_name("beneath.py"),
+    Path(str(disk.__file__)).with_name("open_folder.py"),
     *(Path(str(module.__file__)) for module in (disk, folder, steady)),
 }
 FILES = {str(path) for path in CODE}
@@ -161,7 +162,7 @@ def test_a_link_in_the_place_of_a_directory_for_a_moment_is_no_proof_that_a_file
     assert nth > 50
 
 
-class SwappingDisk(Disk):
+class SwappingDisk(UnstampedDisk):
     """A directory ``d`` is itself whenever it is looked at, and a link whenever a file in it is
     looked at or opened. ``lists``: also when it is listed."""
 

@@ -1,5 +1,5 @@
-"""Answers that HTTP allows and few expect, and some that it does not allow: each is understood, or
-is an error with a name, in bounded time and memory, and no answer is taken for another's."""
+"""Unusual and invalid HTTP responses: each is understood or is a typed error, within limits of time
+and memory, and belongs to its own request."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.support.faults import answers
 from tests.support.raw_service import raw_service
 from tests.support.world import Shelf, fake_picture
 
-#: How late the answer itself is: later than a client is that does not wait for it.
+#: The delay of the final response: long enough for a client that does not wait for it.
 _LATE_SECONDS = 0.1
 
 _MOST_MEMORY_BYTES = 40 * 1024 * 1024
 
 
 def whole(body: bytes, headers: bytes = b"", status: bytes = b"200 OK") -> bytes:
-    """An answer on the wire."""
+    """Return the bytes of a response."""
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), headers, body)
 
 
 def naming(image_id: str) -> bytes:
-    """A listing with this image alone."""
+    """Return a listing with only this image."""
     return json.dumps({"images": [{"id": image_id, "image_time": ""}]}).encode()
 
 
@@ -42,11 +42,11 @@ def listed(client: Collection) -> list[str]:
     return [image["id"] for image in client.get_images()["images"]]
 
 
-# Before the answer.
+# Interim responses.
 
 
 def answering(before: bytes) -> Callable[[socket.socket], None]:
-    """Sends this before each answer, and the answer, which has its number in it, later."""
+    """Send ``before``, and the numbered answer later."""
     numbers = iter(range(1000))
 
     def behave(connection: socket.socket) -> None:
@@ -60,14 +60,14 @@ def answering(before: bytes) -> Callable[[socket.socket], None]:
 
 @pytest.mark.parametrize("status", [100, 102, 103, 199])
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_comes_before_an_answer_is_not_the_answer(status: int, count: int) -> None:
-    """Else the answer would be taken for that to the next request on the connection."""
+def test_an_interim_response_is_not_the_answer(status: int, count: int) -> None:
+    """Otherwise the answer would be taken for that to the next request on the connection."""
     before = b"HTTP/1.1 %d Soon\r\nLink: </a.css>\r\n\r\n" % status * count
     with raw_service(answering(before)) as endpoint, Collection("k", "s", endpoint) as client:
         assert [listed(client) for _ in range(3)] == [["0"], ["1"], ["2"]]
 
 
-def test_a_connection_that_speaks_something_else_now_is_not_used_again() -> None:
+def test_a_connection_that_switches_protocols_is_not_used_again() -> None:
     before = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
     with raw_service(answering(before)) as endpoint, Collection("k", "s", endpoint) as client:
         for _ in range(3):
@@ -79,7 +79,7 @@ def test_a_connection_that_speaks_something_else_now_is_not_used_again() -> None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_signature_goes_to_nobody_else(status: int) -> None:
+def test_a_redirect_never_gets_a_signature(status: int) -> None:
     def calls(client: Collection) -> Iterator[Callable[[], Any]]:
         yield lambda: client.id
         yield client.get_images
@@ -104,11 +104,11 @@ def test_a_signature_goes_to_nobody_else(status: int) -> None:
         assert len(server.requests) == 7
 
 
-# Large ones.
+# Large responses.
 
 
 def bomb(layers: int) -> bytes:
-    """Much, packed so often."""
+    """Return much data, compressed several times."""
     data = bytes(64 * 1024 * 1024)
     for _ in range(layers):
         data = gzip.compress(data)
@@ -117,7 +117,7 @@ def bomb(layers: int) -> bytes:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("status", [b"200 OK", b"500 Internal Server Error"])
-def test_what_unpacks_to_very_much_is_not_unpacked(layers: int, status: bytes) -> None:
+def test_a_decompression_bomb_is_not_decompressed(layers: int, status: bytes) -> None:
     headers = b"Content-Encoding: %s\r\n" % b", ".join([b"gzip"] * layers)
     answer = whole(bomb(layers), headers, status)
 
@@ -136,7 +136,7 @@ def test_what_unpacks_to_very_much_is_not_unpacked(layers: int, status: bytes) -
     assert peak < _MOST_MEMORY_BYTES
 
 
-def test_of_a_refusal_without_an_end_only_the_beginning_is_read() -> None:
+def test_only_the_beginning_of_an_endless_refusal_is_read() -> None:
     sent = 0
 
     def flood(connection: socket.socket) -> None:
@@ -153,7 +153,7 @@ def test_of_a_refusal_without_an_end_only_the_beginning_is_read() -> None:
         pytest.raises(CollectionError, match="500 Internal Server Error"),
     ):
         client.get_images()
-    # The rest is what sockets hold.
+    # The rest is in the buffers of the sockets.
     assert sent < 16 * 1024 * 1024
 
 
@@ -161,7 +161,7 @@ def test_of_a_refusal_without_an_end_only_the_beginning_is_read() -> None:
 
 
 def garbage(dice: random.Random) -> bytes:
-    """An answer of which anything may be wrong."""
+    """Return a response with random errors."""
     junk = [
         b"Content-Length: %d" % dice.randint(-5, 500),
         b"Content-Length: 5, 7",
@@ -190,7 +190,7 @@ def garbage(dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_garbage_is_an_answer_or_an_error_with_a_name(seed: int) -> None:
+def test_garbage_is_an_answer_or_a_typed_error(seed: int) -> None:
     dice = random.Random(f"garbage {seed}")
 
     def behave(connection: socket.socket) -> None:

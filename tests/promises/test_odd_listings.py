@@ -1,7 +1,6 @@
-"""Services whose listing is odd: it changes while it is read, takes no notice of what it is asked,
-says things twice or not at all, has no end. Nothing that is there is ever taken for missing or sent
-a second time, nothing is deleted that is there, no listing is read for ever, and in the end the
-server's own record is what is on the disk.
+"""Services with odd listings: one changes while it is read, ignores its parameters, repeats or
+omits images, or never ends. No image in the collection is treated as missing, sent again or
+deleted, no listing is read for ever, and the collection finally holds what is on disk.
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from snoopsync.client import paging, retrying
+from snoopsync.client.paging import ListingLimits
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ListAnswer
+from snoopsync.runtime.workers import Workers
 from snoopsync.status.status import read_status
+from snoopsync.sync.components import Dependencies
 from tests.support.collection_server import CollectionServer, Seen
 from tests.support.faults import Reply, as_json
 from tests.support.odd_listings import (
@@ -31,19 +32,19 @@ from tests.support.process import Installation, until
 from tests.support.serving import serving, the_service_says
 from tests.support.world import OWNER, Live, ToldWatcher, World, fake_picture
 
-#: More pages than these for some fifty images, and it is read without an end.
+#: A listing of some fifty images with more pages is endless.
 MOST_PAGES = 1000
 
 
-class Umpire:
-    """Sees every request, and knows what must not be asked for. ``wrong`` is what was."""
+class RequestChecker:
+    """Checks every request. ``wrong`` has the requests that must not be sent."""
 
     def __init__(self, shelf_server: CollectionServer, on_disk: Callable[[], set[str]]) -> None:
         self.wrong: list[str] = []
         self._server = shelf_server
         self._on_disk = on_disk
 
-    def judge(self, seen: Seen) -> None:
+    def check(self, seen: Seen) -> None:
         """For ``CollectionServer.fault_for``."""
         image_id, contents = seen.image_id or "", self._server.contents
         if seen.method == "DELETE" and contents.get(image_id) in self._on_disk():
@@ -55,12 +56,12 @@ class Umpire:
                 self.wrong.append(f"a second image: {image_id}")
 
 
-# At random.
+# Random histories.
 
 
 class Neighbours:
-    """Others have images in the same collection, and add and remove them all the time; now and then
-    they remove one of ours."""
+    """Other clients of the collection, which add and remove images, and sometimes remove one of
+    ours."""
 
     def __init__(self, world: World, dice: random.Random, rate: float) -> None:
         self.theirs: dict[str, int] = {}
@@ -77,7 +78,7 @@ class Neighbours:
         self._world.remote.add(f"somebody.{number}", fake_picture(number))
 
     def stir(self) -> None:
-        """One comes or goes, perhaps."""
+        """Add or remove an image, or do nothing."""
         if self._dice.random() > self._rate:
             return
         if self._dice.random() < 0.5 or not self.theirs:
@@ -94,7 +95,7 @@ class Neighbours:
 
 
 def odd_listing(world: World, dice: random.Random) -> OddListing:
-    """A listing that is odd in some ways."""
+    """Make the server's listing odd in random ways."""
     size = dice.choice((1, 3, 7, 1000))
     listing = OddListing(
         world.remote.server,
@@ -110,8 +111,8 @@ def odd_listing(world: World, dice: random.Random) -> OddListing:
 
 
 def act(world: World, dice: random.Random, numbers: Iterator[int]) -> None:
-    """People do something. They rename nothing to where another picture is, or was: the image of
-    that one would get the bytes, and the other be deleted."""
+    """Change a random file. Nothing is renamed to the path of another picture, present or past:
+    that picture's image would get the bytes, and the other image would be deleted."""
     paths = world.disk.paths()
     new = f"{dice.choice(('', 'x/', 'y/'))}{dice.randint(0, 9)}.jpg"
     match dice.choice(("write", "write", "replace", "remove", "rename", "rename")):
@@ -126,16 +127,14 @@ def act(world: World, dice: random.Random, numbers: Iterator[int]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_however_odd_a_listing_is_the_collection_holds_what_is_on_the_disk(
-    world: World, seed: int
-) -> None:
+def test_an_odd_listing_does_not_prevent_a_correct_mirror(world: World, seed: int) -> None:
     dice = random.Random(f"odd listings {seed}")
     numbers = iter(range(10_000))
     neighbours = Neighbours(world, dice, dice.choice((0.0, 0.2, 0.8)))
     listing = odd_listing(world, dice)
     listing.meanwhile = neighbours.stir
-    umpire = Umpire(world.remote.server, lambda: set(world.on_disk().values()))
-    world.remote.server.fault_for = umpire.judge
+    checker = RequestChecker(world.remote.server, lambda: set(world.on_disk().values()))
+    world.remote.server.fault_for = checker.check
     for _ in range(12):
         act(world, dice, numbers)
     assert world.resync().trouble is None
@@ -151,13 +150,13 @@ def test_however_odd_a_listing_is_the_collection_holds_what_is_on_the_disk(
             with world.running() as live:
                 act(world, dice, numbers)
                 live.settle()
-        assert umpire.wrong == []
+        assert checker.wrong == []
         assert 0 < listing.pages < MOST_PAGES
         world.check_mirrored()
         assert neighbours.theirs.keys() == world.remote.ids() - world.remote.digests().keys()
 
 
-# As its users have it.
+# The whole daemon.
 
 ODD: dict[str, dict[str, float]] = {
     "no notice of count": {"size": 1},
@@ -174,7 +173,7 @@ def digests(shelf_home: Installation) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", list(ODD))
-def test_commands_and_the_service_get_along_with_an_odd_listing(
+def test_commands_and_the_service_work_with_an_odd_listing(
     shelf_home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     def write(*numbers: int) -> None:
@@ -182,8 +181,8 @@ def test_commands_and_the_service_get_along_with_an_odd_listing(
             (shelf_home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
 
     shelf_server.get_page = OddListing(shelf_server, random.Random(kind), **ODD[kind])  # type: ignore[arg-type]  # a size is an int
-    umpire = Umpire(shelf_server, lambda: digests(shelf_home))
-    shelf_server.fault_for = umpire.judge
+    checker = RequestChecker(shelf_server, lambda: digests(shelf_home))
+    shelf_server.fault_for = checker.check
     write(*range(10))
     assert shelf_home.run_process("resync").code == 0
     assert shelf_home.json("resync", "--json")[0]["unchanged"] == 10
@@ -194,15 +193,15 @@ def test_commands_and_the_service_get_along_with_an_odd_listing(
         until(lambda: set(shelf_server.contents.values()) == digests(shelf_home))
         until(shelf_home.is_in_sync)
         assert shelf_home.json("resync", "--json")[0]["unchanged"] == 11
-    assert umpire.wrong == []
+    assert checker.wrong == []
     assert sorted(shelf_server.contents.values()) == sorted(digests(shelf_home))
 
 
 # Odd IDs.
 
-#: Nobody could ask for these, and so they are no images.
+#: No request can name these IDs.
 IMPOSSIBLE_IDS = ("", "tests." + "x" * 100, "tests.\ud800", "\udcff")
-#: These are images, the first of them one of ours that no file is known for.
+#: These are valid IDs. The first one is ours and has no file.
 ODD_IDS = (
     "tests.forged\nline\x1b[31m",
     "forged\n2026-01-01 error \x1b[2J",
@@ -216,7 +215,7 @@ def is_printable(text: str) -> bool:
     return all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
 
 
-def test_odd_ids_in_a_listing_keep_nothing_from_being_compared(
+def test_odd_ids_in_a_listing_do_not_stop_the_comparison(
     shelf_home: Installation, shelf_server: CollectionServer
 ) -> None:
     for number in range(3):
@@ -230,8 +229,8 @@ def test_odd_ids_in_a_listing_keep_nothing_from_being_compared(
 
     shelf_server.get_page = get_page
     shelf_home.ok("resync")
-    umpire = Umpire(shelf_server, lambda: digests(shelf_home))
-    shelf_server.fault_for = umpire.judge
+    checker = RequestChecker(shelf_server, lambda: digests(shelf_home))
+    shelf_server.fault_for = checker.check
     shelf_server.requests.clear()
     assert shelf_home.json("resync", "--json")[0]["unchanged"] == 3
     assert {seen.method for seen in shelf_server.requests} == {"GET"}
@@ -243,10 +242,10 @@ def test_odd_ids_in_a_listing_keep_nothing_from_being_compared(
     assert done.code == 0
     assert is_printable(done.out + done.err)
     assert [seen.image_id for seen in shelf_server.sent("DELETE")] == [ODD_IDS[0]]
-    assert umpire.wrong == []
+    assert checker.wrong == []
 
 
-def test_odd_matches_end_no_service_and_forge_no_line(
+def test_odd_matches_stop_no_service_and_forge_no_log_line(
     shelf_home: Installation, shelf_server: CollectionServer
 ) -> None:
     matches = [(each, 1) for each in (*IMPOSSIBLE_IDS, *ODD_IDS)]
@@ -257,7 +256,7 @@ def test_odd_matches_end_no_service_and_forge_no_line(
     (shelf_home.pictures / "a.jpg").write_bytes(fake_picture(1))
     with shelf_home.running() as service:
         until(lambda: len(shelf_home.json("duplicates", "--json")) == len(ODD_IDS))
-        # They are written down before they are told.
+        # Pairs are stored before they are announced.
         until(lambda: sum("duplicate:" in line for line in service.lines) == len(ODD_IDS))
         assert is_printable("\n".join(service.lines))
         (shelf_home.pictures / "b.jpg").write_bytes(fake_picture(2))
@@ -269,7 +268,7 @@ def test_odd_matches_end_no_service_and_forge_no_line(
 
 
 @pytest.mark.parametrize("key", ["image_time", "message", "collection_id"])
-def test_an_answer_that_is_no_text_ends_no_service(
+def test_an_answer_with_invalid_text_stops_no_service(
     shelf_home: Installation, shelf_server: CollectionServer, key: str
 ) -> None:
     def without_text(do: Callable[[], Reply]) -> Reply:
@@ -288,7 +287,7 @@ def test_an_answer_that_is_no_text_ends_no_service(
         assert service.end() == 0
 
 
-# Without an end.
+# Endless listings.
 
 
 def fill(world: World, count: int = 5) -> None:
@@ -297,9 +296,11 @@ def fill(world: World, count: int = 5) -> None:
 
 
 def dangling(world: World) -> OddListing:
-    """Each page leads to an image that is not there."""
+    """Make each page lead to an image that does not exist."""
     return OddListing(world.remote.server, random.Random(0), dangles=1.0)
 
+
+LIMITS = ListingLimits(images=20_000, unknown_images=5000)
 
 ENDLESS: dict[str, tuple[Callable[[World], object], str]] = {
     "one page": (lambda world: one_page_for_ever(sorted(world.remote.ids())), "has no end"),
@@ -307,17 +308,14 @@ ENDLESS: dict[str, tuple[Callable[[World], object], str]] = {
     "new images": (lambda _world: ever_new_images(1000), "has no end after 21000"),
     "new images of ours": (lambda _world: ever_new_images(1000, OWNER), "more than 5000 images"),
     "large pages": (lambda _world: ever_new_images(1001), "more than the 1000 images"),
-    "dangling": (dangling, "always leads to an image that is not there"),
+    "dangling": (dangling, "always leads to an image that is not in"),
 }
 
 
 @pytest.fixture(params=list(ENDLESS))
-def endless(
-    request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], str]:
-    """Makes the listing such a one, and returns what is to be said of it."""
-    monkeypatch.setattr(paging, "MOST_IMAGES", 20_000)
-    monkeypatch.setattr(retrying, "MOST_UNKNOWN_IMAGES", 5000)
+def endless(request: pytest.FixtureRequest, world: World) -> Callable[[], str]:
+    """Return a function that makes the listing endless, and returns a part of the error."""
+    world.listing_limits = LIMITS
     make, says = ENDLESS[request.param]
 
     def begin() -> str:
@@ -327,7 +325,7 @@ def endless(
     return begin
 
 
-def test_a_listing_without_an_end_is_not_compared_and_said(
+def test_an_endless_listing_is_reported_and_not_compared(
     world: World, endless: Callable[[], str]
 ) -> None:
     fill(world)
@@ -347,10 +345,8 @@ def test_a_listing_without_an_end_is_not_compared_and_said(
     world.check_mirrored()
 
 
-def test_without_a_listing_what_changes_is_mirrored_all_the_same(
-    world: World, endless: Callable[[], str]
-) -> None:
-    """The state file knows what the collection holds."""
+def test_changes_are_mirrored_without_a_listing(world: World, endless: Callable[[], str]) -> None:
+    """The state file knows the images in the collection."""
     fill(world)
     world.resync()
     says = endless()
@@ -360,16 +356,17 @@ def test_without_a_listing_what_changes_is_mirrored_all_the_same(
     world.check_mirrored()
 
 
-def test_a_service_that_can_not_read_the_listing_says_so_until_it_can(
-    world: World, endless: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+def test_a_service_reports_an_unreadable_listing_until_it_is_readable(
+    world: World, endless: Callable[[], str]
 ) -> None:
-    """It sends nothing before it knows what is there."""
+    """The daemon sends nothing before it knows the images in the collection."""
     fill(world)
     theirs = {f"somebody.{number}": 100 + number for number in range(5)}
     for image_id, number in theirs.items():
         world.remote.add(image_id, fake_picture(number))
     says = endless()
-    with serving(world, monkeypatch, ToldWatcher()):
+    dependencies = Dependencies(world.clock, make_workers=Workers, listing_limits=LIMITS)
+    with serving(world, ToldWatcher(), dependencies=dependencies):
         until(lambda: says in (read_status(world.config).collection.last_error or ""))
         status = read_status(world.config)
         assert says in " ".join(status.reasons())

@@ -1,5 +1,5 @@
-"""An outage costs little: one probe at a time, ever less often, nothing lost, and all of it caught
-up afterwards. Keys that are refused end all sending until they are taken again."""
+"""An outage costs little: one probe at a time with growing pauses, no change is lost, and all
+changes are sent afterwards. Refused keys stop all requests until they are accepted again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from email.utils import formatdate
 
 import pytest
 
-from snoopsync.client.circuit_breaker import Clock, RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.errors import CollectionError, Stopped, Unreachable
 from snoopsync.core.exits import Exit
+from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
@@ -30,26 +32,26 @@ from tests.support.process import until
 from tests.support.serving import serving, the_service_says
 from tests.support.world import DEADLINE_SECONDS, Live, Shelf, ToldWatcher, World, fake_picture
 
-#: So much faster than real time the time of an outage goes by here.
+#: How much faster than real time the time of an outage passes here.
 SPEED = 200.0
 
 WORKERS = 4
 
 
 class FastClock(Clock):
-    """The coat's time, in a hurry."""
+    """Time that passes ``SPEED`` times as fast."""
 
-    def monotonic(self) -> float:
-        return SPEED * super().monotonic()
+    def boottime(self) -> float:
+        return SPEED * super().boottime()
 
-    def wait(self, condition: threading.Condition, seconds: float) -> None:
-        condition.wait(min(seconds / SPEED, 0.05))
+    def wait_until(self, event: threading.Event, boottime: float) -> None:
+        event.wait(max(0.0, boottime - self.boottime()) / SPEED)
 
 
 @dataclass
 class Down:
-    """A service that is down as long as ``reply`` has something to say. ``times`` are those of the
-    requests (on the fast clock); ``overlaps`` counts those that came while another was there."""
+    """A service that is down as long as ``reply`` is set. ``times`` are those of the requests, by
+    the fast clock. ``overlaps`` counts the requests that arrived during another one."""
 
     reply: Callable[[], Reply] | None = None
     times: list[float] = field(default_factory=list)
@@ -64,11 +66,11 @@ class Down:
 
         def fault(_do: Callable[[], Reply]) -> Reply:
             with self._lock:
-                self.times.append(FastClock().monotonic())
+                self.times.append(FastClock().boottime())
                 self._here += 1
                 self.overlaps += self._here > 1
             try:
-                threading.Event().wait(0.002)  # long enough for another to come in, if it could
+                threading.Event().wait(0.002)  # long enough for a second request to arrive
                 return reply()
             finally:
                 with self._lock:
@@ -94,7 +96,7 @@ OUTAGES: dict[str, Callable[[], Reply]] = {
 
 @contextmanager
 def as_service(world: World) -> Iterator[Live]:
-    """A mirror that is as patient as the service is, with real threads, reconciled."""
+    """The engine with the daemon's retry policy and real threads, after a resync."""
     world.sync = type(world.sync)(settle_seconds=0.5, delete_after_seconds=5.0, workers=WORKERS)
     stop = threading.Event()
     dependencies = Dependencies(world.clock, make_workers=Workers, outage_clock=FastClock())
@@ -119,15 +121,15 @@ def as_service(world: World) -> Iterator[Live]:
 
 
 def step_for(live: Live, seconds: float) -> None:
-    """Let the mirror work while so much of the outage's time goes by."""
-    end = FastClock().monotonic() + seconds
-    while FastClock().monotonic() < end:
+    """Run the engine for so many seconds of the fast clock."""
+    end = FastClock().boottime() + seconds
+    while FastClock().boottime() < end:
         live.step()
 
 
 @contextmanager
 def searching(live: Live) -> Iterator[None]:
-    """The thread that looks for duplicates is at work too."""
+    """Run the thread that searches for duplicates."""
 
     def search() -> None:
         while not live.stop.is_set():
@@ -144,11 +146,11 @@ def searching(live: Live) -> Iterator[None]:
         thread.join()
 
 
-# The whole.
+# The whole daemon.
 
-#: So many requests it takes a sender, or the search, to know that it is not its own request alone
-#: that fails, if more than one: what is no word of the collection's is followed by the question who
-#: is there, and a 500 may be one picture's trouble until another question is answered so.
+#: How many requests a sender, or the search, needs to recognise an outage, if more than one. After
+#: an answer from elsewhere the client opens a session, and a 500 may concern only one picture until
+#: another request fails too.
 REQUESTS_TO_KNOW = {"a login page": 2, "nothing": 2, "404": 2, "500": RetryPolicy().attempts + 1}
 
 
@@ -159,7 +161,7 @@ REQUESTS_TO_KNOW = {"a login page": 2, "nothing": 2, "404": 2, "500": RetryPolic
         *[("a login page", 200), ("nothing", 200), ("404", 200), ("500", 200)],
     ],
 )
-def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
+def test_a_long_outage_with_many_waiting_files_costs_little(
     world: World, kind: str, files: int
 ) -> None:
     down = Down()
@@ -173,8 +175,8 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         live.scan()
         live.until(lambda: live.components.state.intents.count_dirty() == files)
         until(lambda: live.components.collection.outage is not None)
-        # The requests that were under way when it began may have come together, those of the
-        # search too, which finds out for itself.
+        # Only the requests in progress at its beginning may overlap, including those of the search,
+        # which recognises the outage itself.
         step_for(live, 60.0)
         overlaps_at_first = down.overlaps
         assert overlaps_at_first <= (WORKERS + 1) * REQUESTS_TO_KNOW.get(kind, 1)
@@ -190,7 +192,7 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
         tracemalloc.stop()
 
         assert down.overlaps == overlaps_at_first
-        # 0.5 s doubled up to a minute, by full jitter: some 20 probes in five minutes.
+        # From 0.5 s, doubled up to a minute, with full jitter: some 20 probes in five minutes.
         assert 5 <= len(down.times) <= 80
         assert after - before < 1_000_000
         assert live.components.mirror.in_flight <= 2 * WORKERS
@@ -210,7 +212,7 @@ def test_an_outage_of_minutes_with_thousands_of_files_waiting_costs_little(
     [answers(503, Retry_After="600"), answers(429, Retry_After="600"), reset_before(), None],
     ids=["later", "too many", "reset", "hangs"],
 )
-def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
+def test_a_failing_search_delays_no_image_and_is_repeated(
     world: World, caplog: pytest.LogCaptureFixture, fault: Fault | None
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
@@ -240,7 +242,7 @@ def test_a_search_that_fails_delays_no_image_and_is_made_up_for(
         until(lambda: not searches_due(world))
 
 
-def test_a_search_waits_while_the_collection_is_down_and_asks_nothing(world: World) -> None:
+def test_a_search_sends_nothing_while_the_collection_is_down(world: World) -> None:
     down = Down()
     world.remote.server.fault_for = down.fault_for
     with as_service(world) as live:
@@ -272,36 +274,36 @@ def at_a_date() -> str:
 
 @pytest.mark.parametrize("retry_after", [in_seconds, at_a_date])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(
-    retry_after: Callable[[], str], status: int
-) -> None:
+def test_no_request_is_sent_before_retry_after(retry_after: Callable[[], str], status: int) -> None:
     times: list[float] = []
 
     def fault_for(_seen: Seen) -> Fault | None:
-        times.append(FastClock().monotonic())
+        times.append(FastClock().boottime())
         return None if len(times) > 1 else answers(status, Retry_After=retry_after())
 
     with CollectionServer(Shelf()) as server:
         server.fault_for = fault_for
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(patience_seconds=None)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(RetryPolicy(max_outage_seconds=None), clock=FastClock())
+        with RetryingCollection(client, breaker) as collection:
             first = threading.Thread(target=collection.get_images)
             first.start()
             until(lambda: collection.outage is not None)
-            # Whoever else comes has to wait as well.
+            # Another call has to wait too.
             collection.get_images()
             first.join()
     assert 118.0 < times[1] - times[0] < 250.0
 
 
-def test_a_request_that_fails_for_itself_alone_leaves_no_outage_behind() -> None:
-    """Else nobody would send any more, and nobody would probe."""
+def test_a_request_that_always_fails_leaves_no_outage() -> None:
+    """Otherwise no call would be sent any more, not even a probe."""
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(attempts=3, patience_seconds=None)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(
+            RetryPolicy(attempts=3, max_outage_seconds=None), clock=FastClock()
+        )
+        with RetryingCollection(client, breaker) as collection:
             with pytest.raises(Unreachable) as raised:
                 collection.get_images(count=7)
             assert collection.outage is None
@@ -310,24 +312,23 @@ def test_a_request_that_fails_for_itself_alone_leaves_no_outage_behind() -> None
     assert counts == ["7", "7", "1", "7"]
 
 
-def test_a_request_that_fails_for_itself_beside_others_leaves_no_outage_behind() -> None:
-    """The others have opened the gate in between, so that its last attempt is no probe."""
+def test_a_request_that_always_fails_beside_others_leaves_no_outage() -> None:
+    """The others have ended the outage in between, so the last attempt is no probe."""
 
     class Releasing(FastClock):
-        """Once somebody waits for the outage to end, a request from before it is answered."""
+        """The first wait for the end of the outage lets an earlier request be answered."""
 
-        def wait(self, condition: threading.Condition, seconds: float) -> None:
+        def wait_until(self, event: threading.Event, boottime: float) -> None:
             hang.release()
-            super().wait(condition, seconds)
+            super().wait_until(event, boottime)
 
     with CollectionServer(Shelf()) as server:
         hang = server.hang_next()
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
         policy = RetryPolicy(attempts=2, base_seconds=1000.0, cap_seconds=1000.0)
-        with RetryingCollection(
-            client, policy=policy, clock=Releasing(), random=lambda: 1.0
-        ) as collection:
+        breaker = CircuitBreaker(policy, clock=Releasing(), random=lambda: 1.0)
+        with RetryingCollection(client, breaker) as collection:
             before = threading.Thread(target=collection.get_images)
             before.start()
             assert hang.reached.wait(DEADLINE_SECONDS)
@@ -337,12 +338,14 @@ def test_a_request_that_fails_for_itself_beside_others_leaves_no_outage_behind()
             assert collection.outage is None
 
 
-def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
+def test_a_call_that_gives_up_in_an_outage_marks_its_error_as_an_outage() -> None:
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda _seen: reset_before()
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
-        policy = RetryPolicy(patience_seconds=20.0, attempts=100)
-        with RetryingCollection(client, policy=policy, clock=FastClock()) as collection:
+        breaker = CircuitBreaker(
+            RetryPolicy(max_outage_seconds=20.0, attempts=100), clock=FastClock()
+        )
+        with RetryingCollection(client, breaker) as collection:
             with pytest.raises(Unreachable) as raised:
                 collection.get_images()
             assert collection.outage is not None
@@ -353,13 +356,13 @@ def test_a_call_that_lost_its_patience_knows_that_all_others_fail_too() -> None:
 
 
 def searches_due(world: World) -> int:
-    """How many images are still to be searched for."""
+    """Return the number of images that are still to be searched for."""
     with closing(Database(world.state_path, readonly=True)) as database:
         return len(Pairs(database).due(100))
 
 
-def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_alternating_search_failures_are_logged_a_few_times_and_counted(
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = 0
 
@@ -369,7 +372,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
         return answers(400) if "/search/" in seen.path and asked % 2 else None
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         until(lambda: the_service_says(world, Exit.OK))
         world.remote.server.fault_for = in_turns
         for number in range(20):
@@ -384,7 +387,7 @@ def test_searches_that_fail_and_work_in_turns_are_said_a_few_times_and_counted(
 
 
 def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
     refused: str | None = None
     searched: list[str] = []
@@ -402,10 +405,8 @@ def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_ne
         return lambda: len(searched) > before
 
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher, search_backoff=Backoff(1e6, 1e6)):
         until(lambda: the_service_says(world, Exit.OK))
-        # The next pauses, from the search after the next one on.
-        monkeypatch.setattr("snoopsync.service._SEARCH_AGAIN_SECONDS", 3600.0)
         world.remote.server.fault_for = refuses
         until(wrote("a.jpg"))
         until(lambda: not searches_due(world))
@@ -421,7 +422,7 @@ def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_ne
 
 
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """From the moment that the keys are refused until all is in order again."""
+    """Check the time from the refusal of the keys until everything is mirrored again."""
     server = world.remote.server
     until(lambda: the_service_says(world, Exit.UNAUTHORIZED))
     status = read_status(world.config)
@@ -443,8 +444,8 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
-def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselves(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
+def test_refused_keys_stop_all_requests_until_they_are_accepted_again(
+    world: World, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
     server = world.remote.server
@@ -452,7 +453,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
         world.disk.write(f"{number}.jpg", fake_picture(number))
 
     def revoke_at(call: str, after: int) -> None:
-        """The keys are refused from the next such call on, after so many requests."""
+        """Refuse the keys from the next such call on, after so many requests."""
 
         def revoke(seen: Seen) -> None:
             if call in seen.path and len(server.requests) > after:
@@ -466,7 +467,7 @@ def test_refused_keys_stop_all_sending_are_said_once_and_taken_again_by_themselv
     elif when == "while files are sent":
         revoke_at("/image/", after=10)
     watcher = ToldWatcher()
-    with serving(world, monkeypatch, watcher):
+    with serving(world, watcher):
         if when == "while it searches":
             until(lambda: the_service_says(world, Exit.OK) and not searches_due(world))
             revoke_at("/search/", after=0)

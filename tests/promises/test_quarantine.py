@@ -14,14 +14,15 @@ from typing import BinaryIO, cast
 import pytest
 
 from snoopsync.core.model import FolderState, ImageState
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.schedule import RETRY_SECONDS
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers, reset_before
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import InlineWorkers, Live, ToldWatcher, World, fake_picture
 
 BAD, GOOD, MENDED = b"no picture", fake_picture(1), fake_picture(2)
@@ -30,7 +31,7 @@ BAD, GOOD, MENDED = b"no picture", fake_picture(1), fake_picture(2)
 SCHEDULE = [25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0, 86_400.0, 86_400.0]
 
 
-class BadDisk(Disk):
+class BadDisk(UnstampedDisk):
     """Some files can be neither opened nor looked at, as ``opens`` and ``looks`` say. ``lists``:
     may they be looked at while their directory is listed?"""
 
@@ -43,16 +44,16 @@ class BadDisk(Disk):
         if not works:
             raise OSError(self.code, os.strerror(self.code))
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         self.check(self.opens(root.absolute(path)))
         return super().open(root, path)
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self.check(self.looks(root.absolute(path)))
         return super().lstat(root, path)
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         with super().entries(root, path) as entries:
             checked = (BadEntry(entry, self) for entry in entries)
             yield cast(Iterator[os.DirEntry[str]], checked)
@@ -321,7 +322,7 @@ def test_a_directory_that_can_not_be_looked_at_has_not_vanished(
 
     class TypelessDisk(BadDisk):
         @contextmanager
-        def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
             with Disk.entries(self, root, path) as entries:
                 checked = (TypelessEntry(entry, self) for entry in entries)
                 yield cast(Iterator[os.DirEntry[str]], checked)

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from tests.support.world import World, fake_picture
 
 #: More than any reader takes at once.
@@ -40,7 +40,7 @@ class MeddledDisk(Disk):
         self._meddle = meddle
         self._left = times
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         with super().open(root, path) as file:
             return Meddled(os.dup(file.fileno()), self._once)
 

@@ -1,5 +1,5 @@
-"""What answers is no collection: a page to log in at, a wrong URL, a broken proxy. It is said to be
-so, and what it says of images is not believed."""
+"""Something other than the collection answers: a login page, a wrong URL, a broken proxy. The error
+says so, and its answers about images are ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.faults import NO_COLLECTION, Fault
 from tests.support.process import Done, Installation, until
 from tests.support.world import World, fake_picture
 
-#: What each kind says that has to be passed on.
+#: The part of each answer that the error must contain.
 SAYS = {
     "HTML": "<html><title>Log in first",
     "empty": "JSON but nothing",
@@ -35,14 +35,14 @@ every_kind = pytest.mark.parametrize("kind", list(NO_COLLECTION))
 
 @pytest.fixture
 def home(shelf_home: Installation) -> Installation:
-    """With two pictures in its folder."""
+    """An installation with two pictures in its folder."""
     for number in range(2):
         (shelf_home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
     return shelf_home
 
 
 def break_into(shelf_server: CollectionServer, kind: str) -> None:
-    """From now on this is what answers."""
+    """Make every request fail with this fault."""
     shelf_server.fault_for = lambda _seen: NO_COLLECTION[kind]
 
 
@@ -51,7 +51,7 @@ def states(home: Installation) -> dict[str, str]:
 
 
 def check_told(done: Done, kind: str) -> None:
-    """It ended as with a collection that can't be reached, and says why and what to do."""
+    """Check the exit code for an unreachable collection, the reason and the advice."""
     text = done.out + done.err
     assert done.code == 5, done
     assert SAYS[kind] in text
@@ -64,7 +64,7 @@ def check_told(done: Done, kind: str) -> None:
 
 
 @every_kind
-def test_status_does_not_call_it_reachable(
+def test_status_does_not_report_a_wrong_service_as_reachable(
     home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")
@@ -77,7 +77,7 @@ def test_status_does_not_call_it_reachable(
 
 
 @every_kind
-def test_a_resync_says_so_and_believes_nothing(
+def test_a_resync_reports_a_wrong_service_and_changes_nothing(
     home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")
@@ -98,7 +98,7 @@ def test_a_resync_says_so_and_believes_nothing(
 
 
 def check_all_there(home: Installation, shelf_server: CollectionServer) -> None:
-    """The server's own record is what is on the disk."""
+    """Check that the collection holds what is on disk."""
     ids = {row["path"]: row["image_id"] for row in home.json("list", "--json")}
     files = {path.name for path in home.pictures.iterdir()}
     assert ids.keys() == files
@@ -106,12 +106,12 @@ def check_all_there(home: Installation, shelf_server: CollectionServer) -> None:
     assert set(states(home).values()) == {"synced"}
 
 
-# In the midst of work.
+# During work.
 
 
 class Interruptions:
-    """Now and then something else answers for a few requests, and does nothing of what they ask. It
-    does so for longer than the moment between a request and the question who has answered it."""
+    """Sometimes something else answers a few requests and ignores them. It answers for longer than
+    the time between a request and the check who has answered it."""
 
     def __init__(self, seed: int) -> None:
         self.count = 0
@@ -133,9 +133,8 @@ class Interruptions:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_is_not_the_collections_word_is_never_taken_for_it(world: World, seed: int) -> None:
-    """Whatever is added, changed, renamed and deleted meanwhile, in the end the server's own record
-    is what is on the disk."""
+def test_an_answer_from_elsewhere_is_never_accepted(world: World, seed: int) -> None:
+    """After any changes to the files, the collection finally holds what is on disk."""
     dice = random.Random(f"people {seed}")
     numbers = iter(range(1000))
     interruptions = Interruptions(seed)
@@ -155,7 +154,7 @@ def test_what_is_not_the_collections_word_is_never_taken_for_it(world: World, se
                     world.disk.rename(dice.choice(paths), path)
             live.settle()
         world.remote.server.fault_for = lambda _seen: None
-        # One that had no luck with any of its attempts.
+        # An image may have failed in all of its attempts.
         world.clock.advance(RETRY_SECONDS[0])
         live.settle()
     world.check_mirrored()
@@ -167,7 +166,7 @@ def test_what_is_not_the_collections_word_is_never_taken_for_it(world: World, se
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["HTML", "empty", "elsewhere", "404 page", "500"])
-def test_a_running_service_waits_for_the_collection_and_blames_no_picture(
+def test_a_running_service_waits_for_the_collection_and_fails_no_picture(
     home: Installation, shelf_server: CollectionServer, kind: str
 ) -> None:
     home.ok("resync")

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core import errors
 from snoopsync.core.errors import CollectionError, NotFound, Refused, SnoopsyncError
-from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Durations, Outcome
+from snoopsync.runtime.counters import (
+    BOUNDS_SECONDS,
+    Call,
+    Counters,
+    Durations,
+    RequestOutcome,
+)
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import answers, reset_after
 from tests.support.pictures import encode, photo
@@ -29,11 +35,11 @@ def counters() -> Counters:
 def collection(server: CollectionServer, counters: Counters) -> Iterator[RetryingCollection]:
     client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint, on_sent=counters.sent)
     policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.01)
-    with RetryingCollection(client, policy=policy, counters=counters) as wearer:
-        yield wearer
+    with RetryingCollection(client, CircuitBreaker(policy), counters=counters) as retrying:
+        yield retrying
 
 
-def test_each_attempt_is_counted_by_what_came_of_it(
+def test_each_attempt_is_counted_by_its_outcome(
     server: CollectionServer, collection: RetryingCollection, counters: Counters
 ) -> None:
     server.faults += [answers(500), reset_after()]
@@ -47,13 +53,13 @@ def test_each_attempt_is_counted_by_what_came_of_it(
     collection.delete_image("a")
     figures = counters.figures()
     assert figures.requests == {
-        (Call.ADD, Outcome.UNAVAILABLE): 1,
-        (Call.ADD, Outcome.UNREACHABLE): 1,
-        (Call.ADD, Outcome.OK): 1,
-        (Call.GET, Outcome.NOT_FOUND): 1,
-        (Call.SEARCH, Outcome.REFUSED): 1,
-        (Call.LIST, Outcome.OK): 1,
-        (Call.DELETE, Outcome.OK): 1,
+        (Call.ADD, RequestOutcome.UNAVAILABLE): 1,
+        (Call.ADD, RequestOutcome.UNREACHABLE): 1,
+        (Call.ADD, RequestOutcome.OK): 1,
+        (Call.GET, RequestOutcome.NOT_FOUND): 1,
+        (Call.SEARCH, RequestOutcome.REFUSED): 1,
+        (Call.LIST, RequestOutcome.OK): 1,
+        (Call.DELETE, RequestOutcome.OK): 1,
     }
     assert {call: count for call, count in figures.retries.items() if count} == {Call.ADD: 2}
     assert sum(figures.durations[Call.ADD].counts) == 3
@@ -68,15 +74,15 @@ def test_the_bytes_of_every_attempt_are_counted(
     assert counters.figures().sent_bytes == 3 * len(PICTURE)
 
 
-def test_what_was_counted_stays_as_it_was(counters: Counters) -> None:
+def test_figures_do_not_change_later(counters: Counters) -> None:
     with counters.request(Call.GET, lambda: 1.0, again=False):
         pass
     before = counters.figures()
     with counters.request(Call.GET, lambda: 1.0, again=True):
         pass
-    assert before.requests == {(Call.GET, Outcome.OK): 1}
+    assert before.requests == {(Call.GET, RequestOutcome.OK): 1}
     assert sum(before.durations[Call.GET].counts) == 1
-    assert counters.figures().requests == {(Call.GET, Outcome.OK): 2}
+    assert counters.figures().requests == {(Call.GET, RequestOutcome.OK): 2}
 
 
 def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:
@@ -86,15 +92,15 @@ def kinds(of: type[SnoopsyncError]) -> Iterator[type[SnoopsyncError]]:
 
 
 @pytest.mark.parametrize("kind", list(kinds(CollectionError)))
-def test_every_error_of_a_collection_is_an_outcome(kind: type[CollectionError]) -> None:
-    assert Outcome.of(kind("why")) is not Outcome.GIVEN_UP
+def test_every_collection_error_has_an_outcome(kind: type[CollectionError]) -> None:
+    assert RequestOutcome.of(kind("why")) is not RequestOutcome.GIVEN_UP
 
 
-def test_what_is_given_up_on_our_side_is_no_error_of_the_collection() -> None:
-    assert Outcome.of(errors.FileChanged("why")) is Outcome.GIVEN_UP
+def test_a_request_that_snoopsync_gives_up_is_not_an_error_of_the_collection() -> None:
+    assert RequestOutcome.of(errors.FileChanged("why")) is RequestOutcome.GIVEN_UP
 
 
-def test_a_duration_counts_up_to_its_bound_and_not_below() -> None:
+def test_a_duration_counts_in_the_bucket_of_its_bound() -> None:
     durations = Durations()
     for seconds in (0.0, BOUNDS_SECONDS[0], BOUNDS_SECONDS[0] + 1e-9, 1e9):
         durations.add(seconds)

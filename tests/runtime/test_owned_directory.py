@@ -30,7 +30,7 @@ from snoopsync.runtime.owned_directory import (
 from snoopsync.server.backup import back_up
 from snoopsync.server.master_key import load_master_key
 from snoopsync.server.registry import Registry
-from snoopsync.server.tenants import Hosting
+from snoopsync.server.tenants import Tenants
 from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
@@ -48,7 +48,7 @@ def give_away(path: Path, user: int = OTHER) -> None:
     os.chown(path, user, user, follow_symlinks=False)
 
 
-def test_a_new_directory_is_its_owners_alone_with_those_above_it(top: Path) -> None:
+def test_a_new_directory_and_its_new_parents_are_private(top: Path) -> None:
     umask = os.umask(0)
     try:
         made = own_directory(top / "a" / "b")
@@ -59,7 +59,7 @@ def test_a_new_directory_is_its_owners_alone_with_those_above_it(top: Path) -> N
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o511])
-def test_a_directory_that_only_its_owner_can_write_is_fine(top: Path, mode: int) -> None:
+def test_a_directory_that_only_its_owner_can_write_is_accepted(top: Path, mode: int) -> None:
     top.chmod(mode)
     assert own_directory(top) == top
 
@@ -68,7 +68,7 @@ def test_a_directory_that_only_its_owner_can_write_is_fine(top: Path, mode: int)
     ("mode", "mend"),
     [(0o777, "chmod go-w"), (0o757, "chmod o-w"), (0o770, "chmod g-w"), (0o1777, "chmod go-w")],
 )
-def test_a_directory_that_others_can_write_is_refused_with_what_mends_it(
+def test_a_directory_that_others_can_write_is_refused_with_the_fix(
     top: Path, mode: int, mend: str
 ) -> None:
     directory = top / "a directory"
@@ -78,7 +78,7 @@ def test_a_directory_that_others_can_write_is_refused_with_what_mends_it(
         own_directory(directory)
 
 
-def test_what_refuses_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_refusal_tells_what_to_do(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     home.configure()
     home.ok("resync")
@@ -97,7 +97,7 @@ def test_what_refuses_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757])
-def test_a_directory_above_that_others_can_write_is_refused(top: Path, mode: int) -> None:
+def test_a_parent_directory_that_others_can_write_is_refused(top: Path, mode: int) -> None:
     """They could put another directory into the place of that one."""
     parent = top / "parent"
     parent.mkdir()
@@ -110,7 +110,7 @@ def test_a_directory_above_that_others_can_write_is_refused(top: Path, mode: int
     assert not (parent / "new").exists()
 
 
-def test_a_sticky_directory_above_is_fine(top: Path) -> None:
+def test_a_sticky_parent_directory_is_accepted(top: Path) -> None:
     """Nobody can rename there what belongs to somebody else."""
     top.chmod(0o1777)
     own_directory(top / "own")
@@ -118,7 +118,7 @@ def test_a_sticky_directory_above_is_fine(top: Path) -> None:
 
 
 @needs_root
-def test_a_directory_above_may_be_written_by_a_group_without_others(top: Path) -> None:
+def test_a_parent_directory_may_be_writable_by_a_group_without_others(top: Path) -> None:
     (top / "own").mkdir(mode=0o700)
     top.chmod(0o775)
     own_directory(top / "own")
@@ -313,7 +313,7 @@ def test_a_link_that_only_this_user_can_have_made_is_followed(top: Path) -> None
     assert read_state_path(Value.of_text(str(top / "name" / "state"))) == real / "state"
 
 
-def test_links_in_a_circle_are_an_error_for_people(top: Path) -> None:
+def test_a_loop_of_links_is_an_error(top: Path) -> None:
     (top / "loop").symlink_to("loop")
     with pytest.raises(StateError, match="loop"):
         own_directory(top / "loop" / "x")
@@ -399,13 +399,13 @@ def test_no_file_of_a_data_directory_may_be_a_link(top: Path, name: str) -> None
         if name == "master.key":
             load_master_key(data, {})
         elif name == "incoming":
-            Hosting(data, None, None, None, lambda: 0.0)  # type: ignore[arg-type]
+            Tenants(data, None, None, None, lambda: 0.0)  # type: ignore[arg-type]
         else:
             Registry(data)
     assert (target / "precious").exists() if name == "incoming" else target.read_text() == "00" * 32
 
 
-def test_a_reading_of_a_directory_that_others_can_write_makes_no_file_there(top: Path) -> None:
+def test_reading_in_a_directory_that_others_can_write_creates_no_file(top: Path) -> None:
     path = own_directory(top / "own") / "state.sqlite3"
     database = Database(path)
     path.parent.chmod(0o777)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.runtime.liveness import Activity, Progress, Vitals
+from snoopsync.runtime.liveness import Liveness, SendProgress, SendProgressTracker
 from snoopsync.runtime.systemd import SystemdNotifier
 from tests.support.process import until
 
@@ -47,7 +47,7 @@ def manager(address: str) -> Iterator[Manager]:
         listening.close()
 
 
-def test_everything_it_says_arrives(tmp_path: Path) -> None:
+def test_every_message_arrives(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as systemd:
         notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
@@ -64,14 +64,14 @@ def test_everything_it_says_arrives(tmp_path: Path) -> None:
     assert stopping == "STOPPING=1"
 
 
-def test_an_abstract_address_is_understood() -> None:
+def test_an_abstract_socket_address_works() -> None:
     name = f"snoopsync-test-{os.getpid()}"
     with manager(f"\0{name}") as systemd:
         SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
         until(lambda: systemd.heard == ["READY=1"])
 
 
-def test_a_status_is_told_once(tmp_path: Path) -> None:
+def test_an_unchanged_status_is_sent_once(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as systemd:
         notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
@@ -80,7 +80,7 @@ def test_a_status_is_told_once(tmp_path: Path) -> None:
         until(lambda: systemd.heard == ["STATUS=one", "STATUS=two"])
 
 
-def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
+def test_a_missing_manager_is_no_error(tmp_path: Path) -> None:
     SystemdNotifier({}).ready()
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
 
@@ -96,12 +96,14 @@ def test_nobody_who_listens_is_no_trouble(tmp_path: Path) -> None:
         ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
     ],
 )
-def test_how_often_the_heart_beats(environ: dict[str, str], seconds: float | None) -> None:
+def test_the_heartbeat_is_a_third_of_the_watchdog_time(
+    environ: dict[str, str], seconds: float | None
+) -> None:
     assert SystemdNotifier(environ).heartbeat_seconds == seconds
 
 
-def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None:
-    vitals = Vitals()
+def test_a_part_stalls_if_it_has_something_to_do_and_makes_no_progress() -> None:
+    vitals = Liveness()
     for now in range(0, 200, 20):
         vitals.look("busy", now, now)
         vitals.look("resting", 0, now, at_rest=True)
@@ -112,10 +114,10 @@ def test_a_part_stalls_when_it_has_something_to_do_and_does_not_get_on() -> None
     assert vitals.stalled(200.0) == []
 
 
-def test_the_progress_is_counted_from_where_the_sending_began() -> None:
-    activity = Activity()
+def test_progress_counts_from_the_start_of_sending() -> None:
+    activity = SendProgressTracker()
     assert activity.look(done=7, left=0, now=1.0) is None
-    assert activity.look(done=7, left=10, now=2.0) == Progress(0, 10, 0.0)
-    assert activity.look(done=9, left=8, now=4.0) == Progress(2, 8, 2.0)
+    assert activity.look(done=7, left=10, now=2.0) == SendProgress(0, 10, 0.0)
+    assert activity.look(done=9, left=8, now=4.0) == SendProgress(2, 8, 2.0)
     assert activity.look(done=17, left=0, now=5.0) is None
-    assert activity.look(done=17, left=1, now=9.0) == Progress(0, 1, 0.0)
+    assert activity.look(done=17, left=1, now=9.0) == SendProgress(0, 1, 0.0)

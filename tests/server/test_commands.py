@@ -63,7 +63,9 @@ def test_a_second_key_of_a_name_is_for_the_same_collection(home: Installation, d
     assert len({key["public_key"] for key in (one, two, other)}) == 3
 
 
-def test_a_key_for_people_has_what_the_one_for_programs_has(home: Installation, data: Path) -> None:
+def test_the_text_of_a_new_key_contains_all_fields_of_the_json(
+    home: Installation, data: Path
+) -> None:
     done = home.run("keys", "add", "shop", "--data", data)
     lines = dict(line.split(": ", 1) for line in done.out.splitlines())
     assert list(lines) == ["collection_id", "collection_name", "public_key", "secret_key"]
@@ -71,14 +73,14 @@ def test_a_key_for_people_has_what_the_one_for_programs_has(home: Installation, 
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb"])
-def test_what_can_be_no_name_is_refused(home: Installation, data: Path, name: str) -> None:
+def test_an_invalid_name_is_refused(home: Installation, data: Path, name: str) -> None:
     done = home.run("keys", "add", name, "--data", data)
     assert done.code == Exit.USAGE
-    assert "a collection's name is a text of 1 to 100 characters" in done.err
+    assert "the name of a collection must be a text of 1 to 100 characters" in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_key_that_is_revoked_is_listed_so_and_not_revoked_again(
+def test_a_revoked_key_is_listed_as_such_and_not_revoked_again(
     home: Installation, data: Path
 ) -> None:
     key = added(home, data)
@@ -90,7 +92,7 @@ def test_a_key_that_is_revoked_is_listed_so_and_not_revoked_again(
     assert key["public_key"] in again.err
 
 
-def test_keys_of_a_directory_that_can_not_be_are_an_error_without_a_traceback(
+def test_keys_of_an_impossible_directory_are_an_error_without_a_traceback(
     home: Installation, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -105,7 +107,7 @@ def test_keys_of_a_directory_that_can_not_be_are_an_error_without_a_traceback(
 
 
 @pytest.mark.integration
-def test_nothing_of_it_is_imported_by_anything_else(home: Installation) -> None:
+def test_other_commands_do_not_import_the_server(home: Installation) -> None:
     script = "import snoopsync.cli.root, snoopsync.service.service, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -132,7 +134,7 @@ def test_keys_take_effect_in_a_running_service(home: Installation, data: Path) -
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_when_the_requests_under_way_have_ended(
+def test_a_signal_stops_it_after_the_requests_in_progress(
     home: Installation, data: Path, number: signal.Signals
 ) -> None:
     key = added(home, data)
@@ -166,7 +168,7 @@ def is_closed(netloc: str) -> bool:
 
 
 @pytest.mark.integration
-def test_a_second_one_on_the_port_or_the_directory_says_so(
+def test_a_second_service_on_the_port_or_the_directory_is_an_error(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     with hosted_process(home, data) as (_, endpoint):
@@ -181,13 +183,13 @@ def test_a_second_one_on_the_port_or_the_directory_says_so(
 
 
 @pytest.mark.parametrize("listen", ["8470", ":8470", "localhost", "localhost:x", "localhost:99999"])
-def test_an_address_that_is_none_is_refused(home: Installation, data: Path, listen: str) -> None:
+def test_an_invalid_address_is_refused(home: Installation, data: Path, listen: str) -> None:
     done = home.run("serve", "--listen", listen, "--data", data)
     assert done.code == Exit.USAGE
     assert "is not HOST:PORT" in done.err
 
 
-def test_a_host_that_can_not_be_listened_on_is_said(home: Installation, data: Path) -> None:
+def test_an_unusable_host_is_reported(home: Installation, data: Path) -> None:
     for listen in ("no.such.host.invalid:0", "a..b:0"):
         done = home.run("serve", "--listen", listen, "--data", data)
         assert done.code == Exit.BUG
@@ -210,7 +212,9 @@ def test_an_ipv6_address_is_in_brackets(home: Installation, data: Path) -> None:
             assert collection.get_images()["images"] == []
 
 
-def test_without_its_extra_it_says_what_installs_it(home: Installation, data: Path) -> None:
+def test_without_its_extra_it_names_the_command_that_installs_it(
+    home: Installation, data: Path
+) -> None:
     for module in ("h11", "starlette"):
         with mock.patch.dict(sys.modules, {module: None}):
             done = home.run("serve", "--listen", "127.0.0.1:0", "--data", data)
@@ -220,7 +224,7 @@ def test_without_its_extra_it_says_what_installs_it(home: Installation, data: Pa
 
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
-def test_tls_with_a_certificate_of_ones_own(
+def test_tls_uses_the_given_certificate(
     home: Installation, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -236,7 +240,7 @@ def test_tls_with_a_certificate_of_ones_own(
             assert collection.add_image(io.BytesIO(PICTURE), "a")["status"] == 201
 
 
-def test_a_certificate_that_is_none_is_said(home: Installation, data: Path, tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_reported(home: Installation, data: Path, tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("no certificate")
     options = ("--certificate", tmp_path / "cert.pem", "--key", tmp_path / "cert.pem")
     done = home.run("serve", "--listen", "127.0.0.1:0", "--data", data, *options)
@@ -248,7 +252,7 @@ def test_a_certificate_that_is_none_is_said(home: Installation, data: Path, tmp_
 
 
 @pytest.mark.integration
-def test_systemd_hears_that_it_is_up_lives_and_stops(
+def test_systemd_is_notified_of_the_start_the_heartbeat_and_the_stop(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "notify")
@@ -260,7 +264,9 @@ def test_systemd_hears_that_it_is_up_lives_and_stops(
     assert "READY=1" in systemd.heard[: systemd.heard.index("STOPPING=1")]
 
 
-def test_it_is_ready_when_a_decoder_is(home: Installation, data: Path, tmp_path: Path) -> None:
+def test_it_is_ready_when_a_decoder_is_ready(
+    home: Installation, data: Path, tmp_path: Path
+) -> None:
     address = str(tmp_path / "notify")
     with (
         manager(address) as systemd,
@@ -272,9 +278,7 @@ def test_it_is_ready_when_a_decoder_is(home: Installation, data: Path, tmp_path:
 
 
 @pytest.mark.integration
-def test_it_can_be_stopped_as_soon_as_it_says_that_it_serves(
-    home: Installation, data: Path
-) -> None:
+def test_it_can_be_stopped_as_soon_as_it_logs_its_endpoint(home: Installation, data: Path) -> None:
     for _ in range(3):
         with hosted_process(home, data) as (service, _):
             assert service.end() == 0
@@ -291,7 +295,7 @@ def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) ->
 
 
 @pytest.mark.integration
-def test_its_decoders_end_with_it_however_it_ends(home: Installation, data: Path) -> None:
+def test_its_decoders_end_when_it_ends_in_any_way(home: Installation, data: Path) -> None:
     key = added(home, data)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with hosted_process(home, data) as (service, endpoint):
@@ -307,14 +311,14 @@ def have_ended(processes: list[psutil.Process]) -> bool:
     try:
         return all(each.status() == psutil.STATUS_ZOMBIE for each in processes if each.is_running())
     except psutil.NoSuchProcess:
-        return False  # another look will tell
+        return False  # the next poll shows it
 
 
 # serve backup
 
 
 @pytest.mark.integration
-def test_a_backup_is_made_beside_a_running_service_and_served(
+def test_a_backup_of_a_running_service_can_be_served(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     keys = [added(home, data, name) for name in ("one", "two", "empty")]
@@ -334,7 +338,7 @@ def test_a_backup_is_made_beside_a_running_service_and_served(
                 assert [image["id"] for image in collection.images()] == held
 
 
-def test_the_directory_may_be_said_before_the_word_backup(
+def test_the_data_option_may_precede_the_backup_command(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     added(home, data)
@@ -342,18 +346,18 @@ def test_the_directory_may_be_said_before_the_word_backup(
     assert (tmp_path / "copy" / "keys.sqlite3").exists()
 
 
-def test_a_backup_over_something_or_of_nothing_is_refused_and_leaves_nothing(
+def test_an_impossible_backup_is_refused_and_leaves_no_files(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     nothing = home.run("serve", "backup", tmp_path / "copy", "--data", data)
-    assert (nothing.code, "no data directory" in nothing.err) == (Exit.BUG, True)
+    assert (nothing.code, "not the data directory" in nothing.err) == (Exit.BUG, True)
     added(home, data)
     over = home.run("serve", "backup", data, "--data", data)
-    assert (over.code, "is there already" in over.err) == (Exit.BUG, True)
+    assert (over.code, "already exists" in over.err) == (Exit.BUG, True)
     (data / "collections" / "x").mkdir(parents=True)
     (data / "collections" / "x" / "collection.sqlite3").write_bytes(b"no database" * 100)
     half = home.run("serve", "backup", tmp_path / "copy", "--data", data)
-    assert (half.code, "no backup was made" in half.err) == (Exit.BUG, True)
+    assert (half.code, "the backup failed" in half.err) == (Exit.BUG, True)
     assert not [path for path in tmp_path.iterdir() if "copy" in path.name]
 
 

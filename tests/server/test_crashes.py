@@ -1,4 +1,4 @@
-"""kill -9 of a real ``serve`` under load: what it has answered is there, and nothing is half."""
+"""kill -9 of a real ``serve`` under load keeps all confirmed changes, and no partial ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLIENTS = 3
 
 
 class Client:
-    """Adds, updates and deletes one image after the other, and keeps what it was answered."""
+    """Adds, updates and deletes one image after the other, and records the answers."""
 
     def __init__(self, name: str, dice: random.Random) -> None:
         self.held: dict[str, bytes] = {}
@@ -33,11 +33,11 @@ class Client:
         self._name = name
         self._dice = dice
         self._made = 0
-        #: What it has not heard the end of: an ID, and what is in its place if it was done.
+        #: The change without an answer: an ID, and its content if the change took effect.
         self._doubt: tuple[str, bytes | None] | None = None
 
     def work(self, collection: Collection) -> None:
-        """Until there is no answer."""
+        """Send changes until an answer is missing."""
         try:
             while True:
                 self._do_something(collection)
@@ -60,7 +60,7 @@ class Client:
             else:
                 collection.add_image(io.BytesIO(picture), image_id, what == "update")
         except Unavailable as error:
-            assert error.status == 425  # twice the same in a second: it was not done
+            assert error.status == 425  # repeated within a second, so it was not done
         else:
             self._settle(after)
         self._doubt = None
@@ -74,7 +74,7 @@ class Client:
         self.answers += 1
 
     def learn(self, stored: dict[str, bytes]) -> None:
-        """What became of the request that was not answered: one of two things."""
+        """Find out whether the change without an answer took effect."""
         if self._doubt is not None:
             image_id, after = self._doubt
             found = stored.get(image_id)
@@ -88,7 +88,7 @@ def digest(picture: bytes) -> bytes:
 
 
 def stored_in(file: Path) -> dict[str, bytes]:
-    """What is on disk: the digest of each image."""
+    """Return the digest of each image on disk."""
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return dict(connection.execute("SELECT id, sha256 FROM image"))
@@ -116,7 +116,7 @@ def play(home: Installation, data: Path, rounds: int, seed: int) -> None:
 
 
 def load(clients: list[Client], connections: list[Collection], wanted: int, pid: int) -> None:
-    """Let them work until so many answers were given; then kill -9."""
+    """Run the clients until they have so many answers, then kill the service."""
     threads = [
         threading.Thread(target=client.work, args=(connection,))
         for client, connection in zip(clients, connections, strict=True)
@@ -134,7 +134,7 @@ def load(clients: list[Client], connections: list[Collection], wanted: int, pid:
 
 
 def check(clients: list[Client], collection: Collection, file: Path) -> None:
-    """What is listed and on disk is what was answered."""
+    """Check that the listing and the disk match the answers."""
     with collection:
         listed = {image["id"] for image in collection.images()}
         stored = stored_in(file)
@@ -152,12 +152,12 @@ def check(clients: list[Client], collection: Collection, file: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
+def test_confirmed_changes_survive_kill_9(tmp_path: Path) -> None:
     play(Installation(tmp_path), tmp_path / "data", rounds=5, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [2, 3])
-def test_what_was_answered_survives_many_kills(tmp_path: Path, seed: int) -> None:
+def test_confirmed_changes_survive_many_kills(tmp_path: Path, seed: int) -> None:
     play(Installation(tmp_path), tmp_path / "data", rounds=50, seed=seed)

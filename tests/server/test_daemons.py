@@ -1,5 +1,5 @@
-"""Two machines mirror into one ``serve``, as processes: each has its own images, and both learn
-what the other has already."""
+"""Two daemons mirror into one ``serve``, as processes: each has its own images, and each finds the
+other's duplicates."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SYNC = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: never}\n"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One of them."""
+    """One daemon."""
 
     owner: str
     home: Installation
     collection: Collection
 
     def ids(self) -> set[str]:
-        """Its images in the collection."""
+        """Return its images in the collection."""
         every = (image["id"] for image in self.collection.images())
         return {image_id for image_id in every if image_id.startswith(f"{self.owner}.")}
 
@@ -38,11 +38,11 @@ class Machine:
         (self.home.pictures / name).write_bytes(picture)
 
     def listed(self) -> dict[str, str]:
-        """The ID of each of its files."""
+        """Return the ID of each of its files."""
         return {each["path"]: each["image_id"] for each in self.home.json("list", "--json")}
 
     def foreign_duplicates(self) -> set[tuple[str, str]]:
-        """Its files that another one has, each with that one's ID."""
+        """Return its files that the other daemon has too, with the ID of the other's image."""
         pairs = self.home.json("duplicates", "--json")
         sides = [(pair["a"], pair["b"]) for pair in pairs]
         sides += [(b, a) for a, b in sides]
@@ -74,7 +74,7 @@ def in_sync(*machines: Machine) -> Callable[[], bool]:
     return lambda: all(each.home.is_in_sync() for each in machines)
 
 
-def test_they_find_each_others_duplicates_and_touch_none_of_each_others_images(
+def test_daemons_find_duplicates_of_each_other_and_change_only_their_own_images(
     machines: tuple[Machine, Machine],
 ) -> None:
     first, second = machines
@@ -87,7 +87,7 @@ def test_they_find_each_others_duplicates_and_touch_none_of_each_others_images(
         until(lambda: first.foreign_duplicates() | second.foreign_duplicates())
         mine, theirs = first.listed(), second.listed()
         assert (first.ids(), second.ids()) == (set(mine.values()), set(theirs.values()))
-        # Whoever was later has found it.
+        # The later of the two finds the pair.
         assert (first.foreign_duplicates() | second.foreign_duplicates()) <= {
             ("beach.jpg", theirs["strand.webp"]),
             ("strand.webp", mine["beach.jpg"]),

@@ -1,4 +1,4 @@
-"""What the service says that it can do is what it does, for whatever is asked."""
+"""The OpenAPI description matches the service."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snoopsync.client.signing import Signer
-from snoopsync.server.calls import BASE
 from snoopsync.server.description import openapi
+from snoopsync.server.operations import BASE
 from tests.support.foreign import environment_with
 from tests.support.hosted import Hosted, hosted, hosted_process
 from tests.support.pictures import encode, photo
@@ -67,7 +67,7 @@ def ask(port: int, method: str, path: str, body: bytes, headers: dict[str, str])
 @pytest.mark.parametrize("signed", [True, False])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(call=st.sampled_from(CALLS), image_id=IDS, query=QUERIES, body=BODIES)
-def test_every_answer_is_one_that_is_described(
+def test_every_answer_matches_the_description(
     service: Hosted,
     keys: tuple[str, str],
     signed: bool,
@@ -100,7 +100,7 @@ KINDS = {
 
 
 def assert_like(schema: dict[str, Any], value: Any) -> None:
-    """It has the type and the keys that the schema says."""
+    """Check the type and the keys against the schema."""
     wanted = schema["type"]
     kinds = tuple(KINDS[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted))
     assert isinstance(value, kinds), (schema, value)
@@ -114,7 +114,7 @@ def assert_like(schema: dict[str, Any], value: Any) -> None:
             assert_like(schema["items"], each)
 
 
-#: Signs each request, by what is in the environment.
+#: Signs each request with the keys in the environment.
 HOOKS = """
 import base64, hashlib, hmac, os
 from email.utils import formatdate
@@ -142,7 +142,7 @@ schemathesis.auth.set_from_requests(Signed())
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_schemathesis_finds_nothing_that_is_not_described(
+def test_schemathesis_finds_no_deviation_from_the_description(
     schemathesis: Path, tmp_path: Path, seed: int
 ) -> None:
     home, data = Installation(tmp_path), tmp_path / "data"
@@ -156,7 +156,7 @@ def test_schemathesis_finds_nothing_that_is_not_described(
         "PATH": os.environ["PATH"],
     }
     with hosted_process(home, data) as (service, endpoint):
-        # That bytes are no picture is no rule of the description: some valid data is refused.
+        # The description can't say which bytes are a picture, so some valid data is refused.
         options = f"--no-color --seed={seed} --mode=all --max-examples=150"
         options += " --exclude-checks=positive_data_acceptance"
         done = subprocess.run(
@@ -177,5 +177,5 @@ def schemathesis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment_with(tmp_path_factory.mktemp("foreign"), "schemathesis>=4") / "schemathesis"
 
 
-def test_the_description_is_served_to_anybody(service: Hosted) -> None:
+def test_the_description_needs_no_key(service: Hosted) -> None:
     assert ask(service.port, "GET", f"{BASE}/openapi.json", b"", {}) == (200, DESCRIPTION)

@@ -1,4 +1,4 @@
-"""The collection as a service: no client stops another, and none keeps what others need."""
+"""The collection as a service: no client can block another or use up its resources."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.core.errors import Unavailable
-from snoopsync.server import http as server_http
-from snoopsync.server import signature
-from snoopsync.server.http import Patience
-from snoopsync.server.signature import WINDOW_SECONDS, Claim, Verifier
-from snoopsync.server.uploads import Limits
+from snoopsync.server.http import ConnectionLimits, open_file_limit
+from snoopsync.server.signature import WINDOW_SECONDS, SignedRequest, Verifier
+from snoopsync.server.uploads import RequestLimits
 from tests.support.authority import Authority, Certificate
 from tests.support.hosted import Hosted, hosted, hosted_process
 from tests.support.pictures import encode, photo
@@ -35,7 +33,7 @@ from tests.support.process import Installation, until
 
 PICTURE = encode(photo(1))
 
-#: How long the service waits for a client, in tests.
+#: The timeout of the service for a client, in tests.
 SHORT_SECONDS = 0.8
 
 
@@ -60,7 +58,7 @@ def connected(port: int, stack: ExitStack, receive_bytes: int = 0) -> socket.soc
 
 
 def answer_to(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of the answer, after which the service has to hang up."""
+    """Return status, headers and body of the answer. The service must close the connection."""
     with ExitStack() as stack:
         connection = connected(port, stack)
         connection.sendall(request)
@@ -101,8 +99,8 @@ def test_a_client_that_sends_its_whole_body_first_gets_the_refusal(service: Host
         assert connection.recv(65536).startswith(b"HTTP/1.1 401")
 
 
-def test_nothing_of_a_body_is_parsed_before_its_key_is_proven(service: Hosted) -> None:
-    """Else the broken chunk were what is refused."""
+def test_no_body_is_parsed_before_its_signature_is_checked(service: Hosted) -> None:
+    """Otherwise the service would refuse the broken chunk."""
     head = b"POST /api/v1/search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert answer_to(service.port, head + b"no chunk\r\n" * 100)[0] == 401
     path = "/api/v1/search"
@@ -110,7 +108,7 @@ def test_nothing_of_a_body_is_parsed_before_its_key_is_proven(service: Hosted) -
     assert answer_to(service.port, proven + b"no chunk\r\n" * 100)[0] == 400
 
 
-def test_a_body_in_thousands_of_tiny_chunks_is_refused_and_leaves_nothing(
+def test_a_body_of_thousands_of_tiny_chunks_is_refused_and_leaves_no_file(
     service: Hosted,
 ) -> None:
     path = "/api/v1/image/tiny"
@@ -129,7 +127,7 @@ def test_a_body_in_thousands_of_tiny_chunks_is_refused_and_leaves_nothing(
         (("Date: Thu, 01 Jan 1970 00:00:00 GMT",), "more than one date"),
     ],
 )
-def test_a_request_that_two_programs_could_understand_differently_is_refused(
+def test_an_ambiguous_request_is_refused(
     service: Hosted, lines: tuple[str, ...], said: str
 ) -> None:
     request = signed_head("/api/v1/search", service.keys("two"), *lines)
@@ -138,7 +136,7 @@ def test_a_request_that_two_programs_could_understand_differently_is_refused(
     assert said in json.loads(body)["message"]
 
 
-def test_a_refused_head_has_no_body(service: Hosted) -> None:
+def test_a_refused_head_request_gets_no_body(service: Hosted) -> None:
     request = signed_head("/healthz", service.keys("head"), "Date: today", method="HEAD")
     status, headers, body = answer_to(service.port, request)
     assert (status, body, headers["connection"]) == (400, b"", "close")
@@ -150,18 +148,20 @@ def test_a_head_of_thousands_of_headers_is_refused(service: Hosted) -> None:
     assert (status, "too many headers" in json.loads(body)["message"]) == (400, True)
 
 
-# Answers that are not taken.
+# Answers that are not read.
 
 
 @pytest.fixture
 def impatient(tmp_path: Path) -> Iterator[Hosted]:
-    patience = Patience(seconds=SHORT_SECONDS, connections=4)
-    with hosted(tmp_path / "data", Limits(body_bytes=1 << 20), patience=patience) as service:
+    connections = ConnectionLimits(seconds=SHORT_SECONDS, connections=4)
+    with hosted(
+        tmp_path / "data", RequestLimits(body_bytes=1 << 20), connections=connections
+    ) as service:
         yield service
 
 
 def slow_reader(port: int, stack: ExitStack) -> socket.socket:
-    """A client that asks for thousands of answers and takes none."""
+    """A client that requests thousands of answers and reads none."""
     connection = connected(port, stack, receive_bytes=2048)
     connection.setblocking(False)
     request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -173,22 +173,22 @@ def slow_reader(port: int, stack: ExitStack) -> socket.socket:
     return connection
 
 
-def test_a_client_that_takes_no_answers_gets_few_of_them_and_is_hung_up_on(
+def test_a_client_that_reads_no_answers_gets_few_and_is_disconnected(
     impatient: Hosted, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync.access")
     with ExitStack() as stack:
         connection = slow_reader(impatient.port, stack)
         poll = select.poll()
-        poll.register(connection, 0)  # errors are always told
+        poll.register(connection, 0)  # errors are always reported
         [(_, event)] = poll.poll(20_000)
         assert event & select.POLLERR
     assert 0 < len(caplog.records) < 200
 
 
-def test_clients_that_do_not_take_their_answers_make_room_for_others(tmp_path: Path) -> None:
+def test_clients_that_read_no_answers_make_room_for_others(tmp_path: Path) -> None:
     with (
-        hosted(tmp_path / "data", patience=Patience(connections=4)) as service,
+        hosted(tmp_path / "data", connections=ConnectionLimits(connections=4)) as service,
         ExitStack() as stack,
     ):
         for _ in range(8):
@@ -200,20 +200,26 @@ def test_clients_that_do_not_take_their_answers_make_room_for_others(tmp_path: P
 # Connections.
 
 
-def test_a_handshake_that_does_not_come_is_hung_up_on(
+def test_a_client_without_a_handshake_is_disconnected(
     tmp_path: Path, certificate: Certificate
 ) -> None:
-    patience = Patience(handshake_seconds=SHORT_SECONDS)
+    connections = ConnectionLimits(handshake_seconds=SHORT_SECONDS)
     tls = certificate.server_context()
-    with hosted(tmp_path / "data", patience=patience, tls=tls) as service, ExitStack() as stack:
+    with (
+        hosted(tmp_path / "data", connections=connections, tls=tls) as service,
+        ExitStack() as stack,
+    ):
         assert connected(service.port, stack).recv(100) == b""
 
 
-def test_pending_handshakes_beyond_their_number_make_room_the_oldest_first(
+def test_too_many_pending_handshakes_end_the_oldest(
     tmp_path: Path, certificate: Certificate
 ) -> None:
-    patience, tls = Patience(handshakes=2), certificate.server_context()
-    with hosted(tmp_path / "data", patience=patience, tls=tls) as service, ExitStack() as stack:
+    connections, tls = ConnectionLimits(handshakes=2), certificate.server_context()
+    with (
+        hosted(tmp_path / "data", connections=connections, tls=tls) as service,
+        ExitStack() as stack,
+    ):
         first, second = (connected(service.port, stack) for _ in range(2))
         client = ssl.create_default_context(cafile=str(certificate.path))
         address = ("127.0.0.1", service.port)
@@ -228,10 +234,10 @@ def test_pending_handshakes_beyond_their_number_make_room_the_oldest_first(
 
 
 @pytest.mark.integration
-def test_idle_connections_to_a_tls_listener_stop_nobody_and_do_not_fill_the_log(
+def test_idle_tls_connections_block_no_client_and_do_not_fill_the_log(
     tmp_path: Path, certificate: Certificate
 ) -> None:
-    """Of a process that may have 300 files open."""
+    """The process may open 300 files."""
     home, data = Installation(tmp_path), tmp_path / "data"
     options = ("--certificate", certificate.path, "--key", certificate.key)
     limit = ("prlimit", "--nofile=300:300")
@@ -254,19 +260,26 @@ def test_idle_connections_to_a_tls_listener_stop_nobody_and_do_not_fill_the_log(
         assert not any("error" in line for line in service.lines)
 
 
-def test_accepting_pauses_when_nearly_all_files_are_open_and_says_so_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_accepting_pauses_when_nearly_all_files_are_open_and_logs_it_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with hosted(tmp_path / "data") as service, ExitStack() as stack:
-        monkeypatch.setattr(server_http, "_file_limit", lambda: 4)
+    is_low = True
+
+    def file_limit() -> int:
+        return 4 if is_low else open_file_limit()
+
+    with (
+        hosted(tmp_path / "data", file_limit=file_limit) as service,
+        ExitStack() as stack,
+    ):
         for _ in range(3):
             assert connected(service.port, stack).recv(100) == b""
-        monkeypatch.undo()
+        is_low = False
         health = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         assert answer_to(service.port, health)[0] == 200
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(said) == 1
-    assert "no more connections can be taken" in said[0]
+    assert "no more connections can be accepted" in said[0]
 
 
 def test_a_long_path_is_shortened_in_the_log(
@@ -282,11 +295,13 @@ def test_a_long_path_is_shortened_in_the_log(
 # Turns.
 
 
-def test_a_key_with_many_pictures_waiting_does_not_keep_another_from_its_turn(
+def test_a_key_with_many_waiting_pictures_does_not_block_another(
     tmp_path: Path,
 ) -> None:
     with hosted(
-        tmp_path / "data", Limits(pictures_at_once=1), "tests.support.decoder_work:slowly"
+        tmp_path / "data",
+        RequestLimits(pictures_at_once=1),
+        "tests.support.decoder_work:slowly",
     ) as service:
         done: list[str] = []
 
@@ -312,9 +327,11 @@ def holds(folder: Path, count: int) -> bool:
     return len(list(folder.iterdir())) == count
 
 
-def test_what_waits_for_its_turn_is_dropped_when_its_client_goes(tmp_path: Path) -> None:
+def test_a_waiting_request_is_dropped_when_its_client_disconnects(tmp_path: Path) -> None:
     with hosted(
-        tmp_path / "data", Limits(pictures_at_once=1), "tests.support.decoder_work:slowly"
+        tmp_path / "data",
+        RequestLimits(pictures_at_once=1),
+        "tests.support.decoder_work:slowly",
     ) as service:
         keys, incoming = service.keys("away"), service.data / "incoming"
         with ExitStack() as stack:
@@ -336,25 +353,24 @@ def test_what_waits_for_its_turn_is_dropped_when_its_client_goes(tmp_path: Path)
 NOW = 1_800_000_000.0
 
 
-def change(key: str, number: int, date: float) -> Claim:
+def change(key: str, number: int, date: float) -> SignedRequest:
     path = f"/api/v1/image/{number}"
     headers = Signer(key, "s").headers("PUT", path, date)
-    return Claim("PUT", path, headers["Date"], headers["Authorization"], changes=True, once=True)
+    return SignedRequest(
+        "PUT", path, headers["Date"], headers["Authorization"], changes=True, is_unique=True
+    )
 
 
-def test_a_key_that_sends_more_changes_than_are_remembered_waits_and_no_other_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(signature, "_MOST_OF_A_KEY", 3)
-    verifier = Verifier(lambda _: "s", NOW - 3600.0)
+def test_only_a_key_with_too_many_changes_has_to_wait() -> None:
+    verifier = Verifier(lambda _: "s", NOW - 3600.0, most_signatures=3)
     for number in range(3):
-        verifier.check(change("greedy", number, NOW), NOW, known=True)
+        verifier.check(change("greedy", number, NOW), NOW, key_exists=True)
     with pytest.raises(Unavailable) as refused:
-        verifier.check(change("greedy", 3, NOW), NOW, known=True)
+        verifier.check(change("greedy", 3, NOW), NOW, key_exists=True)
     assert (refused.value.status, refused.value.retry_after) == (429, 60.0)
-    verifier.check(change("other", 0, NOW), NOW, known=True)
+    verifier.check(change("other", 0, NOW), NOW, key_exists=True)
     with pytest.raises(Unavailable) as again:
-        verifier.check(change("greedy", 0, NOW), NOW + WINDOW_SECONDS, known=True)
+        verifier.check(change("greedy", 0, NOW), NOW + WINDOW_SECONDS, key_exists=True)
     assert again.value.status == 425
     later = NOW + WINDOW_SECONDS + 2.0
-    verifier.check(change("greedy", 3, later), later, known=True)
+    verifier.check(change("greedy", 3, later), later, key_exists=True)

@@ -1,6 +1,6 @@
-"""The published client of 2015 as a witness: what it can do, it can do with ``serve``.
+"""The published client of 2015 works with ``serve``.
 
-It is installed into an environment of its own, and given back what Python has dropped since.
+It is installed into a separate environment, with the functions that Python has removed since.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support.process import Installation
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
-#: Every call of its documentation, in its order; then what it makes of trouble.
+#: Every call of its documentation, in order, and then some errors.
 SCRIPT = """
 import base64, json, sys
 base64.encodestring = base64.encodebytes
@@ -53,13 +53,13 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the published client."""
+    """Return the Python of an environment with the published client."""
     return environment_with(tmp_path_factory.mktemp("published"), "visualsnoop==0.2") / "python"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_published_client_can_do_all_that_its_documentation_says(
+def test_the_published_client_can_do_all_that_its_documentation_shows(
     python: Path, tmp_path: Path
 ) -> None:
     home, data = Installation(tmp_path), tmp_path / "data"

@@ -1,4 +1,4 @@
-"""What is around the service that hosts: temporary directories, certificates, other machines."""
+"""The environment of the service: temporary directories, certificates, networks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def health(endpoint: str) -> int:
     return requests.get(f"{endpoint.removesuffix('/api/v1')}/healthz", timeout=20.0).status_code
 
 
-def test_pictures_are_decoded_where_the_temporary_directorys_path_is_long(
+def test_pictures_are_decoded_with_a_long_temporary_directory(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     long = tmp_path / ("t" * 100)
@@ -46,7 +46,7 @@ def test_pictures_are_decoded_where_the_temporary_directorys_path_is_long(
     assert list(long.iterdir()) == []
 
 
-def test_it_is_unhealthy_as_long_as_it_can_not_decode_and_says_why(
+def test_it_is_unhealthy_and_logs_why_while_it_can_not_decode(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with hosted(data) as service, service.client("a") as collection:
@@ -68,16 +68,16 @@ def test_it_is_unhealthy_as_long_as_it_can_not_decode_and_says_why(
 
 
 @pytest.mark.parametrize(("host", "warns"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_listening_beyond_this_machine_without_tls_is_warned_of(
+def test_listening_on_the_network_without_tls_logs_a_warning(
     home: Installation, data: Path, host: str, warns: bool
 ) -> None:
     arguments = ("serve", "--listen", f"{host}:0", "--workers", "1", "--data", data)
     with home.service(*arguments) as service:
         service.line_with(" serves ")
-        assert any(f"--listen {host} without TLS" in line for line in service.lines) == warns
+        assert any(f"--listen {host}:0 without TLS" in line for line in service.lines) == warns
 
 
-def test_a_certificate_that_has_expired_is_warned_of(
+def test_an_expired_certificate_logs_a_warning(
     home: Installation, data: Path, authority: Authority
 ) -> None:
     old = authority.signed("old", days=-1)
@@ -86,7 +86,7 @@ def test_a_certificate_that_has_expired_is_warned_of(
         assert "warning" in service.line_with("has expired: clients refuse it")
 
 
-def test_a_certificate_is_warned_of_in_time(authority: Authority) -> None:
+def test_a_certificate_that_expires_soon_is_reported(authority: Authority) -> None:
     now = time.time()
     for days, said in [(-1, "has expired"), (10, "expires on"), (30, None)]:
         made = authority.signed(f"days{days}", days=days)

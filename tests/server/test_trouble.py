@@ -1,4 +1,4 @@
-"""The collection as a service: slow clients, decoders that die, and trouble of its own."""
+"""The collection as a service: slow clients, dying decoders, and its own errors."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ import pytest
 from snoopsync.client.collection import Collection
 from snoopsync.client.signing import Signer
 from snoopsync.core.errors import Unauthorized, Unavailable, Unwritable
-from snoopsync.server.http import Patience
-from snoopsync.server.uploads import Limits
+from snoopsync.server.http import ConnectionLimits
+from snoopsync.server.uploads import RequestLimits
 from tests.support.hosted import Hosted, hosted, hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
 PICTURE = encode(photo(1))
 
-#: Decoders that take a while for each picture.
+#: Decoders that are slow for each picture.
 SLOWLY = "tests.support.decoder_work:slowly"
 
-#: The times that the service gives a client, for tests.
+#: The timeouts of the service for a client, in tests.
 SHORT_SECONDS = 0.8
 
 
 @pytest.fixture
 def impatient(tmp_path: Path) -> Iterator[Hosted]:
-    """A service that waits for a client for a moment only."""
-    patience = Patience(seconds=SHORT_SECONDS, handshake_seconds=SHORT_SECONDS)
-    limits = Limits(body_bytes=1 << 20, body_seconds=2.0, pause_seconds=SHORT_SECONDS)
-    with hosted(tmp_path / "data", limits, SLOWLY, patience) as service:
+    """A service with short timeouts."""
+    connections = ConnectionLimits(seconds=SHORT_SECONDS, handshake_seconds=SHORT_SECONDS)
+    limits = RequestLimits(body_bytes=1 << 20, body_seconds=2.0, pause_seconds=SHORT_SECONDS)
+    with hosted(tmp_path / "data", limits, SLOWLY, connections) as service:
         yield service
 
 
@@ -50,7 +50,7 @@ def connected(service: Hosted) -> socket.socket:
 
 
 def all_of(connection: socket.socket) -> bytes:
-    """What it answers until it hangs up, which it has to."""
+    """Return what the service sends until it closes the connection, which it must."""
     received = b""
     try:
         while piece := connection.recv(65536):
@@ -71,13 +71,13 @@ def head_of(path: str, size: int, public: str, secret: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_a_head_that_never_ends_is_hung_up_on(impatient: Hosted) -> None:
+def test_an_endless_head_is_disconnected(impatient: Hosted) -> None:
     with closing(connected(impatient)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
         assert all_of(connection) == b""
 
 
-def test_a_head_that_comes_in_drops_is_hung_up_on(impatient: Hosted) -> None:
+def test_a_slow_head_is_disconnected(impatient: Hosted) -> None:
     with closing(connected(impatient)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
         connection.settimeout(SHORT_SECONDS / 10)
@@ -92,22 +92,20 @@ def test_a_head_that_comes_in_drops_is_hung_up_on(impatient: Hosted) -> None:
                     continue
 
 
-def test_a_connection_without_a_request_is_hung_up_on(impatient: Hosted) -> None:
+def test_a_connection_without_a_request_is_disconnected(impatient: Hosted) -> None:
     with closing(connected(impatient)) as connection:
         assert all_of(connection) == b""
 
 
 @pytest.mark.parametrize("drops", [False, True])
-def test_a_body_that_comes_too_slowly_is_refused_and_leaves_nothing(
-    impatient: Hosted, drops: bool
-) -> None:
+def test_a_slow_body_is_refused_and_leaves_no_file(impatient: Hosted, drops: bool) -> None:
     request = head(impatient, "/api/v1/image/a", len(PICTURE)) + PICTURE[:100]
     with closing(connected(impatient)) as connection:
         connection.sendall(request)
         connection.settimeout(SHORT_SECONDS / 4)
         answer, began = b"", time.monotonic()
         while b"\r\n\r\n" not in answer and time.monotonic() - began < 20.0:
-            if drops:  # each in time, and all together not
+            if drops:  # each piece in time, but not all together
                 connection.sendall(b"x")
             try:
                 answer += connection.recv(65536)
@@ -117,22 +115,22 @@ def test_a_body_that_comes_too_slowly_is_refused_and_leaves_nothing(
         connection.settimeout(20.0)
         assert json.loads((answer + all_of(connection)).partition(b"\r\n\r\n")[2]) == {
             "status": 408,
-            "message": "the body comes too slowly",
+            "message": "the body arrives too slowly",
         }
     assert list((impatient.data / "incoming").iterdir()) == []
 
 
-def test_what_follows_a_refusal_is_not_waited_for(impatient: Hosted) -> None:
+def test_input_after_a_refusal_is_not_waited_for(impatient: Hosted) -> None:
     request = head(impatient, "/api/v1/image/a", 2 << 20)
     with closing(connected(impatient)) as connection:
         connection.sendall(request)
         assert all_of(connection).startswith(b"HTTP/1.1 413")
 
 
-def test_an_answer_that_takes_longer_than_its_patience_costs_no_connection(
+def test_an_answer_that_takes_longer_than_the_timeout_keeps_its_connection(
     impatient: Hosted,
 ) -> None:
-    """The time is the client's only while we wait for it."""
+    """The timeout runs only while the service waits for the client."""
     path = "/api/v1/image/a"
     public, secret = impatient.keys("slow")
     headers = Signer(public, secret).headers("POST", path, time.time())
@@ -147,7 +145,7 @@ def test_an_answer_that_takes_longer_than_its_patience_costs_no_connection(
         assert connection.sock is ours
 
 
-def test_a_client_that_goes_away_stops_nothing(impatient: Hosted) -> None:
+def test_a_client_that_disconnects_stops_no_other(impatient: Hosted) -> None:
     request = head(impatient, "/api/v1/image/a", len(PICTURE), "away") + PICTURE
     with closing(connected(impatient)) as connection:
         connection.sendall(request)
@@ -161,15 +159,15 @@ def test_a_client_that_goes_away_stops_nothing(impatient: Hosted) -> None:
 
 
 def idle(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
-    """So many connections that say nothing."""
+    """Open so many connections that send nothing."""
     return [
         stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), 20.0)))
         for _ in range(count)
     ]
 
 
-def test_no_number_of_idle_connections_shuts_others_out(tmp_path: Path) -> None:
-    """Of a process that may have 256 files open."""
+def test_idle_connections_never_block_other_clients(tmp_path: Path) -> None:
+    """The process may open 256 files."""
     home, data = Installation(tmp_path), tmp_path / "data"
     (key,) = home.json("keys", "add", "shop", "--data", data, "--json")
     with (
@@ -178,7 +176,7 @@ def test_no_number_of_idle_connections_shuts_others_out(tmp_path: Path) -> None:
     ):
         port = urlsplit(endpoint).port
         assert port is not None
-        # Of their own time, it would be hung up on these only after half a minute.
+        # Their timeout would close these only after half a minute.
         client = Collection(key["public_key"], key["secret_key"], endpoint, timeout=10.0)
         with client:
             for turn in range(2):
@@ -191,9 +189,11 @@ def test_no_number_of_idle_connections_shuts_others_out(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few(tmp_path: Path) -> Iterator[Hosted]:
-    """A service that keeps four connections, and takes three requests of a key."""
-    patience = Patience(connections=4)
-    with hosted(tmp_path / "data", Limits(requests_of_a_key=3), patience=patience) as service:
+    """A service with at most four connections, and three requests for each key."""
+    connections = ConnectionLimits(connections=4)
+    with hosted(
+        tmp_path / "data", RequestLimits(requests_per_key=3), connections=connections
+    ) as service:
         yield service
 
 
@@ -207,7 +207,7 @@ def assert_works(connection: socket.socket) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-def test_the_connection_that_is_idle_for_longest_makes_room(few: Hosted) -> None:
+def test_the_connection_that_is_idle_longest_makes_room(few: Hosted) -> None:
     with ExitStack() as stack:
         first, *others = idle(few.port, 4, stack)
         assert_works(first)
@@ -217,7 +217,7 @@ def test_the_connection_that_is_idle_for_longest_makes_room(few: Hosted) -> None
             assert_works(each)
 
 
-def test_a_connection_with_a_request_makes_no_room_and_the_one_too_many_is_told_so(
+def test_a_connection_with_a_request_is_kept_and_one_too_many_is_refused(
     few: Hosted,
 ) -> None:
     busy: list[socket.socket] = []
@@ -241,7 +241,7 @@ def test_a_connection_with_a_request_makes_no_room_and_the_one_too_many_is_told_
             assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
-def test_a_key_has_so_many_requests_under_way_and_no_more(few: Hosted) -> None:
+def test_a_key_may_have_a_limited_number_of_requests_in_progress(few: Hosted) -> None:
     public, secret = few.keys("greedy")
     with ExitStack() as stack:
         for number in range(3):
@@ -250,7 +250,7 @@ def test_a_key_has_so_many_requests_under_way_and_no_more(few: Hosted) -> None:
             connection.sendall(head_of(path, len(PICTURE), public, secret) + PICTURE[:100])
         until(lambda: len(list((few.data / "incoming").iterdir())) == 3)
         with Collection(public, secret, few.endpoint) as greedy:
-            with pytest.raises(Unavailable, match="3 requests under way") as refused:
+            with pytest.raises(Unavailable, match="3 requests in progress") as refused:
                 greedy.get_images()
             assert (refused.value.status, refused.value.retry_after) == (429, 1.0)
         with few.client("other") as other:
@@ -261,8 +261,8 @@ def test_a_key_has_so_many_requests_under_way_and_no_more(few: Hosted) -> None:
             assert [image["id"] for image in greedy.images()] == ["2"]
 
 
-def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
-    with hosted(tmp_path / "data", Limits(requests_at_once=1), SLOWLY) as service:
+def test_requests_without_a_picture_do_not_wait_for_pictures(tmp_path: Path) -> None:
+    with hosted(tmp_path / "data", RequestLimits(requests_at_once=1), SLOWLY) as service:
         keys = service.keys("busy")
         done: list[str] = []
 
@@ -285,10 +285,10 @@ def test_short_questions_do_not_wait_behind_pictures(tmp_path: Path) -> None:
         assert sorted(done) == ["0", "1", "2", "3"]
 
 
-# Trouble of its own.
+# Errors of the service.
 
 
-def test_trouble_of_its_own_is_a_503_with_the_reason_in_its_log_once(
+def test_an_error_of_the_service_is_a_503_and_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with hosted(tmp_path / "data") as service, service.client("x") as client:
@@ -304,11 +304,11 @@ def test_trouble_of_its_own_is_a_503_with_the_reason_in_its_log_once(
 
 
 def _full() -> int:
-    """A file on a disk that has no room."""
+    """Return a descriptor of a file on a full disk."""
     return os.open("/dev/full", os.O_WRONLY)
 
 
-def test_a_body_that_finds_no_place_is_a_503_and_a_full_disk_a_507(
+def test_a_body_that_can_not_be_stored_is_a_503_and_a_full_disk_a_507(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hosted(tmp_path / "data") as service, service.client("x") as client:
@@ -322,7 +322,7 @@ def test_a_body_that_finds_no_place_is_a_503_and_a_full_disk_a_507(
         assert unwritable.value.status == 507
 
 
-def test_the_access_log_has_the_keys_of_those_who_have_them(
+def test_the_access_log_contains_the_keys_of_authorized_requests(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync.access")

@@ -1,4 +1,4 @@
-"""Bodies are taken in within their time, whatever moment it is over at."""
+"""The time limit of a body is kept at every moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 
 from snoopsync.core.errors import Refused
-from snoopsync.server.uploads import Limits, Receiver
+from snoopsync.server.uploads import RequestLimits, UploadReceiver
 
 
 async def in_place(work: Callable[[], object]) -> object:
@@ -29,11 +29,11 @@ class Dripping:
             yield b"x"
 
 
-def test_a_body_that_is_too_slow_is_refused_though_a_piece_comes_at_that_very_moment(
+def test_a_slow_body_is_refused_though_a_piece_arrives_at_the_deadline(
     tmp_path: Path,
 ) -> None:
-    limits = Limits(body_seconds=0.002, pause_seconds=10.0, body_bytes=1 << 40)
-    receiver = Receiver(tmp_path, limits, in_place)
+    limits = RequestLimits(body_seconds=0.002, pause_seconds=10.0, body_bytes=1 << 40)
+    receiver = UploadReceiver(tmp_path, limits, in_place)
 
     async def receive_many() -> None:
         for _ in range(300):

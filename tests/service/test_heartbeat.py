@@ -13,8 +13,8 @@ import pytest
 
 from snoopsync.config.settings import Watch
 from snoopsync.core.protocol import ImageAnswer, ImageSource
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.sync.components import Dependencies
 from tests.runtime.test_systemd import Manager, manager
@@ -90,7 +90,7 @@ class HangingDisk(Disk):
     def __init__(self, hanging: Hanging) -> None:
         self._hanging = hanging
 
-    def lstat(self, root: Root, path: bytes) -> stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> stat_result:
         self._hanging.pass_by()
         return super().lstat(root, path)
 
@@ -108,9 +108,7 @@ class HangingShelf(Shelf):
 
 
 @pytest.mark.parametrize("part", ["planner", "uploaders"])
-def test_a_part_that_hangs_silences_the_heart(
-    tmp_path: Path, systemd: Manager, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
+def test_a_part_that_hangs_silences_the_heart(tmp_path: Path, systemd: Manager, part: str) -> None:
     hanging = Hanging()
     disk = HangingDisk(hanging) if part == "planner" else Disk()
     notifier = SystemdNotifier(environment(tmp_path))
@@ -119,7 +117,6 @@ def test_a_part_that_hangs_silences_the_heart(
         stack.enter_context(
             serving(
                 world,
-                monkeypatch,
                 ToldWatcher(),
                 dependencies=Dependencies(disk=disk),
                 collection=HangingShelf(hanging if part == "uploaders" else Hanging()),
@@ -139,19 +136,19 @@ def test_a_part_that_hangs_silences_the_heart(
 
 
 def test_a_watcher_that_hears_nothing_any_more_silences_the_heart(
-    tmp_path: Path, systemd: Manager, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, systemd: Manager
 ) -> None:
     """One that is alive, and whose last proof gets older and older: a ``ToldWatch``."""
     with ServedWorld(tmp_path) as world:
         world.configure("photos", watch=Watch.EVENTS)
         notifier = SystemdNotifier(environment(tmp_path))
-        with serving(world, monkeypatch, ToldWatcher(), systemd=notifier, patience_seconds=0.1):
+        with serving(world, ToldWatcher(), systemd=notifier, patience_seconds=0.1):
             until(lambda: beats(systemd) > 0)
             until(lambda: "STATUS=no progress: watcher of photos" in systemd.heard)
 
 
 def test_a_collection_that_is_away_is_no_reason_to_be_restarted(
-    tmp_path: Path, systemd: Manager, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, systemd: Manager
 ) -> None:
     with ExitStack() as stack:
         world = stack.enter_context(polled_world(tmp_path))
@@ -161,7 +158,6 @@ def test_a_collection_that_is_away_is_no_reason_to_be_restarted(
         stack.enter_context(
             serving(
                 world,
-                monkeypatch,
                 ToldWatcher(),
                 dependencies=Dependencies(),
                 systemd=notifier,

@@ -280,9 +280,9 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     world.disk.write("a.jpg", fake_picture(1))
     signals = Signals()
     other = replace(world.config, duplicates=DuplicatesConfig(max_rank=9))
-    with serving(world, monkeypatch, watcher, signals=signals, reload=lambda: other) as running:
+    with serving(world, watcher, signals=signals, reload=lambda: other) as running:
         assert searching.wait(DEADLINE_SECONDS)
         signals.reload = True
-        running._around.wakeup.ring()
+        running._around.wakeup.notify()
         assert returned.wait(DEADLINE_SECONDS)
     assert order == ["the search has ended", "the service has ended"]

@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
+from snoopsync.runtime.clock import Clock
 from snoopsync.state.database import Database
-from snoopsync.state.file import move_aside
+from snoopsync.state.file import move_aside, record_check
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -32,28 +34,28 @@ from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
 
 
-def test_it_is_its_owners_alone_and_so_is_its_directory(tmp_path: Path) -> None:
+def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
     path = tmp_path / "new" / "state.sqlite3"
     Database(path).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_every_commit_is_on_the_disk_before_it_returns(database: Database) -> None:
+def test_every_commit_is_on_the_disk_when_it_returns(database: Database) -> None:
     assert database.one("PRAGMA journal_mode") == "wal"
     full = 2
     assert database.one("PRAGMA synchronous") == full
 
 
 @pytest.mark.parametrize("name", ["a?mode=ro#b%20c", "caf\u00e9 \u732b", os.fsdecode(b"\xff.db")])
-def test_its_path_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_the_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     with closing(Database(tmp_path / name)) as database:
         State(database).set_fact("collection", "1")
     with closing(Database(tmp_path / name, readonly=True)) as database:
         assert State(database).fact("collection") == "1"
 
 
-def test_a_transaction_is_all_or_nothing_with_those_inside_it(database: Database) -> None:
+def test_a_transaction_and_those_inside_it_are_atomic(database: Database) -> None:
     state = State(database)
     with pytest.raises(KeyError), database.transaction():
         state.set_fact("outer", "1")
@@ -68,7 +70,7 @@ def test_a_transaction_is_all_or_nothing_with_those_inside_it(database: Database
 
 
 def test_a_commit_that_fails_leaves_no_transaction_open(database: Database) -> None:
-    """Else all that comes after would join it, and never be written."""
+    """Otherwise all later transactions would join it, and never be committed."""
     database.change("PRAGMA foreign_keys = ON")
     database.change("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
     database.change(
@@ -100,10 +102,35 @@ def test_threads_take_turns(database: Database) -> None:
     assert state.fact("all") == "200"
 
 
-# Who else uses the file.
+def test_a_log_that_blocks_during_a_transaction_keeps_no_thread_waiting(
+    database: Database,
+) -> None:
+    reads: list[str | None] = []
+
+    class Blocked(logging.Handler):
+        """A line is written when another thread has read from the database."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            thread = threading.Thread(target=lambda: reads.append(State(database).fact("a")))
+            thread.start()
+            thread.join()
+
+    log = logging.getLogger("snoopsync.test")
+    handler = Blocked()
+    log.addHandler(handler)
+    try:
+        with database.transaction():
+            State(database).set_fact("a", "1")
+            log_event(log, logging.WARNING, Event.REFUSED, "refused")
+    finally:
+        log.removeHandler(handler)
+    assert reads == ["1"]
 
 
-def test_it_can_be_read_beside_its_writer_who_is_not_held_up(path: Path) -> None:
+# Other processes that use the file.
+
+
+def test_a_reader_does_not_delay_the_writer(path: Path) -> None:
     with closing(Database(path)) as writer, closing(Database(path, readonly=True)) as reader:
         State(writer).set_fact("a", "1")
         assert State(reader).fact("a") == "1"
@@ -119,7 +146,7 @@ def test_a_reader_cannot_write(path: Path) -> None:
         State(reader).set_fact("a", "1")
 
 
-def test_a_reader_makes_no_file(path: Path) -> None:
+def test_a_reader_creates_no_file(path: Path) -> None:
     with pytest.raises(StateError, match=r"state\.sqlite3"):
         Database(path, readonly=True)
     assert not path.exists()
@@ -134,7 +161,7 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
         assert State(database).fact("a") == "1"
 
 
-def test_a_copy_of_a_file_that_nobody_uses_makes_no_file_beside_it(path: Path) -> None:
+def test_copying_a_file_that_is_not_in_use_creates_no_file_beside_it(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
     before = sorted(path.parent.iterdir())
@@ -143,7 +170,7 @@ def test_a_copy_of_a_file_that_nobody_uses_makes_no_file_beside_it(path: Path) -
     assert sorted(path.parent.iterdir()) == before
 
 
-def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(
+def test_a_copy_contains_what_is_written_while_it_is_made(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(Database(path)) as database:
@@ -166,14 +193,14 @@ def test_a_copy_of_a_file_that_somebody_begins_to_use_has_what_they_write(
     other.close()
 
 
-def test_a_copy_of_no_file_is_empty_and_makes_none(path: Path) -> None:
+def test_a_copy_of_a_missing_file_is_empty_and_creates_none(path: Path) -> None:
     with closing(scratch(path)) as copy:
         assert State(copy).folders.rows() == []
     assert not path.exists()
 
 
-def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
-    """A hundred thousand images would have to be copied, each time anew while somebody watches."""
+def test_a_file_that_is_in_use_is_read_in_place(path: Path) -> None:
+    """`status --watch` would otherwise copy a hundred thousand images each time."""
     with locked(path), closing(Database(path)) as writer, readable(path) as reader:
         State(writer).set_fact("a", "1")
         assert State(reader).fact("a") == "1"
@@ -181,17 +208,17 @@ def test_a_file_that_is_in_use_is_read_where_it_is(path: Path) -> None:
             State(reader).set_fact("a", "2")
 
 
-def test_a_moment_stays_as_it_is_and_holds_up_nobody(path: Path) -> None:
+def test_a_read_transaction_sees_one_moment_and_delays_no_writer(path: Path) -> None:
     with locked(path), closing(Database(path)) as writer, readable(path) as reader:
         State(writer).set_fact("a", "1")
-        with reader.moment():
+        with reader.read_transaction():
             assert State(reader).fact("a") == "1"
             State(writer).set_fact("a", "2")
             assert State(reader).fact("a") == "1"
         assert State(reader).fact("a") == "2"
 
 
-def test_a_file_that_nobody_uses_is_read_as_a_copy(path: Path) -> None:
+def test_a_file_that_is_not_in_use_is_read_from_a_copy(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
     with readable(path) as reader, closing(Database(path)) as writer:
@@ -200,9 +227,7 @@ def test_a_file_that_nobody_uses_is_read_as_a_copy(path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_in_use", [False, True])
-def test_of_no_file_there_is_nothing_to_be_read_and_none_is_made(
-    path: Path, is_in_use: bool
-) -> None:
+def test_reading_a_missing_file_finds_nothing_and_creates_none(path: Path, is_in_use: bool) -> None:
     with ExitStack() as stack:
         if is_in_use:  # by a service that has just begun
             stack.enter_context(locked(path))
@@ -218,71 +243,79 @@ def test_a_new_file_has_the_newest_version(database: Database) -> None:
     assert database.one("PRAGMA user_version") == len(STEPS)
 
 
-def test_an_older_file_is_upgraded_step_by_step(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_file_is_upgraded_step_by_step(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("kept", "1")
     step = "ALTER TABLE fact ADD COLUMN since REAL; CREATE TABLE extra (a INTEGER) STRICT;"
-    monkeypatch.setattr("snoopsync.state.database.STEPS", (*STEPS, step))
+    steps = (*STEPS, step)
     with pytest.raises(StateError, match="older format"):
-        Database(path, readonly=True)
-    with closing(Database(path)) as database:
-        assert database.one("PRAGMA user_version") == len(STEPS) + 1
+        Database(path, readonly=True, steps=steps)
+    with closing(Database(path, steps=steps)) as database:
+        assert database.one("PRAGMA user_version") == len(steps)
         assert database.query("SELECT name, value, since FROM fact") == [("kept", "1", None)]
         assert database.query("SELECT * FROM extra") == []
-    Database(path).close()
+    Database(path, steps=steps).close()
 
 
-def test_before_an_upgrade_the_file_is_kept_as_it_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_before_an_upgrade_the_old_file_is_copied(
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "snoopsync")
     with closing(Database(path)) as database:
         State(database).set_fact("kept", "1")
-    backup = path.with_name(f"{path.name}.format-{len(STEPS)}")
-    assert not backup.exists()
-    with monkeypatch.context() as patched:
-        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
-        with closing(Database(path)) as database:
-            assert State(database).fact("kept") is None
-        assert str(backup) in caplog.text
-        Database(path).close()
-        with pytest.raises(StateTooNew), monkeypatch.context() as back:
-            back.setattr("snoopsync.state.database.STEPS", STEPS)
-            Database(path)
-    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    backup.replace(path)
+    copy = path.with_name(f"{path.name}.format-{len(STEPS)}")
+    assert not copy.exists()
+    steps = (*STEPS, "DELETE FROM fact;")
+    with closing(Database(path, steps=steps)) as database:
+        assert State(database).fact("kept") is None
+    assert str(copy) in caplog.text
+    Database(path, steps=steps).close()
+    with pytest.raises(StateTooNew):
+        Database(path)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    copy.replace(path)
     with closing(Database(path)) as database:
         assert State(database).fact("kept") == "1"
 
 
-def test_without_room_for_the_copy_nothing_is_upgraded(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_space_for_the_copy_nothing_is_upgraded(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("kept", "1")
     path.with_name(f"{path.name}.format-{len(STEPS)}.new").mkdir()
-    with monkeypatch.context() as patched:
-        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, "DELETE FROM fact;"))
-        with pytest.raises(StateError, match=re.escape(str(path))):
-            Database(path)
+    with pytest.raises(StateError, match=re.escape(str(path))):
+        Database(path, steps=(*STEPS, "DELETE FROM fact;"))
     with closing(Database(path)) as database:
         assert State(database).fact("kept") == "1"
 
 
-def test_a_step_that_fails_leaves_the_file_as_it_was(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_fails_leaves_the_file_unchanged(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("kept", "1")
     bad = "CREATE TABLE extra (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"
-    with monkeypatch.context() as patched:
-        patched.setattr("snoopsync.state.database.STEPS", (*STEPS, bad))
-        with pytest.raises(StateError):
-            Database(path)
+    with pytest.raises(StateError):
+        Database(path, steps=(*STEPS, bad))
     with closing(Database(path)) as database:
         assert State(database).fact("kept") == "1"
+
+
+def test_a_file_that_was_checked_a_day_ago_is_checked_again(path: Path) -> None:
+    """Every page of it, although no byte has changed."""
+    clock = SetClock()
+    with closing(Database(path, clock=clock)) as database:
+        fill(database)
+    forget_in_index(path, "image_held", "UPDATE image SET held = 1")
+    record_check(path, clock.seconds)  # as if the file had been closed like this
+    Database(path, clock=clock).close()
+    clock.seconds += 25 * 3600.0
+    with pytest.raises(StateDamaged):
+        Database(path, clock=clock)
+
+
+class SetClock(Clock):
+    seconds = 1_000_000.0
+
+    def now(self) -> float:
+        return self.seconds
 
 
 def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
@@ -352,8 +385,8 @@ def use(database: Database) -> None:
 
 @pytest.mark.parametrize("seed", range(100))
 def test_a_damaged_file_is_called_damaged_or_works(path: Path, sound: bytes, seed: int) -> None:
-    """Whatever byte it is, no other error comes out. That of a version that is too new is one: it
-    can't be told from the truth."""
+    """No damaged byte causes another error. "Too new" is allowed: a damaged version number looks
+    like that."""
     dice = random.Random(seed)
     damaged = bytearray(sound)
     where = dice.choice([100, 4096, len(sound)])  # the header, the tables' definitions, anywhere
@@ -369,14 +402,14 @@ def test_a_damaged_file_is_called_damaged_or_works(path: Path, sound: bytes, see
 @pytest.mark.parametrize(
     "content", [b"not a database at all, but long enough to look like one" * 20, b"\0" * 8192]
 )
-def test_what_is_no_database_is_damaged(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_damaged(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StateDamaged, match="is damaged"):
         Database(path)
 
 
 def forget_in_index(path: Path, index: str, change: str) -> None:
-    """Make a change to the tables that this index has not heard of."""
+    """Change a table without its index."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA writable_schema = ON")
         where = "FROM sqlite_schema WHERE name = ?"
@@ -398,10 +431,10 @@ def forget_in_index(path: Path, index: str, change: str) -> None:
         ("image_seen", "UPDATE image SET size = size + 1"),  # a change would not be seen
     ],
 )
-def test_an_index_that_is_out_of_step_with_its_table_is_damage(
+def test_an_index_that_does_not_match_its_table_is_damage(
     path: Path, sound: bytes, index: str, change: str
 ) -> None:
-    """Though no quick check sees it."""
+    """SQLite's quick check does not detect this."""
     path.write_bytes(sound)
     forget_in_index(path, index, change)
     with pytest.raises(StateDamaged, match="is damaged"):
@@ -410,10 +443,10 @@ def test_an_index_that_is_out_of_step_with_its_table_is_damage(
         scratch(path, proven=True)
 
 
-def test_a_file_that_was_left_in_order_is_trusted_as_long_as_no_byte_of_it_changes(
+def test_a_checked_file_is_trusted_only_while_no_byte_of_it_changes(
     path: Path,
 ) -> None:
-    """Whatever its times say: a disk forgets without a word."""
+    """Whatever its times are: disks lose bytes without an error."""
     with closing(Database(path)) as database:
         fill(database)
     stat = path.stat()
@@ -441,7 +474,7 @@ def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["directory", "file/state.sqlite3"])
-def test_a_path_that_cannot_be_used_is_an_error_for_people(tmp_path: Path, name: str) -> None:
+def test_a_path_that_cannot_be_used_is_a_state_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=name):
@@ -466,8 +499,8 @@ for number in range(1_000_000):
 
 
 @pytest.mark.parametrize("commits", [1, 17])
-def test_what_was_committed_is_there_after_a_kill(path: Path, commits: int) -> None:
-    """kill -9 at any moment: all that the writer said it had committed, and no half of anything."""
+def test_a_kill_loses_no_committed_transaction(path: Path, commits: int) -> None:
+    """After kill -9 every transaction that was reported as committed is complete."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
     ) as writer:

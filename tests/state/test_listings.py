@@ -8,10 +8,11 @@ import pytest
 
 from snoopsync.core.model import File, Fingerprint, FingerprintKey, RelPath
 from snoopsync.core.planner import Action, Add, Delete, Forget, Refresh, Rename, Update
+from snoopsync.core.selection import Selection
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.listings import Listings
+from snoopsync.state.listings import Listings, StoredListing, digest_of
 
 FOLDER = "photos"
 DIRECTORY = b"2024"
@@ -21,6 +22,9 @@ ELSEWHERE = RelPath(FOLDER, b"2025/a.jpg")
 OLD_KEY: FingerprintKey = (1, 100, 1, 1)
 NEW_KEY: FingerprintKey = (1, 100, 2, 2)
 LISTING = {b"a.jpg": OLD_KEY}
+LEARNED = StoredListing(
+    digest_of(LISTING), (7, 8, 9), 10, [b"a.jpg"], [b"june", b"july"], '{"symlink": {"": 2}}'
+)
 OLD, NEW = File(Fingerprint(*OLD_KEY)), File(Fingerprint(*NEW_KEY))
 
 
@@ -30,10 +34,14 @@ def state(database: Database) -> State:
     state = State(database)
     state.intents.apply([Add(A, "a", OLD)], 0.0)
     state.intents.confirm(Sent("a", 1, b"1" * 32, None), 0.0)
-    listings = begun(state)
-    listings.learn(DIRECTORY, LISTING)
-    listings.save()
+    learn(state, DIRECTORY, LEARNED)
     return state
+
+
+def learn(state: State, directory: bytes, listing: StoredListing) -> None:
+    listings = begun(state)
+    listings.learn(directory, listing)
+    listings.save()
 
 
 def begun(state: State) -> Listings:
@@ -42,8 +50,18 @@ def begun(state: State) -> Listings:
     return listings
 
 
-def test_a_listing_that_was_learned_is_known_after_a_restart(state: State) -> None:
-    assert begun(state).is_known(DIRECTORY, LISTING)
+def is_known(state: State) -> bool:
+    """Is the listing that was learned still stored?"""
+    return begun(state).of(DIRECTORY) is not None
+
+
+def test_a_stored_listing_is_known_after_a_restart(state: State) -> None:
+    assert begun(state).of(DIRECTORY) == LEARNED
+
+
+def test_a_listing_without_a_stamp_is_stored_by_its_digest_alone(state: State) -> None:
+    learn(state, DIRECTORY, StoredListing(digest_of(LISTING)))
+    assert begun(state).of(DIRECTORY) == StoredListing(digest_of(LISTING))
 
 
 @pytest.mark.parametrize(
@@ -56,15 +74,13 @@ def test_a_listing_that_was_learned_is_known_after_a_restart(state: State) -> No
     ],
     ids=["gone", "changed", "renamed", "more"],
 )
-def test_another_listing_is_not_known(state: State, listing: dict[bytes, FingerprintKey]) -> None:
-    assert not begun(state).is_known(DIRECTORY, listing)
+def test_another_listing_has_another_digest(listing: dict[bytes, FingerprintKey]) -> None:
+    assert digest_of(listing) != digest_of(LISTING)
 
 
 def test_the_listing_of_another_directory_or_folder_is_not_known(state: State) -> None:
-    assert not begun(state).is_known(b"2025", LISTING)
-    other = state.listings("scans")
-    other.begin()
-    assert not other.is_known(DIRECTORY, LISTING)
+    assert begun(state).of(b"2025") is None
+    assert state.listings("scans").of(DIRECTORY) is None
 
 
 @pytest.mark.parametrize(
@@ -82,16 +98,15 @@ def test_the_listing_of_another_directory_or_folder_is_not_known(state: State) -
 def test_a_changed_row_makes_its_directory_unknown(state: State, action: Action) -> None:
     before = begun(state)
     state.intents.apply([action], 0.0)
-    before.begin()
-    assert not before.is_known(DIRECTORY, LISTING)
-    assert not begun(state).is_known(DIRECTORY, LISTING)
+    assert before.of(DIRECTORY) is None
+    assert not is_known(state)
 
 
-def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None:
+def test_a_rename_into_a_directory_makes_it_unknown(state: State) -> None:
     state.intents.apply([Add(ELSEWHERE, "b", OLD)], 0.0)
-    assert begun(state).is_known(DIRECTORY, LISTING)
+    assert is_known(state)
     state.intents.apply([Rename(B, "b", OLD, ELSEWHERE)], 0.0)
-    assert not begun(state).is_known(DIRECTORY, LISTING)
+    assert not is_known(state)
 
 
 @pytest.mark.parametrize(
@@ -103,38 +118,37 @@ def test_what_is_renamed_into_a_directory_makes_it_unknown(state: State) -> None
     ],
     ids=["held", "folder renamed", "forgotten"],
 )
-def test_whatever_changes_a_row_makes_its_directory_unknown(
+def test_any_change_of_a_row_makes_its_directory_unknown(
     state: State, change: Callable[[State], None]
 ) -> None:
     change(state)
-    assert not begun(state).is_known(DIRECTORY, LISTING)
+    assert not is_known(state)
 
 
-def test_what_a_scan_does_not_compare_leaves_it_known(state: State) -> None:
+def test_a_change_that_a_scan_does_not_compare_leaves_it_known(state: State) -> None:
     state.intents.apply([Delete(A, "a")], 0.0)
     state.intents.confirm(Sent("a", 2, b"2" * 32, None), 1.0)
     state.intents.postpone("a", 9.0)
-    assert begun(state).is_known(DIRECTORY, LISTING)
+    assert is_known(state)
 
 
-def test_what_was_learned_before_a_pause_is_dropped_with_it(state: State) -> None:
+def test_another_selection_makes_every_directory_of_the_folder_unknown(state: State) -> None:
+    state.unwanted.apply("scans", Selection(None, ()))
+    assert is_known(state)
+    state.unwanted.apply(FOLDER, Selection(None, ()))
+    assert not is_known(state)
+
+
+def test_digests_of_an_abandoned_run_are_dropped(state: State) -> None:
     listings = begun(state)
-    listings.learn(DIRECTORY, {b"a.jpg": NEW_KEY})
+    listings.learn(DIRECTORY, StoredListing(b"another"))
     listings.begin()
     listings.save()
-    assert begun(state).is_known(DIRECTORY, LISTING)
+    assert begun(state).of(DIRECTORY) == LEARNED
 
 
-def test_nothing_is_kept_of_a_directory_without_files(state: State, database: Database) -> None:
-    listings = begun(state)
-    listings.learn(b"empty", {})
-    listings.save()
-    assert database.query("SELECT directory FROM listing") == [(DIRECTORY,)]
-
-
-def test_what_was_released_is_known_again_after_begin(state: State) -> None:
-    listings = begun(state)
-    listings.release()
-    assert not listings.is_known(DIRECTORY, LISTING)
-    listings.begin()
-    assert listings.is_known(DIRECTORY, LISTING)
+def test_listings_of_directories_that_are_gone_are_forgotten(state: State) -> None:
+    learn(state, b"gone", StoredListing(digest_of({}), (1, 2, 3), 4))
+    begun(state).keep_only({DIRECTORY, b""})
+    assert begun(state).of(b"gone") is None
+    assert is_known(state)

@@ -22,7 +22,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
 
-def test_a_second_one_is_told_who_has_it(state: Path) -> None:
+def test_a_second_process_is_told_who_holds_the_lock(state: Path) -> None:
     with lock_held(state) as other:
         assert holder(state) == other.pid
         with pytest.raises(StateLocked, match=rf"process {other.pid}"), locked(state):
@@ -41,7 +41,7 @@ def test_the_lock_dies_with_its_process(state: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["removed", "replaced"])
-def test_who_has_a_lock_whose_file_is_not_there_any_more_is_told(state: Path, what: str) -> None:
+def test_the_holder_notices_that_the_lock_file_was_removed(state: Path, what: str) -> None:
     """The next one to ask has a lock of its own."""
     with locked(state) as require:
         require()
@@ -52,7 +52,7 @@ def test_who_has_a_lock_whose_file_is_not_there_any_more_is_told(state: Path, wh
             require()
 
 
-def test_a_number_that_is_left_in_the_file_is_no_lock(state: Path) -> None:
+def test_a_process_id_left_in_the_file_is_not_a_lock(state: Path) -> None:
     """Not even that of a process that is there."""
     lock_path(state).write_text(f"{os.getppid()}\n")
     assert holder(state) is None
@@ -60,7 +60,7 @@ def test_a_number_that_is_left_in_the_file_is_no_lock(state: Path) -> None:
         assert holder(state) == os.getpid()
 
 
-def test_it_is_given_back_and_can_be_taken_again(state: Path) -> None:
+def test_a_released_lock_can_be_taken_again(state: Path) -> None:
     with locked(state):
         pass
     assert holder(state) is None
@@ -71,7 +71,7 @@ def test_it_is_given_back_and_can_be_taken_again(state: Path) -> None:
     assert holder(state) is None
 
 
-def test_nobody_holds_what_was_never_locked_and_asking_makes_no_file(state: Path) -> None:
+def test_asking_for_the_holder_creates_no_file(state: Path) -> None:
     assert holder(state) is None
     assert not lock_path(state).exists()
 
@@ -81,14 +81,14 @@ def test_each_state_file_has_a_lock_of_its_own(state: Path) -> None:
         assert holder(state) == os.getpid()
 
 
-def test_the_lock_is_its_owners_alone(tmp_path: Path) -> None:
+def test_the_lock_file_is_private(tmp_path: Path) -> None:
     state = tmp_path / "new" / "state.sqlite3"
     with locked(state):
         assert stat.S_IMODE(lock_path(state).stat().st_mode) == 0o600
         assert stat.S_IMODE(state.parent.stat().st_mode) == 0o700
 
 
-def test_a_path_that_cannot_be_used_is_an_error_for_people(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_used_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="file"), locked(tmp_path / "file" / "state.sqlite3"):
         pass

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
 from snoopsync.core.keep import FolderOrder, Keep, Reason
 from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
 from snoopsync.core.planner import Add, Update
@@ -17,7 +17,7 @@ from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Due, Pairs, PairState, Side
+from snoopsync.state.pairs import Due, Pairs, PairState, SearchResult, Side
 
 AB = Pair("nas.a", "nas.b")
 SHA256 = b"1" * 32
@@ -29,8 +29,12 @@ def pairs(database: Database, state: State) -> Pairs:
         sync(state, name, number)
     pairs = Pairs(database)
     for due in pairs.due(9):
-        pairs.record(due, Findings((), ()), now=0.0)
+        record(pairs, due, PairChanges((), ()), 0.0)
     return pairs
+
+
+def record(pairs: Pairs, due: Due, findings: PairChanges, at: float) -> None:
+    pairs.record([SearchResult(due, findings, at)])
 
 
 def rel_path(name: str) -> RelPath:
@@ -45,19 +49,19 @@ def sync(state: State, name: str, version: int = 1, sha256: bytes = SHA256) -> N
 
 
 def find(pairs: Pairs, pair: Pair, rank: int = 5, now: float = 1.0) -> None:
-    pairs.record(Due(pair.b, SHA256), Findings((Found(pair, rank),), ()), now)
+    record(pairs, Due(pair.b, SHA256), PairChanges((FoundPair(pair, rank),), ()), now)
 
 
 def tell(pairs: Pairs) -> list[Pair]:
-    untold = pairs.untold()
-    pairs.told(untold)
+    untold = pairs.unalerted()
+    pairs.mark_alerted(untold)
     return [Pair(item.a.image_id, item.b.image_id) for item in untold]
 
 
-def test_what_is_confirmed_is_searched_for_once(state: State, pairs: Pairs) -> None:
+def test_a_confirmed_image_is_searched_for_once(state: State, pairs: Pairs) -> None:
     sync(state, "a", version=2)
     assert pairs.due(9) == [Due("nas.a", SHA256)]
-    pairs.record(Due("nas.a", SHA256), Findings((), ()), now=1.0)
+    record(pairs, Due("nas.a", SHA256), PairChanges((), ()), 1.0)
     assert pairs.due(9) == []
 
 
@@ -67,11 +71,11 @@ def test_an_image_that_was_sent_again_during_its_search_is_still_due(
     sync(state, "a", version=2)
     [due] = pairs.due(9)
     sync(state, "a", version=3, sha256=b"2" * 32)
-    pairs.record(due, Findings((), ()), now=1.0)
+    record(pairs, due, PairChanges((), ()), 1.0)
     assert pairs.due(9) == [Due("nas.a", b"2" * 32)]
 
 
-def test_a_pair_is_told_once_also_after_opening_again(path: Path, pairs: Pairs) -> None:
+def test_a_pair_is_alerted_once_also_after_a_restart(path: Path, pairs: Pairs) -> None:
     find(pairs, AB)
     assert tell(pairs) == [AB]
     find(pairs, AB, rank=7)
@@ -82,13 +86,13 @@ def test_a_pair_is_told_once_also_after_opening_again(path: Path, pairs: Pairs) 
     assert (duplicate.a.rel_path, duplicate.b.rel_path) == (rel_path("a"), rel_path("b"))
 
 
-def test_an_alert_that_was_not_given_is_not_lost(path: Path, pairs: Pairs) -> None:
+def test_an_alert_that_was_not_given_is_given_later(path: Path, pairs: Pairs) -> None:
     find(pairs, AB)
     with closing(Database(path)) as again:
         assert tell(Pairs(again)) == [AB]
 
 
-def test_a_dismissed_pair_is_never_told_of_again(pairs: Pairs) -> None:
+def test_a_dismissed_pair_is_never_alerted_again(pairs: Pairs) -> None:
     find(pairs, AB)
     assert pairs.dismiss(AB)
     find(pairs, AB)
@@ -98,11 +102,11 @@ def test_a_dismissed_pair_is_never_told_of_again(pairs: Pairs) -> None:
     assert not pairs.dismiss(Pair("nas.a", "nas.z"))
 
 
-def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs: Pairs) -> None:
+def test_a_pair_that_ended_is_alerted_if_it_is_found_again(pairs: Pairs) -> None:
     find(pairs, AB)
     tell(pairs)
     assert pairs.current("nas.a") == {AB}
-    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", b"9" * 32), PairChanges((), (AB,)), 2.0)
     assert pairs.current("nas.a") == set()
     assert pairs.count_open() == 0
     assert [item.state for item in pairs.listed(everything=True)] == [PairState.GONE]
@@ -111,10 +115,10 @@ def test_a_pair_that_is_none_any_more_is_gone_and_news_if_it_is_one_again(pairs:
     assert [item.found_at for item in pairs.listed()] == [3.0]
 
 
-def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pairs) -> None:
+def test_a_dismissed_pair_that_ended_and_is_found_again_stays_dismissed(pairs: Pairs) -> None:
     find(pairs, AB)
     pairs.dismiss(AB)
-    pairs.record(Due("nas.a", b"9" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", b"9" * 32), PairChanges((), (AB,)), 2.0)
     find(pairs, AB)
     assert tell(pairs) == []
 
@@ -122,10 +126,10 @@ def test_a_dismissed_pair_stays_dismissed_when_it_was_gone_and_is_back(pairs: Pa
 def compared(pairs: Pairs, finder: str, finders: bytes, other: str, others: bytes) -> None:
     """A search for ``finder`` found the ``other``, with these bytes."""
     pair = Pair.of(finder, other)
-    pairs.record(Due(finder, finders), Findings((Found(pair, 5, sha256=others),), ()), now=1.0)
+    record(pairs, Due(finder, finders), PairChanges((FoundPair(pair, 5, sha256=others),), ()), 1.0)
 
 
-def test_a_dismissal_is_of_the_bytes_whatever_ids_they_get(pairs: Pairs) -> None:
+def test_a_dismissal_is_about_the_bytes_whatever_ids_they_have(pairs: Pairs) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
     assert pairs.dismiss(AB)
     compared(pairs, "nas.new", b"2" * 32, "nas.a", b"1" * 32)
@@ -136,14 +140,14 @@ def test_a_dismissal_is_of_the_bytes_whatever_ids_they_get(pairs: Pairs) -> None
     assert tell(pairs) == [Pair("nas.x", "nas.z")]
 
 
-def test_another_copy_of_the_same_bytes_is_news_whatever_was_dismissed(pairs: Pairs) -> None:
+def test_a_third_copy_of_dismissed_bytes_is_alerted(pairs: Pairs) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"1" * 32)
     assert pairs.dismiss(AB)
     compared(pairs, "nas.c", b"1" * 32, "nas.a", b"1" * 32)
     assert tell(pairs) == [Pair("nas.a", "nas.c")]
 
 
-def test_what_bytes_nobody_tells_is_not_taken_for_dismissed(pairs: Pairs) -> None:
+def test_a_pair_of_unknown_bytes_does_not_count_as_dismissed(pairs: Pairs) -> None:
     find(pairs, AB)
     assert pairs.dismiss(AB)
     find(pairs, Pair("nas.a", "nas.c"))
@@ -154,18 +158,18 @@ def test_a_pair_that_only_one_of_two_searches_finds_stays_until_the_bytes_change
     pairs: Pairs,
 ) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.b", b"2" * 32), PairChanges((), (AB,)), 2.0)
     assert tell(pairs) == [AB]
-    pairs.record(Due("nas.b", b"3" * 32), Findings((), (AB,)), now=3.0)
+    record(pairs, Due("nas.b", b"3" * 32), PairChanges((), (AB,)), 3.0)
     assert pairs.count_open() == 0
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"3" * 32)
-    pairs.record(Due("nas.a", b"1" * 32), Findings((), (AB,)), now=4.0)
+    record(pairs, Due("nas.a", b"1" * 32), PairChanges((), (AB,)), 4.0)
     assert pairs.count_open() == 0
 
 
 def test_a_pair_has_the_kind_of_the_last_search(pairs: Pairs) -> None:
     find(pairs, AB)
-    pairs.record(Due("nas.b", SHA256), Findings((Found(AB, 4, "cropped", OTHER),), ()), now=2.0)
+    record(pairs, Due("nas.b", SHA256), PairChanges((FoundPair(AB, 4, "cropped", OTHER),), ()), 2.0)
     [duplicate] = pairs.listed()
     assert duplicate.kind == "cropped"
 
@@ -178,8 +182,8 @@ PHOTOS = {"photos": (0, False)}
 
 def compare_sizes(pairs: Pairs) -> None:
     """The picture of ``nas.a`` is large, that of ``nas.b`` small."""
-    found = Found(AB, 5, "reencoded", SHA256, LARGE)
-    pairs.record(Due("nas.b", OTHER), Findings((found,), (), SMALL), now=1.0)
+    found = FoundPair(AB, 5, "reencoded", SHA256, LARGE)
+    record(pairs, Due("nas.b", OTHER), PairChanges((found,), (), SMALL), 1.0)
 
 
 @pytest.fixture
@@ -194,13 +198,13 @@ def kept(pairs: Pairs, order: FolderOrder = PHOTOS) -> Keep | None:
     return duplicate.keep(order, now=2e9)
 
 
-def test_a_pair_tells_what_was_told_of_both_pictures(sized: Pairs) -> None:
+def test_a_pair_has_the_reported_facts_of_both_pictures(sized: Pairs) -> None:
     [duplicate] = sized.listed()
     assert (duplicate.a.facts, duplicate.b.facts) == (LARGE, SMALL)
     assert kept(sized) == Keep("nas.a", Reason.MORE_PIXELS)
 
 
-def test_a_file_that_changed_is_not_judged_by_what_it_was(state: State, sized: Pairs) -> None:
+def test_a_changed_file_is_not_judged_by_its_earlier_facts(state: State, sized: Pairs) -> None:
     state.intents.apply([Update(rel_path("a"), "nas.a", File(Fingerprint(97, 1, 9, 9)))], now=2.0)
     [duplicate] = sized.listed()
     assert duplicate.a.facts == {}
@@ -221,21 +225,19 @@ def test_a_file_in_a_folder_that_is_missing_is_never_kept(
     assert kept(sized) == Keep("nas.a", Reason.MORE_PIXELS)
 
 
-def test_a_file_that_no_configured_folder_has_is_never_kept(state: State, sized: Pairs) -> None:
+def test_a_file_outside_of_the_configured_folders_is_never_kept(state: State, sized: Pairs) -> None:
     assert kept(sized, {}) is None
     state.intents.forget("nas.a")
     assert kept(sized) is None
 
 
-def test_an_image_without_a_file_has_the_place_that_its_file_had(
-    state: State, sized: Pairs
-) -> None:
+def test_an_image_without_a_file_has_the_last_path_of_its_file(state: State, sized: Pairs) -> None:
     state.intents.forget("nas.a")
     [duplicate] = sized.listed(everything=True)
     assert duplicate.a == Side("nas.a", None, rel_path("a"), LARGE)
 
 
-def test_files_with_the_same_bytes_are_identical_whether_the_service_says_so_or_not(
+def test_files_with_the_same_bytes_are_identical_whatever_the_service_reports(
     pairs: Pairs,
 ) -> None:
     find(pairs, AB)  # both were confirmed with these bytes
@@ -245,37 +247,39 @@ def test_files_with_the_same_bytes_are_identical_whether_the_service_says_so_or_
 
 
 def test_of_two_ranks_for_the_same_bytes_the_lower_one_counts(pairs: Pairs) -> None:
-    ab = Found(AB, 30, "edited", b"2" * 32)
-    pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
-    ba = Found(AB, 4, "cropped", SHA256)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((ba,), ()), now=1.0)
+    ab = FoundPair(AB, 30, "edited", b"2" * 32)
+    record(pairs, Due("nas.a", SHA256), PairChanges((ab,), ()), 1.0)
+    ba = FoundPair(AB, 4, "cropped", SHA256)
+    record(pairs, Due("nas.b", b"2" * 32), PairChanges((ba,), ()), 1.0)
     for _ in range(2):
         [duplicate] = pairs.listed()
         assert (duplicate.rank, duplicate.kind) == (4, "cropped")
-        pairs.record(Due("nas.a", SHA256), Findings((ab,), ()), now=1.0)
+        record(pairs, Due("nas.a", SHA256), PairChanges((ab,), ()), 1.0)
 
 
 def test_a_rank_for_other_bytes_does_not_count(pairs: Pairs) -> None:
     compared(pairs, "nas.a", b"1" * 32, "nas.b", b"2" * 32)
-    changed = Found(AB, 30, sha256=b"1" * 32)
-    pairs.record(Due("nas.b", b"3" * 32), Findings((changed,), ()), now=2.0)
+    changed = FoundPair(AB, 30, sha256=b"1" * 32)
+    record(pairs, Due("nas.b", b"3" * 32), PairChanges((changed,), ()), 2.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
 def test_each_side_has_the_rank_of_its_last_search(pairs: Pairs) -> None:
     """A new version of the collection has other ranks."""
-    ab, ba = Found(AB, 4, sha256=b"2" * 32), Found(AB, 5, sha256=SHA256)
+    ab, ba = FoundPair(AB, 4, sha256=b"2" * 32), FoundPair(AB, 5, sha256=SHA256)
     for rank in (4, 30):
         for finder, sha256, found in (("nas.a", SHA256, ab), ("nas.b", b"2" * 32, ba)):
-            findings = Findings((replace(found, rank=rank),), ())
-            pairs.record(Due(finder, sha256), findings, now=1.0)
+            findings = PairChanges((replace(found, rank=rank),), ())
+            record(pairs, Due(finder, sha256), findings, 1.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
-def test_a_rank_that_the_other_search_does_not_give_any_more_does_not_count(pairs: Pairs) -> None:
-    pairs.record(Due("nas.a", SHA256), Findings((Found(AB, 30, sha256=b"2" * 32),), ()), now=1.0)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((Found(AB, 4, sha256=SHA256),), ()), now=1.0)
-    pairs.record(Due("nas.b", b"2" * 32), Findings((), (AB,)), now=2.0)
+def test_a_rank_that_the_other_search_no_longer_gives_does_not_count(pairs: Pairs) -> None:
+    record(
+        pairs, Due("nas.a", SHA256), PairChanges((FoundPair(AB, 30, sha256=b"2" * 32),), ()), 1.0
+    )
+    record(pairs, Due("nas.b", b"2" * 32), PairChanges((FoundPair(AB, 4, sha256=SHA256),), ()), 1.0)
+    record(pairs, Due("nas.b", b"2" * 32), PairChanges((), (AB,)), 2.0)
     assert [item.rank for item in pairs.listed()] == [30]
 
 
@@ -293,7 +297,7 @@ def test_a_pair_whose_other_image_is_being_sent_again_is_not_judged_yet(
     tell(pairs)
     file = File(Fingerprint(ord("b"), 1, 9, 9))
     state.intents.apply([Update(rel_path("b"), "nas.b", file)], now=2.0)
-    pairs.record(Due("nas.a", SHA256), Findings((), (AB,)), now=2.0)
+    record(pairs, Due("nas.a", SHA256), PairChanges((), (AB,)), 2.0)
     assert pairs.current("nas.a") == {AB}
     find(pairs, AB)
     assert tell(pairs) == []
@@ -308,7 +312,7 @@ def test_the_pairs_of_a_forgotten_image_are_gone(state: State, pairs: Pairs) -> 
     assert not pairs.knows("nas.z")
 
 
-def test_a_match_that_no_folder_holds_has_no_place(pairs: Pairs) -> None:
+def test_a_match_outside_of_the_folders_has_no_path(pairs: Pairs) -> None:
     find(pairs, Pair("nas.b", "other.1"))
     [duplicate] = pairs.listed()
     assert duplicate.b == Side("other.1", None)
@@ -321,11 +325,9 @@ def test_the_newest_pairs_are_listed_first(pairs: Pairs) -> None:
     assert pairs.count_open() == 2
 
 
-def test_a_long_listing_of_pairs_has_each_once(
-    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is read in pages, and many pairs may have been found in one moment."""
-    monkeypatch.setattr("snoopsync.state.pairs._PAGE_ROWS", 3)
+def test_a_listing_in_several_pages_has_each_pair_once(database: Database, pairs: Pairs) -> None:
+    """Many pairs may have been found at one moment."""
+    pairs = Pairs(database, page_rows=3)
     known = [Pair("nas.a", f"nas.{number}") for number in range(10)]
     for number, pair in enumerate(known):
         find(pairs, pair, now=number // 5)

@@ -28,8 +28,8 @@ from snoopsync.config.settings import Watch
 from snoopsync.control.report import Live
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Counters
 from snoopsync.status.prometheus import MetricsServer
 from snoopsync.status.snapshot import SnapshotReader
@@ -252,7 +252,7 @@ class Hanging(Disk):
         self.begin = threading.Event()
         self.end = threading.Event()
 
-    def lstat(self, root: Root, path: bytes) -> stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> stat_result:
         if self.begin.is_set():
             self.end.wait()
         return super().lstat(root, path)
@@ -265,9 +265,7 @@ def asked(live: Any, world: World) -> Iterator[Asker]:
         yield Asker(server.address.port)
 
 
-def test_an_engine_that_hangs_is_told_by_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
     disk = Hanging()
     with ExitStack() as stack:
         world = stack.enter_context(ServedWorld(tmp_path))
@@ -275,7 +273,6 @@ def test_an_engine_that_hangs_is_told_by_others(
         service = stack.enter_context(
             serving(
                 world,
-                monkeypatch,
                 ToldWatcher(),
                 dependencies=Dependencies(disk=disk),
                 patience_seconds=2.0,

@@ -1,4 +1,4 @@
-"""Attacks a real ``serve`` with hostile pictures over HTTP, and looks at what is left of it.
+"""Attacks a real ``serve`` with hostile pictures over HTTP, and checks its health afterwards.
 
 By hand: ``python -m tests.support.attack --seed 7 --minutes 5``.
 """
@@ -33,28 +33,28 @@ from tests.support.process import Installation, Service, until
 
 CLIENTS = 4
 
-#: A decoder is ended after 30 s, and one picture of each client may be before ours.
+#: A decoder is killed after 30 s, and one picture of each client may be decoded first.
 ANSWER_SECONDS = 300.0
 
-#: A connection that had nothing to do for so long is left: soon the service will hang up. It takes
-#: its time to make a bomb.
+#: A connection that was idle for so long is not used again, because the service will close it soon.
+#: Making a bomb takes time.
 KEPT_SECONDS = 10.0
 
-#: A sound picture, when nothing else is under way: some twenty times what it takes.
+#: The time limit for a sound picture on an idle service: some twenty times what it takes.
 QUICK_SECONDS = 5.0
 
-#: How much more memory the service may have in the end. It remembers the signatures of a quarter of
-#: an hour (a quarter of a kilobyte each), SQLite keeps pages of each collection (2 MiB), and what
-#: the allocator has once had it does not all give back.
+#: How much the memory of the service may grow. It remembers the signatures of a quarter of an hour
+#: (a quarter of a kilobyte each), SQLite caches pages of each collection (2 MiB), and the allocator
+#: does not return all memory.
 SERVICE_GROWTH_BYTES = 48 << 20
 
-#: And each decoder: its largest picture has left holes. One that was ended began anew, with less.
+#: How much the memory of a decoder may grow, because its largest picture has left holes.
 DECODER_GROWTH_BYTES = 96 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is resident, in bytes."""
+    """Return the resident memory in bytes."""
 
     service: int
     decoders: tuple[int, ...]
@@ -66,7 +66,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. ``wrong``: answers that should not be."""
+    """The result of an attack. ``wrong`` has the answers that must not occur."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Report:
 
 
 class Attacker:
-    """Sends pictures on one connection, as one who has a key."""
+    """Sends pictures on one connection, with a valid key."""
 
     def __init__(self, name: str, port: int, keys: tuple[str, str], report: Report) -> None:
         self._name = name
@@ -99,7 +99,7 @@ class Attacker:
         self._connection.close()
 
     def send(self, picture: bytes, what: str, dice: random.Random) -> None:
-        """Add it, put it in the place of another, or search for it: some answer has to come."""
+        """Add the picture, update an image with it, or search for it. An answer must arrive."""
         self._sent += 1
         path = dice.choice(
             ("/api/v1/search", "/api/v1/image", f"/api/v1/image/{self._name}.{self._sent}")
@@ -108,7 +108,7 @@ class Attacker:
         headers = self._signer.headers(method, path, time.time())
         began = time.monotonic()
         if began - self._last > KEPT_SECONDS:
-            self._connection.close()  # it opens again
+            self._connection.close()  # the next request opens it again
         try:
             self._connection.request(method, path, picture, headers)
             response = self._connection.getresponse()
@@ -125,12 +125,12 @@ class Attacker:
 
 
 def is_log_line(line: str) -> bool:
-    """It is one of ours, and of no trouble."""
+    """Whether the answer is in the protocol, and no server error."""
     return re.match(r"[-\d]{10} [:\d]{8} info ", line) is not None
 
 
 def is_answer(status: int, body: bytes) -> bool:
-    """It took the picture or refused it, and says so."""
+    """Whether the service accepted or refused the picture."""
     try:
         answer = json.loads(body)
     except ValueError:
@@ -150,7 +150,7 @@ class Target:
     decoders: int
 
     def memory(self) -> Memory:
-        """Of the service and of its decoders: those that were needed so far."""
+        """Return the memory of the service, and of the decoders that it has started."""
         process = psutil.Process(self.service.pid)
         until(lambda: 1 <= self._count() <= self.decoders)
         _, decoders = forked(process)
@@ -162,7 +162,7 @@ class Target:
         return sum(lives(each) for each in decoders)
 
     def assert_sound(self) -> None:
-        """It does what it is for, at once, and nothing is left over."""
+        """Check that the service still works, promptly, and has left no files."""
         began = time.monotonic()
         picture = encode(photo(4711))
         with Collection(*self.keys, self.endpoint, timeout=60.0) as client:
@@ -174,14 +174,14 @@ class Target:
         assert list((self.data / "incoming").iterdir()) == []
         below = psutil.Process(self.service.pid).children(recursive=True)
         assert not [each for each in below if each.status() == psutil.STATUS_ZOMBIE]
-        # A library that writes to standard error itself would fill the log.
+        # A library that writes to standard error would fill the log.
         foreign = [line for line in self.service.lines if not is_log_line(line)]
         assert not foreign, foreign[:5]
 
 
 def attack(home: Installation, seed: int, seconds: float, *, heavy: bool = False) -> Report:
-    """Damaged pictures for so long, after all bombs were sent once (and the ``heavy`` ones). Raises
-    ``AssertionError`` for whatever it does to the service."""
+    """Send all bombs once (also the ``heavy`` ones), then damaged pictures for so many seconds.
+    Raises ``AssertionError`` for any harm to the service."""
     data, workers = home.home / "data", 2
     (key,) = home.json("keys", "add", "target", "--data", data, "--json")
     keys = key["public_key"], key["secret_key"]
@@ -218,7 +218,7 @@ def _damaged(dice: random.Random, seconds: float) -> Iterator[tuple[str, bytes]]
 def _send_all(
     target: Target, report: Report, pictures: Iterator[tuple[str, bytes]], dice: random.Random
 ) -> None:
-    """From several clients at once, each as soon as it has its answer."""
+    """Send the pictures from several clients at once, without pauses."""
     lock, failed = threading.Lock(), list[BaseException]()
 
     def work(name: str, mine: random.Random) -> None:
@@ -246,7 +246,7 @@ def _send_all(
 
 
 def main() -> None:
-    """From the command line."""
+    """Run the attack from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0)

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, and what it signs. Needs openssl."""
+"""A certificate authority for the tests, and its certificates. Needs openssl."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Certificate:
 
 
 class Authority:
-    """Signs certificates for this machine. ``path`` is its own."""
+    """Signs certificates for this machine. ``path`` is the authority's own certificate."""
 
     def __init__(self, directory: Path) -> None:
         if shutil.which("openssl") is None:
-            pytest.skip("there is no openssl")
+            pytest.skip("openssl is not installed")
         self._directory = directory
         self.path = directory / "authority.pem"
         self._key = directory / "authority.key"
@@ -41,7 +41,8 @@ class Authority:
         )
 
     def signed(self, name: str, *, days: int = 1, extension: str = HOST) -> Certificate:
-        """A certificate for so many days, of which there may be less than none."""
+        """Return a certificate that is valid for so many days. A negative number makes an expired
+        one."""
         made = Certificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
         extensions.write_text(extension + "\n")

@@ -1,9 +1,8 @@
-"""A collection behind HTTP on loopback, for the tests: the whole wire protocol, and every fault.
+"""A collection over HTTP on loopback, for the tests: the whole wire protocol, and faults.
 
-It serves any ``ImageCollection`` under ``/api/v1``, keeps a record of what it was asked, and does
-what it is told to go wrong: ``server.faults.append(reset_after())`` is for the next request,
-``server.fault_for = lambda seen: ...`` is asked about every one, ``server.get_page`` is a listing
-of its own.
+It serves any ``ImageCollection`` under ``/api/v1`` and records the requests.
+``server.faults.append(reset_after())`` makes the next request fail, ``server.fault_for`` decides
+about every request, and ``server.get_page`` replaces the listing.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _PIECE_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class Seen:
-    """One request as it arrived. ``status`` is what was answered: ``None`` for a lost answer."""
+    """One request as it arrived. ``status`` is the answer's, or ``None`` for a lost answer."""
 
     method: str
     path: str
@@ -61,11 +60,11 @@ class Seen:
 
 
 class CollectionServer:
-    """The server; a context manager that runs it on a free port of loopback.
+    """The server: a context manager that runs it on a free port of loopback.
 
-    ``requests`` are all that came, in the order of their arrival. ``contents`` is the truth: the
-    SHA-256 of the bytes that are stored under each ID. ``drop_connections`` resets all there are.
-    One that ``keeps_halves`` takes a body that was cut for the whole.
+    ``requests`` has all requests in the order of their arrival. ``contents`` has the SHA-256 of the
+    bytes that are stored under each ID. With ``keeps_halves``, the server stores an incomplete body
+    as if it were complete.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class CollectionServer:
         self._http.server_close()
 
     def hang_next(self) -> Hang:
-        """The next request hangs until it is released, or the server stops."""
+        """Make the next request hang until it is released, or the server stops."""
         hang = Hang()
         self._hangs.append(hang)
         self.faults.append(hang)
@@ -120,19 +119,19 @@ class CollectionServer:
 
     @property
     def is_busy(self) -> bool:
-        """Is there a client still, or a request that is not carried out?"""
+        """Whether a client is connected, or a request in progress."""
         return self._http.is_busy
 
     def drop_connections(self) -> None:
-        """End every connection, in the middle of whatever it does."""
+        """Reset every connection, also in the middle of a request."""
         self._http.drop_connections()
 
     def sent(self, method: str) -> list[Seen]:
-        """The requests with this method."""
+        """Return the requests with this method."""
         return [seen for seen in self.requests if seen.method == method]
 
     def arrived(self, seen: Seen) -> Fault | None:
-        """Record a request and take the fault that is meant for it."""
+        """Record a request, and return the fault for it, if there is one."""
         with self._lock:
             self.requests.append(seen)
             if self.faults:
@@ -140,7 +139,7 @@ class CollectionServer:
         return self.fault_for(seen)
 
     def perform(self, seen: Seen, body: BinaryIO) -> Reply:
-        """Do what the request asks. The state changes only here."""
+        """Perform the request. The collection changes only here."""
         try:
             self._check_signature(seen)
             answer = self._route(seen, body)
@@ -234,7 +233,7 @@ class _Http(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that went away: that is what some tests are about
+        pass  # a client that disconnected, as some tests need
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -246,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def answer(self) -> None:
-        """Every method: read the request, let the fault have its way, reply."""
+        """Handle any method: read the request, apply the fault, reply."""
         owner = self.server.owner
         seen = self._seen()
         with tempfile.SpooledTemporaryFile(1024 * 1024) as spool:
@@ -289,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reset(self) -> None:
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The descriptor itself, or http.server would say goodbye before the reset.
+        # Close the descriptor itself, because http.server would end the connection properly.
         os.close(self.connection.detach())
 
     def _send(self, reply: Reply) -> None:

@@ -385,5 +385,5 @@ def _unmount(point: Path) -> None:
 def number_of(path: Path) -> int:
     """The number of the file system that a directory is on, as snoopsync tells it."""
     disk = Disk()
-    with disk.root(bytes(path)) as root:
+    with disk.open_folder(bytes(path)) as root:
         return disk.file_system(root, b"")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back. ``drip_seconds`` is the pause before every byte of the body."""
+    """A reply. ``drip_seconds`` is the pause before every byte of the body."""
 
     status: int
     body: bytes = b""
@@ -22,18 +22,18 @@ class Lost(Exception):
     """Raised by a fault instead of a reply: the connection is reset."""
 
 
-#: Gets what would be done, does it or not, and says what is replied.
+#: Takes the function that performs the request, calls it or not, and returns the reply.
 Fault = Callable[[Callable[[], Reply]], Reply]
 
 
 def answers(status: int, body: bytes = b"", **headers: str) -> Fault:
-    """This answer, and nothing is done. ``Retry_After="2"`` becomes a header."""
+    """Reply with this status, and do nothing. ``Retry_After="2"`` becomes a header."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _do: Reply(status, body, named)
 
 
 def reset_before() -> Fault:
-    """The request is read, nothing is done, and the connection is reset."""
+    """Read the request, do nothing, and reset the connection."""
 
     def fault(_do: Callable[[], Reply]) -> Reply:
         raise Lost
@@ -42,7 +42,7 @@ def reset_before() -> Fault:
 
 
 def reset_after() -> Fault:
-    """The lost answer: what was asked is done, and then the connection is reset."""
+    """Lose the answer: perform the request, and reset the connection."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         do()
@@ -52,7 +52,7 @@ def reset_after() -> Fault:
 
 
 def rewritten(body: Callable[[bytes], bytes]) -> Fault:
-    """What was asked is done, and the answer's body is another: cut, emptied, or no JSON."""
+    """Perform the request, and change the body of the answer."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         reply = do()
@@ -62,12 +62,12 @@ def rewritten(body: Callable[[bytes], bytes]) -> Fault:
 
 
 def as_json(answer: object) -> Fault:
-    """200 with this JSON, and nothing is done."""
+    """Reply with 200 and this JSON, and do nothing."""
     return answers(200, json.dumps(answer).encode())
 
 
 def dripping(pause_seconds: float) -> Fault:
-    """What was asked is done, and the answer comes byte by byte."""
+    """Perform the request, and send the answer byte by byte."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         reply = do()
@@ -77,7 +77,7 @@ def dripping(pause_seconds: float) -> Fault:
 
 
 class Hang:
-    """A fault that holds the request until ``release``; ``reached`` is set when it has come."""
+    """A fault that holds the request until ``release``. ``reached`` is set when it has arrived."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -92,8 +92,7 @@ class Hang:
         return do()
 
 
-#: What answers to everything when the endpoint is not the collection's, or a network has a page of
-#: its own to show first.
+#: The answers to every request when the endpoint is wrong, or a network shows a login page first.
 NO_COLLECTION: dict[str, Fault] = {
     "HTML": answers(200, b"<html><title>Log in first</title></html>"),
     "empty": answers(200),

@@ -1,4 +1,4 @@
-"""Programs of others, each in an environment of its own."""
+"""Programs of other projects, each in its own environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 
 def environment_with(folder: Path, package: str) -> Path:
-    """The programs of a new environment with this package. Skips the test without an index."""
+    """Return the programs of a new environment with this package. Skips the test if the package
+    can't be installed."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip: list[str | Path] = [folder / "bin" / "pip", "install", "-q", package]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)

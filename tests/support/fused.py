@@ -19,9 +19,10 @@ from typing import Any, BinaryIO, TypeVar
 import requests
 
 from snoopsync.client.collection import Collection
-from snoopsync.client.responses import Answer
-from snoopsync.folders.beneath import Root
+from snoopsync.client.responses import Response
+from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.state.database import Database
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 
@@ -60,25 +61,29 @@ class FusedDisk(Disk):
     def __init__(self, fuse: Fuse) -> None:
         self._fuse = fuse
 
-    def root(self, path: bytes) -> Root:
+    def open_folder(self, path: bytes) -> OpenFolder:
         self._fuse.burn(f"root {os.fsdecode(path)}")
-        return super().root(path)
+        return super().open_folder(path)
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._fuse.burn(f"lstat {os.fsdecode(root.absolute(path))}")
         return super().lstat(root, path)
 
-    def stat(self, root: Root, path: bytes) -> os.stat_result:
+    def stat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._fuse.burn(f"stat {os.fsdecode(root.absolute(path))}")
         return super().stat(root, path)
 
+    def stamp(self, root: OpenFolder, directory: bytes) -> DirectoryStamp | None:
+        self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
+        return super().stamp(root, directory)
+
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._fuse.burn(f"entries {os.fsdecode(root.absolute(path))}")
         with super().entries(root, path) as entries:
             yield entries
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         self._fuse.burn(f"open {os.fsdecode(root.absolute(path))}")
         return super().open(root, path)
 
@@ -91,8 +96,8 @@ class FusedCollection(Collection):
         self._fuse = fuse
 
     def _exchange(
-        self, request: requests.PreparedRequest, read: Callable[[Answer], T]
-    ) -> tuple[Answer, T | None]:
+        self, request: requests.PreparedRequest, read: Callable[[Response], T]
+    ) -> tuple[Response, T | None]:
         with self._fuse.around(f"{request.method} {request.path_url}"):
             return super()._exchange(request, read)
 
@@ -109,10 +114,6 @@ class FusedDatabase(Database):
     def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         with self._commits(sql):
             return super().change(sql, parameters)
-
-    def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self._commits(sql):
-            super().change_many(sql, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

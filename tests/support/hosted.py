@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,16 @@ from pathlib import Path
 import psutil
 
 from snoopsync.client.collection import Collection
+from snoopsync.core.addresses import Address
 from snoopsync.decoding.decoders import Decoders
 from snoopsync.server import http
 from snoopsync.server.app import Application
-from snoopsync.server.calls import BASE
 from snoopsync.server.master_key import load_master_key
+from snoopsync.server.operations import BASE
 from snoopsync.server.registry import Key, Registry
 from snoopsync.server.signature import Verifier
-from snoopsync.server.tenants import Hosting
-from snoopsync.server.uploads import Limits
+from snoopsync.server.tenants import Tenants
+from snoopsync.server.uploads import RequestLimits
 from tests.support.process import Installation, Service, until
 
 
@@ -39,7 +40,7 @@ class Hosted:
         return f"http://127.0.0.1:{self.port}{BASE}"
 
     def keys(self, name: str) -> tuple[str, str]:
-        """A new pair for the collection of this name: public and secret."""
+        """Add a key pair for the collection of this name, and return the public and secret key."""
         key: Key = self.registry.add_key(name)
         return key.public_key, load_master_key(self.data, {}).secret_of(key.public_key)
 
@@ -51,22 +52,25 @@ class Hosted:
 @contextmanager
 def hosted(
     data: Path,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     work: str | None = None,
-    patience: http.Patience | None = None,
+    connections: http.ConnectionLimits | None = None,
     tls: ssl.SSLContext | None = None,
+    file_limit: Callable[[], int] = http.open_file_limit,
 ) -> Iterator[Hosted]:
-    """The service on this directory, as long as the ``with`` lasts. ``work``: the name of what
-    decoders do."""
+    """Run the service on this directory as long as the ``with`` lasts. ``work`` names the function
+    that decoders run."""
     with ExitStack() as stack:
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, {})
-        listener = stack.enter_context(closing(http.listening("127.0.0.1", 0)))
+        listener = stack.enter_context(closing(http.open_listener(Address("127.0.0.1", 0))))
         decoders = stack.enter_context(closing(Decoders(1, work=work) if work else Decoders(1)))
         verifier = Verifier(master.secret_of, time.time())
-        hosting = Hosting(data, registry, verifier, decoders, time.time)
-        stack.enter_context(closing(hosting))
-        server = http.Server(Application(hosting, limits), tls, patience=patience)
+        tenants = Tenants(data, registry, verifier, decoders, time.time)
+        stack.enter_context(closing(tenants))
+        server = http.Server(
+            Application(tenants, limits), tls, limits=connections, file_limit=file_limit
+        )
         thread = threading.Thread(target=server.run, args=(listener,))
         port = listener.getsockname()[1]
         thread.start()
@@ -86,15 +90,15 @@ def hosted_process(
     under: Sequence[str] = (),
     **environment: str,
 ) -> Iterator[tuple[Service, str]]:
-    """``serve`` on this directory as a process, started ``under`` another command, as long as the
-    ``with`` lasts; and its endpoint."""
+    """Run ``serve`` on this directory as a process, started ``under`` another command, as long as
+    the ``with`` lasts. Yields the process and its endpoint."""
     arguments = ("serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data, *options)
     with home.service(*arguments, environment=environment, under=under) as service:
         yield service, service.line_with(" serves ").rpartition(" ")[2]
 
 
 def forked(process: psutil.Process) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The process that decoders are forked from, and the decoders, of a ``serve``."""
+    """Return the process that forks the decoders of a ``serve``, and the decoders."""
     (server,) = (
         each for each in process.children() if "snoopsync.decoding.zygote" in each.cmdline()
     )

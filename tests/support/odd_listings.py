@@ -1,7 +1,6 @@
-"""Listings as odd services give them, for ``CollectionServer.get_page``.
+"""Odd listings for ``CollectionServer.get_page``.
 
-The pages are made from the server's own record, so what is left out or said twice is the listing's
-doing alone.
+The pages are made from the server's collection, so only the listing is wrong.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from snoopsync.core.errors import NotFound, Refused
 from snoopsync.core.protocol import ListAnswer
 from tests.support.collection_server import CollectionServer
 
-#: What a start that is not there is answered, by one service or another.
+#: The errors of different services for a start that does not exist.
 UNKNOWN_START: dict[int, type[Refused]] = {404: NotFound, 400: Refused, 410: Refused}
 
 
 def page(ids: Sequence[str], next_image_id: str | None) -> ListAnswer:
-    """An answer with these images."""
+    """Return a page with these images."""
     return {
         "status": 200,
         "message": "OK",
@@ -32,9 +31,12 @@ def page(ids: Sequence[str], next_image_id: str | None) -> ListAnswer:
 
 @dataclass
 class OddListing:
-    """Whatever it is asked for, a page has ``size`` images. With the given odds a page is given a
-    second time, leads to an image that is not there, or leaves an image out. ``meanwhile`` is what
-    happens before each page. ``unknown_start`` is a status."""
+    """Pages of ``size`` images, whatever the request says.
+
+    ``repeats``, ``dangles`` and ``hides`` are the probabilities that a page is repeated, that it
+    leads to an image that does not exist, and that an image is left out. ``meanwhile`` runs before
+    each page. ``unknown_start`` is the status for a start that does not exist.
+    """
 
     server: CollectionServer
     dice: Random
@@ -48,7 +50,7 @@ class OddListing:
     _last: ListAnswer | None = None
 
     def __call__(self, start: str | None, _count: int | None) -> ListAnswer:
-        """The page that starts there."""
+        """Return the page that begins at ``start``."""
         self.pages += 1
         self.meanwhile()
         if start is None:
@@ -58,7 +60,7 @@ class OddListing:
         ids = self.ids()
         if start is not None and start not in ids:
             error = UNKNOWN_START[self.unknown_start]
-            raise error("there is nothing to start at", status=self.unknown_start)
+            raise error("unknown start", status=self.unknown_start)
         begin = 0 if start is None else ids.index(start)
         shown = [each for each in ids[begin : begin + self.size] if not self._is_hidden()]
         rest = ids[begin + self.size :]
@@ -69,7 +71,7 @@ class OddListing:
         return self._last
 
     def ids(self) -> list[str]:
-        """All images, the newest first."""
+        """Return the IDs of all images, newest first."""
         return [image["id"] for image in self.server.collection.get_images(None, 10_000)["images"]]
 
     def _is_hidden(self) -> bool:
@@ -77,12 +79,12 @@ class OddListing:
 
 
 def one_page_for_ever(ids: Sequence[str]) -> Callable[[str | None, int | None], ListAnswer]:
-    """Its end is never reached."""
+    """Make every page the same, so the listing never ends."""
     return lambda _start, _count: page(ids, ids[-1])
 
 
 def ever_new_starts(ids: Sequence[str]) -> Callable[[str | None, int | None], ListAnswer]:
-    """Each page leads on to another, and all are the same."""
+    """Make every page have the same images and a new start."""
     numbers = itertools.count()
     return lambda _start, _count: page(ids, f"next.{next(numbers)}")
 
@@ -90,7 +92,7 @@ def ever_new_starts(ids: Sequence[str]) -> Callable[[str | None, int | None], Li
 def ever_new_images(
     size: int, owner: str = "somebody"
 ) -> Callable[[str | None, int | None], ListAnswer]:
-    """Each page leads on to another with this many images, which nobody has ever seen."""
+    """Make every page have this many new images."""
     numbers = itertools.count()
 
     def get_page(_start: str | None, _count: int | None) -> ListAnswer:

@@ -1,4 +1,4 @@
-"""A service on loopback that does what no HTTP server would."""
+"""A service on loopback that need not be a correct HTTP server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def raw_service(behave: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A service that does with each connection what no HTTP server would; yields its endpoint."""
+    """Run a service that calls ``behave`` with each connection. Yields its endpoint."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -22,7 +22,7 @@ def raw_service(behave: Callable[[socket.socket], None]) -> Iterator[str]:
                     try:
                         behave(connection)
                     except OSError:
-                        continue  # the client has had enough
+                        continue  # the client has disconnected
 
         stopped = threading.Event()
         thread = threading.Thread(target=serve)

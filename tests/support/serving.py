@@ -6,15 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-import pytest
-
 from snoopsync.control.channel import ControlServer
+from snoopsync.core.backoff import Backoff
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
-from snoopsync.service import reconciler, service
 from snoopsync.service.service import Reload, Service, Surroundings
 from snoopsync.state.lock import locked
 from snoopsync.status.status import read_status
@@ -22,6 +20,8 @@ from snoopsync.sync.components import Dependencies, open_components, open_state,
 from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher
 from tests.support.world import DEADLINE_SECONDS, World
+
+QUICK = Backoff(base_seconds=0.1, cap_seconds=0.1)
 
 
 @contextmanager
@@ -32,7 +32,6 @@ def _showing() -> Iterator[Show]:
 @contextmanager
 def serving(
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
     watcher: Watcher,
     *,
     dependencies: Dependencies | None = None,
@@ -41,11 +40,10 @@ def serving(
     patience_seconds: float = 60.0,
     signals: Signals | None = None,
     reload: Reload | None = None,
+    search_backoff: Backoff = QUICK,
 ) -> Iterator[Service]:
     """The service for this world, as long as the ``with`` lasts. Its own pauses are short. A test
     sends it ``signals``, upon which it may ``reload``."""
-    monkeypatch.setattr(reconciler, "_AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr(service, "_SEARCH_AGAIN_SECONDS", 0.05)
     signals, stop = signals or Signals(), threading.Event()
     with ExitStack() as stack:
         wakeup = stack.enter_context(closing(Wakeup()))
@@ -69,6 +67,8 @@ def serving(
             reload or (lambda: world.config),
             systemd or SystemdNotifier({}),
             patience_seconds=patience_seconds,
+            compare_backoff=QUICK,
+            search_backoff=search_backoff,
         )
         running = Service(components, watcher, stop, around)
         thread = threading.Thread(target=running.run, args=(_showing,))
@@ -78,7 +78,7 @@ def serving(
             yield running
         finally:
             signals.stop = True
-            wakeup.ring()
+            wakeup.notify()
             thread.join(DEADLINE_SECONDS)
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from stat import S_ISDIR
 
+from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.watcher import FolderWatch
 
 DEADLINE_SECONDS = 20.0
 
@@ -27,7 +27,7 @@ Entry = tuple[int, ...]
 class Follower:
     """Knows what is in a folder, by its hints alone."""
 
-    def __init__(self, watch: FolderWatch, root: Path) -> None:
+    def __init__(self, watch: HintSource, root: Path) -> None:
         self.watch = watch
         self.root = os.fsencode(root)
         self.known: dict[bytes, dict[bytes, Entry]] = {}

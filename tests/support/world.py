@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlite3 import ProgrammingError
 from typing import Any, TypeVar
 
+from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
     CollectionConfig,
@@ -61,8 +62,9 @@ from snoopsync.sync.components import (
 from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.pruning import Approve, Pruning
 from snoopsync.sync.resync import Report, resync
+from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.watcher import FolderWatch, Watcher
+from snoopsync.watching.watcher import Watcher
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 
 OWNER = "tester"
@@ -432,7 +434,7 @@ class ToldWatcher(Watcher):
         super().__init__(lambda: None)
         self.told: dict[str, ToldWatch] = {}
 
-    def watch(self, name: str, root: bytes) -> FolderWatch:
+    def watch(self, name: str, root: bytes) -> HintSource:
         return self.told.setdefault(name, ToldWatch())
 
 
@@ -525,6 +527,7 @@ class World:
     open_database: Callable[[Path], Database] = open_state
     database: Database | None = None
     timeout_seconds: float = 20.0
+    listing_limits: ListingLimits = DEFAULT_LIMITS
 
     def add_folder(self, name: str) -> DiskFolder:
         """Make a folder, and configure it."""
@@ -574,7 +577,13 @@ class World:
         only: Sequence[str] | None = None,
         rehearsal: bool = False,
     ) -> Iterator[Components]:
-        edges = Dependencies(self.clock, self.disk_edge, self.make_workers, retry_seconds=0.001)
+        edges = Dependencies(
+            self.clock,
+            self.disk_edge,
+            self.make_workers,
+            retry_seconds=0.001,
+            listing_limits=self.listing_limits,
+        )
         config = self.config
         with (
             opened_collection(config) as collection,

@@ -14,8 +14,8 @@ import pytest
 
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.workers import Workers
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang, answers
@@ -68,7 +68,7 @@ def test_without_its_state_a_running_service_finds_every_image_again(world: Worl
 class ForbiddingDisk(Disk):
     """One file can't be read."""
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         if root.absolute(path).endswith(b"/secret.jpg"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return super().open(root, path)

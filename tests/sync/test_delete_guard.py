@@ -88,7 +88,7 @@ class Folder:
         """Remove all that may be, and count it."""
         items = self.state.intents.outstanding(1000, now, ["photos"])
         for item in items:
-            self.state.intents.removed(item.record.image_id, item.mark)
+            self.state.intents.confirm_deleted(item.record.image_id, item.mark)
             if not item.approved:
                 newest = self.cleared[item.record.image_id].newest
                 self.state.deletions.note_sent("photos", now, newest)
@@ -142,7 +142,7 @@ def test_images_that_the_collection_never_took_are_no_loss(
         [Add(rel_path, folder.id_of(rel_path), file()) for rel_path in refused], NOW
     )
     for item in folder.state.intents.outstanding(100, NOW, ["photos"]):
-        folder.state.intents.park(item.record.image_id, item.mark, "not a picture", NOW + 25)
+        folder.state.intents.defer(item.record.image_id, item.mark, "not a picture", NOW + 25)
     verdict = folder.delete([*refused, *folder.rel_paths[:3]])
     assert len(verdict.send) == 23
     assert folder.carry_out() == 23

@@ -165,10 +165,10 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
             try:
                 with in_background():
                     duplicate_search.work_off(lambda: next(answers, True))
-                    assert len(world.pairs.untold()) == 1
+                    assert len(world.pairs.unalerted()) == 1
                     os.read(reading, 1 << 20)
                     duplicate_search.work_off(lambda: False)
-                    assert not world.pairs.untold()
+                    assert not world.pairs.unalerted()
             finally:
                 release()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.planner import Verb
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.watching.watcher import Watcher
 from tests.support.faults import answers, reset_after
 from tests.support.world import (
@@ -413,7 +413,7 @@ def test_a_file_that_never_rests_holds_up_no_resync(world: World) -> None:
     sizes = iter(range(1, 10_000))
 
     class Growing(Disk):
-        def lstat(self, root: Root, path: bytes) -> os.stat_result:
+        def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
             if root.absolute(path).endswith(b"growing.jpg"):
                 world.disk.write("growing.jpg", fake_picture(1, next(sizes)))
             return super().lstat(root, path)

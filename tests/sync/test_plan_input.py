@@ -14,9 +14,9 @@ import pytest
 from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear
 from snoopsync.core.planner import Add, PlanInput
 from snoopsync.core.selection import Selection
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -32,7 +32,7 @@ class CountingDisk(Disk):
     def __init__(self) -> None:
         self.opened: list[str] = []
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         self.opened.append(os.fsdecode(root.absolute(path).rpartition(b"/")[2]))
         return super().open(root, path)
 

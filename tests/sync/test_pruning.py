@@ -16,18 +16,18 @@ from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Action, Cause, Delete
-from snoopsync.folders.beneath import Root
-from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.pruning import Pruning
 from snoopsync.sync.resync import Report
+from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DiskFolder, World, fake_picture, lines
 
 
-class UnreadableDirectory(Disk):
+class UnreadableDirectory(UnstampedDisk):
     """A disk on which a directory of the name ``deep`` can't be listed."""
 
     @contextmanager
-    def entries(self, root: Root, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         if root.absolute(path).endswith(b"/deep"):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
         with super().entries(root, path) as entries:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
-from snoopsync.core.duplicates import Findings, Found, Pair
+from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
 from snoopsync.core.errors import NotFound, Refused, Unavailable
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.source import PictureFile
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.state.pairs import Due
+from snoopsync.state.pairs import Due, SearchResult
 from snoopsync.sync.components import Components, Dependencies, open_components, open_state
 from snoopsync.sync.resync import resync
 from tests.embedded.helpers import make_outdated
@@ -92,7 +92,7 @@ def test_an_upgraded_installation_describes_all_pictures_again(home: Installatio
         until(lambda: "to_renew" not in home.status())
         assert home.is_in_sync()
     log = "\n".join(service.lines)
-    assert "5 are sent again" in log and "5 pictures were described again, 0 are left" in log
+    assert "5 are sent again" in log and "5 pictures described again, 0 left" in log
     assert alerts(log) == []
     assert listed(database) == before
     [again] = home.json("duplicates", "--json")
@@ -248,8 +248,10 @@ def test_pairs_that_are_none_by_the_new_description_are_gone(world: World) -> No
         records = components.state.records_in("photos")
         one, other = (each for each in records if each.rel_path.name in (b"1.jpg", b"2.jpg"))
         assert one.sha256 is not None
-        false = Found(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
-        components.pairs.record(Due(one.image_id, one.sha256), Findings((false,), ()), now=1.0)
+        false = FoundPair(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
+        components.pairs.record(
+            [SearchResult(Due(one.image_id, one.sha256), PairChanges((false,), ()), at=1.0)]
+        )
         assert components.pairs.count_open() == 2
         components.renewal.work_off(always)
         components.duplicate_search.work_off(lambda: False)

@@ -12,9 +12,9 @@ import pytest
 
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
-from snoopsync.core.tally import Fate, Tally
-from snoopsync.folders.beneath import Root
+from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.resync import Summary
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, Seen
 from tests.support.faults import Fault, answers
@@ -35,7 +35,7 @@ class Growing(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         if root.absolute(path).endswith(b"/" + self._name):
             with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
@@ -63,7 +63,7 @@ class ChangesAtOpen(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
+    def open(self, root: OpenFolder, path: bytes):  # type: ignore[no-untyped-def]
         if root.absolute(path).endswith(b"/" + self._name):
             with Path(os.fsdecode(root.absolute(path))).open("ab") as file:
                 file.write(b"more")
@@ -87,7 +87,7 @@ class VanishesOnce(Disk):
 
     has_vanished = False
 
-    def open(self, root: Root, path: bytes):  # type: ignore[no-untyped-def]
+    def open(self, root: OpenFolder, path: bytes):  # type: ignore[no-untyped-def]
         if not self.has_vanished:
             self.has_vanished = True
             raise FileNotFoundError(errno.ENOENT, "no such file")
@@ -107,7 +107,7 @@ class FailsLater(Disk):
     def __init__(self, name: bytes) -> None:
         self._name = name
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         if root.absolute(path).endswith(b"/" + self._name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return super().lstat(root, path)
@@ -141,16 +141,16 @@ def test_each_file_is_counted_once_whatever_was_done_about_it(world: World) -> N
 
 def test_an_image_counts_for_the_first_of_what_was_done_about_it() -> None:
     tally, rel_path = Tally({"photos"}), RelPath("photos", b"a.jpg")
-    tally.note(rel_path, "renamed", Fate.RENAMED)
+    tally.note(rel_path, "renamed", ImageOutcome.RENAMED)
     for image_id in ("sent twice", "renamed and sent", "changed since"):
-        tally.note(rel_path, image_id, Fate.RENAMED)
-        tally.note(rel_path, image_id, Fate.UPDATED)
-    tally.note(rel_path, "sent twice", Fate.ADDED)
-    tally.note(RelPath("scans", b"a.jpg"), "another folder's", Fate.ADDED)
+        tally.note(rel_path, image_id, ImageOutcome.RENAMED)
+        tally.note(rel_path, image_id, ImageOutcome.UPDATED)
+    tally.note(rel_path, "sent twice", ImageOutcome.ADDED)
+    tally.note(RelPath("scans", b"a.jpg"), "another folder's", ImageOutcome.ADDED)
     assert tally.done == 4
     counts = tally.end({"changed since"})
-    assert counts == {Fate.ADDED: 1, Fate.UPDATED: 1, Fate.RENAMED: 1}
-    tally.note(rel_path, "too late", Fate.ADDED)
+    assert counts == {ImageOutcome.ADDED: 1, ImageOutcome.UPDATED: 1, ImageOutcome.RENAMED: 1}
+    tally.note(rel_path, "too late", ImageOutcome.ADDED)
     assert tally.done == 0
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 
-from snoopsync.client.circuit_breaker import RetryPolicy
+from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core.errors import NotFound, Unavailable, Unreachable
 from snoopsync.core.model import Fingerprint, Record, RelPath
@@ -66,7 +65,7 @@ def delete(shelf: Shelf, folder: Folder) -> Outcome | None:
 
 def transfer_to(shelf: Shelf) -> Transfer:
     policy = RetryPolicy(base_seconds=0.0)
-    return Transfer(RetryingCollection(shelf, stop=threading.Event(), policy=policy))
+    return Transfer(RetryingCollection(shelf, CircuitBreaker(policy)))
 
 
 def test_a_file_that_is_not_the_one_that_was_planned_for_is_not_sent(

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.watching.hint_source import HintSource, PollWatch
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.supervision import NOT_THERE
-from snoopsync.watching.watcher import FolderWatch, PollWatch, Watcher
+from snoopsync.watching.watcher import Watcher
 from tests.support.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linu
 # Which hint for what.
 
 
-def hints_of(alarm: Alarm, watch: FolderWatch, wanted: Callable[[Hints], bool]) -> Hints:
+def hints_of(alarm: Alarm, watch: HintSource, wanted: Callable[[Hints], bool]) -> Hints:
     """Take hints until they are like this."""
     seen: list[Hints] = []
 
@@ -389,7 +390,7 @@ def mounted(directory: Path) -> Iterator[None]:
 
 
 def test_a_poll_watch_has_nothing_to_say(root: Path) -> None:
-    watch: FolderWatch = PollWatch()
+    watch: HintSource = PollWatch()
     assert watch.cover(b"")
     (root / "a.jpg").write_bytes(b"x")
     watch.forget(b"")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from snoopsync.config.settings import DuplicatesConfig, FolderConfig, SyncConfig
-from snoopsync.folders.beneath import Root
 from snoopsync.folders.disk import Disk
+from snoopsync.folders.open_folder import OpenFolder
 from tests.campaigns.disks.conditions import Conditions, Violation
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.process import Installation, Service, until
@@ -120,30 +120,30 @@ class BreakableDisk(Disk):
 
     broken: bytes | None = None
 
-    def _check(self, root: Root, path: bytes) -> None:
+    def _check(self, root: OpenFolder, path: bytes) -> None:
         absolute = root.path.rstrip(b"/") + b"/" + path + b"/"
         if self.broken is not None and absolute.startswith(self.broken + b"/"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def lstat(self, root: Root, path: bytes) -> os.stat_result:
+    def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
         self._check(root, path)
         return super().lstat(root, path)
 
-    def stat(self, root: Root, directory: bytes) -> os.stat_result:
+    def stat(self, root: OpenFolder, directory: bytes) -> os.stat_result:
         self._check(root, directory)
         return super().stat(root, directory)
 
-    def file_system(self, root: Root, directory: bytes) -> int:
+    def file_system(self, root: OpenFolder, directory: bytes) -> int:
         self._check(root, directory)
         return super().file_system(root, directory)
 
     @contextmanager
-    def entries(self, root: Root, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self, root: OpenFolder, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._check(root, directory)
         with super().entries(root, directory) as entries:
             yield entries
 
-    def open(self, root: Root, path: bytes) -> BinaryIO:
+    def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
         self._check(root, path)
         return super().open(root, path)
 

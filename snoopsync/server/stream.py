@@ -1,49 +1,49 @@
-"""The bytes of one connection, in both directions, with a limit to what is kept of either."""
+"""Reads and writes the bytes of one connection, with limits on what is kept in memory."""
 
 from __future__ import annotations
 
 import asyncio
 
-#: So many bytes are taken from a socket at once.
-SCRATCH_BYTES = 32 << 10
+#: How many bytes are read from a socket at once.
+RECEIVE_BUFFER_BYTES = 32 << 10
 
-#: Reading pauses while so many received bytes are unread.
+#: Reading from the socket pauses while so many received bytes are not consumed.
 _UNREAD_BYTES = 32 << 10
 
 
-class Wire(asyncio.BufferedProtocol):
-    """A connection as something to await. It never keeps more than 64 KiB of received bytes, and
-    ``sent`` says when the operating system has taken all that was written."""
+class ByteStream(asyncio.BufferedProtocol):
+    """An asyncio protocol whose ``read`` and ``send`` can be awaited. It never keeps more than
+    64 KiB of received bytes, and ``send`` waits until the operating system has taken all bytes."""
 
-    def __init__(self, scratch: memoryview, *, is_tls: bool) -> None:
-        """``scratch`` is where the loop puts what it receives. All wires of one loop may share it:
-        it is copied before the loop does anything else."""
-        self._scratch = scratch
+    def __init__(self, receive_buffer: memoryview, *, is_tls: bool) -> None:
+        """The loop writes what it receives into ``receive_buffer``. All streams of one loop may
+        share the buffer, because its content is copied at once."""
+        self._receive_buffer = receive_buffer
         self._is_tls = is_tls
         self._received = bytearray()
-        self._is_made = self._is_paused = False
+        self._is_open = self._is_paused = False
         self._readable = asyncio.Event()
         self._sent = asyncio.Event()
         self._sent.set()
-        #: The client has closed its side, or the connection is lost.
+        #: Set when the client has closed its side, or the connection is lost.
         self.gone = asyncio.Event()
-        #: The connection is closed, on both sides.
+        #: Set when both sides of the connection are closed.
         self.lost = asyncio.Event()
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._is_made = True
-        # The smallest limit that asyncio's TLS takes: with 0 it would pause and never resume.
+        self._is_open = True
+        # The smallest limit for asyncio's TLS, which with 0 would pause and never resume.
         transport.set_write_buffer_limits(high=1, low=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._scratch
+        return self._receive_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._received += self._scratch[:nbytes]
+        self._received += self._receive_buffer[:nbytes]
         self._readable.set()
         if len(self._received) >= _UNREAD_BYTES and not self._is_paused:
             self._is_paused = True
@@ -52,7 +52,7 @@ class Wire(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         self.gone.set()
         self._readable.set()
-        return not self._is_tls  # a client that has only closed its side still gets its answer
+        return not self._is_tls  # a client that has closed only its side still gets its answer
 
     def pause_writing(self) -> None:
         self._sent.clear()
@@ -64,16 +64,16 @@ class Wire(asyncio.BufferedProtocol):
         for each in (self.gone, self.lost, self._readable, self._sent):
             each.set()
 
-    # What we call.
+    # Called by the connection.
 
     @property
     def is_connected(self) -> bool:
-        """Is there a connection, at least of one side?"""
-        return self._is_made and not self.lost.is_set()
+        """Whether at least one side of the connection is open."""
+        return self._is_open and not self.lost.is_set()
 
     async def read(self, most: int) -> bytes:
-        """Up to so many bytes, once there are any; empty at the end. It lets all others have their
-        turn first, whatever this client sends."""
+        """Return up to ``most`` bytes when some have arrived, or none at the end. Other tasks run
+        first, however fast this client sends."""
         await asyncio.sleep(0)
         while not self._received and not self.gone.is_set():
             self._readable.clear()
@@ -86,7 +86,8 @@ class Wire(asyncio.BufferedProtocol):
         return piece
 
     async def send(self, data: bytes) -> None:
-        """Write, and wait until it is sent. Raises ``ConnectionError`` if the client is gone."""
+        """Write the bytes and wait until they are sent. Raises ``ConnectionError`` if the client
+        has disconnected."""
         if self.lost.is_set():
             raise ConnectionResetError
         self.transport.write(data)
@@ -94,7 +95,7 @@ class Wire(asyncio.BufferedProtocol):
         if self.lost.is_set():
             raise ConnectionResetError
 
-    def end(self) -> None:
-        """Tell the client that nothing more comes. TLS can't, without an end of both sides."""
+    def send_eof(self) -> None:
+        """End the sending side of the connection. TLS can only end both sides."""
         if self.transport.can_write_eof() and not self.lost.is_set():
             self.transport.write_eof()

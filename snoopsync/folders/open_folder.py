@@ -1,11 +1,10 @@
-"""Opens a directory beneath another one, and never one that is elsewhere.
+"""Opens directories of a folder so that no symbolic link leads out of the folder.
 
-Whoever writes into a folder can replace a directory in it by a symbolic link at any moment, also
-between two calls of ours. So no path below a folder is given to the kernel as a whole: a lookup
-starts at the folder's descriptor, and neither follows a link nor leaves the folder. openat2(2)
-does that in one call. Python has no function for it, so the C library's ``syscall`` is called.
-Before Linux 5.6, and under a seccomp filter that does not know openat2, the path is opened
-directory by directory.
+Anybody who writes into a folder can replace a directory in it by a symbolic link at any moment,
+also between two system calls. So each lookup starts at the folder's descriptor, and neither follows
+a link nor leaves the folder. openat2(2) does that in one call. Python has no function for it, so
+this module calls the C library's ``syscall``. Before Linux 5.6, and under a seccomp filter that
+does not know openat2, it opens a path directory by directory.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ import sys
 from functools import cache
 from types import TracebackType
 
-#: A directory that others are looked up in. It needs no right to list the directory.
+#: For a directory to look names up in. This needs no right to list the directory.
 _LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
-#: openat2 has this number on every architecture that has got its system calls in step.
+#: The number of openat2 on every architecture.
 _OPENAT2 = 437
 
 #: RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS of linux/openat2.h.
@@ -33,9 +32,9 @@ _AT_FDCWD = -100
 
 
 def open_directory(anchor: int, path: bytes, flags: int = _LOOKUP) -> int:
-    """Open a directory beneath the one that ``anchor`` is a descriptor of, whatever the length of
-    its path. The caller closes the result. Raises ``OSError``: ``NotADirectoryError`` if it or one
-    on the way is a symbolic link."""
+    """Open the directory at this path, of any length, below the directory with the descriptor
+    ``anchor``. Returns a descriptor that the caller closes. Raises ``OSError``:
+    ``NotADirectoryError`` if a part of the path is a symbolic link."""
     step, most_bytes = (_openat2, _MOST_BYTES) if _has_openat2() else (_open_name, 0)
     at = anchor
     try:
@@ -54,24 +53,23 @@ def open_directory(anchor: int, path: bytes, flags: int = _LOOKUP) -> int:
 
 
 def parent_and_name(path: bytes) -> tuple[bytes, bytes]:
-    """The directory that a path is in, and its name there. Raises ``OSError`` for a name that
-    would lead out of the directory."""
+    """The directory that a path is in, and its name in that directory. Raises ``OSError`` for the
+    name ``..``, which leads out of the directory."""
     parent, _, name = path.rpartition(b"/")
     if name == b"..":
         raise _error(errno.EXDEV, path)
     return parent, name
 
 
-class Root:
-    """The directory of a folder, opened for one batch of calls, and everything beneath it. Used by
-    one thread, in a ``with``.
+class OpenFolder:
+    """The directory of a folder, opened for one batch of calls. Used by one thread, in a ``with``.
 
-    An open descriptor keeps its disk from being unmounted, and does not show what is mounted over
-    the folder's path meanwhile. So it is closed as soon as the batch is done.
+    An open descriptor keeps the disk from being unmounted, and does not show what somebody mounts
+    over the folder's path. So it is closed as soon as the batch is done.
     """
 
     def __init__(self, path: bytes) -> None:
-        """``path`` is the folder's own, which may be a symbolic link. Raises ``OSError``."""
+        """``path`` is the folder's own path, which may be a symbolic link. Raises ``OSError``."""
         self.path = path
         self._descriptor = os.open(path, _LOOKUP)
         self._last: tuple[bytes, int] | None = None
@@ -82,7 +80,8 @@ class Root:
 
     def directory(self, path: bytes) -> int:
         """A descriptor to look names up in this directory. It stays open until the next call for
-        another one: names in one directory mostly come one after the other. Raises ``OSError``."""
+        another directory, because most calls are for the same directory as the call before. Raises
+        ``OSError``."""
         if not path:
             return self._descriptor
         if self._last is None or self._last[0] != path:
@@ -92,18 +91,17 @@ class Root:
         return self._last[1]
 
     def open_to_list(self, path: bytes) -> int:
-        """A descriptor of this directory that can be read, for the caller to close. Raises
-        ``OSError``."""
+        """A descriptor to list this directory with. The caller closes it. Raises ``OSError``."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         return open_directory(self._descriptor, path or b".", flags)
 
     def forget(self) -> None:
-        """Look the next directory up from the folder, also if it is the same as the last one."""
+        """Look up the next directory again, even if it is the same as the last one."""
         if self._last is not None:
             os.close(self._last[1])
             self._last = None
 
-    def __enter__(self) -> Root:
+    def __enter__(self) -> OpenFolder:
         return self
 
     def __exit__(
@@ -143,13 +141,14 @@ def _openat2(anchor: int, path: bytes, flags: int) -> int:
 
 
 def _open_name(anchor: int, name: bytes, flags: int) -> int:
-    """With ``O_DIRECTORY`` and ``O_NOFOLLOW``, a symbolic link is an ``ENOTDIR``."""
+    """For a symbolic link, ``O_DIRECTORY`` with ``O_NOFOLLOW`` gives ``ENOTDIR``."""
     parent_and_name(name)
     return os.open(name, flags | os.O_NOFOLLOW, dir_fd=anchor)
 
 
 def _cut(path: bytes, most_bytes: int) -> tuple[bytes, bytes]:
-    """The first directories of a path, in at most so many bytes, but at least one; and the rest."""
+    """The first directories of a path, at least one and at most ``most_bytes`` long, and the
+    rest of the path."""
     end = path.rfind(b"/", 0, most_bytes + 1)
     if end <= 0:
         end = path.find(b"/")
@@ -173,7 +172,8 @@ def _syscall() -> ctypes._NamedFuncPointer:
 
 @cache
 def _has_openat2() -> bool:
-    """Found out once: an EPERM of one path says nothing of the others."""
+    """Tried once on the working directory. An error for another path would say nothing about
+    openat2."""
     if sys.platform != "linux":
         return False
     try:

@@ -1,6 +1,7 @@
-"""What statx(2) tells of a directory and ``os.stat`` does not: its mount, and its birth time.
+"""Reads a directory's mount and birth time, which ``os.stat`` does not tell.
 
-Python has no ``os.statx`` before 3.15, so the C library is called.
+The system call is statx(2). Python has no ``os.statx`` before 3.15, so this module calls the C
+library.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ _MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 class DirectoryFacts(NamedTuple):
-    """``mount`` is another number for every mount that this process sees, 0 where the system does
-    not tell it. ``is_unique``: the kernel never gives it again; else it is another one whenever
-    anything was mounted or unmounted. ``birth_ns`` is Unix time, 0 where it is not told."""
+    """What the kernel tells about a directory.
+
+    ``mount`` is a different number for every mount that this process sees; 0 where the system does
+    not tell it. If ``is_unique``, the kernel never uses the number again; else the number changes
+    whenever anything is mounted or unmounted. ``birth_ns`` is Unix time in nanoseconds, 0 where the
+    system does not tell it."""
 
     mount: int
     birth_ns: int
@@ -35,7 +39,7 @@ class DirectoryFacts(NamedTuple):
 
 
 def facts_of(descriptor: int) -> DirectoryFacts:
-    """What the kernel tells of an opened directory. Raises ``OSError``."""
+    """The facts about an opened directory. Raises ``OSError``."""
     mask, birth_ns, mount = _statx(descriptor)
     if not mask & _STATX_BTIME:
         birth_ns = 0
@@ -45,9 +49,9 @@ def facts_of(descriptor: int) -> DirectoryFacts:
 
 
 def mount_id_of(descriptor: int) -> int:
-    """The ID of the mount that an opened directory is on, 0 where the system does not tell it. Two
-    directories have the same ID if they are on the same mount now. Before Linux 6.8 a later mount
-    may get the ID again. Raises ``OSError``."""
+    """The ID of the mount that an opened directory is on; 0 where the system does not tell it. Two
+    directories have the same ID if they are on the same mount now. Before Linux 6.8 the kernel may
+    give the ID to a later mount. Raises ``OSError``."""
     mask, _, mount = _statx(descriptor)
     if mask & (_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE):
         return mount
@@ -55,7 +59,7 @@ def mount_id_of(descriptor: int) -> int:
 
 
 def _statx(descriptor: int) -> tuple[int, int, int]:
-    """The mask of what is told, the birth time, the mount."""
+    """The mask of the fields that are filled in, the birth time (nanoseconds) and the mount ID."""
     call = _statx_call()
     if call is None:
         return 0, 0, 0
@@ -84,9 +88,10 @@ def _statx_call() -> ctypes._NamedFuncPointer | None:
 
 
 def _reused_mount(descriptor: int) -> int:
-    """Before Linux 6.8 a mount ID is given away again, also to the next mount at the same place. So
-    it only counts together with how often the mount table has changed. No other mount gets the ID
-    while the descriptor is open, and each one after that is another change."""
+    """A number for the mount where mount IDs are not unique. Before Linux 6.8 the kernel uses a
+    mount ID again, also for the next mount in the same place. So the number combines the ID with a
+    count of the changes of the mount table. While the descriptor is open, no other mount gets the
+    ID; every later mount changes the table."""
     table = _mount_table()
     if table is None:
         return 0
@@ -105,10 +110,10 @@ def _mount_id_of_descriptor(descriptor: int) -> int:
 
 
 class _MountTable:
-    """Counts the changes of the mount table: poll(2) tells each one once."""
+    """Counts the changes of the mount table. poll(2) reports each change once."""
 
     def __init__(self) -> None:
-        # Open for as long as the process lives.
+        # This stays open as long as the process lives.
         table = os.open(_MOUNT_TABLE, os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(table, select.POLLPRI)

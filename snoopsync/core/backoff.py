@@ -1,0 +1,25 @@
+"""How long to wait before something that failed is tried again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter: the pause is random between 0 and a limit. The limit is
+    ``base_seconds`` after the first failure, doubles with every failure after it, and never exceeds
+    ``cap_seconds``.
+
+    Full jitter: clients that failed together do not come back together. See "Exponential Backoff
+    And Jitter" in the AWS Architecture Blog.
+    """
+
+    base_seconds: float
+    cap_seconds: float
+
+    def pause(self, failures: int, fraction: float) -> float:
+        """Seconds to wait after this many failures in a row, counted from 1. ``fraction`` is a
+        random number from 0 to 1."""
+        limit = self.base_seconds * 2.0 ** min(failures - 1, 60)
+        return fraction * min(self.cap_seconds, limit)

@@ -1,0 +1,26 @@
+"""Counts and times in words, the same way everywhere."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: ``1 image``, ``2 images``. ``plural``: for a noun whose plural is
+    not the noun and an ``s``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def images(number: int) -> str:
+    """The number of images: ``1 image``, ``2 images``."""
+    return counted(number, "image")
+
+
+def iso(seconds: float | None) -> str | None:
+    """Unix time as ISO 8601 in UTC; ``None`` for ``None``, and for a time that no calendar has."""
+    if seconds is None:
+        return None
+    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return None

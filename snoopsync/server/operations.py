@@ -1,0 +1,163 @@
+"""The operations of the wire protocol: recognises them by method and path, and performs them.
+
+A framework's router would treat an encoded slash in an ID as a path separator, so this module
+parses the path itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote_to_bytes
+
+from snoopsync.core.errors import Refused
+from snoopsync.embedded import EmbeddedCollection
+from snoopsync.server.signature import SignedRequest
+
+BASE = "/api/v1"
+
+#: The operations that need no key, by path.
+_PUBLIC = {"/healthz": "healthz", f"{BASE}/openapi.json": "openapi.json"}
+
+#: The methods of each other operation, without an ID and with one.
+_METHODS = {
+    ("collection", False): ("GET", "HEAD"),
+    ("image", False): ("POST",),
+    ("image", True): ("GET", "HEAD", "POST", "PUT", "DELETE"),
+    ("images", False): ("GET", "HEAD"),
+    ("outdated", False): ("GET", "HEAD"),
+    ("search", False): ("POST",),
+    ("search", True): ("GET", "HEAD"),
+}
+
+
+class UnknownOperation(Exception):
+    """No operation has this path (``allowed`` is empty), or none has this method."""
+
+    def __init__(self, allowed: str = "") -> None:
+        self.allowed = allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One requested operation. ``path`` is as it was sent."""
+
+    method: str
+    path: str
+    name: str
+    image_id: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it needs no key."""
+        return self.path in _PUBLIC
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request has a picture as its body."""
+        return self.method in ("POST", "PUT")
+
+    def signed_request(self, headers: Mapping[str, str]) -> SignedRequest:
+        """Return the signed parts of the request."""
+        return SignedRequest(
+            method=self.method,
+            path=self.path,
+            date=headers.get("date", ""),
+            authorization=headers.get("authorization", ""),
+            changes=self.name == "image" and self.method in ("POST", "PUT", "DELETE"),
+            is_unique=self.image_id is not None,
+        )
+
+
+def find_operation(method: str, path: str, query: str) -> Operation:
+    """Return the operation of this method and path (as it was sent). Raises ``UnknownOperation``,
+    and ``Refused`` for an invalid ID."""
+    if path in _PUBLIC:
+        if method not in ("GET", "HEAD"):
+            raise UnknownOperation("GET, HEAD")
+        return Operation(method, path, _PUBLIC[path])
+    if not path.startswith(BASE + "/"):
+        raise UnknownOperation
+    name, *rest = path.removeprefix(BASE + "/").split("/")
+    methods = _METHODS.get((name, bool(rest)))
+    if methods is None or len(rest) > 1:
+        raise UnknownOperation
+    if method not in methods:
+        raise UnknownOperation(", ".join(methods))
+    image_id = _decode_id(rest[0]) if rest else None
+    return Operation(
+        method,
+        path,
+        name,
+        image_id,
+        {key: all_[0] for key, all_ in parse_qs(query, keep_blank_values=True).items()},
+    )
+
+
+def _decode_id(segment: str) -> str:
+    try:
+        image_id = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        image_id = ""
+    if not 1 <= len(image_id) <= 100:
+        raise Refused("an image ID must be a text of 1 to 100 characters in UTF-8", status=400)
+    return image_id
+
+
+def perform(
+    operation: Operation, collection: EmbeddedCollection, name: str, body: Path | None
+) -> Mapping[str, Any]:
+    """Perform the operation on the collection with this name, and return the answer. ``body`` is
+    the file with the picture. Raises ``CollectionError``."""
+    if operation.image_id is not None:
+        return _perform_on_image(operation, collection, operation.image_id, body)
+    match operation.name, operation.method:
+        case "collection", _:
+            return {
+                "status": 200,
+                "message": "OK",
+                "collection_id": collection.id,
+                "collection_name": name,
+                "user": name,
+                "outdated": collection.count_outdated(),
+            }
+        case "outdated", _:
+            return collection.outdated(operation.query.get("owner"), operation.query.get("after"))
+        case "images", _:
+            return collection.get_images(
+                operation.query.get("start"), _count(operation.query.get("count"))
+            )
+        case "image", _:
+            return collection.add_image(_require_body(body))
+    return collection.search_images(_require_body(body))
+
+
+def _perform_on_image(
+    operation: Operation, collection: EmbeddedCollection, image_id: str, body: Path | None
+) -> Mapping[str, Any]:
+    match operation.name, operation.method:
+        case "search", _:
+            return collection.search_images_by_id(image_id)
+        case _, "PUT" if operation.query.get("only") == "renew":
+            return collection.renew_image(image_id, _require_body(body))
+        case _, "POST" | "PUT":
+            return collection.add_image(_require_body(body), image_id, operation.method == "PUT")
+        case _, "DELETE":
+            return collection.delete_image(image_id)
+    return collection.get_image(image_id)
+
+
+def _require_body(body: Path | None) -> Path:
+    assert body is not None  # every operation with these methods has one
+    return body
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise Refused("count must be a number of images", status=400)
+    return int(text)

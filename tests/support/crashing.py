@@ -45,7 +45,7 @@ FOLDERS = ("photos", "scans")
 #: More steps than these, without coming to rest, are a failure.
 _MOST_STEPS = 1000
 
-_PROGRAM = "import sys; from tests.crashing import breed; breed(int(sys.argv[1]))"
+_PROGRAM = "import sys; from tests.support.crashing import breed; breed(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True, slots=True)

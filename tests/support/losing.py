@@ -45,10 +45,10 @@ STOCK = """
 import warnings
 from functools import partial
 from watchdog.observers.inotify import InotifyObserver
-from snoopsync import daemon
-from snoopsync.watching.stock import StockEngine
+from snoopsync.service import daemon
+from snoopsync.watching.generic import GenericEngine
 warnings.simplefilter("ignore")
-engine = partial(StockEngine, make_observer=InotifyObserver)
+engine = partial(GenericEngine, make_observer=InotifyObserver)
 daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
 from snoopsync.cli import main; main()
 """

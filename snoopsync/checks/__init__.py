@@ -1,21 +1,21 @@
-"""``snoopsync check``: whether everything is right, and how to fix what is not. It changes nothing.
+"""``snoopsync check``: finds problems of an installation and says how to fix them. Changes nothing.
 
-Each module looks at one part of an installation and returns ``Finding`` values. In reading order:
+Each module checks one part and returns ``Finding`` values. In reading order:
 
 =================  ==========================================================
-``finding``        what was found, how serious it is, and how to fix it
+``finding``        the result of a check
 ``configuration``  the configuration file and the secret key
 ``folders``        each folder: present, readable, watched
-``overlaps``       directories that are reachable twice
+``overlaps``       directories that the folders contain twice
 ``inotify``        the system's limits for watching
-``state``          the state file, and room for it
-``collection``     the collection: its address, the clock, the keys
-``service``        the service, and what systemd says about it
-``examination``    all of them, in order
+``state``          the state file, and free disk space
+``collection``     the collection: URL, clock, keys
+``service``        the service and its systemd units
+``examination``    all checks, in order
 =================  ==========================================================
 """
 
 from snoopsync.checks.examination import examine
-from snoopsync.checks.finding import Finding, Health
+from snoopsync.checks.finding import Finding, Severity
 
-__all__ = ["Finding", "Health", "examine"]
+__all__ = ["Finding", "Severity", "examine"]

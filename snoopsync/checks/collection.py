@@ -1,5 +1,5 @@
-"""The collection: does it answer, does it take the keys, is the clock right? Or the embedded one:
-can it be opened, is all installed that it needs?"""
+"""The collection. A service: does it respond, does it accept the keys, is the clock right? The
+embedded collection: can it be opened, are its libraries installed?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snoopsync.checks.finding import Finding, error, ok, warning
-from snoopsync.checks.state import obstacle_to
+from snoopsync.checks.state import write_obstacle
 from snoopsync.config.settings import CollectionConfig
-from snoopsync.core.errors import CollectionError, NotConnected, Unauthorized
-from snoopsync.core.exits import Exit, exit_code
+from snoopsync.core.errors import CollectionError, NotConnected, SnoopsyncError, Unauthorized
 from snoopsync.core.model import printable
 from snoopsync.core.text import images
 from snoopsync.decoding.decoders import Decoders
@@ -33,17 +32,17 @@ COLLECTION = "collection"
 LIBRARIES = "libraries"
 DECODERS = "decoders"
 
-#: Beyond this a clock is not kept right. The service's time has no fractions of a second, and its
-#: answer was some time on the way.
+#: A larger difference means that a clock is not synchronized. The network and the ``Date`` header,
+#: which has whole seconds, cause smaller ones.
 _CLOCK_SLACK_SECONDS = 5.0
 
-#: Beyond this a service takes no signature.
+#: With a larger difference the service rejects signatures.
 _CLOCK_LIMIT_SECONDS = 900.0
 
 _SET_CLOCK = "sudo timedatectl set-ntp true (or set the clock of the service's machine)"
 
-#: How long the service may take to answer.
-_LONGEST_WAIT_SECONDS = 10.0
+#: How long to wait for the service at most.
+_MAX_TIMEOUT_SECONDS = 10.0
 
 _ALLOW = (
     "snoopsync service install; then restart the service\n"
@@ -52,8 +51,8 @@ _ALLOW = (
 
 _INSTALL = "pip install 'snoopsync[embedded]'"
 
-#: What the embedded collection is made of: the module to import, its package, and what is not there
-#: without it, if the rest is.
+#: The libraries of the embedded collection: the module to import, its package, and what does not
+#: work without it, ``None`` if nothing does.
 _LIBRARIES = (
     ("numpy", "numpy", None),
     ("PIL.AvifImagePlugin", "pillow", None),
@@ -63,8 +62,8 @@ _LIBRARIES = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a service answered to its keys: who we are, or why not, and by how much our clock is
-    ahead of its own, if it says."""
+    """A service's response: the session or the error, and how far our clock is ahead of the
+    service's, ``None`` if unknown."""
 
     session: Session | None
     error: CollectionError | None
@@ -72,8 +71,8 @@ class Reply:
 
 
 def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
-    """Ask the service who we are."""
-    # Late, because requests takes 0.1 s: what has the embedded collection does without it.
+    """Start a session with the service."""
+    # Imported late: requests takes 0.1 s, and the embedded collection does not need it.
     from snoopsync.client.collection import Collection
     from snoopsync.client.responses import Session
 
@@ -82,7 +81,7 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
             public_key=settings.public_key or "",
             secret_key=secret_key,
             endpoint=settings.endpoint,
-            timeout=min(settings.timeout_seconds, _LONGEST_WAIT_SECONDS),
+            timeout=min(settings.timeout_seconds, _MAX_TIMEOUT_SECONDS),
             ca_file=settings.ca_file,
         )
     except ValueError as failure:
@@ -96,67 +95,69 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
 
 
 def address_finding(endpoint: str) -> Finding:
-    """Can what is sent there be read and changed on the way?"""
-    from snoopsync.client.collection import is_insecure  # late, as in ask_service
+    """Is the connection to this endpoint encrypted?"""
+    from snoopsync.client.collection import is_insecure  # imported late, as in ask_service
 
     if is_insecure(endpoint):
-        message = f"{endpoint} is not encrypted: all on the way can read and change what is sent"
+        message = f"{endpoint} is not encrypted: others on the network can read and change the data"
         return warning(ADDRESS, message, "use https://")
     return ok(ADDRESS, endpoint)
 
 
 def service_findings(reply: Reply) -> Iterator[Finding]:
-    """What the service's answer means."""
+    """The findings from a service's response."""
     if reply.clock_ahead_seconds is not None:
         yield _clock(reply.clock_ahead_seconds)
     if reply.session is not None:
         name, user = printable(reply.session.collection_name), printable(reply.session.user)
         yield ok(CREDENTIALS, f"accepted, for the collection {name} of {user}")
     elif isinstance(reply.error, Unauthorized):
-        mend = "correct public_key and the secret key"
+        fix = "correct public_key and the secret key"
         if abs(reply.clock_ahead_seconds or 0.0) > _CLOCK_LIMIT_SECONDS:
-            mend = "set the clock first"
-        yield error(CREDENTIALS, f"refused: {reply.error}", mend, Exit.UNAUTHORIZED)
+            fix = "set the clock first"
+        yield error(CREDENTIALS, f"refused: {reply.error}", fix, Unauthorized)
     elif reply.error is not None:
-        mend = "look at the network and at the service, or correct endpoint"
-        yield error(COLLECTION, str(reply.error), mend, exit_code(reply.error))
+        fix = "check the network and the service, or correct endpoint"
+        yield error(COLLECTION, str(reply.error), fix, type(reply.error))
 
 
 def _clock(ahead: float) -> Finding:
     if abs(ahead) <= _CLOCK_SLACK_SECONDS:
-        return ok(CLOCK, "as the service's")
+        return ok(CLOCK, "agrees with the service's")
     direction = "ahead of" if ahead > 0 else "behind"
     message = f"{abs(ahead):.0f} s {direction} the service's"
     if abs(ahead) > _CLOCK_LIMIT_SECONDS:
-        message += ", which takes no signature of a clock so wrong"
-        return error(CLOCK, message, _SET_CLOCK, Exit.UNAUTHORIZED)
+        message += ", which rejects signatures with such a difference"
+        return error(CLOCK, message, _SET_CLOCK, Unauthorized)
     return warning(CLOCK, message, _SET_CLOCK)
 
 
 def embedded_finding(path: Path, *, known: bool) -> Finding:
-    """Can the embedded collection be opened? ``known``: the state file is about one."""
-    text = printable(str(path))
+    """Can the embedded collection be opened? ``known``: the state file refers to one."""
+    shown = printable(str(path))
     if not is_own(path.parent):
-        # SQLite would write beside it, and what to do is said of the state's directory.
-        return ok(COLLECTION, f"{text}: embedded, not looked at: its directory is not ours alone")
-    if (found := obstacle_to(path)) is not None:
-        problem, _, mend = found.partition(": ")
-        return error(COLLECTION, f"{text}: {problem}", mend, Exit.UNREACHABLE)
+        # Opening it would create files of SQLite in an unsafe directory. The finding about the
+        # state directory says what to do.
+        return ok(
+            COLLECTION, f"{shown}: embedded, not checked: other users can change its directory"
+        )
+    if (found := write_obstacle(path)) is not None:
+        return error(COLLECTION, f"{shown}: {found.problem}", found.fix, CollectionError)
     if not path.exists():
         if known:
-            mend = "put it back, or snoopsync resync: it makes one, and adds every image again"
-            return error(COLLECTION, f"{text} is gone", mend, Exit.UNREACHABLE)
-        return ok(COLLECTION, "embedded, none yet, the first run makes it")
+            fix = "restore it, or run snoopsync resync: it creates a new one and adds every image"
+            return error(COLLECTION, f"{shown} is missing", fix, CollectionError)
+        return ok(COLLECTION, "embedded, does not exist yet, the first run creates it")
     try:
-        return ok(COLLECTION, f"{text}: embedded, {images(count_images(path))}")
+        return ok(COLLECTION, f"{shown}: embedded, {images(count_images(path))}")
     except CollectionError as failure:
-        problem, _, mend = failure.message.partition("; ")
-        return error(COLLECTION, problem, mend or "look after its file", Exit.UNREACHABLE)
+        problem, _, fix = failure.message.partition("; ")
+        return error(COLLECTION, problem, fix or "restore the file", CollectionError)
 
 
 def missing_libraries() -> dict[str, str]:
-    """The packages of the embedded collection that can't be imported, and why."""
-    # In processes of their own, which one that was built for another machine may end.
+    """The packages of the embedded collection that can't be imported, each with the reason."""
+    # In separate processes: importing a package that was built for another CPU can crash.
     imports = {
         package: subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-c", f"import {module}"],
@@ -170,23 +171,23 @@ def missing_libraries() -> dict[str, str]:
     }
     missing = {}
     for package, process in imports.items():
-        _, said = process.communicate()
+        _, stderr = process.communicate()
         if process.returncode:
-            last = (said.strip().splitlines() or [""])[-1]
-            missing[package] = last or f"it ends Python (code {process.returncode})"
+            last = (stderr.strip().splitlines() or [""])[-1]
+            missing[package] = last or f"it crashes Python (code {process.returncode})"
     return missing
 
 
 def library_findings(missing: Mapping[str, str]) -> Iterator[Finding]:
-    """What it means that these packages are missing."""
-    for _, package, without in _LIBRARIES:
+    """The findings about the libraries. ``missing``: from ``missing_libraries``."""
+    for _, package, effect in _LIBRARIES:
         if package not in missing:
             continue
         message = f"{package} can't be used: {missing[package]}"
-        if without is None:
-            yield error(LIBRARIES, f"{message}: no picture can be added", _INSTALL, Exit.BUG)
+        if effect is None:
+            yield error(LIBRARIES, f"{message}: no picture can be added", _INSTALL, SnoopsyncError)
         else:
-            yield warning(LIBRARIES, f"{message}: {without}", _INSTALL)
+            yield warning(LIBRARIES, f"{message}: {effect}", _INSTALL)
     if not missing:
         yield ok(LIBRARIES, ", ".join(package for _, package, _ in _LIBRARIES))
 
@@ -203,20 +204,20 @@ def try_decoders() -> Outcome | CollectionError:
 def decoder_findings(
     tried: Outcome | CollectionError, service_lacks: Sequence[str] | None
 ) -> Iterator[Finding]:
-    """What keeps the processes that decode pictures from doing anything else.
+    """Whether pictures are decoded in a sandbox.
 
-    ``tried`` is a decoder that this command started; ``service_lacks`` names the restrictions that
-    are not in force in the decoders of the running service, ``None`` if nobody knows. Both have the
-    same kernel: what only the service's decoders lack, its unit withholds.
+    ``tried`` is a decoder that this command started. ``service_lacks`` names the restrictions that
+    are not in force in the decoders of the running service; ``None`` if that is unknown. Both have
+    the same kernel, so the unit of the service withholds what only its decoders lack.
     """
     if isinstance(tried, CollectionError):
-        yield error(DECODERS, tried.message, "see the message; then report it", Exit.BUG)
+        yield error(DECODERS, tried.message, "report this as a bug", SnoopsyncError)
         return
     if tried.missing:
         message = f"pictures are decoded without {tried}"
-        mends = ["a newer kernel, or one with these enabled"] if tried.lacking_names else []
-        mends += ["allow it in the container, or its host"] if tried.refused_names else []
-        yield warning(DECODERS, message, "\n".join(mends))
+        fixes = ["use a newer kernel, or one with these enabled"] if tried.lacking_names else []
+        fixes += ["allow it in the container, or its host"] if tried.refused_names else []
+        yield warning(DECODERS, message, "\n".join(fixes))
     else:
         names = ", ".join(NAMES.values())
         yield ok(DECODERS, f"pictures are decoded in a sandbox: {names}")

@@ -1,4 +1,4 @@
-"""The configuration: which file, what is wrong with it, and where the secret key comes from."""
+"""The configuration: its file and problems, and the source of the secret key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
-from snoopsync.config.file import CONFIG_VARIABLE, find_config, read_config
+from snoopsync.config.file import CONFIG_VARIABLE, find_config, parse_config
 from snoopsync.config.secrets import CREDENTIAL, SECRET_VARIABLE
 from snoopsync.config.settings import (
     CollectionConfig,
@@ -16,7 +16,6 @@ from snoopsync.config.settings import (
     default_owner,
 )
 from snoopsync.core.errors import ConfigError, Problem
-from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.core.text import counted
 
@@ -24,27 +23,27 @@ CONFIGURATION = "configuration"
 SECRET_KEY = "secret key"
 OWNER = "owner"
 
-#: The name of each source of a secret key, as problems and readings have it, for a person.
+#: The sources of a secret key, by their names in problems and in ``ParsedConfig``, for people.
 _SECRET_SOURCES = {
     f"${SECRET_VARIABLE}": f"in ${SECRET_VARIABLE}",
-    "collection.secret_key": "in the configuration, which its owner alone can read",
-    "collection.secret_key_file": "in {file}, which its owner alone can read",
+    "collection.secret_key": "in the configuration, readable only by its owner",
+    "collection.secret_key_file": "in {file}, readable only by its owner",
     "systemd credential": f'in the systemd credential "{CREDENTIAL}"',
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """The configuration as far as it could be read: ``config`` is ``None`` where nothing was, and
-    ``source`` where there is no file."""
+class CheckedConfig:
+    """The configuration as far as it could be read. ``config`` is ``None`` if it could not be
+    parsed, and ``source`` if there is no file."""
 
     config: Config | None
     source: Path | None
     problems: tuple[Problem, ...] = ()
     secret_from: str | None = None
 
-    def is_sound(self, section: str) -> bool:
-        """Can what the configuration says of this top key be relied on?"""
+    def is_valid(self, section: str) -> bool:
+        """Is this top-level key free of problems?"""
         if self.config is None:
             return False
         return not any(
@@ -54,61 +53,55 @@ class Setup:
         )
 
 
-def read_setup(explicit: Path | None, environ: Mapping[str, str]) -> Setup:
-    """Find the configuration, and read what can be read of it."""
+def check_config(explicit: Path | None, environ: Mapping[str, str]) -> CheckedConfig:
+    """Find the configuration and read as much of it as possible. ``explicit``: the file named on
+    the command line."""
     try:
         path = find_config(explicit, environ)
         if path is None:
-            return Setup(default_config(()), None)
-        reading = read_config(path, environ)
+            return CheckedConfig(default_config(()), None)
+        parsed = parse_config(path, environ)
     except ConfigError as failure:
-        return Setup(None, Path(failure.source), failure.problems)
-    return Setup(reading.config, path, reading.problems, reading.secret_from)
+        return CheckedConfig(None, Path(failure.source), failure.problems)
+    return CheckedConfig(parsed.config, path, parsed.problems, parsed.secret_from)
 
 
-def configuration_findings(setup: Setup, folders: int) -> list[Finding]:
-    """What there is to say of the configuration that was read. ``folders``: how many there are to
-    be mirrored."""
-    findings = [_problem(setup.source, problem) for problem in setup.problems]
+def configuration_findings(checked: CheckedConfig, folders: int) -> list[Finding]:
+    """The findings about the configuration. ``folders``: the number of folders to mirror."""
+    findings = [_problem(checked.source, problem) for problem in checked.problems]
     if not any(each.check == CONFIGURATION for each in findings):
-        findings.insert(0, _sound(setup, folders))
-    if setup.secret_from is not None and setup.config is not None:
-        file = printable(str(setup.config.collection.secret_key_file))
-        findings.append(ok(SECRET_KEY, _SECRET_SOURCES[setup.secret_from].format(file=file)))
+        findings.insert(0, _without_problems(checked, folders))
+    if checked.secret_from is not None and checked.config is not None:
+        file = printable(str(checked.config.collection.secret_key_file))
+        findings.append(ok(SECRET_KEY, _SECRET_SOURCES[checked.secret_from].format(file=file)))
     return findings
 
 
 def owner_findings(config: CollectionConfig, known: str | None) -> Iterator[Finding]:
-    """Is the owner another one than expected? ``known``: the owner that the state file has."""
+    """Has the owner changed, or is it about to? ``known``: the owner in the state file."""
     host = default_owner()
     owner = config.owner or known or host
-    message = f"the IDs of all images begin with {owner}."
     if config.owner is not None and known not in (None, config.owner):
-        yield warning(
-            OWNER,
-            f"{message} now, and before with {known}.: those images stay, and their files are added"
-            " anew",
-            f"if that is not meant, set collection.owner: {known}",
+        message = (
+            f"the prefix of all image IDs changes from {known} to {owner}: images with the old"
+            " prefix stay in the collection, and all files are added again"
         )
+        yield warning(OWNER, message, f"if this is not intended, set collection.owner: {known}")
     elif config.owner is None and owner != host:
-        message += f" as before, though the host is called {host} now"
-        yield warning(OWNER, message, f"to make that explicit, set collection.owner: {owner}")
+        message = f"the prefix of all image IDs is still {owner}, but the host is now called {host}"
+        yield warning(OWNER, message, f"to make this explicit, set collection.owner: {owner}")
 
 
-def _sound(setup: Setup, folders: int) -> Finding:
-    if setup.source is not None and setup.config is not None:
-        return ok(
-            CONFIGURATION,
-            f"{setup.source}: {counted(folders, 'folder')} into {_collection_of(setup.config)}",
-        )
+def _without_problems(checked: CheckedConfig, folders: int) -> Finding:
+    count = counted(folders, "folder")
+    if checked.source is not None and checked.config is not None:
+        collection = _collection_of(checked.config)
+        return ok(CONFIGURATION, f"{checked.source}: {count} mirrored into {collection}")
     if folders:
-        return ok(
-            CONFIGURATION,
-            f"no file, {counted(folders, 'folder')} of an earlier run, into the embedded one",
-        )
-    return error(
-        CONFIGURATION, "there is none, and no folder is mirrored", "snoopsync init", Exit.CONFIG
-    )
+        message = f"no file, {count} from an earlier run, mirrored into the embedded collection"
+        return ok(CONFIGURATION, message)
+    message = "there is no configuration, and no folder is mirrored"
+    return error(CONFIGURATION, message, "snoopsync init", ConfigError)
 
 
 def _collection_of(config: Config) -> str:
@@ -120,8 +113,8 @@ def _collection_of(config: Config) -> str:
 def _problem(source: Path | None, problem: Problem) -> Finding:
     check = SECRET_KEY if problem.key in _SECRET_SOURCES else CONFIGURATION
     if problem.key in ("--config", f"${CONFIG_VARIABLE}"):
-        mend = f"name another file in {problem.key}, or write one: snoopsync init"
-        return error(check, f"{source}: {problem.message}", mend, Exit.CONFIG)
+        fix = f"correct {problem.key}, or write a configuration: snoopsync init"
+        return error(check, f"{source}: {problem.message}", fix, ConfigError)
     where = f"correct {source}" + ("" if problem.line is None else f", line {problem.line}")
     message = f"{problem.key}: {problem.message}"
-    return error(check, message, problem.fix or where, Exit.CONFIG)
+    return error(check, message, problem.fix or where, ConfigError)

@@ -1,15 +1,16 @@
-"""What was found, how bad it is, and how to mend it."""
+"""The result of a check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from snoopsync.core.exits import Exit
+from snoopsync.core.errors import SnoopsyncError
 
 
-class Health(StrEnum):
-    """How bad it is. A ``WARNING`` keeps nothing from being mirrored now."""
+class Severity(StrEnum):
+    """``WARNING``: everything is mirrored now, but not as well as possible, or not for long.
+    ``ERROR``: something is not mirrored, or will not be."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,29 +19,29 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
-    ``check`` says what. ``mend``: what to do about it, one thing a line; ``None`` where nothing is
-    to be done. ``exit_code``: of a command that ends with this error.
+    ``check`` names what was checked. ``fix``: what to do, one step per line, ``None`` if nothing is
+    wrong. ``cause``: the kind of error that other commands end with because of this finding.
     """
 
     check: str
-    state: Health
+    severity: Severity
     message: str
-    mend: str | None = None
-    exit_code: Exit = Exit.OK
+    fix: str | None = None
+    cause: type[SnoopsyncError] | None = None
 
 
 def ok(check: str, message: str) -> Finding:
-    """All is well."""
-    return Finding(check, Health.OK, message)
+    """A finding that nothing is wrong."""
+    return Finding(check, Severity.OK, message)
 
 
-def warning(check: str, message: str, mend: str) -> Finding:
-    """It works, and not as well as it could, or not for long."""
-    return Finding(check, Health.WARNING, message, mend)
+def warning(check: str, message: str, fix: str) -> Finding:
+    """A finding with severity ``WARNING``."""
+    return Finding(check, Severity.WARNING, message, fix)
 
 
-def error(check: str, message: str, mend: str, exit_code: Exit) -> Finding:
-    """Something is not mirrored, or won't be."""
-    return Finding(check, Health.ERROR, message, mend, exit_code)
+def error(check: str, message: str, fix: str, cause: type[SnoopsyncError]) -> Finding:
+    """A finding with severity ``ERROR``."""
+    return Finding(check, Severity.ERROR, message, fix, cause)

@@ -1,4 +1,4 @@
-"""Each folder: is it there, can all of it be read, on what is it, and how is it watched?"""
+"""Each folder: is it present, can all of it be read, how is it watched?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.errors import FolderMissing
-from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOut, LeftOutCounts, describe, merge
 from snoopsync.core.model import printable
 from snoopsync.core.retiring import FOLDER_GONE, disk_gone
@@ -24,86 +23,87 @@ from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch, mount_of
 
-#: How long to look through one folder.
-LOOK_SECONDS = 5.0
+#: How long to survey one folder at most.
+SURVEY_SECONDS = 5.0
 
 _FORBIDDEN = os.strerror(errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look through a folder found: how many wanted images in how many directories, and what
-    can't be read (the first of them, with the reason). ``left_out`` counts what is not mirrored.
-    Not ``whole``: there are more."""
+class FolderSurvey:
+    """Counts of a folder's images to mirror, directories and unreadable paths, and the first of
+    these with the reason. ``left_out`` counts what is not mirrored. ``is_complete`` is false if
+    time ran out."""
 
     images: int
     directories: int
     unreadable: int
     first_unreadable: tuple[bytes, str] | None
-    whole: bool
+    is_complete: bool
     left_out: LeftOutCounts = field(default_factory=dict)
 
     def __str__(self) -> str:
-        least = "" if self.whole else "at least "
-        found = images(self.images)
+        at_least = "" if self.is_complete else "at least "
         directories = counted(self.directories, "directory", "directories")
-        return f"{least}{found} in {directories}"
+        return f"{at_least}{images(self.images)} in {directories}"
 
 
-def look_through(folder: Folder, until: float, clock: Callable[[], float] = time.monotonic) -> Look:
-    """Look at every directory of the folder, and at whether its images can be read, until the clock
-    says ``until``."""
-    images = directories = unlooked = 0
+def survey(
+    folder: Folder, until: float, clock: Callable[[], float] = time.monotonic
+) -> FolderSurvey:
+    """List the folder's directories and check whether its images can be read, until the clock
+    reaches ``until``."""
+    images = directories = not_listed = 0
     unreadable: dict[bytes, str] = {}
     left_out: LeftOutCounts = {}
-    ways = deque([b""])
+    pending = deque([b""])
     with folder.session() as view:
-        while ways and clock() < until:
-            directory = ways.popleft()
+        while pending and clock() < until:
+            directory = pending.popleft()
             try:
                 listing = view.list_directory(directory)
             except FileNotFoundError:
-                continue  # it was there when the one above it was listed
+                continue  # it was removed since its parent was listed
             except (OSError, FolderMissing) as failure:
                 unreadable[directory] = getattr(failure, "strerror", None) or str(failure)
-                unlooked += 1
+                not_listed += 1
                 continue
             directories += 1
             images += len(listing.files)
             merge(left_out, listing.left_out)
             prefix = directory + b"/" if directory else b""
             unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
-            unlooked += len(listing.unclear)
+            not_listed += len(listing.unclear)
             for name in listing.files:
                 if not view.may_read(prefix + name):
                     unreadable[prefix + name] = _FORBIDDEN
-            ways.extend(listing.directories)
+            pending.extend(listing.directories)
     first = next(((folder.absolute(path), why) for path, why in unreadable.items()), None)
-    if unlooked:
-        left_out[LeftOut.UNREADABLE] = {"": unlooked}
-    return Look(images, directories, len(unreadable), first, not ways, left_out)
+    if not_listed:
+        left_out[LeftOut.UNREADABLE] = {"": not_listed}
+    return FolderSurvey(images, directories, len(unreadable), first, not pending, left_out)
 
 
 def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = None) -> Finding:
-    """Why a folder counts as missing. ``reason``: what its guard says of the directory there."""
+    """Why a folder counts as missing. ``reason``: why the present directory is not the folder."""
     try:
         folder.identify()
     except FolderMissing as failure:
-        message, mend = str(failure), "mount its disk, or correct its path"
+        message, fix = str(failure), "mount its disk, or correct its path"
         if message.endswith(_FORBIDDEN):
-            mend = _let_in(config.path)
+            fix = _grant_access(config.path)
     else:
         path = printable(folder.path)
-        message = f"{path} is another directory than it was (an empty mount point?)"
+        message = f"{path} is not the same directory as before (an empty mount point?)"
         if reason is not None:
             message = reason.partition(";")[0]
-        mend = f"mount its disk; if this is right: snoopsync approve {shlex.quote(config.name)}"
-    return error(_name(config), message, f"{mend}\n{FOLDER_GONE}", Exit.HELD_OR_MISSING)
+        fix = f"mount its disk, or accept it: snoopsync approve {shlex.quote(config.name)}"
+    return error(_name(config), message, f"{fix}\n{FOLDER_GONE}", FolderMissing)
 
 
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
-    """The first directory whose images are on a disk that is not there now, or hidden by one that
-    is mounted over it. ``None`` if there is none."""
+    """A finding about the first directory whose images are on a disk that is not mounted now, or
+    are hidden by another mount. ``None`` if there is none."""
     with folder.session() as view:
         for directory, submount in state.directories_of_disks(config.name):
             if not view.is_hidden(directory + b"/" if directory else b"", submount):
@@ -111,10 +111,10 @@ def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Findin
             wants = folder.selection.chooser(directory)
             known = state.known(config.name, directory)
             if folder.selection.enters(directory) and any(map(wants, known)):
-                where, _, mend = disk_gone(directory).partition("; ")
+                where, _, fix = disk_gone(directory).partition("; ")
                 message = f"{printable(folder.absolute(directory))}: {where}"
-                mend = f"mount it again\n{mend}"
-                return error(_name(config), message, mend, Exit.HELD_OR_MISSING)
+                fix = f"mount it again\n{fix}"
+                return error(_name(config), message, fix, FolderMissing)
     return None
 
 
@@ -122,41 +122,43 @@ def _name(config: FolderConfig) -> str:
     return f"folder {printable(config.name)}"
 
 
-def _let_in(path: Path) -> str:
-    """How to let this user read all of a folder."""
+def _grant_access(path: Path) -> str:
+    """The command that lets this user read all of a folder."""
     return f"sudo setfacl -R -m u:{_user()}:rX {shlex.quote(str(path))}"
 
 
-def folder_finding(config: FolderConfig, look: Look, mountinfo: Path = MOUNTINFO) -> Finding:
-    """What there is to say of a folder that is there."""
+def folder_finding(
+    config: FolderConfig, found: FolderSurvey, mountinfo: Path = MOUNTINFO
+) -> Finding:
+    """The finding about a folder that is present."""
     path = os.fsencode(config.path)
-    if look.first_unreadable is not None:
-        unreadable, reason = look.first_unreadable
-        more = f", and {look.unreadable - 1} more" if look.unreadable > 1 else ""
-        mend = _let_in(config.path) if reason == _FORBIDDEN else "look after its disk"
+    if found.first_unreadable is not None:
+        unreadable, reason = found.first_unreadable
+        more = f", and {found.unreadable - 1} more" if found.unreadable > 1 else ""
+        fix = _grant_access(config.path) if reason == _FORBIDDEN else "check its disk"
         return error(
             _name(config),
             f"{printable(unreadable)}: {reason}{more}: not mirrored",
-            f"{mend}; or leave it out, with exclude",
-            Exit.HELD_OR_MISSING,
+            f"{fix}; or exclude it in the configuration",
+            FolderMissing,
         )
     choice = choose_watch(config.watch, path, mountinfo)
     kind = _file_system(path, mountinfo)
     on = "" if kind is None or kind in choice.reason else f"on {kind}, "
-    message = f"{printable(path)}: {look}, {on}by {choice.mode} ({choice.reason})"
+    message = f"{printable(path)}: {found}, {on}by {choice.mode} ({choice.reason})"
     best = choose_watch("auto", path, mountinfo)
     if choice.mode == "events" and best.mode == "poll":
-        mend = "set its watch to auto, or to poll"
-        return warning(_name(config), f"{message}, but {best.reason}", mend)
+        fix = "set its watch to auto, or to poll"
+        return warning(_name(config), f"{message}, but {best.reason}", fix)
     return ok(_name(config), message)
 
 
-def left_out_finding(config: FolderConfig, look: Look) -> Finding | None:
-    """What the folder holds that is not mirrored; ``None`` if that is nothing."""
-    if not look.left_out:
+def left_out_finding(config: FolderConfig, found: FolderSurvey) -> Finding | None:
+    """The finding about files that are not mirrored, or ``None`` if there are none."""
+    if not found.left_out:
         return None
-    least = "" if look.whole else "at least "
-    return ok(f"left out of {printable(config.name)}", f"{least}{describe(look.left_out)}")
+    at_least = "" if found.is_complete else "at least "
+    return ok(f"left out of {printable(config.name)}", f"{at_least}{describe(found.left_out)}")
 
 
 def _file_system(path: bytes, mountinfo: Path) -> str | None:

@@ -1,11 +1,11 @@
-"""Are the system's limits for watching wide enough for the folders?"""
+"""Are the system's inotify limits high enough for the folders?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from snoopsync.checks.finding import Finding, error, ok, warning
-from snoopsync.core.exits import Exit
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.text import counted
 from snoopsync.watching.limits import Limit, Limits, Use
 
@@ -13,10 +13,10 @@ WATCHES = "inotify watches"
 INSTANCES = "inotify instances"
 QUEUE = "inotify queue"
 
-#: From this share of a limit on it is near.
+#: Warn from this share of a limit on.
 _NEAR = 0.75
 
-#: What is advised at least, as most distributions have it by now, and the kernel's own default.
+#: The smallest limits to recommend: the defaults of most distributions and of the kernel.
 _WATCHES = 524_288
 _INSTANCES = 1024
 _QUEUED_EVENTS = 16_384
@@ -27,15 +27,15 @@ _SYSCTL_FILE = "/etc/sysctl.d/60-snoopsync.conf"
 def inotify_findings(
     limits: Limits, others: Use, folders: int, directories: int, *, at_least: bool = False
 ) -> Iterator[Finding]:
-    """What the limits mean for this many folders that are watched by events, with this many
-    directories in all (``at_least``: they were not all counted), beside what other programs of the
-    user have."""
+    """The findings about the limits. ``others``: what other programs of this user take. ``folders``
+    are watched by events and have this many directories in total (``at_least``: not all were
+    counted)."""
     if not folders:
         yield ok("inotify", "no folder is watched by events")
         return
     least = "at least " if at_least else ""
-    # One more a folder is the canary by which the watching is tested.
-    yield _judged(
+    # One more watch per folder is for the probe that tests whether events arrive.
+    yield _limit_finding(
         WATCHES,
         f"{least}{counted(directories, 'directory', 'directories')} to watch",
         directories + folders,
@@ -43,34 +43,36 @@ def inotify_findings(
         limits.watches,
         _WATCHES,
     )
-    yield _judged(
+    yield _limit_finding(
         INSTANCES, f"{folders} needed", folders, others.instances, limits.instances, _INSTANCES
     )
-    yield _queue(limits.queued_events)
+    yield _queue_finding(limits.queued_events)
 
 
-def _judged(check: str, what: str, needed: int, taken: int, limit: Limit, least: int) -> Finding:
-    """``least`` is what is advised at least."""
-    message = f"{what}, {limit.value} allowed, {taken} taken by other programs"
+def _limit_finding(
+    check: str, needs: str, needed: int, taken: int, limit: Limit, recommended: int
+) -> Finding:
+    """``recommended``: the smallest limit to recommend."""
+    message = f"{needs}, {limit.value} allowed, {taken} taken by other programs"
     needed += taken
-    mend = _raised(limit, max(least, 1 << (2 * needed - 1).bit_length()))
+    fix = _commands_to_raise(limit, max(recommended, 1 << (2 * needed - 1).bit_length()))
     if needed > limit.value:
-        message += ": too few, so some changes are only found by scans"
-        return error(check, message, mend, Exit.BUG)
-    return warning(check, message, mend) if needed > _NEAR * limit.value else ok(check, message)
+        message += ": too few, so only scans find some changes"
+        return error(check, message, fix, SnoopsyncError)
+    return warning(check, message, fix) if needed > _NEAR * limit.value else ok(check, message)
 
 
-def _queue(limit: Limit) -> Finding:
+def _queue_finding(limit: Limit) -> Finding:
     message = f"room for {limit.value} events"
     if limit.value >= _QUEUED_EVENTS:
         return ok(QUEUE, message)
-    message += ": when more come at once, everything is scanned"
-    return warning(QUEUE, message, _raised(limit, _QUEUED_EVENTS))
+    message += ": if more arrive at once, the folder is scanned"
+    return warning(QUEUE, message, _commands_to_raise(limit, _QUEUED_EVENTS))
 
 
-def _raised(limit: Limit, value: int) -> str:
-    """How to raise a limit: now, and for good."""
+def _commands_to_raise(limit: Limit, value: int) -> str:
+    """The commands that raise a limit now and permanently."""
     return (
         f"sudo sysctl {limit.name}={value}\n"
-        f"and to keep it: echo {limit.name}={value} | sudo tee -a {_SYSCTL_FILE}"
+        f"and permanently: echo {limit.name}={value} | sudo tee -a {_SYSCTL_FILE}"
     )

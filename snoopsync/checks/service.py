@@ -8,53 +8,51 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
-from snoopsync.core.exits import Exit
+from snoopsync.core.errors import ServiceUnavailable, SnoopsyncError
 from snoopsync.status.status import ServiceStatus
 from snoopsync.version import __version__
 
 SERVICE = "service"
 UNIT = "systemd unit"
 
-#: There only where systemd is the system's first process, see sd_booted(3).
+#: Exists only if systemd is the init process, see sd_booted(3).
 BOOTED = Path("/run/systemd/system")
 
-#: What systemctl says of a unit that there is none of.
+#: What ``systemctl is-enabled`` prints for a unit that does not exist.
 _UNKNOWN = frozenset({"", "not-found"})
 
-#: ... that is not started by itself.
+#: What it prints for a unit that does not start at boot.
 _NOT_STARTED = frozenset({"disabled", "masked", "linked", "masked-runtime", "linked-runtime"})
 
 _TIMEOUT_SECONDS = 5.0
 
 
 def service_finding(service: ServiceStatus) -> Finding:
-    """What the service says of itself."""
+    """The finding about the service."""
     if service.command_pid is not None:
-        return ok(SERVICE, f"not running; a resync is under way (process {service.command_pid})")
+        return ok(SERVICE, f"not running; a resync is running (process {service.command_pid})")
     if not service.is_running:
-        return warning(
-            SERVICE,
-            "not running: nothing is mirrored until it does",
-            "snoopsync run, or for good: snoopsync service install",
-        )
+        message = "not running, so changes are not mirrored"
+        return warning(SERVICE, message, "snoopsync run, or permanently: snoopsync service install")
     running = f"running (process {service.pid})"
     if service.trouble is not None:
-        mend = "do what it says; it goes on by itself"
-        return error(SERVICE, f"{running}, and does nothing now: {service.trouble}", mend, Exit.BUG)
+        fix = "fix that; the service then continues by itself"
+        message = f"{running}, but blocked: {service.trouble}"
+        return error(SERVICE, message, fix, SnoopsyncError)
     if not service.answers:
-        mend = "look at its log, and start it again"
-        return error(SERVICE, f"{running}, and does not answer", mend, Exit.LOCKED)
-    version = (service.account or {}).get("version")
+        fix = "check its log and restart it"
+        return error(SERVICE, f"{running}, but does not respond", fix, ServiceUnavailable)
+    version = None if service.report is None else service.report.version
     if version != __version__:
-        return warning(SERVICE, f"{running}, of version {version}, and this is {__version__}",
-                       "start it again")  # fmt: skip
+        message = f"{running}, version {version}, but this is version {__version__}"
+        return warning(SERVICE, message, "restart it")
     return ok(SERVICE, running)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A systemd unit of snoopsync's, the system's or the user's own; what ``systemctl is-enabled``
-    and ``is-active`` say of it."""
+    """A systemd unit of snoopsync, the system's or the user's own, with the output of ``systemctl
+    is-enabled`` and ``is-active``."""
 
     is_users: bool
     enabled: str
@@ -64,7 +62,7 @@ class Unit:
 def read_units(
     booted: Path = BOOTED, ask: Callable[[Sequence[str]], str] | None = None
 ) -> list[Unit]:
-    """The units there are; none where there is no systemd."""
+    """The units that exist; none without systemd."""
     if not booted.is_dir():
         return []
     ask = ask or _first_line
@@ -79,7 +77,7 @@ def read_units(
 
 
 def _first_line(command: Sequence[str]) -> str:
-    """The first line of what a command prints; nothing if it can't be had."""
+    """The first line of a command's output, or ``""`` if it fails to run."""
     try:
         done = subprocess.run(
             command,
@@ -96,17 +94,17 @@ def _first_line(command: Sequence[str]) -> str:
 
 
 def unit_findings(units: Sequence[Unit]) -> Iterator[Finding]:
-    """What systemd's account of the units means."""
+    """The findings about the systemd units."""
     for unit in units:
         options = "--user " if unit.is_users else ""
         systemctl = f"{'' if unit.is_users else 'sudo '}systemctl {options}"
         check = "systemd user unit" if unit.is_users else UNIT
         message = f"{unit.enabled}, {unit.active}"
         if unit.active == "failed":
-            mend = f"journalctl {options}-u snoopsync -n 50 says why"
-            yield error(check, message, mend, Exit.BUG)
+            fix = f"see the reason: journalctl {options}-u snoopsync -n 50"
+            yield error(check, message, fix, SnoopsyncError)
         elif unit.enabled in _NOT_STARTED:
-            message += ": not started with the system"
+            message += ": does not start at boot"
             yield warning(check, message, f"{systemctl}enable --now snoopsync")
         elif unit.active != "active":
             yield warning(check, message, f"{systemctl}start snoopsync")

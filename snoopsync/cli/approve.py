@@ -1,4 +1,4 @@
-"""The command ``approve``: sends the deletions that are held, or discards them."""
+"""The command ``approve``, which sends or discards held deletions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from dataclasses import replace
 import click
 
 from snoopsync.cli import output as results
-from snoopsync.cli.context import Context, answer, complete_folder, names_of, reading
+from snoopsync.cli.context import (
+    Context,
+    complete_folder,
+    names_of,
+    reading,
+    result_from_service,
+)
 from snoopsync.config.settings import Config, FolderConfig
 from snoopsync.control.channel import Message
 from snoopsync.core.errors import FolderMissing
@@ -25,59 +31,60 @@ from snoopsync.sync.components import open_state
 @click.command()
 @click.argument("folder", required=False, shell_complete=complete_folder)
 @click.option(
-    "--discard", is_flag=True, help="Forget these images instead: they stay in the collection."
+    "--discard", is_flag=True, help="Keep these images in the collection, and forget them."
 )
-@click.option("--dry-run", is_flag=True, help="Print these images, change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the held images, change nothing.")
 @click.pass_obj
 def approve(context: Context, folder: str | None, discard: bool, dry_run: bool) -> Exit:
-    """Let held deletions go out, of one FOLDER or of all.
+    """Send the held deletions of one FOLDER, or of all folders.
 
-    Deletions are held when they are many, or would empty a folder. See which with: snoopsync list
-    --state held.
+    Deletions are held if there are many, or if they would empty a folder. List them with: snoopsync
+    list --state held.
 
-    A FOLDER that is missing because another directory is in its place: take that directory.
+    If a FOLDER is missing because another directory is in its place, this command accepts that
+    directory as the folder.
     """
     config = context.installation()
     name = next(iter(names_of(config, [folder]))) if folder is not None else None
     if dry_run:
         with reading(config) as database:
-            results.held(context.out, State(database), names_of(config, [folder] if folder else []))
+            results.print_held(
+                context.out, State(database), names_of(config, [folder] if folder else [])
+            )
         return Exit.OK
     if holder(config.state) is not None:
-        question = {"command": "approve", "folder": name, "discard": discard}
-        done, when = answer(config, question), "now"
+        request = {"command": "approve", "folder": name, "discard": discard}
+        done, when = result_from_service(config, request), "now"
     else:
         with locked(config.state), closing(open_state(config.state)) as database:
             done, when = _approve(State(database), config, name, discard), "by the next run"
-    count, taken = done["images"], done["taken"]
-    if taken:
-        context.out.print(f"folder {name} is the directory that is there now", highlight=False)
-    if not count:
-        if not taken:
-            context.out.print("no deletion is held")
-    elif discard:
-        context.out.print(
-            f"{images(count)} forgotten; in the collection they stay", highlight=False
-        )
-    else:
+    count, is_accepted = done["images"], done["taken"]
+    if is_accepted:
+        context.out.print(f"folder {name}: the present directory is accepted", highlight=False)
+    if discard and count:
+        line = f"{images(count)} forgotten, and kept in the collection"
+        context.out.print(line, highlight=False)
+    elif count:
         context.out.print(f"{images(count)} to be deleted {when}", highlight=False)
+    elif not is_accepted:
+        context.out.print("no deletions are held")
     return Exit.OK
 
 
 def _approve(state: State, config: Config, name: str | None, discard: bool) -> Message:
-    """What a service answers, without one. Raises ``FolderMissing``."""
+    """Do what a service would do. Returns the same result. Raises ``FolderMissing``."""
     folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
             count = sum(state.deletions.discard(folder.name) for folder in folders)
             return {"images": count, "taken": False}
-        taken = name is not None and _take(state, folders[0])
+        taken = name is not None and _accept(state, folders[0])
         count = sum(state.deletions.approve(folder.name) for folder in folders)
         return {"images": count, "taken": taken}
 
 
-def _take(state: State, folder: FolderConfig) -> bool:
-    """Take the directory that is there now for the folder. Was it another one?"""
+def _accept(state: State, folder: FolderConfig) -> bool:
+    """Accept the present directory as the folder. Was the folder missing?"""
     try:
         identity = identity_of(folder)
     except FolderMissing as error:

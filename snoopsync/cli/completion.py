@@ -1,5 +1,5 @@
-"""Completion in the shell: what is offered when Tab is pressed, and ``completion``, which prints
-what the shell needs for it. Nothing is logged here, nothing is made, and nothing is an error."""
+"""Shell completion: the candidates, and the command ``completion``, which prints the scripts.
+Completing logs nothing, creates no files and never fails."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from click.shell_completion import (
 
 from snoopsync.core.exits import Exit
 
-#: The variable that a shell asks with.
+#: The environment variable by which a shell requests completions.
 COMPLETE_VARIABLE = "_SNOOPSYNC_COMPLETE"
 
 _SHELLS = ("bash", "zsh", "fish")
 
-#: What bash would not take for a plain part of a word.
+#: The characters that bash would not treat as part of a word.
 _SPECIAL = re.compile(r"[^\w@%+=:./-]")
 
 
 class _Bash(BashComplete):
-    """bash gets names as they have to be typed; the other shells see to that themselves."""
+    """Quotes names for bash. The other shells quote them themselves."""
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """The line for click's script, which takes backslashes away once."""
+        """The line for click's script, which removes one level of backslashes."""
         if item.type == "plain":
             typed = _SPECIAL.sub(r"\\\\\g<0>", item.value)
             item = CompletionItem(typed, item.type, item.help)
@@ -43,7 +43,7 @@ add_completion_class(_Bash)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> Exit:
-    """Print the script that completes commands, options and folders in a shell.
+    """Print a script for the shell that completes commands, options and folders.
 
     bash, in ~/.bashrc: eval "$(snoopsync completion bash)"
 
@@ -58,21 +58,20 @@ def completion(context: click.Context, shell: str) -> Exit:
 
 
 def offer_folders(names: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
-    """Those of the names that begin so, and where none does, directories.
+    """The names that begin with ``incomplete``; if there are none, directories.
 
-    A name that no terminal shows as it is has to be typed, and so has one with a comma: click's
-    scripts take that for its end."""
-    fitting = [
+    Leaves out names that are not printable, and names with a comma, which click's scripts cut."""
+    matching = [
         CompletionItem(name)
         for name in names
         if name.startswith(incomplete) and name.isprintable() and "," not in name
     ]
-    # bash forgets what comes before it.
-    return [CompletionItem(incomplete, type="dir"), *fitting]
+    # Directories come first, because bash drops all items before them.
+    return [CompletionItem(incomplete, type="dir"), *matching]
 
 
 def complete_file(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Files, for an argument that may be something else too."""
+    """Files, for an argument that need not be a file."""
     return [CompletionItem(incomplete, type="file")]

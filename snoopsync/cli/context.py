@@ -1,4 +1,4 @@
-"""What all commands share: the options before the command, the configuration, folders by name."""
+"""What all commands share: the global options, the configuration, folders by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ folders_argument = click.argument(
 def complete_folder(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """What a shell offers for a folder that is mirrored, by name or by path."""
+    """The completions for a mirrored folder, by name or by path."""
     names: list[str] = []
     with suppress(SnoopsyncError, OSError):
         config_path = context.find_root().params.get("config_path")
@@ -45,7 +45,7 @@ def complete_folder(
     return offer_folders(names, incomplete)
 
 
-#: Folders of the configuration, or new ones where there is none.
+#: Folders of the configuration, or new folders if there is none.
 mirrored_argument = click.argument(
     "folders",
     nargs=-1,
@@ -58,13 +58,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the program, where rich would exit."""
+        """Let the program handle it. rich would exit."""
         raise BrokenPipeError
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the options before the command say."""
+    """The global options, and the consoles for output and errors."""
 
     config_path: Path | None
     verbosity: int
@@ -73,40 +73,42 @@ class Context:
     err: Console = field(default_factory=lambda: Console(stderr=True))
 
     def configuration(self) -> Config | None:
-        """The configuration file's, if there is a file. Raises ``ConfigError``."""
-        config = self.read()
-        return None if config is None else self.ready(config)
+        """Load the configuration and set up logging. Returns ``None`` if there is no configuration
+        file. Raises ``ConfigError``."""
+        config = self.load()
+        return None if config is None else self.start_logging(config)
 
-    def read(self) -> Config | None:
-        """As ``configuration``, and the log is as it was."""
+    def load(self) -> Config | None:
+        """Load the configuration without setting up logging, otherwise as ``configuration``."""
         path = find_config(self.config_path, os.environ)
         return None if path is None else load_config(path, os.environ)
 
-    def ready(self, config: Config) -> Config:
-        """Apply the options, and begin to log."""
+    def start_logging(self, config: Config) -> Config:
+        """Set up logging. Returns the configuration with the global options applied."""
         if self.log_format is not None:
             config = replace(config, log=replace(config.log, format=self.log_format))
         log = config.log
         if log.file is not None and os.geteuid() == 0 and is_another_users(log.file.parent):
-            # The file is its owner's, who could put a link there.
+            # The owner of the directory could have replaced the file with a link.
             log = replace(log, file=None)
         logs.configure(log, verbosity=self.verbosity, environ=os.environ)
         return config
 
     def installation(self) -> Config:
-        """The configuration, or what an earlier ``run FOLDER`` has left in the state file."""
+        """The configuration, or without one the folders that an earlier ``run FOLDER`` stored in
+        the state file."""
         config = self.configuration()
-        return config or self.ready(_remembered(default_config(())))
+        return config or self.start_logging(_remembered(default_config(())))
 
     def installation_with(self, folders: Sequence[Path]) -> Config:
-        """The same, for a command that names the folders to be mirrored: a damaged state file,
-        which such a command rebuilds, remembers none."""
+        """As ``installation``, for a command that names folders: a damaged state file, which such a
+        command rebuilds, counts as empty."""
         try:
             return self.installation()
         except StateDamaged:
             if not folders:
                 raise
-            return self.ready(default_config(()))
+            return self.start_logging(default_config(()))
 
 
 def _remembered(config: Config) -> Config:
@@ -115,30 +117,31 @@ def _remembered(config: Config) -> Config:
 
 
 def reading(config: Config) -> AbstractContextManager[Database]:
-    """The state file to be read, whoever else uses it."""
+    """Open the state file for reading, even while a service uses it."""
     return readable(config.state)
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:
-    """Those of the given folders that are not known, named. Raises ``FolderMissing`` for one that
-    is not there: a typing mistake must not be remembered as a folder that is missing."""
-    there = {os.path.realpath(folder.path) for folder in known}
-    new = name_folders([path for path in given if os.path.realpath(path) not in there])
+    """The given folders that are not known yet, with names. Raises ``FolderMissing`` for one that
+    does not exist: a typing error must not be stored as a missing folder."""
+    known_paths = {os.path.realpath(folder.path) for folder in known}
+    new = name_folders([path for path in given if os.path.realpath(path) not in known_paths])
     for folder in new:
         if not folder.path.is_dir():
-            raise FolderMissing(f"{printable(str(folder.path))}: there is no such folder")
+            raise FolderMissing(f"{printable(str(folder.path))}: folder not found")
         for other in known:
-            # If that one is not there any more, this may be it, at another place.
+            # If the other one no longer exists, it may be this one after a move.
             if other.name == folder.name and other.path.is_dir():
                 raise click.UsageError(
-                    f"{printable(str(other.path))} has the name {folder.name} already: give each"
-                    " a name of its own, in a configuration (snoopsync init)"
+                    f"{printable(str(other.path))} is already named {folder.name}: write a"
+                    " configuration (snoopsync init) with a unique name for each folder"
                 )
     return new
 
 
 def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
-    """The names of configured folders, given by path or by name; of all, if none is given."""
+    """The names of configured folders, given by path or by name. Returns all names if none is
+    given. Raises ``UsageError`` for an unknown folder."""
     if not given:
         return {folder.name for folder in config.folders}
     names = set()
@@ -149,14 +152,15 @@ def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
             if folder.name == str(each) or os.path.realpath(folder.path) == os.path.realpath(each)
         }
         if not found:
-            raise click.UsageError(f"{printable(str(each))} is not a folder of the configuration")
+            raise click.UsageError(f"{printable(str(each))} is not a configured folder")
         names |= found
     return names
 
 
-def answers(config: Config, question: Message) -> Iterator[Message]:
-    """What the running service answers. Raises ``ServiceUnavailable`` and ``ServiceFailed``."""
-    for message in ask(config.state, question):
+def ask_service(config: Config, request: Message) -> Iterator[Message]:
+    """Send a request to the running service. Yields the messages of its response. Raises
+    ``ServiceUnavailable`` and ``ServiceFailed``."""
+    for message in ask(config.state, request):
         if "error" in message:
             # It may be the service of another user, who is asked by root.
             given = message.get("exit_code")
@@ -165,10 +169,10 @@ def answers(config: Config, question: Message) -> Iterator[Message]:
         yield message
 
 
-def answer(config: Config, question: Message) -> Message:
-    """The result of what the running service was asked. Raises as ``answers``."""
-    for message in answers(config, question):
+def result_from_service(config: Config, request: Message) -> Message:
+    """Send a request to the running service and return the result. Raises as ``ask_service``."""
+    for message in ask_service(config, request):
         if "result" in message:
             result: Message = message["result"]
             return result
-    raise ServiceFailed("the service ended before it had an answer", Exit.LOCKED)
+    raise ServiceFailed("the service stopped before it responded", Exit.LOCKED)

@@ -1,7 +1,7 @@
-"""What a command found or did, for people and for programs: tables, lines, JSON.
+"""The results of commands, as text for people and as JSON for programs.
 
-Names and IDs are made printable: whatever is in them, a line stays a line. In JSON, bytes that are
-not UTF-8 are surrogates, from which ``os.fsencode`` gets them back.
+Names and IDs are made printable, so that each stays on one line. In JSON, bytes that are not UTF-8
+are surrogates, which ``os.fsencode`` turns back into the bytes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from snoopsync.cli.overview import ago
-from snoopsync.cli.tables import COLOURS, Column, Linked, Row, Targets, write_table
+from snoopsync.cli.status_view import ago
+from snoopsync.cli.tables import Column, FileLinks, LinkCell, Row, coloured, write_table
 from snoopsync.core.duplicates import facts_of
-from snoopsync.core.events import Event
 from snoopsync.core.keep import Keep
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import ImageState, RelPath, path_keys, printable
@@ -30,70 +28,64 @@ from snoopsync.core.protocol import Match, PictureFacts
 from snoopsync.core.text import counted, images, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate, Side
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 
 if TYPE_CHECKING:
     # Late, because the checks load what a resync does not need.
     from snoopsync.checks import Finding
 
 
-def json_lines(values: Iterable[Mapping[str, Any]]) -> None:
-    """Each value on one line of standard output."""
+def print_json(values: Iterable[Mapping[str, Any]]) -> None:
+    """Print each value as a line of JSON."""
     sys.stdout.writelines(json.dumps(value) + "\n" for value in values)
 
 
-def json_error(message: str, exit_code: int) -> None:
-    """An error, as a program that asked for JSON reads it from standard error."""
+def print_json_error(message: str, exit_code: int) -> None:
+    """Print an error as a line of JSON on standard error."""
     sys.stderr.write(json.dumps({"error": message, "exit_code": int(exit_code)}) + "\n")
 
 
-def finding(console: Console, finding: Finding) -> None:
-    """What a check found, on a line, and how to mend it, below."""
-    # In its colour on a terminal, with as many blanks after it as without.
-    state = f"{finding.state:<7}"
-    if console.is_terminal and not console.no_color:
-        state = click.style(state, fg=COLOURS[finding.state])
-    sys.stdout.write(f"{state}  {finding.check}: {printable(finding.message)}\n")
-    for line in (finding.mend or "").splitlines():
+def print_finding(console: Console, finding: Finding) -> None:
+    """Print a finding on one line, and how to fix it below."""
+    severity = coloured(console, f"{finding.severity:<7}")
+    sys.stdout.write(f"{severity}  {finding.check}: {printable(finding.message)}\n")
+    for line in (finding.fix or "").splitlines():
         sys.stdout.write(f"{'':9}{printable(line)}\n")
 
 
-def finding_message(finding: Finding) -> dict[str, Any]:
-    """What a check found, as ``check --json`` has it."""
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A line of ``check --json``."""
     return {
         "check": finding.check,
-        "state": finding.state,
+        "state": finding.severity,
         "message": finding.message,
-        "mend": finding.mend,
+        "mend": finding.fix,
     }
 
 
-def image_list(console: Console, rows: Iterable[ImageRow], targets: Targets) -> None:
-    """The images, a line each."""
+def print_images(console: Console, rows: Iterable[ImageRow], links: FileLinks) -> None:
+    """Print the images, one per line."""
     size = decimal if console.is_terminal else str
     write_table(
         console,
         (
             Column("state", width=7),
             Column("size", width=9, right=True),
-            Column("ID", spare=True),
+            Column("ID", optional=True),
             Column("image"),
         ),
-        ((row.state, size(row.size), row.image_id, _linked(row, targets)) for row in rows),
+        ((row.state, size(row.size), row.image_id, _image_cell(row, links)) for row in rows),
     )
 
 
-def _linked(row: ImageRow, targets: Targets) -> Linked:
-    is_there = row.state is not ImageState.HELD
-    return Linked(str(row.rel_path), targets.of(row.rel_path) if is_there else None, _error(row))
+def _image_cell(row: ImageRow, links: FileLinks) -> LinkCell:
+    has_file = row.state is not ImageState.HELD
+    remark = f": {printable(row.error)}" if row.error else ""
+    return LinkCell(str(row.rel_path), links.of(row.rel_path) if has_file else None, remark)
 
 
-def _error(row: ImageRow) -> str:
-    return f": {printable(row.error)}" if row.error else ""
-
-
-def image_message(row: ImageRow) -> dict[str, Any]:
-    """An image as ``list --json`` has it."""
+def image_json(row: ImageRow) -> dict[str, Any]:
+    """A line of ``list --json``."""
     return {
         **path_keys(row.rel_path),
         "image_id": row.image_id,
@@ -106,15 +98,15 @@ def image_message(row: ImageRow) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ListedPair:
-    """A pair, and which one of it to keep."""
+    """A pair, and which of its images to keep."""
 
     pair: Duplicate
     keep: Keep | None
 
 
-def duplicates(console: Console, pairs: Iterable[ListedPair], targets: Targets) -> None:
-    """The duplicates: on a terminal the two images below one another, elsewhere a line each."""
-    rows = _pairs_below(pairs, targets) if console.is_terminal else _pairs_beside(pairs)
+def print_duplicates(console: Console, pairs: Iterable[ListedPair], links: FileLinks) -> None:
+    """Print the pairs: on a terminal two lines each, elsewhere one."""
+    rows = _two_line_rows(pairs, links) if console.is_terminal else _one_line_rows(pairs)
     first = next(rows, None)
     if first is not None:
         columns = (
@@ -129,7 +121,7 @@ def duplicates(console: Console, pairs: Iterable[ListedPair], targets: Targets) 
         console.print("no duplicates")
 
 
-def _pairs_beside(pairs: Iterable[ListedPair]) -> Iterator[Row]:
+def _one_line_rows(pairs: Iterable[ListedPair]) -> Iterator[Row]:
     now = time.time()
     for listed in pairs:
         pair = listed.pair
@@ -138,12 +130,12 @@ def _pairs_beside(pairs: Iterable[ListedPair]) -> Iterator[Row]:
         yield str(pair.rank), _kind(pair.kind), pair.state, found, *sides
 
 
-def _pairs_below(pairs: Iterable[ListedPair], targets: Targets) -> Iterator[Row]:
+def _two_line_rows(pairs: Iterable[ListedPair], links: FileLinks) -> Iterator[Row]:
     now = time.time()
     for listed in pairs:
         pair = listed.pair
         a, b = (
-            Linked(_side(side), targets.of(side.rel_path), _remark(listed, side))
+            LinkCell(_side(side), links.of(side.rel_path), _remark(listed, side))
             for side in (pair.a, pair.b)
         )
         yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
@@ -161,78 +153,79 @@ def _remark(listed: ListedPair, side: Side) -> str:
     return f"  (keep: {keep.reason.words})"
 
 
-def duplicate_message(listed: ListedPair) -> dict[str, Any]:
-    """A pair as ``duplicates --json`` has it."""
+def pair_json(listed: ListedPair) -> dict[str, Any]:
+    """A line of ``duplicates --json``."""
     pair = listed.pair
     return {
-        "a": _side_message(pair.a),
-        "b": _side_message(pair.b),
+        "a": _side_json(pair.a),
+        "b": _side_json(pair.b),
         "rank": pair.rank,
         "kind": pair.kind,
-        **_keep_message(listed.keep),
+        **_keep_json(listed.keep),
         "found_at": iso(pair.found_at),
         "state": pair.state,
     }
 
 
-def _keep_message(keep: Keep | None) -> dict[str, Any]:
+def _keep_json(keep: Keep | None) -> dict[str, Any]:
     return {"keep": keep and keep.image_id, "reason": keep and keep.reason}
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What a search found: an image, what the collection says of it, and whether to keep it, or the
-    file that was searched for if that is mirrored."""
+class SearchResult:
+    """An image that a search found, the collection's match, and which to keep: this image, or the
+    searched file if it is mirrored."""
 
     side: Side
     match: Match
     keep: Keep | None
 
 
-def matches(console: Console, found: Sequence[Result], targets: Targets) -> None:
-    """What a search found, the best first."""
+def print_matches(console: Console, found: Sequence[SearchResult], links: FileLinks) -> None:
+    """Print what a search found, the most similar first."""
     if not found and console.is_terminal:
-        console.print("nothing like it")
+        console.print("no similar pictures")
         return
     write_table(
         console,
-        (Column("rank", right=True), Column("kind"), Column("ID", spare=True), Column("image")),
-        (_matched(console, result.side, result.match, targets) for result in found),
+        (Column("rank", right=True), Column("kind"), Column("ID", optional=True), Column("image")),
+        (_match_row(console, result.side, result.match, links) for result in found),
     )
 
 
-def _matched(console: Console, side: Side, match: Match, targets: Targets) -> Row:
-    image = Linked(_named(console, side.image_id, side.rel_path), targets.of(side.rel_path))
+def _match_row(console: Console, side: Side, match: Match, links: FileLinks) -> Row:
+    image = LinkCell(_image_name(console, side.image_id, side.rel_path), links.of(side.rel_path))
     return str(match["rank"]), _kind(match.get("kind")), printable(side.image_id), image
 
 
-def _named(console: Console, image_id: str, rel_path: RelPath | None) -> str:
-    """The image's place. Without one it has its ID, which a narrow terminal shows nowhere else."""
+def _image_name(console: Console, image_id: str, rel_path: RelPath | None) -> str:
+    """The image's path. On a terminal an image without a path is shown by its ID, because a narrow
+    terminal leaves out the column with the ID."""
     return _side(Side(image_id, rel_path)) if console.is_terminal else _path_text(rel_path)
 
 
-def match_message(result: Result) -> dict[str, Any]:
-    """A match as ``search --json`` has it."""
+def match_json(result: SearchResult) -> dict[str, Any]:
+    """An item of ``search --json``."""
     side, match = result.side, result.match
     return {
         "image_id": side.image_id,
         "rank": match["rank"],
         **path_keys(side.rel_path),
         "kind": match.get("kind"),
-        **_size_message(facts_of(match)),
-        **_keep_message(result.keep),
+        **_size_json(facts_of(match)),
+        **_keep_json(result.keep),
     }
 
 
-def _size_message(facts: PictureFacts) -> dict[str, Any]:
+def _size_json(facts: PictureFacts) -> dict[str, Any]:
     return {name: facts.get(name) for name in ("width", "height", "size_bytes")}
 
 
-def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
-    """What a resync would do, a line an action, in the order of their places."""
+def print_plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
+    """Print the planned actions, one per line, sorted by path."""
     actions = sorted(actions, key=lambda action: action.rel_path or RelPath("", b""))
     if as_json:
-        json_lines(
+        print_json(
             {"action": action.verb} | path_keys(action.rel_path) | {"image_id": action.image_id}
             for action in actions
         )
@@ -241,25 +234,25 @@ def plan(console: Console, actions: Sequence[Action], *, as_json: bool) -> None:
             (
                 action.verb,
                 printable(action.image_id),
-                _named(console, action.image_id, action.rel_path),
+                _image_name(console, action.image_id, action.rel_path),
             )
             for action in actions
         )
-        write_table(console, (Column("action"), Column("ID", spare=True), Column("image")), rows)
+        write_table(console, (Column("action"), Column("ID", optional=True), Column("image")), rows)
 
 
-def held(console: Console, state: State, folders: Collection[str]) -> None:
-    """The images of these folders whose deletion waits for approval, a line each."""
+def print_held(console: Console, state: State, folders: Collection[str]) -> None:
+    """Print the images of these folders whose deletion is held, one per line."""
     rows = [row for row in state.images(ImageState.HELD) if row.rel_path.folder in folders]
     if rows:
-        image_list(console, rows, Targets({}))
+        print_images(console, rows, FileLinks({}))
     elif console.is_terminal:
-        console.print("no deletion is held")
+        console.print("no deletions are held")
 
 
-def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
-    """What a resync did, in a line, and what it left."""
-    _print(console, _did(report, dry_run=dry_run))
+def print_report(console: Console, report: ResyncReport, *, dry_run: bool = False) -> None:
+    """Print what a resync did, and what remains to be done."""
+    _print(console, _summary(report, dry_run=dry_run))
     if report.left_out:
         _print(console, f"left out: {describe(report.left_out)}")
     for missing in report.missing:
@@ -268,48 +261,39 @@ def report(console: Console, report: Report, *, dry_run: bool = False) -> None:
         _print(console, printable(unsent))
     more = report.refused + report.waiting - len(report.unsent)
     if more > 0:
-        _print(console, f"and {more} more: snoopsync list --state failed, --state pending")
+        _print(console, f"and {more} more (snoopsync list --state failed, --state pending)")
     for unreadable in report.unreadable:
         _print(console, f"can't be read: {printable(unreadable)}")
     waiting = len(report.pruning.deletes) if report.pruning and report.pruning.waits else 0
     if report.summary.held > waiting:
-        _print(console, "to let the held deletions go: snoopsync approve")
+        _print(console, "to send the held deletions: snoopsync approve")
     if report.pruning is None and report.orphans:
         orphans = counted(
             report.orphans, "image in the collection has", "images in the collection have"
         )
-        _print(
-            console,
-            f"{orphans} no file here; to delete what no"
-            " folder of the configuration holds: snoopsync resync --prune",
-        )
-    for _, message in left_undone(report):
+        _print(console, f"{orphans} no file here; to delete them: snoopsync resync --prune")
+    for message in unpruned_reasons(report):
         _print(console, printable(message))
 
 
-def left_undone(report: Report) -> Iterator[tuple[Event, str]]:
-    """Why a prune did not do all that it was asked for: the event, and what to say."""
+def unpruned_reasons(report: ResyncReport) -> Iterator[str]:
+    """Why a prune did not delete everything that it was asked to."""
     pruning = report.pruning
     if pruning is None:
         return
-    for kept in pruning.kept:
-        yield Event.NOT_PRUNED, kept
+    yield from pruning.kept
     if pruning.waits:
         why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
         yield (
-            Event.NOT_PRUNED,
-            f"{images(len(pruning.deletes))} to prune: {why}, none is deleted; to delete exactly"
-            " those printed above: snoopsync resync --prune --yes",
+            f"{images(len(pruning.deletes))} to prune, but none was deleted: {why}; to delete"
+            " exactly those printed above: snoopsync resync --prune --yes"
         )
     if pruning.failed:
-        yield (
-            Event.NOT_PRUNED,
-            f"{images(pruning.failed)} could not be pruned: see the log",
-        )
+        yield f"{images(pruning.failed)} could not be pruned: see the log"
 
 
-def _did(report: Report, *, dry_run: bool) -> str:
-    """What a resync did: one sentence."""
+def _summary(report: ResyncReport, *, dry_run: bool) -> str:
+    """What a resync did, in one sentence."""
     summary = report.summary
     counts = {
         "added": summary.added,
@@ -323,12 +307,14 @@ def _did(report: Report, *, dry_run: bool) -> str:
         "held": summary.held,
     }
     changes = [f"{count} {name}" for name, count in counts.items() if count]
-    scanned = f"{images(summary.scanned)} looked at"
+    scanned = f"{images(summary.scanned)} scanned"
     took = f"({summary.seconds:.1f} s)"
     if report.trouble is not None:
         done = ", ".join([scanned, *changes])
-        return f"not done, the collection: {printable(report.trouble)}; {done} {took}"
-    would = "it would be: " if dry_run and changes else ""
+        return (
+            f"incomplete, because the collection failed: {printable(report.trouble)}; {done} {took}"
+        )
+    would = "would be: " if dry_run and changes else ""
     return f"{scanned}, {would}{', '.join(changes) or 'nothing to do'} {took}"
 
 
@@ -337,7 +323,7 @@ def _print(console: Console, line: str) -> None:
 
 
 def _path_text(rel_path: RelPath | None) -> str:
-    return "(in no folder here)" if rel_path is None else str(rel_path)
+    return "(no file here)" if rel_path is None else str(rel_path)
 
 
 def _side(side: Side) -> str:
@@ -347,11 +333,11 @@ def _side(side: Side) -> str:
     return f"{printable(side.image_id)} {where}"
 
 
-def _side_message(side: Side) -> dict[str, Any]:
+def _side_json(side: Side) -> dict[str, Any]:
     message = {
         **path_keys(side.rel_path),
         "image_id": side.image_id,
-        **_size_message(side.facts),
+        **_size_json(side.facts),
     }
     if side.rel_path is None:
         message["was"] = side.was and side.was.text

@@ -1,4 +1,4 @@
-"""How far something is: a bar on a terminal, a line of the log now and then elsewhere."""
+"""Shows progress: a bar on a terminal, regular log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from rich.text import Text
 from snoopsync.core.durations import describe_duration
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.text import counted, images
-from snoopsync.sync.resync import Progress, Show
+from snoopsync.sync.resync import ResyncProgress, Show
 
 log = logging.getLogger("snoopsync.progress")
 
-#: How often progress is logged where there is no terminal.
+#: The time between log lines.
 LINE_SECONDS = 10.0
 
 _SCANNING = "scanning"
@@ -36,13 +36,14 @@ _SCANNING = "scanning"
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Images a second."""
+        """The rate in images per second."""
         return Text(f"{task.speed:.0f}/s" if task.speed else "", style="progress.data.speed")
 
 
 @contextmanager
 def progress(console: Console, *, wanted: bool = True) -> Iterator[Show]:
-    """Shows how far something is while the ``with`` lasts, unless it is not ``wanted``."""
+    """A function that shows progress during the ``with`` block, or does nothing if not
+    ``wanted``."""
     if not wanted:
         yield lambda progress: None
     elif console.is_terminal:
@@ -62,16 +63,16 @@ def _bar(console: Console) -> Iterator[Show]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    # Standard output may be another terminal, or a file, and is never written through the bar's.
+    # Leave standard output alone: it may be another terminal or a file.
     with Bar(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(_SCANNING, total=None)
         phase = _SCANNING
 
-        def show(progress: Progress) -> None:
+        def show(progress: ResyncProgress) -> None:
             nonlocal phase
             if progress.phase != phase:
                 phase = progress.phase
-                bar.reset(task, description=phase)  # the rate of scanning says nothing of sending
+                bar.reset(task, description=phase)  # each phase has its own rate
             if phase == _SCANNING:
                 bar.update(task, completed=progress.scanned)
             else:
@@ -82,16 +83,15 @@ def _bar(console: Console) -> Iterator[Show]:
 
 
 def lines(clock: Callable[[], float]) -> Show:
-    """A line of the log every ``LINE_SECONDS`` of the clock: what is done, how fast, what is
-    left."""
+    """A function that logs the progress, the rate and the time left every ``LINE_SECONDS``."""
     begun = last = clock()
     phase = _SCANNING
     done_before = 0
 
-    def tell(progress: Progress, message: str, *args: object) -> None:
+    def log_progress(progress: ResyncProgress, message: str, *args: object) -> None:
         log_event(log, logging.INFO, Event.PROGRESS, message, *args, **asdict(progress))
 
-    def show(progress: Progress) -> None:
+    def show(progress: ResyncProgress) -> None:
         nonlocal begun, last, phase, done_before
         now = clock()
         if progress.phase != phase:
@@ -100,12 +100,12 @@ def lines(clock: Callable[[], float]) -> Show:
             return
         last = now
         if phase == _SCANNING:
-            tell(progress, "scanning: %s looked at", counted(progress.scanned, "file"))
+            log_progress(progress, "scanning: %s scanned", counted(progress.scanned, "file"))
             return
         rate = (progress.done - done_before) / (now - begun) if now > begun else 0.0
         left = f", {describe_duration(progress.left / rate)} left" if rate else ""
         total = progress.done + progress.left
         message = "%s: %d of %s, %.0f/s%s"
-        tell(progress, message, phase, progress.done, images(total), rate, left)
+        log_progress(progress, message, phase, progress.done, images(total), rate, left)
 
     return show

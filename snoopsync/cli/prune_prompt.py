@@ -1,4 +1,4 @@
-"""Asks a person whether the plan of a prune is to be carried out."""
+"""Asks for confirmation of a prune that the guard holds back."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from snoopsync.cli import output as results
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.text import images
 from snoopsync.sync.pruning import Pruning
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 
 
 def ask_to_prune(
-    report: Report,
-    resync: Callable[[str], Report],
+    report: ResyncReport,
+    resync: Callable[[str], ResyncReport],
     folders: Sequence[FolderConfig],
     console: Console,
     *,
     yes: bool,
     as_json: bool,
-) -> Report:
-    """If a prune waits for approval and gets it, do it. Its plan is printed already.
+) -> ResyncReport:
+    """If a prune waits for approval, ask for it and prune. Its plan is already printed.
 
-    ``resync`` does another resync, which prunes if the plan with this digest is still the right
-    one. ``folders``: all that are configured. Returns the report of all that was done.
+    ``resync`` runs another resync, which prunes if its plan still has this digest. ``folders``: all
+    configured folders. Returns the combined report.
     """
     pruning = report.pruning
     if pruning is None or not pruning.waits:
@@ -36,13 +36,13 @@ def ask_to_prune(
         return report
     report = resync(pruning.digest).after(report)
     if report.pruning is not None and report.pruning.waits:
-        click.echo("the images to prune are not the same any more, none was deleted:", err=True)
-        results.plan(console, report.pruning.deletes, as_json=as_json)
+        click.echo("the images to prune have changed, so none was deleted:", err=True)
+        results.print_plan(console, report.pruning.deletes, as_json=as_json)
     return report
 
 
 def _confirmed(pruning: Pruning, folders: Sequence[FolderConfig]) -> bool:
-    """Does a person at the terminal confirm this plan? Without a terminal nobody does."""
+    """Ask on the terminal. Without a terminal the answer is no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     for line in (*pruning.counts([folder.name for folder in folders]), *pruning.doubts):

@@ -1,4 +1,5 @@
-"""The commands that look: ``status``, ``check``, ``list``, ``duplicates``, ``search``."""
+"""The commands that only read: ``status``, ``check``, ``list``, ``duplicates``, ``search``. And
+``duplicates dismiss``."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ from pathlib import Path
 import click
 
 from snoopsync.checks import examine
+from snoopsync.cli import exit_codes
 from snoopsync.cli import output as results
-from snoopsync.cli import overview
 from snoopsync.cli.completion import complete_file
-from snoopsync.cli.context import Context, answer, json_option, reading
-from snoopsync.cli.tables import Targets
+from snoopsync.cli.context import Context, json_option, reading, result_from_service
+from snoopsync.cli.status_view import print_status
+from snoopsync.cli.tables import FileLinks
 from snoopsync.cli.watch import watch_status
 from snoopsync.client.circuit_breaker import CircuitBreaker, RetryPolicy
 from snoopsync.client.retrying import RetryingCollection
@@ -33,52 +35,57 @@ from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.lock import holder, locked
 from snoopsync.state.pairs import Pairs, Side
-from snoopsync.status.status import read_status
-from snoopsync.sync.components import COMMAND_PATIENCE_SECONDS, open_state, opened_collection
+from snoopsync.status.reading import read_status
+from snoopsync.sync.components import open_state, opened_collection
+from snoopsync.sync.resync import COMMAND_PATIENCE_SECONDS
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show every change until Ctrl-C.")
 @json_option
 @click.pass_obj
 def status(context: Context, watch: bool, as_json: bool) -> Exit:
-    """Is everything mirrored, and if not, what and why?
+    """Show whether everything is mirrored, and if not, what is not and why.
 
-    A running service is asked. Without one the folders and the collection are looked at, so that
-    the answer is true now.
+    Reads the state of a running service. Without a service, this command scans the folders and
+    contacts the collection, so that the answer is current.
 
-    Exit codes: 0 all is mirrored, and that is proven; 3 images failed, or are not sent yet; 4
-    deletions are held, or a folder is missing; 5 the collection could not be reached; 6 it refused
-    the credentials. With --watch it is 0.
+    Exit codes: 0 everything is mirrored, and that is proven; 3 images failed or are not sent yet; 4
+    deletions are held or a folder is missing; 5 the collection can't be reached; 6 the collection
+    refused the credentials. With --watch the exit code is 0.
     """
     config = context.installation()
-    # What is found out by looking is in the status, and said once.
+    # The status contains what scanning the folders would log.
     logging.getLogger("snoopsync").setLevel(logging.ERROR)
     if watch:
         return watch_status(context.out, config, as_json=as_json)
-    found = read_status(config)
+    current = read_status(config)
     if as_json:
-        results.json_lines([found.as_message()])
+        results.print_json([current.as_message()])
     else:
-        overview.show(context.out, found)
-    return found.exit_code
+        print_status(context.out, current)
+    return exit_codes.of_status(current)
 
 
 @click.command()
 @json_option
 @click.pass_obj
 def check(context: Context, as_json: bool) -> Exit:
-    """Is everything as it should be, and if not, how is it mended? Changes nothing."""
-    # What the parts have to say, the findings have.
+    """Find problems, and show how to fix them. Changes nothing.
+
+    Checks the configuration, folders, permissions, limits, state file, collection, clock, keys and
+    service. The exit code is that of the first error, or 0.
+    """
+    # The findings contain what the checked parts would log.
     logging.getLogger("snoopsync").addHandler(logging.NullHandler())
     code = Exit.OK
     for finding in examine(context.config_path, os.environ):
         if as_json:
-            results.json_lines([results.finding_message(finding)])
+            results.print_json([results.finding_json(finding)])
         else:
-            results.finding(context.out, finding)
-        sys.stdout.flush()  # the next one may wait for a disk or a network
-        code = code or finding.exit_code
+            results.print_finding(context.out, finding)
+        sys.stdout.flush()  # the next check may wait for a disk or the network
+        code = code or exit_codes.of_finding(finding)
     return code
 
 
@@ -91,22 +98,22 @@ def check(context: Context, as_json: bool) -> Exit:
 )
 @click.pass_obj
 def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
-    """List every known image.
+    """List all known images.
 
-    pending: to be sent. failed: refused, with the reason; it is tried again later, and when the
-    file changes. held: the file is gone, and the deletion waits for approve.
+    States: synced; pending (will be sent); failed (refused, with the reason; will be retried later,
+    and when the file changes); held (the file is gone, and the deletion waits for approve).
     """
     with reading(context.installation()) as database:
         rows = State(database).images(ImageState(state) if state else None)
         if as_json:
-            results.json_lines(map(results.image_message, rows))
+            results.print_json(map(results.image_json, rows))
         else:
-            results.image_list(context.out, rows, _targets(database))
+            results.print_images(context.out, rows, _file_links(database))
     return Exit.OK
 
 
 details_option = click.option(
-    "--details", is_flag=True, expose_value=False, help="Does nothing: --json shows everything."
+    "--details", is_flag=True, expose_value=False, help="Ignored: --json shows everything."
 )
 
 
@@ -116,18 +123,18 @@ details_option = click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Also pairs that were dismissed, or are none any more.",
+    help="Also list pairs that were dismissed or no longer exist.",
 )
-# The only list that there is.
+# Pairs are the only list so far.
 @click.option("--pairs", is_flag=True, expose_value=False, help="List pairs of pictures.")
 @details_option
 @click.pass_context
 def duplicates(click_context: click.Context, as_json: bool, everything: bool) -> Exit:
     """List duplicate pictures, in pairs.
 
-    The rank says how alike two are: 0 is the same picture, and the larger, the less alike. The kind
-    says what one is to the other. Which one to keep is shown where there is evidence, with the
-    reason. Nothing is done about it.
+    The rank measures similarity: 0 is the same picture, and larger ranks are less similar. The kind
+    describes how one differs from the other. If there is evidence, the list says which picture to
+    keep, and why. This command changes nothing.
     """
     if click_context.invoked_subcommand is not None:
         return Exit.OK
@@ -140,9 +147,9 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
             for pair in Pairs(database).listed(everything=everything)
         )
         if as_json:
-            results.json_lines(map(results.duplicate_message, pairs))
+            results.print_json(map(results.pair_json, pairs))
         else:
-            results.duplicates(context.out, pairs, _targets(database))
+            results.print_duplicates(context.out, pairs, _file_links(database))
     return Exit.OK
 
 
@@ -151,9 +158,9 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
 @click.argument("b", shell_complete=complete_file)
 @click.pass_obj
 def dismiss(context: Context, a: str, b: str) -> Exit:
-    """Never alert about a pair again.
+    """Mark two images as not duplicates of each other, and never alert about them again.
 
-    A and B are its images: each by ID, by its file, or as FOLDER/PATH, as it is listed.
+    A and B are the images: each an ID, a file, or FOLDER/PATH as in the list.
     """
     config = context.installation()
     with reading(config) as database:
@@ -166,24 +173,29 @@ def dismiss(context: Context, a: str, b: str) -> Exit:
 
 def _dismiss(config: Config, pair: Pair) -> bool:
     if holder(config.state) is not None:
-        return answer(config, {"command": "dismiss", "a": pair.a, "b": pair.b})["known"] is True
+        request = {"command": "dismiss", "a": pair.a, "b": pair.b}
+        return result_from_service(config, request)["known"] is True
     with locked(config.state), closing(open_state(config.state)) as database:
         return Pairs(database).dismiss(pair)
 
 
 def _image_named(config: Config, state: State, pairs: Pairs, name: str) -> str:
-    """The ID of an image that is given by its ID, its file, or ``FOLDER/PATH`` as it is listed."""
-    with suppress(UnicodeEncodeError):  # of a file's name; an ID is a text
+    """The ID of an image that is named by its ID, its file, or ``FOLDER/PATH`` as in the list."""
+    with suppress(UnicodeEncodeError):  # a file name that is not UTF-8 is not an ID
         if pairs.knows(name) or state.is_taken(name):
             return name
-    for rel_path in _places_named(config, name):
-        record = state.record_at(rel_path)
-        if record is not None:
-            return record.image_id
-    raise click.ClickException(f"{printable(name)} is neither an image's ID nor a mirrored file")
+    record = _record_named(config, state, name)
+    if record is None:
+        raise click.ClickException(f"{printable(name)} is neither an image ID nor a mirrored file")
+    return record.image_id
 
 
-def _places_named(config: Config, name: str) -> Iterator[RelPath]:
+def _record_named(config: Config, state: State, name: str) -> Record | None:
+    records = map(state.record_at, _rel_paths_named(config, name))
+    return next((record for record in records if record is not None), None)
+
+
+def _rel_paths_named(config: Config, name: str) -> Iterator[RelPath]:
     path = os.path.realpath(name)
     for folder in config.folders:
         root = os.path.realpath(folder.path).rstrip("/") + "/"
@@ -199,50 +211,44 @@ def _places_named(config: Config, name: str) -> Iterator[RelPath]:
 @details_option
 @click.pass_obj
 def search(context: Context, image: Path, as_json: bool) -> Exit:
-    """Find pictures like this file.
+    """Find pictures in the collection that are similar to a file.
 
-    The best first: rank 0 is the same picture, and the larger, the less alike. The kind says what
-    the one is to the other. The file need not be in a folder.
+    The most similar come first: rank 0 is the same picture, and larger ranks are less similar. The
+    kind describes how one differs from the other. The file need not be in a mirrored folder.
     """
     config = context.installation()
     with opened_collection(config, make=False) as inner:
-        policy = RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS)
+        breaker = CircuitBreaker(RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS))
         try:
-            matches = RetryingCollection(inner, CircuitBreaker(policy)).search_images(image)[
-                "results"
-            ]
+            matches = RetryingCollection(inner, breaker).search_images(image)["results"]
         except OSError as error:
             raise click.ClickException(f"{printable(str(image))}: {error.strerror}") from None
         except Refused as error:
             raise click.ClickException(f"{printable(str(image))}: {error.message}") from None
     with reading(config) as database:
-        searched = _searched(config, State(database), image)
-        found = [_found(config, State(database), searched, match) for match in matches]
-        targets = _targets(database)
+        record = _record_named(config, State(database), str(image))
+        # No image has the empty ID, which stands for a file that is not mirrored.
+        searched = KeepCandidate("") if record is None else _candidate(config, record)
+        found = [_search_result(config, State(database), searched, match) for match in matches]
+        links = _file_links(database)
     if as_json:
-        results.json_lines([{"results": [*map(results.match_message, found)]}])
+        results.print_json([{"results": [*map(results.match_json, found)]}])
     else:
-        results.matches(context.out, found, targets)
+        results.print_matches(context.out, found, links)
     return Exit.OK
 
 
-def _targets(database: Database) -> Targets:
-    return Targets({row.name: row.path for row in State(database).folders.rows()})
+def _file_links(database: Database) -> FileLinks:
+    return FileLinks({row.name: row.path for row in State(database).folders.rows()})
 
 
-def _searched(config: Config, state: State, image: Path) -> KeepCandidate:
-    """The file that is searched for: an image that is mirrored, or none."""
-    records = (state.record_at(rel_path) for rel_path in _places_named(config, str(image)))
-    record = next((record for record in records if record is not None), None)
-    # No image has an empty ID.
-    return KeepCandidate("") if record is None else _candidate(config, record)
-
-
-def _found(config: Config, state: State, searched: KeepCandidate, match: Match) -> results.Result:
+def _search_result(
+    config: Config, state: State, searched: KeepCandidate, match: Match
+) -> results.SearchResult:
     record = state.record(match["id"])
     side = Side(match["id"], record.rel_path if record else None)
     if searched.image_id == match["id"]:
-        return results.Result(side, match, None)  # the very file
+        return results.SearchResult(side, match, None)  # the searched file itself
     matched = KeepCandidate(match["id"]) if record is None else _candidate(config, record)
     keep = which_to_keep(
         replace(searched, facts=match.get("asked", {})),
@@ -251,7 +257,7 @@ def _found(config: Config, state: State, searched: KeepCandidate, match: Match) 
         time.time_ns(),
         identical=match.get("kind") == IDENTICAL,
     )
-    return results.Result(side, match, keep)
+    return results.SearchResult(side, match, keep)
 
 
 def _candidate(config: Config, record: Record) -> KeepCandidate:

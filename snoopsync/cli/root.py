@@ -1,4 +1,4 @@
-"""The program itself: the options before the command, and how it ends."""
+"""The program: its global options, its commands, and the exit code for each error."""
 
 from __future__ import annotations
 
@@ -23,56 +23,55 @@ from snoopsync.log.formats import LogFormat
 from snoopsync.log.writer import is_stuck
 from snoopsync.version import __version__
 
-#: What a shell says of a program that was ended by Ctrl-C.
+#: The exit code of a program that Ctrl-C ended, by convention of the shells.
 _INTERRUPTED = 130
 
 
-#: The commands, as they are listed: where each is, and what it is for.
+#: The commands in the order of the help: the module and attribute of each, and its short help.
 _COMMANDS = {
-    "run": ("sync:run", "Mirror the folders, and go on with it until stopped."),
-    "resync": ("sync:resync_command", "Compare everything once, and make it equal."),
-    "status": ("queries:status", "Is everything mirrored, and if not, what and why?"),
-    "check": ("queries:check", "Is everything as it should be? Say how to mend what is not."),
-    "list": ("queries:list_command", "List every known image."),
-    "duplicates": ("queries:duplicates", "List the pictures that are there twice."),
-    "search": ("queries:search", "Find pictures like this file."),
-    "approve": ("approve:approve", "Let held deletions go out, or drop them."),
-    "notify": ("notify:notify", "Try the notifications."),
-    "init": ("init:init", "Write a commented configuration."),
-    "service": ("service:service", "Have systemd run snoopsync."),
-    "serve": ("serve:serve", "Host collections for many machines."),
-    "keys": ("serve:keys", "Make, list and revoke keys to hosted collections."),
-    "completion": ("completion:completion", "Print what a shell needs to complete commands."),
+    "run": ("sync:run", "Run the service: mirror the folders until stopped."),
+    "resync": ("sync:resync_command", "Mirror the folders once."),
+    "status": ("queries:status", "Show whether everything is mirrored, and if not, why."),
+    "check": ("queries:check", "Find problems and show how to fix them."),
+    "list": ("queries:list_command", "List all known images."),
+    "duplicates": ("queries:duplicates", "List duplicate pictures."),
+    "search": ("queries:search", "Find pictures similar to a file."),
+    "approve": ("approve:approve", "Send held deletions, or discard them."),
+    "notify": ("notify:notify", "Test the notifications."),
+    "init": ("init:init", "Write a configuration file."),
+    "service": ("service:service", "Install snoopsync as a systemd service."),
+    "serve": ("serve:serve", "Host collections for other machines."),
+    "keys": ("serve:keys", "Manage the keys for hosted collections."),
+    "completion": ("completion:completion", "Print a shell completion script."),
 }
 
 
-#: The commands that read no configuration, and ask no running service.
+#: The commands that neither read the configuration nor send requests to a running service.
 _WITHOUT_SERVICE = frozenset({"serve", "keys", "service"})
 
-#: Where a context keeps the arguments that it was made of.
+#: The key of the command-line arguments in a context's ``meta``.
 _ARGUMENTS = "snoopsync.arguments"
 
-#: What a command is for is said in so many characters: two lines of a terminal.
-_LONGEST_PURPOSE = 120
+#: The longest short help of a subcommand: two lines of a terminal.
+_MAX_SHORT_HELP = 120
 
 
 class _Commands(Mapping[str, click.Command]):
-    """The commands by name. One is loaded when it is asked for: all of them take 0.3 s, and most
-    of that is for what only one of them does."""
+    """The commands by name. Each is loaded on first use, because loading all takes 0.3 s."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, click.Command] = {}
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._loaded:
-            where, purpose = _COMMANDS[name]
-            module, _, attribute = where.partition(":")
+            location, short_help = _COMMANDS[name]
+            module, _, attribute = location.partition(":")
             command = getattr(importlib.import_module(f"snoopsync.cli.{module}"), attribute)
-            command.short_help = purpose
+            command.short_help = short_help
             if isinstance(command, click.Group):
-                for part in command.commands.values():
-                    # Else it is cut in the middle, in a list of commands and in a manual page.
-                    part.short_help = part.get_short_help_str(limit=_LONGEST_PURPOSE)
+                for subcommand in command.commands.values():
+                    # click would cut it to 45 characters in lists and manual pages.
+                    subcommand.short_help = subcommand.get_short_help_str(limit=_MAX_SHORT_HELP)
             self._loaded[name] = command
         return self._loaded[name]
 
@@ -83,46 +82,47 @@ class _Commands(Mapping[str, click.Command]):
         return len(_COMMANDS)
 
 
-class _Program(click.Group):
-    """A group whose commands return their exit codes."""
+class _RootGroup(click.Group):
+    """The group of all commands. Each command returns its exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are needed, not in that of the alphabet."""
+        """The commands in the order of ``_COMMANDS``, not in alphabetical order."""
         return list(self.commands)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """What a shell offers before there is a command: no command is loaded for that."""
+        """The completions of a command's name, without loading any command."""
         commands = [
-            CompletionItem(name, help=purpose)
-            for name, (_, purpose) in _COMMANDS.items()
+            CompletionItem(name, help=short_help)
+            for name, (_, short_help) in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Read the options."""
-        with _readers_may_leave():
+        """Parse the arguments, and keep them in the context."""
+        with _ignoring_broken_pipe():
             given = list(arguments[1])
             context = super().make_context(*arguments, **options)
             context.meta[_ARGUMENTS] = given
             return context
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        with _readers_may_leave():
+        """Run the command and return its exit code."""
+        with _ignoring_broken_pipe():
             try:
                 code = super().invoke(ctx)
             except UnsafeDirectory as error:
-                from snoopsync.cli.owner import with_command
+                from snoopsync.cli.owner_command import with_command
 
-                asks = ctx.invoked_subcommand not in _WITHOUT_SERVICE
-                raise with_command(error, _found_by_all(ctx), asks_service=asks) from None
+                uses_service = ctx.invoked_subcommand not in _WITHOUT_SERVICE
+                arguments = _arguments_for_any_user(ctx)
+                raise with_command(error, arguments, uses_service=uses_service) from None
             sys.stdout.flush()
             return code
 
 
-def _found_by_all(context: click.Context) -> list[str]:
-    """The arguments, with the configuration's path where only this user would find it."""
+def _arguments_for_any_user(context: click.Context) -> list[str]:
+    """The arguments, with ``--config`` if other users would not find the same configuration."""
     from snoopsync.config.file import SYSTEM_PATH, find_config
 
     arguments: list[str] = context.meta[_ARGUMENTS]
@@ -135,21 +135,21 @@ def _found_by_all(context: click.Context) -> list[str]:
 
 
 @contextmanager
-def _readers_may_leave() -> Iterator[None]:
-    """Whoever reads our output may leave before its end (``| head``): that is no failure, and click
-    would call it one."""
+def _ignoring_broken_pipe() -> Iterator[None]:
+    """Exit with code 0 if the reader of the output stops early (``| head``). click would exit with
+    an error."""
     try:
         yield
     except BrokenPipeError:
-        # What is left must not be flushed to them at exit.
+        # Python would fail again when it flushes the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(Exit.OK) from None
 
 
 @click.group(
-    cls=_Program,
+    cls=_RootGroup,
     commands=_Commands(),
-    short_help="mirror folders into an image collection, and be told of duplicates",
+    short_help="mirror folders into an image collection and find duplicates",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
@@ -158,14 +158,12 @@ def _readers_may_leave() -> Iterator[None]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The configuration file.",
 )
-@click.option("-v", "--verbose", count=True, help="Log more, also single steps.")
-@click.option(
-    "-q", "--quiet", count=True, help="Log less: -q no news, only warnings; -qq only errors."
-)
+@click.option("-v", "--verbose", count=True, help="Log more, including debug messages.")
+@click.option("-q", "--quiet", count=True, help="Log less: -q only warnings; -qq only errors.")
 @click.option(
     "--log-format",
     type=click.Choice([each.value for each in LogFormat]),
-    help="How a line of the log is written.",
+    help="The format of the log.",
 )
 @click.version_option(__version__, prog_name="snoopsync")
 @click.pass_context
@@ -176,18 +174,18 @@ def program(
     quiet: int,
     log_format: str | None,
 ) -> None:
-    """Keep an image collection mirrored from folders, and be told of duplicates.
+    """Mirror folders of pictures into an image collection, and find duplicates.
 
-    The configuration is looked for in --config, $SNOOPSYNC_CONFIG,
-    ~/.config/snoopsync/config.yaml and /etc/snoopsync/config.yaml. Results go to standard output,
-    the log to standard error.
+    The configuration is the first of: --config, $SNOOPSYNC_CONFIG,
+    ~/.config/snoopsync/config.yaml, /etc/snoopsync/config.yaml. Results go to standard output, the
+    log to standard error.
 
-    Exit codes: 0 all is mirrored; 1 the state file can't be used, or a bug; 2 the command was not
-    understood; 3 some images failed, or are not sent yet; 4 deletions are held, or a folder is
-    missing; 5 the collection could not be reached; 6 it refused the credentials; 7 another
-    snoopsync holds the state file; 78 the configuration is wrong.
+    Exit codes: 0 everything is mirrored; 1 the state file can't be used, or a bug; 2 wrong usage; 3
+    some images failed or are not sent yet; 4 deletions are held or a folder is missing; 5 the
+    collection can't be reached; 6 the collection refused the credentials; 7 another snoopsync holds
+    the state file; 78 the configuration is invalid.
     """
-    # Late, as the commands are: completing does without it.
+    # Imported late, as the commands are: completion does not need it.
     from snoopsync.cli.context import Context
 
     context.obj = Context(
@@ -200,18 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     prepare()
     code = run_program(arguments)
     if is_stuck():
-        # Python would wait for the stream that takes no more of the log.
+        # At exit Python would wait for the stream that accepts no more log lines.
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
 
 
 def run_program(arguments: Sequence[str] | None) -> int:
-    """Run a command; its exit code. What went wrong is told on standard error, as a JSON object if
-    the command was asked for JSON."""
+    """Run a command and return its exit code. Prints an error on standard error, as a JSON object
+    with ``--json``."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = itertools.takewhile(lambda argument: argument != "--", arguments)
-    tell = _tell_json if "--json" in options else _tell
+    fail = _fail_with_json if "--json" in options else _fail
     try:
         code = program.main(
             args=arguments,
@@ -220,36 +218,36 @@ def run_program(arguments: Sequence[str] | None) -> int:
             standalone_mode=False,
         )
     except click.ClickException as error:
-        if tell is _tell:
+        if fail is _fail:
             error.show()
             return Exit.USAGE
-        return tell(error.format_message(), Exit.USAGE)
+        return fail(error.format_message(), Exit.USAGE)
     except click.Abort:
         return _INTERRUPTED
     except StateDamaged as error:
-        return tell(
-            f"{error}; `snoopsync resync` moves it aside, and rebuilds it from the folders (name"
-            " them, if there is no configuration) and the collection",
-            exit_code(error),
+        fix = (
+            "run snoopsync resync (without a configuration: with the folders as arguments) to"
+            " rebuild it from the folders and the collection; the damaged file is kept"
         )
+        return fail(f"{error}; {fix}", exit_code(error))
     except SnoopsyncError as error:
-        return tell(str(error), exit_code(error))
+        return fail(str(error), exit_code(error))
     except OSError as error:
-        # The system's own refusal, such as a full disk behind standard output.
-        return tell(str(error), Exit.BUG)
+        # An error of the system, such as a full disk behind standard output.
+        return fail(str(error), Exit.BUG)
     except Exception:
         traceback.print_exc()
-        return tell("this is a bug in snoopsync, please report it", Exit.BUG)
+        return fail("this is a bug in snoopsync, please report it", Exit.BUG)
     return int(code or Exit.OK)
 
 
-def _tell(message: str, code: Exit) -> int:
+def _fail(message: str, code: Exit) -> int:
     click.echo(f"snoopsync: {message}", err=True)
     return code
 
 
-def _tell_json(message: str, code: Exit) -> int:
-    from snoopsync.cli.output import json_error
+def _fail_with_json(message: str, code: Exit) -> int:
+    from snoopsync.cli.output import print_json_error
 
-    json_error(message, code)
+    print_json_error(message, code)
     return code

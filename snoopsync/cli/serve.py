@@ -1,4 +1,4 @@
-"""The commands of the collection as a service: ``serve``, ``serve backup`` and ``keys``."""
+"""The commands that host collections: ``serve``, ``serve backup`` and ``keys``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _default_data() -> Path:
-    """Below systemd's state directory for the unit, if there is one, or the user's own."""
+    """The unit's state directory in a service of systemd, else a directory of the user."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
@@ -44,7 +44,7 @@ def _data_option(command: Command) -> Command:
         type=click.Path(file_okay=False, path_type=Path),
         default=_default_data,
         show_default="~/.local/state/snoopsync/hosted",
-        help="The directory of the collections and keys.",
+        help="The directory with the collections and keys.",
     )(command)
 
 
@@ -62,25 +62,25 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
     show_default=True,
     callback=_address,
     metavar="HOST:PORT",
-    help="Where to wait for clients.",
+    help="The address to listen on.",
 )
 @_data_option
 @click.option(
     "--certificate",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="For TLS: the certificate and its chain.",
+    help="The TLS certificate and its chain.",
 )
 @click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="For TLS: the certificate's private key.",
+    help="The private key of the TLS certificate.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=(os.cpu_count() or 1) + 1,  # one client may have all but one
-    show_default="one for each core, and one more",
-    help="Processes that decode pictures.",
+    default=(os.cpu_count() or 1) + 1,  # one client can use all but one
+    show_default="the number of cores plus one",
+    help="The number of processes that decode pictures.",
 )
 @click.pass_context
 def serve(
@@ -91,19 +91,19 @@ def serve(
     key: Path | None,
     workers: int,
 ) -> Exit:
-    """Host collections for many machines, until stopped.
+    """Host collections for other machines until stopped.
 
-    Make the keys for a collection with `snoopsync keys add NAME`.
+    Create the keys for a collection with: snoopsync keys add NAME.
     """
     if click_context.invoked_subcommand is not None:
         click_context.default_map = {click_context.invoked_subcommand: {"data": data}}
         return Exit.OK
     if (certificate is None) != (key is None):
-        raise click.UsageError("--certificate and --key go together")
+        raise click.UsageError("--certificate and --key must be used together")
     context: Context = click_context.obj
-    _begin_to_log(context)
+    _start_logging(context)
     _require_extra()
-    # Late: what it imports is for this command alone.
+    # Imported late: only this command needs the libraries.
     from snoopsync.server.main import serve as run
 
     with logs.in_background():
@@ -111,17 +111,20 @@ def serve(
     return Exit.OK
 
 
-@serve.command(short_help="Copy everything, beside a running service.")
+@serve.command(short_help="Back up the collections and keys.")
 @click.argument("target", type=click.Path(path_type=Path))
 @_data_option
 @click.pass_obj
 def backup(context: Context, target: Path, data: Path) -> Exit:
-    """Copy everything into the new directory TARGET, beside a running service."""
+    """Copy the collections and keys into the new directory TARGET.
+
+    Works while the service runs.
+    """
     from snoopsync.server.backup import back_up
 
     count = back_up(data, target)
     context.out.print(
-        f"{counted(count, 'collection')} and the keys are in {printable(str(target))}",
+        f"copied {counted(count, 'collection')} and the keys to {printable(str(target))}",
         highlight=False,
     )
     return Exit.OK
@@ -129,16 +132,16 @@ def backup(context: Context, target: Path, data: Path) -> Exit:
 
 @click.group()
 def keys() -> None:
-    """The keys to the hosted collections."""
+    """Manage the keys for hosted collections."""
 
 
-@keys.command(short_help="Make a key pair for a collection.")
+@keys.command(short_help="Create a key pair for a collection.")
 @click.argument("name")
 @_data_option
 @json_option
 @click.pass_obj
 def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
-    """Make a key pair for the collection NAME, and the collection if there is none."""
+    """Create a key pair for the collection NAME, and the collection if it does not exist."""
     from snoopsync.server.master_key import load_master_key
     from snoopsync.server.registry import Registry
 
@@ -148,18 +151,18 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
             key = registry.add_key(name)
         except Refused as error:
             raise click.UsageError(error.message) from None
-    made = {
+    created = {
         "collection_id": key.collection_id,
         "collection_name": key.collection_name,
         "public_key": key.public_key,
         "secret_key": master.secret_of(key.public_key),
     }
     if as_json:
-        results.json_lines([made])
+        results.print_json([created])
         return Exit.OK
-    for label, value in made.items():
+    for label, value in created.items():
         click.echo(f"{label}: {value}")
-    click.echo("the secret key is shown this once: keep it where only you can read it", err=True)
+    click.echo("store the secret key safely: it is shown only once", err=True)
     return Exit.OK
 
 
@@ -168,20 +171,20 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
 @json_option
 @click.pass_obj
 def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
-    """List the keys: their public halves."""
+    """List the public keys."""
     from snoopsync.server.registry import Registry
 
     with closing(Registry(data)) as registry:
         known = registry.keys()
     if as_json:
-        results.json_lines(asdict(key) for key in known)
+        results.print_json(asdict(key) for key in known)
         return Exit.OK
     table = Table(box=None, header_style="bold")
-    for title in ("public key", "collection", "ID", "made", "revoked"):
+    for title in ("public key", "collection", "ID", "created", "revoked"):
         table.add_column(title, overflow="fold")
     for key in known:
-        made, revoked = _day(key.created_at), _day(key.revoked_at)
-        table.add_row(key.public_key, key.collection_name, key.collection_id, made, revoked)
+        created, revoked = _day(key.created_at), _day(key.revoked_at)
+        table.add_row(key.public_key, key.collection_name, key.collection_id, created, revoked)
     context.out.print(table)
     return Exit.OK
 
@@ -191,12 +194,12 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
 @_data_option
 @click.pass_obj
 def revoke(context: Context, public_key: str, data: Path) -> Exit:
-    """Take away what PUBLIC_KEY may do, at once. Its collection stays."""
+    """Revoke PUBLIC_KEY, with immediate effect. Its collection stays."""
     from snoopsync.server.registry import Registry
 
     with closing(Registry(data)) as registry:
         if not registry.revoke(public_key):
-            raise click.ClickException(f"{printable(public_key)} is not a key that is good")
+            raise click.ClickException(f"unknown or revoked key: {printable(public_key)}")
     context.out.print("revoked")
     return Exit.OK
 
@@ -205,7 +208,7 @@ def _day(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
-def _begin_to_log(context: Context) -> None:
+def _start_logging(context: Context) -> None:
     config = LogConfig()
     if context.log_format is not None:
         config = replace(config, format=context.log_format)

@@ -1,4 +1,4 @@
-"""The commands that have systemd run snoopsync: ``service install`` and ``service uninstall``."""
+"""The commands ``service install`` and ``service uninstall``, which write systemd units."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import click
 
 import snoopsync
 from snoopsync.cli.context import Context
-from snoopsync.cli.owner import program_words
+from snoopsync.cli.owner_command import program_words
 from snoopsync.config.directories import config_directory
 from snoopsync.config.file import SYSTEM_PATH, find_config, user_config_file
 from snoopsync.core.errors import UnsafeDirectory
 from snoopsync.core.exits import Exit
-from snoopsync.install.readiness import Readiness, own_readiness, system_readiness
+from snoopsync.install.readiness import Readiness, system_readiness, user_readiness
 from snoopsync.install.units import (
     NOTIFY_PATH,
     SECRET_PATH,
@@ -39,27 +39,27 @@ from snoopsync.install.units import (
 )
 from snoopsync.runtime.owned_directory import require_guarded, resolve
 
-_own_option = click.option(
-    "--user", "own", is_flag=True, help="Your own, for your pictures, instead of the system's."
+_user_option = click.option(
+    "--user", "for_user", is_flag=True, help="The user's own service, not the system's."
 )
 _root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("/"),
-    help="The system that is meant, if it is not this one: an image of one, for example.",
+    help="The root directory of another system, for example of a system image.",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _RelPath:
-    """Where the units go: the system's below ``root``, or the user's own."""
+class _UnitLocation:
+    """Where to write the units: the system's below ``root``, or the user's own."""
 
-    own: bool
+    for_user: bool
     root: Path
 
     @property
     def directory(self) -> Path:
-        if self.own:
+        if self.for_user:
             directory = config_directory("systemd")
             if directory is None:
                 raise click.UsageError(
@@ -70,40 +70,40 @@ class _RelPath:
 
     @property
     def units(self) -> tuple[str, ...]:
-        return USER_UNITS if self.own else SYSTEM_UNITS
+        return USER_UNITS if self.for_user else SYSTEM_UNITS
 
     def commands(self, verb: str) -> tuple[str, ...]:
-        """The two commands that come next."""
-        systemctl = "systemctl --user" if self.own else "systemctl"
-        # The service of a timer is started by that.
+        """The commands to run next: the one with ``verb``, and daemon-reload."""
+        systemctl = "systemctl --user" if self.for_user else "systemctl"
+        # The timer starts this service.
         names = [name for name in self.units if name != "snoopsync-resync.service"]
         return f"{systemctl} {verb} {' '.join(names)}", f"{systemctl} daemon-reload"
 
 
 @click.group()
 def service() -> None:
-    """Have systemd run snoopsync."""
+    """Install snoopsync as a systemd service."""
 
 
-@service.command(short_help="Write systemd's units.")
-@_own_option
-@click.option("--as", "name", metavar="USER", help="The system's service is run by this user.")
-@click.option("--replace", is_flag=True, help="Units that were changed by hand too.")
+@service.command(short_help="Write the systemd units.")
+@_user_option
+@click.option("--as", "name", metavar="USER", help="Run the system's service as this user.")
+@click.option("--replace", is_flag=True, help="Also replace units that were changed by hand.")
 @_root_option
 @click.pass_obj
-def install(context: Context, own: bool, name: str | None, replace: bool, root: Path) -> Exit:
-    """Write systemd's units for this snoopsync and its configuration.
+def install(context: Context, for_user: bool, name: str | None, replace: bool, root: Path) -> Exit:
+    """Write the systemd units for this snoopsync and its configuration.
 
-    Starts nothing, and says what starts it.
+    Prints the commands that start the service, but does not run them.
     """
-    if own and name is not None:
-        raise click.UsageError("with --user it is run by you: leave --as out")
-    place, account = _RelPath(own, root), _account(name)
-    with _refusals_told(own=own):
-        _require_safe(place)
-        _require_writable(place.directory)
-        program, config = program_words(), _configuration(context, own=own)
-        ready = _readiness(place, config, program[0], account)
+    if for_user and name is not None:
+        raise click.UsageError("--as and --user exclude each other: a user's service runs as you")
+    location, account = _UnitLocation(for_user, root), _account(name)
+    with _os_errors(for_user=for_user):
+        _require_safe(location)
+        _require_writable(location.directory)
+        program, config = program_words(), _configuration(context, for_user=for_user)
+        ready = _readiness(location, config, program[0], account)
         installation = Installation(
             program,
             config,
@@ -113,53 +113,56 @@ def install(context: Context, own: bool, name: str | None, replace: bool, root: 
             _systemd_version(),
             ready.notify_urls or NOTIFY_PATH,
         )
-        _write(_rendered(place, installation), replace=replace)
+        _write(_rendered(location, installation), replace=replace)
     for group, path in ready.groups.items():
-        click.echo(f"the service is in the group {group}, to read {path}")
+        click.echo(f"the service is in the group {group}, so that it can read {path}")
     for problem in ready.problems:
-        click.echo(f"still to do: {problem}")
-    _tell(reversed(place.commands("enable --now")))
+        click.echo(f"to do first: {problem}")
+    _print_next(reversed(location.commands("enable --now")))
     return Exit.OK
 
 
-@service.command()
-@_own_option
+@service.command(short_help="Remove the systemd units.")
+@_user_option
 @_root_option
-def uninstall(own: bool, root: Path) -> Exit:
-    """Remove what ``service install`` wrote. Configuration and state stay."""
-    place = _RelPath(own, root)
-    _require_safe(place)
-    paths = [place.directory / unit for unit in place.units]
-    there = [path for path in paths if os.path.lexists(path)]
-    if changed := [path for path in there if not _is_ours(path)]:
+def uninstall(for_user: bool, root: Path) -> Exit:
+    """Remove the systemd units that service install wrote.
+
+    The configuration and the state stay.
+    """
+    location = _UnitLocation(for_user, root)
+    _require_safe(location)
+    paths = [location.directory / unit for unit in location.units]
+    existing = [path for path in paths if os.path.lexists(path)]
+    if changed := [path for path in existing if not _is_unchanged(path)]:
         files = shlex.join(map(str, changed))
         raise click.ClickException(
-            f"changed by hand, so that nothing is removed; if they are not needed: rm {files}"
+            f"nothing was removed, because files were changed by hand; to remove them: rm {files}"
         )
-    # Of whoever enabled them: they lead nowhere now.
+    # Links that systemctl enable made, which would dangle.
     links = [
         link
-        for unit in place.units
+        for unit in location.units
         for kind in ("wants", "requires")
-        for link in place.directory.glob(f"*.{kind}/{unit}")
+        for link in location.directory.glob(f"*.{kind}/{unit}")
         if link.is_symlink()
     ]
-    with _refusals_told(own=own):
-        for path in (*links, *there):
+    with _os_errors(for_user=for_user):
+        for path in (*links, *existing):
             path.unlink()
             click.echo(f"removed {path}")
         for directory in {link.parent for link in links}:
-            with suppress(OSError):  # others are in it
+            with suppress(OSError):  # it has other links
                 directory.rmdir()
-    if not there:
-        click.echo(f"there is none in {place.directory}")
+    if not existing:
+        click.echo(f"no units are installed in {location.directory}")
         return Exit.OK
-    _tell(place.commands("stop"))
+    _print_next(location.commands("stop"))
     return Exit.OK
 
 
-def _tell(commands: Iterable[str]) -> None:
-    click.echo("then:")
+def _print_next(commands: Iterable[str]) -> None:
+    click.echo("next:")
     for command in commands:
         click.echo(f"  {command}")
 
@@ -168,92 +171,93 @@ def _account(name: str | None) -> pwd.struct_passwd | None:
     try:
         return None if name is None else pwd.getpwnam(name)
     except KeyError:
-        raise click.UsageError(f"--as {name}: there is no such user") from None
+        raise click.UsageError(f"--as {name}: unknown user") from None
 
 
-def _configuration(context: Context, *, own: bool) -> Path:
-    """The file that the service is to read, whether it is there or not. Raises ``ConfigError``."""
-    # Whoever is root has a configuration of their own, which the system's service can't read.
-    usual = user_config_file() if own else SYSTEM_PATH
+def _configuration(context: Context, *, for_user: bool) -> Path:
+    """The configuration file for the service, which may not exist yet. Raises ``ConfigError``."""
+    # Not root's own configuration, which the system's service can't read.
+    usual = user_config_file() if for_user else SYSTEM_PATH
     found = find_config(context.config_path, os.environ, user_dir=usual.parent, system_path=usual)
     return (found or usual).absolute()
 
 
 def _readiness(
-    place: _RelPath, config: Path, program: str, account: pwd.struct_passwd | None
+    location: _UnitLocation, config: Path, program: str, account: pwd.struct_passwd | None
 ) -> Readiness:
-    if place.own:
-        return own_readiness(config)
-    if place.root != Path("/"):
-        return Readiness()  # what is there can't be seen from here
+    if location.for_user:
+        return user_readiness(config)
+    if location.root != Path("/"):
+        return Readiness()  # another system can't be checked from this one
     files = (Path(program), Path(sys.executable), Path(snoopsync.__file__))
     return system_readiness(config, files, account)
 
 
-def _rendered(place: _RelPath, installation: Installation) -> dict[Path, str]:
+def _rendered(location: _UnitLocation, installation: Installation) -> dict[Path, str]:
     try:
         return {
-            place.directory / unit: render(unit_text(unit, user=place.own), installation)
-            for unit in place.units
+            location.directory / unit: render(unit_text(unit, user=location.for_user), installation)
+            for unit in location.units
         }
     except UnitError as error:
         raise click.ClickException(str(error)) from None
 
 
 def _systemd_version() -> int:
-    """The version of this system's systemd; 0 if there is none."""
+    """The version of this system's systemd, or 0 if there is none."""
     systemctl = shutil.which("systemctl")
     if systemctl is None:
         return 0
-    said = subprocess.run([systemctl, "--version"], capture_output=True, text=True, check=False)
-    version = re.match(r"systemd (\d+)", said.stdout)
+    done = subprocess.run([systemctl, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"systemd (\d+)", done.stdout)
     return int(version[1]) if version else 0
 
 
 @contextmanager
-def _refusals_told(*, own: bool) -> Iterator[None]:
+def _os_errors(*, for_user: bool) -> Iterator[None]:
+    """Turn an ``OSError`` into an error of the command."""
     try:
         yield
-    except PermissionError as error:
-        way = "" if own else ": sudo does it, or install your own service: --user"
-        raise click.ClickException(f"{error.filename}: {error.strerror}{way}") from None
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+        fix = ""
+        if isinstance(error, PermissionError) and not for_user:
+            fix = ": run it with sudo, or install your own service with --user"
+        raise click.ClickException(f"{error.filename}: {error.strerror}{fix}") from None
 
 
-def _require_safe(place: _RelPath) -> None:
-    """Raise ``UnsafeDirectory`` if another user decides what is written. In the files of another
-    system, which ``--root`` names, no link is followed either: it would lead into this one."""
-    if place.own or place.root == Path("/"):
-        require_guarded(resolve(place.directory))
+def _require_safe(location: _UnitLocation) -> None:
+    """Raise ``UnsafeDirectory`` if another user could change what is written. Below ``--root`` no
+    link is followed either, because it could lead into this system."""
+    if location.for_user or location.root == Path("/"):
+        require_guarded(resolve(location.directory))
         return
-    root = resolve(place.root)
+    root = resolve(location.root)
     for each in (root / "etc", root / "etc/systemd", root / "etc/systemd/system"):
         if each.is_symlink():
-            raise UnsafeDirectory(f"{each} is a link, and could lead out of {root}: remove it")
+            raise UnsafeDirectory(f"{each} is a link and could lead out of {root}: remove it")
     require_guarded(root / "etc/systemd/system")
 
 
 def _require_writable(directory: Path) -> None:
-    """Raise ``PermissionError`` before anything else is found wrong."""
-    there = next(each for each in (directory, *directory.parents) if each.exists())
-    if not os.access(there, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    """Raise ``PermissionError`` first, because no other problem matters then."""
+    existing = next(each for each in (directory, *directory.parents) if each.exists())
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
-def _is_ours(path: Path) -> bool:
-    """Is it as it was written? A link is not: to /dev/null it says that there must be no unit."""
+def _is_unchanged(path: Path) -> bool:
+    """Is the unit as ``service install`` wrote it? A link is not: a link to /dev/null masks it."""
     return not path.is_symlink() and is_unchanged(path.read_text("utf-8", "replace"))
 
 
 def _write(texts: Mapping[Path, str], *, replace: bool) -> None:
-    """Write them; none if one was changed and may not be replaced."""
-    changed = [path for path in texts if os.path.lexists(path) and not _is_ours(path)]
+    """Write all units, or none if one was changed by hand and ``replace`` is false."""
+    changed = [path for path in texts if os.path.lexists(path) and not _is_unchanged(path)]
     if changed and not replace:
         raise click.ClickException(
-            f"{', '.join(map(str, changed))}: changed by hand, so that nothing is written. Move the"
-            " change into a drop-in (systemctl edit), and use --replace, which keeps the old unit"
-            " beside the new one"
+            f"{', '.join(map(str, changed))}: changed by hand, so nothing was written. Move the"
+            " change into a drop-in (systemctl edit), then use --replace, which keeps a copy of the"
+            " old unit"
         )
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +268,7 @@ def _write(texts: Mapping[Path, str], *, replace: bool) -> None:
 
 
 def _free_name(path: Path) -> Path:
-    """Where the file can be kept, and is no unit."""
+    """An unused path next to this one that systemd does not read as a unit."""
     names = (path.with_name(f"{path.name}.old{number or ''}") for number in count())
     return next(name for name in names if not os.path.lexists(name))
 

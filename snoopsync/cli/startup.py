@@ -1,4 +1,4 @@
-"""What the process needs before a command runs: standard streams that are open, and UTF-8."""
+"""Prepares the process before a command runs: open standard streams, and UTF-8."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import io
 import os
 import sys
 
-#: The standard streams by their descriptors.
+#: The standard streams by file descriptor.
 _STREAMS = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
 def prepare() -> None:
-    """Prepare this process. May replace it by itself, in UTF-8 mode."""
+    """Prepare this process. May restart it in UTF-8 mode."""
     _open_closed_streams()
     _require_utf8()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding does not have must not end the listing of all.
+        # A name that the terminal's encoding lacks must not abort a list.
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _open_closed_streams() -> None:
-    """Open ``/dev/null`` where a standard stream is closed.
+    """Open ``/dev/null`` for each closed standard stream.
 
-    Otherwise the next file that is opened, the state file for example, gets the stream's
-    descriptor, and whatever a library writes to the stream ends up in that file.
+    Otherwise the next opened file, for example the state file, would get the stream's descriptor,
+    and a library that writes to the stream would write into that file.
     """
     for descriptor, name in _STREAMS.items():
         if not _is_open(descriptor):
@@ -31,7 +31,7 @@ def _open_closed_streams() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
-            os.set_inheritable(descriptor, True)  # as the standard streams are
+            os.set_inheritable(descriptor, True)  # like the standard streams
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
@@ -46,11 +46,11 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _require_utf8() -> None:
-    """Start again in Python's UTF-8 mode (PEP 540) if the locale has another encoding.
+    """Restart in Python's UTF-8 mode (PEP 540) if the locale has another encoding.
 
-    Names on the disk are bytes. Python turns text into them by the locale, but a configuration is
-    UTF-8, and so is nearly every name. The ID of an image is made from its folder's name, and must
-    not depend on the locale. What is shown keeps the locale's encoding.
+    File names are bytes, which Python decodes with the locale's encoding. But configurations are
+    UTF-8, and so are nearly all file names. Image IDs depend on the folder's name, so they must not
+    depend on the locale. Output keeps the locale's encoding.
     """
     is_utf8 = sys.getfilesystemencoding() == "utf-8"
     if is_utf8 or sys.flags.utf8_mode or not sys.executable:

@@ -1,4 +1,4 @@
-"""The commands that mirror: ``run`` and ``resync``."""
+"""The commands ``run`` and ``resync``, which mirror the folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import click
 from snoopsync.cli import output as results
 from snoopsync.cli.context import (
     Context,
-    answers,
+    ask_service,
     json_option,
     mirrored_argument,
     names_of,
@@ -49,7 +49,6 @@ from snoopsync.state.database import Database
 from snoopsync.state.lock import locked
 from snoopsync.state.reading import scratch
 from snoopsync.sync.components import (
-    COMMAND_PATIENCE_SECONDS,
     Components,
     open_components,
     open_state,
@@ -57,10 +56,17 @@ from snoopsync.sync.components import (
     set_aside,
 )
 from snoopsync.sync.pruning import Approve
-from snoopsync.sync.resync import Progress, Report, Show, resync
+from snoopsync.sync.resync import (
+    COMMAND_PATIENCE_SECONDS,
+    ResyncProgress,
+    ResyncRequest,
+    Show,
+    run_resync,
+)
+from snoopsync.sync.resync_report import ResyncReport
 
 if TYPE_CHECKING:
-    from snoopsync.service.service import Reload
+    from snoopsync.service.environment import Reload
 
 log = logging.getLogger("snoopsync")
 
@@ -69,42 +75,42 @@ log = logging.getLogger("snoopsync")
 @mirrored_argument
 @click.pass_obj
 def run(context: Context, folders: tuple[Path, ...]) -> Exit:
-    """Mirror the folders, and go on with it until stopped.
+    """Run the service: mirror the folders until stopped.
 
-    Compares folders, state and collection, and then watches the folders. FOLDERs are some of the
-    configuration's, by name or by path. Without a configuration any folders are mirrored, into the
-    embedded collection.
+    Runs a full resync, then watches the folders. FOLDERs are configured folders, by name or by
+    path. Without a configuration they are any folders, which are mirrored into the embedded
+    collection.
 
-    SIGTERM and SIGINT (Ctrl-C) end it in order, with exit code 0. SIGHUP takes a changed
-    configuration, or leaves the old one if that has mistakes; on a terminal it ends the service.
-    Exit code 7: another snoopsync holds the state file. 78: the configuration is wrong.
+    SIGTERM and SIGINT (Ctrl-C) stop the service in order, with exit code 0. SIGHUP reloads the
+    configuration, or keeps the old one if the new one is invalid; on a terminal it stops the
+    service. Exit code 7: another snoopsync holds the state file. 78: the configuration is invalid.
     """
     config = _chosen(context.configuration(), folders)
     if config is not None:
-        reload: Reload = partial(_configuration_anew, context, folders)
+        reload: Reload = partial(_reloaded, context, folders)
     elif folders:
         config = context.installation_with(folders)
         paths = {os.path.realpath(path) for path in folders}
         known = [each for each in config.folders if os.path.realpath(each.path) in paths]
         given = replace(config, folders=(*known, *new_folders(config.folders, folders)))
-        _tell_dropped(config, given)
+        _log_dropped(config, given)
         config, reload = given, lambda: given
     else:
         raise click.UsageError(
-            "there is no configuration: name a folder (snoopsync run ~/Pictures), or write a"
+            "there is no configuration: name a folder (snoopsync run ~/Pictures) or write a"
             " configuration (snoopsync init ~/Pictures)"
         )
-    # Late, because a resync does not need what the service is made of.
+    # Late, because a resync does without it.
     from snoopsync.service.daemon import run_service
 
     showing = partial(progress, context.err, wanted=context.verbosity >= 0)
     with logs.in_background():
-        run_service(config, showing, reload, context.ready, SystemdNotifier(os.environ))
+        run_service(config, showing, reload, context.start_logging, SystemdNotifier(os.environ))
     return Exit.OK
 
 
-def _tell_dropped(before: Config, given: Config) -> None:
-    """An earlier run may have had other folders: say that they are left, and how to keep them."""
+def _log_dropped(before: Config, given: Config) -> None:
+    """Log the folders of an earlier run that are no longer mirrored, and how to keep them."""
     names = {folder.name for folder in given.folders}
     dropped = [folder for folder in before.folders if folder.name not in names]
     if not dropped:
@@ -114,7 +120,7 @@ def _tell_dropped(before: Config, given: Config) -> None:
         log,
         logging.WARNING,
         Event.FOLDERS_DROPPED,
-        "not mirrored any more: %s; the images stay in the collection. To mirror all of them:"
+        "no longer mirrored: %s; the images stay in the collection. To mirror all folders:"
         " snoopsync run %s",
         ", ".join(printable(str(folder.path)) for folder in dropped),
         " ".join(paths),
@@ -123,29 +129,28 @@ def _tell_dropped(before: Config, given: Config) -> None:
 
 
 def _chosen(config: Config | None, folders: Sequence[Path]) -> Config | None:
-    """The configuration, if there is one, with only these of its folders; with all, if none is
-    given."""
+    """The configuration with only these folders, or with all if none is given."""
     if config is None:
         return None
     names = names_of(config, folders)
     return replace(config, folders=tuple(f for f in config.folders if f.name in names))
 
 
-def _configuration_anew(context: Context, folders: Sequence[Path]) -> Config:
-    """The same, while the service runs. Raises ``ConfigError``."""
+def _reloaded(context: Context, folders: Sequence[Path]) -> Config:
+    """The configuration after a change, while the service runs. Raises ``ConfigError``."""
     try:
-        config = _chosen(context.read(), folders)
+        config = _chosen(context.load(), folders)
     except click.UsageError as error:
         raise ConfigError("command line", (Problem("FOLDER", error.message),)) from None
     if config is None:
-        raise ConfigError("configuration", (Problem("file", "is not there any more"),))
+        raise ConfigError("configuration", (Problem("file", "no longer exists"),))
     return config
 
 
 @dataclass(frozen=True, slots=True)
 class _Resync:
-    """What to resync. ``names``: of folders. ``approved``: the digest of the plan of a prune that
-    may be done though it is more than the guard's limit."""
+    """What to resync. ``names``: of folders. ``approved``: the digest of a plan to prune that is
+    approved although it exceeds the guard's limit."""
 
     config: Config
     names: frozenset[str]
@@ -157,7 +162,7 @@ class _Resync:
     def open_components(
         self, database: Database, collection: ImageCollection, *, rehearsal: bool = False
     ) -> Iterator[Components]:
-        """The parts for it."""
+        """The components for this resync."""
         with open_components(
             self.config,
             database,
@@ -174,17 +179,15 @@ class _Resync:
         components: Components,
         show: Show = lambda progress: None,
         approve: Approve | None = None,
-    ) -> Report:
-        """Do it. ``approve`` decides about a prune instead of ``approved``."""
+    ) -> ResyncReport:
+        """Run the resync. ``approve`` decides about a prune instead of ``approved``."""
         approve = approve or (lambda plan: plan.digest == self.approved)
-        return resync(
-            components,
-            folders=self.names,
+        request = ResyncRequest(
+            self.names,
             prune=approve if self.prune else None,
-            stop=threading.Event(),
             patience_seconds=self.patience_seconds,
-            show=show,
         )
+        return run_resync(components.engine, request, show)
 
 
 def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
@@ -196,9 +199,9 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 
 @click.command(name="resync")
 @mirrored_argument
-@click.option("--dry-run", is_flag=True, help="Print what would be done, change nothing.")
-@click.option("--prune", is_flag=True, help="Also delete what the configuration leaves out.")
-@click.option("--yes", is_flag=True, help="Confirm what --prune prints, however many they are.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
+@click.option("--prune", is_flag=True, help="Also delete images without a file in the folders.")
+@click.option("--yes", is_flag=True, help="Confirm the deletions of --prune without asking.")
 @click.option(
     "--wait",
     "patience_seconds",
@@ -206,7 +209,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
     show_default=True,
     callback=_seconds,
     metavar="DURATION",
-    help="How long to wait for a collection that does not answer.",
+    help="How long to wait for a collection that does not respond.",
 )
 @json_option
 @click.pass_obj
@@ -219,26 +222,27 @@ def resync_command(
     patience_seconds: float,
     as_json: bool,
 ) -> Exit:
-    """Compare folders, state and collection, and make them equal.
+    """Mirror the folders once: compare folders, state and collection, and make them equal.
 
-    Works beside a running service, which then does it. FOLDERs are some of the configuration's, by
-    name or by path. Without a configuration any folders are mirrored, into the embedded collection.
+    If the service is running, it does the resync. FOLDERs are configured folders, by name or by
+    path. Without a configuration they are any folders, which are mirrored into the embedded
+    collection.
 
-    --prune deletes nothing unless every folder is there and was scanned to the end. Of some FOLDERs
-    it deletes only images of files that were left out of these. More deletions than
-    sync.hold_deletes_over are printed, and need a confirmation, or --yes.
+    --prune deletes nothing unless every configured folder is present and was scanned completely.
+    With FOLDERs it deletes only images of files that are excluded from these folders. Deletions
+    beyond sync.hold_deletes_over are printed first, and need a confirmation or --yes.
 
-    Exit codes: 0 all is mirrored; 3 some images failed; 4 deletions are held (see approve, --yes),
-    or a folder is missing; 5 the collection could not be reached; 6 it refused the credentials; 7
-    another snoopsync holds the state file, and is no service that could do it.
+    Exit codes: 0 everything is mirrored; 3 some images failed; 4 deletions are held (see approve
+    and --yes) or a folder is missing; 5 the collection can't be reached; 6 the collection refused
+    the credentials; 7 another command of snoopsync holds the state file.
     """
     if yes and not prune:
-        raise click.UsageError("--yes goes with --prune")
+        raise click.UsageError("--yes needs --prune")
     config = _config_with(context, folders)
     wanted = _Resync(config, frozenset(names_of(config, folders)), prune, patience_seconds)
     planned: list[Action] = []
 
-    def attempt(approved: str | None = None) -> Report:
+    def attempt(approved: str | None = None) -> ResyncReport:
         with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
             if dry_run:
                 return _rehearse(wanted, planned, yes=yes)
@@ -248,22 +252,27 @@ def resync_command(
     if report.pruning is not None and report.pruning.waits:
         planned += report.pruning.deletes
     if planned:
-        results.plan(context.out, planned, as_json=as_json)
+        results.print_plan(context.out, planned, as_json=as_json)
     if not dry_run:
         out, all_folders = context.out, config.folders
         report = ask_to_prune(report, attempt, all_folders, out, yes=yes, as_json=as_json)
-    level = logging.ERROR if report.exit_code else logging.WARNING
     if as_json:
-        results.json_lines([report.summary_message()])
-        for line in (*report.unsent, *report.unreadable):
-            click.echo(f"snoopsync: {printable(line)}", err=True)
-        for event, message in results.left_undone(report):
-            log_event(log, level, event, "%s", message, error=message)
-        if report.trouble is not None:
-            results.json_error(f"the collection: {report.trouble}", report.exit_code)
+        _print_json_report(report)
     else:
-        results.report(context.out, report, dry_run=dry_run)
+        results.print_report(context.out, report, dry_run=dry_run)
     return report.exit_code
+
+
+def _print_json_report(report: ResyncReport) -> None:
+    """Print the summary as JSON, and what was not done on standard error."""
+    level = logging.ERROR if report.exit_code else logging.WARNING
+    results.print_json([report.summary_message()])
+    for line in (*report.unsent, *report.unreadable):
+        click.echo(f"snoopsync: {printable(line)}", err=True)
+    for message in results.unpruned_reasons(report):
+        log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
+    if report.trouble is not None:
+        results.print_json_error(f"the collection: {report.trouble}", report.exit_code)
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:
@@ -279,21 +288,21 @@ def _config_with(context: Context, folders: Sequence[Path]) -> Config:
     return config
 
 
-def _resync(wanted: _Resync, show: Show) -> Report:
+def _resync(wanted: _Resync, show: Show) -> ResyncReport:
     config = wanted.config
     try:
         with locked(config.state), logs.in_background():
             try:
                 return _resync_alone(wanted, show)
             except StateDamaged as error:
-                # Damage that was not seen when it was opened. A second time it is not the file.
+                # Damage that was not found on opening. A second error is not caused by this file.
                 set_aside(config.state, error)
                 return _resync_alone(wanted, show)
     except StateLocked as error:
         return _ask_for_resync(wanted, show, error)
 
 
-def _resync_alone(wanted: _Resync, show: Show) -> Report:
+def _resync_alone(wanted: _Resync, show: Show) -> ResyncReport:
     with (
         closing(open_state(wanted.config.state)) as database,
         opened_collection(wanted.config) as collection,
@@ -302,7 +311,7 @@ def _resync_alone(wanted: _Resync, show: Show) -> Report:
         try:
             report = wanted.run(components, show)
         finally:
-            components.mirror.close(wanted.patience_seconds)
+            components.engine.close(wanted.patience_seconds)
         if report.trouble is None:
             _search_for_duplicates(components)
             _renew(components)
@@ -314,24 +323,24 @@ def _search_for_duplicates(components: Components) -> None:
     try:
         components.duplicate_search.work_off(lambda: False)
     except CollectionError as error:
-        message = "the search for duplicates goes on with the next run: %s"
+        message = "the search for duplicates will continue with the next run: %s"
         log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
 def _renew(components: Components) -> None:
-    """Have the pictures described again that an older version of the collection has described."""
+    """Send the pictures again that an older version of the collection described."""
     try:
         if components.renewal.work_off(lambda _seconds: True):
             _search_for_duplicates(components)
     except NotFound:
-        pass  # it does not tell of any
+        pass  # the collection does not support this
     except CollectionError as error:
-        message = "the rest of the pictures is sent again with the next run: %s"
+        message = "the remaining pictures will be sent again with the next run: %s"
         log_event(log, logging.WARNING, Event.SEARCH_FAILED, message, error, error=str(error))
 
 
-def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Report:
-    question = {
+def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> ResyncReport:
+    request = {
         "command": "resync",
         "folders": sorted(wanted.names),
         "prune": wanted.prune,
@@ -340,24 +349,24 @@ def _ask_for_resync(wanted: _Resync, show: Show, lock_error: StateLocked) -> Rep
     }
     begun = False
     try:
-        for message in answers(wanted.config, question):
+        for message in ask_service(wanted.config, request):
             begun = True
             if "progress" in message:
-                show(Progress(**message["progress"]))
+                show(ResyncProgress(**message["progress"]))
             else:
-                return Report.from_message(message["result"])
+                return ResyncReport.from_message(message["result"])
     except ServiceUnavailable as error:
         raise error if begun else lock_error from None
-    raise ServiceFailed("the service ended before the resync did", Exit.LOCKED)
+    raise ServiceFailed("the service stopped before the resync ended", Exit.LOCKED)
 
 
-def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> Report:
+def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> ResyncReport:
     with (
         closing(scratch(wanted.config.state, proven=True)) as database,
         opened_collection(wanted.config, make=False) as collection,
         wanted.open_components(database, collection, rehearsal=True) as components,
     ):
-        components.mirror.on_done = planned.extend
+        components.engine.on_done = planned.extend
         report = wanted.run(components, approve=lambda _plan: yes)
-        components.mirror.close(1.0)
+        components.engine.close(1.0)
     return report

@@ -1,4 +1,4 @@
-"""``status --watch``: the status again and again, for as long as somebody looks."""
+"""``status --watch``: shows the status continuously until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,45 +16,49 @@ from rich.live import Live
 from rich.text import Text
 
 from snoopsync.cli import output as results
-from snoopsync.cli import overview
+from snoopsync.cli.status_view import status_group, status_lines
 from snoopsync.config.settings import Config
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.state.lock import holder
-from snoopsync.status.status import Status, read_status
+from snoopsync.status.reading import read_status
+from snoopsync.status.status import Status
 
-#: How often the status is shown anew.
+#: The time between updates.
 _PAUSE_SECONDS = 1.0
 
-#: Reading it may take this share of a processor's time beside a service. Without one, when folders
-#: and collection are looked at, it may take this share of the time itself.
-_SHARE = 0.05
+#: The largest share of CPU time for reading the status of a service. Without a service, when
+#: folders and collection are scanned, the largest share of elapsed time.
+_MAX_LOAD = 0.05
 
-#: How often a block is printed where there is no terminal, while nothing but numbers change.
+#: The time between blocks of lines while only numbers change.
 _BLOCK_SECONDS = 10.0
 
-#: The status, or why it can't be told.
-Seen = Status | SnoopsyncError
+#: The status, or why it can't be read.
+StatusOrError = Status | SnoopsyncError
+
+#: Shows a status.
+Display = Callable[[StatusOrError], None]
 
 
 def watch_status(console: Console, config: Config, *, as_json: bool) -> Exit:
-    """Show the status as it changes, until Ctrl-C."""
+    """Show the status and its changes until Ctrl-C."""
     if as_json:
-        showing = _as_json()
+        displaying = _as_json()
     elif console.is_terminal and not console.is_dumb_terminal:
-        showing = _in_place(console)
+        displaying = _in_place(console)
     else:
-        showing = _in_blocks(console, time.monotonic)
-    with suppress(KeyboardInterrupt), _ended_by_sigterm(), showing as show:
-        for seen in _follow(config):
-            show(seen)
+        displaying = _in_blocks(console, time.monotonic)
+    with suppress(KeyboardInterrupt), _sigterm_as_interrupt(), displaying as display:
+        for current in _follow(config):
+            display(current)
     return Exit.OK
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM is Ctrl-C, so that the terminal has its cursor again."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C, so that the terminal is restored."""
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -62,105 +66,100 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _follow(config: Config) -> Iterator[Seen]:
-    """What there is to be seen now, without end, with a pause after each."""
+def _follow(config: Config) -> Iterator[StatusOrError]:
+    """Yield the current status repeatedly, without end, with a pause after each."""
     while True:
-        began, worked = time.monotonic(), time.process_time()
-        user = holder(config.state)
-        seen: Seen
+        began, cpu_began = time.monotonic(), time.process_time()
+        pid = holder(config.state)
+        current: StatusOrError
         try:
-            seen = read_status(config)
+            current = read_status(config)
         except SnoopsyncError as error:
-            seen = error
-        cost = time.process_time() - worked if user else time.monotonic() - began
-        next_look = time.monotonic() + cost / _SHARE
+            current = error
+        cost = time.process_time() - cpu_began if pid else time.monotonic() - began
+        next_reading = time.monotonic() + cost / _MAX_LOAD
         while True:
-            yield replace(seen, now=time.time()) if isinstance(seen, Status) else seen
+            yield replace(current, now=time.time()) if isinstance(current, Status) else current
             time.sleep(_PAUSE_SECONDS)
-            # That a service has come or gone is news at once.
-            if time.monotonic() >= next_look or holder(config.state) != user:
+            # Read at once if a service has started or stopped.
+            if time.monotonic() >= next_reading or holder(config.state) != pid:
                 break
 
 
-Show = Callable[[Seen], None]
-
-
 @contextmanager
-def _in_place(console: Console) -> Iterator[Show]:
-    """On a terminal, where what was shown before was."""
-    looking = Text("looking ...", "dim")
-    with Live(looking, console=console, auto_refresh=False, redirect_stdout=False) as live:
-        view: Group | Text = looking
+def _in_place(console: Console) -> Iterator[Display]:
+    """Replace the previous status on the terminal."""
+    reading = Text("reading the status ...", "dim")
+    with Live(reading, console=console, auto_refresh=False, redirect_stdout=False) as live:
+        view: Group | Text = reading
 
-        def show(seen: Seen) -> None:
+        def display(current: StatusOrError) -> None:
             nonlocal view
-            if isinstance(seen, Status):
-                view = overview.overview(console, seen)
+            if isinstance(current, Status):
+                view = status_group(console, current)
             else:
-                view = Text(_unknown(seen), "red")
-            footer = Text(f"{datetime.now().astimezone():%H:%M:%S} · Ctrl-C ends", "dim")
+                view = Text(_unknown(current), "red")
+            footer = Text(f"{datetime.now().astimezone():%H:%M:%S} · Ctrl-C to quit", "dim")
             live.update(Group(view, footer), refresh=True)
 
         try:
-            yield show
+            yield display
         finally:
             live.update(view)
 
 
 @contextmanager
-def _in_blocks(console: Console, clock: Callable[[], float]) -> Iterator[Show]:
-    """Where nothing can be shown in place: a block of lines when something is new."""
+def _in_blocks(console: Console, clock: Callable[[], float]) -> Iterator[Display]:
+    """Print a block of lines for each change, at once if more than numbers changed."""
     shown: object = None
-    told: object = None
+    shown_urgent: object = None
     last = clock()
 
-    def show(seen: Seen) -> None:
-        nonlocal shown, told, last
-        everything, news = _essence(seen)
-        if everything == shown or (news == told and clock() < last + _BLOCK_SECONDS):
+    def display(current: StatusOrError) -> None:
+        nonlocal shown, shown_urgent, last
+        everything, urgent = _comparable(current)
+        is_early = clock() < last + _BLOCK_SECONDS
+        if everything == shown or (urgent == shown_urgent and is_early):
             return
-        shown, told, last = everything, news, clock()
-        lines = overview.lines(seen) if isinstance(seen, Status) else [_unknown(seen)]
+        shown, shown_urgent, last = everything, urgent, clock()
+        lines = status_lines(current) if isinstance(current, Status) else [_unknown(current)]
         when = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
         for line in (when, *lines, ""):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    yield show
+    yield display
 
 
 @contextmanager
-def _as_json() -> Iterator[Show]:
-    """A line for each change."""
+def _as_json() -> Iterator[Display]:
+    """Print a line of JSON for each change."""
     shown: dict[str, Any] | None = None
 
-    def show(seen: Seen) -> None:
+    def display(current: StatusOrError) -> None:
         nonlocal shown
-        message = _message(seen)
+        if isinstance(current, Status):
+            message = current.as_message()
+        else:
+            message = {"in_sync": False, "error": str(current)}
         if message != shown:
             shown = message
-            results.json_lines([message])
+            results.print_json([message])
             sys.stdout.flush()
 
-    yield show
-
-
-def _message(seen: Seen) -> dict[str, Any]:
-    if isinstance(seen, Status):
-        return seen.as_message()
-    return {"in_sync": False, "error": str(seen)}
+    yield display
 
 
 def _unknown(error: SnoopsyncError) -> str:
-    return f"not in sync as far as can be told: {printable(str(error))}"
+    return f"the status is unknown: {printable(str(error))}"
 
 
-def _essence(seen: Seen) -> tuple[object, object]:
-    """What makes this status another one than that before, and what of it is news at once."""
-    if not isinstance(seen, Status):
-        return str(seen), str(seen)
-    states = [(each.row.name, each.state, each.counts) for each in seen.folders]
-    news = [(name, state, counts.failed, counts.held) for name, state, counts in states]
-    reasons, service = seen.reasons(), seen.service
-    about = (not reasons, service.pid, service.trouble, seen.collection)
-    duplicates = seen.duplicates_open, seen.to_compare
-    return (about, states, reasons, seen.doing, duplicates), (about, news)
+def _comparable(current: StatusOrError) -> tuple[object, object]:
+    """The parts of a status whose change is shown, and those whose change is shown at once."""
+    if not isinstance(current, Status):
+        return str(current), str(current)
+    folders = [(each.row.name, each.state, each.counts) for each in current.folders]
+    urgent = [(name, state, counts.failed, counts.held) for name, state, counts in folders]
+    reasons, service = current.reasons(), current.service
+    overall = (not reasons, service.pid, service.trouble, current.collection)
+    duplicates = current.duplicates_open, current.to_compare
+    return (overall, folders, reasons, current.doing, duplicates), (overall, urgent)

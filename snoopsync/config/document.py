@@ -1,9 +1,9 @@
-"""YAML read into dataclasses, each value with its key and line for when something is wrong.
+"""Reads YAML into dataclasses. Each value knows its key and line, for error messages.
 
-A dataclass is its own schema: ``key`` in the metadata of a field names the key and the function
-that reads it. Such a function takes a ``Value`` and raises ``SettingError`` with the reason when
-that won't do; the problems are gathered, so that all are told at once. No message quotes a value:
-it may be a secret, or stand next to one.
+A dataclass is its own schema: the metadata of a field (see ``key``) names the key and the function
+that reads it. Such a function takes a ``Value`` and returns what it means, or raises
+``SettingError`` with the reason why it can't be used. A ``Document`` collects the problems, so that
+all are reported at once. No message quotes a value, because it may be a secret or be next to one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from snoopsync.config.secrets import SecretError
 from snoopsync.core.errors import ConfigError, Problem
 
-# What YAML takes a value for, in words for a message.
+# The types of YAML values, as messages name them.
 NOTHING, TEXT, BOOLEAN, WHOLE = "nothing", "text", "true or false", "a whole number"
 LIST, MAPPING = "a list", "a mapping"
 _SCALARS = {"null": NOTHING, "str": TEXT, "bool": BOOLEAN, "int": WHOLE, "float": "a number",
@@ -33,19 +33,19 @@ _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z_-]{1,32}")
 
 
 class SettingError(Exception):
-    """Why a value can't be used."""
+    """The reason why a value can't be used."""
 
 
 def key(name: str, read: Callable[[Value], Any]) -> Mapping[str, Any]:
-    """The metadata of a dataclass's field that is read from the key ``name`` by ``read``."""
+    """The metadata of a field: ``read`` reads it from the key ``name``."""
     return {"key": name, "read": read}
 
 
 def read_fields(cls: type, value: Value) -> dict[str, Any]:
-    """The fields of a dataclass that a mapping gives, by the field's name, without those that
-    were reported. A key may be without a value where the default is to have none.
+    """Read the fields of a dataclass from a mapping. Returns the values by field name.
 
-    Raises ``SettingError`` if this is no mapping.
+    Fields with a problem are reported and left out. A key without a value counts as absent if the
+    field's default is ``None``. Raises ``SettingError`` if the value is not a mapping.
     """
     schema = {field.metadata["key"]: field for field in fields(cls) if field.metadata}
     given = {}
@@ -54,13 +54,13 @@ def read_fields(cls: type, value: Value) -> dict[str, Any]:
         if member.kind == NOTHING and field.default is None:
             continue
         member.document.lines[member.key] = member.line
-        with member.blamed():
+        with member.reporting_errors():
             given[field.name] = field.metadata["read"](member)
     return given
 
 
 class Document:
-    """One YAML file: ``lines`` of the keys that were read, and what is wrong with it."""
+    """One YAML file: the lines of the keys that were read, and the problems found."""
 
     def __init__(self, path: Path) -> None:
         self.source = str(path)
@@ -69,31 +69,31 @@ class Document:
         self._problems: list[Problem] = []
 
     def root(self, content: bytes) -> Value:
-        """The mapping at the top. Raises ``ConfigError`` if there is none."""
+        """Parse the file and return its top-level mapping. Raises ``ConfigError``."""
         node = self._compose(content)
         if node is None:
             self.fail("is empty; `snoopsync init` writes one to start from")
         value = Value(node, "", self)
         if value.kind != MAPPING:
-            self.fail(f"must have keys, such as folders:, and is {value.kind}", value.line)
+            self.fail(f"must be a mapping with keys such as folders:, not {value.kind}", value.line)
         return value
 
     def report(
-        self, key: str, message: str, line: int | None = None, *, mend: str | None = None
+        self, key: str, message: str, line: int | None = None, *, fix: str | None = None
     ) -> None:
-        """Take note of a problem, at the line of the key if no other is given."""
+        """Add a problem. ``line`` defaults to the line of the key."""
         line = self.lines.get(key) if line is None else line
-        self._problems.append(Problem(key, message, line, mend))
+        self._problems.append(Problem(key, message, line, fix))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All of them, in the file's order."""
+        """All problems, in the file's order."""
         end = 1 + max((problem.line or 0 for problem in self._problems), default=0)
         return tuple(sorted(self._problems, key=lambda problem: problem.line or end))
 
     def fail(self, message: str, line: int | None = None) -> NoReturn:
-        """Raise ``ConfigError`` for a problem that leaves nothing to go on with."""
-        # Not "from" the error under way: YAML's quotes the line, which may have the secret.
+        """Raise ``ConfigError`` for a problem that makes the whole file unreadable."""
+        # ``from None``: PyYAML's error quotes the line, which may contain the secret.
         raise ConfigError(self.source, (Problem("file", message, line),)) from None
 
     def _compose(self, content: bytes) -> yaml.Node | None:
@@ -104,10 +104,10 @@ class Document:
         try:
             return yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.reader.ReaderError as error:
-            self.fail("has a control character", text.count("\n", 0, error.position) + 1)
+            self.fail("contains a control character", text.count("\n", 0, error.position) + 1)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            message = f"is not YAML: {_without_names(error.problem or 'unreadable')}"
+            message = f"is not YAML: {_without_quoted_names(error.problem or 'unreadable')}"
             self.fail(message, mark.line + 1 if mark else None)
         except RecursionError:
             self.fail("is nested too deeply")
@@ -123,46 +123,48 @@ class Value:
 
     @classmethod
     def of_text(cls, text: str) -> Value:
-        """A text that is in no file: of a command's user, for example, to be read as if it were in
-        one. A relative path in it starts at the current directory."""
+        """A value that is not from a file, such as a command-line option. A relative path in it is
+        relative to the current directory."""
         return cls(yaml.ScalarNode(_TEXT_TAG, text), "", Document(Path("none")))
 
     @property
     def line(self) -> int:
-        """Where it begins, from 1."""
+        """The line that the value begins on, counted from 1."""
         return self.node.start_mark.line + 1
 
     @property
     def kind(self) -> str:
-        """What YAML takes it for."""
+        """The value's type, in words."""
         if isinstance(self.node, yaml.MappingNode):
             return MAPPING
         if isinstance(self.node, yaml.SequenceNode):
             return LIST
-        return _SCALARS.get(self.node.tag.rpartition(":")[2], "of a type of its own")
+        return _SCALARS.get(self.node.tag.rpartition(":")[2], "a custom type")
 
     @property
     def raw(self) -> str:
-        """A scalar as it is written, without its quotes; of a list or mapping, nothing."""
+        """The text of a scalar without its quotes; ``""`` for a list or mapping."""
         return self.node.value if isinstance(self.node, yaml.ScalarNode) else ""
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
-        """Report what is raised in here as this value's problem, and go on after it."""
+    def reporting_errors(self) -> Iterator[None]:
+        """Turn a ``SettingError`` or ``SecretError`` in the ``with`` block into a problem of this
+        value."""
         try:
             yield
         except (SettingError, SecretError) as error:
             self.document.report(self.key, str(error), self.line)
 
     def items(self) -> list[Value]:
-        """The values of a list."""
+        """The values of a list. Raises ``SettingError`` if this is not a list."""
         if not isinstance(self.node, yaml.SequenceNode):
             raise SettingError(f"must be a list, not {self.kind}")
         nodes = enumerate(self.node.value)
         return [Value(node, f"{self.key}[{number}]", self.document) for number, node in nodes]
 
     def members(self, known: list[str]) -> dict[str, Value]:
-        """The values of a mapping; keys that are not known, or given twice, are reported."""
+        """The values of a mapping, by key. Reports unknown and repeated keys. Raises
+        ``SettingError`` if this is not a mapping."""
         if self.kind == NOTHING:
             return {}
         if not isinstance(self.node, yaml.MappingNode):
@@ -180,9 +182,9 @@ class Value:
         return members
 
     def _report_unknown(self, known: list[str]) -> None:
-        """Report this, a key itself, as not one of those known."""
+        """Report this value, which is a key, as unknown."""
         if not _LOOKS_LIKE_A_KEY.fullmatch(self.raw):
-            message = "a key is one word, with a colon and a space after it"
+            message = "a key is one word, followed by a colon and a space"
             self.document.report(self.key or "file", message, self.line)
             return
         close = difflib.get_close_matches(self.raw, known, n=1)
@@ -191,7 +193,7 @@ class Value:
         self.document.report(name, f"unknown key; {hint}", self.line)
 
 
-def _without_names(problem: str) -> str:
-    # PyYAML quotes the names of aliases and tags, and a secret that begins with * or ! is taken
-    # for one. What else it quotes is single characters, and signs of its own.
+def _without_quoted_names(problem: str) -> str:
+    # PyYAML quotes the names of undefined aliases and tags, and parses a secret that begins with *
+    # or ! as one. Everything else it quotes is a single character or a token of YAML.
     return problem.partition(" '")[0] if "undefined" in problem else problem

@@ -1,5 +1,5 @@
-"""The kinds of values a configuration has: each function takes a ``Value`` and returns what it
-means, or raises ``SettingError`` with what it should have been."""
+"""The kinds of values in a configuration. Each function takes a ``Value`` and returns what it
+means, or raises ``SettingError`` with what it should be."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Item = TypeVar("Item")
 Section = TypeVar("Section")
 
-#: The endpoint that is no address: the collection that comes with snoopsync.
+#: The endpoint that is not a URL: the collection that comes with snoopsync.
 EMBEDDED = "embedded"
 
-# Not all that YAML 1.1 takes for a whole number: 1:30 would be 90, and 010 would be 8.
+# YAML 1.1 accepts more as whole numbers: 1:30 would be 90, and 010 would be 8.
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
-# Far more than anybody waits, and far less than what a system's timers can't count.
+# Far more than anyone waits, and far less than the limit of the system's timers.
 _MAX_DURATION = "365d"
 
 
 def text(value: Value) -> str:
-    """A text that is not empty."""
+    """Text that is not empty."""
     if value.kind in (LIST, MAPPING, NOTHING):
         raise SettingError(f"must be text, not {value.kind}")
     if value.kind != TEXT:
-        raise SettingError(f"must be text, and YAML reads it as {value.kind}: put it in quotes")
+        raise SettingError(f"must be text, but YAML reads it as {value.kind}: put it in quotes")
     if not value.raw:
         raise SettingError("is empty")
     return value.raw
 
 
 def boolean(value: Value) -> bool:
-    """True or false, without quotes, in any of YAML's spellings."""
+    """A boolean without quotes, in any of YAML's spellings."""
     if value.kind != BOOLEAN or value.raw.lower() not in yaml.SafeLoader.bool_values:
         raise SettingError("must be true or false, without quotes")
     return yaml.SafeLoader.bool_values[value.raw.lower()]
 
 
-def whole(low: int, high: int) -> Callable[[Value], int]:
-    """A reader of whole numbers in this range, its ends included."""
+def whole_number(low: int, high: int) -> Callable[[Value], int]:
+    """A reader of whole numbers from ``low`` to ``high``, both included."""
 
     def read(value: Value) -> int:
         if value.kind == WHOLE and _PLAIN_NUMBER.fullmatch(value.raw):
@@ -79,7 +79,7 @@ def whole(low: int, high: int) -> Callable[[Value], int]:
 
 
 def duration(at_least: str) -> Callable[[Value], float]:
-    """A reader of durations, in seconds, from this one on up to a year."""
+    """A reader of durations from ``at_least`` to a year. It returns seconds."""
     low, high = parse_duration(at_least), parse_duration(_MAX_DURATION)
 
     def read(value: Value) -> float:
@@ -105,15 +105,15 @@ def choice(enum: type[Choice]) -> Callable[[Value], Choice]:
     return read
 
 
-def several(read: Callable[[Value], Item]) -> Callable[[Value], tuple[Item, ...]]:
-    """A reader of lists of what ``read`` reads, with at least one of it."""
+def list_of(read: Callable[[Value], Item]) -> Callable[[Value], tuple[Item, ...]]:
+    """A reader of lists with at least one item, each read by ``read``."""
 
     def read_all(value: Value) -> tuple[Item, ...]:
         if not value.items():
-            raise SettingError("is empty: leave it out")
+            raise SettingError("is empty: remove it")
         found = []
         for item in value.items():
-            with item.blamed():
+            with item.reporting_errors():
                 found.append(read(item))
         return tuple(found)
 
@@ -129,57 +129,57 @@ def address(value: Value) -> Address:
 
 
 def path(value: Value) -> Path:
-    """An absolute path. ``~`` is the home directory, and a relative path starts at the folder of
-    the configuration."""
+    """A path, made absolute. ``~`` is the home directory, and a relative path is relative to the
+    configuration's directory."""
     given = text(value)
     try:
         usable = b"\0" not in os.fsencode(given)
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise SettingError("has a character that no path can have")
+        raise SettingError("contains a character that no path can have")
     try:
-        return tidy(value.document.folder / Path(given).expanduser())
+        return absolute_path(value.document.folder / Path(given).expanduser())
     except RuntimeError:
-        raise SettingError("begins with ~, and there is no such home directory") from None
+        raise SettingError("begins with ~, but that home directory does not exist") from None
 
 
 def ca_file(value: Value) -> str:
-    """Which certificates to trust: ``system``, or the path of a PEM file."""
+    """The certificates to trust: ``system``, or the path of a PEM file."""
     if text(value) == SYSTEM_STORE:
         return SYSTEM_STORE
     given = path(value)
-    import ssl  # late, as few configurations need it
+    import ssl  # imported late: few configurations need it
 
     try:
         ssl.create_default_context(cafile=given)
     except ssl.SSLError:
-        raise SettingError("has no certificates in PEM form") from None
+        raise SettingError("contains no PEM certificates") from None
     except OSError as error:
         raise SettingError(f"can't be read: {error.strerror}") from None
     return str(given)
 
 
 def state(value: Value) -> Path:
-    """The state file itself, whatever links lead to it: its lock and its socket are beside it.
-    A link that another user can change is left in the path, and refused where it is opened."""
+    """The path of the state file with links resolved, because its lock and its socket are next to
+    it. A link that another user can change stays in the path, and opening it is refused."""
     return resolve(path(value))
 
 
-def tidy(given: Path) -> Path:
-    """The path, absolute and without ``..``; symbolic links stay unless there is a ``..``."""
+def absolute_path(given: Path) -> Path:
+    """The path, absolute and without ``..``. Resolves symbolic links only if there is a ``..``."""
     return given.resolve() if ".." in given.parts else given.absolute()
 
 
 def section(cls: type[Section]) -> Callable[[Value], Section]:
-    """A reader of mappings that are a dataclass with a default for each field."""
+    """A reader of a mapping as a dataclass, each of whose fields has a default."""
     return lambda value: cls(**read_fields(cls, value))
 
 
 def is_name(given: str) -> bool:
-    """Can a folder have this name?"""
-    odd = any(unicodedata.category(char) in ("Cc", "Cs") for char in given)
-    return 1 <= len(given) <= 255 and "/" not in given and not odd
+    """Is this a valid name of a folder?"""
+    is_odd = any(unicodedata.category(char) in ("Cc", "Cs") for char in given)
+    return 1 <= len(given) <= 255 and "/" not in given and not is_odd
 
 
 def name(value: Value) -> str:
@@ -191,7 +191,7 @@ def name(value: Value) -> str:
 
 
 def owner(value: Value) -> str:
-    """What the ID of each image begins with."""
+    """The prefix of all image IDs."""
     given = text(value)
     if not OWNER_PATTERN.fullmatch(given):
         raise SettingError("must be 1 to 32 of a-z, 0-9 and -")
@@ -199,17 +199,17 @@ def owner(value: Value) -> str:
 
 
 def endpoint(value: Value) -> str:
-    """``embedded``, or the address of a service, without a slash at its end."""
+    """``embedded``, or the URL of a service. A slash at the end is removed."""
     given = text(value)
-    if given != EMBEDDED and not _is_address(given):
+    if given != EMBEDDED and not _is_url(given):
         raise SettingError(
-            f'must be "{EMBEDDED}" or an address such as https://host/api/v1, without user, '
-            "password, query and fragment"
+            f'must be "{EMBEDDED}" or a URL such as https://host/api/v1, without user, password, '
+            "query and fragment"
         )
     return given.rstrip("/")
 
 
-def _is_address(given: str) -> bool:
+def _is_url(given: str) -> bool:
     try:
         url = urlsplit(given)
         has_usable_port = url.port != 0
@@ -220,7 +220,7 @@ def _is_address(given: str) -> bool:
 
 
 def public_key(value: Value) -> str:
-    """A public key: it is sent in a header, with a colon after it."""
+    """A public key. It is sent in a header, followed by a colon."""
     given = text(value)
     if not re.fullmatch(r"[!-9;-~]+", given):
         raise SettingError("must be one word of ASCII characters, without a colon")
@@ -228,26 +228,26 @@ def public_key(value: Value) -> str:
 
 
 def secret(value: Value) -> Secret:
-    """A secret, in the file itself."""
+    """A secret in the configuration file itself."""
     return Secret(text(value))
 
 
 def patterns(value: Value) -> tuple[str, ...]:
     """A list of gitignore patterns."""
-    usable = []
+    valid = []
     for item in value.items():
-        with item.blamed():
+        with item.reporting_errors():
             pattern = text(item)
             try:
                 check_pattern(pattern)
             except ValueError as error:
                 raise SettingError(str(error)) from None
-            usable.append(pattern)
-    return tuple(usable)
+            valid.append(pattern)
+    return tuple(valid)
 
 
-def some_patterns(value: Value) -> tuple[str, ...]:
-    """A list of gitignore patterns with at least one in it."""
+def include_patterns(value: Value) -> tuple[str, ...]:
+    """A list of gitignore patterns with at least one item."""
     if not value.items():
-        raise SettingError("is empty, so that nothing is mirrored: leave it out for all images")
+        raise SettingError("is empty, so no image would be mirrored: remove it for all images")
     return patterns(value)

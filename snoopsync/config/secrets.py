@@ -1,4 +1,4 @@
-"""Secrets: a type that does not show them, and the places that they are read from."""
+"""Secrets: a type that does not show them, and the sources that they are read from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-#: A variable of the environment that holds the secret key.
+#: The environment variable that contains the secret key.
 SECRET_VARIABLE = "SNOOPSYNC_SECRET_KEY"
 
-#: The name of the systemd credential (``LoadCredential=``) that holds the secret key.
+#: The systemd credential (``LoadCredential=``) that contains the secret key.
 CREDENTIAL = "snoopsync-secret-key"
 
-#: The one that holds the addresses of notifications, one a line.
+#: The systemd credential that contains the addresses for notifications, one per line.
 NOTIFY_CREDENTIAL = "snoopsync-notify-urls"
 
 _MAX_BYTES = 4096
@@ -24,27 +24,27 @@ _MAX_LIST_BYTES = 1 << 16
 
 
 class SecretError(Exception):
-    """A secret that can't be used. The message says why, without a character of it; ``mend`` is a
-    command that mends it, if there is one."""
+    """A secret can't be used. The message says why, without any part of the secret; ``fix`` is a
+    command that fixes it, if there is one."""
 
-    def __init__(self, message: str, mend: str | None = None) -> None:
+    def __init__(self, message: str, fix: str | None = None) -> None:
         self.message = message
-        self.mend = mend
-        super().__init__(message if mend is None else f"{message}: {mend}")
+        self.fix = fix
+        super().__init__(message if fix is None else f"{message}: {fix}")
 
 
-class SecretUnreadable(SecretError):
-    """A file with a secret that this process may not read."""
+class SecretNotReadable(SecretError):
+    """This process has no permission to read a file with a secret."""
 
 
 class Secret:
     """A text that shows as ``***`` wherever it is printed, formatted, logged or dumped. Only
-    ``reveal`` gives it."""
+    ``reveal`` returns it."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        """Raises ``SecretError`` unless the text, white space around it aside, is one word."""
+        """Strips white space around the text. Raises ``SecretError`` if it is not one word."""
         self._text = text.strip()
         if not self._text:
             raise SecretError("is empty")
@@ -52,7 +52,7 @@ class Secret:
             raise SecretError("must be one word, on one line")
 
     def reveal(self) -> str:
-        """The text itself, without white space around it."""
+        """The text itself."""
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -74,7 +74,7 @@ class Secret:
 
 
 def secret_from_environment(environ: Mapping[str, str]) -> Secret | None:
-    """The secret in ``$SNOOPSYNC_SECRET_KEY``; ``None`` if that is unset or empty."""
+    """The secret in ``$SNOOPSYNC_SECRET_KEY``, or ``None`` if the variable is unset or empty."""
     text = environ.get(SECRET_VARIABLE, "")
     return Secret(text) if text.strip() else None
 
@@ -82,24 +82,24 @@ def secret_from_environment(environ: Mapping[str, str]) -> Secret | None:
 def secret_from_file(path: Path) -> Secret:
     """The secret in a file that only its owner can read. Raises ``SecretError``."""
     content, mode = _read(path)
-    refuse_if_exposed(path, mode)
+    require_private(path, mode)
     return _decode(content, path)
 
 
 def secrets_from_file(path: Path) -> tuple[Secret, ...]:
-    """The secrets in a file that only its owner can read, one a line, one or more. Empty lines and
-    lines that begin with a ``#`` are none. Raises ``SecretError``."""
+    """The secrets in a file that only its owner can read: one per line, at least one. Empty lines
+    and lines that begin with ``#`` are skipped. Raises ``SecretError``."""
     content, mode = _read(path, _MAX_LIST_BYTES)
-    refuse_if_exposed(path, mode)
+    require_private(path, mode)
     return _decode_lines(content, path)
 
 
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
-    """The secret that systemd hands to the service; ``None`` if it does not, or hands an empty one:
-    so a unit says that there need not be one.
+    """The secret that systemd passes to the service, or ``None`` if it passes none or an empty one
+    (the default in our units).
 
-    The file's mode does not matter: systemd guards its directory, and lets the service's user in
-    by an access list, which looks like a group's permission.
+    The file's mode is not checked: systemd protects its directory, and admits the service's user
+    with an access control list, which looks like a group permission.
     """
     path = _credential(environ, CREDENTIAL)
     content, _ = _read(path) if path is not None else (b"", 0)
@@ -107,7 +107,7 @@ def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
 
 
 def secrets_from_credentials(environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    """The addresses that systemd hands to the service in the same way; none if it does not."""
+    """The addresses that systemd passes to the service, empty if it passes none."""
     path = _credential(environ, NOTIFY_CREDENTIAL)
     content, _ = _read(path, _MAX_LIST_BYTES) if path is not None else (b"", 0)
     return _decode_lines(content, path or "") if content.strip() else ()
@@ -119,9 +119,8 @@ def _credential(environ: Mapping[str, str], name: str) -> Path | None:
     return path if directory and os.path.lexists(path) else None
 
 
-def refuse_if_exposed(path: Path, mode: int) -> None:
-    """Raise ``SecretError`` if a file of this mode can be read or written by its group or by
-    everybody."""
+def require_private(path: Path, mode: int) -> None:
+    """Raise ``SecretError`` if the mode gives the group or others any permission."""
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
         raise SecretError(f"others can read {path}", f"chmod 600 {shlex.quote(str(path))}")
 
@@ -131,7 +130,7 @@ def _read(path: Path, most_bytes: int = _MAX_BYTES) -> tuple[bytes, int]:
         with path.open("rb") as file:
             return file.read(most_bytes + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
-        kind = SecretUnreadable if isinstance(error, PermissionError) else SecretError
+        kind = SecretNotReadable if isinstance(error, PermissionError) else SecretError
         raise kind(f"{path} can't be read: {error.strerror}") from None
 
 
@@ -143,7 +142,7 @@ def _decode_lines(content: bytes, where: Path | str) -> tuple[Secret, ...]:
         if line.strip() and not line.lstrip().startswith(b"#"):
             found.append(_decode(line, f"{where}, line {number},"))
     if not found:
-        raise SecretError(f"{where} has no address in it")
+        raise SecretError(f"{where} contains no address")
     return tuple(found)
 
 

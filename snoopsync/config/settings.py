@@ -1,6 +1,6 @@
-"""The configuration: what it can say, and what it says by default.
+"""The schema of the configuration: its keys, types and defaults.
 
-``Config`` and its parts are the schema: a field's metadata names its key and how that is read.
+``Config`` and its parts are dataclasses. The metadata of a field names its key and its reader.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from snoopsync.config import readers
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.document import MAPPING, TEXT, SettingError, Value, key, read_fields
-from snoopsync.config.readers import EMBEDDED, choice, duration, section, several, whole
+from snoopsync.config.readers import EMBEDDED, choice, duration, list_of, section, whole_number
 from snoopsync.config.secrets import Secret
 from snoopsync.core.addresses import Address
 from snoopsync.core.errors import ConfigError, Problem
@@ -40,7 +40,8 @@ STATE_NAME = "state.sqlite3"
 
 
 class Watch(StrEnum):
-    """How changes in a folder are noticed. ``AUTO``: by events where the file system has them."""
+    """How changes in a folder are detected. ``AUTO``: by events if the file system has them, else
+    by polling."""
 
     AUTO = "auto"
     EVENTS = "events"
@@ -48,8 +49,8 @@ class Watch(StrEnum):
 
 
 def default_state_path() -> Path:
-    """Where the state file is when the configuration does not say. Raises ``ConfigError`` if there
-    is no home directory."""
+    """The state file if the configuration does not name one. Raises ``ConfigError`` if there is no
+    home directory."""
     directory = state_directory()
     if directory is None:
         raise no_home("state", "XDG_STATE_HOME")
@@ -57,27 +58,28 @@ def default_state_path() -> Path:
 
 
 def default_owner(host: str | None = None) -> str:
-    """The owner for a host of this name; without one, for this host."""
+    """The default owner for a host name, by default this host's."""
     label = (socket.gethostname() if host is None else host).partition(".")[0].lower()
     return re.sub(r"[^a-z0-9-]+", "-", label)[:32].strip("-") or "snoopsync"
 
 
 def default_name(folder: Path) -> str:
-    """The last part of the path, with what a name can't have written as an escape: ``\\n``.
+    """The last part of the path. Characters that a name can't contain are escaped (``\\n``).
 
-    Raises ``SettingError`` if that is no name: the path is ``/``, or the escapes make it too long.
+    Raises ``SettingError`` if the result is not a valid name: the path is ``/``, or the escapes
+    make it too long.
     """
     name = folder.name if readers.is_name(folder.name) else printable(os.fsencode(folder.name))
     if not readers.is_name(name):
-        raise SettingError("needs a name: the last part of its path can't be one")
+        raise SettingError("needs a name: the last part of its path is not a valid name")
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """The collection that the folders are mirrored into. ``owner`` is ``None`` for the one that the
-    state file remembers, or the host's name (``snoopsync.folders.ownership``). ``ca_file``: the
-    certificates to trust, a path or ``system``."""
+    """The collection that the folders are mirrored into. ``owner`` is ``None`` for the owner in the
+    state file, or else the host's name (``snoopsync.folders.ownership``). ``ca_file``: the path of
+    the certificates to trust, or ``system``."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -91,20 +93,20 @@ class CollectionConfig:
 
     @property
     def embedded(self) -> bool:
-        """Is it the one that comes with snoopsync, instead of a service?"""
+        """Is this the collection that comes with snoopsync, not a service?"""
         return self.endpoint == EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
 class FolderConfig:
     """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute.
-    ``exclude_defaults``: files of other programs are excluded too. ``prefer``: of identical files,
-    the one in this folder is the one to keep."""
+    ``exclude_defaults``: also exclude files of other programs. ``prefer``: of identical files, the
+    one in this folder is the one to keep."""
 
     name: str = field(metadata=key("name", readers.name))
     path: Path = field(metadata=key("path", readers.path))
     include: tuple[str, ...] | None = field(
-        default=None, metadata=key("include", readers.some_patterns)
+        default=None, metadata=key("include", readers.include_patterns)
     )
     exclude: tuple[str, ...] = field(default=(), metadata=key("exclude", readers.patterns))
     watch: Watch = field(default=Watch.AUTO, metadata=key("watch", choice(Watch)))
@@ -117,10 +119,10 @@ class FolderConfig:
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """Deletions wait when there are more than ``count``, and more than ``percent`` of a folder."""
+    """Deletions are held if there are more than ``count`` and more than ``percent`` of a folder."""
 
-    count: int = field(default=50, metadata=key("count", whole(0, 10**9 - 1)))
-    percent: int = field(default=10, metadata=key("percent", whole(0, 100)))
+    count: int = field(default=50, metadata=key("count", whole_number(0, 10**9 - 1)))
+    percent: int = field(default=10, metadata=key("percent", whole_number(0, 100)))
 
 
 def _hold_policy(value: Value) -> HoldPolicy | None:
@@ -128,7 +130,7 @@ def _hold_policy(value: Value) -> HoldPolicy | None:
         return None
     if value.kind != MAPPING or not value.node.value:
         raise SettingError('must be "never" or {count: NUMBER, percent: NUMBER}')
-    # A limit that is left out is no limit of its own, so that the other one decides.
+    # A limit that is left out is 0, so that the other one decides.
     return HoldPolicy(**{"count": 0, "percent": 0} | read_fields(HoldPolicy, value))
 
 
@@ -136,14 +138,14 @@ def _hold_policy(value: Value) -> HoldPolicy | None:
 class SyncConfig:
     """When and how changes are sent."""
 
-    # A kernel's clock for a file's times ticks every 1 to 10 ms: two looks that are less than some
-    # ticks apart can't tell a file that is being written from one that is quiet.
+    # The kernel's clock for file times ticks every 1 to 10 ms. Two looks at a file must be several
+    # ticks apart to tell whether it is being written.
     settle_seconds: float = field(default=0.5, metadata=key("settle", duration("50ms")))
     delete_after_seconds: float = field(default=5.0, metadata=key("delete_after", duration("0s")))
     rescan_interval_seconds: float = field(
         default=900.0, metadata=key("rescan_interval", duration("10s"))
     )
-    workers: int = field(default=4, metadata=key("workers", whole(1, 64)))
+    workers: int = field(default=4, metadata=key("workers", whole_number(1, 64)))
     hold_deletes_over: HoldPolicy | None = field(
         default=HoldPolicy(), metadata=key("hold_deletes_over", _hold_policy)
     )
@@ -151,17 +153,17 @@ class SyncConfig:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesConfig:
-    """Which matches are alerted about. ``log``: a file that gets a JSON line for each alert."""
+    """The matches to alert about. ``log``: a file for the alerts, one line of JSON each."""
 
     alert: bool = field(default=True, metadata=key("alert", readers.boolean))
-    # The ranks of the embedded collection are distances between codes of 256 bits.
-    max_rank: int = field(default=50, metadata=key("max_rank", whole(0, 256)))
+    # Ranks of the embedded collection are distances between codes of 256 bits.
+    max_rank: int = field(default=50, metadata=key("max_rank", whole_number(0, 256)))
     log: Path | None = field(default=None, metadata=key("log", readers.path))
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """What is logged, how, and to which file besides standard error."""
+    """What to log, in which format, and to which file besides standard error."""
 
     level: LogLevel = field(default=LogLevel.INFO, metadata=key("level", choice(LogLevel)))
     format: LogFormat = field(default=LogFormat.AUTO, metadata=key("format", choice(LogFormat)))
@@ -170,10 +172,10 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class NotifyConfig:
-    """Where to say what happens, besides the log. ``urls`` are addresses as Apprise has them; those
-    of ``urls_file`` are among them once all is read."""
+    """Notifications. ``urls`` are Apprise addresses, including those from ``urls_file`` or the
+    systemd credential once the configuration is loaded."""
 
-    urls: tuple[Secret, ...] = field(default=(), metadata=key("urls", several(readers.secret)))
+    urls: tuple[Secret, ...] = field(default=(), metadata=key("urls", list_of(readers.secret)))
     urls_file: Path | None = field(default=None, metadata=key("urls_file", readers.path))
     events: tuple[Event, ...] = field(
         default=(
@@ -182,13 +184,13 @@ class NotifyConfig:
             Event.FOLDER_MISSING,
             Event.CREDENTIALS_REFUSED,
         ),
-        metadata=key("events", several(choice(Event))),
+        metadata=key("events", list_of(choice(Event))),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """Where Prometheus may ask how things are. The port is one that no exporter is known for."""
+    """The HTTP server for metrics and health. No known exporter uses the default port."""
 
     listen: Address = field(
         default=Address("127.0.0.1", 10667), metadata=key("listen", readers.address)
@@ -201,45 +203,47 @@ def _collection(value: Value) -> CollectionConfig:
     document, lines = value.document, value.document.lines
     keys = [name for name in _SERVICE_KEYS if name in lines]
     if "collection.endpoint" in lines and "endpoint" not in given:
-        return collection  # It can't be told what goes with an endpoint that is wrong.
+        return collection  # which keys are needed depends on the endpoint, which is invalid
     if collection.embedded:
         for name in keys:
-            document.report(name, "is for a service, and the endpoint is embedded: remove it")
+            document.report(name, "is only for a service, but the endpoint is embedded: remove it")
         return collection
     if "collection.public_key" not in keys:
         line = lines["collection.endpoint"]
         document.report("collection.public_key", "is missing: a service needs it", line)
     if {"collection.secret_key", "collection.secret_key_file"} <= set(keys):
-        document.report("collection.secret_key_file", "is given beside secret_key: remove one")
+        document.report(
+            "collection.secret_key_file", "conflicts with secret_key: remove one of them"
+        )
     return collection
 
 
 def _folders(value: Value) -> tuple[FolderConfig, ...]:
     items, lines = value.items(), value.document.lines
     if not items:
-        raise SettingError("is empty: name at least one folder")
+        raise SettingError("is empty: add at least one folder")
     folders: dict[str, FolderConfig] = {}
     for item in items:
-        with item.blamed():
+        with item.reporting_errors():
             given = read_fields(FolderConfig, item)
             if f"{item.key}.path" not in lines:
                 raise SettingError("has no path")
             if "path" in given:
                 name = given.pop("name", None) or default_name(given["path"])
                 folders[item.key] = FolderConfig(name=name, **given)
-    for folder, setting, message in _clashes(folders):
+    for folder, setting, message in _conflicts(folders):
         name = f"{folder}.{setting}"
         value.document.report(name, message, lines.get(name, lines[f"{folder}.path"]))
     return tuple(folders.values())
 
 
-def _clashes(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, str]]:
-    """What would give two images one identity, or one image two: which folder, which of its
-    settings, and what is wrong with that. The folders have labels, for the messages."""
+def _conflicts(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, str]]:
+    """Folders that would give two images one ID, or one image two IDs: the folder's label, the
+    key, and the problem. ``folders`` maps labels for messages to folders."""
     names: dict[str, str] = {}
     for label, folder in folders.items():
         if (first := names.setdefault(folder.name, label)) != label:
-            yield label, "name", f"is the name of {first} too: give one of them another name"
+            yield label, "name", f"is also the name of {first}: rename one of them"
     real_paths = {label: Path(os.path.realpath(folder.path)) for label, folder in folders.items()}
     labels: dict[Path, str] = {}
     for label, path in real_paths.items():
@@ -247,12 +251,12 @@ def _clashes(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, st
             yield label, "path", f"is the same folder as {first}"
     for label, path in real_paths.items():
         if outer := next((labels[above] for above in path.parents if above in labels), None):
-            yield label, "path", f"is inside {outer}, and an image can only be in one folder"
+            yield label, "path", f"is inside {outer}: an image can be in only one folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. ``source`` is the file it was read from, if it was from one."""
+    """The whole configuration. ``source`` is the file that it was read from, if any."""
 
     collection: CollectionConfig = field(
         default_factory=CollectionConfig, metadata=key("collection", _collection)
@@ -264,7 +268,7 @@ class Config:
     )
     state: Path = field(default_factory=default_state_path, metadata=key("state", readers.state))
     log: LogConfig = field(default=LogConfig(), metadata=key("log", section(LogConfig)))
-    # Made, so that either of them without a value is there, with its defaults.
+    # A factory, so that a section without a value means its defaults, not None (see read_fields).
     notify: NotifyConfig | None = field(
         default_factory=lambda: None, metadata=key("notify", section(NotifyConfig))
     )
@@ -275,25 +279,24 @@ class Config:
 
     @property
     def folder_order(self) -> dict[str, tuple[int, bool]]:
-        """Of each folder its place in the configuration, from 0, and whether it is preferred."""
+        """For each folder: its position in the configuration, from 0, and is it preferred?"""
         return {folder.name: (at, folder.prefer) for at, folder in enumerate(self.folders)}
 
 
 def default_config(folders: Sequence[Path]) -> Config:
-    """The configuration without a file: these folders, and the embedded collection.
-
-    Raises ``ConfigError`` if one of the folders is inside another.
-    """
+    """The configuration without a file: these folders and the embedded collection. Raises
+    ``ConfigError`` as ``name_folders``."""
     return Config(folders=name_folders(folders))
 
 
 def name_folders(given: Sequence[Path]) -> tuple[FolderConfig, ...]:
-    """These folders, each with the last part of its path for a name.
+    """Folders at these paths, each named by the last part of its path.
 
-    The name is part of the identity of each image, so it must not depend on the folders' order:
-    those that share their last part all get a hash of their path after it. Raises ``ConfigError``.
+    Image IDs depend on the name, so the name must not depend on the order of the folders: folders
+    that share the last part all get a hash of their path after it. Raises ``ConfigError`` for
+    folders that can't be named, or that contain each other.
     """
-    paths = dict.fromkeys(readers.tidy(path) for path in given)
+    paths = dict.fromkeys(readers.absolute_path(path) for path in given)
     last_parts = Counter(path.name for path in paths)
     folders: dict[str, FolderConfig] = {}
     problems = []
@@ -306,7 +309,7 @@ def name_folders(given: Sequence[Path]) -> tuple[FolderConfig, ...]:
         if last_parts[path.name] > 1:
             name = f"{name[:200]}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
         folders[str(path)] = FolderConfig(name, path)
-    problems += [Problem(label, message) for label, _, message in _clashes(folders)]
+    problems += [Problem(label, message) for label, _, message in _conflicts(folders)]
     if problems:
         raise ConfigError("command line", tuple(problems))
     return tuple(folders.values())

@@ -1,9 +1,9 @@
-"""The socket beside the state file: how a command asks a running service.
+"""The socket next to the state file, on which commands send requests to a running service.
 
 Modules, in reading order:
 
 ============  ================================================================================
-``commands``  the commands, and what each may contain
+``commands``  the commands, with their keys and types
 ``channel``   the socket, both ends
 ``report``    what the service reports about itself
 ============  ================================================================================

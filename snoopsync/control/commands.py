@@ -1,4 +1,4 @@
-"""The commands that a service takes on its socket, and what each of them may say."""
+"""The commands that a service accepts on its socket, with their keys and types."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from snoopsync.core.errors import SnoopsyncError
 
-#: More is no patience (seconds): the longest wait that a system's timers can count is not far off.
+#: The longest ``patience_seconds``. The limit of the system's timers is not much larger.
 _MAX_PATIENCE_SECONDS = 366 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Value:
-    """What a key's value must be."""
+class _Type:
+    """The type of a key's value. ``description`` completes "must be ..."."""
 
-    words: str
-    fits: Callable[[object], bool]
+    description: str
+    accepts: Callable[[object], bool]
     is_required: bool = False
 
 
@@ -24,59 +24,59 @@ def _is_text(value: object) -> bool:
     try:
         return isinstance(value, str) and bool(value.encode())
     except UnicodeEncodeError:
-        return False  # JSON can say half of a character, which no file takes
+        return False  # JSON can contain half of a surrogate pair, which can't be written to a file
 
 
 def _is_patience(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 <= value <= _MAX_PATIENCE_SECONDS  # which is not so of NaN
+    return 0 <= value <= _MAX_PATIENCE_SECONDS  # false for NaN
 
 
-_TEXT = _Value("a text", _is_text, is_required=True)
-_TEXT_OR_NOTHING = _Value("a text", lambda value: value is None or _is_text(value))
-_SWITCH = _Value("true or false", lambda value: isinstance(value, bool))
-_TEXTS = _Value(
-    "a list of texts", lambda value: isinstance(value, list) and all(map(_is_text, value))
+_TEXT = _Type("a string", _is_text, is_required=True)
+_OPTIONAL_TEXT = _Type("a string", lambda value: value is None or _is_text(value))
+_BOOLEAN = _Type("true or false", lambda value: isinstance(value, bool))
+_TEXTS = _Type(
+    "a list of strings", lambda value: isinstance(value, list) and all(map(_is_text, value))
 )
-_PATIENCE = _Value("a number of seconds", _is_patience)
+_PATIENCE = _Type("a number of seconds", _is_patience)
 
-_COMMANDS: Mapping[str, Mapping[str, _Value]] = {
+_COMMANDS: Mapping[str, Mapping[str, _Type]] = {
     "status": {},
     "resync": {
         "folders": _TEXTS,
-        "prune": _SWITCH,
-        "approved": _TEXT_OR_NOTHING,
+        "prune": _BOOLEAN,
+        "approved": _OPTIONAL_TEXT,
         "patience_seconds": _PATIENCE,
     },
-    "approve": {"folder": _TEXT_OR_NOTHING, "discard": _SWITCH},
+    "approve": {"folder": _OPTIONAL_TEXT, "discard": _BOOLEAN},
     "dismiss": {"a": _TEXT, "b": _TEXT},
 }
 
 
-def require_sound(command: Mapping[str, object]) -> None:
-    """Raises ``SnoopsyncError`` unless this is a command, and every key of it is known and has a
-    value of its kind.
+def validate_command(command: Mapping[str, object]) -> None:
+    """Raise ``SnoopsyncError`` unless the command is known, and all of its keys are known and have
+    values of the right type.
 
-    A key that is not known is refused as well: it is one of a newer version, and a command without
-    it would be another one (``dry_run``, say).
+    An unknown key is an error because it comes from a newer version, and ignoring it could change
+    what the command does (``dry_run``, for example).
     """
     name = command.get("command")
     known = _COMMANDS.get(name) if isinstance(name, str) else None
     if known is None:
         raise SnoopsyncError(
-            "the service is of another version, and does not know this command: restart it"
+            "the running service has another version and does not know this command: restart it"
         )
     for key, value in command.items():
         if key == "command":
             continue
         if key not in known:
             raise SnoopsyncError(
-                f"the service is of another version, and {name} has no {key!r:.60} there: restart"
-                " it"
+                f"the running service has another version and does not know {key!r:.60} of {name}:"
+                " restart it"
             )
-        if not known[key].fits(value):
-            raise SnoopsyncError(f"{name}: {key} must be {known[key].words}")
+        if not known[key].accepts(value):
+            raise SnoopsyncError(f"{name}: {key} must be {known[key].description}")
     for key, expected in known.items():
         if expected.is_required and key not in command:
             raise SnoopsyncError(f"{name}: {key} is missing")

@@ -1,93 +1,225 @@
-"""What a running service reports about itself, to commands, health checks and metrics."""
+"""What a running service reports about itself, to commands, health checks and metrics.
+
+The engine's thread publishes one ``ServiceReport`` each turn. On the socket it is a JSON object,
+and the two ends may be of different versions: ``from_message`` skips what it does not know, and
+takes what is missing, or has another type, for unknown.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from snoopsync.control.channel import Message
 from snoopsync.runtime.liveness import PATIENCE_SECONDS, SendProgress
 
-#: How long to wait for the account to be renewed. An engine that works needs milliseconds.
+#: How long to wait for the next report, in seconds. An engine that works needs milliseconds.
 _FRESH_SECONDS = 2.0
 
 _COMPARING = "comparing folders and collection"
 
 
-class Account:
-    """What the service says of itself, renewed by every turn of the engine."""
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """How the service is, ``age_seconds`` ago. The defaults prove nothing: they are what a message
+    that lacks a value means.
+
+    ``reconciled``: everything was compared since the start. ``looking``: there is more to look at
+    in a folder. ``unsettled``: paths that changed and are not planned for. ``in_flight``: images
+    that are being sent or removed. ``last_error``: what keeps the most from being done.
+    ``unproven``: folders whose watcher does not work. ``stalled``: parts that make no progress.
+    ``scan_ages``: seconds since the last whole scan, by folder, ``None`` before the first one.
+    ``to_renew``: images that an older version of the collection described. ``decoders_without``:
+    restrictions of the decoders that are not in force, ``None`` before the first decoder.
+    """
+
+    pid: int | None = None
+    version: str | None = None
+    reconciled: bool = False
+    looking: bool = False
+    unsettled: int = 0
+    in_flight: int = 0
+    reachable: bool = True
+    unauthorized: bool = False
+    last_error: str | None = None
+    unproven: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    stalled: tuple[str, ...] = ()
+    scan_ages: Mapping[str, float | None] = field(default_factory=dict)
+    to_renew: int = 0
+    decoders_without: tuple[str, ...] | None = None
+    progress: SendProgress | None = None
+    age_seconds: float = 0.0
+
+    def as_message(self) -> Message:
+        """The report as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_message(cls, message: object) -> ServiceReport:
+        """The report in a JSON object that ``as_message`` made, in whatever version."""
+        values = message if isinstance(message, dict) else {}
+        known = {
+            name: read(values[name])
+            for name, read in _READERS.items()
+            if name in values and read(values[name]) is not _UNKNOWN
+        }
+        report = cls(**known)
+        if known.keys() >= _PROOFS:
+            return report
+        # Without all of these nothing is proven to be mirrored.
+        error = report.last_error or "its report is incomplete, restart it"
+        return replace(report, reconciled=False, last_error=error)
+
+    @property
+    def activity(self) -> str:
+        """What the service is doing, on one line."""
+        if self.unauthorized:
+            return f"nothing can be sent: {self.last_error}"
+        if not self.reachable:
+            return f"waiting for the collection: {self.last_error}"
+        if self.progress is not None:
+            return self.sending
+        if not self.reconciled:
+            return _COMPARING
+        if self.missing:
+            return f"watching; missing: {', '.join(self.missing)}"
+        return "watching, everything is sent"
+
+    @property
+    def sending(self) -> str:
+        """How far the sending is, on one line, while there is ``progress``."""
+        return f"{'mirroring' if self.reconciled else _COMPARING}: {self.progress}"
+
+    def scan_age_seconds(self, folder: str) -> float | None:
+        """How long ago the last whole scan of a folder ended, if the service knows."""
+        age = self.scan_ages.get(folder)
+        return None if age is None else age + self.age_seconds
+
+
+#: What a value is read as that is not of the kind it should be.
+_UNKNOWN = object()
+
+
+def _bool(value: object) -> object:
+    return value if isinstance(value, bool) else _UNKNOWN
+
+
+def _int(value: object) -> object:
+    return value if isinstance(value, int) and not isinstance(value, bool) else _UNKNOWN
+
+
+def _text(value: object) -> object:
+    return value if isinstance(value, str) else _UNKNOWN
+
+
+def _seconds(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else _UNKNOWN
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, list) or _UNKNOWN in map(_text, value):
+        return _UNKNOWN
+    return tuple(value)
+
+
+def _ages(value: object) -> object:
+    if not isinstance(value, dict):
+        return _UNKNOWN
+    return {name: age for name, age in value.items() if _seconds(age) is not _UNKNOWN}
+
+
+def _progress(value: object) -> object:
+    names = {each.name for each in fields(SendProgress)}
+    if not isinstance(value, dict) or value.keys() != names:
+        return _UNKNOWN
+    return _UNKNOWN if _UNKNOWN in map(_seconds, value.values()) else SendProgress(**value)
+
+
+_READERS: Mapping[str, Callable[[object], Any]] = {
+    "pid": _int,
+    "version": _text,
+    "reconciled": _bool,
+    "looking": _bool,
+    "unsettled": _int,
+    "in_flight": _int,
+    "reachable": _bool,
+    "unauthorized": _bool,
+    "last_error": _text,
+    "unproven": _names,
+    "missing": _names,
+    "stalled": _names,
+    "scan_ages": _ages,
+    "to_renew": _int,
+    "decoders_without": _names,
+    "progress": _progress,
+    "age_seconds": _seconds,
+}
+
+#: What must be known before everything can be said to be mirrored.
+_PROOFS = {"reconciled", "looking", "unsettled", "in_flight", "reachable", "unauthorized"} | {
+    *("unproven", "stalled")
+}
+
+
+class LatestReport:
+    """The report of the last turn of the engine. For any thread."""
 
     def __init__(self) -> None:
-        self._said: Message = {}
+        self._report = ServiceReport()
         self._at = time.monotonic()
         self._turns = 0
-        self._renewed = threading.Condition()
+        self._published = threading.Condition()
 
     @property
     def turns(self) -> int:
         """How many turns of the engine have ended."""
         return self._turns
 
-    def renew(self, said: Message) -> None:
-        """A turn has ended, and this is how things are."""
-        with self._renewed:
-            self._said = said
+    def publish(self, report: ServiceReport) -> None:
+        """A turn of the engine has ended with this report."""
+        with self._published:
+            self._report = report
             self._at = time.monotonic()
             self._turns += 1
-            self._renewed.notify_all()
+            self._published.notify_all()
 
-    def last(self) -> Message | None:
-        """The account as it is, with ``age_seconds``; ``None`` before the first."""
-        with self._renewed:
-            if not self._turns:
-                return None
-            return self._said | {"age_seconds": time.monotonic() - self._at}
+    def get(self) -> ServiceReport | None:
+        """The last report; ``None`` before the first."""
+        with self._published:
+            return self._aged() if self._turns else None
 
-    def fresh(self, wake: Callable[[], None]) -> Message:
-        """The account after a whole turn from now; with ``age_seconds``, since an engine that is
-        held up can't renew it."""
+    def fresh(self, wake: Callable[[], None]) -> ServiceReport:
+        """The report after a whole turn from now. An engine that is blocked cannot publish one, so
+        after two seconds the last report is returned, whose ``age_seconds`` shows that."""
         deadline = time.monotonic() + _FRESH_SECONDS
-        with self._renewed:
-            # The first turn to end may have begun, and looked around, before.
+        with self._published:
+            # The first turn to end may have begun before this call, and have looked around already.
             for _ in range(2):
                 turns = self._turns
                 wake()
                 while self._turns == turns and time.monotonic() < deadline:
-                    self._renewed.wait(deadline - time.monotonic())
-            return self._said | {"age_seconds": time.monotonic() - self._at}
+                    self._published.wait(deadline - time.monotonic())
+            return self._aged()
 
-
-def in_words(said: Message) -> str:
-    """What the service is doing, on one line."""
-    if said["unauthorized"]:
-        return f"nothing can be sent: {said['last_error']}"
-    if not said["reachable"]:
-        return f"waiting for the collection: {said['last_error']}"
-    if said["progress"] is not None:
-        return sending(said)
-    if not said["reconciled"]:
-        return _COMPARING
-    if said["missing"]:
-        return f"watching; missing: {', '.join(said['missing'])}"
-    return "watching, everything is sent"
-
-
-def sending(said: Message) -> str:
-    """How far the sending is, on one line, while there is ``progress``."""
-    return (
-        f"{'mirroring' if said['reconciled'] else _COMPARING}: {SendProgress(**said['progress'])}"
-    )
+    def _aged(self) -> ServiceReport:
+        return replace(self._report, age_seconds=time.monotonic() - self._at)
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What the service shows of itself without being asked. ``account``: its last one, with
-    ``age_seconds``; ``None`` before the first. ``trouble``: what keeps it from working at all.
-    ``stalled``: its parts that do not get on."""
+class ServiceView:
+    """How the service looks to its own health checks and metrics.
 
-    account: Message | None = None
+    ``report``: its last one; ``None`` before the first. ``trouble``: what keeps the service from
+    working at all. ``stalled``: its parts that make no progress. ``patience_seconds``: how long a
+    part may make no progress.
+    """
+
+    report: ServiceReport | None = None
     trouble: str | None = None
     stalled: tuple[str, ...] = ()
     patience_seconds: float = PATIENCE_SECONDS

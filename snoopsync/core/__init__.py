@@ -16,6 +16,7 @@ Modules, in reading order:
 ``left_out``    what a folder holds that is not mirrored, counted by reason
 ``identity``    whether a directory is the known folder
 ``settle``      when a path has stopped changing
+``assignment``  which of the collection's unclaimed images each new file is
 ``planner``     what to do, from what was observed and what is recorded
 ``bulk_guard``  which deletions are held for a person
 ``tally``       what a resync did with each image

@@ -46,4 +46,9 @@ def exit_code(error: SnoopsyncError) -> Exit:
     """The exit code of a command that ends with this error."""
     if isinstance(error, ServiceFailed):
         return Exit(error.exit_code)
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.BUG)
+    return exit_code_of_kind(type(error))
+
+
+def exit_code_of_kind(kind: type[SnoopsyncError]) -> Exit:
+    """The exit code of a command that ends with an error of this kind."""
+    return next((code for each, code in _CODES if issubclass(kind, each)), Exit.BUG)

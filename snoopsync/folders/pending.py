@@ -1,27 +1,49 @@
-"""The places that have changed and are not planned for yet: from the first sight of a change until
-it is known what it means.
+"""The paths that changed and are not planned for yet, from the first sight of a change until it is
+known what the change means.
 
-Each goes the same way: it settles (``Settler`` says until when), it is at rest, and its turn to be
-decided on comes; or it is postponed, since what it means depends on what is still to be seen. A
-place is looked at anew whenever it goes on: what was seen before may have changed meanwhile.
+Each path goes the same way. It settles: ``Settler`` says for how long. It is at rest. Its turn
+comes: it is queued, and decided on together with others. Or it is postponed, because what it means
+depends on something that is not known yet. A path is looked at again whenever it goes on, because
+it may have changed meanwhile.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from snoopsync.core.model import File, Fingerprint, Observation, RelPath, Unclear
 from snoopsync.core.settle import Settler
 from snoopsync.folders.folder import Folder, FolderSessions
 from snoopsync.runtime.clock import Clock
 
-#: The sight of a place that nobody wants to know of, or that is away with its folder.
-_NO_PLACE = Unclear("not a place of a folder that is there")
+#: The observation of a path that the configuration leaves out, or whose folder is missing.
+_NO_PATH = Unclear("not a path of a folder that is present")
+
+
+class Inbox:
+    """Paths to look at again, whoever asks for it. Used by the engine's thread."""
+
+    def __init__(self) -> None:
+        self._paths: deque[RelPath] = deque()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def put(self, rel_paths: Iterable[RelPath]) -> None:
+        """Look at these paths again, as if they had just changed."""
+        self._paths.extend(rel_paths)
+
+    def take(self, count: int) -> list[RelPath]:
+        """Remove and return the oldest ``count`` paths, or fewer if there are fewer."""
+        return [self._paths.popleft() for _ in range(min(count, len(self._paths)))]
 
 
 class PendingPaths:
-    """Used by one thread. Its length is how many places are settling or postponed. ``on_unclear``
-    is told of each place that can't be looked at, and is dropped here: nobody else knows of it."""
+    """Used by the engine's thread. Its length is the number of paths that are not planned for.
+    ``on_unclear`` is called with each path that cannot be looked at. Such a path is dropped here,
+    so nothing else knows about it."""
 
     def __init__(
         self,
@@ -35,61 +57,73 @@ class PendingPaths:
         self._clock = clock
         self._settler = Settler(
             settle_seconds,
-            # What has gone may come to rest elsewhere first, to be found as a rename.
+            # A file that was moved comes to rest at its new path first, so that the move is found.
             max(delete_after_seconds, 2 * settle_seconds),
         )
         self._at_rest: dict[RelPath, Observation] = {}
+        self._queued: dict[RelPath, Observation] = {}
+        # The queued paths in reverse order, so that the next one is removed from the end.
+        self._queue: list[RelPath] = []
+        self._is_queue_fresh = False
         self._postponed: dict[RelPath, Observation] = {}
 
     def __len__(self) -> int:
-        return self.settling + len(self._postponed)
+        return self.settling + len(self._at_rest) + len(self._queued) + len(self._postponed)
 
     @property
     def settling(self) -> int:
-        """How many places have not come to rest."""
+        """How many paths have not come to rest."""
         return len(self._settler)
 
     @property
-    def has_rested(self) -> bool:
-        """Are there places at rest, to be decided on at once?"""
-        return bool(self._at_rest)
+    def has_turn(self) -> bool:
+        """Are there paths that can be decided on now?"""
+        return bool(self._at_rest or self._queue)
+
+    @property
+    def has_queue(self) -> bool:
+        """Are there paths that were queued and not decided on?"""
+        return bool(self._queue)
 
     @property
     def has_undecided(self) -> bool:
-        """Are there places that came to rest, and are not decided on?"""
-        return bool(self._at_rest or self._postponed)
+        """Are there paths that came to rest and were not decided on?"""
+        return bool(self._at_rest or self._queue or self._postponed)
 
     def unsent(self) -> Iterator[tuple[RelPath, bool]]:
-        """All of them; whether a file was there at the last look."""
+        """All pending paths, and for each whether there was a file at the last look."""
         for rel_path, seen in self._settler.waiting():
             yield rel_path, seen is not None
-        for rel_path, observation in (*self._at_rest.items(), *self._postponed.items()):
+        for rel_path, observation in self._undecided():
             yield rel_path, isinstance(observation, File)
 
     def rel_paths(self) -> set[RelPath]:
-        """All of them."""
-        settling = (rel_path for rel_path, _ in self._settler.waiting())
-        return {*settling, *self._at_rest, *self._postponed}
+        """All pending paths."""
+        return {rel_path for rel_path, _ in self.unsent()}
+
+    def _undecided(self) -> Iterator[tuple[RelPath, Observation]]:
+        return chain(self._at_rest.items(), self._queued.items(), self._postponed.items())
 
     def next_due(self) -> float | None:
-        """When to ``look_at_due`` next (monotonic), or ``None``."""
+        """When to call ``look_at_due`` next (monotonic seconds), or ``None``."""
         return self._settler.next_due()
 
     def vanishing(self, folder: str) -> frozenset[RelPath]:
-        """The places of this folder that were seen to be gone, and not for long enough yet."""
+        """The paths of this folder that are gone, but not for ``delete_after`` yet."""
         return self._settler.gone(folder)
 
     def is_vanishing(self, folder: str) -> bool:
-        """Are there any such places?"""
+        """Are there any such paths?"""
         return self._settler.has_gone(folder)
 
     def arriving(self) -> dict[int, tuple[RelPath, File]]:
         """The files that are not decided on, by inode."""
-        unsettled = (
-            (rel_path, seen) for rel_path, seen in self._settler.waiting() if seen is not None
-        )
-        arriving = {seen.inode: (rel_path, File(seen)) for rel_path, seen in unsettled}
-        for rel_path, observation in self._postponed.items():
+        arriving = {
+            seen.inode: (rel_path, File(seen))
+            for rel_path, seen in self._settler.waiting()
+            if seen is not None
+        }
+        for rel_path, observation in self._undecided():
             if isinstance(observation, File):
                 arriving[observation.fingerprint.inode] = (rel_path, observation)
         return arriving
@@ -97,35 +131,35 @@ class PendingPaths:
     # Looking.
 
     def observation(self, rel_path: RelPath) -> Observation:
-        """What is there now."""
+        """What is at this path now."""
         with FolderSessions() as views:
             return self._observation(rel_path, views)
 
     def see(self, rel_path: RelPath, seen: Fingerprint | None) -> None:
-        """Take note of a look that differs from what is known (``None``: there is no file)."""
+        """Note a look that differs from what is known (``None``: there is no file)."""
         if self._settler.see(rel_path, seen, self._clock.monotonic()):
             self._at_rest[rel_path] = self.observation(rel_path)
 
     def look_again(self, rel_paths: Iterable[RelPath]) -> None:
-        """Look at these places as if something had changed there."""
+        """Look at these paths as if they had just changed."""
         with FolderSessions() as views:
             for rel_path in rel_paths:
                 observation = self._observation(rel_path, views)
                 if isinstance(observation, Unclear):
                     self._settler.drop(rel_path)
-                    self._tell_unclear(rel_path, observation)
+                    self._report_unclear(rel_path, observation)
                 else:
                     self.see(
                         rel_path, observation.fingerprint if isinstance(observation, File) else None
                     )
 
     def look_at_due(self) -> None:
-        """Look at those that may have come to rest by now."""
+        """Look at the paths that may have come to rest by now."""
         self.look_again(self._settler.due(self._clock.monotonic()))
 
     def leave(self, sources: Iterable[RelPath]) -> None:
-        """Pictures were renamed away from these places. That they are gone is no news any more; a
-        file that is there now is."""
+        """Pictures were moved away from these paths, so their absence is planned for. A file that
+        is at one of them now is not."""
         with FolderSessions() as views:
             for rel_path in sources:
                 observation = self._observation(rel_path, views)
@@ -136,36 +170,55 @@ class PendingPaths:
                     self._postponed.pop(rel_path, None)
 
     def drop_folder(self, name: str) -> None:
-        """The folder is missing: what settles there says nothing."""
+        """The folder is missing: what settles in it means nothing."""
         self._settler.drop_folder(name)
 
     def _observation(self, rel_path: RelPath, views: FolderSessions) -> Observation:
         folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None or not folder.selection.wants(rel_path.path):
-            return _NO_PLACE
+            return _NO_PATH
         return views.of(folder).look(rel_path.path)
 
-    def _tell_unclear(self, rel_path: RelPath, observation: Unclear) -> None:
-        if observation is not _NO_PLACE:
+    def _report_unclear(self, rel_path: RelPath, observation: Unclear) -> None:
+        if observation is not _NO_PATH:
             self.on_unclear(rel_path, observation.reason)
 
     # Deciding.
 
-    def take(self, *, postponed: bool) -> list[tuple[RelPath, Observation]]:
-        """Those at rest, and the ``postponed`` ones if they are wanted, which are looked at anew;
-        in the order of places. They are the caller's to deal with."""
-        at_rest, self._at_rest = self._at_rest, {}
+    def queue(self, *, postponed: bool) -> None:
+        """Queue the paths at rest to be decided on, with the ``postponed`` ones if they are wanted,
+        in the order of paths. What was queued before must have been decided on."""
+        assert not self._queue
+        self._is_queue_fresh = not (postponed and self._postponed)
         if postponed:
-            with FolderSessions() as views:
-                at_rest |= {
-                    rel_path: self._observation(rel_path, views) for rel_path in self._postponed
-                }
-            self._postponed.clear()
-        for rel_path, observation in at_rest.items():
-            if isinstance(observation, Unclear):
-                self._tell_unclear(rel_path, observation)
-        return sorted(at_rest.items())
+            self._queued, self._postponed = self._postponed, {}
+        self._queued |= self._at_rest
+        self._at_rest = {}
+        self._queue = sorted(self._queued, reverse=True)
+
+    def leave_queued(self) -> None:
+        """The rest of the queue is for a later step, which looks at these paths again."""
+        self._is_queue_fresh = False
+
+    def next_batch(self, count: int) -> dict[RelPath, Observation]:
+        """Remove the next ``count`` paths from the queue. Returns what is at each of them."""
+        batch: dict[RelPath, Observation] = {}
+        with FolderSessions() as views:
+            for _ in range(min(count, len(self._queue))):
+                rel_path = self._queue.pop()
+                seen = self._queued.pop(rel_path)
+                observation = seen if self._is_queue_fresh else self._observation(rel_path, views)
+                if isinstance(observation, Unclear):
+                    self._report_unclear(rel_path, observation)
+                batch[rel_path] = observation
+        return batch
 
     def postpone(self, observations: Mapping[RelPath, Observation]) -> None:
-        """What these mean can't be told yet."""
+        """It is not known yet what these observations mean."""
         self._postponed |= observations
+
+    def resume(self, rel_paths: Iterable[RelPath]) -> dict[RelPath, Observation]:
+        """Remove these paths from the postponed ones, and look at them again."""
+        resumed = [each for each in rel_paths if self._postponed.pop(each, None) is not None]
+        with FolderSessions() as views:
+            return {rel_path: self._observation(rel_path, views) for rel_path in resumed}

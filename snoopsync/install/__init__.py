@@ -3,8 +3,8 @@
 Modules, in reading order:
 
 ===============  =============================================================================
-``permissions``  what another user can reach
-``readiness``    what a service still needs
+``permissions``  whether another user can access a path
+``readiness``    what is missing before the service can run
 ``units``        the unit files
 ===============  =============================================================================
 """

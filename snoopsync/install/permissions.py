@@ -1,4 +1,4 @@
-"""What somebody who is not root can get at, by the permissions of the way to it."""
+"""Whether a user can access a path, by the permissions of the path and the directories above it."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Read a file; list a directory and enter it, or run a program.
+#: Read a file; list and enter a directory, or run a program.
 READ = stat.S_IROTH
 USE = stat.S_IROTH | stat.S_IXOTH
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who it is. ``uid``: ``None`` for a user who owns nothing, and whose groups can be chosen."""
+    """A user and its groups. ``uid`` is ``None`` for a user that owns no files and can be added to
+    any group."""
 
     uid: int | None = None
     gids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Whether one gets there: only as a member of ``groups``, and not while there are ``barriers``,
-    which are places on the way that no group opens."""
+class Access:
+    """Access requires membership in all of ``groups``, and is impossible if there are ``barriers``:
+    the path or directories above it that no group membership opens."""
 
     groups: frozenset[int] = frozenset()
     barriers: tuple[Path, ...] = ()
 
 
-def reach(path: Path, wanted: int, reader: Reader) -> Reach:
-    """May this reader do what is ``wanted`` (``READ`` or ``USE``) with what the path leads to?
+def check_access(path: Path, wanted: int, reader: Reader) -> Access:
+    """Can this reader access (``READ`` or ``USE``) the path, with links resolved?
 
-    What is not there is not in the way. Raises ``OSError`` where one may not look oneself.
+    A path that does not exist is no barrier. Raises ``OSError`` if the calling process can't look.
     """
     groups: set[int] = set()
     barriers: list[Path] = []
     real = Path(os.path.realpath(path))
-    for place in (*reversed(real.parents), real):
+    for each in (*reversed(real.parents), real):
         try:
-            status = place.stat()
+            status = each.stat()
         except (FileNotFoundError, NotADirectoryError):
             break
-        bits = wanted if place == real else stat.S_IXOTH
+        bits = wanted if each == real else stat.S_IXOTH
         if _admits(status, bits, reader):
             continue
         if reader.uid is None and _admits(status, bits, Reader(gids=frozenset({status.st_gid}))):
             groups.add(status.st_gid)
         else:
-            barriers.append(place)
-    return Reach(frozenset(groups), tuple(barriers))
+            barriers.append(each)
+    return Access(frozenset(groups), tuple(barriers))
 
 
 def _admits(status: os.stat_result, bits: int, reader: Reader) -> bool:

@@ -1,4 +1,4 @@
-"""What a service still needs before it can run with this configuration, as far as can be told
+"""What is missing before the service can run with a configuration, as far as that can be checked
 without running it."""
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from snoopsync.config.file import SYSTEM_PATH, SYSTEM_STATE_DIRECTORY, load_conf
 from snoopsync.config.settings import STATE_NAME, Config
 from snoopsync.core.errors import ConfigError
 from snoopsync.core.model import printable
-from snoopsync.install.permissions import READ, USE, Reader, reach
+from snoopsync.install.permissions import READ, USE, Reader, check_access
 
-#: The service has directories of its own in the place of these.
+#: The service has private directories in place of these.
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 
-#: What to do about the barriers on a way.
+#: Says how to remove barriers to a path.
 Advice = Callable[[Sequence[Path]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """``problems``: what to do first. ``groups``: those that the service's user has to be in, each
-    with what it reads as a member; ``secret`` and ``notify_urls``: the files that the configuration
-    names."""
+    """``problems``: what to do first. ``groups``: the groups that the service's user must be in,
+    each with a path that it reads as a member. ``secret`` and ``notify_urls``: files that the
+    configuration names."""
 
     problems: tuple[str, ...] = ()
     groups: Mapping[str, Path] = field(default_factory=dict)
@@ -37,31 +37,31 @@ class Readiness:
     notify_urls: Path | None = None
 
 
-def own_readiness(source: Path) -> Readiness:
-    """For a service of the user who asks."""
-    _, problems = _loaded(source, {})
+def user_readiness(source: Path) -> Readiness:
+    """The readiness of a service of the current user. ``source``: its configuration file."""
+    _, problems = _load(source, {})
     return Readiness(tuple(problems))
 
 
 def system_readiness(
     source: Path, program: Iterable[Path], account: pwd.struct_passwd | None
 ) -> Readiness:
-    """For the system's service, that is run by this account, or by a user of its own. ``program``:
-    the files that snoopsync is."""
-    config, problems = _loaded(source, {"STATE_DIRECTORY": str(SYSTEM_STATE_DIRECTORY)})
-    access = _Access(account)
-    problems += access.problems(source, READ, partial(_let_read, source, config, account))
+    """The readiness of the system's service, which runs as this account or as a user of its own.
+    ``program``: the files of snoopsync itself."""
+    config, problems = _load(source, {"STATE_DIRECTORY": str(SYSTEM_STATE_DIRECTORY)})
+    access = _AccessCheck(account)
+    problems += access.problems(source, READ, partial(_open_config, source, config, account))
     for path in program:
         wanted = READ if path.suffix == ".py" else USE
-        problems += access.problems(path, wanted, lambda _barriers: _ELSEWHERE)
+        problems += access.problems(path, wanted, lambda _barriers: _INSTALL_ELSEWHERE)
     if config is None:
         return Readiness(tuple(dict.fromkeys(problems)), access.groups)
     for folder in config.folders:
-        problems += access.problems(folder.path, USE, partial(_let_in, folder.path, account))
+        problems += access.problems(folder.path, USE, partial(_open_folder, folder.path, account))
     problems += _unwritable(config)
     state = SYSTEM_STATE_DIRECTORY / STATE_NAME
     if source != SYSTEM_PATH and _real(config.state) == _real(state):
-        problems.append(f"set `state: {state}` in {source}, so that commands find it too")
+        problems.append(f"set `state: {state}` in {source}, so that commands also find it")
     return Readiness(
         tuple(dict.fromkeys(problems)),
         access.groups,
@@ -70,7 +70,7 @@ def system_readiness(
     )
 
 
-def _loaded(source: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[str]]:
+def _load(source: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[str]]:
     if not source.exists():
         return None, [f"snoopsync init --output {shlex.quote(str(source))} FOLDER"]
     try:
@@ -79,8 +79,8 @@ def _loaded(source: Path, environ: Mapping[str, str]) -> tuple[Config | None, li
         return None, [str(problem) for problem in error.problems]
 
 
-class _Access:
-    """What the service's user may get at, and the groups that it takes."""
+class _AccessCheck:
+    """Checks what the service's user can access, and collects the groups that it needs."""
 
     def __init__(self, account: pwd.struct_passwd | None) -> None:
         self.groups: dict[str, Path] = {}
@@ -92,58 +92,59 @@ class _Access:
             self._reader = Reader(account.pw_uid, frozenset(gids))
 
     def problems(self, path: Path, wanted: int, advice: Advice) -> Iterator[str]:
-        """Why it does not get at this path, and what to do."""
-        for place in _TEMPORARY:
-            if path.is_relative_to(place):
-                yield f"{printable(str(path))}: the service sees another {place}, put it elsewhere"
-        found = reach(path, wanted, self._reader)
-        if found.barriers:
-            first = found.barriers[0]
-            way = "" if first == path else f", on the way to {printable(str(path))}"
-            told = f"{printable(str(first))} is closed to {self._who}{way}"
-            yield f"{told}: {advice(found.barriers)}"
+        """Why the service's user can't access this path, and what to do."""
+        shown = printable(str(path))
+        for directory in _TEMPORARY:
+            if path.is_relative_to(directory):
+                yield f"{shown}: the service has a private {directory}: move this path elsewhere"
+        access = check_access(path, wanted, self._reader)
+        if access.barriers:
+            first = access.barriers[0]
+            needed_for = "" if first == path else f", which contains {shown}"
+            problem = f"{self._who} has no access to {printable(str(first))}{needed_for}"
+            yield f"{problem}: {advice(access.barriers)}"
         else:
-            for gid in found.groups:
+            for gid in access.groups:
                 self.groups.setdefault(_group_name(gid), path)
 
 
-_ELSEWHERE = "install snoopsync where all may use it, in /opt/snoopsync for example"
+_INSTALL_ELSEWHERE = "install snoopsync where all users can run it, for example in /opt/snoopsync"
 
 
-def _let_read(
+def _open_config(
     source: Path,
     config: Config | None,
     account: pwd.struct_passwd | None,
     barriers: Sequence[Path],
 ) -> str:
     if set(barriers) - {source, source.parent}:
-        return f"keep the configuration in {SYSTEM_PATH.parent}"
+        return f"move the configuration to {SYSTEM_PATH.parent}"
     path, directory = shlex.quote(str(source)), shlex.quote(str(source.parent))
     commands = [f"chmod 755 {directory}"] if source.parent in barriers else []
     if source in barriers:
         commands += [f"chown {account.pw_name} {path}" if account else f"chmod 644 {path}"]
     advice = " && ".join(commands)
     if account is None and config is not None:
-        advice = f"{''.join(_to_move_out(config))}{advice}"
+        advice = f"{''.join(_moves_of_secrets(config))}{advice}"
     return advice
 
 
-def _to_move_out(config: Config) -> Iterator[str]:
-    """What must not be in a configuration that everybody may read."""
-    then = "move {} into a file of its own, name that in {}, then: "
+def _moves_of_secrets(config: Config) -> Iterator[str]:
+    """How to remove the secrets from a configuration before all users can read it."""
+    move = "move {} to a separate file and name that file in {}, then: "
     if config.collection.secret_key is not None and config.collection.secret_key_file is None:
-        yield then.format("its secret key", "collection.secret_key_file")
+        yield move.format("the secret key", "collection.secret_key_file")
     if config.notify is not None and config.notify.urls_file is None:
-        yield then.format("the addresses of notify", "notify.urls_file")
+        yield move.format("notify.urls", "notify.urls_file")
 
 
-def _let_in(folder: Path, account: pwd.struct_passwd | None, _barriers: Sequence[Path]) -> str:
+def _open_folder(folder: Path, account: pwd.struct_passwd | None, _barriers: Sequence[Path]) -> str:
     advice = f"let a group read {printable(str(folder))}"
     return advice if account else f"{advice}, or run the service as its owner (--as USER)"
 
 
 def _unwritable(config: Config) -> Iterator[str]:
-    """What the configuration says that the service writes, where it can't."""
+    """The configured output files that the service can't write."""
     given = {
         "state": config.state,
         "log.file": config.log.file,
@@ -152,13 +153,13 @@ def _unwritable(config: Config) -> Iterator[str]:
     for key, path in given.items():
         if path is not None and not _real(path).is_relative_to(_real(SYSTEM_STATE_DIRECTORY)):
             yield (
-                f"{key}: the service can only write below {SYSTEM_STATE_DIRECTORY}: move"
-                f" {printable(str(path))} there"
+                f"{key}: the service can write only below {SYSTEM_STATE_DIRECTORY}: move"
+                f" {printable(str(path))} to that directory"
             )
 
 
 def _real(path: Path) -> Path:
-    # systemd makes the directory as a link.
+    # systemd creates the state directory as a link.
     return Path(os.path.realpath(path))
 
 

@@ -1,7 +1,7 @@
-"""The systemd units: the files of ``systemd/``, with what one installation has otherwise.
+"""The systemd units: the files in ``systemd/``, adapted to an installation.
 
-The files are complete as they are. A unit that is written from one says so in its first line, with
-a digest of all that follows: so it can be told whether somebody has changed it since.
+The files are complete units. A unit that ``service install`` writes has a first line with a digest
+of the rest, which shows whether somebody has changed the unit since.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pathlib import Path
 
 from snoopsync.config.secrets import CREDENTIAL, NOTIFY_CREDENTIAL
 
-#: The system's units, and a user's own, by the names they are installed under.
+#: The system's units and a user's own, by file name.
 SYSTEM_UNITS = ("snoopsync.service", "snoopsync-resync.service", "snoopsync-resync.timer")
 USER_UNITS = ("snoopsync.service",)
 
-#: Where the system's service has its secret key from, if the configuration does not say.
+#: The file with the secret key of the system's service, if the configuration names none.
 SECRET_PATH = Path("/etc/snoopsync/secret-key")
 
-#: The same for the addresses of notifications.
+#: The file with the addresses for notifications, if the configuration names none.
 NOTIFY_PATH = Path("/etc/snoopsync/notify-urls")
 
-#: How a unit starts snoopsync, as it comes.
+#: The command in the files that starts snoopsync.
 _PROGRAM = "/usr/bin/env snoopsync"
 
-#: The first systemd that can wait longer and longer before it restarts a service.
-_GROWING_PAUSE_SINCE = 254
+#: The first version of systemd with increasing restart delays (``RestartSteps=``).
+_RESTART_STEPS_SINCE = 254
 
 _MARK = "# Written by `snoopsync service install`, digest {}. Change it with a drop-in.\n"
 _MARKED = re.compile(re.escape(_MARK).replace(re.escape("{}"), "([0-9a-f]{16})"))
@@ -39,17 +39,17 @@ _PLAIN = frozenset(string.ascii_letters + string.digits + "_@%+=:,./-")
 
 
 class UnitError(ValueError):
-    """A unit can't say this. The message is for people."""
+    """A unit can't express a value. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What a unit says of an installation.
+    """The settings of an installation that a unit contains.
 
-    ``program`` is how snoopsync is started, with an absolute path first. ``config``: its
-    configuration, ``None`` for the usual one. ``account``: who runs it, ``None`` for a user of its
-    own; ``groups``: what else that one is in. ``systemd``: the version that is going to read it.
-    ``secret`` and ``notify_urls``: what systemd reads for it.
+    ``program``: the command that starts snoopsync, with an absolute path first. ``config``: the
+    configuration file, ``None`` for the usual one. ``account``: the user that runs the service,
+    ``None`` for a user of its own; ``groups``: its supplementary groups. ``systemd``: the version
+    of systemd. ``secret`` and ``notify_urls``: the files that systemd passes as credentials.
     """
 
     program: tuple[str, ...]
@@ -62,22 +62,22 @@ class Installation:
 
 
 def unit_text(name: str, *, user: bool = False) -> str:
-    """A unit as it comes with snoopsync."""
+    """The text of a unit that comes with snoopsync."""
     folder = resources.files("snoopsync") / "systemd"
-    if not folder.is_dir():  # a checkout, where they are beside the package
+    if not folder.is_dir():  # in a checkout they are next to the package
         folder = Path(__file__).parents[2] / "systemd"
     return (folder / "user" / name if user else folder / name).read_text(encoding="utf-8")
 
 
 def render(text: str, installation: Installation) -> str:
-    """The unit for this installation. Raises ``UnitError``."""
+    """The text of a unit for this installation. Raises ``UnitError``."""
     first, *arguments = installation.program
     if not _NEVER_IN_A_PROGRAM.isdisjoint(first):
-        raise UnitError(f"systemd starts no program with such a path: {first}")
-    # Only arguments are searched for variables, the path of the program is not.
+        raise UnitError(f"systemd can't start a program with this path: {first}")
+    # systemd expands variables in arguments, but not in the path of the program.
     words = [_word(first), *(_word(each.replace("$", "$$")) for each in arguments)]
     text = text.replace(f"ExecStart={_PROGRAM} ", f"ExecStart={' '.join(words)} ")
-    if installation.systemd >= _GROWING_PAUSE_SINCE:
+    if installation.systemd >= _RESTART_STEPS_SINCE:
         text = text.replace("#Restart", "Restart")
     settings = _settings(installation)
     lines = []
@@ -89,7 +89,7 @@ def render(text: str, installation: Installation) -> str:
 
 
 def _settings(installation: Installation) -> dict[str, str]:
-    """How the lines begin that depend on the installation, no more than these, and go on."""
+    """The lines that depend on the installation: how each begins, and how it continues."""
     settings = {
         f"LoadCredential={CREDENTIAL}:": _text(str(installation.secret)),
         f"LoadCredential={NOTIFY_CREDENTIAL}:": _text(str(installation.notify_urls)),
@@ -104,7 +104,7 @@ def _settings(installation: Installation) -> dict[str, str]:
 
 
 def is_unchanged(text: str) -> bool:
-    """Is this a unit as ``render`` made it once, by whichever version, and nobody changed it?"""
+    """Is this the unchanged output of ``render``, of any version?"""
     mark = _MARKED.match(text)
     return mark is not None and mark[1] == _digest(text[mark.end() :])
 
@@ -114,7 +114,7 @@ def _digest(body: str) -> str:
 
 
 def _word(text: str) -> str:
-    """The text as one word of a unit's line."""
+    """The text as one word of a line in a unit."""
     escaped = _text(text)
     if _PLAIN.issuperset(escaped):
         return escaped
@@ -122,8 +122,8 @@ def _word(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """The text as the rest of a unit's line."""
-    # A line that ends in a backslash goes on in the next one.
+    """The text as the rest of a line in a unit."""
+    # A line that ends with a backslash continues on the next line.
     if not text.isprintable() or text.endswith("\\"):
-        raise UnitError(f"{text!a} can't be written in a unit: give it another name")
+        raise UnitError(f"{text!a} can't be written in a unit: rename it")
     return text.replace("%", "%%")

@@ -1,11 +1,11 @@
-"""Notifications: tells people what happened, by mail, chat or push.
+"""Notifications: sends selected log events by mail, chat or push.
 
 Modules, in reading order:
 
 ==================  ==========================================================================
-``digest``          events to messages
-``retry_queue``     the messages that wait for one target
-``apprise_target``  where messages go: the only import of Apprise
-``notifier``        from log events to sent messages
+``digest``          groups log events into notifications
+``retry_queue``     the notifications waiting for one target
+``apprise_target``  the targets: the only import of Apprise
+``notifier``        the threads between the log and the targets
 ==================  ==========================================================================
 """

@@ -1,9 +1,8 @@
-"""Tells people what happened where they are: mail, chat, push, whatever Apprise can reach.
+"""Sends notifications about log events to mail, chat or push, whatever Apprise can reach.
 
-The log is the record; this is its messenger, and nothing waits for it. A line of the log that is to
-be told goes into a queue that takes no more than it can hold. One thread makes messages of the
-lines, and one more for each target sends them, so that a target that hangs keeps nobody waiting.
-What waits when the process is killed is lost.
+Nothing waits for notifications. A log handler puts events into a bounded queue. One thread groups
+them into notifications, and each target has a thread of its own that sends them, so that a target
+that hangs delays no other. Unsent notifications are lost when the process is killed.
 """
 
 from __future__ import annotations
@@ -21,26 +20,26 @@ from snoopsync.core.text import counted
 from snoopsync.log.setup import NOTIFYING
 from snoopsync.log.throttle import LogThrottle
 from snoopsync.notify.apprise_target import Target
-from snoopsync.notify.digest import Happening, Message, News
-from snoopsync.notify.retry_queue import Outbox
+from snoopsync.notify.digest import Digest, LoggedEvent, Notification
+from snoopsync.notify.retry_queue import RetryQueue
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.counters import Counters, Delivery
 from snoopsync.runtime.workers import Workers
 
 log = logging.getLogger("snoopsync.notify")
 
-#: So many lines may wait for the thread. It needs no time for one.
-_MOST_HEARD = 1000
+#: How many events the queue between the log and the notification thread holds.
+_QUEUE_SIZE = 1000
 
-#: A target that has not answered for so long hangs.
-HANGS_AFTER_SECONDS = 30.0
+#: A target that takes longer than this to answer is reported.
+ATTEMPT_TIMEOUT_SECONDS = 30.0
 
-#: How often to wake up without a reason, in seconds.
+#: How long the notification thread sleeps at most.
 _IDLE_SECONDS = 60.0
 
 
-class _Courier:
-    """Brings messages to one target. ``attend`` is for one thread."""
+class _TargetSender:
+    """Sends notifications to one target, one at a time. ``step`` is for one thread."""
 
     def __init__(
         self,
@@ -50,178 +49,185 @@ class _Courier:
         counters: Counters,
         wake: threading.Event,
     ) -> None:
+        """``wake`` is set when an attempt ends."""
         self.target = target
-        self.outbox = Outbox()
+        self.queue = RetryQueue()
         self._clock = clock
         self._throttle = throttle
         self._counters = counters
         self._wake = wake
         self._worker = Workers(1, NOTIFYING)
-        self._flying: tuple[Message, Future[str | None]] | None = None
-        self._hangs_at = 0.0
+        self._attempt: tuple[Notification, Future[str | None]] | None = None
+        self._times_out_at = 0.0
         self._failures = 0
-        self._was_said = False
+        self._failure_was_logged = False
         self._dropped = 0
 
     @property
-    def is_flying(self) -> bool:
-        """Is an attempt under way?"""
-        return self._flying is not None
+    def is_sending(self) -> bool:
+        """Is an attempt running?"""
+        return self._attempt is not None
 
     @property
     def next_due(self) -> float | None:
-        """When to attend to it again, at the latest."""
-        if self._flying is not None:
-            return self._hangs_at
-        return self.outbox.next_due
+        """When to call ``step`` again at the latest, or ``None``."""
+        return self.queue.next_due if self._attempt is None else self._times_out_at
 
-    def attend(self, now: float) -> None:
-        """See what came of the attempt under way, and begin the next one."""
-        if self._flying is not None:
-            message, future = self._flying
+    def step(self, now: float) -> None:
+        """Take the result of the running attempt, and start the next one if it is due."""
+        if self._attempt is not None:
+            notification, future = self._attempt
             if future.done():
-                self._flying = None
-                self._land(message, future.result(), now)
-            elif now >= self._hangs_at:
-                self._hangs_at = float("inf")
-                self._fail(f"no answer within {HANGS_AFTER_SECONDS:.0f} s", now)
-        if self._flying is None:
-            self._fly(self.outbox.take(now), now)
-        while self._dropped < self.outbox.dropped:
-            self._dropped += 1
-            self._counters.message(Delivery.DROPPED)
-            self._throttle.log(
-                now,
-                f"a message to {self.target.label} was given up",
-                logging.WARNING,
-                Event.NOTIFICATION_DROPPED,
-                "a message to %s was given up: it could not be sent for too long",
-                self.target.label,
-                target=self.target.label,
-            )
+                self._attempt = None
+                self._finish(notification, future.result(), now)
+            elif now >= self._times_out_at:
+                self._times_out_at = float("inf")
+                self._count_failure(f"no answer within {ATTEMPT_TIMEOUT_SECONDS:.0f} s", now)
+        if self._attempt is None:
+            self._start_next(now)
+        self._report_dropped(now)
 
-    def _fly(self, message: Message | None, now: float) -> None:
-        if message is None:
+    def _start_next(self, now: float) -> None:
+        notification = self.queue.next_attempt(now)
+        if notification is None:
             return
         sent_at = self._clock.now()
-        future = self._worker.submit(lambda: self.target.send(message, sent_at))
-        self._flying = message, future
-        self._hangs_at = now + HANGS_AFTER_SECONDS
+        future = self._worker.submit(lambda: self.target.send(notification, sent_at))
+        self._attempt = notification, future
+        self._times_out_at = now + ATTEMPT_TIMEOUT_SECONDS
         future.add_done_callback(lambda _: self._wake.set())
 
-    def _land(self, message: Message, refusal: str | None, now: float) -> None:
-        if refusal is not None:
+    def _finish(self, notification: Notification, failure: str | None, now: float) -> None:
+        if failure is not None:
             self._counters.message(Delivery.FAILED)
-            self.outbox.failed(message, now)
-            self._fail(refusal, now)
+            self.queue.failed(notification, now)
+            self._count_failure(failure, now)
             return
         self._counters.message(Delivery.SENT)
-        self.outbox.sent(message)
-        if self._was_said:
+        self.queue.succeeded(notification)
+        if self._failure_was_logged:
             log_event(
                 log,
                 logging.INFO,
                 Event.NOTIFICATIONS_SENT_AGAIN,
-                "messages to %s are taken again (failures: %d)",
+                "notifications to %s are sent again (failures: %d)",
                 *(self.target.label, self._failures),
                 target=self.target.label,
                 failures=self._failures,
             )
-        self._failures, self._was_said = 0, False
+        self._failures, self._failure_was_logged = 0, False
 
-    def _fail(self, reason: str, now: float) -> None:
+    def _count_failure(self, reason: str, now: float) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._was_said = self._throttle.log(
+            self._failure_was_logged = self._throttle.log(
                 now,
-                f"messages to {self.target.label} can't be sent, and can, in turns",
+                f"notifications to {self.target.label} keep failing and recovering",
                 logging.WARNING,
                 Event.NOTIFICATIONS_FAIL,
-                "messages to %s can't be sent, and are tried again: %s",
+                "notifications to %s fail and will be retried: %s",
                 *(self.target.label, reason),
                 target=self.target.label,
                 error=reason,
             )
 
+    def _report_dropped(self, now: float) -> None:
+        while self._dropped < self.queue.dropped:
+            self._dropped += 1
+            self._counters.message(Delivery.DROPPED)
+            self._throttle.log(
+                now,
+                f"a notification to {self.target.label} was dropped",
+                logging.WARNING,
+                Event.NOTIFICATION_DROPPED,
+                "a notification to %s was dropped: it could not be sent for too long",
+                self.target.label,
+                target=self.target.label,
+            )
+
     def close(self) -> None:
-        """Begin nothing more."""
+        """Start no further attempt."""
         self._worker.close(0.0)
 
 
-class _Ears(logging.Handler):
-    """Hands lines of the log on; never waits."""
+class _QueueingHandler(logging.Handler):
+    """Puts the events that a digest uses into a queue; never waits. ``dropped`` counts the events
+    that found the queue full."""
 
-    def __init__(self, news: News, heard: queue.Queue[Happening], wake: threading.Event) -> None:
+    def __init__(
+        self, digest: Digest, events: queue.Queue[LoggedEvent], wake: threading.Event
+    ) -> None:
         super().__init__(logging.INFO)
-        self.missed = 0
-        self._news = news
-        self._heard = heard
+        self.dropped = 0
+        self._digest = digest
+        self._events = events
         self._wake = wake
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand it on, if somebody may want to hear of it."""
+        """Queue the record's event, if the digest uses it."""
         fields = getattr(record, "fields", None)
-        # What is said of notifications can't be told by them.
-        if not fields or record.name == log.name or not self._news.concerns(fields.get("event")):
+        # A failing notification must not lead to another notification.
+        if not fields or record.name == log.name or not self._digest.uses(fields.get("event")):
             return
         try:
             text = record.getMessage()
-            self._heard.put_nowait(Happening(fields, text, record.levelno, record.created))
+            self._events.put_nowait(LoggedEvent(fields, text, record.levelno, record.created))
         except queue.Full:
-            self.missed += 1
-        except Exception:  # of a record that can't be formatted: whoever writes it says so
+            self.dropped += 1
+        except Exception:  # a record that can't be formatted: the other handlers report it
             return
         self._wake.set()
 
 
 class Notifier:
-    """Listens to the log from when it is made until it is closed, and tells the targets."""
+    """Sends notifications about what is logged between its creation and ``close``."""
 
     def __init__(
-        self, counters: Counters, clock: Clock | None = None, most_heard: int = _MOST_HEARD
+        self, counters: Counters, clock: Clock | None = None, queue_size: int = _QUEUE_SIZE
     ) -> None:
         self._counters = counters
         self._clock = clock or Clock()
         self._wake = threading.Event()
-        self._news = News((), "")
-        self._heard: queue.Queue[Happening] = queue.Queue(most_heard)
-        self._ears = _Ears(self._news, self._heard, self._wake)
+        self._digest = Digest((), "")
+        self._events: queue.Queue[LoggedEvent] = queue.Queue(queue_size)
+        self._handler = _QueueingHandler(self._digest, self._events, self._wake)
         self._throttle = LogThrottle(log, 1)
         self._lock = threading.Lock()
-        self._couriers: list[_Courier] = []
-        self._missed = 0
+        self._senders: list[_TargetSender] = []
+        self._dropped = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
-        logging.getLogger("snoopsync").addHandler(self._ears)
+        logging.getLogger("snoopsync").addHandler(self._handler)
         self._thread.start()
 
-    def take(self, config: NotifyConfig, owner: str, targets: Sequence[Target]) -> None:
-        """Tell these targets from now on. One that was there before keeps what waits for it."""
+    def configure(self, config: NotifyConfig, owner: str, targets: Sequence[Target]) -> None:
+        """From now on notify these targets. A target that stays keeps its queue."""
         with self._lock:
-            known = {courier.target.url: courier for courier in self._couriers}
-            self._couriers = [known.get(target.url) or self._courier(target) for target in targets]
-            for courier in known.values():
-                if courier not in self._couriers:
-                    courier.close()
-            self._news.want(frozenset(config.events), owner)
+            known = {sender.target.url: sender for sender in self._senders}
+            self._senders = [known.get(target.url) or self._sender(target) for target in targets]
+            for sender in known.values():
+                if sender not in self._senders:
+                    sender.close()
+            self._digest.configure(frozenset(config.events), owner)
 
-    def _courier(self, target: Target) -> _Courier:
-        return _Courier(target, self._clock, self._throttle, self._counters, self._wake)
+    def _sender(self, target: Target) -> _TargetSender:
+        return _TargetSender(target, self._clock, self._throttle, self._counters, self._wake)
 
     def close(self, timeout_seconds: float) -> None:
-        """Send what waits, for at most so long."""
-        logging.getLogger("snoopsync").removeHandler(self._ears)
+        """Send what is queued, for at most this long, and log how much was not sent."""
+        logging.getLogger("snoopsync").removeHandler(self._handler)
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_seconds)
         with deferred_events(), self._lock:
-            left = sum(len(courier.outbox) for courier in self._couriers)
-            for courier in self._couriers:
-                courier.close()
+            unsent = sum(len(sender.queue) for sender in self._senders)
+            for sender in self._senders:
+                sender.close()
             self._throttle.close()
-        if left:
-            message = counted(left, "message was", "messages were") + " not sent before the end"
-            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, count=left)
+        if unsent:
+            lost = counted(unsent, "notification was", "notifications were")
+            message = f"{lost} not sent before the service stopped"
+            log_event(log, logging.WARNING, Event.NOTIFICATIONS_LOST, message, count=unsent)
 
     def _run(self) -> None:
         while not self._is_done():
@@ -232,39 +238,40 @@ class Notifier:
             self._wake.clear()
 
     def _is_done(self) -> bool:
-        """Is it over, and everything sent that can be?"""
+        """Has ``close`` been called, and has everything been sent that can be?"""
         if not self._closing.is_set():
             return False
         with deferred_events(), self._lock:
             self._step(self._clock.monotonic())
-            return not any(courier.is_flying for courier in self._couriers)
+            return not any(sender.is_sending for sender in self._senders)
 
     def _step(self, now: float) -> float:
-        """Do what is due; when to do it again."""
+        """Do what is due. Returns when to do so again."""
         with suppress(queue.Empty):
             while True:
-                self._news.hear(self._heard.get_nowait(), now)
-        messages = self._news.rest(now) if self._closing.is_set() else self._news.due(now)
-        due = [self._news.next_due]
-        for courier in self._couriers:
-            for message in messages:
-                courier.outbox.put(message, now)
-            courier.attend(now)
-            due.append(courier.next_due)
-        self._tell_missed(now)
+                self._digest.add(self._events.get_nowait(), now)
+        is_closing = self._closing.is_set()
+        notifications = self._digest.take_all(now) if is_closing else self._digest.take_due(now)
+        due = [self._digest.next_due]
+        for sender in self._senders:
+            for notification in notifications:
+                sender.queue.put(notification, now)
+            sender.step(now)
+            due.append(sender.next_due)
+        self._report_dropped(now)
         self._throttle.log_suppressed(now)
         return min((each for each in due if each is not None), default=float("inf"))
 
-    def _tell_missed(self, now: float) -> None:
-        missed = self._ears.missed
-        if missed > self._missed:
+    def _report_dropped(self, now: float) -> None:
+        dropped = self._handler.dropped
+        if dropped > self._dropped:
             self._throttle.log(
                 now,
                 "events were dropped: the notification queue is full",
                 logging.WARNING,
                 Event.NOTIFICATIONS_LOST,
                 "%s dropped: the notification queue is full",
-                counted(missed - self._missed, "event was", "events were"),
-                count=missed - self._missed,
+                counted(dropped - self._dropped, "event was", "events were"),
+                count=dropped - self._dropped,
             )
-            self._missed = missed
+            self._dropped = dropped

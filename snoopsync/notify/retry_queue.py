@@ -1,8 +1,8 @@
-"""The messages for one target, and when they are sent. Pure: the time is given.
+"""The queue of notifications for one target. Pure: the caller passes the time.
 
-They go one after the other, in their order: "missing" and "back" would mean the opposite the other
-way round. After a failure all of them wait, for longer and longer. Nothing is kept for ever: not
-more than a few, not for longer than a day, not after many attempts.
+Notifications are sent one at a time and in order, because "missing" and "back" in the wrong order
+would mean the opposite. After a failure the whole queue waits, longer after each further failure.
+The queue is bounded in length, age and number of attempts.
 """
 
 from __future__ import annotations
@@ -10,83 +10,80 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from snoopsync.notify.digest import Message
+from snoopsync.notify.digest import Notification
 
-#: How long to wait after the first failure, the second one after it..., and after all the others.
+#: The pause after the first failure in a row, the second, ..., and after all further ones.
 PAUSES_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 
-#: A message is tried so often. Some services take it in part, and have it twice then.
+#: A notification is dropped after this many attempts. Some services deliver it to some of their
+#: recipients each time.
 MOST_ATTEMPTS = 10
 
-#: More messages than these don't wait, and none for longer than this.
+#: The oldest notification is dropped beyond this many, and each one beyond this age.
 MOST_WAITING = 50
 LONGEST_WAIT_SECONDS = 86_400.0
 
 
 @dataclass(slots=True)
-class _Waiting:
-    message: Message
+class _Entry:
+    notification: Notification
     since: float
     attempts: int = 0
 
 
-class Outbox:
-    """Times are seconds of one clock that never goes back. ``dropped`` counts what was given up."""
+class RetryQueue:
+    """Times are seconds of one monotonic clock. ``dropped`` counts the notifications that were
+    dropped."""
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._entries: deque[_Entry] = deque()
         self._failures = 0
         self._not_before = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._entries)
 
-    @property
-    def is_failing(self) -> bool:
-        """Did the last attempt fail?"""
-        return self._failures > 0
-
-    def put(self, message: Message, now: float) -> None:
-        """A message to be sent. The oldest one makes room for it, if there is none."""
-        self._waiting.append(_Waiting(message, now))
-        if len(self._waiting) > MOST_WAITING:
-            self._drop()
+    def put(self, notification: Notification, now: float) -> None:
+        """Append a notification. A full queue drops its oldest one."""
+        self._entries.append(_Entry(notification, now))
+        if len(self._entries) > MOST_WAITING:
+            self._drop_oldest()
 
     @property
     def next_due(self) -> float | None:
-        """When the next attempt may be made, if anything waits."""
-        return self._not_before if self._waiting else None
+        """When the next attempt is due, or ``None`` if the queue is empty."""
+        return self._not_before if self._entries else None
 
-    def take(self, now: float) -> Message | None:
-        """The message to try now, if there is one. What comes of it is told to ``sent`` or
-        ``failed``, before the next one is taken."""
-        while self._waiting and now - self._waiting[0].since > LONGEST_WAIT_SECONDS:
-            self._drop()
-        if not self._waiting or now < self._not_before:
+    def next_attempt(self, now: float) -> Notification | None:
+        """The notification to send now, or ``None``. It stays in the queue: report the result with
+        ``succeeded`` or ``failed`` before the next attempt."""
+        while self._entries and now - self._entries[0].since > LONGEST_WAIT_SECONDS:
+            self._drop_oldest()
+        if not self._entries or now < self._not_before:
             return None
-        self._waiting[0].attempts += 1
-        return self._waiting[0].message
+        self._entries[0].attempts += 1
+        return self._entries[0].notification
 
-    def sent(self, message: Message) -> None:
-        """It was taken."""
+    def succeeded(self, notification: Notification) -> None:
+        """The target accepted this notification."""
         self._failures = 0
         self._not_before = 0.0
-        if self._is_first(message):
-            self._waiting.popleft()
+        if self._is_oldest(notification):
+            self._entries.popleft()
 
-    def failed(self, message: Message, now: float) -> None:
-        """It was not."""
+    def failed(self, notification: Notification, now: float) -> None:
+        """The attempt to send this notification failed."""
         pause = PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS) - 1)]
         self._failures += 1
         self._not_before = now + pause
-        if self._is_first(message) and self._waiting[0].attempts >= MOST_ATTEMPTS:
-            self._drop()
+        if self._is_oldest(notification) and self._entries[0].attempts >= MOST_ATTEMPTS:
+            self._drop_oldest()
 
-    def _is_first(self, message: Message) -> bool:
-        # It may have made room for another one meanwhile.
-        return bool(self._waiting) and self._waiting[0].message is message
+    def _is_oldest(self, notification: Notification) -> bool:
+        # A full queue may have dropped it during the attempt.
+        return bool(self._entries) and self._entries[0].notification is notification
 
-    def _drop(self) -> None:
-        self._waiting.popleft()
+    def _drop_oldest(self) -> None:
+        self._entries.popleft()
         self.dropped += 1

@@ -1,7 +1,7 @@
-"""What commands ask of a running service, and how it answers.
+"""How the service answers the commands on its socket.
 
-A question comes in on a thread of the socket's, and is handed to the engine's, which owns the
-mirror. Only how the service is, is answered at once: from its account of itself.
+A command arrives on a thread of the socket, and is handed to the engine's thread, which owns the
+engine. Only ``status`` is answered at once, from the latest report.
 """
 
 from __future__ import annotations
@@ -9,149 +9,179 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from snoopsync.control.channel import ALIVE, Message
-from snoopsync.control.commands import require_sound
-from snoopsync.control.report import Account
+from snoopsync.control.commands import validate_command
+from snoopsync.control.report import LatestReport
 from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.folders.monitor import FolderMonitor
-from snoopsync.sync.components import Components
-from snoopsync.sync.resync import Progress as ResyncProgress
-from snoopsync.sync.resync import resync
+from snoopsync.state.pairs import Pairs
+from snoopsync.sync.engine import SyncEngine
+from snoopsync.sync.resync import ResyncProgress, ResyncRequest, ResyncRun
 
 _ALIVE_SECONDS = 1.0
 
-_STOPPING = "the service is stopping"
+_STOPPING = ServiceFailed("the service is stopping", Exit.LOCKED)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question for the engine, and where its messages go; ``None`` is the end of them."""
+class _Request:
+    """A command for the engine's thread, and the messages that answer it; ``None`` ends them."""
 
-    question: Message
+    command: Message
     messages: queue.SimpleQueue[Message | None]
 
+    def end(self, result: Message) -> None:
+        """Answer with a result."""
+        self.messages.put({"result": result})
+        self.messages.put(None)
 
-class Questions:
-    """Answers questions. ``answer`` may be called on any thread, the rest is the engine's."""
+    def fail(self, error: SnoopsyncError) -> None:
+        """Answer with an error."""
+        self.messages.put(_error_message(error))
+        self.messages.put(None)
+
+
+@dataclass(slots=True)
+class _Resync:
+    """The resync that a command asked for, and the progress that it was sent last."""
+
+    request: _Request
+    run: ResyncRun
+    shown: ResyncProgress | None = None
+
+
+class CommandHandlers:
+    """Answers commands. ``answer`` may be called on any thread; the rest is for the engine's."""
 
     def __init__(
-        self,
-        components: Components,
-        account: Account,
-        stop: threading.Event,
-        tend: Callable[[], None],
+        self, engine: SyncEngine, pairs: Pairs, latest: LatestReport, stop: threading.Event
     ) -> None:
-        """``tend`` is called with every step of a resync."""
-        self._components = components
-        self._account = account
+        self._engine = engine
+        self._pairs = pairs
+        self._latest = latest
         self._stop = stop
-        self._tend = tend
-        self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
-        self._resyncs: deque[_Asked] = deque()
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._resyncs: deque[_Request] = deque()
+        self._running: _Resync | None = None
 
-    def answer(self, question: Message) -> Iterator[Message]:
-        """The messages that answer a command; the last has ``result`` or ``error``."""
+    def answer(self, command: Message) -> Iterator[Message]:
+        """The messages that answer a command; the last one has ``result`` or ``error``."""
         try:
-            # Here, on the asker's thread: the engine only gets what it can carry out.
-            require_sound(question)
+            # Here, on the socket's thread: the engine's only gets commands that it can carry out.
+            validate_command(command)
         except SnoopsyncError as error:
-            yield {"error": str(error), "exit_code": exit_code(error)}
+            yield _error_message(error)
             return
-        if question.get("command") == "status":
-            yield {"result": self._account.fresh(self._components.mirror.wake)}
+        if command.get("command") == "status":
+            yield {"result": self._latest.fresh(self._engine.wake).as_message()}
             return
-        asked = _Asked(question, queue.SimpleQueue())
-        self._asked.put(asked)
-        self._components.mirror.wake()
+        request = _Request(command, queue.SimpleQueue())
+        self._requests.put(request)
+        self._engine.wake()
         while True:
             try:
-                message = asked.messages.get(timeout=_ALIVE_SECONDS)
+                message = request.messages.get(timeout=_ALIVE_SECONDS)
             except queue.Empty:
                 if self._stop.is_set():
-                    yield {"error": _STOPPING, "exit_code": Exit.LOCKED}
+                    yield _error_message(_STOPPING)
                     return
                 message = ALIVE
             if message is None:
                 return
             yield message
 
-    def attend(self) -> None:
-        """Do what was asked for, but for resyncs: they are for ``serve``. May be called in the
-        middle of one. Raises ``StateError``, as everything that uses the state file: the asker is
-        told of it too, but it is the service's trouble."""
-        while True:
+    # On the engine's thread.
+
+    def handle(self) -> None:
+        """Carry out the commands that arrived, except for resyncs, which wait for
+        ``begin_resync``. Raises ``StateError``, as everything that uses the state file: the command
+        gets that error too, but the service has to deal with it."""
+        while (request := self._next_request()) is not None:
+            if request.command.get("command") == "resync":
+                self._resyncs.append(request)
+                continue
             try:
-                asked = self._asked.get_nowait()
-            except queue.Empty:
-                return
-            if asked.question.get("command") == "resync":
-                self._resyncs.append(asked)
-            else:
-                self._serve(asked)
+                request.end(self._carry_out(request.command))
+            except SnoopsyncError as error:
+                request.fail(error)
+                if isinstance(error, StateError):
+                    raise
 
-    def serve(self) -> None:
-        """Do whatever was asked for. Raises ``StateError``."""
-        self.attend()
-        while self._resyncs:
-            self._serve(self._resyncs.popleft())
-
-    def _serve(self, asked: _Asked) -> None:
-        trouble: StateError | None = None
+    def begin_resync(self) -> None:
+        """Begin the next resync that was asked for, if there is one. The engine must not have one
+        under way."""
+        if not self._resyncs:
+            return
+        request = self._resyncs.popleft()
         try:
-            asked.messages.put({"result": self._carry_out(asked)})
+            run = self._engine.begin_resync(self._resync_request(request.command))
         except SnoopsyncError as error:
-            asked.messages.put({"error": str(error), "exit_code": exit_code(error)})
-            trouble = error if isinstance(error, StateError) else None
-        asked.messages.put(None)
-        if trouble is not None:
-            raise trouble
+            request.fail(error)
+            if isinstance(error, StateError):
+                raise
+        else:
+            self._running = _Resync(request, run)
 
-    def _carry_out(self, asked: _Asked) -> Message:
-        question = asked.question
-        match question.get("command"):
-            case "resync":
-                return self._resync(asked)
+    def follow_resync(self) -> None:
+        """After a turn of the engine: send the progress of a resync, and its report at the end."""
+        resync = self._running
+        if resync is None:
+            return
+        progress, report = resync.run.progress, resync.run.report
+        if progress is not None and progress is not resync.shown:
+            resync.shown = progress
+            resync.request.messages.put({"progress": asdict(progress)})
+        if report is not None:
+            resync.request.end(report.as_message())
+            self._running = None
+
+    def close(self, error: StateError | None = None) -> None:
+        """Answer everything that is not done with ``error``, or that the service is stopping."""
+        unfinished = [] if self._running is None else [self._running.request]
+        while (request := self._next_request()) is not None:
+            self._resyncs.append(request)
+        for request in (*unfinished, *self._resyncs):
+            request.fail(error or _STOPPING)
+        self._running = None
+        self._resyncs.clear()
+
+    def _next_request(self) -> _Request | None:
+        try:
+            return self._requests.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _carry_out(self, command: Message) -> Message:
+        match command.get("command"):
             case "approve":
-                return self._approve(question)
+                return self._approve(command)
             case "dismiss":
-                pair = Pair.of(str(question.get("a")), str(question.get("b")))
-                return {"known": self._components.pairs.dismiss(pair)}
-        raise AssertionError(question)  # ``require_sound`` knows no other
+                pair = Pair.of(str(command.get("a")), str(command.get("b")))
+                return {"known": self._pairs.dismiss(pair)}
+        raise AssertionError(command)  # ``validate_command`` knows no other
 
-    def _resync(self, asked: _Asked) -> Message:
-        def show(progress: ResyncProgress) -> None:
-            asked.messages.put({"progress": asdict(progress)})
-
-        components, question = self._components, asked.question
-        wanted = question.get("folders") or ()
-        patience = question.get("patience_seconds")
-        approved = question.get("approved")
-        if question.get("prune") is True:
+    def _resync_request(self, command: Message) -> ResyncRequest:
+        wanted = command.get("folders") or ()
+        patience = command.get("patience_seconds")
+        approved = command.get("approved")
+        is_prune = command.get("prune") is True
+        if is_prune:
             self._require_all_known(wanted)
-        report = resync(
-            components,
-            folders=[
-                each.folder.name for each in components.monitors if each.folder.name in wanted
-            ],
-            prune=(lambda plan: plan.digest == approved) if question.get("prune") is True else None,
-            stop=self._stop,
+        return ResyncRequest(
+            [each.folder.name for each in self._engine.monitors if each.folder.name in wanted],
+            prune=(lambda plan: plan.digest == approved) if is_prune else None,
             patience_seconds=patience if isinstance(patience, int | float) else 0.0,
-            tend=self._tend,
-            show=show,
         )
-        if self._stop.is_set():
-            raise ServiceFailed(_STOPPING, Exit.LOCKED)  # it was cut short
-        return report.as_message()
 
     def _require_all_known(self, wanted: Iterable[str]) -> None:
-        """Raise ``ServiceFailed`` if the service does not mirror all of these folders: it would
-        take their images for those of folders that are not configured."""
-        known = {monitor.folder.name for monitor in self._components.monitors}
+        """Raises ``ServiceFailed`` if the service does not mirror all of these folders: it would
+        take the images of the others for those of folders that are not configured."""
+        known = {monitor.folder.name for monitor in self._engine.monitors}
         unknown = sorted(set(wanted) - known)
         if unknown:
             raise ServiceFailed(
@@ -160,25 +190,23 @@ class Questions:
                 Exit.HELD_OR_MISSING,
             )
 
-    def _approve(self, question: Message) -> Message:
-        """``images``: how many held deletions were let go, or dropped. ``taken``: was a directory
-        taken for a folder in whose place it is?"""
-        deletions, wanted = self._components.state.deletions, question.get("folder")
+    def _approve(self, command: Message) -> Message:
+        """Approve or discard held deletions. ``images``: how many. ``taken``: whether the directory
+        that is at a missing folder's path is the folder from now on."""
+        deletions, wanted = self._engine.state.deletions, command.get("folder")
         images, taken = 0, False
-        for monitor in self._components.monitors:
+        for monitor in self._engine.monitors:
             name = monitor.folder.name
             if wanted not in (None, name):
                 continue
-            if question.get("discard") is True:
+            if command.get("discard") is True:
                 images += deletions.discard(name)
                 continue
             if monitor.is_missing and wanted == name:
                 self._accept(monitor)
                 taken = True
             images += deletions.approve(name)
-            self._components.mirror.look_again(
-                record.rel_path for record in deletions.approved(name)
-            )
+            self._engine.inbox.put(record.rel_path for record in deletions.approved(name))
         return {"images": images, "taken": taken}
 
     def _accept(self, monitor: FolderMonitor) -> None:
@@ -186,3 +214,7 @@ class Questions:
             monitor.accept()
         except FolderMissing as error:
             raise FolderMissing(f"folder {monitor.folder.name} is missing: {error}") from None
+
+
+def _error_message(error: SnoopsyncError) -> Message:
+    return {"error": str(error), "exit_code": exit_code(error)}

@@ -1,7 +1,7 @@
-"""What is beside the service, if it is configured: who tells of it, and who lets it be asked.
+"""Notifications and metrics, where they are configured.
 
-Both outlive every service that is put together anew, and take a new configuration, or refuse it,
-before a service does.
+Both outlive every generation of the service. They use a new configuration, or refuse it, before a
+service does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from snoopsync.config.settings import Config, default_owner
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address, is_loopback
 from snoopsync.core.errors import ConfigError, Problem
 from snoopsync.core.events import Event, log_event
@@ -25,41 +25,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("snoopsync.service")
 
-#: How long notifications that wait may take when the service ends.
+#: How long the waiting notifications may take when the service ends, in seconds.
 _FAREWELL_SECONDS = 2.0
 
 
-class Companions:
+class Exporters:
     """Notifications and metrics. Used by one thread."""
 
-    def __init__(self, config: Config, counters: Counters, live: Callable[[], Live]) -> None:
-        """Nothing is told or answered before ``take``. ``live``: what the service shows."""
+    def __init__(self, config: Config, counters: Counters, view: Callable[[], ServiceView]) -> None:
+        """Nothing is sent or served before ``use``. ``view`` returns how the service looks."""
         self._counters = counters
-        self._overview = SnapshotReader(config, live)
+        self._snapshots = SnapshotReader(config, view)
         self._notifier: Notifier | None = None
         self._server: MetricsServer | None = None
 
-    def __enter__(self) -> Companions:
+    def __enter__(self) -> Exporters:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def take(self, config: Config) -> None:
-        """From now on, what this configuration says. Raises ``ConfigError``; all is as it was
-        then."""
+    def use(self, config: Config) -> None:
+        """Use this configuration from now on. Raises ``ConfigError``, and then nothing has
+        changed."""
         targets = targets_of(config)
         self._listen_on(config.metrics.listen if config.metrics is not None else None)
-        self._overview.take(config)
+        self._snapshots.take(config)
         if config.notify is not None:
             self._notifier = self._notifier or Notifier(self._counters)
-            self._notifier.take(config.notify, config.collection.owner or default_owner(), targets)
+            self._notifier.configure(
+                config.notify, config.collection.owner or default_owner(), targets
+            )
         elif self._notifier is not None:
             self._notifier.close(_FAREWELL_SECONDS)
             self._notifier = None
 
     def close(self) -> None:
-        """Answer nobody any more, and send the notifications that wait, for a moment."""
+        """Stop serving metrics, and send the waiting notifications for a moment."""
         self._listen_on(None)
         if self._notifier is not None:
             self._notifier.close(_FAREWELL_SECONDS)
@@ -72,7 +74,7 @@ class Companions:
             if before is not None:
                 before.close()
         elif address != before.address:
-            # It would be in the way of the other: one of them may be for all addresses.
+            # Both cannot listen at once: one of them may be for all addresses of the same port.
             before.close()
             try:
                 self._server = self._opened(address)
@@ -83,11 +85,11 @@ class Companions:
     def _opened(self, address: Address | None) -> MetricsServer | None:
         if address is None:
             return None
-        # Late, because it takes 0.1 s, and is an extra.
+        # Imported late, because it takes 0.1 s, and is an extra.
         from snoopsync.status.prometheus import MetricsServer
 
         try:
-            server = MetricsServer(address, self._overview, self._counters)
+            server = MetricsServer(address, self._snapshots, self._counters)
         except OSError as error:
             problem = f"can't listen on {address}: {error.strerror}"
             raise ConfigError("configuration", (Problem("metrics.listen", problem),)) from None

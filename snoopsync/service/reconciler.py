@@ -1,14 +1,12 @@
-"""When the service compares disk, state and collection as a whole: at the start, and again until it
-could be done, and when a folder is back that was away from the start."""
+"""When the service makes a full resync of its own accord: at the start, again until one succeeded,
+and when a folder is back that was missing in the last one."""
 
 from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -17,35 +15,65 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.exits import Exit
 from snoopsync.core.text import counted
 from snoopsync.folders.monitor import FolderMonitor
-from snoopsync.sync.components import Components
-from snoopsync.sync.resync import Report, Show, resync
+from snoopsync.service.environment import Showing
+from snoopsync.sync.engine import SyncEngine
+from snoopsync.sync.resync import ResyncRequest, ResyncRun
+from snoopsync.sync.resync_report import ResyncReport
 
 log = logging.getLogger("snoopsync.service")
 
-#: The pauses after the collection could not be compared.
-COMPARE_BACKOFF = Backoff(base_seconds=60.0, cap_seconds=3600.0)
-
-#: Shows progress while its ``with`` lasts.
-Showing = Callable[[], AbstractContextManager[Show]]
-
 
 class Reconciler:
-    """Used by the engine's thread. ``is_done``: was everything compared once? ``trouble``: why it
-    could not be, the last time."""
+    """Used by the engine's thread. ``is_done``: everything was compared once. ``trouble``: why the
+    last resync failed, or ``None``."""
 
-    def __init__(self, components: Components, backoff: Backoff, *, is_done: bool) -> None:
-        """``is_done``: it was, before this began."""
+    def __init__(
+        self, engine: SyncEngine, showing: Showing, backoff: Backoff, *, is_done: bool
+    ) -> None:
+        """``is_done``: everything was compared before this service began. ``backoff``: the pauses
+        after failures."""
         self.is_done = is_done
-        self._components = components
-        self._not_before = 0.0
+        self.trouble: str | None = None
+        self._engine = engine
+        self._showing = showing
         self._backoff = backoff
         self._failures = 0
-        self.trouble: str | None = None
+        self._not_before = 0.0
         self._uncompared: list[FolderMonitor] = self._missing() if is_done else []
+        self._run: ResyncRun | None = None
+        self._display = ExitStack()
 
-    @property
-    def is_due(self) -> bool:
-        """Is there something to compare, that can be?"""
+    def begin_if_due(self) -> None:
+        """Begin a resync if one is due. The engine must not have one under way."""
+        if self._is_due():
+            folders = [monitor.folder.name for monitor in self._engine.monitors]
+            request = ResyncRequest(folders, retry_refused=False)
+            self._run = self._engine.begin_resync(request)
+            self._show = self._display.enter_context(self._showing())
+
+    def follow(self) -> None:
+        """After a turn of the engine: show the progress, and note the end."""
+        run = self._run
+        if run is None:
+            return
+        if run.progress is not None:
+            self._show(run.progress)
+        if run.is_over:
+            self.close()
+        if run.report is not None:
+            self._note(run.report)
+
+    def close(self) -> None:
+        """Show no more progress."""
+        self._run = None
+        self._display.close()
+
+    def retry_now(self) -> None:
+        """Begin at once what would wait for its next attempt."""
+        self._not_before = min(self._not_before, time.monotonic())
+        self._failures = 0
+
+    def _is_due(self) -> bool:
         if any(not monitor.is_missing for monitor in self._uncompared):
             # The collection may hold the files of a folder that is back only now.
             self._uncompared = []
@@ -55,48 +83,29 @@ class Reconciler:
             return False
         if self._not_before == 0.0:
             return True
-        # The first one after the outage began is waiting for its end.
-        components = self._components
-        return components.collection.outage is None and components.mirror.sender.is_welcome()
+        # The first resync after an outage began waits for the end of the outage.
+        return self._engine.collection.outage is None and self._engine.sender.can_send()
 
-    def run(self, stop: threading.Event, tend: Callable[[], None], showing: Showing) -> None:
-        """Compare everything. ``tend`` is called with every step."""
-        components = self._components
-        with showing() as show:
-            report = resync(
-                components,
-                folders={monitor.folder.name for monitor in components.monitors},
-                retry_refused=False,
-                stop=stop,
-                tend=tend,
-                show=show,
-            )
-        if stop.is_set():
-            return
+    def _missing(self) -> list[FolderMonitor]:
+        return [monitor for monitor in self._engine.monitors if monitor.is_missing]
+
+    def _note(self, report: ResyncReport) -> None:
         self.is_done = report.trouble is None
         self._uncompared = self._missing()
         if report.trouble is None:
-            _tell(report)
+            _log_done(report)
         else:
             self._put_off(report.trouble)
         self.trouble = report.trouble
 
-    def retry_now(self) -> None:
-        """Compare at once what could not be compared, without a pause before."""
-        self._not_before = min(self._not_before, time.monotonic())
-        self._failures = 0
-
-    def _missing(self) -> list[FolderMonitor]:
-        return [monitor for monitor in self._components.monitors if monitor.is_missing]
-
     def _put_off(self, trouble: str) -> None:
-        was_said = self._components.mirror.trouble is not None
-        if not was_said and trouble != self.trouble:
+        was_logged = self._engine.trouble is not None
+        if not was_logged and trouble != self.trouble:
             log_event(
                 log,
                 logging.WARNING,
                 Event.COMPARISON_FAILED,
-                "the collection could not be compared, and is tried again: %s",
+                "the folders could not be compared with the collection; trying again later: %s",
                 trouble,
                 error=trouble,
             )
@@ -104,17 +113,18 @@ class Reconciler:
         self._not_before = time.monotonic() + self._backoff.pause(self._failures, random.random())
 
 
-def _tell(report: Report) -> None:
+def _log_done(report: ResyncReport) -> None:
     counts = asdict(report.summary)
-    # Held deletions, missing folders and failed images are told of by events of their own.
-    message = "in order: %s" if report.exit_code == Exit.OK else "compared, not in order: %s"
+    # Held deletions, missing folders and failed images have events of their own.
+    is_ok = report.exit_code == Exit.OK
+    message = "sync complete: %s" if is_ok else "sync complete, with problems: %s"
     log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:
         log_event(
             log,
             logging.WARNING,
             Event.ORPHANS,
-            "%s no file here; they are left alone (snoopsync resync --prune deletes them)",
+            "%s no file here; they are kept (to delete them: snoopsync resync --prune)",
             counted(report.orphans, "image in the collection has", "images in the collection have"),
             count=report.orphans,
         )
@@ -122,4 +132,4 @@ def _tell(report: Report) -> None:
 
 def _describe(summary: dict[str, Any]) -> str:
     parts = [f"{value} {name}" for name, value in summary.items() if value and name != "seconds"]
-    return ", ".join(parts) or "nothing there"
+    return ", ".join(parts) or "no images"

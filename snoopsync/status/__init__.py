@@ -1,11 +1,12 @@
-"""Whether everything is mirrored and the service is well.
+"""Whether everything is mirrored, and whether the service is healthy.
 
 Modules, in reading order:
 
 ==============  ==============================================================================
-``status``      ``snoopsync status``
-``health``      whether the service is well
-``snapshot``    both, as one value, read beside the service
-``prometheus``  the same for Prometheus
+``status``      the status, and the reasons why something is not mirrored
+``reading``     reads the status
+``health``      the health of the service
+``snapshot``    status and health as one value, read inside the service
+``prometheus``  the snapshot over HTTP, for Prometheus
 ==============  ==============================================================================
 """

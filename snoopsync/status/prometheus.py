@@ -1,8 +1,7 @@
-"""Lets Prometheus ask how things are, and anybody whether the service is well: the only import of
-``prometheus_client``.
+"""Serves metrics for Prometheus and a health check: the only import of ``prometheus_client``.
 
-``/metrics`` has the counters and the current snapshot. ``/healthz`` answers 200 if the service is
-well, and 503 with the reasons if it is not.
+``/metrics`` returns the counters and the current snapshot. ``/healthz`` returns 200 if the service
+is healthy, else 503 with the problems.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from prometheus_client.metrics_core import (
 from snoopsync.core.addresses import Address
 from snoopsync.core.model import FolderState, ImageState
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Delivery, Figures
-from snoopsync.status.health import Snapshot, ailments, words
+from snoopsync.status.health import Snapshot, activity, problems
 from snoopsync.status.snapshot import SnapshotReader
 from snoopsync.status.status import FolderStatus
 from snoopsync.version import __version__
@@ -40,28 +39,28 @@ from snoopsync.version import __version__
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-#: How long an asker may take to say what it wants, and to read the answer.
-_ASKER_SECONDS = 10.0
+#: How long a client may take to send its request and to read the response.
+_CLIENT_SECONDS = 10.0
 
 
 class _Collector:
-    """Makes metrics of what is so, whenever it is asked."""
+    """Computes the metrics on each scrape."""
 
     def __init__(self, snapshot_reader: SnapshotReader, counters: Counters) -> None:
-        self._overview = snapshot_reader
+        self._snapshot_reader = snapshot_reader
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of snoopsync."""
-        snapshot, figures = self._overview.look(), self._counters.figures()
-        yield InfoMetricFamily("snoopsync_build", "Its version.", {"version": __version__})
-        yield from _of_service(snapshot)
-        yield from _of_folders(snapshot, self._overview)
-        yield from _of_requests(figures)
-        yield from _of_the_rest(snapshot, figures)
+        snapshot, figures = self._snapshot_reader.look(), self._counters.figures()
+        yield InfoMetricFamily("snoopsync_build", "The version.", {"version": __version__})
+        yield from _service_metrics(snapshot)
+        yield from _folder_metrics(snapshot, self._snapshot_reader)
+        yield from _request_metrics(figures)
+        yield from _event_metrics(snapshot, figures)
 
 
-#: The values of a metric, each with those of its labels.
+#: The values of a metric, each with the values of its labels.
 _Values = Iterable[tuple[Sequence[str], float]]
 
 
@@ -83,27 +82,27 @@ def _counters(name: str, text: str, labels: Sequence[str], values: _Values) -> M
     return family
 
 
-def _of_service(snapshot: Snapshot) -> Iterator[Metric]:
-    is_well = not ailments(snapshot)
-    yield _gauge("healthy", "Does it work, with nothing to do for a person?", is_well)
-    account = snapshot.live.account
-    if account is not None:
-        reachable, authorized = account["reachable"], not account["unauthorized"]
-        yield _gauge("collection_reachable", "Does the collection answer?", reachable)
-        yield _gauge("collection_authorized", "Does it take the keys?", authorized)
-        yield _gauge("images_in_flight", "Being sent or removed.", account["in_flight"])
-        yield _gauge("unsettled_files", "Changed, and not at rest yet.", account["unsettled"])
+def _service_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    is_healthy = not problems(snapshot)
+    yield _gauge("healthy", "1 if the service is healthy.", is_healthy)
+    report = snapshot.service.report
+    if report is not None:
+        reachable, authorized = report.reachable, not report.unauthorized
+        yield _gauge("collection_reachable", "1 if the collection responds.", reachable)
+        yield _gauge("collection_authorized", "1 if the keys are accepted.", authorized)
+        yield _gauge("images_in_flight", "Images being sent or deleted.", report.in_flight)
+        yield _gauge("unsettled_files", "Files that changed recently.", report.unsettled)
     stored = snapshot.stored
     if stored.error is None:
-        yield _gauge("queued_images", "To be sent or removed, and nothing waited for.", stored.due)
+        yield _gauge("queued_images", "Images ready to be sent or deleted.", stored.due)
         yield _gauge("duplicates_open", "Pairs that are not dismissed.", stored.duplicates_open)
 
 
-def _of_folders(snapshot: Snapshot, snapshot_reader: SnapshotReader) -> Iterator[Metric]:
+def _folder_metrics(snapshot: Snapshot, snapshot_reader: SnapshotReader) -> Iterator[Metric]:
     folders = {folder.row.name: folder for folder in snapshot.stored.folders}
     yield _gauges(
         "images",
-        "Images by how far they are.",
+        "Images by state.",
         ["folder", "state"],
         (
             ((name, state), count)
@@ -113,7 +112,7 @@ def _of_folders(snapshot: Snapshot, snapshot_reader: SnapshotReader) -> Iterator
     )
     yield _gauges(
         "folder_state",
-        "1 for the state that the folder is in.",
+        "1 for the current state of the folder.",
         ["folder", "state"],
         (
             ((name, state), folder.state is state)
@@ -123,13 +122,13 @@ def _of_folders(snapshot: Snapshot, snapshot_reader: SnapshotReader) -> Iterator
     )
     yield _gauges(
         "folder_last_scan_timestamp_seconds",
-        "When all of it was last looked through; 0 if never.",
+        "Unix time of the last full scan; 0 if never.",
         ["folder"],
         (((name,), folder.row.last_scan or 0.0) for name, folder in folders.items()),
     )
     yield _gauges(
         "folder_last_success_timestamp_seconds",
-        "When it was last seen to be wholly mirrored; 0 if not since the start.",
+        "Unix time when the folder was last completely mirrored; 0 if not since the start.",
         ["folder"],
         (((name,), snapshot_reader.mirrored_at(name)) for name in folders),
     )
@@ -145,49 +144,49 @@ def _counts(folder: FolderStatus) -> dict[ImageState, int]:
     }
 
 
-def _of_requests(figures: Figures) -> Iterator[Metric]:
+def _request_metrics(figures: Figures) -> Iterator[Metric]:
     yield _counters(
         "requests",
-        "Requests to the collection, by what came of them.",
+        "Requests to the collection by outcome.",
         ["call", "outcome"],
         figures.requests.items(),
     )
     durations = HistogramMetricFamily(
-        "snoopsync_request_duration_seconds", "How long requests took.", labels=["call"]
+        "snoopsync_request_duration_seconds", "Duration of requests.", labels=["call"]
     )
     for call, each in figures.durations.items():
         durations.add_metric([call], _buckets(each.counts), each.total_seconds)
     yield durations
     yield _counters(
         "request_retries",
-        "Requests that were sent once more.",
+        "Retried requests.",
         ["call"],
         (((call,), figures.retries.get(call, 0)) for call in Call),
     )
     yield _counters(
-        "sent_bytes", "Bytes of images, sent to a service.", (), [((), figures.sent_bytes)]
+        "sent_bytes", "Bytes of images sent to a service.", (), [((), figures.sent_bytes)]
     )
 
 
 def _buckets(counts: Iterable[int]) -> list[tuple[str, float]]:
-    """How many up to each bound, as Prometheus counts: those below it too."""
+    """The cumulative count for each upper bound, as Prometheus expects."""
     bounds = [*(str(bound) for bound in BOUNDS_SECONDS), "+Inf"]
     return list(zip(bounds, map(float, itertools.accumulate(counts)), strict=True))
 
 
-def _of_the_rest(snapshot: Snapshot, figures: Figures) -> Iterator[Metric]:
+def _event_metrics(snapshot: Snapshot, figures: Figures) -> Iterator[Metric]:
     found = [((), figures.duplicates)]
-    yield _counters("duplicates_found", "New pairs of images that are alike.", (), found)
+    yield _counters("duplicates_found", "New pairs of similar images.", (), found)
     names = {folder.row.name for folder in snapshot.stored.folders} | figures.overflows.keys()
     yield _counters(
         "watch_overflows",
-        "How often the system had more events than could be read.",
+        "Overflows of the kernel's event queue.",
         ["folder"],
         (((name,), figures.overflows.get(name, 0)) for name in sorted(names)),
     )
     yield _counters(
         "notifications",
-        "Notifications, by what came of them.",
+        "Notifications by outcome.",
         ["outcome"],
         (((outcome,), figures.messages.get(outcome, 0)) for outcome in Delivery),
     )
@@ -196,37 +195,37 @@ def _of_the_rest(snapshot: Snapshot, figures: Figures) -> Iterator[Metric]:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_port = False  # two services would share it, and each answer for the other
+    allow_reuse_port = False  # two services would share the port and respond for each other
 
     def __init__(self, address: Address) -> None:
         self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        super().__init__((address.host, address.port), _Handler)
+        super().__init__((address.host, address.port), _RequestHandler)
 
     def server_bind(self) -> None:
-        """Bind, without asking the network for this machine's name, as the library does."""
+        """Bind without a DNS lookup of this machine's name, which the library would do."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """An asker that goes away has had its answer."""
+        """Ignore it: a client that disconnects is not an error."""
 
 
-class _Handler(WSGIRequestHandler):
-    timeout = _ASKER_SECONDS
+class _RequestHandler(WSGIRequestHandler):
+    timeout = _CLIENT_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Requests are not worth a line of the log."""
+        """Do not log requests."""
 
 
 class MetricsServer:
-    """Answers on one address until it is closed."""
+    """Serves metrics and health on one address until it is closed."""
 
     def __init__(
         self, address: Address, snapshot_reader: SnapshotReader, counters: Counters
     ) -> None:
-        """Raises ``OSError`` if nothing can listen there."""
-        self._overview = snapshot_reader
+        """Raises ``OSError`` if the address can't be used."""
+        self._snapshot_reader = snapshot_reader
         registry = CollectorRegistry()
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
@@ -241,7 +240,7 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more questions, and let go of the address."""
+        """Stop serving, and release the address."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -252,11 +251,11 @@ class MetricsServer:
             answer: Iterable[bytes] = self._metrics(environ, start)
             return answer
         if path == "/healthz":
-            snapshot = self._overview.look()
-            reasons = ailments(snapshot)
-            status = "503 Service Unavailable" if reasons else "200 OK"
-            return _text(start, status, reasons or [words(snapshot)])
-        return _text(start, "404 Not Found", ["snoopsync answers at /metrics and /healthz"])
+            snapshot = self._snapshot_reader.look()
+            found = problems(snapshot)
+            status = "503 Service Unavailable" if found else "200 OK"
+            return _text(start, status, found or [activity(snapshot)])
+        return _text(start, "404 Not Found", ["snoopsync serves /metrics and /healthz"])
 
 
 def _text(start: StartResponse, status: str, lines: Iterable[str]) -> list[bytes]:

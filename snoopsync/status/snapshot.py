@@ -1,4 +1,4 @@
-"""How things are, read beside the service: its own threads are never waited for."""
+"""Reads snapshots inside the service, without waiting for its other threads."""
 
 from __future__ import annotations
 
@@ -9,66 +9,67 @@ from contextlib import closing
 from dataclasses import replace
 
 from snoopsync.config.settings import Config
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.errors import StateError
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.database import Database
 from snoopsync.state.images import Counts, State
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import read_schedule
-from snoopsync.status.health import Snapshot, Stored, is_mirrored
+from snoopsync.status.health import Snapshot, StoredStatus, is_mirrored
 from snoopsync.status.status import folder_status, scan_age
 
-#: What was read is good for so long: to count 100,000 images takes 0.1 s.
+#: How long to reuse what was read: counting 100,000 images takes 0.1 s.
 _FRESH_SECONDS = 5.0
 
-#: How long to wait for another thread's reading. A disk that hangs must not gather threads.
+#: How long to wait for another thread that is reading. Threads must not pile up on a disk that
+#: hangs.
 _READING_SECONDS = 2.0
 
 
 class SnapshotReader:
-    """Reads the state file on a connection of its own, and what the service shows. For any
+    """Reads the state file on a connection of its own, and the live state of the service. For any
     thread."""
 
-    def __init__(self, config: Config, live: Callable[[], Live]) -> None:
+    def __init__(self, config: Config, view: Callable[[], ServiceView]) -> None:
         self._config = config
-        self._live = live
+        self._view = view
         self._lock = threading.Lock()
-        self._stored = Stored()
+        self._stored = StoredStatus()
         self._read_at = float("-inf")
         self._mirrored_at: dict[str, float] = {}
 
     def take(self, config: Config) -> None:
-        """From now on it is about this configuration."""
+        """Use this configuration from now on."""
         self._config = config
         self._read_at = float("-inf")
 
     def look(self) -> Snapshot:
-        """How things are now."""
-        live = self._live()
-        if live.trouble is not None:
-            # Nothing may be open on a file system that has to be repaired.
-            return Snapshot(live, Stored(error=live.trouble), time.time())
-        return Snapshot(live, _aged(self._stored_now(live), live), time.time())
+        """The current snapshot."""
+        service = self._view()
+        if service.trouble is not None:
+            # Keep no file open on a file system that must be repaired.
+            return Snapshot(service, StoredStatus(error=service.trouble), time.time())
+        return Snapshot(service, _aged(self._stored_now(service), service), time.time())
 
     def mirrored_at(self, folder: str) -> float:
-        """When the folder was last seen to be wholly mirrored (Unix time); 0 if it was not, since
-        this began."""
+        """When the folder was last seen to be completely mirrored (Unix time), or 0 if it was not
+        since the start."""
         return self._mirrored_at.get(folder, 0.0)
 
-    def _stored_now(self, live: Live) -> Stored:
+    def _stored_now(self, service: ServiceView) -> StoredStatus:
         if not self._lock.acquire(timeout=_READING_SECONDS):
-            return Stored(error="it is still being read")
+            return StoredStatus(error="another thread is still reading it")
         try:
             if time.monotonic() >= self._read_at + _FRESH_SECONDS:
                 self._stored = self._read(self._config)
                 self._read_at = time.monotonic()
-                self._note(_aged(self._stored, live))
+                self._note(_aged(self._stored, service))
             return self._stored
         finally:
             self._lock.release()
 
-    def _read(self, config: Config) -> Stored:
+    def _read(self, config: Config) -> StoredStatus:
         try:
             with closing(Database(config.state, readonly=True)) as database:
                 state = State(database)
@@ -79,21 +80,21 @@ class SnapshotReader:
                     if row.configured
                 )
                 due = state.intents.count_due(read_schedule(state, Clock()).now())
-                return Stored(folders, Pairs(database).count_open(), due)
+                return StoredStatus(folders, Pairs(database).count_open(), due)
         except StateError as error:
-            return Stored(error=str(error))
+            return StoredStatus(error=str(error))
 
-    def _note(self, stored: Stored) -> None:
+    def _note(self, stored: StoredStatus) -> None:
         now = time.time()
         for folder in stored.folders:
             if is_mirrored(folder, now):
                 self._mirrored_at[folder.row.name] = now
 
 
-def _aged(stored: Stored, live: Live) -> Stored:
-    """With the ages of the scans by the service's last account: what was read is older."""
+def _aged(stored: StoredStatus, service: ServiceView) -> StoredStatus:
+    """With the ages of the scans from the service's last report, which is newer than the file."""
     folders = (
-        replace(folder, scan_age_seconds=scan_age(live.account, folder.row.name))
+        replace(folder, scan_age_seconds=scan_age(service.report, folder.row.name))
         for folder in stored.folders
     )
     return replace(stored, folders=tuple(folders))

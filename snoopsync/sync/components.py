@@ -1,4 +1,4 @@
-"""Puts the parts together, for the service and for a single resync, and takes them apart again."""
+"""Creates the parts and connects them, for the service and for a single resync."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from snoopsync.state.file import move_aside
 from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
-from snoopsync.state.schedule import Schedule, begin_schedule
-from snoopsync.sync.delete_guard import DeletionGuard
+from snoopsync.state.schedule import begin_schedule
 from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
+from snoopsync.sync.planning import PlanningPace
 from snoopsync.sync.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -46,36 +46,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("snoopsync")
 
-#: The fact that remembers which collection the state file is about.
-COLLECTION_FACT = "collection_id"
-
-#: How long a command waits for a collection that is away.
-COMMAND_PATIENCE_SECONDS = 15.0
-
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The parts, put together. ``searched`` is the collection as it is searched for duplicates,
-    whose failures are nobody else's."""
+    """The connected parts. ``search_collection`` is the collection for searches: when they fail,
+    nothing else is affected."""
 
     config: Config
     state: State
     pairs: Pairs
-    collection: RetryingCollection
-    searched: RetryingCollection
-    clock: Clock
-    schedule: Schedule
-    monitors: tuple[FolderMonitor, ...]
-    mirror: SyncEngine
+    search_collection: RetryingCollection
+    engine: SyncEngine
     duplicate_search: DuplicateSearch
     renewal: Renewal
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the parts meet the world with; tests bring their own. ``retry_seconds``: how long the
-    first pause is before a request is tried again; ``outage_clock``: whose time that is;
-    ``listing_limits``: how much of a listing is read; ``counters`` counts what is done."""
+    """What connects the parts to the outside; tests replace it. ``retry_seconds``: the first pause
+    before a request is retried, in the time of ``outage_clock``. ``listing_limits``: how much of a
+    listing is read. ``counters`` counts what is done. ``planning``: how many files are planned for
+    at a time."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
@@ -84,6 +75,7 @@ class Dependencies:
     outage_clock: Clock = field(default_factory=Clock)
     listing_limits: ListingLimits = DEFAULT_LIMITS
     counters: Counters = field(default_factory=Counters)
+    planning: PlanningPace = field(default_factory=PlanningPace)
 
 
 def embedded_path(state: Path) -> Path:
@@ -99,9 +91,9 @@ def opened_collection(
     make: bool = True,
     counters: Counters | None = None,
 ) -> Iterator[ImageCollection]:
-    """The configured collection, without retries. ``timeout_seconds`` instead of the configured
-    timeout. Without ``make`` an embedded collection that is not there yet is not made: an empty
-    one takes its place. ``counters`` counts the bytes that are sent to a service."""
+    """The configured collection, without retries. ``timeout_seconds`` replaces the configured
+    timeout. Without ``make`` an embedded collection that does not exist is not created: an empty
+    temporary one takes its place. ``counters`` counts the bytes that are sent to a service."""
     with ExitStack() as stack:
         if not config.collection.embedded:
             yield stack.enter_context(
@@ -117,7 +109,7 @@ def opened_collection(
 def _client(
     settings: CollectionConfig, timeout_seconds: float | None, counters: Counters | None
 ) -> ImageCollection:
-    # Late, because requests takes 0.1 s: what has the embedded collection does without it.
+    # Imported late, because requests takes 0.1 s, and the embedded collection does not need it.
     from snoopsync.client.collection import Collection, is_insecure
 
     if is_insecure(settings.endpoint):
@@ -141,8 +133,8 @@ def _client(
 
 
 def open_state(path: Path) -> Database:
-    """Open the state file. A damaged one is moved aside, and a new one begun: it is rebuilt from
-    the folders and the collection's listing."""
+    """Open the state file. A damaged file is moved aside, and a new one is created: it is rebuilt
+    from the folders and the collection's listing."""
     try:
         return Database(path)
     except StateDamaged as error:
@@ -151,8 +143,8 @@ def open_state(path: Path) -> Database:
 
 
 def set_aside(path: Path, error: StateDamaged) -> None:
-    """Move a damaged state file out of the way, and say so. Raises ``StateError``."""
-    # To the microsecond, so that no second one takes the first one's place.
+    """Move a damaged state file out of the way, and log that. Raises ``StateError``."""
+    # To the microsecond, so that a second damaged file never replaces the first one.
     aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
     log_event(
         log,
@@ -179,102 +171,84 @@ def open_components(
     dependencies: Dependencies | None = None,
     before: Components | None = None,
 ) -> Iterator[Components]:
-    """Put the parts together. Without a ``watcher`` the folders are only scanned, ``only`` those
-    named there. What is given here stays the caller's to close. ``before``: go on where these
-    parts, for the same collection and the same ``database`` and ``watcher``, have ended."""
-    sync = config.sync
-    dependencies = dependencies or Dependencies()
+    """Create the parts. Without a ``watcher`` the folders are only scanned, and ``only`` those
+    named there. What is passed here stays the caller's to close. ``before``: go on where these
+    parts ended, which had the same collection, ``database`` and ``watcher``."""
+    edges = dependencies or Dependencies()
     state = State(database) if before is None else before.state
-    policy = RetryPolicy(
-        base_seconds=dependencies.retry_seconds, max_outage_seconds=patience_seconds
+    policy = RetryPolicy(base_seconds=edges.retry_seconds, max_outage_seconds=patience_seconds)
+    breaker = CircuitBreaker(policy, stop=stop, clock=edges.outage_clock)
+    search_breaker = CircuitBreaker(
+        policy,
+        stop=stop,
+        clock=edges.outage_clock,
+        service="the collection's search",
+        parent=breaker,
     )
-    breaker = CircuitBreaker(policy, stop=stop, clock=dependencies.outage_clock)
     retrying = RetryingCollection(
-        collection, breaker, limits=dependencies.listing_limits, counters=dependencies.counters
+        collection, breaker, limits=edges.listing_limits, counters=edges.counters
     )
-    searched = RetryingCollection(
-        collection,
-        CircuitBreaker(
-            policy,
-            stop=stop,
-            clock=dependencies.outage_clock,
-            service="the collection's search",
-            parent=breaker,
-        ),
-        counters=dependencies.counters,
-    )
+    search_collection = RetryingCollection(collection, search_breaker, counters=edges.counters)
     kept = _kept(config, before)
     if before is not None:
-        _let_go(before, kept, watcher)
+        _unwatch_dropped(before, kept, watcher)
     if config.collection.embedded:
         recall_owner(state, collection)
-    monitors = monitors_of(
-        config, state, watcher, only, dependencies.disk, kept, dependencies.clock
-    )
-    schedule = begin_schedule(state, dependencies.clock)
+    monitors = monitors_of(config, state, watcher, only, edges.disk, kept, edges.clock)
+    schedule = begin_schedule(state, edges.clock)
     report_host(config.collection, state)
-    settings = Settings(
-        owner=owner_of(config.collection, state),
-        settle_seconds=0.0 if rehearsal else sync.settle_seconds,
-        delete_after_seconds=0.0 if rehearsal else sync.delete_after_seconds,
-        workers=sync.workers,
-        rehearsal=rehearsal,
-    )
-    if before is None:
-        remembered = InFlight(state, None if rehearsal else path_of(config.state))
-    else:
-        remembered = before.mirror.sender.remembered
-    mirror = SyncEngine(
-        settings,
-        monitors,
-        state,
-        DeletionGuard(sync.hold_deletes_over, state),
-        retrying,
-        searched,
-        schedule=schedule,
-        remembered=remembered,
-        make_workers=dependencies.make_workers,
-    )
-    pairs = Pairs(database)
-    announce = (
-        announce_to_log
-        if config.duplicates.log is None
-        else announce_to_file(config.duplicates.log)
-    )
-    folders = {monitor.folder.name: monitor.folder for monitor in monitors}
-    duplicate_search = DuplicateSearch(
-        searched,
-        pairs,
-        config.duplicates.max_rank,
-        announce,
-        quiet=not config.duplicates.alert,
-        counters=dependencies.counters,
-        hard_links=HardLinks(state, folders),
-        folders=config.folder_order,
+    settings = _settings(config, owner_of(config.collection, state), edges, rehearsal=rehearsal)
+    engine = SyncEngine(
+        settings, monitors, state, retrying, search_collection, schedule, edges.make_workers
     )
     if before is not None:
-        mirror.take_over(before.mirror)
-    renewal = Renewal(settings.owner, state, pairs, folders, searched)
-    yield Components(
-        *(
-            config,
-            state,
-            pairs,
-            retrying,
-            searched,
-            dependencies.clock,
-            schedule,
-            monitors,
-            mirror,
-            duplicate_search,
-        ),
-        renewal,
+        engine.take_over(before.engine)
+    elif not rehearsal:
+        engine.sender.remembered = InFlight(state, path_of(config.state))
+    pairs = Pairs(database)
+    folders = {monitor.folder.name: monitor.folder for monitor in monitors}
+    duplicate_search = _duplicate_search(
+        config, search_collection, pairs, HardLinks(state, folders), edges.counters
     )
-    searched.log_suppressed()
+    renewal = Renewal(settings.owner, state, pairs, folders, search_collection)
+    yield Components(config, state, pairs, search_collection, engine, duplicate_search, renewal)
+    search_collection.log_suppressed()
+
+
+def _settings(config: Config, owner: str, edges: Dependencies, *, rehearsal: bool) -> Settings:
+    return Settings(
+        owner=owner,
+        settle_seconds=0.0 if rehearsal else config.sync.settle_seconds,
+        delete_after_seconds=0.0 if rehearsal else config.sync.delete_after_seconds,
+        workers=config.sync.workers,
+        hold_over=config.sync.hold_deletes_over,
+        rehearsal=rehearsal,
+        planning=edges.planning,
+    )
+
+
+def _duplicate_search(
+    config: Config,
+    collection: RetryingCollection,
+    pairs: Pairs,
+    hard_links: HardLinks,
+    counters: Counters,
+) -> DuplicateSearch:
+    file = config.duplicates.log
+    return DuplicateSearch(
+        collection,
+        pairs,
+        config.duplicates.max_rank,
+        announce_to_log if file is None else announce_to_file(file),
+        quiet=not config.duplicates.alert,
+        counters=counters,
+        hard_links=hard_links,
+        folders=config.folder_order,
+    )
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:
-    """The surveys of the folders that are configured as before, by name."""
+    """The monitors of the folders that are configured as before, by name."""
     if before is None:
         return {}
     earlier = {folder.name: folder for folder in before.config.folders}
@@ -283,14 +257,14 @@ def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]
         for folder in config.folders
         if folder.name in earlier and _is_same_folder(folder, earlier[folder.name])
     }
-    return {each.folder.name: each for each in before.monitors if each.folder.name in kept}
+    return {each.folder.name: each for each in before.engine.monitors if each.folder.name in kept}
 
 
 def _is_same_folder(folder: FolderConfig, other: FolderConfig) -> bool:
     return folder == replace(other, poll_interval_seconds=folder.poll_interval_seconds)
 
 
-def _let_go(before: Components, kept: Container[str], watcher: Watcher | None) -> None:
-    for monitor in before.monitors:
+def _unwatch_dropped(before: Components, kept: Container[str], watcher: Watcher | None) -> None:
+    for monitor in before.engine.monitors:
         if monitor.folder.name not in kept and watcher is not None:
             watcher.unwatch(monitor.folder.name)

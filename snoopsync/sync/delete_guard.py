@@ -1,6 +1,6 @@
-"""Which deletions may be sent, which wait for a person, and which wait for the whole picture.
+"""Decides which deletions may be sent, which wait for a person, and which cannot be judged yet.
 
-Every deletion passes the guard: the sender takes nothing but what the guard has cleared.
+Every deletion passes the guard: the sender removes nothing that the guard did not clear.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ log = logging.getLogger("snoopsync.deletions")
 
 _SAMPLE_PATHS = 3
 
-#: How long the first message about held deletions waits at most for more files that are going.
+#: How long the first message about held deletions waits at most for more files to go, in seconds.
 _COUNTING_SECONDS = 60.0
 
-#: A changed number is logged after this time, and then after twice as long each time, up to a most.
+#: A changed number is logged after this many seconds, then after twice as many each time, up to the
+#: maximum.
 _AGAIN_SECONDS = 5.0
-_AGAIN_AT_MOST_SECONDS = 3600.0
+_AGAIN_MAX_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A deletion that the guard lets through; only the guard makes these.
+    """A deletion that may be sent. Only the guard creates these.
 
-    ``counts``: it counts in the window, since nobody approved it. ``newest``: the newest image row
-    that was known when the loss was noticed.
+    ``counts``: it counts in the window, since nobody approved it. ``newest``: the number of the
+    newest image row that was known when the loss was noticed.
     """
 
     delete: Delete
@@ -46,7 +47,7 @@ class Cleared:
 class FolderView:
     """What the guard must know of a folder beside the state file.
 
-    ``vanishing``: places seen to be gone, but not for long enough. ``newest``: the number of the
+    ``vanishing``: paths that are gone, but not for long enough. ``newest``: the number of the
     newest image row before the first loss was noticed; later ones are new files.
     """
 
@@ -56,8 +57,8 @@ class FolderView:
 
 @dataclass
 class Verdict:
-    """What becomes of some deletions. ``unsettled`` are to be asked about again: whether they are
-    too many is only known when more files, seen to be gone, are gone for long enough."""
+    """The decision about some deletions. The ``unsettled`` ones have to be judged again: whether
+    they are too many is only known when more files have been gone for long enough."""
 
     send: list[Cleared] = field(default_factory=list)
     hold: list[Delete] = field(default_factory=list)
@@ -65,20 +66,20 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _LetGo:
-    """A deletion that may be sent, and the file as it was last seen."""
+class _Unsent:
+    """A deletion that was cleared, and the file as it was last seen."""
 
     cleared: Cleared
     seen: Fingerprint
 
 
 @dataclass
-class _News:
+class _HeldReport:
     """What has to be logged about the held deletions of one folder. Times are monotonic seconds."""
 
     losses: Losses
     counted_by: float
-    told: int = 0
+    logged: int = 0
     due: float = 0.0
     pause_seconds: float = _AGAIN_SECONDS
     is_new: bool = True
@@ -91,8 +92,8 @@ class DeletionGuard:
         self._policy = policy
         self._state = state
         self._deletions = state.deletions
-        self._let_go: dict[str, dict[str, _LetGo]] = defaultdict(dict)
-        self._news: dict[str, _News] = {}
+        self._cleared: dict[str, dict[str, _Unsent]] = defaultdict(dict)
+        self._reports: dict[str, _HeldReport] = {}
 
     def judge(
         self,
@@ -101,8 +102,8 @@ class DeletionGuard:
         now: float,
         monotonic: float = 0.0,
     ) -> Verdict:
-        """Decide about the deletions of one plan, of images whose files are gone. ``view`` tells
-        of a folder; ``now`` is schedule time."""
+        """Decide about the deletions of one plan, of images whose files are gone. ``view`` returns
+        what is known of a folder. ``now`` is schedule time."""
         verdict = Verdict()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for delete in deletes:
@@ -164,7 +165,7 @@ class DeletionGuard:
         )
         if self._is_too_much(losses):
             verdict.hold += coming.values()
-            self._let_go.pop(folder, None)
+            self._cleared.pop(folder, None)
             self._note_held(folder, losses, monotonic)
         elif others and self._is_too_much(with_others):
             verdict.unsettled += asked
@@ -174,11 +175,11 @@ class DeletionGuard:
                 verdict.send.append(cleared)
                 record = self._state.record(delete.image_id)
                 if record is not None:
-                    self._let_go[folder][delete.image_id] = _LetGo(cleared, record.seen)
+                    self._cleared[folder][delete.image_id] = _Unsent(cleared, record.seen)
 
     def exceeds(self, deletes: Sequence[Delete], now: float) -> bool:
         """Are these deletions of a prune too many to be sent without approval? They are counted as
-        all others are: by folder, and images that no record knows against all of the owner's."""
+        all others are: by folder, and images that no record knows against all of the owner."""
         by_folder: dict[str | None, list[str]] = defaultdict(list)
         for delete in deletes:
             folder = delete.rel_path.folder if delete.rel_path is not None else None
@@ -190,7 +191,7 @@ class DeletionGuard:
         )
 
     def clear_prune(self, deletes: Sequence[Delete], *, approved: bool) -> list[Cleared]:
-        """Let the deletions of a prune through: ``approved`` by a person, or few enough."""
+        """Clear the deletions of a prune, which a person ``approved`` or which are few enough."""
         assert all(delete.cause is not Cause.GONE for delete in deletes)
         newest = self._deletions.newest()
         return [Cleared(delete, counts=not approved, newest=newest) for delete in deletes]
@@ -208,52 +209,54 @@ class DeletionGuard:
             return False
         return must_hold(losses, self._policy.count, self._policy.percent)
 
-    def _unsent(self, folder: str) -> list[_LetGo]:
-        """The deletions that were let go, and are not done: in an outage they gather."""
-        let_go = self._let_go.pop(folder, None)
-        if let_go is None:
+    def _unsent(self, folder: str) -> list[_Unsent]:
+        """The deletions that were cleared and are not done. During an outage they accumulate."""
+        cleared = self._cleared.pop(folder, None)
+        if cleared is None:
             return []
         dirty = {record.image_id: record for record in self._state.intents.dirty_records(folder)}
-        self._let_go[folder] = {
+        self._cleared[folder] = {
             image_id: item
-            for image_id, item in let_go.items()
-            # Something else was seen at its place since: it was planned again.
+            for image_id, item in cleared.items()
+            # Else something different was seen at the path since then, and planned for.
             if image_id in dirty and dirty[image_id].seen == item.seen
         }
-        return list(self._let_go[folder].values())
+        return list(self._cleared[folder].values())
 
-    # Telling.
+    # Logging.
 
     def _note_held(self, folder: str, losses: Losses, monotonic: float) -> None:
         if not self._deletions.holds_any(folder):
-            self._news.pop(folder, None)
-        news = self._news.setdefault(folder, _News(losses, monotonic + _COUNTING_SECONDS))
-        news.losses = losses
-        news.is_new = True
+            self._reports.pop(folder, None)
+        report = self._reports.setdefault(
+            folder, _HeldReport(losses, monotonic + _COUNTING_SECONDS)
+        )
+        report.losses = losses
+        report.is_new = True
 
-    def tell(
+    def report(
         self, is_vanishing: Callable[[str], bool], monotonic: float, *, is_last: bool = False
     ) -> None:
-        """Log what is held and was not logged yet: at once when no more files are going, again
-        when the number has doubled, and now and then while it changes. So the last message has the
-        right number. ``is_last``: nobody will call again."""
-        for folder, news in self._news.items():
-            if not news.is_new:
+        """Log the held deletions that were not logged yet: when no more files are going, again when
+        their number has doubled, and now and then while it changes. So the last message has the
+        right number. ``is_last``: this is the last call."""
+        for folder, report in self._reports.items():
+            if not report.is_new:
                 continue
             held = self._deletions.count_held(folder)
-            is_counted = not is_vanishing(folder) or monotonic >= news.counted_by
-            is_due = held >= 2 * news.told or monotonic >= news.due
+            is_counted = not is_vanishing(folder) or monotonic >= report.counted_by
+            is_due = held >= 2 * report.logged or monotonic >= report.due
             if is_last or (is_counted and is_due):
-                news.is_new = False
-                if held not in (0, news.told):
-                    self._tell(folder, news, held, monotonic)
+                report.is_new = False
+                if held not in (0, report.logged):
+                    self._log_held(folder, report, held, monotonic)
 
-    def _tell(self, folder: str, news: _News, held: int, monotonic: float) -> None:
-        news.told = held
-        news.due = monotonic + news.pause_seconds
-        news.pause_seconds = min(2 * news.pause_seconds, _AGAIN_AT_MOST_SECONDS)
-        before = max(news.losses.before, held)
-        percent = 100.0 * (news.losses.sent + held) / before if before else 0.0
+    def _log_held(self, folder: str, report: _HeldReport, held: int, monotonic: float) -> None:
+        report.logged = held
+        report.due = monotonic + report.pause_seconds
+        report.pause_seconds = min(2 * report.pause_seconds, _AGAIN_MAX_SECONDS)
+        before = max(report.losses.before, held)
+        percent = 100.0 * (report.losses.sent + held) / before if before else 0.0
         samples = [record.rel_path for record in self._deletions.held(folder, _SAMPLE_PATHS)]
         unproven = len(self._deletions.needing_approval(folder))
         why = f" ({unproven} missing since its disk was recognised by its contents)"
@@ -262,7 +265,7 @@ class DeletionGuard:
             logging.WARNING,
             Event.DELETIONS_HELD,
             "folder %s: %d deletions (%.0f %% of it) are held, none is sent%s: %s%s;"
-            " to let them go: snoopsync approve %s; to keep the images: snoopsync approve"
+            " to delete the images: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,
             held,

@@ -1,7 +1,7 @@
-"""Gathers what the planner has to know about some places: records, other places, contents.
+"""Reads what the planner has to know about some paths: records, other paths, contents, taken IDs.
 
-A file that is new at one place may be the one that has left another, so the places that its
-record may have come from are looked at too, whatever order the news arrived in.
+A file that is new at one path may be the file that left another path. So the paths that it may have
+come from are looked at too, in whatever order the changes were seen.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from snoopsync.core.errors import FileChanged
-from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear
-from snoopsync.core.planner import PlanInput
+from snoopsync.core.model import File, Gone, Observation, Record, RelPath, Unclear, image_ids
+from snoopsync.core.planner import PlanInput, Remote
 from snoopsync.folders.folder import Folder, FolderSessions
+from snoopsync.folders.pending import Inbox
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 
-#: How many images with the same bytes are asked whether their file has left its place.
+#: For how many images with the same bytes it is checked whether their file has left its path.
 _MOST_TWINS = 64
 
 
 @dataclass
 class _Scene:
-    """A world in the making."""
+    """The plan input while it is read."""
 
     observations: dict[RelPath, Observation]
     records: dict[RelPath, Record] = field(default_factory=dict)
@@ -30,26 +31,34 @@ class _Scene:
 
 
 class PlanInputReader:
-    """Reads the state file and the disk around the places that are to be decided on."""
+    """Reads the state file and the disk around the paths that are to be decided on. Files that
+    change while they are read go to the ``inbox``."""
 
     def __init__(
-        self, owner: str, folders: Mapping[str, Folder], state: State, readers: Workers
+        self,
+        owner: str,
+        folders: Mapping[str, Folder],
+        state: State,
+        readers: Workers,
+        inbox: Inbox,
     ) -> None:
         self._owner = owner
         self._folders = folders
         self._state = state
         self._readers = readers
+        self._inbox = inbox
 
-    def gather(
+    def read(
         self,
         observations: Mapping[RelPath, Observation],
-        gone_for_good: frozenset[RelPath],
         arriving: Callable[[], Mapping[int, tuple[RelPath, File]]],
+        remote: Remote | None = None,
     ) -> PlanInput:
-        """What the planner needs for the paths in ``observations``. ``arriving`` gives, by inode,
-        files that were seen and have not settled: a record whose file is not at its path may be
-        one of them. Paths whose folder went missing meanwhile, and files that changed, are left
-        out."""
+        """What the planner needs for the paths in ``observations``. ``arriving`` returns, by inode,
+        the files that were seen and are not decided on: a record whose file is not at its path may
+        be one of them. ``remote``: what is known of the collection. Paths whose folder went missing
+        meanwhile, and files that changed, are left out."""
+        gone = frozenset(each for each, seen in observations.items() if isinstance(seen, Gone))
         scene = _Scene(dict(observations))
         for rel_path in observations:
             record = self._state.record_at(rel_path)
@@ -64,7 +73,7 @@ class PlanInputReader:
             self._follow_contents(scene, views)
         self._follow_homeless(scene, arriving)
         changed |= self._hash(scene, self._undecided(scene))
-        self._prove_gone(scene, gone_for_good)
+        self._prove_gone(scene, gone)
         present = {name for name, folder in self._folders.items() if folder.is_present()}
         kept = {
             rel_path: observation
@@ -73,6 +82,7 @@ class PlanInputReader:
             for rel_path, observation in scene.observations.items()
             if rel_path not in changed
         }
+        self._inbox.put(sorted(changed & asked))
         return PlanInput(
             owner=self._owner,
             asked=asked - changed,
@@ -80,14 +90,30 @@ class PlanInputReader:
             records={
                 rel_path: record for rel_path, record in scene.records.items() if rel_path in kept
             },
-            taken=self._state.is_taken,
+            taken=self._taken_ids(scene, asked, remote or Remote()),
             hashes=scene.hashes,
-            gone_for_good=gone_for_good,
+            gone_for_good=gone,
+            remote=remote,
         )
 
+    def _taken_ids(
+        self, scene: _Scene, rel_paths: Iterable[RelPath], remote: Remote
+    ) -> frozenset[str]:
+        """The IDs that are given out already, of those that the planner may try for new files."""
+        taken = set()
+        for rel_path in rel_paths:
+            if not _is_open(scene, rel_path):
+                continue
+            for image_id in image_ids(self._owner, rel_path):
+                if self._state.is_taken(image_id):
+                    taken.add(image_id)
+                elif image_id not in remote.unclaimed and image_id not in remote.reserved:
+                    break  # the planner gives out this one at the latest
+        return frozenset(taken)
+
     def _look(self, views: FolderSessions, record: Record) -> Observation:
-        """Is the record's file still at its place? One that a mount hides has not left it. At a
-        place that the configuration leaves out, no other file is of interest."""
+        """Is the record's file still at its path? A file that a mount hides has not left it. At a
+        path that the configuration leaves out, no other file is of interest."""
         rel_path = record.rel_path
         folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None:
@@ -103,20 +129,25 @@ class PlanInputReader:
     def _follow_homeless(
         self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[RelPath, File]]]
     ) -> None:
-        """For every record whose file is not at its place: the file with its inode, if one is on
-        its way to rest elsewhere. It has a better claim than one with the same content."""
-        homeless = _homeless(scene)
-        if not homeless:
+        """For every record whose file is not at its path: the file with its inode, if that is about
+        to come to rest at another path. It has a better claim than a file with the same content."""
+        found_inodes = {
+            observation.fingerprint.inode
+            for rel_path, observation in scene.observations.items()
+            if isinstance(observation, File) and _is_open(scene, rel_path)
+        }
+        inodes = {record.seen.inode for record in _homeless(scene)} - found_inodes
+        if not inodes:
             return
         by_inode = arriving()
-        for record in homeless:
-            found = by_inode.get(record.seen.inode)
+        for inode in inodes:
+            found = by_inode.get(inode)
             if found is not None and found[0] not in scene.observations:
                 self._add(scene, found[0], found[1])
 
     def _follow_files(self, scene: _Scene, views: FolderSessions) -> None:
         """For every file that is not its record's own: the records that had its inode, and so on
-        from the files at their places, until a chain or a ring of renames is complete."""
+        from the files at their paths, until a chain or a ring of renames is complete."""
         waiting = [rel_path for rel_path in scene.observations if _is_open(scene, rel_path)]
         while waiting:
             observation = scene.observations[waiting.pop()]
@@ -169,7 +200,7 @@ class PlanInputReader:
         return undecided
 
     def _hash(self, scene: _Scene, rel_paths: Iterable[RelPath]) -> set[RelPath]:
-        """Read the files; the places of those that were not the same before and after."""
+        """Read the files. Returns the paths of those that changed meanwhile."""
 
         def hash_one(rel_path: RelPath) -> bytes | None:
             observation = scene.observations[rel_path]
@@ -181,7 +212,7 @@ class PlanInputReader:
             except FileChanged:
                 return None
             except OSError:
-                # It can't be read: sending it will say so, and why.
+                # The file can't be read: sending it fails with the reason.
                 return b""
 
         wanted = [rel_path for rel_path in rel_paths if rel_path not in scene.hashes]
@@ -191,8 +222,8 @@ class PlanInputReader:
 
 
 def _homeless(scene: _Scene) -> list[Record]:
-    """The records whose file is not at their place. A hard link's record is none of them, though
-    its file can be seen at a place that another record's file has come to."""
+    """The records whose file is not at their path. A hard link's record is none of them, though its
+    file can be seen at a path that another record's file has come to."""
     return [
         record
         for rel_path, record in scene.records.items()
@@ -201,7 +232,7 @@ def _homeless(scene: _Scene) -> list[Record]:
 
 
 def _is_open(scene: _Scene, rel_path: RelPath) -> bool:
-    """Is a file there that is not the one of the place's own record?"""
+    """Is there a file that is not the one of the path's own record?"""
     observation, record = scene.observations[rel_path], scene.records.get(rel_path)
     if not isinstance(observation, File):
         return False

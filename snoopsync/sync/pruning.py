@@ -2,8 +2,8 @@
 record knows.
 
 An ID is a hash and does not tell its folder. So an image without a record is deleted only when all
-configured folders are there and were scanned to the end in this very run. A prune is all or
-nothing. What is more than the guard's limit needs a person's approval, of exactly this plan.
+configured folders are present and were scanned to the end in this very resync. A prune is all or
+nothing. A plan that exceeds the guard's limit needs a person's approval of exactly this plan.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snoopsync.core.model import RelPath, path_keys
 from snoopsync.core.planner import Cause, Delete, prune
 from snoopsync.core.text import counted, images
 from snoopsync.folders.monitor import FolderMonitor
-from snoopsync.sync.components import Components
+
+if TYPE_CHECKING:
+    from snoopsync.sync.engine import SyncEngine
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
     """What a prune found and did.
 
-    ``deletes``: its whole plan. ``waits``: the plan needs approval, since it is more than the
-    guard's limit or since there are ``doubts`` (a sentence each); nobody approved it, and nothing
-    of it was done. ``kept``: why images were kept that may be unwanted, a sentence each.
+    ``deletes``: the whole plan. ``waits``: the plan needs approval, because it exceeds the guard's
+    limit or because there are ``doubts`` (one sentence each); it was not approved, and nothing of
+    it was done. ``kept``: why images were kept that may be unwanted (one sentence each).
     ``failed``: images of the plan that could not be deleted.
     """
 
@@ -41,13 +43,13 @@ class Pruning:
 
     @property
     def digest(self) -> str:
-        """Names exactly this plan. The order of the deletions does not matter."""
+        """Identifies exactly this plan. The order of the deletions does not matter."""
         plan = sorted(json.dumps(_delete_message(each), sort_keys=True) for each in self.deletes)
         return hashlib.sha256("\n".join(plan).encode()).hexdigest()
 
     def counts(self, configured: Sequence[str]) -> list[str]:
-        """How many images it is about, in words, by what they are. ``configured``: the names of
-        the folders in the configuration."""
+        """How many images of each kind the plan deletes, one text for each kind. ``configured``:
+        the names of the folders in the configuration."""
         found: Counter[str] = Counter()
         for each in self.deletes:
             if each.rel_path is None:
@@ -59,8 +61,8 @@ class Pruning:
         return [f"{count} {what}" for what, count in found.items()]
 
     def as_message(self) -> dict[str, Any]:
-        """The pruning as JSON has it, for a command that asked the service. The plan is in it only
-        if that has to be approved."""
+        """The pruning as JSON, for a command that asked the service. It has the plan only if that
+        needs approval."""
         shown = self.deletes if self.waits else ()
         return {
             "deletes": [_delete_message(each) for each in shown],
@@ -72,7 +74,7 @@ class Pruning:
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Pruning:
-        """The pruning that ``as_message`` wrote."""
+        """The pruning that ``as_message`` returned."""
         deletes = tuple(_delete(each) for each in message["deletes"])
         return cls(
             deletes,
@@ -83,15 +85,16 @@ class Pruning:
         )
 
 
-#: Is this plan, which is more than the limit, approved?
+#: Is this plan, which exceeds the limit, approved?
 Approve = Callable[[Pruning], bool]
 
 
 @dataclass
 class Prune:
-    """One prune, within a resync of ``monitors``. Make it before the scan of that resync begins."""
+    """One prune, within a resync of ``monitors``. Create it before the scan of that resync
+    begins."""
 
-    components: Components
+    engine: SyncEngine
     monitors: Sequence[FolderMonitor]
     approve: Approve
     outcome: Pruning = field(default_factory=Pruning)
@@ -100,31 +103,30 @@ class Prune:
         self._scans_before = {each.folder.name: each.scans_ended for each in self.monitors}
 
     def run(self) -> Iterator[None]:
-        """Plan, and delete what may be deleted. A step of the mirror is done at each ``yield``."""
-        components, mirror = self.components, self.components.mirror
+        """Plan, and delete what may be deleted. The engine makes a step at each ``yield``."""
+        engine = self.engine
         self.outcome = self._plan()
         deletes = self.outcome.deletes
-        is_much = mirror.guard.exceeds(deletes, components.schedule.now())
+        is_much = engine.guard.exceeds(deletes, engine.schedule.now())
         needs_approval = is_much or bool(self.outcome.doubts)
         if needs_approval and not self.approve(self.outcome):
             self.outcome = replace(self.outcome, waits=True)
             return
-        mirror.remove(mirror.guard.clear_prune(deletes, approved=needs_approval))
-        while not mirror.is_at_rest:
+        engine.remove(engine.guard.clear_prune(deletes, approved=needs_approval))
+        while not engine.is_at_rest:
             yield
-        self.outcome = replace(self.outcome, failed=mirror.sender.tally.unpruned)
+        self.outcome = replace(self.outcome, failed=engine.sender.tally.unpruned)
 
     def _plan(self) -> Pruning:
-        mirror = self.components.mirror
-        obstacles = [why for each in self.components.monitors for why in self._obstacles(each)]
+        obstacles = [why for each in self.engine.monitors for why in self._obstacles(each)]
         if obstacles:
             return Pruning(kept=tuple(f"nothing is pruned: {why}" for why in obstacles))
-        is_all = len(self.monitors) == len(self.components.monitors)
+        is_all = len(self.monitors) == len(self.engine.monitors)
         names = None if is_all else {each.folder.name for each in self.monitors}
         kept = self._keeps_unknown()
         unknown = frozenset[str]() if kept else self._unknown()
         doubts = self._doubts() if unknown else ()
-        return Pruning(tuple(prune(mirror.left_out(names), unknown)), kept=kept, doubts=doubts)
+        return Pruning(tuple(prune(self.engine.left_out(names), unknown)), kept=kept, doubts=doubts)
 
     def _obstacles(self, monitor: FolderMonitor) -> Iterator[str]:
         name = monitor.folder.name
@@ -135,19 +137,19 @@ class Prune:
         elif monitor.is_busy or monitor.scans_ended == self._scans_before[name]:
             yield f"folder {name} was not scanned to the end"
         elif monitor.unreadable:
-            yield f"folder {name} is not all there: {monitor.row.reason}"
+            yield f"folder {name} could not be read completely: {monitor.row.reason}"
 
     def _unknown(self) -> frozenset[str]:
-        remote = self.components.mirror.comparison.remote
+        remote = self.engine.listing.remote
         return remote.unclaimed if remote is not None else frozenset()
 
     def _keeps_unknown(self) -> tuple[str, ...]:
-        """Why images without a record are kept, if so: a sentence."""
-        count, waiting = len(self._unknown()), self.components.mirror.unsettled
+        """Why images without a record are kept: one sentence, or none if they are not."""
+        count, waiting = len(self._unknown()), self.engine.unsettled
         if not count:
             return ()
         kept = f"not pruned: {images(count)} without a record"
-        if len(self.monitors) < len(self.components.monitors):
+        if len(self.monitors) < len(self.engine.monitors):
             return (
                 f"{kept}: only a resync of all folders can tell whether they belong to another one"
                 " (snoopsync resync --prune)",
@@ -158,8 +160,8 @@ class Prune:
         return ()
 
     def _doubts(self) -> tuple[str, ...]:
-        """Folders that may be empty mount points: without a record of its files, nothing else
-        tells one from the folder itself. With a single folder the guard's own limits see it."""
+        """Folders that may be empty mount points: without a record of its files, nothing tells an
+        empty mount point from the folder itself. With a single folder the guard's limits apply."""
         if len(self.monitors) == 1:
             return ()
         return tuple(

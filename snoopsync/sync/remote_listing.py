@@ -1,10 +1,13 @@
-"""What the collection's listing says beside the state file, while it takes part in the planning."""
+"""Compares the collection's listing with the state file."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from snoopsync.client.retrying import RetryingCollection
@@ -19,32 +22,40 @@ from snoopsync.state.images import State
 
 log = logging.getLogger("snoopsync.mirror")
 
-#: How many images are named that somebody else has changed.
+#: How many paths of missing images are read from the state file at a time.
+_PATHS_AT_ONCE = 2000
+
+#: How many changed images a log line names.
 _SAMPLE = 5
 
 #: How many images of a collection that names its images in order are compared at once.
 _RANGE_IDS = 20_000
 
 
-class Listing(NamedTuple):
-    """The collection's images that are ours and not confirmed, and those that the state file takes
-    for confirmed and that are proven not to be there. ``foreign``: those that were changed since
-    they were confirmed, with the time of that confirmation."""
+class ListingDifferences(NamedTuple):
+    """How the collection's listing differs from the state file.
+
+    ``unconfirmed``: listed images of ours that are not confirmed. ``missing``: confirmed images
+    that are proven not to be in the collection. ``foreign``: images that were changed since they
+    were confirmed, with the time of that confirmation.
+    """
 
     unconfirmed: frozenset[str]
     missing: frozenset[str]
     foreign: Mapping[str, str]
 
 
-class Comparison:
-    """From ``begin`` on nothing new is planned; from ``compare`` on the listing takes part. After
-    ``end`` it does so as long as there are images of ours that no file was found for: it may be on
-    a disk, or in a directory, that was away.
+class RemoteListing:
+    """What the collection's listing says beside the state file, while it takes part in planning.
 
-    Without a memory of its own, only the collection can say which of the files it has already.
-    ``gather_seconds``: for so long after ``compare`` files may come to rest that are planned
-    together, until ``gathers_until`` (monotonic): which file is which of the unclaimed images is
-    only clear from all of them. One that never rests is not waited for.
+    From ``begin`` on nothing new is planned; from ``apply`` on the listing takes part. After
+    ``end`` it takes part as long as it has images of ours that no file was found for: the file may
+    be on a disk, or in a directory, that is missing now. Without a state file only the collection
+    can tell which files it has already.
+
+    ``gather_seconds``: for this long after ``apply``, until ``gathers_until`` (monotonic), files
+    may come to rest that are planned together. Which file is which of the unclaimed images is only
+    clear from all of them. A file that never rests is not waited for.
     """
 
     def __init__(
@@ -64,22 +75,42 @@ class Comparison:
         self._clock = clock
         self._gather_seconds = gather_seconds
         self._awaits_listing = False
+        self._reader: threading.Thread | None = None
         self.gathers_until = 0.0
         self.is_under_way = False
 
-    def begin(self) -> None:
-        """Wait for ``compare``."""
+    def begin(self, on_read: Callable[[], None]) -> Future[ListingDifferences]:
+        """Read the listing on a thread of its own, and plan nothing new until ``apply``.
+        ``on_read`` is called on that thread when it has ended. The future raises
+        ``CollectionError``."""
         self._awaits_listing = True
         self.is_under_way = True
+        future: Future[ListingDifferences] = Future()
 
-    def read_listing(self) -> Listing:
-        """Read the collection's listing. Waits for the network, so it is not for the thread that
-        plans. Raises ``CollectionError``."""
+        def read() -> None:
+            try:
+                future.set_result(self.read())
+            except BaseException as error:  # it belongs to whoever asks for the result
+                future.set_exception(error)
+            on_read()
+
+        self._reader = threading.Thread(target=read, name="listing", daemon=True)
+        self._reader.start()
+        return future
+
+    @property
+    def is_being_read(self) -> bool:
+        """Is the thread that reads the listing at work?"""
+        return self._reader is not None and self._reader.is_alive()
+
+    def read(self) -> ListingDifferences:
+        """Read the collection's listing. Waits for the network, so the engine's thread never calls
+        this. Raises ``CollectionError``."""
         if not self._collection.lists_times:
             return self._compare_ids()
         # Read first: what is confirmed meanwhile may have a time that the listing does not know.
         times = self._state.confirmed_times()
-        # Others' images are none of our business: a listing may have millions of them.
+        # Images of other owners do not concern us, and a listing may have millions of them.
         listed_times = self._collection.image_times(
             self._state.confirmed_ids(), lambda image_id: owns(self._owner, image_id)
         )
@@ -88,11 +119,10 @@ class Comparison:
         unconfirmed = frozenset(
             image_id for image_id in listed - confirmed if owns(self._owner, image_id)
         )
-        return Listing(
-            unconfirmed, self._missing(confirmed - listed), _foreign(times, listed_times)
-        )
+        missing = self._missing(confirmed - listed)
+        return ListingDifferences(unconfirmed, missing, _foreign(times, listed_times))
 
-    def _compare_ids(self) -> Listing:
+    def _compare_ids(self) -> ListingDifferences:
         """The listing of a collection that names its images in order. One range of IDs at a time is
         compared, so that memory stays flat."""
         unconfirmed: set[str] = set()
@@ -108,7 +138,7 @@ class Comparison:
                 suspects.update(set(confirmed).difference(listed))
             after = last
         ours = frozenset(image_id for image_id in unconfirmed if owns(self._owner, image_id))
-        return Listing(ours, self._missing(suspects), {})
+        return ListingDifferences(ours, self._missing(suspects), {})
 
     def _missing(self, suspects: Iterable[str]) -> frozenset[str]:
         """Those that are not in the collection. A listing in pages can miss an image that was there
@@ -126,21 +156,27 @@ class Comparison:
             return False
         return True
 
-    def compare(self, listing: Listing) -> list[RelPath]:
-        """Let this listing take part. Returns the places of the images that it lacks."""
-        # The state is read after the listing: what was added in between is not taken for unknown.
-        unclaimed = listing.unconfirmed
+    def apply(self, differences: ListingDifferences) -> None:
+        """Let the listing take part in planning."""
+        # The state is read after the listing, so an image that was added in between is not
+        # unclaimed.
+        unclaimed = differences.unconfirmed
         if unclaimed:
             unclaimed -= self._state.all_ids()
-        self.remote = Remote(unclaimed, listing.missing)
+        self.remote = Remote(unclaimed, differences.missing)
         self._awaits_listing = False
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
-        self._doubt(listing.foreign)
-        records = map(self._state.record, listing.missing)
-        return [record.rel_path for record in records if record is not None]
+        self._doubt(differences.foreign)
+
+    def missing_paths(self) -> Iterator[list[RelPath]]:
+        """The paths of the files whose images are missing, a few thousand at a time."""
+        missing = iter(sorted(self.remote.missing)) if self.remote is not None else iter(())
+        while image_ids := list(islice(missing, _PATHS_AT_ONCE)):
+            records = map(self._state.record, image_ids)
+            yield [record.rel_path for record in records if record is not None]
 
     def _doubt(self, foreign: Mapping[str, str]) -> None:
-        """Send again what somebody else has changed, and say so."""
+        """Send again what somebody else changed, and log that."""
         with self._state.transaction():
             doubtful = [
                 image_id
@@ -166,39 +202,39 @@ class Comparison:
 
     @property
     def is_gathering(self) -> bool:
-        """Has what is new to wait?"""
+        """Do new files have to wait?"""
         if self._awaits_listing:
             return True
         return self.remote is not None and self._clock.monotonic() < self.gathers_until
 
-    @property
-    def wants_all(self) -> bool:
-        """Must all that is new be planned together?"""
-        return self.is_under_way and self.remote is not None and bool(self.remote.unclaimed)
-
-    def note(self, actions: Sequence[Action]) -> None:
-        """These were planned: their images are spoken for."""
+    def note_planned(self, actions: Sequence[Action]) -> None:
+        """Actions for these images were planned, so they are not unclaimed or missing any more."""
         if self.remote is not None:
-            spoken_for = {action.image_id for action in actions}
+            planned = {action.image_id for action in actions}
             self.remote = replace(
                 self.remote,
-                unclaimed=self.remote.unclaimed - spoken_for,
-                missing=self.remote.missing - spoken_for,
+                unclaimed=self.remote.unclaimed - planned,
+                missing=self.remote.missing - planned,
             )
 
     def end(self, *, trust_state: bool) -> frozenset[str]:
-        """The comparison is over, and what is new is planned as it comes, if the state file knows
-        what the collection holds. Returns the images of ours that no file was found for."""
+        """The comparison is over. New files are planned as they come if the state file knows what
+        the collection holds (``trust_state``). Returns the images of ours that no file was found
+        for."""
         unclaimed = self.remote.unclaimed if self.remote is not None else frozenset[str]()
         self.remote = Remote(unclaimed) if unclaimed and trust_state else None
         self._awaits_listing = not trust_state
         self.is_under_way = False
         return unclaimed
 
+    def take_over(self, before: RemoteListing) -> None:
+        """Go on with what the listing of an earlier engine said, for the same collection."""
+        self.remote = before.remote
+
 
 def _foreign(confirmed: Mapping[str, str], listed: Mapping[str, str]) -> dict[str, str]:
-    """The images, with their times, that the listing has another time for."""
-    told = [image_id for image_id in confirmed if listed.get(image_id)]
-    foreign = {each: confirmed[each] for each in told if listed[each] != confirmed[each]}
-    # A listing that writes the same times otherwise than the answers do would say so of all.
-    return foreign if len(foreign) < len(told) else {}
+    """The images, with their confirmed times, for which the listing has another time."""
+    common = [image_id for image_id in confirmed if listed.get(image_id)]
+    foreign = {each: confirmed[each] for each in common if listed[each] != confirmed[each]}
+    # If all times differ, the listing writes the same times in another way than the answers do.
+    return foreign if len(foreign) < len(common) else {}

@@ -1,4 +1,4 @@
-"""Sending one image, or removing one: what a worker does, and what came of it as a value."""
+"""Sends or removes one image on a worker's thread, and returns what happened as a value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from snoopsync.sync.delete_guard import Cleared
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An image to remove, which the guard has cleared. ``mark`` and ``attempts`` are those of its
-    row, ``None`` and 0 where nothing was planned for one. ``confirmed``: the collection is known to
-    have held it, so one that it does not hold any more was removed. ``counts``: the guard counts
-    it, since nobody approved it."""
+    """An image to remove, which the guard cleared.
+
+    ``mark`` and ``attempts`` are those of its row; ``None`` and 0 if it has no planned row.
+    ``confirmed``: the collection is known to have held the image, so if it is absent now, it was
+    removed. ``counts``: the guard counts the removal, since nobody approved it.
+    """
 
     cleared: Cleared
     mark: int | None = None
@@ -31,16 +33,16 @@ class Removal:
 
     @property
     def image_id(self) -> str:
-        """The image."""
+        """The ID of the image."""
         return self.cleared.delete.image_id
 
     @property
     def rel_path(self) -> RelPath | None:
-        """Where its file was; ``None`` for an image that no record knows."""
+        """The path of its file; ``None`` for an image that no record knows."""
         return self.cleared.delete.rel_path
 
 
-#: Looks, right before a request to delete is sent, whether that is still proven to be right.
+#: Looks at the path right before a request to delete is sent. Only ``Gone`` lets it be sent.
 Proof = Callable[[], Observation]
 
 
@@ -54,15 +56,15 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The collection does not hold the image any more, or (not ``was_there``) never did."""
+    """The collection does not hold the image any more, or never held it (not ``was_held``)."""
 
     removal: Removal
-    was_there: bool = True
+    was_held: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
-    """The file is not what was planned for: look at its place again."""
+class FileDiffers:
+    """The file is not the one that was planned for."""
 
     image_id: str
     rel_path: RelPath
@@ -70,7 +72,7 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """This image can't be sent (or removed) now, for a reason of its own; the others can."""
+    """This image cannot be sent or removed now, for a reason that concerns no other image."""
 
     image_id: str
     rel_path: RelPath | None
@@ -81,12 +83,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The collection can't be used at all: it is away, or doesn't take the keys."""
+    """The collection cannot be used at all: it is down, or refuses the keys."""
 
     error: CollectionError
 
 
-Outcome = Uploaded | Deleted | LookAgain | Rejected | Trouble
+TransferResult = Uploaded | Deleted | FileDiffers | Rejected | Trouble
 
 
 class _Unproven(Exception):
@@ -98,13 +100,17 @@ class _Unproven(Exception):
 
 
 class Transfer:
-    """Sends and removes, one image a call. Its methods may be called from several threads, and
-    return ``None`` if they were stopped before."""
+    """Sends and removes images, one for each call. May be called from several threads. ``upload``
+    and ``delete`` return ``None`` if the process is stopping."""
 
     def __init__(self, collection: RetryingCollection) -> None:
         self._collection = collection
 
-    def upload(self, folder: Folder, item: Outstanding) -> Outcome | None:
+    def probe(self) -> None:
+        """Ask the collection for next to nothing. Raises ``CollectionError``."""
+        self._collection.get_images(count=1)
+
+    def upload(self, folder: Folder, item: Outstanding) -> TransferResult | None:
         """Send a file, if it still is the one that was planned for."""
         record = item.record
 
@@ -116,10 +122,10 @@ class Transfer:
         try:
             with folder.open(record.rel_path.path) as file:
                 if file.fingerprint != record.seen:
-                    return LookAgain(record.image_id, record.rel_path)
+                    return FileDiffers(record.image_id, record.rel_path)
                 return Uploaded(self._send(item, file), record)
         except (FileChanged, FileNotFoundError, NotADirectoryError):
-            return LookAgain(record.image_id, record.rel_path)
+            return FileDiffers(record.image_id, record.rel_path)
         except OSError as error:
             return rejected(f"can't be read: {error.strerror}")
         except CollectionError as error:
@@ -127,9 +133,9 @@ class Transfer:
         except Stopped:
             return None
 
-    def delete(self, removal: Removal, proof: Proof) -> Outcome | None:
-        """Remove an image, if ``proof`` gives ``Gone``. The proof is asked for right before each
-        attempt: the request may have waited for hours, while the collection was away."""
+    def delete(self, removal: Removal, proof: Proof) -> TransferResult | None:
+        """Remove an image if ``proof`` returns ``Gone``. The proof is called right before each
+        attempt, because the request may have waited for hours while the collection was down."""
 
         def prove() -> None:
             observation = proof()
@@ -142,17 +148,17 @@ class Transfer:
             )
 
         try:
-            was_there = self._remove(removal, prove)
+            was_held = self._remove(removal, prove)
         except _Unproven as unproven:
             if isinstance(unproven.observation, File) and removal.rel_path is not None:
-                return LookAgain(removal.image_id, removal.rel_path)
+                return FileDiffers(removal.image_id, removal.rel_path)
             assert isinstance(unproven.observation, Unclear)
             return rejected(unproven.observation.reason)
         except CollectionError as error:
             return Trouble(error) if error.concerns_all else rejected(str(error))
         except Stopped:
             return None
-        return Deleted(removal, was_there or removal.confirmed)
+        return Deleted(removal, was_held or removal.confirmed)
 
     def _send(self, item: Outstanding, file: StableFile) -> Sent:
         image_id = item.record.image_id
@@ -161,7 +167,7 @@ class Transfer:
         return Sent(image_id, item.mark, file.sha256 or file.hash_all(), answer["image_time"])
 
     def _remove(self, removal: Removal, prove: Callable[[], None]) -> bool:
-        """Was there such an image?"""
+        """Remove the image. Returns whether the collection held it."""
 
         def attempt(collection: ImageCollection) -> bool:
             prove()
@@ -171,9 +177,9 @@ class Transfer:
 
 
 class Rehearsal(Transfer):
-    """Does everything but the requests that change anything: all of them succeed."""
+    """Does everything except the requests that change anything, and takes these as successful."""
 
-    #: Stands for the digest of a file that nobody has read.
+    #: Stands for the digest of a file that was not read.
     UNREAD = b"unread"
 
     def _send(self, item: Outstanding, file: StableFile) -> Sent:

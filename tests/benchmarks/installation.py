@@ -17,7 +17,8 @@ from typing import Any
 
 from snoopsync.config.file import load_config
 from snoopsync.config.settings import Config
-from snoopsync.status.status import Status, read_status
+from snoopsync.status.reading import read_status
+from snoopsync.status.status import Status
 from snoopsync.sync.components import embedded_path
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 from tests.support.paths import ROOT
@@ -116,8 +117,8 @@ class Installation:
 
         def in_sync() -> bool:
             status: Status = read_status(self.config)
-            account = status.service.account
-            return status.service.pid == pid and account is not None and not status.reasons()
+            report = status.service.report
+            return status.service.pid == pid and report is not None and not status.reasons()
 
         wait_until(in_sync, "in sync")
 

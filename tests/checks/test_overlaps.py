@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from snoopsync.checks.finding import Health
+from snoopsync.checks.finding import Severity
 from snoopsync.checks.overlaps import overlap_findings
 from snoopsync.core.selection import Selection
 from snoopsync.folders.folder import Folder
@@ -38,58 +38,58 @@ def b(tmp_path: Path) -> Path:
 def found(*folders: Folder) -> list[tuple[str, str, str | None]]:
     """What is warned about: the folder, the message, and what to do."""
     findings = list(overlap_findings(folders))
-    assert all(finding.state is Health.WARNING for finding in findings)
-    return [(finding.check, finding.message, finding.mend) for finding in findings]
+    assert all(finding.severity is Severity.WARNING for finding in findings)
+    return [(finding.check, finding.message, finding.fix) for finding in findings]
 
 
-def test_folders_beside_one_another_do_not_overlap(a: Path, b: Path) -> None:
+def test_separate_folders_do_not_overlap(a: Path, b: Path) -> None:
     assert found(folder(a), folder(b)) == []
 
 
 @needs_root
-def test_a_folder_that_is_mounted_into_another_one_is_named_with_the_pattern_that_leaves_it_out(
+def test_a_folder_mounted_into_another_is_reported_with_the_pattern_to_exclude(
     a: Path, b: Path
 ) -> None:
     with mounted(a / "sub", "--bind", b):
-        [(check, message, mend)] = found(folder(a), folder(b))
+        [(check, message, fix)] = found(folder(a), folder(b))
         assert check == "overlap of b"
         assert f"{b} is also {a}/sub (folder a)" in message
-        assert mend == 'leave one of them out: in folder a, exclude: ["/sub/"]'
+        assert fix == "exclude one of them: in folder a, exclude: ['/sub/']"
         assert found(folder(a, ("/sub/",)), folder(b)) == []
         assert found(folder(a)) == []
 
 
 @needs_root
-def test_a_part_of_a_folder_that_is_mounted_into_another_one_is_found(a: Path, b: Path) -> None:
+def test_a_part_of_a_folder_mounted_into_another_is_found(a: Path, b: Path) -> None:
     with mounted(a / "sub", "--bind", b / "2023"):
-        [(_, message, mend)] = found(folder(a), folder(b))
+        [(_, message, fix)] = found(folder(a), folder(b))
     assert f"{a}/sub is also {b}/2023 (folder b)" in message
-    assert mend == 'leave one of them out: in folder b, exclude: ["/2023/"]'
+    assert fix == "exclude one of them: in folder b, exclude: ['/2023/']"
 
 
 @needs_root
 def test_two_folders_that_are_one_directory_are_found(a: Path, b: Path) -> None:
     with mounted(b, "--bind", a):
-        [(_, message, mend)] = found(folder(a), folder(b))
+        [(_, message, fix)] = found(folder(a), folder(b))
     assert f"{b} is also {a} (folder a)" in message
-    assert mend == "remove one of the two folders from the configuration"
+    assert fix == "remove one of the two folders from the configuration"
 
 
 @needs_root
-def test_a_directory_that_one_folder_shows_twice_is_found(a: Path) -> None:
+def test_a_directory_mounted_twice_in_one_folder_is_found(a: Path) -> None:
     with mounted(a / "sub", "--bind", a / "2024"):
-        [(_, message, mend)] = found(folder(a))
+        [(_, message, fix)] = found(folder(a))
     assert f"{a}/sub is also {a}/2024 (folder a)" in message
-    assert mend == 'leave one of them out: in folder a, exclude: ["/2024/"]'
+    assert fix == "exclude one of them: in folder a, exclude: ['/2024/']"
 
 
 @needs_root
-def test_what_is_hidden_under_another_mount_is_not_shown_twice(a: Path, b: Path) -> None:
+def test_a_directory_hidden_by_another_mount_is_not_reported(a: Path, b: Path) -> None:
     with mounted(a / "sub", "--bind", b), mounted(a / "sub", "--bind", a / "2024"):
         assert [message for _, message, _ in found(folder(a, ("/2024/",)), folder(b))] == []
 
 
-def test_without_a_table_of_mounts_nothing_is_said(a: Path, b: Path, tmp_path: Path) -> None:
+def test_without_a_mount_table_nothing_is_reported(a: Path, b: Path, tmp_path: Path) -> None:
     assert list(overlap_findings([folder(a), folder(b)], tmp_path / "nothing")) == []
 
 
@@ -107,7 +107,7 @@ def bound(tmp_path: Path) -> Iterator[Installation]:
 
 
 @needs_root
-def test_check_warns_about_it_and_a_resync_causes_no_alert(bound: Installation) -> None:
+def test_check_warns_about_an_overlap_and_a_resync_does_not_alert(bound: Installation) -> None:
     findings: dict[str, Any] = {line["check"]: line for line in bound.json("check", "--json")}
     assert findings["overlap of scans"]["state"] == "warning"
     done = bound.run("resync")
@@ -115,7 +115,7 @@ def test_check_warns_about_it_and_a_resync_causes_no_alert(bound: Installation) 
     assert "duplicate:" not in done.err
 
 
-def test_a_link_that_points_into_another_folder_is_an_error_of_the_configuration(
+def test_a_link_into_another_folder_is_a_configuration_error(
     tmp_path: Path,
 ) -> None:
     home = Installation(tmp_path)

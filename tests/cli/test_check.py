@@ -1,4 +1,4 @@
-"""``check``: what is right, what is wrong, how it is mended; and it changes nothing."""
+"""``check``: its findings and fixes. It changes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.process import Installation
 
 pytestmark = pytest.mark.integration
 
-PairChanges = dict[str, dict[str, Any]]
+Findings = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
-def found(home: Installation, *arguments: str | Path, code: int = 0) -> PairChanges:
-    """What a check that ends with this exit code finds, by what was looked at."""
+def found(home: Installation, *arguments: str | Path, code: int = 0) -> Findings:
+    """The findings of ``check`` by the name of the check. ``code``: its exit code."""
     lines = home.json(*arguments, "check", "--json", code=code)
     assert all(list(line) == ["check", "state", "message", "mend"] for line in lines)
     return {line["check"]: line for line in lines}
 
 
-def not_ok(findings: PairChanges) -> dict[str, str]:
+def not_ok(findings: Findings) -> dict[str, str]:
     return {name: each["state"] for name, each in findings.items() if each["state"] != "ok"}
 
 
@@ -64,7 +64,7 @@ def content_of(path: Path) -> bytes | None:
 # When all is well.
 
 
-def test_of_a_service_that_runs_everything_is_ok(home: Installation) -> None:
+def test_with_a_running_service_everything_is_ok(home: Installation) -> None:
     with home.running() as service:
         findings = found(home)
     assert not_ok(findings) == {}
@@ -89,26 +89,26 @@ def test_of_a_service_that_runs_everything_is_ok(home: Installation) -> None:
     assert f"process {service.pid}" in findings["service"]["message"]
 
 
-def test_a_line_a_check_and_below_it_what_mends_it(home: Installation) -> None:
+def test_each_finding_is_a_line_with_its_fix_below(home: Installation) -> None:
     lines = home.ok("check").splitlines()
     assert lines[0] == (
-        f"ok       configuration: {home.home}/config/snoopsync/config.yaml: 1 folder into the"
-        " embedded collection"
+        f"ok       configuration: {home.home}/config/snoopsync/config.yaml: 1 folder mirrored into"
+        " the embedded collection"
     )
     assert lines[-2:] == [
-        "warning  service: not running: nothing is mirrored until it does",
-        "         snoopsync run, or for good: snoopsync service install",
+        "warning  service: not running, so changes are not mirrored",
+        "         snoopsync run, or permanently: snoopsync service install",
     ]
     for line in lines:
         assert re.match(r"(ok     |warning|error  )  [^:]+: |         \S", line), line
 
 
-def test_before_the_first_run_nothing_is_wrong_and_nothing_is_made(home: Installation) -> None:
+def test_before_the_first_run_nothing_is_wrong_or_created(home: Installation) -> None:
     before = everything_in(home.home)
     findings = found(home)
     assert not_ok(findings) == {"service": "warning"}
-    assert "the first run makes it" in findings["state file"]["message"]
-    assert "the first run makes it" in findings["collection"]["message"]
+    assert "the first run creates it" in findings["state file"]["message"]
+    assert "the first run creates it" in findings["collection"]["message"]
     assert everything_in(home.home) == before
 
 
@@ -128,7 +128,7 @@ def damage(path: Path) -> None:
     ],
     ids=["sound", "state", "collection", "configuration", "folder", "log"],
 )
-def test_a_look_changes_nothing(home: Installation, harm: Callable[[Installation], object]) -> None:
+def test_check_changes_nothing(home: Installation, harm: Callable[[Installation], object]) -> None:
     home.ok("resync")
     harm(home)
     before = everything_in(home.home)
@@ -136,7 +136,7 @@ def test_a_look_changes_nothing(home: Installation, harm: Callable[[Installation
     assert everything_in(home.home) == before
 
 
-def test_a_look_after_a_crash_changes_nothing_of_the_state(home: Installation) -> None:
+def test_check_after_a_crash_does_not_change_the_state(home: Installation) -> None:
     with home.running() as service:
         service.kill()
     assert home.state.with_name(f"{home.state.name}-wal").exists()
@@ -153,7 +153,7 @@ def test_a_look_after_a_crash_changes_nothing_of_the_state(home: Installation) -
 # The configuration.
 
 
-def test_every_problem_is_told_and_what_can_be_checked_is(home: Installation) -> None:
+def test_every_problem_is_reported_and_the_rest_is_checked(home: Installation) -> None:
     path = home.configure(
         "collection: {endpoint: embedded, timeout: soon}\nsync: {workers: 1000}\n"
     )
@@ -170,7 +170,7 @@ def test_every_problem_is_told_and_what_can_be_checked_is(home: Installation) ->
     assert "3 images in 2 directories" in others["folder pictures"]["message"]
 
 
-def test_a_state_file_that_is_not_known_is_not_looked_at(home: Installation) -> None:
+def test_with_an_invalid_state_key_the_state_is_not_checked(home: Installation) -> None:
     home.ok("resync")
     damage(home.state)
     home.configure("state: [x]\n")
@@ -181,9 +181,7 @@ def test_a_state_file_that_is_not_known_is_not_looked_at(home: Installation) -> 
 
 
 @pytest.mark.parametrize("content", [b"folders: [", b"", b"\xff", b"- 1"])
-def test_a_file_that_is_no_configuration_is_said_and_no_more_is_known(
-    home: Installation, content: bytes
-) -> None:
+def test_a_file_that_is_not_a_configuration_is_reported(home: Installation, content: bytes) -> None:
     home.configure().write_bytes(content)
     findings = found(home, code=78)
     assert findings["configuration"]["state"] == "error"
@@ -193,9 +191,9 @@ def test_a_file_that_is_no_configuration_is_said_and_no_more_is_known(
     )
 
 
-def test_a_configuration_that_is_not_there_is_an_error(home: Installation) -> None:
+def test_a_missing_configuration_is_an_error(home: Installation) -> None:
     findings = found(home, "--config", "nowhere.yaml", code=78)
-    assert findings["configuration"]["message"] == "nowhere.yaml: there is no such file"
+    assert findings["configuration"]["message"] == "nowhere.yaml: file not found"
     assert "snoopsync init" in findings["configuration"]["mend"]
 
 
@@ -207,7 +205,7 @@ def test_without_a_configuration_the_folders_of_an_earlier_run_are_checked(
     assert findings["configuration"]["mend"] == "snoopsync init"
     home.ok("resync", home.pictures)
     findings = found(home)
-    assert "1 folder of an earlier run" in findings["configuration"]["message"]
+    assert "1 folder from an earlier run" in findings["configuration"]["message"]
     assert findings["folder pictures"]["state"] == "ok"
 
 
@@ -215,7 +213,7 @@ def test_a_log_that_cannot_be_written_is_an_error(home: Installation) -> None:
     (home.home / "file").touch()
     home.configure(f"log: {{file: {home.home}/file/x.log}}\nduplicates: {{log: {home.home}}}\n")
     findings = found(home, code=78)
-    assert f"{home.home}/file is no directory" in findings["log.file"]["message"]
+    assert f"{home.home}/file is not a directory" in findings["log.file"]["message"]
     assert findings["log.file"]["state"] == "error"
     assert f"{home.home} is a directory" in findings["duplicates.log"]["message"]
     assert findings["duplicates.log"]["state"] == "warning"
@@ -224,7 +222,7 @@ def test_a_log_that_cannot_be_written_is_an_error(home: Installation) -> None:
 # Folders.
 
 
-def test_a_folder_that_is_not_there_is_an_error(home: Installation) -> None:
+def test_a_missing_folder_is_an_error(home: Installation) -> None:
     gone = home.home / "gone"
     home.configure("", f"folders: [{{path: {home.pictures}}}, {{path: {gone}}}]\n")
     findings = found(home, code=4)
@@ -233,7 +231,7 @@ def test_a_folder_that_is_not_there_is_an_error(home: Installation) -> None:
     assert findings["folder pictures"]["state"] == "ok"
 
 
-def test_a_folder_that_is_another_directory_than_it_was_is_an_error(home: Installation) -> None:
+def test_a_replaced_folder_is_an_error(home: Installation) -> None:
     home.ok("resync")
     home.pictures.rename(home.home / "away")
     home.pictures.mkdir()
@@ -246,7 +244,7 @@ def test_a_folder_that_is_another_directory_than_it_was_is_an_error(home: Instal
 
 
 @pytest.mark.parametrize("locked", ["2024", "2024/1.jpg", ""])
-def test_what_this_user_may_not_read_is_an_error(home: Installation, locked: str) -> None:
+def test_unreadable_files_and_directories_are_an_error(home: Installation, locked: str) -> None:
     under = as_somebody_ordinary()
     path = home.pictures / locked
     mode = path.stat().st_mode
@@ -258,10 +256,10 @@ def test_what_this_user_may_not_read_is_an_error(home: Installation, locked: str
     assert done.code == 4
     assert f"error    folder pictures: {path}: Permission denied" in done.out
     assert "         sudo setfacl -R -m u:" in done.out
-    assert f":rX {home.pictures}\n" in done.out.replace("; or leave it out, with exclude", "")
+    assert f":rX {home.pictures}\n" in done.out.replace("; or exclude it in the configuration", "")
 
 
-def test_more_directories_than_watches_are_an_error_with_both_lines_that_mend_it(
+def test_too_few_watches_are_an_error_with_both_commands(
     home: Installation,
 ) -> None:
     for number in range(20):
@@ -284,12 +282,12 @@ def test_a_damaged_state_file_is_an_error_with_the_command_that_rebuilds_it(
     damage(home.state)
     finding = found(home, code=1)["state file"]
     assert f"{home.state} is damaged" in finding["message"]
-    assert finding["mend"].startswith("snoopsync resync")
+    assert finding["mend"].startswith("run snoopsync resync")
     home.ok("resync")
     assert found(home)["state file"]["state"] == "ok"
 
 
-def test_damage_that_only_reading_all_of_it_shows_is_found(home: Installation) -> None:
+def test_damage_inside_the_state_file_is_found(home: Installation) -> None:
     home.ok("resync")
     data = bytearray(home.state.read_bytes())
     at = data.index(b"2024")
@@ -307,18 +305,18 @@ def test_a_state_file_of_a_newer_version_is_an_error(home: Installation) -> None
     assert "upgrade" in finding["mend"]
 
 
-def test_a_state_directory_that_cannot_be_made_is_an_error(home: Installation) -> None:
+def test_a_state_directory_that_cannot_be_created_is_an_error(home: Installation) -> None:
     home.state.parent.parent.mkdir()
     home.state.parent.touch()
     finding = found(home, code=1)["state directory"]
-    assert f"{home.state.parent} is no directory" in finding["message"]
+    assert f"{home.state.parent} is not a directory" in finding["message"]
 
 
 @pytest.mark.parametrize(
     ("mode", "said", "file"),
     [
         (0o500, "this user may not write there", "ok       state file: "),
-        (0o600, "this user may not look there", "error    state file: "),
+        (0o600, "this user has no permission to look there", "error    state file: "),
     ],
 )
 def test_a_state_directory_that_cannot_be_used_is_an_error(
@@ -347,7 +345,7 @@ def newer(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("harm", "said"),
-    [(damage, "not a database"), (Path.unlink, "is gone"), (newer, "newer snoopsync")],
+    [(damage, "not a database"), (Path.unlink, "is missing"), (newer, "newer snoopsync")],
 )
 def test_an_embedded_collection_that_cannot_be_opened_is_an_error(
     home: Installation, harm: Callable[[Path], None], said: str
@@ -363,11 +361,11 @@ def test_an_embedded_collection_that_cannot_be_opened_is_an_error(
     ("module", "program", "state", "said", "code"),
     [
         ("numpy", "raise ImportError('no such CPU')", "error", "ImportError: no such CPU", 1),
-        ("numpy", "import os; os.abort()", "error", "it ends Python", 1),
+        ("numpy", "import os; os.abort()", "error", "it crashes Python", 1),
         ("pillow_heif", "import nonsense", "warning", "No module named 'nonsense'", 0),
     ],
 )
-def test_a_library_that_cannot_be_imported_is_said_with_what_installs_it(
+def test_a_broken_library_is_reported_with_the_command_to_install_it(
     home: Installation, module: str, program: str, state: str, said: str, code: int
 ) -> None:
     package = module.replace("_", "-")
@@ -384,14 +382,14 @@ def test_a_library_that_cannot_be_imported_is_said_with_what_installs_it(
 # A collection that is a service.
 
 
-def test_keys_that_are_accepted_say_whose_they_are(
+def test_accepted_keys_name_the_collection_and_user(
     home: Installation, server: CollectionServer
 ) -> None:
     secret = home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
     findings = found(home)
     assert not_ok(findings) == {"service": "warning"}
     assert findings["secret key"]["message"].startswith(f"in {secret}, ")
-    assert findings["clock"]["message"] == "as the service's"
+    assert findings["clock"]["message"] == "agrees with the service's"
     assert "accepted, for the collection embedded of " in findings["credentials"]["message"]
     assert [(seen.method, seen.path) for seen in server.requests] == [("GET", "/api/v1/collection")]
 
@@ -410,7 +408,7 @@ def test_a_secret_that_others_can_read_is_an_error_with_the_chmod(
     assert not_ok(found(home)) == {"service": "warning"}
 
 
-def test_keys_that_are_refused_are_an_error(home: Installation, server: CollectionServer) -> None:
+def test_refused_keys_are_an_error(home: Installation, server: CollectionServer) -> None:
     home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
     server.keys = {PUBLIC_KEY: "another"}
     finding = found(home, code=6)["credentials"]
@@ -419,7 +417,7 @@ def test_keys_that_are_refused_are_an_error(home: Installation, server: Collecti
 
 
 @pytest.mark.parametrize("fault", [reset_before(), answers(503), answers(404), answers(200, b"hi")])
-def test_a_service_that_does_not_answer_as_one_is_an_error(
+def test_an_invalid_response_is_an_error(
     home: Installation, server: CollectionServer, fault: Fault
 ) -> None:
     home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
@@ -430,7 +428,7 @@ def test_a_service_that_does_not_answer_as_one_is_an_error(
     assert "credentials" not in findings
 
 
-def test_a_service_that_is_not_there_is_an_error(home: Installation) -> None:
+def test_an_unreachable_service_is_an_error(home: Installation) -> None:
     home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
@@ -442,7 +440,7 @@ def test_a_service_that_is_not_there_is_an_error(home: Installation) -> None:
 
 
 def dated(seconds: float) -> Fault:
-    """What was asked is done, by a clock that is ahead by so much."""
+    """A normal response of a service whose clock is ahead by this much."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         reply = do()
@@ -456,15 +454,15 @@ def dated(seconds: float) -> Fault:
 @pytest.mark.parametrize(
     ("seconds", "state", "said", "code"),
     [
-        (2, "ok", "as the service's", 0),
+        (2, "ok", "agrees with the service's", 0),
         (60, "warning", "s behind the service's", 0),
         (-60, "warning", "s ahead of the service's", 0),
         (800, "warning", "s behind the service's", 0),
-        (1000, "error", "takes no signature", 6),
-        (-1000, "error", "takes no signature", 6),
+        (1000, "error", "rejects signatures", 6),
+        (-1000, "error", "rejects signatures", 6),
     ],
 )
-def test_a_clock_that_is_off_is_said_and_too_far_is_an_error(
+def test_a_clock_difference_is_a_warning_and_a_large_one_an_error(
     home: Installation, server: CollectionServer, seconds: float, state: str, said: str, code: int
 ) -> None:
     home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
@@ -475,7 +473,7 @@ def test_a_clock_that_is_off_is_said_and_too_far_is_an_error(
     assert (finding["mend"] is None) == (state == "ok")
 
 
-def test_keys_that_are_refused_by_a_wrong_clock_are_not_to_be_changed(
+def test_refused_keys_with_a_wrong_clock_name_the_clock(
     home: Installation, server: CollectionServer
 ) -> None:
     home.configure_keys(server.endpoint, PUBLIC_KEY, SECRET_KEY)
@@ -496,5 +494,5 @@ def test_a_service_that_hangs_is_an_error(home: Installation) -> None:
             finding = found(home, code=7)["service"]
         finally:
             service.send(signal.SIGCONT)
-    assert f"process {service.pid}), and does not answer" in finding["message"]
+    assert f"process {service.pid}), but does not respond" in finding["message"]
     assert finding["mend"]

@@ -1,4 +1,4 @@
-"""Completion, in the shells themselves."""
+"""Shell completion, in real shells."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def test_a_shell_completes_commands_options_and_states(home: Installation, name:
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_a_shell_completes_folders_by_name_and_quotes_them(home: Installation, name: str) -> None:
+def test_a_shell_completes_and_quotes_folder_names(home: Installation, name: str) -> None:
     home.run("resync")
     with shell(home, name) as terminal:
         terminal.type("snoopsync approve my\t")
         until(lambda: "photos" in seen(terminal.text))
         terminal.type("\n")
-        terminal.expect("no deletion is held")
+        terminal.expect("no deletions are held")
 
 
 @pytest.mark.parametrize("name", SHELLS)
@@ -101,11 +101,11 @@ def test_a_shell_completes_folders_by_path(home: Installation, name: str) -> Non
         terminal.type("snoopsync approve ./pict\t")
         until(lambda: "pictures" in seen(terminal.text))
         terminal.type("\n")
-        terminal.expect("no deletion is held")
+        terminal.expect("no deletions are held")
 
 
 def completed(home: Installation, *words: str) -> list[str]:
-    """What is offered for the last of these words."""
+    """The candidates for the last of these words."""
     done = subprocess.run(
         command(),
         env=home.environment
@@ -125,7 +125,7 @@ def completed(home: Installation, *words: str) -> list[str]:
     return [value for kind, value in zip(lines[::3], lines[1::3], strict=True) if kind == "plain"]
 
 
-def test_what_is_offered(home: Installation) -> None:
+def test_candidates(home: Installation) -> None:
     odd = "my $(photos)' & *"
     assert completed(home, "re") == ["resync"]
     assert completed(home, "status", "--") == ["--watch", "--json", "--help"]
@@ -137,13 +137,13 @@ def test_what_is_offered(home: Installation) -> None:
     assert completed(home, "completion", "") == ["bash", "zsh", "fish"]
 
 
-def test_folders_are_those_of_the_configuration_that_is_named(home: Installation) -> None:
+def test_folders_come_from_the_named_configuration(home: Installation) -> None:
     other = home.home / "other.yaml"
     other.write_text(f"folders: [{{path: {home.pictures}, name: elsewhere}}]\n")
     assert completed(home, "--config", str(other), "resync", "") == ["elsewhere"]
 
 
-def test_without_a_configuration_folders_are_those_that_were_mirrored(home: Installation) -> None:
+def test_without_a_configuration_folders_come_from_the_state(home: Installation) -> None:
     home.configure().unlink()
     assert completed(home, "approve", "") == []
     home.run("resync", home.pictures)
@@ -151,9 +151,7 @@ def test_without_a_configuration_folders_are_those_that_were_mirrored(home: Inst
 
 
 @pytest.mark.parametrize("text", ["folders: 7\n", "folders: [{path: \x00}", None])
-def test_a_configuration_that_is_wrong_is_no_error_here(
-    home: Installation, text: str | None
-) -> None:
+def test_an_invalid_configuration_is_ignored(home: Installation, text: str | None) -> None:
     path = home.configure()
     if text is None:
         home.environment["SNOOPSYNC_CONFIG"] = "/not/there"
@@ -163,7 +161,7 @@ def test_a_configuration_that_is_wrong_is_no_error_here(
     assert completed(home, "res") == ["resync"]
 
 
-def test_completing_writes_nothing_anywhere(home: Installation) -> None:
+def test_completing_writes_no_files(home: Installation) -> None:
     home.configure("log: {file: snoopsync.log}\n" + f"folders: [{{path: {home.pictures}}}]\n", " ")
     before = snapshot(home.home)
     for words in ([""], ["resync", ""], ["list", "--state", ""], ["approve", "p"]):
@@ -177,7 +175,7 @@ def snapshot(root: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("words", ["", "stat"])
 def test_completing_a_command_loads_no_command(home: Installation, words: str) -> None:
-    """It is waited for: all that works takes three times as long to load."""
+    """Completion must be fast: loading a command takes three times as long."""
     loaded = imported(home, {"COMP_WORDS": f"snoopsync {words}", "COMP_CWORD": "1"})
     assert "snoopsync.cli.root" in loaded
     assert not {"snoopsync.sync", "snoopsync.status", "rich.console", "requests"} & loaded

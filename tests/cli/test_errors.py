@@ -1,4 +1,4 @@
-"""An error of a command that was asked for JSON is a JSON object on standard error."""
+"""With ``--json`` an error is a JSON object on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Installation:
 
 
 def error_of(home: Installation, *arguments: str) -> tuple[str, int]:
-    """The error of a command, which has nothing on standard output; its own exit code agrees."""
+    """The error of a command. Checks that standard output is empty and the exit codes agree."""
     done = home.run(*arguments)
     error = json.loads(done.err.splitlines()[-1])
     assert list(error) == ["error", "exit_code"]
@@ -40,7 +40,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_of_the_configuration(home: Installation, command: list[str]) -> None:
+def test_configuration_errors(home: Installation, command: list[str]) -> None:
     home.configure("sync: {settle: soon}\n")
     message, code = error_of(home, *command)
     assert "sync.settle" in message
@@ -48,14 +48,14 @@ def test_of_the_configuration(home: Installation, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["keys", "list", "--json"]])
-def test_of_the_command_line(home: Installation, command: list[str]) -> None:
+def test_usage_errors(home: Installation, command: list[str]) -> None:
     message, code = error_of(home, *command, "--nonsense")
     assert "--nonsense" in message
     assert code == Exit.USAGE
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each[0] != "resync"])
-def test_of_the_state_file(home: Installation, command: list[str]) -> None:
+def test_state_errors(home: Installation, command: list[str]) -> None:
     home.configure()
     home.state.parent.mkdir(parents=True)
     home.state.write_bytes(b"no database" * 1000)
@@ -65,7 +65,7 @@ def test_of_the_state_file(home: Installation, command: list[str]) -> None:
     assert "is damaged" in message
 
 
-def test_of_a_collection_that_is_away(home: Installation) -> None:
+def test_collection_errors(home: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     home.configure_service(f"http://127.0.0.1:{port}/api/v1", PUBLIC_KEY)
@@ -77,7 +77,7 @@ def test_of_a_collection_that_is_away(home: Installation) -> None:
     assert json.loads(done.out)["scanned"] == 1, "the summary is there all the same"
 
 
-def test_a_file_of_that_name_is_no_option(home: Installation) -> None:
+def test_a_file_named_like_an_option(home: Installation) -> None:
     done = home.run("search", "--", "--json")
     assert done.code == Exit.USAGE
     assert not done.err.startswith("{")

@@ -1,4 +1,4 @@
-"""``list``, ``duplicates``, ``search`` and ``approve``: beside a service and alone."""
+"""``list``, ``duplicates``, ``search`` and ``approve``, with and without a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_copy(home: Installation, name: str = "copy.png") -> None:
     (home.pictures / name).write_bytes(encode(small, "PNG"))
 
 
-def test_every_image_is_listed_with_the_keys_that_were_agreed_on(home: Installation) -> None:
+def test_every_image_is_listed_with_the_keys_of_the_contract(home: Installation) -> None:
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.run("resync")
     rows = home.json("list", "--json")
@@ -63,7 +63,7 @@ def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> 
     assert home.status()["duplicates_open"] == 0
 
 
-def test_duplicates_say_what_they_are_to_each_other_and_which_one_to_keep(
+def test_duplicates_have_a_kind_and_the_one_to_keep(
     home: Installation,
 ) -> None:
     small = ImageOps.mirror(photo(0)).resize((160, 120))
@@ -85,7 +85,7 @@ def test_duplicates_say_what_they_are_to_each_other_and_which_one_to_keep(
     assert (match["keep"], match["reason"]) == (large["image_id"], "more-pixels")
 
 
-def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
+def test_a_pair_dismissed_while_the_service_runs_is_not_alerted(
     home: Installation,
 ) -> None:
     with home.running() as service:
@@ -101,7 +101,7 @@ def test_a_pair_is_dismissed_while_the_service_runs_and_is_not_told_of_again(
 
 
 @pytest.mark.parametrize("other", ["pictures/1.jpg", "pictures/no.jpg", "nonsense"])
-def test_what_is_no_pair_is_not_dismissed(home: Installation, other: str) -> None:
+def test_images_that_are_no_pair_cannot_be_dismissed(home: Installation, other: str) -> None:
     home.ok("resync")
     done = home.run("duplicates", "dismiss", "pictures/0.jpg", other)
     assert done.code == 2
@@ -109,7 +109,7 @@ def test_what_is_no_pair_is_not_dismissed(home: Installation, other: str) -> Non
 
 
 @pytest.mark.parametrize("is_service_running", [False, True])
-def test_a_search_names_what_is_like_a_file(home: Installation, is_service_running: bool) -> None:
+def test_search_finds_similar_pictures(home: Installation, is_service_running: bool) -> None:
     query = home.home / "query.webp"
     query.write_bytes(encode(photo(1), "WEBP", quality=60))
     if is_service_running:
@@ -130,7 +130,7 @@ def test_a_search_names_what_is_like_a_file(home: Installation, is_service_runni
 
 
 @pytest.mark.parametrize("name", ["not-there.jpg", "notes.txt"])
-def test_a_search_with_what_is_no_picture_says_so(home: Installation, name: str) -> None:
+def test_search_with_another_file_is_an_error(home: Installation, name: str) -> None:
     (home.home / "notes.txt").write_text("no picture")
     done = home.run("search", name)
     assert done.code == 2
@@ -139,7 +139,7 @@ def test_a_search_with_what_is_no_picture_says_so(home: Installation, name: str)
 
 @pytest.mark.parametrize("is_service_running", [False, True])
 @pytest.mark.parametrize("discard", [False, True])
-def test_held_deletions_go_out_or_are_dropped(
+def test_held_deletions_are_approved_or_discarded(
     home: Installation, is_service_running: bool, discard: bool
 ) -> None:
     home.configure(HOLD_ALL)
@@ -157,7 +157,7 @@ def test_held_deletions_go_out_or_are_dropped(
         said = home.ok("approve", *options, "pictures")
         assert home.json("resync", "--json")[-1]["deleted"] == (0 if discard else 1)
     assert said.startswith("1 image ")
-    assert home.ok("approve") == "no deletion is held\n"
+    assert home.ok("approve") == "no deletions are held\n"
     # A dropped one is in the collection still, and is nobody's.
     [found] = home.json("search", home.pictures / "1.jpg", "--json")
     assert len(found["results"]) == 1
@@ -167,10 +167,10 @@ def test_held_deletions_go_out_or_are_dropped(
     assert [match["path"] for match in found["results"]] == ([None] if discard else [])
 
 
-def test_deletions_are_approved_while_a_comparison_is_under_way(
+def test_deletions_are_approved_during_a_resync(
     home: Installation, server: CollectionServer
 ) -> None:
-    """Whoever approves does not wait for a collection that takes its time."""
+    """``approve`` does not wait for a slow collection."""
     home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
     home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
     home.ok("resync")
@@ -187,7 +187,7 @@ def test_deletions_are_approved_while_a_comparison_is_under_way(
         until(lambda: len(home.json("list", "--json")) == 2)
 
 
-def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Installation) -> None:
+def test_approve_accepts_a_replaced_folder(home: Installation) -> None:
     home.ok("resync")
     home.pictures.rename(home.home / "old")
     home.pictures.mkdir()
@@ -196,25 +196,25 @@ def test_another_directory_in_a_folders_place_is_taken_once_approved(home: Insta
         service.line_with("is missing")
         assert home.run("status").code == 4
         said = home.ok("approve", "pictures")
-        assert said == "folder pictures is the directory that is there now\n"
+        assert said == "folder pictures: the present directory is accepted\n"
         service.line_with("is back")
         until(lambda: len(home.json("list", "--json")) == 1)
 
 
-def test_another_directory_is_taken_once_approved_without_a_service(home: Installation) -> None:
+def test_approve_accepts_a_replaced_folder_without_a_service(home: Installation) -> None:
     home.ok("resync")
     home.pictures.rename(home.home / "old")
     home.pictures.mkdir()
     (home.pictures / "new.jpg").write_bytes(encode(photo(7)))
     assert home.run("resync").code == 4
     said = home.ok("approve", "pictures")
-    assert said == "folder pictures is the directory that is there now\n"
+    assert said == "folder pictures: the present directory is accepted\n"
     home.ok("resync")
     assert [row["path"] for row in home.json("list", "--json")] == ["new.jpg"]
 
 
-def test_a_folder_that_is_not_there_can_not_be_approved(home: Installation) -> None:
-    """Or the empty directory that is there next would be taken for it."""
+def test_a_missing_folder_cannot_be_approved(home: Installation) -> None:
+    """Otherwise the next empty directory at its path would be accepted."""
     home.ok("resync")
     away = home.pictures.rename(home.home / "away")
     done = home.run("approve", "pictures")
@@ -228,17 +228,17 @@ def test_a_folder_that_is_not_there_can_not_be_approved(home: Installation) -> N
     assert home.json("resync", "--json")[-1]["unchanged"] == 3
 
 
-def test_approve_knows_only_folders(home: Installation) -> None:
+def test_approve_takes_only_folders(home: Installation) -> None:
     done = home.run("approve", "elsewhere")
     assert done.code == 2
-    assert "elsewhere is not a folder" in done.err
+    assert "elsewhere is not a configured folder" in done.err
 
 
-def test_what_was_run_without_a_configuration_is_known_to_the_other_commands(
+def test_commands_know_folders_of_run_without_a_configuration(
     home: Installation,
 ) -> None:
     home.configure().unlink()
     home.ok("resync", home.pictures)
     assert home.is_in_sync()
     assert len(home.json("list", "--json")) == 3
-    assert home.ok("approve", "pictures") == "no deletion is held\n"
+    assert home.ok("approve", "pictures") == "no deletions are held\n"

@@ -36,7 +36,7 @@ def every_command() -> list[tuple[str, click.Command]]:
 
 
 @pytest.mark.parametrize(("name", "command"), every_command(), ids=[n for n, _ in every_command()])
-def test_there_is_a_page_for_each_command_with_all_its_options(
+def test_each_command_has_a_manual_page_with_all_options(
     pages: Path, name: str, command: click.Command
 ) -> None:
     page = (pages / f"{name.replace(' ', '-')}.1").read_text()
@@ -49,7 +49,7 @@ def test_there_is_a_page_for_each_command_with_all_its_options(
         assert all(rf"\fB{name}-{each}(1)\fP" in page for each in command.commands)
 
 
-def test_nothing_in_them_is_an_error_to_man(pages: Path) -> None:
+def test_man_accepts_the_pages(pages: Path) -> None:
     if shutil.which("man") is None:
         pytest.skip("man is not installed")
     for page in pages.iterdir():

@@ -1,4 +1,4 @@
-"""Notifications as their users have them: configured, tried, and sent by a real service."""
+"""Notifications as a user sees them: configured, tested, and sent by a real service."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def assert_hidden(*shown: str | Done) -> None:
         assert not any(secret in whole for secret in SECRETS), whole
 
 
-# Trying it.
+# The command.
 
 
 def test_a_test_message_is_sent_to_every_target(home: Installation, postbox: Postbox) -> None:
     with Postbox() as other:
         home.configure(notify(postbox.url, other.url))
         done = home.run("notify", "test")
-        assert done.out == "notify.urls[0] (JSON): taken\nnotify.urls[1] (JSON): taken\n"
+        assert done.out == "notify.urls[0] (JSON): sent\nnotify.urls[1] (JSON): sent\n"
         assert done.code == 0
         assert ": test" in postbox.titles[0]
         assert ": test" in other.titles[0]
 
 
-def test_a_target_that_does_not_take_it_is_said_with_the_reason(
+def test_a_target_that_refuses_is_shown_with_the_reason(
     home: Installation, postbox: Postbox
 ) -> None:
     postbox.status = 401
     home.configure(notify(postbox.url))
     done = home.run("notify", "test")
     assert done.code == 5
-    assert done.out.startswith("notify.urls[0] (JSON): not taken: ")
+    assert done.out.startswith("notify.urls[0] (JSON): failed: ")
     assert "error=401" in done.out
     [said] = home.json("notify", "test", "--json", code=5)
     assert said["target"] == "notify.urls[0] (JSON)"
@@ -59,30 +59,30 @@ def test_a_target_that_does_not_take_it_is_said_with_the_reason(
     assert_hidden(done, json.dumps(said))
 
 
-def test_without_a_target_there_is_nothing_to_try(home: Installation) -> None:
+def test_without_notifications_the_command_fails(home: Installation) -> None:
     home.configure()
     done = home.run("notify", "test")
     assert done.code == 2
-    assert "has no `notify`" in done.err
+    assert "notifications are not configured" in done.err
 
 
-# Its configuration.
+# The configuration.
 
 
-def test_addresses_of_a_file_of_their_own(home: Installation, postbox: Postbox) -> None:
+def test_addresses_can_be_in_a_file(home: Installation, postbox: Postbox) -> None:
     file = home.home / "urls"
     file.write_text(f"# mine\n\n  {postbox.url}\n")
     file.chmod(0o600)
     home.configure(f"notify: {{urls_file: {file}}}\n")
     done = home.run("notify", "test")
-    assert done.out == f"address 1 of {file} (JSON): taken\n"
+    assert done.out == f"address 1 of {file} (JSON): sent\n"
     file.chmod(0o640)
     done = home.run("notify", "test")
     assert done.code == 78
     assert f"notify.urls_file: others can read {file}: chmod 600 {file}" in done.err
 
 
-def test_a_configuration_with_addresses_must_not_be_read_by_others(
+def test_a_configuration_with_addresses_must_be_private(
     home: Installation, postbox: Postbox
 ) -> None:
     path = home.configure(notify(postbox.url))
@@ -93,16 +93,16 @@ def test_a_configuration_with_addresses_must_not_be_read_by_others(
     assert_hidden(done)
 
 
-def test_an_address_that_is_none_is_a_mistake_of_the_configuration(home: Installation) -> None:
+def test_an_invalid_address_is_a_configuration_error(home: Installation) -> None:
     home.configure(notify("json://host", "jsun://correct-horse@hook-4711-token"))
     done = home.run("run")
     assert done.code == 78
-    assert "notify.urls[1]: is no address that Apprise can use: " in done.err
+    assert "notify.urls[1]: is not an address that Apprise can use: " in done.err
     assert "jsun://***" in done.err
     assert_hidden(done)
 
 
-def test_without_the_extra_the_line_that_installs_it_is_told(
+def test_without_the_extra_the_error_has_the_command_that_installs_it(
     home: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
@@ -113,7 +113,7 @@ def test_without_the_extra_the_line_that_installs_it_is_told(
     assert "pip install 'snoopsync[notify]'" in done.err
 
 
-def test_other_commands_do_without_apprise(home: Installation, postbox: Postbox) -> None:
+def test_other_commands_do_not_load_apprise(home: Installation, postbox: Postbox) -> None:
     home.configure(notify(postbox.url))
     code = (
         "import sys; from snoopsync.cli.root import run_program;"
@@ -123,10 +123,10 @@ def test_other_commands_do_without_apprise(home: Installation, postbox: Postbox)
     assert home.run_python(code).code == 0
 
 
-# A service that tells.
+# A service that sends notifications.
 
 
-def test_duplicates_are_told_in_one_message(home: Installation, postbox: Postbox) -> None:
+def test_duplicates_share_a_notification(home: Installation, postbox: Postbox) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         (home.pictures / name).write_bytes(encode(photo(1)))
     home.configure(QUICK_SYNC + notify(postbox.url))
@@ -138,9 +138,7 @@ def test_duplicates_are_told_in_one_message(home: Installation, postbox: Postbox
         assert service.end() == 0
 
 
-def test_what_a_quiet_log_does_not_write_is_told_all_the_same(
-    home: Installation, postbox: Postbox
-) -> None:
+def test_the_log_level_does_not_limit_notifications(home: Installation, postbox: Postbox) -> None:
     for name in ("a.jpg", "b.jpg"):
         (home.pictures / name).write_bytes(encode(photo(1)))
     home.configure(QUICK_SYNC + notify(postbox.url) + "log: {level: error}\n")
@@ -150,7 +148,7 @@ def test_what_a_quiet_log_does_not_write_is_told_all_the_same(
         assert service.lines == []
 
 
-def test_a_service_that_ends_tells_what_waits_and_hangs_on_nobody(
+def test_a_stopping_service_sends_its_queue_and_does_not_hang(
     home: Installation, postbox: Postbox
 ) -> None:
     for name in ("a.jpg", "b.jpg"):
@@ -162,16 +160,16 @@ def test_a_service_that_ends_tells_what_waits_and_hangs_on_nobody(
             service.line_with("duplicate:")
             assert service.end(seconds=15.0) == 0
             assert postbox.titles
-            assert "1 message was not sent before the end" in service.lines[-1]
+            assert "1 notification was not sent before the service stopped" in service.lines[-1]
 
 
-def test_no_log_file_or_answer_shows_an_address(home: Installation, postbox: Postbox) -> None:
+def test_no_log_file_or_output_shows_an_address(home: Installation, postbox: Postbox) -> None:
     for name in ("a.jpg", "b.jpg"):
         (home.pictures / name).write_bytes(encode(photo(1)))
     postbox.status = 500
     path = home.configure(QUICK_SYNC + notify(postbox.url) + "log: {file: the.log}\n")
     with home.service("-vv", "run") as service:
-        service.line_with("can't be sent")
+        service.line_with("fail and will be retried")
         until(home.is_in_sync)
         arguments = Path(f"/proc/{service.pid}/cmdline").read_text()
         done = [home.run("-vv", *command) for command in (["status", "--json"], ["list", "--json"])]
@@ -183,14 +181,14 @@ def test_no_log_file_or_answer_shows_an_address(home: Installation, postbox: Pos
     assert_hidden(arguments, *service.lines, *done)
 
 
-def test_a_new_configuration_tells_others(home: Installation, postbox: Postbox) -> None:
+def test_a_reload_changes_the_targets(home: Installation, postbox: Postbox) -> None:
     with Postbox() as other:
         path = home.configure(QUICK_SYNC + notify(postbox.url))
         with home.running() as service:
             home.configure(QUICK_SYNC + notify(other.url))
             begun = len(service.lines)
             service.send(signal.SIGHUP)
-            service.line_with("the new configuration is taken", after=begun)
+            service.line_with("configuration reloaded", after=begun)
             for name in ("a.jpg", "b.jpg"):
                 (home.pictures / name).write_bytes(encode(photo(1)))
             until(lambda: other.letters)
@@ -198,8 +196,8 @@ def test_a_new_configuration_tells_others(home: Installation, postbox: Postbox) 
             path.write_text(path.read_text().replace("json:", "jsun:"))
             begun = len(service.lines)
             service.send(signal.SIGHUP)
-            service.line_with("the old one stays", after=begun)
-            service.line_with("notify.urls[0]: is no address", after=begun)
+            service.line_with("keeping the old one", after=begun)
+            service.line_with("notify.urls[0]: is not an address", after=begun)
             (home.pictures / "c.jpg").write_bytes(encode(photo(1)))
             service.line_with("duplicate:", after=begun)
             service.end()

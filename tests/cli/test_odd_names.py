@@ -1,4 +1,4 @@
-"""Whatever a file is called, and whatever it is: no crash, no stall, and every picture mirrored."""
+"""Odd file names and types cause no crash and no stall, and every picture is mirrored."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def paths(home: Installation, state: str) -> set[bytes]:
     return {os.fsencode(row["path"]) for row in rows}
 
 
-def test_a_resync_mirrors_them_all_and_every_command_can_name_them(home: Installation) -> None:
+def test_odd_names_are_mirrored_and_every_command_accepts_them(home: Installation) -> None:
     *plan, _ = home.json("resync", "--dry-run", "--json", code=3)
     assert {os.fsencode(action["path"]) for action in plan} >= set(PICTURES)
     done = home.run("resync")
@@ -107,7 +107,7 @@ def test_an_odd_name_can_be_searched_for_and_dismissed(home: Installation) -> No
     assert "\\udcff" in done.out
 
 
-def test_the_service_keeps_up_with_them(home: Installation) -> None:
+def test_the_service_mirrors_odd_names(home: Installation) -> None:
     with home.running() as service:
         until(lambda: paths(home, "synced") == set(PICTURES))
         (home.pictures / os.fsdecode(PICTURES[2])).rename(home.pictures / os.fsdecode(b"\xfe.jpg"))
@@ -123,9 +123,9 @@ def test_the_service_keeps_up_with_them(home: Installation) -> None:
     assert paths(home, "synced") == set(PICTURES) - gone | came
 
 
-def test_copies_under_odd_names_are_told_of_on_one_line_each(home: Installation) -> None:
+def test_alerts_about_odd_names_are_one_line_each(home: Installation) -> None:
     with home.service("--log-format", "json", "run") as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         for number, name in enumerate(PICTURES):
             copy = os.fsencode(home.pictures) + b"/copies/" + name
             os.makedirs(os.path.dirname(copy), exist_ok=True)  # noqa: PTH103, PTH120 - as bytes
@@ -148,9 +148,7 @@ def test_copies_under_odd_names_are_told_of_on_one_line_each(home: Installation)
 
 
 @pytest.mark.parametrize("what", ["fifo", "link", "link to a picture", "directory"])
-def test_a_picture_that_becomes_something_else_is_gone_and_nothing_waits(
-    home: Installation, what: str
-) -> None:
+def test_a_picture_replaced_by_another_file_type_is_deleted(home: Installation, what: str) -> None:
     picture = home.pictures / "plain.jpg"
     with home.running() as service:
         picture.unlink()
@@ -170,8 +168,8 @@ def test_a_picture_that_becomes_something_else_is_gone_and_nothing_waits(
         until(lambda: paths(home, "synced") == expected)
 
 
-def test_pictures_deeper_than_a_call_takes_are_mirrored_and_told_of(home: Installation) -> None:
-    """The kernel can't watch a directory there, so it is looked at now and then."""
+def test_pictures_below_very_long_paths_are_mirrored(home: Installation) -> None:
+    """The kernel can't watch such a directory, so it is polled."""
     with deep_below(home.pictures) as (path, descriptor):
         write_in(descriptor, b"deep.jpg", encode(photo(80)))
         deep, copy = path + b"/deep.jpg", path + b"/copy.jpg"

@@ -1,4 +1,4 @@
-"""What people see: on a terminal, and where there is none."""
+"""The output for people, with and without a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from snoopsync.cli.progress import LINE_SECONDS, lines
 from snoopsync.cli.queries import dismiss
 from snoopsync.cli.root import program
-from snoopsync.sync.resync import Progress
+from snoopsync.sync.resync import ResyncProgress
 from snoopsync.version import __version__
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
@@ -27,7 +27,7 @@ from tests.support.terminal import ANSI, LINK, Terminal, seen
 pytestmark = pytest.mark.integration
 
 
-def test_a_full_disk_behind_the_output_is_said_and_is_no_bug(home: Installation) -> None:
+def test_a_full_disk_behind_the_output_is_reported(home: Installation) -> None:
     home.ok("resync")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -50,13 +50,13 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
-def test_every_command_explains_itself(home: Installation, arguments: list[str]) -> None:
+def test_every_command_has_help(home: Installation, arguments: list[str]) -> None:
     done = home.run(*arguments, "--help")
     assert done.code == 0
     assert done.out.startswith(f"Usage: snoopsync {' '.join(arguments)}".rstrip())
 
 
-def test_every_option_is_explained() -> None:
+def test_every_option_has_help() -> None:
     for each in (program, dismiss, *program.commands.values()):
         assert each.help
         for option in each.params:
@@ -64,21 +64,19 @@ def test_every_option_is_explained() -> None:
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
-def test_what_a_command_says_of_itself_fits_into_80_columns(
-    home: Installation, arguments: list[str]
-) -> None:
+def test_help_fits_into_80_columns(home: Installation, arguments: list[str]) -> None:
     said = home.run(*arguments, "--help").out
     assert max(map(len, said.splitlines())) <= 80
     # Nothing is cut off in the list of commands.
     assert not re.search(r"[^ \]]\.\.\.$", said, re.MULTILINE)
 
 
-def test_the_version_is_told_by_the_module_too(home: Installation) -> None:
+def test_the_module_prints_the_version(home: Installation) -> None:
     assert home.run_process("--version").out == f"snoopsync, version {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", ["list", "list --json", "status", "status --json", "--help"])
-def test_a_reader_that_leaves_early_is_no_failure(home: Installation, arguments: str) -> None:
+def test_a_broken_pipe_is_not_an_error(home: Installation, arguments: str) -> None:
     home.ok("resync")
     reading, writing = os.pipe()
     os.close(reading)
@@ -94,7 +92,7 @@ def test_a_reader_that_leaves_early_is_no_failure(home: Installation, arguments:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_where_there_is_no_terminal_nothing_is_painted(home: Installation) -> None:
+def test_without_a_terminal_output_has_no_colours(home: Installation) -> None:
     outputs = [home.run_process(each) for each in ("resync", "status", "list", "check")]
     for done in outputs:
         assert done.code == 0
@@ -103,7 +101,7 @@ def test_where_there_is_no_terminal_nothing_is_painted(home: Installation) -> No
     assert outputs[2].out.splitlines()[0].split("\t")[-1] == "pictures/0.jpg"
 
 
-def test_an_encoding_that_lacks_a_character_ends_no_listing(home: Installation) -> None:
+def test_a_character_missing_in_the_encoding_does_not_end_a_list(home: Installation) -> None:
     (home.pictures / "été.jpg").write_bytes(encode(photo(5)))
     home.ok("resync")
     home.environment["PYTHONIOENCODING"] = "ascii"
@@ -112,7 +110,7 @@ def test_an_encoding_that_lacks_a_character_ends_no_listing(home: Installation) 
     assert "\\xe9t\\xe9.jpg" in done.out
 
 
-def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
+def test_a_terminal_gets_aligned_tables(home: Installation) -> None:
     home.ok("resync")
     terminal = Terminal(home, "list")
     text = terminal.end()
@@ -124,7 +122,7 @@ def test_on_a_terminal_there_are_aligned_tables(home: Installation) -> None:
     assert not ANSI.search(Terminal(home, "list").end())
 
 
-def test_on_a_terminal_what_is_not_right_is_in_colour(home: Installation) -> None:
+def test_a_terminal_gets_coloured_severities(home: Installation) -> None:
     lines = Terminal(home, "check").end().splitlines()
     assert lines[0].startswith("\x1b[32mok     \x1b[0m  configuration: ")
     assert "\x1b[33mwarning\x1b[0m  service: not running" in "\n".join(lines)
@@ -132,7 +130,7 @@ def test_on_a_terminal_what_is_not_right_is_in_colour(home: Installation) -> Non
     assert not ANSI.search(Terminal(home, "check").end())
 
 
-def test_a_narrow_terminal_has_room_for_paths_and_not_for_ids(home: Installation) -> None:
+def test_a_narrow_terminal_gets_paths_without_ids(home: Installation) -> None:
     home.ok("resync")
     [first, *_] = home.json("list", "--json")
     narrow = seen(Terminal(home, "list", columns=60).end()).splitlines()
@@ -145,10 +143,8 @@ ODD = b"\x1b[31mred\x1b[0m \xff\n%41 \xe2\x80\xae.jpg"
 
 
 @pytest.mark.parametrize("arguments", ["list", "duplicates", "search pictures/0.jpg"])
-def test_images_are_links_to_their_files_whatever_their_names(
-    home: Installation, arguments: str
-) -> None:
-    """And nothing of a name reaches the terminal that it would obey."""
+def test_images_link_to_their_files(home: Installation, arguments: str) -> None:
+    """And no control character of a name reaches the terminal."""
     odd = home.pictures / os.fsdecode(ODD)
     odd.write_bytes(encode(photo(0), quality=60))
     home.ok("resync")
@@ -162,7 +158,7 @@ def test_images_are_links_to_their_files_whatever_their_names(
     assert all(line.isprintable() for line in lines)
 
 
-def test_what_is_not_there_is_no_link(home: Installation) -> None:
+def test_an_image_without_a_file_is_not_a_link(home: Installation) -> None:
     home.configure("sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n")
     home.ok("resync")
     (home.pictures / "0.jpg").unlink()
@@ -173,9 +169,7 @@ def test_what_is_not_there_is_no_link(home: Installation) -> None:
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
-def test_a_terminal_that_can_do_nothing_gets_nothing_but_text(
-    home: Installation, term: str
-) -> None:
+def test_a_dumb_terminal_gets_plain_text(home: Installation, term: str) -> None:
     home.ok("resync")
     home.environment["TERM"] = term
     for arguments in ("list", "status", "search pictures/0.jpg"):
@@ -183,7 +177,7 @@ def test_a_terminal_that_can_do_nothing_gets_nothing_but_text(
 
 
 def test_the_status_fits_into_80_columns(home: Installation) -> None:
-    """What is long goes on below where it began, and no word is cut."""
+    """Long cells are wrapped, and no word is cut."""
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.run("resync")
     lines = seen(Terminal(home, "status", columns=80).end()).splitlines()
@@ -199,12 +193,12 @@ def test_the_status_fits_into_80_columns(home: Installation) -> None:
     assert lines[-1] == "- folder pictures: 1 image failed (snoopsync list --state failed)"
 
 
-def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Installation) -> None:
+def test_a_progress_bar_stays_below_the_log(home: Installation) -> None:
     for seed in range(40):
         (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
     home.environment["COLUMNS"] = "100"
     with Terminal(home, "-v", "run") as terminal:
-        until(lambda: "in order:" in terminal.text)
+        until(lambda: "sync complete" in terminal.text)
         bar = ANSI.sub("", terminal.text)
         # On a quick machine all is sent before there is a rate, and a time that is left.
         assert re.search(r"sending .*\d+/43 +(\d+/s +\d+:\d\d:\d\d|-:--:--)", bar)
@@ -215,13 +209,13 @@ def test_a_bar_shows_the_first_comparison_and_the_log_stays_above_it(home: Insta
         for line in logged:
             assert re.match(r"\d{4}-\d\d-\d\d ", line), line
         # It goes away when the comparison is done.
-        after = terminal.text.partition("in order:")[2]
+        after = terminal.text.partition("sync complete")[2]
         assert "sending" not in after
         assert "\x1b[?25h" in terminal.text
 
 
-def test_the_plan_of_a_dry_run_goes_where_standard_output_goes(home: Installation) -> None:
-    """And not to the terminal that shows the progress."""
+def test_the_plan_of_a_dry_run_goes_to_standard_output(home: Installation) -> None:
+    """Not to the terminal that shows the progress."""
     ours, theirs = pty.openpty()
     plan = home.home / "plan"
     with plan.open("wb") as file:
@@ -241,27 +235,27 @@ def test_the_plan_of_a_dry_run_goes_where_standard_output_goes(home: Installatio
     ]
 
 
-def test_elsewhere_progress_is_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_terminal_progress_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     show = lines(lambda: now)
     with caplog.at_level(logging.INFO, "snoopsync.progress"):
         for step in range(21):
             now = step * LINE_SECONDS / 2
             if step <= 4:
-                show(Progress("scanning", 1000 * step, 0, 0))
+                show(ResyncProgress("scanning", 1000 * step, 0, 0))
             else:
-                show(Progress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
+                show(ResyncProgress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
     said = [record.getMessage() for record in caplog.records]
     assert said[:3] == [
-        "scanning: 2000 files looked at",
-        "scanning: 4000 files looked at",
+        "scanning: 2000 files scanned",
+        "scanning: 4000 files scanned",
         "sending: 20 of 1600 images, 2/s, 13 min left",
     ]
     assert len(said) == 10
 
 
-def test_what_only_reads_loads_nothing_heavy(home: Installation) -> None:
-    """Pictures are not looked into, so their libraries are not needed."""
+def test_reading_commands_load_no_heavy_modules(home: Installation) -> None:
+    """They read no pictures, so they need no picture libraries."""
     home.ok("resync")
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "snoopsync", "list"],

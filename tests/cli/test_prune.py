@@ -1,4 +1,4 @@
-"""``resync --prune`` as a command: it prints what it would delete, and asks."""
+"""The command ``resync --prune``: it prints the plan and asks for confirmation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLD = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 1, per
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    """Five images, of which the configuration leaves out three."""
+    """Five images, three of which are excluded."""
     home = Installation(tmp_path)
     home.add_pictures(5)
     home.configure(HOLD)
@@ -41,7 +41,7 @@ beside_a_service = pytest.mark.parametrize("is_service_running", [False, True])
 
 
 @beside_a_service
-def test_more_than_the_limit_is_printed_and_not_deleted(
+def test_a_prune_beyond_the_limit_is_printed_and_not_done(
     home: Installation, is_service_running: bool
 ) -> None:
     with possibly_running(home, is_service_running):
@@ -57,7 +57,9 @@ def test_more_than_the_limit_is_printed_and_not_deleted(
 
 
 @beside_a_service
-def test_yes_deletes_exactly_what_is_printed(home: Installation, is_service_running: bool) -> None:
+def test_yes_deletes_exactly_the_printed_images(
+    home: Installation, is_service_running: bool
+) -> None:
     with possibly_running(home, is_service_running):
         *plan, summary = home.json("resync", "--prune", "--yes", "--json")
         assert [(action["action"], action["path"]) for action in plan] == [
@@ -68,7 +70,7 @@ def test_yes_deletes_exactly_what_is_printed(home: Installation, is_service_runn
 
 
 @beside_a_service
-def test_few_are_deleted_without_a_question(home: Installation, is_service_running: bool) -> None:
+def test_a_small_prune_needs_no_confirmation(home: Installation, is_service_running: bool) -> None:
     leave_out(home, 1)
     with possibly_running(home, is_service_running):
         assert home.json("resync", "--prune", "--json")[-1]["deleted"] == 1
@@ -76,7 +78,7 @@ def test_few_are_deleted_without_a_question(home: Installation, is_service_runni
 
 @beside_a_service
 @pytest.mark.parametrize(("given", "left"), [("y", 2), ("n", 5)])
-def test_a_person_at_the_terminal_is_asked(
+def test_a_terminal_is_asked_for_confirmation(
     home: Installation, is_service_running: bool, given: str, left: int
 ) -> None:
     with possibly_running(home, is_service_running):
@@ -99,7 +101,7 @@ def test_a_dry_run_prints_the_plan_and_says_whether_it_needs_yes(home: Installat
 def test_a_service_with_other_folders_than_the_configuration_prunes_nothing(
     home: Installation,
 ) -> None:
-    """It would take the images of a folder that it does not know for unwanted ones."""
+    """It would delete the images of folders that it does not know."""
     other = home.home / "other"
     other.mkdir()
     (other / "9.jpg").write_bytes(encode(photo(9)))
@@ -112,7 +114,7 @@ def test_a_service_with_other_folders_than_the_configuration_prunes_nothing(
         assert len(home.json("list", "--json")) == 5
 
 
-def test_what_a_prune_keeps_is_said(home: Installation) -> None:
+def test_images_that_a_prune_keeps_are_reported(home: Installation) -> None:
     home.pictures.rename(home.home / "away")
     done = home.run("resync", "--prune", "--yes")
     assert done.code == 4

@@ -1,4 +1,4 @@
-"""``resync`` as a command: what it prints, and what its exit code says."""
+"""The command ``resync``: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Installation:
 
 
 @pytest.mark.parametrize("is_service_running", [False, True])
-def test_alone_and_beside_a_service_it_does_and_says_the_same(
+def test_resync_is_the_same_with_and_without_a_service(
     home: Installation, is_service_running: bool
 ) -> None:
     home.configure("sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: never}\n")
@@ -34,12 +34,12 @@ def test_alone_and_beside_a_service_it_does_and_says_the_same(
     if is_service_running:
         with home.running() as service:
             [summary] = home.json("resync", "--json")
-            assert home.run("resync", "pictures").out.startswith("3 images looked at, nothing")
+            assert home.run("resync", "pictures").out.startswith("3 images scanned, nothing")
             (home.pictures / "0.jpg").unlink()
             service.line_with("deleted")
     else:
         [summary] = home.json("resync", "--json")
-        assert home.ok("resync", "pictures").startswith("3 images looked at, nothing to do")
+        assert home.ok("resync", "pictures").startswith("3 images scanned, nothing to do")
     assert list(summary) == SUMMARY
     assert (summary["scanned"], summary["unchanged"]) == (3, 3)
 
@@ -57,11 +57,11 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(home: Installation) -> No
     assert {row["image_id"] for row in home.json("list", "--json")} == {
         action["image_id"] for action in plan
     }
-    assert "it would be" not in home.ok("resync", "--dry-run")
+    assert "would be:" not in home.ok("resync", "--dry-run")
 
 
 def everything_below(directory: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Every file with its inode, its times and its bytes, and every directory."""
+    """Every file with its inode, times and bytes, and every directory."""
     found = {}
     for path in directory.rglob("*"):
         stat, is_file = path.lstat(), path.is_file()
@@ -89,7 +89,9 @@ def test_a_dry_run_leaves_no_trace(home: Installation, options: list[str]) -> No
     assert everything_below(home.home) == before
 
 
-def test_a_dry_run_only_asks(home: Installation, server: CollectionServer) -> None:
+def test_a_dry_run_sends_only_reading_requests(
+    home: Installation, server: CollectionServer
+) -> None:
     home.configure_service(server.endpoint, PUBLIC_KEY)
     home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
     home.ok("resync", "--dry-run")
@@ -132,7 +134,7 @@ def test_a_dry_run_shows_what_a_prune_would_delete_and_the_prune_deletes_it(
     assert home.json("resync", "--prune", "--dry-run", "--json")[-1]["deleted"] == 0
 
 
-def test_images_that_fail_are_listed_and_the_others_are_mirrored(home: Installation) -> None:
+def test_failed_images_are_listed_and_the_others_mirrored(home: Installation) -> None:
     (home.pictures / "notes.jpg").write_bytes(b"not a picture")
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.configure()
@@ -148,7 +150,7 @@ def test_images_that_fail_are_listed_and_the_others_are_mirrored(home: Installat
     ]
 
 
-def test_a_folder_that_is_missing_has_an_exit_code_of_its_own(home: Installation) -> None:
+def test_a_missing_folder_has_its_own_exit_code(home: Installation) -> None:
     home.configure()
     home.ok("resync")
     home.pictures.rename(home.home / "elsewhere")
@@ -158,7 +160,7 @@ def test_a_folder_that_is_missing_has_an_exit_code_of_its_own(home: Installation
     assert len(home.json("list", "--json", "--state", "synced")) == 3
 
 
-def test_a_collection_that_is_away_is_waited_for_as_long_as_asked(home: Installation) -> None:
+def test_wait_limits_the_wait_for_the_collection(home: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     home.configure_service(f"http://127.0.0.1:{port}/api/v1", PUBLIC_KEY)
@@ -170,7 +172,7 @@ def test_a_collection_that_is_away_is_waited_for_as_long_as_asked(home: Installa
     assert json.loads(done.out)["unchanged"] == 0, "nothing was compared to the end"
 
 
-def test_keys_that_are_refused_have_an_exit_code_of_their_own(
+def test_refused_keys_have_their_own_exit_code(
     home: Installation, server: CollectionServer
 ) -> None:
     home.configure_service(server.endpoint, PUBLIC_KEY)
@@ -187,7 +189,7 @@ def test_keys_that_are_refused_have_an_exit_code_of_their_own(
     assert not server.contents
 
 
-def test_a_folder_by_its_path_is_enough_without_a_configuration(home: Installation) -> None:
+def test_without_a_configuration_a_path_is_enough(home: Installation) -> None:
     other = home.home / "other"
     other.mkdir()
     (other / "9.jpg").write_bytes(encode(photo(9)))
@@ -202,11 +204,11 @@ def test_two_folders_never_get_one_name(home: Installation) -> None:
     other.mkdir(parents=True)
     done = home.run("resync", other)
     assert done.code == 2
-    assert "has the name pictures already" in done.err
+    assert "is already named pictures" in done.err
     assert len(home.json("list", "--json", "--state", "synced")) == 3
 
 
-def test_all_mistakes_in_the_configuration_are_told_at_once(home: Installation) -> None:
+def test_all_configuration_problems_are_printed_at_once(home: Installation) -> None:
     home.configure("sync: {settle: soon, workers: 0}\nduplicates: {alerts: true}\n")
     done = home.run("resync")
     assert done.code == 78
@@ -215,7 +217,7 @@ def test_all_mistakes_in_the_configuration_are_told_at_once(home: Installation) 
     assert "Traceback" not in done.err
 
 
-def test_a_log_file_that_cannot_be_written_is_a_mistake_in_the_configuration(
+def test_an_unwritable_log_file_is_a_configuration_error(
     home: Installation,
 ) -> None:
     home.configure(f"log: {{file: {home.pictures}/0.jpg/x.log}}\n")
@@ -227,14 +229,14 @@ def test_a_log_file_that_cannot_be_written_is_a_mistake_in_the_configuration(
 @pytest.mark.parametrize(
     "arguments", [["resync", "--nonsense"], ["nonsense"], ["list", "--state", "odd"], ["run"]]
 )
-def test_wrong_usage_has_an_exit_code_of_its_own(home: Installation, arguments: list[str]) -> None:
+def test_wrong_usage_has_its_own_exit_code(home: Installation, arguments: list[str]) -> None:
     done = home.run(*arguments)
     assert done.code == 2
     assert "Traceback" not in done.err
 
 
-def test_a_service_that_does_not_answer_is_not_waited_for(home: Installation) -> None:
-    """Its process holds the state file, so nobody else can do it."""
+def test_a_silent_service_times_out(home: Installation) -> None:
+    """It holds the state file, so no other process can do the resync."""
     home.configure()
     with home.running() as service:
         socket_file = home.state.with_name("state.sqlite3.sock")

@@ -1,4 +1,4 @@
-"""The secret key shows nowhere, whatever goes right or wrong."""
+"""The secret key is never shown."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assert_hidden(*texts: str | Done) -> None:
 
 @pytest.mark.parametrize("status", [200, 401, 404, 503])
 @pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_no_command_shows_it(
+def test_no_command_shows_the_secret(
     home: Installation, server: CollectionServer, status: int, log_format: str
 ) -> None:
     configure(home, server)
@@ -81,12 +81,12 @@ def test_no_command_shows_it(
         ("environment", "text"),
     ],
 )
-def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
+def test_the_service_shows_the_secret_in_no_log_or_file(
     home: Installation, server: CollectionServer, where: str, log_format: str
 ) -> None:
     secret = configure(home, server, where)
     with home.service("-vv", "--log-format", log_format, "run") as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         until(home.is_in_sync)
         process = Path(f"/proc/{service.pid}")
         assert SECRET_KEY.encode() not in (process / "cmdline").read_bytes()
@@ -113,7 +113,7 @@ def test_the_service_shows_it_neither_in_its_log_nor_in_its_files(
         ("snoopsync.sync.engine.SyncEngine.step", "run"),
     ],
 )
-def test_a_bug_shows_it_in_no_traceback(
+def test_no_traceback_shows_the_secret(
     home: Installation,
     server: CollectionServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +133,7 @@ def test_a_bug_shows_it_in_no_traceback(
     assert_hidden(done, (home.home / "snoopsync.log").read_text())
 
 
-def test_no_command_takes_it_where_ps_would_show_it() -> None:
+def test_no_option_takes_the_secret() -> None:
     options = {
         option
         for command in program.commands.values()
@@ -146,7 +146,7 @@ def test_no_command_takes_it_where_ps_would_show_it() -> None:
 
 @pytest.mark.parametrize("command", ["run", "resync", "status", "list"])
 @pytest.mark.parametrize("where", ["file", "configuration"])
-def test_a_secret_that_others_can_read_is_refused_with_what_mends_it(
+def test_an_exposed_secret_is_refused_with_the_fix(
     home: Installation, server: CollectionServer, where: str, command: str
 ) -> None:
     secret = configure(home, server, where)

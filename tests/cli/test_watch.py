@@ -1,4 +1,4 @@
-"""``status --watch``: what there is to be seen stays true, whatever becomes of the service."""
+"""``status --watch`` shows the current status, whatever happens to the service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def watching(home: Installation) -> Terminal:
 
 
 class Piped:
-    """The command without a terminal. ``lines`` are what it wrote so far."""
+    """The command without a terminal. ``lines``: its output so far."""
 
     def __init__(self, home: Installation, *options: str) -> None:
         self.lines: list[str] = []
@@ -45,7 +45,7 @@ class Piped:
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Its exit code, and what it complained of."""
+        """Its exit code and standard error."""
         self.process.send_signal(number)
         _, complaints = self.process.communicate(timeout=20)
         self._reader.join()
@@ -61,11 +61,11 @@ class Piped:
 
 
 def shown(terminal: Terminal) -> str:
-    """What is to be seen now: what was written since the cursor went back to the top."""
+    """The visible text: the output since the cursor went back to the top."""
     return ANSI.sub("", re.split(r"\x1b\[\d+A", terminal.text)[-1])
 
 
-def test_it_is_shown_in_place_while_the_service_comes_and_goes(home: Installation) -> None:
+def test_the_status_is_updated_in_place(home: Installation) -> None:
     with watching(home) as terminal:
         until(lambda: "service not running" in shown(terminal))
         assert "folder pictures: 3 images not mirrored yet" in shown(terminal)
@@ -84,7 +84,7 @@ def test_it_is_shown_in_place_while_the_service_comes_and_goes(home: Installatio
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_well_by_a_signal(home: Installation, number: signal.Signals) -> None:
+def test_a_signal_ends_the_watch(home: Installation, number: signal.Signals) -> None:
     with watching(home) as terminal:
         until(lambda: "Ctrl-C" in shown(terminal))
         terminal.process.send_signal(number)
@@ -95,7 +95,7 @@ def test_it_ends_well_by_a_signal(home: Installation, number: signal.Signals) ->
     assert "Ctrl-C" not in re.split(r"\x1b\[\d+A", text)[-1]
 
 
-def test_without_a_terminal_a_block_is_printed_when_there_is_news(home: Installation) -> None:
+def test_without_a_terminal_each_change_is_a_block(home: Installation) -> None:
     with home.running(), Piped(home) as piped:
         until(lambda: len(piped.lines) >= 4)
         first = piped.lines[:4]
@@ -109,10 +109,10 @@ def test_without_a_terminal_a_block_is_printed_when_there_is_news(home: Installa
     assert (code, complaints) == (0, "")
     assert not ANSI.search("".join(piped.lines))
     states = "".join(piped.lines).count("\n\n")
-    assert 2 <= states <= 5  # in sync; changed just now, or on the way; failed
+    assert 2 <= states <= 5  # in sync; changed recently, or on the way; failed
 
 
-def test_a_terminal_that_can_not_go_back_gets_blocks_too(home: Installation) -> None:
+def test_a_dumb_terminal_gets_blocks(home: Installation) -> None:
     home.environment["TERM"] = "dumb"
     with watching(home) as terminal:
         until(lambda: "not mirrored yet" in terminal.text)
@@ -121,7 +121,7 @@ def test_a_terminal_that_can_not_go_back_gets_blocks_too(home: Installation) -> 
         assert "\x1b" not in terminal.text
 
 
-def test_a_program_gets_a_line_for_each_change(home: Installation) -> None:
+def test_json_has_a_line_for_each_change(home: Installation) -> None:
     [keys] = [list(status) for status in home.json("status", "--json", code=3)]
     with Piped(home, "--json") as piped:
         until(lambda: piped.lines)
@@ -141,7 +141,7 @@ def last(piped: Piped) -> dict[str, Any]:
     return message
 
 
-def test_a_state_file_that_can_not_be_read_is_said_and_waited_for(home: Installation) -> None:
+def test_an_unreadable_state_file_is_shown_and_retried(home: Installation) -> None:
     home.ok("resync")
     aside = home.state.with_name("aside")
     home.state.rename(aside)
@@ -155,18 +155,16 @@ def test_a_state_file_that_can_not_be_read_is_said_and_waited_for(home: Installa
         until(lambda: last(piped)["in_sync"])
 
 
-def test_a_service_that_hangs_is_said_and_waited_for(home: Installation) -> None:
+def test_a_service_that_hangs_is_shown_and_retried(home: Installation) -> None:
     with home.running() as service, watching(home) as terminal:
         until(lambda: "in sync" in shown(terminal))
         service.send(signal.SIGSTOP)
-        until(lambda: f"the service (process {service.pid}) does not answer" in shown(terminal))
+        until(lambda: f"the service (process {service.pid}) does not respond" in shown(terminal))
         service.send(signal.SIGCONT)
         until(lambda: "not in sync" not in shown(terminal))
 
 
-def test_what_is_sent_is_shown_with_its_rate_and_the_time_that_is_left(
-    home: Installation, server: CollectionServer
-) -> None:
+def test_the_progress_of_sending_is_shown(home: Installation, server: CollectionServer) -> None:
     home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
     home.configure_service(server.endpoint, PUBLIC_KEY)
     two, one = Hang(), Hang()

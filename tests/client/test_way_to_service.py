@@ -400,7 +400,7 @@ def test_check_tries_the_certificates_of_the_configuration(
     ("given", "said"),
     [
         ("gone.pem", "collection.ca_file: can't be read: No such file or directory"),
-        ("config.yaml", "collection.ca_file: has no certificates in PEM form"),
+        ("config.yaml", "collection.ca_file: contains no PEM certificates"),
     ],
 )
 def test_an_unusable_ca_file_is_a_configuration_error(

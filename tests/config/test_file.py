@@ -1,4 +1,4 @@
-"""The configuration: found, read with every problem told, written, and its defaults."""
+"""The configuration: finding, reading and writing it, its problems and defaults."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 from snoopsync.config.file import (
     find_config,
     load_config,
-    read_config,
-    render_config,
-    service_state,
+    parse_config,
+    service_state_path,
 )
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import (
@@ -39,6 +38,7 @@ from snoopsync.config.settings import (
     default_name,
     default_owner,
 )
+from snoopsync.config.template import render_config
 from snoopsync.core.addresses import Address
 from snoopsync.core.durations import parse_duration
 from snoopsync.core.errors import ConfigError, Problem
@@ -52,7 +52,7 @@ FOLDERS = "folders: [{path: photos}]\n"
 
 
 class Home:
-    """A folder with a configuration in it."""
+    """A directory with a configuration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -147,17 +147,17 @@ metrics: {listen: "[::1]:8080"}
     assert config.source == home.config
 
 
-def test_nobody_is_told_and_nobody_can_ask_unless_that_is_configured(home: Home) -> None:
+def test_notifications_and_metrics_are_off_by_default(home: Home) -> None:
     config = home.load(FOLDERS)
     assert (config.notify, config.metrics) == (None, None)
 
 
-def test_metrics_without_a_value_are_there_with_their_default(home: Home) -> None:
+def test_a_metrics_section_without_a_value_has_its_defaults(home: Home) -> None:
     assert home.load(f"{FOLDERS}metrics:\n").metrics == MetricsConfig()
     assert str(MetricsConfig().listen) == "127.0.0.1:10667"
 
 
-def test_addresses_to_tell_may_be_in_a_file_of_their_own(home: Home) -> None:
+def test_notification_addresses_can_be_in_a_file(home: Home) -> None:
     urls = home.path / "urls"
     urls.write_text("# mine\n\n json://a \nntfy://b\n")
     urls.chmod(0o600)
@@ -165,7 +165,7 @@ def test_addresses_to_tell_may_be_in_a_file_of_their_own(home: Home) -> None:
     assert notify == NotifyConfig((Secret("json://a"), Secret("ntfy://b")), urls)
 
 
-def test_only_folders_are_needed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_folders_are_required(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(home.path / "state"))
     config = home.load(FOLDERS)
     assert config == replace(default_config([home.path / "photos"]), source=home.config)
@@ -183,7 +183,7 @@ def test_a_key_or_section_without_a_value_has_its_default(home: Home) -> None:
     )
 
 
-def test_paths_start_at_the_configuration_or_at_home(
+def test_paths_are_relative_to_the_configuration_or_home(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -214,7 +214,7 @@ def test_a_folder_that_is_a_symbolic_link_keeps_its_own_name(home: Home) -> None
     ],
 )
 def test_hold_deletes_over(home: Home, written: str, policy: HoldPolicy | None) -> None:
-    """Never, or by one limit alone: what is left out holds nothing back from the other."""
+    """A limit that is left out does not count."""
     assert home.load(f"{FOLDERS}sync: {{hold_deletes_over: {written}}}").sync == SyncConfig(
         hold_deletes_over=policy
     )
@@ -239,7 +239,7 @@ def test_durations(written: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "written", ["", "s", "5 minutes", "-1s", "1:30", ".inf", "1e3", "٣s", "5S"]
 )
-def test_what_is_no_duration(written: str) -> None:
+def test_invalid_durations(written: str) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
         parse_duration(written)
 
@@ -289,9 +289,9 @@ def test_what_is_no_duration(written: str) -> None:
         ("state: ", "state", 2, "must be text, not nothing"),
         ('state: "a\\0b"', "state", 2, "a character that no path can have"),
         ('state: "a\\ud800b"', "state", 2, "a character that no path can have"),
-        ("state: ~nobody-of-this-name/x", "state", 2, "no such home directory"),
-        ("state: !!python/object:os.system x", "state", 2, "YAML reads it as of a type of its own"),
-        ("notify:", "notify.urls", 2, "is missing: name addresses, a urls_file, or"),
+        ("state: ~nobody-of-this-name/x", "state", 2, "that home directory does not exist"),
+        ("state: !!python/object:os.system x", "state", 2, "YAML reads it as a custom type"),
+        ("notify:", "notify.urls", 2, "is missing: set urls, urls_file or"),
         ("notify: {events: [outage]}", "notify.urls", 2, "is missing"),
         ("notify: json://a", "notify", 2, "must be a mapping"),
         ("notify: {urls: [a], event: b}", "notify.event", 2, 'did you mean "events"?'),
@@ -299,7 +299,7 @@ def test_what_is_no_duration(written: str) -> None:
         ("notify: {urls: json://a}", "notify.urls", 2, "must be a list, not text"),
         ("notify: {urls: [5]}", "notify.urls[0]", 2, "put it in quotes"),
         ("notify: {urls: [a b]}", "notify.urls[0]", 2, "must be one word"),
-        ("notify: {urls: [a], urls_file: b}", "notify.urls_file", 2, "beside urls"),
+        ("notify: {urls: [a], urls_file: b}", "notify.urls_file", 2, "conflicts with urls"),
         ("notify: {urls_file: none}", "notify.urls_file", 2, "can't be read: No such file"),
         ("notify: {urls: [a], events: []}", "notify.events", 2, "is empty"),
         ("notify: {urls: [a], events: [all]}", "notify.events[0]", 2, "one of started, stopped"),
@@ -319,7 +319,7 @@ def test_what_is_no_duration(written: str) -> None:
         ("collection: {secret_key_file: x}", "collection.secret_key_file", 2, "is embedded"),
     ],
 )  # fmt: skip
-def test_a_problem_is_told_with_its_key_and_line(
+def test_a_problem_has_its_key_and_line(
     home: Home, content: str, key: str, line: int, message: str
 ) -> None:
     home.config.touch(mode=0o600)
@@ -346,7 +346,7 @@ def test_a_problem_is_told_with_its_key_and_line(
         ("{path: a, watch: event}", "folders[0].watch", "one of auto, events, poll"),
         ("{path: a, poll_interval: 999ms}", "folders[0].poll_interval", "from 1s"),
         ('{path: a, include: "*.jpg"}', "folders[0].include", "must be a list, not text"),
-        ("{path: a, include: []}", "folders[0].include", "nothing is mirrored"),
+        ("{path: a, include: []}", "folders[0].include", "no image would be mirrored"),
         ('{path: a, include: [a, b, "!"]}', "folders[0].include[2]", "no gitignore pattern"),
         ("{path: a, exclude: [[a]]}", "folders[0].exclude[0]", "must be text, not a list"),
         ('{path: a, exclude: ["#x"]}', "folders[0].exclude[0]", "comment"),
@@ -364,12 +364,12 @@ def test_a_folder_with_a_problem(home: Home, folder: str, key: str, message: str
      "http://host:0/", "http://host:99999/", "https://u:p@host/", "https://u@host", "https://host/?a=b",
      "https://host/#a", "https://host/a b", "https://host/\n", "https://host/api?"],
 )  # fmt: skip
-def test_an_endpoint_that_is_none(home: Home, endpoint: str) -> None:
-    """Nothing is said of the keys that go with it: who knows."""
+def test_invalid_endpoints(home: Home, endpoint: str) -> None:
+    """The keys are not reported: whether they are needed depends on the endpoint."""
     section = json.dumps({"endpoint": endpoint, "public_key": "a"})
     problem = home.problem(f"{FOLDERS}collection: {section}")
     assert (problem.key, problem.line) == ("collection.endpoint", 2)
-    assert 'must be "embedded" or an address' in problem.message
+    assert 'must be "embedded" or a URL' in problem.message
 
 
 def test_a_service_needs_keys(home: Home) -> None:
@@ -380,28 +380,28 @@ def test_a_service_needs_keys(home: Home) -> None:
     ]
 
 
-def test_what_can_be_read_of_a_wrong_configuration_is_read(home: Home) -> None:
+def test_valid_parts_of_an_invalid_configuration_are_read(home: Home) -> None:
     home.config.write_text("sync: {workers: many, settle: 1s}\nfolders: [{path: a}, {name: b}]\n")
-    reading = read_config(home.config, {})
-    assert [problem.key for problem in reading.problems] == ["sync.workers", "folders[1]"]
-    assert reading.config.sync == SyncConfig(settle_seconds=1.0)
-    assert [folder.path for folder in reading.config.folders] == [home.path / "a"]
+    parsed = parse_config(home.config, {})
+    assert [problem.key for problem in parsed.problems] == ["sync.workers", "folders[1]"]
+    assert parsed.config.sync == SyncConfig(settle_seconds=1.0)
+    assert [folder.path for folder in parsed.config.folders] == [home.path / "a"]
 
 
-def test_the_source_of_the_secret_key_is_told(home: Home) -> None:
+def test_the_source_of_the_secret_key_is_named(home: Home) -> None:
     service = f"{FOLDERS}collection: {{endpoint: https://host, public_key: a, secret_key: b}}\n"
     home.config.write_text(service)
     home.config.chmod(0o600)
-    assert read_config(home.config, {}).secret_from == "collection.secret_key"
+    assert parse_config(home.config, {}).secret_from == "collection.secret_key"
     environ = {"SNOOPSYNC_SECRET_KEY": "c"}
-    assert read_config(home.config, environ).secret_from == "$SNOOPSYNC_SECRET_KEY"
+    assert parse_config(home.config, environ).secret_from == "$SNOOPSYNC_SECRET_KEY"
     home.config.chmod(0o640)
-    [problem] = read_config(home.config, environ).problems
+    [problem] = parse_config(home.config, environ).problems
     assert problem.fix == f"chmod 600 {home.config}"
     assert str(problem).endswith(f": others can read {home.config}: {problem.fix}")
 
 
-def test_all_problems_are_told_at_once_in_the_files_order(home: Home) -> None:
+def test_all_problems_are_reported_in_the_files_order(home: Home) -> None:
     problems = home.problems(
         "sync: {settle: 1, settle: 2, workers: many}\n"
         "log:\n  lvel: info\n  format: xml\n"
@@ -427,17 +427,17 @@ def test_all_problems_are_told_at_once_in_the_files_order(home: Home) -> None:
 
 
 @pytest.mark.parametrize("content", ["sync: {}", "folders:", "folders: []", "folders: {path: a}"])
-def test_a_configuration_has_folders(home: Home, content: str) -> None:
+def test_folders_are_required(home: Home, content: str) -> None:
     assert home.problem(content).key == "folders"
 
 
-def test_folders_have_different_names(home: Home) -> None:
+def test_folder_names_are_unique(home: Home) -> None:
     problem = home.problem("folders:\n- path: /a/photos\n- path: /b/photos\n")
     assert (problem.key, problem.line) == ("folders[1].name", 3)
     assert "the name of folders[0]" in problem.message
 
 
-def test_no_folder_is_inside_another_by_whatever_way(home: Home) -> None:
+def test_no_folder_is_inside_another(home: Home) -> None:
     (home.path / "photos/2024").mkdir(parents=True)
     (home.path / "link").symlink_to("photos/2024")
     (home.path / "same").symlink_to("photos")
@@ -454,19 +454,19 @@ def test_no_folder_is_inside_another_by_whatever_way(home: Home) -> None:
     ("content", "line", "message"),
     [
         ("", None, "is empty"),
-        ("# nothing\n---\n", 3, "must have keys"),
-        ("- a", 1, "must have keys, such as folders:, and is a list"),
+        ("# nothing\n---\n", 3, "must be a mapping with keys"),
+        ("- a", 1, "must be a mapping with keys such as folders:, not a list"),
         ("a: b\nc: [d", 2, "is not YAML"),
         ("a: b\n\tc: d", 2, "cannot start any token"),
         ("a: 1\n---\nb: 1\n", 2, "is not YAML"),
         ("a: *nowhere", 1, "is not YAML: found undefined alias"),
         (b"a: 1\nb: caf\xe9\n", 2, "is not UTF-8"),
-        ("a: é\nb: \x07\n", 2, "has a control character"),
+        ("a: é\nb: \x07\n", 2, "contains a control character"),
         ("[" * 5000, None, "is nested too deeply"),
-        ("#" * (1 << 20) + "\n", None, "more than a MiB"),
+        ("#" * (1 << 20) + "\n", None, "is larger than 1 MiB"),
     ],
 )
-def test_a_file_that_is_no_configuration(
+def test_a_file_that_is_not_a_configuration(
     home: Home, content: str | bytes, line: int | None, message: str
 ) -> None:
     problem = home.problem(content)
@@ -497,7 +497,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> N
 # --- where it is
 
 
-def test_the_order_in_which_a_configuration_is_looked_for(tmp_path: Path) -> None:
+def test_the_order_of_places_for_the_configuration(tmp_path: Path) -> None:
     explicit, variable, system = (tmp_path / name for name in ("explicit", "variable", "system"))
     user_dir = tmp_path / "user"
     user_dir.mkdir()
@@ -518,18 +518,18 @@ def test_the_order_in_which_a_configuration_is_looked_for(tmp_path: Path) -> Non
     assert find(None, {}) is None
 
 
-def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
+def test_a_named_configuration_must_exist(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    with pytest.raises(ConfigError, match="missing: --config: there is no such file"):
+    with pytest.raises(ConfigError, match="missing: --config: file not found"):
         find_config(missing, {}, user_dir=tmp_path, system_path=missing)
-    with pytest.raises(ConfigError, match=r"missing: \$SNOOPSYNC_CONFIG: there is no such file"):
+    with pytest.raises(ConfigError, match=r"missing: \$SNOOPSYNC_CONFIG: file not found"):
         find_config(None, {"SNOOPSYNC_CONFIG": str(missing)}, user_dir=tmp_path)
 
 
-def test_a_configuration_in_a_directory_that_is_closed_is_not_called_missing(
+def test_a_configuration_in_an_unreadable_directory_is_not_missing(
     tmp_path: Path,
 ) -> None:
-    """Its service is told what is wrong."""
+    """The error names the reason."""
     closed = tmp_path / "closed"
     closed.mkdir()
     (closed / "config.yaml").touch()
@@ -558,7 +558,7 @@ def test_the_users_configuration_is_in_the_users_directory(
 # --- where the state is
 
 
-def test_the_state_of_a_service_is_in_the_directory_that_systemd_made(home: Home) -> None:
+def test_the_state_of_a_service_is_in_its_systemd_directory(home: Home) -> None:
     environ = {"STATE_DIRECTORY": f"{home.path}/first:{home.path}/second"}
     home.config.write_text(FOLDERS)
     assert load_config(home.config, environ).state == home.path / "first/state.sqlite3"
@@ -566,13 +566,13 @@ def test_the_state_of_a_service_is_in_the_directory_that_systemd_made(home: Home
     assert load_config(home.config, environ).state == home.path / "x.sqlite3"
 
 
-def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
+def test_commands_find_the_state_of_the_systems_service(
     tmp_path: Path,
 ) -> None:
     system, own, directory = (tmp_path / name for name in ("system", "own", "lib"))
 
     def state(source: Path) -> Path | None:
-        return service_state(source, {}, system_path=system, system_directory=directory)
+        return service_state_path(source, {}, system_path=system, system_directory=directory)
 
     assert state(system) is None
     directory.symlink_to("private/of-its-own-user")  # as systemd has it, closed to others
@@ -583,7 +583,7 @@ def test_commands_find_the_state_of_the_systems_service_by_its_configuration(
 # --- without a file
 
 
-def test_folders_of_the_command_line_and_the_embedded_collection() -> None:
+def test_the_default_configuration_has_the_given_folders() -> None:
     config = default_config([Path("/srv/a"), Path("/srv/b")])
     assert [(folder.name, folder.path) for folder in config.folders] == [
         ("a", Path("/srv/a")),
@@ -619,7 +619,7 @@ def test_a_folder_given_twice_is_one_folder() -> None:
     ]
 
 
-def test_folders_of_the_command_line_are_apart() -> None:
+def test_given_folders_must_not_contain_each_other() -> None:
     with pytest.raises(ConfigError, match="command line: /a/b: is inside /a"):
         default_config([Path("/a"), Path("/a/b")])
     with pytest.raises(ConfigError, match="command line: /: needs a name"):
@@ -635,9 +635,7 @@ def test_folders_of_the_command_line_are_apart() -> None:
         (b"/srv/a\nb", "a\\nb"),
     ],
 )
-def test_the_default_name_is_the_last_part_and_can_always_be_written(
-    path: bytes, name: str
-) -> None:
+def test_the_default_name_is_the_last_part_and_valid(path: bytes, name: str) -> None:
     assert default_name(Path(os.fsdecode(path))) == name
     assert name.encode()
 
@@ -653,7 +651,7 @@ def test_the_default_name_is_the_last_part_and_can_always_be_written(
         ("a" * 40, "a" * 32),
     ],
 )
-def test_the_owner_is_the_hosts_name_as_far_as_it_can_be(host: str, owner: str) -> None:
+def test_the_default_owner_is_made_from_the_host_name(host: str, owner: str) -> None:
     assert default_owner(host) == owner
 
 
@@ -661,12 +659,12 @@ def test_the_owner_is_the_hosts_name_as_far_as_it_can_be(host: str, owner: str) 
 
 
 def keys_of(cls: type, prefix: str = "") -> set[str]:
-    """Every key that a section's dataclass says it has."""
+    """Every key in the schema of a section."""
     return {prefix + field.metadata["key"] for field in fields(cls) if field.metadata}
 
 
 def keys_in(section: Any, prefix: str = "") -> set[str]:
-    """Every key that is in YAML, those in a list's items as if they were in the list itself."""
+    """Every key in YAML. Keys of a list's items count as keys of the list."""
     if isinstance(section, list):
         return {name for item in section for name in keys_in(item, prefix)}
     if not isinstance(section, dict):
@@ -690,7 +688,7 @@ def test_the_example_has_every_key_and_no_other() -> None:
     )
 
 
-def test_the_example_says_what_the_defaults_are() -> None:
+def test_the_example_has_the_defaults() -> None:
     expected = default_config([Path("/srv/photos")])
     expected = replace(expected, collection=CollectionConfig(owner="studio-nas"), source=EXAMPLE)
     assert load_config(EXAMPLE, {}) == expected
@@ -719,7 +717,7 @@ def test_a_written_configuration_for_a_service(home: Home) -> None:
     assert (collection.owner, collection.secret_key_file) == ("nas", secret)
 
 
-def test_a_written_configuration_keeps_the_owner_of_today(home: Home) -> None:
+def test_a_written_configuration_contains_the_owner(home: Home) -> None:
     text = render_config([home.path / "a"])
     assert yaml.safe_load(text)["collection"]["owner"] == default_owner()
 
@@ -732,7 +730,7 @@ names = st.text(characters | awkward, min_size=1, max_size=20).filter(
 
 
 @given(st.lists(names, min_size=1, max_size=3, unique=True))
-def test_what_is_written_for_any_folders_is_read_as_these(
+def test_written_folders_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     expected = default_config([Path("/srv", name) for name in names]).folders
@@ -741,6 +739,6 @@ def test_what_is_written_for_any_folders_is_read_as_these(
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"\n", b"a\xc2\x85b", b" ", b"- a: #", b"~", b"no"])
-def test_odd_folders_that_are_written_are_read_as_they_are(home: Home, name: bytes) -> None:
+def test_written_odd_folders_are_read_back(home: Home, name: bytes) -> None:
     folder = Path("/srv", os.fsdecode(name))
     assert home.load(render_config([folder])).folders == default_config([folder]).folders

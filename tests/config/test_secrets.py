@@ -1,4 +1,4 @@
-"""The secret key does not show, and is read only from where others can't read it."""
+"""The secret key is never shown, and is read only from private places."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from snoopsync.config.file import load_config
 from snoopsync.config.secrets import (
     Secret,
     SecretError,
-    SecretUnreadable,
+    SecretNotReadable,
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
@@ -70,7 +70,7 @@ def test_a_secret_is_not_pickled_copied_or_dumped() -> None:
         assert SECRET not in str(caught.value)
 
 
-def test_white_space_around_a_secret_is_no_part_of_it(tmp_path: Path) -> None:
+def test_white_space_around_a_secret_is_stripped(tmp_path: Path) -> None:
     assert secret_from_file(private(tmp_path / "key", f" {SECRET}\n")).reveal() == SECRET
 
 
@@ -90,14 +90,14 @@ def test_a_file_that_others_can_read_is_refused_with_the_chmod(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a" * 5000, b"two words"])
-def test_a_file_without_a_secret_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     path = private(tmp_path / "key", "")
     path.write_bytes(content)
     with pytest.raises(SecretError, match=str(path)):
         secret_from_file(path)
 
 
-def test_a_list_of_secrets_has_one_a_line(tmp_path: Path) -> None:
+def test_a_list_of_secrets_has_one_per_line(tmp_path: Path) -> None:
     path = private(tmp_path / "urls", f"# first\n\n {SECRET} \n\t#second\nother")
     assert [secret.reveal() for secret in secrets_from_file(path)] == [SECRET, "other"]
 
@@ -105,14 +105,14 @@ def test_a_list_of_secrets_has_one_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "has no address in it"),
-        (b"# nothing\n", "has no address in it"),
+        (b"", "contains no address"),
+        (b"# nothing\n", "contains no address"),
         (b"good\ntwo words\n", "urls, line 2, must be one word"),
         (b"\xff\n", "urls, line 1, is not UTF-8 text"),
         (b"a\n" * 40_000, "urls is too long"),
     ],
 )
-def test_a_list_of_secrets_that_is_none(tmp_path: Path, content: bytes, said: str) -> None:
+def test_invalid_lists_of_secrets(tmp_path: Path, content: bytes, said: str) -> None:
     path = private(tmp_path / "urls", "")
     path.write_bytes(content)
     with pytest.raises(SecretError, match=said):
@@ -125,13 +125,13 @@ def test_a_list_of_secrets_that_others_can_read_is_refused_with_the_chmod(tmp_pa
         secrets_from_file(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match=r"nothing.* can't be read: No such file"):
         secret_from_file(tmp_path / "nothing")
 
 
 def test_systemd_credential(tmp_path: Path) -> None:
-    """It is read whatever its mode: systemd lets the service in by an access list."""
+    """The mode is not checked: systemd admits the service with an access control list."""
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert secret_from_credentials(environ) is None
     assert secret_from_credentials({}) is None
@@ -141,7 +141,7 @@ def test_systemd_credential(tmp_path: Path) -> None:
     assert found.reveal() == SECRET
 
 
-def test_an_empty_credential_is_as_good_as_none(tmp_path: Path) -> None:
+def test_an_empty_credential_counts_as_none(tmp_path: Path) -> None:
     private(tmp_path / "snoopsync-secret-key", "\n")
     assert secret_from_credentials({"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
 
@@ -157,14 +157,14 @@ def test_systemd_credential_of_addresses(tmp_path: Path) -> None:
     assert [each.reveal() for each in secrets_from_credentials(environ)] == [SECRET, "other"]
 
 
-def test_addresses_in_a_file_that_the_service_may_not_read_are_handed_to_it_by_systemd(
+def test_addresses_in_an_unreadable_file_come_from_systemd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private(tmp_path / "snoopsync-notify-urls", SECRET, 0o440)
     config = private(tmp_path / "config.yaml", "folders: [{path: a}]\nnotify: {urls_file: urls}\n")
 
     def barred(path: Path) -> NoReturn:
-        raise SecretUnreadable(f"{path} can't be read: Permission denied")
+        raise SecretNotReadable(f"{path} can't be read: Permission denied")
 
     monkeypatch.setattr("snoopsync.config.secrets.secrets_from_file", barred)
     notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
@@ -179,7 +179,7 @@ def test_addresses_in_a_file_that_the_service_may_not_read_are_handed_to_it_by_s
 
 
 @pytest.mark.parametrize("value", ["", "  "])
-def test_an_empty_variable_is_as_good_as_none(value: str) -> None:
+def test_an_empty_variable_counts_as_unset(value: str) -> None:
     assert secret_from_environment({"SNOOPSYNC_SECRET_KEY": value}) is None
 
 
@@ -215,8 +215,8 @@ except ConfigError as error:
 """
 
 
-def test_a_file_that_the_service_may_not_read_is_had_from_systemd(tmp_path: Path) -> None:
-    """Root's commands read the file, the service is handed what is in it."""
+def test_a_secret_in_an_unreadable_file_comes_from_systemd(tmp_path: Path) -> None:
+    """Commands of root read the file; the service gets its content from systemd."""
     private(tmp_path / "key", "closed", 0o000)
     config = service_config(tmp_path, "secret_key_file: key")
 
@@ -234,7 +234,7 @@ def test_a_file_that_the_service_may_not_read_is_had_from_systemd(tmp_path: Path
     assert revealed(CREDENTIALS_DIRECTORY=str(tmp_path)) == "from-systemd"
 
 
-def test_a_service_without_a_secret_is_told_where_to_put_it(tmp_path: Path) -> None:
+def test_a_missing_secret_names_the_places_for_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(service_config(tmp_path), {})
     assert [problem.key for problem in caught.value.problems] == ["collection.secret_key"]
@@ -242,7 +242,7 @@ def test_a_service_without_a_secret_is_told_where_to_put_it(tmp_path: Path) -> N
         assert rel_path in str(caught.value)
 
 
-def test_a_configuration_with_the_secret_is_refused_if_others_can_read_it(tmp_path: Path) -> None:
+def test_a_configuration_with_the_secret_must_be_private(tmp_path: Path) -> None:
     path = service_config(tmp_path, f"secret_key: {SECRET}", mode=0o640)
     with pytest.raises(ConfigError, match=f"line 5: collection.secret_key: .*chmod 600 {path}"):
         load_config(path, {"SNOOPSYNC_SECRET_KEY": "another"})
@@ -250,7 +250,7 @@ def test_a_configuration_with_the_secret_is_refused_if_others_can_read_it(tmp_pa
     assert load_config(path, {}).collection.secret_key is not None
 
 
-def test_a_configuration_without_the_secret_may_be_read_by_others(tmp_path: Path) -> None:
+def test_a_configuration_without_the_secret_can_be_public(tmp_path: Path) -> None:
     private(tmp_path / "key", SECRET)
     path = service_config(tmp_path, "secret_key_file: key", mode=0o644)
     assert load_config(path, {}).collection.secret_key is not None
@@ -274,10 +274,10 @@ def test_a_secret_of_digits_needs_quotes(tmp_path: Path) -> None:
     assert load_config(path, {}).collection.secret_key is not None
 
 
-def test_the_secret_is_given_once(tmp_path: Path) -> None:
+def test_two_secret_keys_are_an_error(tmp_path: Path) -> None:
     private(tmp_path / "key", SECRET)
     path = service_config(tmp_path, f"secret_key: {SECRET}", "secret_key_file: key")
-    with pytest.raises(ConfigError, match=r"line 6: .*\.secret_key_file: .*beside"):
+    with pytest.raises(ConfigError, match=r"line 6: .*\.secret_key_file: .*conflicts"):
         load_config(path, {})
 
 

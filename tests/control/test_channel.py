@@ -1,4 +1,4 @@
-"""The service's socket: for its owner only, and never in the way of the service."""
+"""The service's socket: only for its owner, and no client blocks the service."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.process import Installation, until
 from tests.support.users import OTHER, THIRD, needs_root
 
 
-def echo(question: Message) -> Iterator[Message]:
-    yield {"heard": question}
+def echo(request: Message) -> Iterator[Message]:
+    yield {"echo": request}
     yield ALIVE
     yield {"result": "said"}
 
@@ -34,7 +34,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def raw(state: Path, data: bytes) -> list[object]:
-    """What comes back for these bytes."""
+    """The response to these bytes."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(socket_path(state)))
         connection.sendall(data)
@@ -42,18 +42,21 @@ def raw(state: Path, data: bytes) -> list[object]:
         return [json.loads(line) for line in connection.makefile("rb")]
 
 
-def test_a_question_is_answered_message_by_message(state: Path) -> None:
+def test_a_response_arrives_message_by_message(state: Path) -> None:
     with ControlServer(state, echo):
-        assert list(ask(state, {"a": "\udcff"})) == [{"heard": {"a": "\udcff"}}, {"result": "said"}]
+        assert list(ask(state, {"a": "\udcff"})) == [
+            {"echo": {"a": "\udcff"}},
+            {"result": "said"},
+        ]
     assert not socket_path(state).exists()
 
 
-def test_nobody_but_its_owner_may_ask(state: Path) -> None:
+def test_only_the_owner_can_connect(state: Path) -> None:
     with ControlServer(state, echo):
         assert stat.S_IMODE(socket_path(state).stat().st_mode) == 0o600
 
 
-def test_a_state_file_deep_down_has_a_socket_too(tmp_path: Path) -> None:
+def test_a_long_path_can_have_a_socket(tmp_path: Path) -> None:
     state = tmp_path / ("d" * 100) / ("e" * 100) / "state.sqlite3"
     state.parent.mkdir(parents=True)
     with ControlServer(state, echo):
@@ -64,19 +67,19 @@ def test_a_state_file_deep_down_has_a_socket_too(tmp_path: Path) -> None:
     "garbage",
     [b"", b"\n", b"nonsense\n", b"[1]\n", b"\xff\xfe\n", b"[" * 100_000, b"x" * (1 << 21)],
 )
-def test_garbage_is_turned_down_and_the_next_is_answered(state: Path, garbage: bytes) -> None:
+def test_garbage_is_refused_and_the_next_request_is_served(state: Path, garbage: bytes) -> None:
     with ControlServer(state, echo):
         try:
-            assert raw(state, garbage) == [{"error": "that is no question"}]
+            assert raw(state, garbage) == [{"error": "the request is not a JSON object"}]
         except OSError:
-            assert len(garbage) > 1 << 20  # it did not even read it all
+            assert len(garbage) > 1 << 20  # the server did not read all of it
         assert {"result": "said"} in list(ask(state, {}))
 
 
-def test_an_asker_that_hangs_up_in_the_middle_is_let_go(state: Path) -> None:
+def test_a_disconnect_ends_the_response(state: Path) -> None:
     ended = threading.Event()
 
-    def endless(_question: Message) -> Iterator[Message]:
+    def endless(_request: Message) -> Iterator[Message]:
         try:
             while True:
                 yield {"much": "x" * 10_000}
@@ -88,24 +91,26 @@ def test_an_asker_that_hangs_up_in_the_middle_is_let_go(state: Path) -> None:
         assert ended.wait(5.0)
 
 
-def test_several_are_answered_at_once(state: Path) -> None:
-    """Each waits for the other's question."""
+def test_requests_are_served_concurrently(state: Path) -> None:
+    """Each request waits for the other one."""
     both = threading.Barrier(2)
 
-    def together(_question: Message) -> Iterator[Message]:
+    def together(_request: Message) -> Iterator[Message]:
         yield {"result": both.wait(5.0) >= 0}
 
-    answers: list[Message] = []
+    replies: list[Message] = []
     with ControlServer(state, together):
-        askers = [threading.Thread(target=lambda: answers.extend(ask(state, {}))) for _ in range(2)]
-        for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
-    assert answers == [{"result": True}] * 2
+        clients = [
+            threading.Thread(target=lambda: replies.extend(ask(state, {}))) for _ in range(2)
+        ]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+    assert replies == [{"result": True}] * 2
 
 
-def test_a_socket_that_a_killed_service_left_behind_is_replaced(state: Path) -> None:
+def test_a_stale_socket_is_replaced(state: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(socket_path(state)))
     with pytest.raises(ServiceUnavailable):
@@ -114,7 +119,7 @@ def test_a_socket_that_a_killed_service_left_behind_is_replaced(state: Path) -> 
         assert {"result": "said"} in list(ask(state, {}))
 
 
-def test_the_end_of_one_service_leaves_the_socket_of_the_next_one(state: Path) -> None:
+def test_closing_leaves_the_socket_of_another_service(state: Path) -> None:
     first = ControlServer(state, echo)
     with ControlServer(state, echo):
         first.close()
@@ -122,7 +127,7 @@ def test_the_end_of_one_service_leaves_the_socket_of_the_next_one(state: Path) -
     assert not socket_path(state).exists()
 
 
-def test_a_service_that_says_nothing_is_not_waited_for(state: Path) -> None:
+def test_a_silent_service_times_out(state: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(socket_path(state)))
         silent.listen(1)
@@ -130,7 +135,7 @@ def test_a_service_that_says_nothing_is_not_waited_for(state: Path) -> None:
             list(ask(state, {}, 0.1))
 
 
-def test_no_thread_is_left_behind(state: Path) -> None:
+def test_closing_ends_all_threads(state: Path) -> None:
     with ControlServer(state, echo):
         list(ask(state, {}))
     until(lambda: not any(each.name.startswith("control") for each in threading.enumerate()))
@@ -182,13 +187,13 @@ def test_an_answer_that_does_not_end_is_not_read_on(state: Path, end: bytes) -> 
         hostile(state, piece, times=1000),
         pytest.raises(ServiceUnavailable, match="more than 100000 bytes"),
     ):
-        list(ask(state, {}, most_bytes=100_000))
+        list(ask(state, {}, max_bytes=100_000))
 
 
 def test_a_sign_of_life_counts_as_well(state: Path) -> None:
     piece = json.dumps(ALIVE).encode() + b"\n"
     with hostile(state, piece, times=1000), pytest.raises(ServiceUnavailable, match="more than"):
-        list(ask(state, {}, most_bytes=1000))
+        list(ask(state, {}, max_bytes=1000))
 
 
 def test_an_error_cannot_write_to_the_terminal(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whatever comes on the service's socket: an answer, and a service that goes on."""
+"""Any input on the service's socket gets a response, and the service keeps running."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snoopsync.control.channel import socket_path
-from snoopsync.control.commands import require_sound
+from snoopsync.control.commands import validate_command
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.watching.watcher import Watcher
 from tests.support.serving import serving
@@ -44,8 +44,8 @@ MALFORMED = [
 ]
 
 
-def asked(world: World, line: bytes) -> list[object]:
-    """What the service answers to these bytes."""
+def respond(world: World, line: bytes) -> list[object]:
+    """The service's response to these bytes."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20.0)
         connection.connect(str(socket_path(world.state_path)))
@@ -53,15 +53,15 @@ def asked(world: World, line: bytes) -> list[object]:
         return [json.loads(each) for each in connection.makefile("rb")]
 
 
-def test_a_malformed_command_is_answered_and_the_service_goes_on(
+def test_a_malformed_command_gets_an_error_and_the_service_keeps_running(
     world: World, watcher: Watcher
 ) -> None:
     with serving(world, watcher):
         for command in MALFORMED:
-            *_, last = asked(world, json.dumps(command).encode())
+            *_, last = respond(world, json.dumps(command).encode())
             assert isinstance(last, dict), command
             assert last.get("error"), (command, last)
-        [answer] = asked(world, b'{"command": "status"}')
+        [answer] = respond(world, b'{"command": "status"}')
         assert isinstance(answer, dict)
         assert answer["result"]["reachable"] is True
 
@@ -77,10 +77,10 @@ COMMANDS = st.sampled_from(["status", "resync", "approve", "dismiss"]) | JSON
 
 @given(st.dictionaries(KEYS | st.text(), JSON, max_size=4), COMMANDS)
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_a_command_is_sound_or_is_refused(command: dict[str, object], name: object) -> None:
+def test_a_command_is_valid_or_refused(command: dict[str, object], name: object) -> None:
     command["command"] = name
     try:
-        require_sound(command)
+        validate_command(command)
     except SnoopsyncError as error:
         assert str(error).isprintable()
         return

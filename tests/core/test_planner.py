@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from snoopsync.core.assignment import assign_images
 from snoopsync.core.model import (
     File,
     Fingerprint,
@@ -24,6 +26,8 @@ from snoopsync.core.planner import (
     Cause,
     Delete,
     Forget,
+    Found,
+    Plan,
     PlanInput,
     Refresh,
     Remote,
@@ -103,12 +107,22 @@ class Scene:
                 asked=frozenset(self.observations),
                 observations=self.observations,
                 records=self.records,
-                taken=taken.__contains__,
+                taken=taken,
                 hashes=self.hashes,
                 gone_for_good=frozenset(self.observations) - self.not_for_long,
                 remote=self.remote,
             )
-        )
+        ).actions
+
+    def search(self, unclaimed: Sequence[str], matches: Mapping[RelPath, list[str]]) -> None:
+        """The listing has these unclaimed images. A search for each file found these of them."""
+        assigned = assign_images(OWNER, matches, unclaimed)
+        found = {
+            rel_path: Found(assigned.get(rel_path), sha256)
+            for rel_path, sha256 in self.hashes.items()
+        }
+        reserved = frozenset(assigned.values())
+        self.remote = Remote(frozenset(unclaimed), found=found, reserved=reserved)
 
 
 @pytest.fixture
@@ -122,7 +136,7 @@ A, B, C, NEW = at("a.jpg"), at("b.jpg"), at("c.jpg"), at("new.jpg")
 # Rule 1: a record stays at its place while the file there is the same one.
 
 
-def test_what_is_as_it_was_needs_nothing(scene: Scene) -> None:
+def test_an_unchanged_file_needs_nothing(scene: Scene) -> None:
     scene.known(A, 1)
     assert scene.plan() == []
 
@@ -168,12 +182,12 @@ def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) ->
     assert scene.plan() == [Update(A, record.image_id, file)]
 
 
-def test_a_held_deletion_is_off_when_the_file_is_back(scene: Scene) -> None:
+def test_a_held_deletion_is_cancelled_when_the_file_is_back(scene: Scene) -> None:
     record = scene.change(scene.known(A, 1), marked_for_deletion=True)
     assert scene.plan() == [Refresh(A, record.image_id, a_file(1, ALBUM))]
 
 
-def test_a_held_deletion_is_off_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
+def test_a_held_deletion_is_cancelled_when_the_file_is_back_with_other_bytes(scene: Scene) -> None:
     record = scene.change(scene.known(A, 1), marked_for_deletion=True)
     file = scene.there(A, 2, CHURCH)
     assert scene.plan() == [Update(A, record.image_id, file)]
@@ -189,7 +203,7 @@ def test_a_rename_keeps_the_id_and_sends_nothing(scene: Scene) -> None:
     assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
 
 
-def test_a_rename_is_found_before_the_old_place_is_gone_for_good(scene: Scene) -> None:
+def test_a_rename_is_found_before_the_old_path_is_gone_for_good(scene: Scene) -> None:
     record = scene.known(A, 1)
     scene.gone(A, for_good=False)
     file = scene.there(NEW, 1, ctime=2)
@@ -335,7 +349,7 @@ def test_of_two_pictures_that_are_alike_the_one_with_the_same_name_moves(scene: 
     ]
 
 
-def test_a_place_that_one_record_has_moved_to_is_taken(scene: Scene) -> None:
+def test_a_path_that_one_record_has_moved_to_is_taken(scene: Scene) -> None:
     """By its file; that another picture had the same bytes does not matter then."""
     first, second = scene.known(A, 1), scene.known(B, 2)
     scene.gone(A)
@@ -424,17 +438,17 @@ def test_nothing_is_concluded_from_what_is_unclear(scene: Scene) -> None:
     assert scene.plan() == [Add(NEW, own_id(NEW), file)]
 
 
-def test_a_place_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
+def test_a_path_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None:
     scene.known(A, 1)
     scene.gone(A)
-    world = PlanInput(OWNER, frozenset(), scene.observations, scene.records, lambda _: False)
-    assert plan(world) == []
+    world = PlanInput(OWNER, frozenset(), scene.observations, scene.records, frozenset())
+    assert plan(world) == Plan([], [])
 
 
 # Rule 5: new files, and what the collection holds already.
 
 
-def test_a_place_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
+def test_a_path_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
     """The one before was renamed away from here, long ago."""
     moved = scene.known(B, 1, CHURCH)
     scene.change(moved, image_id=own_id(A))
@@ -444,13 +458,13 @@ def test_a_place_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> 
 
 def test_a_picture_that_the_collection_holds_is_adopted(scene: Scene) -> None:
     file = scene.there(A, 1)
-    scene.remote = Remote(frozenset({own_id(A)}), matches={A: [own_id(A)]})
+    scene.search([own_id(A)], {A: [own_id(A)]})
     assert scene.plan() == [Adopt(A, own_id(A), file, sha256(ALBUM))]
 
 
 def test_a_picture_that_was_renamed_before_the_state_was_lost_is_adopted(scene: Scene) -> None:
     file = scene.there(B, 1)
-    scene.remote = Remote(frozenset({own_id(A)}), matches={B: [own_id(A)]})
+    scene.search([own_id(A)], {B: [own_id(A)]})
     assert scene.plan() == [Adopt(B, own_id(A), file, sha256(ALBUM))]
 
 
@@ -459,7 +473,7 @@ def test_of_several_copies_each_adopts_its_own_image(scene: Scene) -> None:
     all_ids = [own_id(C), own_id(B), own_id(A)]
     for inode, rel_path in enumerate((A, B, C)):
         scene.there(rel_path, inode)
-    scene.remote = Remote(frozenset(all_ids), matches=dict.fromkeys((A, B, C), all_ids))
+    scene.search(all_ids, dict.fromkeys((A, B, C), all_ids))
     assert {action.rel_path: action.image_id for action in scene.plan()} == {
         rel_path: own_id(rel_path) for rel_path in (A, B, C)
     }
@@ -471,27 +485,52 @@ def test_a_renamed_copy_does_not_adopt_what_is_anothers_own(scene: Scene) -> Non
     scene.there(B, 2)
     lost = own_id(at("old.jpg"))
     found = [own_id(B), lost]
-    scene.remote = Remote(frozenset(found), matches={A: found, B: found})
+    scene.search(found, {A: found, B: found})
     assert {action.rel_path: action.image_id for action in scene.plan()} == {A: lost, B: own_id(B)}
 
 
-def test_an_image_under_the_places_id_that_is_another_picture_is_updated(scene: Scene) -> None:
+def test_an_image_with_the_id_of_the_path_that_is_another_picture_is_updated(scene: Scene) -> None:
     file = scene.there(A, 1)
-    scene.remote = Remote(frozenset({own_id(A)}))
+    scene.search([own_id(A)], {})
     assert scene.plan() == [Update(A, own_id(A), file)]
+
+
+def test_nothing_is_planned_for_a_new_file_before_it_was_searched_for(scene: Scene) -> None:
+    scene.known(B, 1, CHURCH)
+    scene.gone(B)
+    scene.there(A, 2)
+    scene.remote = Remote(frozenset({own_id(C)}))
+    world = PlanInput(
+        OWNER,
+        frozenset({A, B}),
+        scene.observations,
+        scene.records,
+        frozenset(),
+        gone_for_good=frozenset({B}),
+        remote=scene.remote,
+    )
+    assert plan(world) == Plan([Delete(B, own_id(B))], [A])
+
+
+def test_an_image_that_is_reserved_for_a_file_of_another_plan_is_not_given_out(
+    scene: Scene,
+) -> None:
+    file = scene.there(A, 1)
+    scene.search([own_id(A)], {B: [own_id(A)]})
+    assert scene.plan() == [Add(A, own_id(A, 1), file)]
 
 
 def test_no_image_is_adopted_twice(scene: Scene) -> None:
     scene.there(A, 1)
     file = scene.there(B, 2)
-    scene.remote = Remote(frozenset({own_id(A)}), matches={A: [own_id(A)], B: [own_id(A)]})
+    scene.search([own_id(A)], {A: [own_id(A)], B: [own_id(A)]})
     assert scene.plan()[1:] == [Add(B, own_id(B), file)]
 
 
 def test_an_id_that_another_file_adopts_is_not_given_out(scene: Scene) -> None:
     """The picture of A was renamed to B and the state lost: a new file is at A now."""
     new, old = scene.there(A, 2, CHURCH), scene.there(B, 1)
-    scene.remote = Remote(frozenset({own_id(A)}), matches={B: [own_id(A)]})
+    scene.search([own_id(A)], {B: [own_id(A)]})
     assert scene.plan() == [
         Add(A, own_id(A, 1), new),
         Adopt(B, own_id(A), old, sha256(ALBUM)),
@@ -504,7 +543,7 @@ def test_an_image_that_the_collection_has_lost_is_added_again(scene: Scene) -> N
     assert scene.plan() == [Add(A, record.image_id, a_file(1, ALBUM))]
 
 
-def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_place(
+def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_path(
     scene: Scene,
 ) -> None:
     record = scene.known(A, 1)

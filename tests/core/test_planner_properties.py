@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from snoopsync.core.assignment import assign_images
 from snoopsync.core.model import (
     File,
     Fingerprint,
@@ -35,6 +36,7 @@ from snoopsync.core.planner import (
     Adopt,
     Delete,
     Forget,
+    Found,
     PlanInput,
     Refresh,
     Remote,
@@ -154,6 +156,7 @@ class SyncEngine:
         self.remote = dict(FOREIGN)
         self.state = State(database)
         self.sent: list[str] = []
+        self.matched: set[str] = set()
 
     def world(
         self,
@@ -181,7 +184,7 @@ class SyncEngine:
             asked=frozenset(PLACES),
             observations=observations,
             records=records,
-            taken=self.state.is_taken,
+            taken=self.state.all_ids(),
             hashes=hashes,
             gone_for_good=frozenset(PLACES) - vanishing,
         )
@@ -200,10 +203,18 @@ class SyncEngine:
             for rel_path, sha256 in world.hashes.items()
             if rel_path not in world.records
         }
-        return Remote(frozenset(unclaimed), frozenset(confirmed - ours), matches)
+        self.matched = {image_id for found in matches.values() for image_id in found}
+        assigned = assign_images(OWNER, matches, unclaimed)
+        found = {
+            rel_path: Found(assigned.get(rel_path), world.hashes.get(rel_path))
+            for rel_path, observation in world.observations.items()
+            if isinstance(observation, File)
+        }
+        missing = frozenset(confirmed - ours)
+        return Remote(frozenset(unclaimed), missing, found, frozenset(assigned.values()))
 
     def write_down(self, world: PlanInput) -> list[Action]:
-        actions = plan(world)
+        actions = plan(world).actions
         check(world, actions)
         self.state.intents.apply(actions, now=1.0)
         return actions
@@ -407,18 +418,13 @@ class AnyHistory(RuleBasedStateMachine):
         self.mirror.sync(self.mirror.world(listing=True))
         self.drop_orphans()
         self.mirror.check_equal()
-        assert plan(self.mirror.world(listing=True)) == []
-        assert plan(self.mirror.world(listing=False)) == []
+        assert plan(self.mirror.world(listing=True)).actions == []
+        assert plan(self.mirror.world(listing=False)).actions == []
 
     def drop_orphans(self) -> None:
         """Without its state, what was deleted meanwhile can't be known: pruning is for that."""
         world = self.mirror.world(listing=True)
-        matched = {
-            image_id
-            for found in (world.remote.matches if world.remote else {}).values()
-            for image_id in found
-        }
-        for image_id in world.remote.unclaimed - matched if world.remote else ():
+        for image_id in world.remote.unclaimed - self.mirror.matched if world.remote else ():
             del self.mirror.remote[image_id]
 
     def teardown(self) -> None:
@@ -485,7 +491,7 @@ def test_a_lost_state_file_is_rebuilt_and_nothing_is_sent(
 
 @settings(deadline=None, max_examples=50)
 @given(trees)
-def test_with_a_lost_state_file_every_place_gets_its_own_image_back(
+def test_with_a_lost_state_file_every_path_gets_its_own_image_back(
     tree: dict[RelPath, bytes],
 ) -> None:
     """However many copies there are."""
@@ -522,7 +528,7 @@ def test_plans_are_applied_to_a_state_file_on_the_disk(
             if sent is not None:
                 mirror.state.intents.confirm(sent, now=2.0)
         mirror.check_equal()
-        assert plan(mirror.world(listing=True)) == []
+        assert plan(mirror.world(listing=True)).actions == []
         database.close()
 
 

@@ -31,11 +31,11 @@ def test_a_new_name_of_the_host_changes_nothing(
     assert "called" not in home.run("resync").err
     call_host(monkeypatch, "new")
     done = home.run("resync")
-    assert "3 images looked at, nothing to do" in done.out
+    assert "3 images scanned, nothing to do" in done.out
     assert "this host is called new now; the images keep the owner old" in done.err
     assert owners(home) == {"old"}
     assert "called" not in home.run("resync").err, "it is reported once"
-    assert "as before, though the host is called new" in home.run("check").out
+    assert "is still old, but the host is now called new" in home.run("check").out
 
 
 def test_the_owner_of_a_state_file_that_does_not_remember_it_is_that_of_its_images(
@@ -66,7 +66,7 @@ def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
 ) -> None:
     home.ok("resync")
     owned_by(home, "studio")
-    assert f"before with {default_owner()}." in home.run("check").out
+    assert f"changes from {default_owner()} to studio" in home.run("check").out
     done = home.run("resync")
     assert "3 added" in done.out
     assert f"the owner is now studio, it was {default_owner()}: 3 images" in done.err

@@ -1,4 +1,4 @@
-"""``service install`` and ``service uninstall``, and what they find that a service still needs."""
+"""``service install`` and ``service uninstall``, and the checks before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.install.permissions import READ, USE, Reach, Reader, reach
+from snoopsync.install.permissions import READ, USE, Access, Reader, check_access
 from snoopsync.install.readiness import system_readiness
 from snoopsync.install.units import SYSTEM_UNITS, is_unchanged
 from tests.support.losing import needs_root
@@ -26,14 +26,14 @@ NOBODY = 65534
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    """One whose paths all have a space."""
+    """An installation with a space in all of its paths."""
     (tmp_path / "home of ada").mkdir()
     return Installation(tmp_path / "home of ada")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The root of another system."""
+    """The root directory of another system."""
     return tmp_path / "another system"
 
 
@@ -89,7 +89,7 @@ def test_a_users_unit_is_installed_and_removed(home: Installation) -> None:
     program = Path(sys.executable).with_name("snoopsync")
     assert f"\nExecStart={program} run\n" in text
     assert f'\nEnvironment="SNOOPSYNC_CONFIG={config}"\n' in text
-    assert "still to do" not in out
+    assert "to do first" not in out
     assert out.splitlines()[-2:] == [
         "  systemctl --user daemon-reload",
         "  systemctl --user enable --now snoopsync.service",
@@ -98,10 +98,8 @@ def test_a_users_unit_is_installed_and_removed(home: Installation) -> None:
     assert files(own_directory(home)) == {}
 
 
-def test_the_system_has_its_own_configuration_if_none_is_named(
-    home: Installation, root: Path
-) -> None:
-    """And not that of whoever installs it, which may be closed to the service."""
+def test_the_systems_service_has_the_systems_configuration(home: Installation, root: Path) -> None:
+    """Not the installing user's own, which the service may be unable to read."""
     home.configure()
     install(home, root)
     text = (system_directory(root) / "snoopsync.service").read_text()
@@ -109,9 +107,7 @@ def test_the_system_has_its_own_configuration_if_none_is_named(
 
 
 @pytest.mark.parametrize("way", ["option", "variable"])
-def test_the_configuration_that_is_named_is_the_services(
-    home: Installation, root: Path, way: str
-) -> None:
+def test_a_named_configuration_is_used(home: Installation, root: Path, way: str) -> None:
     config = home.configure()
     options: list[str | Path] = []
     if way == "option":
@@ -124,7 +120,7 @@ def test_the_configuration_that_is_named_is_the_services(
         assert f'\nEnvironment="SNOOPSYNC_CONFIG={config}"\n' in text
 
 
-def test_a_configuration_that_is_named_has_to_be_there(home: Installation, root: Path) -> None:
+def test_a_named_configuration_must_exist(home: Installation, root: Path) -> None:
     done = home.run("--config", home.home / "none", "service", "install", "--root", root)
     assert done.code == 78
     assert not root.exists()
@@ -147,19 +143,19 @@ def test_a_program_in_a_path_with_a_space_is_found(home: Installation, root: Pat
     assert f'\nExecStart="{program}" run\n' in text
 
 
-def test_the_service_is_run_by_whom_one_says(home: Installation, root: Path) -> None:
+def test_as_sets_the_user(home: Installation, root: Path) -> None:
     me = pwd.getpwuid(os.geteuid()).pw_name
     assert install(home, root, "--as", me).code == 0
     for name in SYSTEM_UNITS[:2]:
         assert f"\nUser={me}\nDynamicUser=no\n" in (system_directory(root) / name).read_text()
-    assert "there is no such user" in install(home, root, "--as", "nobody of this name").err
+    assert "unknown user" in install(home, root, "--as", "nobody of this name").err
     assert home.run("service", "install", "--user", "--as", me).code == 2
 
 
 # --- what a person did
 
 
-def test_a_unit_that_a_person_changed_is_never_lost(home: Installation, root: Path) -> None:
+def test_a_unit_changed_by_hand_is_kept(home: Installation, root: Path) -> None:
     install(home, root)
     unit = system_directory(root) / "snoopsync.service"
     changed = unit.read_text() + "# mine\n"
@@ -181,7 +177,7 @@ def test_a_unit_that_a_person_changed_is_never_lost(home: Installation, root: Pa
     assert unit.with_name("snoopsync.service.old1").read_bytes() == b"# mine again \xff\n"
 
 
-def test_a_unit_of_somebody_else_is_never_lost(home: Installation, root: Path) -> None:
+def test_a_foreign_unit_is_kept(home: Installation, root: Path) -> None:
     unit = system_directory(root) / "snoopsync.service"
     unit.parent.mkdir(parents=True)
     unit.write_text("[Service]\nExecStart=/usr/bin/snoopsync run\n")
@@ -190,7 +186,7 @@ def test_a_unit_of_somebody_else_is_never_lost(home: Installation, root: Path) -
     assert [path.name for path in unit.parent.iterdir()] == ["snoopsync.service"]
 
 
-def test_a_unit_that_is_masked_stays_so(home: Installation, root: Path) -> None:
+def test_a_masked_unit_stays_masked(home: Installation, root: Path) -> None:
     unit = system_directory(root) / "snoopsync.service"
     unit.parent.mkdir(parents=True)
     unit.symlink_to("/dev/null")
@@ -199,7 +195,7 @@ def test_a_unit_that_is_masked_stays_so(home: Installation, root: Path) -> None:
     assert unit.is_symlink()
 
 
-def test_a_unit_that_nobody_changed_is_brought_up_to_date(home: Installation, root: Path) -> None:
+def test_an_unchanged_unit_is_updated(home: Installation, root: Path) -> None:
     me = pwd.getpwuid(os.geteuid()).pw_name
     install(home, root, "--as", me)
     assert install(home, root).code == 0
@@ -208,7 +204,7 @@ def test_a_unit_that_nobody_changed_is_brought_up_to_date(home: Installation, ro
     assert set(files(system_directory(root))) == set(SYSTEM_UNITS)
 
 
-def test_what_enabled_a_unit_goes_with_it_and_nothing_else(home: Installation, root: Path) -> None:
+def test_uninstall_removes_only_the_links_to_its_units(home: Installation, root: Path) -> None:
     install(home, root)
     directory = system_directory(root)
     wants, own = directory / "multi-user.target.wants", directory / "snoopsync.service.wants"
@@ -229,13 +225,13 @@ def test_what_enabled_a_unit_goes_with_it_and_nothing_else(home: Installation, r
     }
 
 
-def test_there_may_be_nothing_to_remove(home: Installation, root: Path) -> None:
+def test_uninstall_without_units_succeeds(home: Installation, root: Path) -> None:
     done = home.run("service", "uninstall", "--root", root)
     assert done.code == 0
-    assert "there is none" in done.out
+    assert "no units are installed" in done.out
 
 
-def test_without_permission_it_is_said_what_to_do(home: Installation, root: Path) -> None:
+def test_a_permission_error_says_what_to_do(home: Installation, root: Path) -> None:
     system_directory(root).mkdir(parents=True)
     system_directory(root).chmod(0o555)
     done = subprocess.run(
@@ -246,7 +242,7 @@ def test_without_permission_it_is_said_what_to_do(home: Installation, root: Path
         check=False,
     )
     assert done.returncode == 2
-    assert f"{system_directory(root)}: Permission denied: sudo does it" in done.stderr
+    assert f"{system_directory(root)}: Permission denied: run it with sudo" in done.stderr
     assert "--user" in done.stderr
     assert list(system_directory(root).iterdir()) == []
 
@@ -256,7 +252,7 @@ def test_without_permission_it_is_said_what_to_do(home: Installation, root: Path
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody can get at."""
+    """A folder that all users can access."""
     folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -267,7 +263,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def folder_of(above: Path, *modes: int) -> Path:
-    """A folder below others, of these modes from the outermost on."""
+    """A nested folder. ``modes`` are those of its parts, the outermost first."""
     path = above
     for number, _ in enumerate(modes):
         path = path / str(number)
@@ -291,34 +287,34 @@ def folder_of(above: Path, *modes: int) -> Path:
         ((0o700, 0o700), False, ["0", "0/1"]),
     ],
 )
-def test_how_far_somebody_gets(
+def test_access_needs_groups_or_has_barriers(
     open_folder: Path, modes: tuple[int, ...], needs_group: bool, barriers: list[str]
 ) -> None:
-    found = reach(folder_of(open_folder, *modes), USE, Reader())
+    found = check_access(folder_of(open_folder, *modes), USE, Reader())
     groups = {open_folder.stat().st_gid} if needs_group else set()
-    assert found == Reach(frozenset(groups), tuple(open_folder / each for each in barriers))
+    assert found == Access(frozenset(groups), tuple(open_folder / each for each in barriers))
 
 
-def test_a_file_need_only_be_read(open_folder: Path) -> None:
+def test_reading_a_file_needs_no_execute_permission(open_folder: Path) -> None:
     path = open_folder / "file"
     path.touch(0o644)
-    assert reach(path, READ, Reader()).barriers == ()
-    assert reach(path, USE, Reader()).barriers == (path,)
+    assert check_access(path, READ, Reader()).barriers == ()
+    assert check_access(path, USE, Reader()).barriers == (path,)
 
 
-def test_what_is_not_there_is_not_in_the_way(open_folder: Path) -> None:
-    assert reach(open_folder / "none" / "none", USE, Reader()) == Reach()
+def test_a_missing_path_is_no_barrier(open_folder: Path) -> None:
+    assert check_access(open_folder / "none" / "none", USE, Reader()) == Access()
 
 
-def test_the_way_is_that_to_where_a_link_leads(open_folder: Path) -> None:
+def test_access_is_checked_for_the_target_of_a_link(open_folder: Path) -> None:
     target = folder_of(open_folder, 0o700, 0o755)
     (open_folder / "link").symlink_to(target)
-    assert reach(open_folder / "link", USE, Reader()).barriers == (target.parent,)
+    assert check_access(open_folder / "link", USE, Reader()).barriers == (target.parent,)
 
 
 @needs_root
-def test_the_system_agrees(open_folder: Path) -> None:
-    """With whoever owns a directory, is in its group, or neither."""
+def test_the_kernel_agrees(open_folder: Path) -> None:
+    """As the owner, as a member of the group, and as another user."""
     gids = frozenset({NOBODY, 54321})
     owners, modes = ((NOBODY, 0), (0, 54321), (0, 0)), (0o700, 0o070, 0o007, 0o050, 0o005, 0o711)
     expected = {}
@@ -328,7 +324,7 @@ def test_the_system_agrees(open_folder: Path) -> None:
         os.chown(path.parent, *owner)
         path.parent.chmod(mode)
         for rel_path in (path, path.parent):
-            expected[rel_path] = reach(rel_path, USE, Reader(NOBODY, gids)).barriers == ()
+            expected[rel_path] = check_access(rel_path, USE, Reader(NOBODY, gids)).barriers == ()
     asked = "".join(f"test -r '{path}' -a -x '{path}' && echo '{path}'\n" for path in expected)
     said = subprocess.run(
         ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--groups=54321", "sh", "-c", asked],
@@ -358,12 +354,12 @@ def configured(folder: Path, text: str, mode: int = 0o644) -> Path:
 
 
 def of_a_service(secret: str) -> str:
-    """A configuration with a collection that has its secret in this way."""
+    """A configuration for a service, with this key for the secret."""
     keys = f"endpoint: 'https://host/api/v1', public_key: a, {secret}"
     return f"collection: {{{keys}}}\nfolders: [{{path: /srv}}]\n"
 
 
-def test_the_groups_that_may_read_the_folders_are_found(
+def test_groups_that_can_read_the_folders_are_found(
     open_folder: Path, program: tuple[Path]
 ) -> None:
     folder = folder_of(open_folder, 0o755, 0o750)
@@ -373,20 +369,18 @@ def test_the_groups_that_may_read_the_folders_are_found(
     assert ready.groups == {grp.getgrgid(folder.stat().st_gid).gr_name: folder}
 
 
-def test_what_is_closed_to_the_service_is_said_with_what_opens_it(
-    open_folder: Path, program: tuple[Path]
-) -> None:
+def test_missing_access_is_reported_with_the_fix(open_folder: Path, program: tuple[Path]) -> None:
     folder = folder_of(open_folder, 0o700, 0o755)
     config = configured(open_folder, f"folders: [{{path: {folder}}}]", 0o600)
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert f"{config} is closed to the service: chmod 644 {config}" in problems
-    assert f"{folder.parent} is closed to the service, on the way to {folder}: " in problems
+    assert f"the service has no access to {config}: chmod 644 {config}" in problems
+    assert f"the service has no access to {folder.parent}, which contains {folder}: " in problems
     me = pwd.getpwuid(os.geteuid())
     problems = "\n".join(system_readiness(config, program, me).problems)
-    assert "closed to" not in problems
+    assert "no access" not in problems
 
 
-def test_a_directory_of_the_configuration_that_is_closed_is_opened_first(
+def test_the_configurations_directory_is_opened_first(
     open_folder: Path, program: tuple[Path]
 ) -> None:
     directory = folder_of(open_folder, 0o700)
@@ -395,55 +389,49 @@ def test_a_directory_of_the_configuration_that_is_closed_is_opened_first(
     assert f"{config}: chmod 755 {directory} && chmod 644 {config}" in problems
     open_folder.chmod(0o700)
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert f"{config}: keep the configuration in /etc/snoopsync" in problems
+    assert f"{config}: move the configuration to /etc/snoopsync" in problems
 
 
-def test_a_configuration_with_the_secret_in_it_is_not_to_be_opened(
+def test_a_configuration_with_the_secret_stays_private(
     open_folder: Path, program: tuple[Path]
 ) -> None:
     config = configured(open_folder, of_a_service("secret_key: b"), 0o600)
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert f"{config} is closed to the service: move its secret key into a file of" in problems
+    assert f"the service has no access to {config}: move the secret key to a separate" in problems
 
 
 FOLDERS = "folders: [{path: photos}]\n"
 
 
-def test_addresses_in_a_configuration_are_not_to_be_opened_either(
+def test_a_configuration_with_addresses_stays_private(
     open_folder: Path, program: tuple[Path]
 ) -> None:
     config = configured(open_folder, f"{FOLDERS}notify: {{urls: ['json://host']}}\n", 0o600)
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert "move the addresses of notify into a file of its own, name that in notify" in problems
+    assert "move notify.urls to a separate file and name that file in notify" in problems
 
 
-def test_addresses_are_taken_from_where_the_configuration_has_them(
-    open_folder: Path, program: tuple[Path]
-) -> None:
+def test_the_configured_file_of_addresses_is_used(open_folder: Path, program: tuple[Path]) -> None:
     config = configured(open_folder, f"{FOLDERS}notify: {{urls_file: urls}}\n")
     urls = open_folder / "urls"
     urls.write_text("json://host\n")
     urls.chmod(0o600)
     ready = system_readiness(config, program, None)
     assert ready.notify_urls == urls
-    assert "closed" not in "\n".join(ready.problems)
+    assert "no access" not in "\n".join(ready.problems)
 
 
-def test_the_secret_is_taken_from_where_the_configuration_has_it(
-    open_folder: Path, program: tuple[Path]
-) -> None:
+def test_the_configured_file_of_the_secret_is_used(open_folder: Path, program: tuple[Path]) -> None:
     config = configured(open_folder, of_a_service("secret_key_file: key"))
     secret = open_folder / "key"
     secret.write_text("secret")
     secret.chmod(0o600)
     ready = system_readiness(config, program, None)
     assert ready.secret == secret
-    assert "closed" not in "\n".join(ready.problems)
+    assert "no access" not in "\n".join(ready.problems)
 
 
-def test_what_the_service_cannot_write_or_see_is_said(
-    open_folder: Path, program: tuple[Path]
-) -> None:
+def test_paths_outside_the_service_are_reported(open_folder: Path, program: tuple[Path]) -> None:
     text = (
         "folders: [{path: /srv}, {path: /tmp/photos}]\n"
         "state: /srv/state.sqlite3\n"
@@ -452,29 +440,27 @@ def test_what_the_service_cannot_write_or_see_is_said(
     )
     config = configured(open_folder, text)
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert "state: the service can only write below /var/lib/snoopsync" in problems
-    assert "log.file: the service can only write below /var/lib/snoopsync" in problems
+    assert "state: the service can write only below /var/lib/snoopsync" in problems
+    assert "log.file: the service can write only below /var/lib/snoopsync" in problems
     assert "duplicates.log" not in problems
-    assert "/tmp/photos: the service sees another /tmp" in problems
-    assert f"{config}: the service sees another /var/tmp" in problems
+    assert "/tmp/photos: the service has a private /tmp" in problems
+    assert f"{config}: the service has a private /var/tmp" in problems
 
 
-def test_commands_have_to_find_the_state_too(open_folder: Path, program: tuple[Path]) -> None:
+def test_the_state_must_be_set_for_commands(open_folder: Path, program: tuple[Path]) -> None:
     config = configured(open_folder, "folders: [{path: /srv}]")
     (hint,) = [each for each in system_readiness(config, program, None).problems if "state" in each]
     assert "set `state: /var/lib/snoopsync/state.sqlite3`" in hint
 
 
-def test_a_program_that_the_service_cannot_start_is_said(
-    open_folder: Path, program: tuple[Path]
-) -> None:
+def test_an_inaccessible_program_is_reported(open_folder: Path, program: tuple[Path]) -> None:
     program[0].chmod(0o700)
     config = configured(open_folder, "folders: [{path: /srv}]")
     problems = "\n".join(system_readiness(config, program, None).problems)
-    assert f"{program[0]} is closed to the service: install snoopsync where all" in problems
+    assert f"the service has no access to {program[0]}: install snoopsync where all" in problems
 
 
-def test_every_mistake_of_the_configuration_is_said(
+def test_every_problem_of_the_configuration_is_reported(
     open_folder: Path, program: tuple[Path]
 ) -> None:
     config = configured(open_folder, "folders: []\nsync: {workers: 0}\n")
@@ -483,7 +469,7 @@ def test_every_mistake_of_the_configuration_is_said(
     assert "line 2: sync.workers" in problems
 
 
-def test_a_configuration_has_to_be_written_first(home: Installation) -> None:
+def test_a_missing_configuration_is_reported(home: Installation) -> None:
     out = home.ok("service", "install", "--user")
     config = home.home / "config/snoopsync/config.yaml"
-    assert f"still to do: snoopsync init --output '{config}' FOLDER" in out
+    assert f"to do first: snoopsync init --output '{config}' FOLDER" in out

@@ -57,7 +57,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 def analyze(*arguments: str | Path, runtime: Path) -> str:
-    """What systemd-analyze has to say, which must not fail."""
+    """The output of systemd-analyze, which must succeed."""
     done = subprocess.run(
         ["systemd-analyze", *arguments],
         env=os.environ | {"XDG_RUNTIME_DIR": str(runtime), "SYSTEMD_COLORS": "0"},
@@ -79,7 +79,7 @@ def settings(text: str, key: str) -> list[str]:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_the_units_as_they_come(tmp_path: Path) -> None:
+def test_systemd_accepts_the_shipped_units(tmp_path: Path) -> None:
     units = [ROOT / "systemd" / name for name in (*SYSTEM_UNITS, HOSTING)]
     assert analyze("verify", "--recursive-errors=no", *units, runtime=tmp_path) == ""
     own = [ROOT / "systemd" / "user" / name for name in USER_UNITS]
@@ -87,8 +87,8 @@ def test_systemd_finds_nothing_wrong_with_the_units_as_they_come(tmp_path: Path)
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_units_of_odd_paths(tmp_path: Path) -> None:
-    """It looks whether the program is there, so it has read its path."""
+def test_systemd_accepts_units_with_odd_paths(tmp_path: Path) -> None:
+    """systemd-analyze checks that the program exists, so it has parsed its path."""
     odd = installation(tmp_path)
     units = [written(tmp_path, name, render(unit_text(name), odd)) for name in SYSTEM_UNITS]
     assert analyze("verify", "--recursive-errors=no", *units, runtime=tmp_path) == ""
@@ -99,8 +99,8 @@ def test_systemd_finds_nothing_wrong_with_units_of_odd_paths(tmp_path: Path) -> 
 
 @needs_systemd
 @pytest.mark.parametrize("name", [*SERVICES, HOSTING])
-def test_a_service_is_exposed_to_little(tmp_path: Path, name: str) -> None:
-    """By systemd's own measure, from 0 to 10."""
+def test_the_services_are_confined(tmp_path: Path, name: str) -> None:
+    """By systemd's own score, from 0 to 10."""
     for text in (unit_text(name), render(unit_text(name), Installation(("/p",)))):
         path = written(tmp_path, name, text)
         said = analyze("security", "--offline=true", path, runtime=tmp_path)
@@ -112,7 +112,7 @@ def test_a_service_is_exposed_to_little(tmp_path: Path, name: str) -> None:
 # --- what is put into them
 
 
-def test_a_unit_has_the_paths_of_its_installation(tmp_path: Path) -> None:
+def test_a_unit_has_the_paths_of_the_installation(tmp_path: Path) -> None:
     odd = installation(tmp_path)
     text = render(unit_text("snoopsync.service"), odd)
     doubled = str(tmp_path / ODD).replace("%", "%%")
@@ -126,7 +126,7 @@ def test_a_unit_has_the_paths_of_its_installation(tmp_path: Path) -> None:
     assert settings(resync, "ExecStart") == [f'"{doubled}/snoopsync" resync']
 
 
-def test_arguments_are_no_variables() -> None:
+def test_dollar_signs_in_arguments_are_escaped() -> None:
     text = render(unit_text("snoopsync.service"), Installation(("/p", "-m", 'a $HOME \\ "b"')))
     assert settings(text, "ExecStart") == [r'/p -m "a $$HOME \\ \"b\"" run']
 
@@ -144,7 +144,7 @@ OF_ITS_OWN = {"User": "snoopsync", "DynamicUser": "yes", "SupplementaryGroups": 
     ids=repr,
 )
 @pytest.mark.parametrize("name", SERVICES)
-def test_all_services_are_run_by_the_same_user(
+def test_all_services_run_as_the_same_user(
     name: str, given: Installation, differs: dict[str, str]
 ) -> None:
     text = render(unit_text(name), given)
@@ -153,9 +153,7 @@ def test_all_services_are_run_by_the_same_user(
 
 
 @pytest.mark.parametrize(("version", "grows"), [(0, False), (252, False), (254, True)])
-def test_the_pause_before_a_restart_grows_where_systemd_can_do_that(
-    version: int, grows: bool
-) -> None:
+def test_restart_delays_grow_where_systemd_supports_it(version: int, grows: bool) -> None:
     for user in (False, True):
         unit = unit_text("snoopsync.service", user=user)
         text = render(unit, Installation(("/p",), systemd=version))
@@ -163,8 +161,8 @@ def test_the_pause_before_a_restart_grows_where_systemd_can_do_that(
         assert bool(settings(text, "RestartMaxDelaySec")) == grows
 
 
-def test_nothing_else_is_changed() -> None:
-    """What a unit says is in one place, the file."""
+def test_other_lines_stay_unchanged() -> None:
+    """Everything else in a unit comes from its file."""
     may_change = re.compile("ExecStart|Environment|LoadCredential|User|DynamicUser|Supplementary")
     other = Installation(("/p",), Path("/c"), Path("/s"), "ada", ("photos",))
     for name in SYSTEM_UNITS:
@@ -187,12 +185,12 @@ def test_nothing_else_is_changed() -> None:
     ],
     ids=repr,
 )
-def test_what_a_unit_cannot_say_is_refused(given: Installation) -> None:
+def test_unrepresentable_values_are_refused(given: Installation) -> None:
     with pytest.raises(UnitError):
         render(unit_text("snoopsync.service"), given)
 
 
-def test_the_one_that_asks_is_shut_in_as_the_one_that_it_asks() -> None:
+def test_the_resync_unit_is_confined_like_the_service() -> None:
     asked, asks = (unit_text(name) for name in SERVICES)
     shut_in = asked[asked.index("\nUser=") : asked.index("\n[Install]")]
     wanted = set(re.findall(r"^\w+=.*$", shut_in, re.MULTILINE))
@@ -216,7 +214,7 @@ DECODERS, DECODER_BYTES = 2, 1 << 30
 
 
 def allowed_calls(text: str) -> set[str]:
-    """The system calls that the last lines of a unit allow, after all that it refuses."""
+    """The system calls that the last lines of a unit allow again."""
     allowed: set[str] = set()
     for line in settings(text, "SystemCallFilter"):
         if line.startswith("~"):
@@ -227,11 +225,11 @@ def allowed_calls(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [*SERVICES, HOSTING])
-def test_decoders_may_shut_themselves_in(name: str) -> None:
+def test_decoders_can_sandbox_themselves(name: str) -> None:
     assert allowed_calls(unit_text(name)) == SANDBOX_CALLS
 
 
-def test_decoders_of_ones_own_service_may_shut_themselves_in() -> None:
+def test_decoders_of_the_users_service_can_sandbox_themselves() -> None:
     # Limits are in @system-service, which is all that this unit names.
     assert allowed_calls(unit_text("snoopsync.service", user=True)) == {
         "@system-service",
@@ -240,7 +238,7 @@ def test_decoders_of_ones_own_service_may_shut_themselves_in() -> None:
 
 
 @pytest.mark.parametrize("user", [False, True])
-def test_what_decoders_may_take_fits_into_the_memory_of_the_service(user: bool) -> None:
+def test_memory_of_decoders_fits_into_the_service(user: bool) -> None:
     text = unit_text("snoopsync.service", user=user)
     (most,) = settings(text, "MemoryMax")
     assert int(most.removesuffix("G")) << 30 > DECODERS * DECODER_BYTES
@@ -250,11 +248,11 @@ def test_what_decoders_may_take_fits_into_the_memory_of_the_service(user: bool) 
 @pytest.mark.parametrize(
     ("name", "user"), [*((name, False) for name in (*SERVICES, HOSTING)), (SERVICES[0], True)]
 )
-def test_no_memory_with_secrets_in_it_is_dumped(name: str, user: bool) -> None:
+def test_no_core_dumps_are_written(name: str, user: bool) -> None:
     assert settings(unit_text(name, user=user), "LimitCORE") == ["0"]
 
 
-def test_what_hosts_is_shut_in_no_less_than_what_mirrors() -> None:
+def test_the_hosting_unit_is_confined_like_the_service() -> None:
     mirrors, hosts = unit_text(SERVICES[0]), unit_text(HOSTING)
     shut_in = mirrors[mirrors.index("\nProtectSystem=") : mirrors.index("\n[Install]")]
     assert set(re.findall(r"^\w+=.*$", shut_in, re.MULTILINE)) <= set(hosts.splitlines())
@@ -265,7 +263,7 @@ def test_what_hosts_is_shut_in_no_less_than_what_mirrors() -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEM_UNITS)
-def test_a_unit_that_was_changed_is_told_from_one_that_was_not(name: str) -> None:
+def test_a_changed_unit_is_recognized(name: str) -> None:
     text = render(unit_text(name), Installation(("/p",)))
     assert is_unchanged(text)
     assert is_unchanged(render(unit_text(name), Installation(("/another",))))
@@ -279,7 +277,7 @@ def test_a_unit_that_was_changed_is_told_from_one_that_was_not(name: str) -> Non
 # --- the wheel
 
 
-def test_the_wheel_has_the_units(tmp_path: Path) -> None:
+def test_the_wheel_contains_the_units(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -1,4 +1,4 @@
-"""What is told, and when: few messages, nothing twice, and that it is over."""
+"""Which events become notifications, and when: few, none twice, with recoveries."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from snoopsync.notify.digest import (
     LONGEST_PAUSE_SECONDS,
     MOST_NAMED,
     PAUSE_SECONDS,
-    Happening,
-    Message,
-    News,
+    Digest,
+    LoggedEvent,
+    Notification,
 )
 
 WANTED = (
@@ -32,12 +32,12 @@ WANTED = (
 )
 
 
-def happening(event: Event, text: str = "", level: int = logging.WARNING, **keys: Any) -> Happening:
+def logged(event: Event, text: str = "", level: int = logging.WARNING, **keys: Any) -> LoggedEvent:
     fields: Mapping[str, Any] = {"event": event.value, **keys}
-    return Happening(fields, text or event.value, level, at=1_000_000.0)
+    return LoggedEvent(fields, text or event.value, level, at=1_000_000.0)
 
 
-def duplicate(number: int, **keys: Any) -> Happening:
+def duplicate(number: int, **keys: Any) -> LoggedEvent:
     pair: dict[str, Any] = {
         "folder": "photos",
         "path": f"{number}.jpg",
@@ -47,49 +47,49 @@ def duplicate(number: int, **keys: Any) -> Happening:
         "match_id": "o.old",
         "rank": 4,
     }
-    return happening(Event.DUPLICATE, "of the log", **(pair | keys))
+    return logged(Event.DUPLICATE, "of the log", **(pair | keys))
 
 
-def missing(folder: str = "photos") -> Happening:
-    return happening(Event.FOLDER_MISSING, f"folder {folder} is missing: why", folder=folder)
+def missing(folder: str = "photos") -> LoggedEvent:
+    return logged(Event.FOLDER_MISSING, f"folder {folder} is missing: why", folder=folder)
 
 
-def back(folder: str = "photos") -> Happening:
-    return happening(Event.FOLDER_BACK, f"folder {folder} is back", folder=folder)
+def back(folder: str = "photos") -> LoggedEvent:
+    return logged(Event.FOLDER_BACK, f"folder {folder} is back", folder=folder)
 
 
 class Reader:
-    """Somebody who reads what is told, and a clock."""
+    """Reads the notifications, and has a clock."""
 
     def __init__(self, *wanted: Event) -> None:
-        self.news = News(frozenset(wanted or WANTED), "nas")
+        self.digest = Digest(frozenset(wanted or WANTED), "nas")
         self.now = 100.0
-        self.read: list[Message] = []
+        self.read: list[Notification] = []
 
-    def hear(self, *happenings: Happening) -> None:
-        for each in happenings:
-            self.news.hear(each, self.now)
+    def add(self, *events: LoggedEvent) -> None:
+        for each in events:
+            self.digest.add(each, self.now)
 
-    def after(self, seconds: float) -> list[Message]:
-        """What is told within this time."""
+    def after(self, seconds: float) -> list[Notification]:
+        """The notifications within this time."""
         end, begun = self.now + seconds, len(self.read)
-        while (due := self.news.next_due) is not None and due <= end:
+        while (due := self.digest.next_due) is not None and due <= end:
             self.now = max(self.now, due)
-            self.read += self.news.due(self.now)
+            self.read += self.digest.take_due(self.now)
         self.now = end
         return self.read[begun:]
 
 
-def titles(messages: list[Message]) -> list[str]:
-    return [message.title.removeprefix("snoopsync (nas): ") for message in messages]
+def titles(notifications: list[Notification]) -> list[str]:
+    return [each.title.removeprefix("snoopsync (nas): ") for each in notifications]
 
 
-def test_an_event_is_told_in_a_moment_and_once() -> None:
+def test_an_event_is_reported_once_after_a_few_seconds() -> None:
     reader = Reader()
-    reader.hear(missing())
+    reader.add(missing())
     assert reader.after(GATHER_SECONDS / 2) == []
     [message] = reader.after(GATHER_SECONDS)
-    assert message == Message(
+    assert message == Notification(
         "snoopsync (nas): folder missing",
         "folder photos is missing: why",
         logging.WARNING,
@@ -98,41 +98,41 @@ def test_an_event_is_told_in_a_moment_and_once() -> None:
     assert reader.after(86_400) == []
 
 
-def test_what_comes_together_is_one_message() -> None:
+def test_events_with_one_name_share_a_notification() -> None:
     reader = Reader()
-    reader.hear(missing("a"), missing("b"))
+    reader.add(missing("a"), missing("b"))
     reader.after(GATHER_SECONDS / 2)
-    reader.hear(missing("c"))
+    reader.add(missing("c"))
     [message] = reader.after(GATHER_SECONDS)
     assert titles([message]) == ["folder missing (3)"]
     assert len(message.body.splitlines()) == 3
 
 
-def test_what_is_not_wanted_is_not_told() -> None:
+def test_events_that_are_not_selected_are_not_reported() -> None:
     reader = Reader(Event.FOLDER_MISSING)
-    reader.hear(duplicate(1), happening(Event.OUTAGE), happening(Event.OUTAGE_OVER))
+    reader.add(duplicate(1), logged(Event.OUTAGE), logged(Event.OUTAGE_OVER))
     assert reader.after(86_400) == []
 
 
 def test_a_duplicate_names_both_pictures_and_their_rank() -> None:
     reader = Reader()
-    reader.hear(duplicate(1))
+    reader.add(duplicate(1))
     [message] = reader.after(GATHER_SECONDS)
     assert titles([message]) == ["1 duplicate"]
     assert message.body == "photos/1.jpg is like archive/old.jpg, rank 4"
 
 
-def test_a_duplicate_of_an_image_of_no_folder_names_its_id() -> None:
+def test_a_duplicate_of_an_image_without_a_file_names_its_id() -> None:
     reader = Reader()
-    reader.hear(duplicate(1, match_folder=None, match_path=None, rank=0))
+    reader.add(duplicate(1, match_folder=None, match_path=None, rank=0))
     [message] = reader.after(GATHER_SECONDS)
-    same = "photos/1.jpg is the same picture as an image of no folder here (o.old), rank 0"
+    same = "photos/1.jpg is the same picture as an image without a file here (o.old), rank 0"
     assert message.body == same
 
 
-def test_beyond_ten_duplicates_are_counted() -> None:
+def test_more_than_ten_duplicates_are_counted() -> None:
     reader = Reader()
-    reader.hear(*map(duplicate, range(500)))
+    reader.add(*map(duplicate, range(500)))
     [message] = reader.after(GATHER_SECONDS)
     assert titles([message]) == ["500 duplicates"]
     lines = message.body.splitlines()
@@ -140,109 +140,109 @@ def test_beyond_ten_duplicates_are_counted() -> None:
     assert lines[-1] == "and 490 more"
 
 
-def test_at_most_one_message_a_minute_and_less_while_it_goes_on() -> None:
+def test_pauses_grow_while_duplicates_keep_coming() -> None:
     """A first run over a folder full of duplicates: hours of them."""
     reader = Reader()
-    told_at = []
+    sent_at = []
     for number in range(4 * 3600):
-        reader.hear(duplicate(number))
-        told_at += [reader.now for _ in reader.after(1.0)]
-    pauses = [later - earlier for earlier, later in pairwise(told_at)]
+        reader.add(duplicate(number))
+        sent_at += [reader.now for _ in reader.after(1.0)]
+    pauses = [later - earlier for earlier, later in pairwise(sent_at)]
     assert min(pauses) >= PAUSE_SECONDS - 1
-    assert len(told_at) < 10
+    assert len(sent_at) < 10
     reader.after(86_400)
     assert sum(int(title.split()[0]) for title in titles(reader.read)) == 4 * 3600
 
 
-def test_after_a_quiet_time_the_next_one_is_told_at_once_again() -> None:
+def test_after_a_quiet_time_pauses_are_short_again() -> None:
     reader = Reader()
     for number in range(100):
-        reader.hear(duplicate(number))
+        reader.add(duplicate(number))
         reader.after(60.0)
     reader.after(2 * LONGEST_PAUSE_SECONDS)
-    reader.hear(duplicate(0))
+    reader.add(duplicate(0))
     assert len(reader.after(GATHER_SECONDS)) == 1
-    reader.hear(duplicate(1))
+    reader.add(duplicate(1))
     assert len(reader.after(PAUSE_SECONDS)) == 1
 
 
-def test_other_events_are_not_kept_waiting_by_duplicates() -> None:
+def test_duplicates_do_not_delay_other_events() -> None:
     reader = Reader()
     for number in range(1000):
-        reader.hear(duplicate(number))
+        reader.add(duplicate(number))
         reader.after(1.0)
-    reader.hear(missing())
+    reader.add(missing())
     assert "folder missing" in titles(reader.after(GATHER_SECONDS))
 
 
-def test_the_latest_about_a_folder_is_told() -> None:
-    """More and more deletions are held of it."""
+def test_the_latest_event_about_a_folder_replaces_earlier_ones() -> None:
+    """The number of held deletions grows."""
     reader = Reader()
     for count in (51, 80, 120):
         text = f"folder photos: {count} are held; to let them go: snoopsync approve photos"
-        reader.hear(happening(Event.DELETIONS_HELD, text, folder="photos", count=count))
+        reader.add(logged(Event.DELETIONS_HELD, text, folder="photos", count=count))
     [message] = reader.after(GATHER_SECONDS)
     assert titles([message]) == ["deletions held"]
     assert message.body == "folder photos: 120 are held; to let them go: snoopsync approve photos"
 
 
-# That it is over.
+# Recoveries.
 
 
 @pytest.mark.parametrize(
-    ("trouble", "end"), [(trouble, end) for end, troubles in ENDS.items() for trouble in troubles]
+    ("problem", "end"), [(problem, end) for end, problems in ENDS.items() for problem in problems]
 )
-def test_the_end_of_what_was_told_is_told_as_good_news(trouble: Event, end: str) -> None:
-    reader = Reader(trouble)
-    reader.hear(happening(trouble, level=logging.ERROR))
-    [told] = reader.after(60.0)
-    reader.hear(happening(Event(end)))
-    [good] = reader.after(60.0)
-    assert (told.level, good.level) == (logging.ERROR, None)
-    reader.hear(happening(Event(end)))
+def test_the_recovery_from_a_reported_problem_is_reported_once(problem: Event, end: str) -> None:
+    reader = Reader(problem)
+    reader.add(logged(problem, level=logging.ERROR))
+    [reported] = reader.after(60.0)
+    reader.add(logged(Event(end)))
+    [recovery] = reader.after(60.0)
+    assert (reported.level, recovery.level) == (logging.ERROR, None)
+    reader.add(logged(Event(end)))
     assert reader.after(86_400) == []
 
 
-def test_the_end_of_what_was_not_told_is_not_told() -> None:
+def test_the_recovery_from_an_unreported_problem_is_not_reported() -> None:
     reader = Reader(Event.FOLDER_MISSING)
-    reader.hear(missing("a"))
+    reader.add(missing("a"))
     reader.after(60.0)
-    reader.hear(back("b"))
+    reader.add(back("b"))
     assert reader.after(86_400) == []
 
 
-def test_an_end_that_is_asked_for_by_its_name_is_always_told() -> None:
+def test_a_selected_recovery_event_is_always_reported() -> None:
     reader = Reader(Event.FOLDER_BACK)
-    reader.hear(back())
+    reader.add(back())
     assert titles(reader.after(60.0)) == ["folder back"]
 
 
-def test_what_is_over_before_it_was_told_is_not_told() -> None:
+def test_a_problem_that_ends_before_it_is_reported_is_not_reported() -> None:
     reader = Reader()
-    reader.hear(missing(), back())
+    reader.add(missing(), back())
     assert reader.after(86_400) == []
-    reader.hear(missing("a"), missing("b"), back("a"))
+    reader.add(missing("a"), missing("b"), back("a"))
     [message] = reader.after(86_400)
     assert message.body == "folder b is missing: why"
 
 
-def test_a_trouble_that_is_over_only_for_a_moment_is_not_told_again() -> None:
+def test_a_problem_that_returns_at_once_is_not_reported_again() -> None:
     reader = Reader()
-    reader.hear(missing())
+    reader.add(missing())
     reader.after(60.0)
-    reader.hear(back(), missing())
+    reader.add(back(), missing())
     assert reader.after(86_400) == []
-    reader.hear(back())
+    reader.add(back())
     assert titles(reader.after(60.0)) == ["folder back"]
 
 
-def test_another_trouble_in_the_place_of_one_that_is_over_is_told() -> None:
+def test_a_problem_that_replaces_another_is_reported() -> None:
     reader = Reader(Event.CREDENTIALS_REFUSED, Event.SENDING_STOPPED)
-    reader.hear(happening(Event.CREDENTIALS_REFUSED))
+    reader.add(logged(Event.CREDENTIALS_REFUSED))
     reader.after(60.0)
-    reader.hear(happening(Event.REQUESTS_TAKEN_AGAIN), happening(Event.SENDING_STOPPED))
+    reader.add(logged(Event.REQUESTS_TAKEN_AGAIN), logged(Event.SENDING_STOPPED))
     assert titles(reader.after(60.0)) == ["sending stopped"]
-    reader.hear(happening(Event.REQUESTS_TAKEN_AGAIN))
+    reader.add(logged(Event.REQUESTS_TAKEN_AGAIN))
     assert titles(reader.after(60.0)) == ["requests taken again"]
 
 
@@ -251,13 +251,13 @@ steps = st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 200)), max_size=3
 
 @example([("a", 61.0), ("b", 3.0), ("a", 0.0), ("a", 3.0)])
 @given(steps)
-def test_whatever_comes_and_goes_the_last_word_is_the_truth(steps: list[tuple[str, float]]) -> None:
-    """Of a folder, "missing" and "back" are told in turns, and the last one is how it is."""
+def test_the_last_notification_about_a_folder_is_true(steps: list[tuple[str, float]]) -> None:
+    """The notifications about a folder alternate between "missing" and "back"."""
     reader = Reader()
     is_missing = dict.fromkeys("ab", False)
     for folder, seconds in steps:
         is_missing[folder] = not is_missing[folder]
-        reader.hear(missing(folder) if is_missing[folder] else back(folder))
+        reader.add(missing(folder) if is_missing[folder] else back(folder))
         reader.after(seconds)
     reader.after(86_400)
     for folder in "ab":
@@ -273,38 +273,38 @@ def test_whatever_comes_and_goes_the_last_word_is_the_truth(steps: list[tuple[st
         assert is_missing[folder] == bool(words and " is missing" in words[-1])
 
 
-# At the end, and what is odd.
+# Edge cases.
 
 
-def test_at_the_end_everything_is_told_at_once() -> None:
+def test_take_all_returns_notifications_before_they_are_due() -> None:
     reader = Reader()
-    reader.hear(missing(), duplicate(1))
-    assert len(reader.news.rest(reader.now)) == 2
-    assert reader.news.next_due is None
+    reader.add(missing(), duplicate(1))
+    assert len(reader.digest.take_all(reader.now)) == 2
+    assert reader.digest.next_due is None
 
 
-def test_a_line_stays_a_line_and_what_is_to_be_done_stays_in_it() -> None:
+def test_a_long_message_is_one_line_and_keeps_its_end() -> None:
     reader = Reader()
     text = f"folder photos: {'long/' * 1000}\n\udcff; to let them go: snoopsync approve photos"
-    reader.hear(happening(Event.DELETIONS_HELD, text, folder="photos"))
+    reader.add(logged(Event.DELETIONS_HELD, text, folder="photos"))
     [message] = reader.after(60.0)
     assert len(message.body) <= LONGEST_LINE
     assert message.body.startswith("folder photos: ")
     assert message.body.endswith("\\n\\udcff; to let them go: snoopsync approve photos")
 
 
-def test_a_pair_of_long_paths_is_cut_within_each() -> None:
+def test_long_paths_of_a_pair_are_each_shortened() -> None:
     reader = Reader()
-    reader.hear(duplicate(1, path=f"{'deep/' * 500}a.jpg", match_path=f"{'deep/' * 500}b\n.jpg"))
+    reader.add(duplicate(1, path=f"{'deep/' * 500}a.jpg", match_path=f"{'deep/' * 500}b\n.jpg"))
     [message] = reader.after(60.0)
     assert len(message.body) <= LONGEST_LINE
     assert "a.jpg is like archive/" in message.body
     assert message.body.endswith("b\\n.jpg, rank 4")
 
 
-def test_memory_stays_flat_whatever_comes() -> None:
+def test_memory_use_is_bounded() -> None:
     reader = Reader(*Event)
     for number in range(2000):
-        reader.hear(duplicate(number), happening(Event.UNWATCHED, folder=str(number % 7)))
-    batches = reader.news._batches.values()
+        reader.add(duplicate(number), logged(Event.UNWATCHED, folder=str(number % 7)))
+    batches = reader.digest._batches.values()
     assert sum(len(batch.named) for batch in batches) <= 2 * MOST_NAMED

@@ -1,4 +1,4 @@
-"""Notifications: to a real target, which may refuse, hang or be away, and nothing waits for it."""
+"""Notifications to a real target, which may refuse, hang or be unreachable."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from snoopsync.config.settings import Config, NotifyConfig
 from snoopsync.core.errors import ConfigError
 from snoopsync.core.events import Event
 from snoopsync.notify.apprise_target import AppriseTarget, masked, targets_of
-from snoopsync.notify.digest import Message
-from snoopsync.notify.notifier import HANGS_AFTER_SECONDS, Notifier
+from snoopsync.notify.digest import Notification
+from snoopsync.notify.notifier import ATTEMPT_TIMEOUT_SECONDS, Notifier
 from snoopsync.notify.retry_queue import MOST_ATTEMPTS
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.counters import Counters, Delivery
@@ -31,12 +31,12 @@ MISSING = {"event": Event.FOLDER_MISSING.value, "folder": "photos", "path": "/p"
 
 
 class TestClock(Clock):
-    """Time that passes when the test says so, and whoever waits is woken."""
+    """Time that passes only in ``pass_by``, which wakes the waiting thread."""
 
     __test__ = False
 
     def __init__(self) -> None:
-        self._seconds = time.time()  # as the log has it
+        self._seconds = time.time()  # log records have this time
         self._waiting: threading.Event | None = None
 
     def now(self) -> float:
@@ -87,8 +87,8 @@ def config(*urls: str, events: tuple[Event, ...] | None = None) -> NotifyConfig:
     return NotifyConfig(secrets) if events is None else NotifyConfig(secrets, None, events)
 
 
-def take(notifier: Notifier, given: NotifyConfig) -> None:
-    notifier.take(given, "nas", targets_of(Config(notify=given)))
+def configure(notifier: Notifier, given: NotifyConfig) -> None:
+    notifier.configure(given, "nas", targets_of(Config(notify=given)))
 
 
 def happen(text: str = "folder photos is missing: why", **keys: object) -> None:
@@ -96,7 +96,7 @@ def happen(text: str = "folder photos is missing: why", **keys: object) -> None:
 
 
 def passing(clock: TestClock, condition: Callable[[], object], seconds: float = 1.0) -> None:
-    """Let time pass until it is so."""
+    """Let time pass until the condition holds."""
 
     def is_so() -> bool:
         clock.pass_by(seconds)
@@ -105,10 +105,10 @@ def passing(clock: TestClock, condition: Callable[[], object], seconds: float = 
     until(is_so)
 
 
-def test_what_the_log_says_is_told_to_a_real_target(
+def test_a_logged_event_is_sent_to_a_real_target(
     postbox: Postbox, notifier: Notifier, clock: TestClock
 ) -> None:
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     happen()
     passing(clock, lambda: postbox.letters)
     [letter] = postbox.letters
@@ -117,11 +117,11 @@ def test_what_the_log_says_is_told_to_a_real_target(
     assert letter["type"] == "warning"
 
 
-def test_every_target_is_told_and_good_news_are_marked_as_such(
+def test_every_target_is_notified_and_recoveries_are_marked(
     postbox: Postbox, notifier: Notifier, clock: TestClock
 ) -> None:
     with Postbox() as other:
-        take(notifier, config(postbox.url, other.url))
+        configure(notifier, config(postbox.url, other.url))
         happen()
         passing(clock, lambda: postbox.letters and other.letters)
         happen("folder photos is back", event=Event.FOLDER_BACK.value)
@@ -130,14 +130,14 @@ def test_every_target_is_told_and_good_news_are_marked_as_such(
 
 
 @pytest.mark.integration
-def test_a_target_that_is_away_for_minutes_is_said_once_and_told_when_it_is_back(
+def test_an_unreachable_target_is_logged_once_and_notified_later(
     postbox: Postbox,
     notifier: Notifier,
     clock: TestClock,
     counters: Counters,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     postbox.status = 503
     happen()
     begun = clock.monotonic()
@@ -145,14 +145,14 @@ def test_a_target_that_is_away_for_minutes_is_said_once_and_told_when_it_is_back
     assert clock.monotonic() - begun > 600
     postbox.status = 200
     passing(clock, lambda: postbox.letters, seconds=60.0)
-    assert "(at " in postbox.letters[0]["message"], "it is late, and says so"
+    assert "(at " in postbox.letters[0]["message"], "it is late, so it has the event's time"
     passing(clock, lambda: counters.figures().messages.get(Delivery.SENT))
-    until(lambda: "are taken again" in caplog.text)
+    until(lambda: "are sent again" in caplog.text)
     failed = postbox.tries - 1
     assert counters.figures().messages[Delivery.FAILED] == failed
     said = [each.getMessage() for each in caplog.records if each.name == "snoopsync.notify"]
     assert len(said) == 2
-    assert "notify.urls[0] (JSON) can't be sent" in said[0]
+    assert "notify.urls[0] (JSON) fail and will be retried" in said[0]
     assert "error=503" in said[0]
     assert f"(failures: {failed})" in said[1]
 
@@ -162,10 +162,10 @@ def has_more(count: Callable[[], int], before: int) -> bool:
 
 
 @pytest.mark.integration
-def test_a_target_that_comes_and_goes_is_counted(
+def test_a_target_that_keeps_failing_and_recovering_is_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     for number in range(20):
         postbox.status = 503
         happen(folder=str(number))
@@ -175,30 +175,30 @@ def test_a_target_that_comes_and_goes_is_counted(
         letters = len(postbox.letters)
         passing(clock, partial(has_more, lambda: len(postbox.letters), letters))
     said = [each.getMessage() for each in caplog.records if each.name == "snoopsync.notify"]
-    assert len([line for line in said if "tried again" in line]) < 10
-    assert any("in turns (" in line for line in said)
+    assert len([line for line in said if "will be retried" in line]) < 10
+    assert any("keep failing and recovering (" in line for line in said)
 
 
-def test_what_is_never_taken_is_given_up_and_counted(
+def test_a_refused_notification_is_dropped_and_counted(
     postbox: Postbox,
     notifier: Notifier,
     clock: TestClock,
     counters: Counters,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     postbox.status = 400
     happen()
     passing(clock, lambda: counters.figures().messages.get(Delivery.DROPPED), seconds=60.0)
     assert postbox.tries == MOST_ATTEMPTS
-    until(lambda: "was given up" in caplog.text)
+    until(lambda: "was dropped" in caplog.text)
 
 
-def test_a_target_that_hangs_keeps_nobody_waiting(
+def test_a_target_that_hangs_delays_nothing_else(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Postbox() as other:
-        take(notifier, config(postbox.url + "?rto=300", other.url))
+        configure(notifier, config(postbox.url + "?rto=300", other.url))
         postbox.is_open.clear()
         happen()
         passing(clock, lambda: postbox.tries and other.letters)
@@ -207,16 +207,16 @@ def test_a_target_that_hangs_keeps_nobody_waiting(
             happen(folder=str(number))
         assert time.monotonic() - begun < 5.0
         passing(clock, lambda: len(other.letters) > 1)
-        passing(clock, lambda: "no answer within 30 s" in caplog.text, HANGS_AFTER_SECONDS)
+        passing(clock, lambda: "no answer within 30 s" in caplog.text, ATTEMPT_TIMEOUT_SECONDS)
         assert postbox.tries == 1
         said = [each.getMessage() for each in caplog.records if each.name == "snoopsync.notify"]
-        assert sum("can't be sent" in line for line in said) == 1
+        assert sum("fail and will be retried" in line for line in said) == 1
         postbox.is_open.set()
         passing(clock, lambda: len(postbox.letters) == len(other.letters))
 
 
 class Stuck:
-    """A target that does not answer before the test is over."""
+    """A target that does not answer before the test ends."""
 
     label = "stuck"
     url = Secret("stuck")
@@ -225,32 +225,30 @@ class Stuck:
         self.reached = threading.Event()
         self.end = threading.Event()
 
-    def send(self, message: Message, now: float) -> str | None:
+    def send(self, notification: Notification, now: float) -> str | None:
         self.reached.set()
         self.end.wait()
         return None
 
 
-def test_the_end_waits_for_a_moment_and_says_what_was_not_sent(
+def test_close_waits_briefly_and_logs_what_was_not_sent(
     clock: TestClock, counters: Counters, caplog: pytest.LogCaptureFixture
 ) -> None:
     stuck, notifier = Stuck(), Notifier(counters, clock)
-    notifier.take(config("json://host"), "nas", [stuck])
+    notifier.configure(config("json://host"), "nas", [stuck])
     happen()
     passing(clock, stuck.reached.is_set)
     happen("second", folder="other")
     begun = time.monotonic()
     notifier.close(0.3)
     assert time.monotonic() - begun < 5.0
-    assert "2 messages were not sent before the end" in caplog.text
+    assert "2 notifications were not sent before the service stopped" in caplog.text
     stuck.end.set()
 
 
-def test_what_waits_at_the_end_is_sent_at_once(
-    postbox: Postbox, clock: TestClock, counters: Counters
-) -> None:
+def test_close_sends_what_is_queued(postbox: Postbox, clock: TestClock, counters: Counters) -> None:
     notifier = Notifier(counters, clock)
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     before = len(logging.getLogger("snoopsync").handlers)
     happen()
     notifier.close(DEADLINE_SECONDS)
@@ -258,47 +256,47 @@ def test_what_waits_at_the_end_is_sent_at_once(
     assert len(logging.getLogger("snoopsync").handlers) == before - 1
 
 
-def test_lines_that_come_too_fast_are_dropped_and_counted(
+def test_events_beyond_the_queue_are_dropped_and_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    take(notifier, config(postbox.url))
-    with notifier._lock:  # so that its thread can't take what it hears
+    configure(notifier, config(postbox.url))
+    with notifier._lock:  # so that its thread can't empty the queue
         for number in range(1500):
             happen(folder=str(number))
     until(lambda: "500 events were dropped: the notification queue is full" in caplog.text)
     passing(clock, lambda: "snoopsync (nas): folder missing (1000)" in postbox.titles)
 
 
-def test_a_new_configuration_keeps_what_waits_and_what_was_told(
+def test_a_new_configuration_keeps_queues_and_open_problems(
     postbox: Postbox, notifier: Notifier, clock: TestClock
 ) -> None:
     with Postbox() as other:
         postbox.status = 503
-        take(notifier, config(postbox.url))
+        configure(notifier, config(postbox.url))
         happen()
         passing(clock, lambda: postbox.tries)
-        take(notifier, config(postbox.url, other.url, events=(Event.OUTAGE,)))
+        configure(notifier, config(postbox.url, other.url, events=(Event.OUTAGE,)))
         postbox.status = 200
         passing(clock, lambda: postbox.letters)
         happen("folder photos is back", event=Event.FOLDER_BACK.value)
         happen("not wanted any more", folder="other")
         passing(clock, lambda: len(postbox.letters) == 2)
         assert other.titles == ["snoopsync (nas): folder back"]
-        take(notifier, config(other.url, events=(Event.OUTAGE,)))
+        configure(notifier, config(other.url, events=(Event.OUTAGE,)))
         happen("the collection is down", event=Event.OUTAGE.value)
         passing(clock, lambda: len(other.letters) == 2)
         assert len(postbox.letters) == 2
 
 
-def test_what_is_said_of_notifications_is_not_notified(
+def test_log_lines_about_notifications_are_not_notified(
     postbox: Postbox, notifier: Notifier, clock: TestClock
 ) -> None:
-    take(notifier, config(postbox.url))
+    configure(notifier, config(postbox.url))
     logging.getLogger("snoopsync.notify").warning("x", extra={"fields": MISSING})
     logging.getLogger("snoopsync.test").warning("without fields")
     record = log.makeRecord(log.name, logging.WARNING, "", 0, "%d", ("none",), None, None)
     record.fields = MISSING
-    notifier._ears.handle(record)
+    notifier._handler.handle(record)
     happen("the one", folder="other")
     passing(clock, lambda: postbox.letters)
     assert postbox.letters[0]["message"] == "the one"
@@ -312,32 +310,32 @@ def test_what_is_said_of_notifications_is_not_notified(
     ["nonsense://correct-horse/hook-4711-token", "correct-horse", "json://",
      "tgram://hook-4711-token", "mailto://ada:correct-horse@"],
 )  # fmt: skip
-def test_an_address_that_is_none_is_named_by_its_place(url: str) -> None:
+def test_an_invalid_address_is_named_by_its_key(url: str) -> None:
     given = Config(notify=config("json://host", url), source=Path("/etc/snoopsync/config.yaml"))
     with pytest.raises(ConfigError) as caught:
         targets_of(given)
     [problem] = caught.value.problems
     assert problem.key == "notify.urls[1]"
-    assert "is no address that Apprise can use" in problem.message
+    assert "is not an address that Apprise can use" in problem.message
     shown = "".join(traceback.format_exception(caught.value))
     assert not any(secret in shown for secret in SECRETS)
 
 
-def test_an_address_of_a_file_is_named_by_the_file() -> None:
+def test_an_invalid_address_in_a_file_is_named_by_file_and_number() -> None:
     given = NotifyConfig((Secret("json://host"), Secret("nothing")), Path("/etc/urls"))
-    with pytest.raises(ConfigError, match=r"address 2 of /etc/urls: is no address"):
+    with pytest.raises(ConfigError, match=r"address 2 of /etc/urls: is not an address"):
         targets_of(Config(notify=given))
 
 
 @pytest.mark.parametrize("status", [401, 503, None])
-def test_nothing_that_is_said_of_a_failure_has_the_address(
+def test_a_failure_does_not_quote_the_address(
     postbox: Postbox, caplog: pytest.LogCaptureFixture, status: int | None
 ) -> None:
     url = postbox.url if status else "json://ada:correct-horse@127.0.0.1:9/hook-4711-token"
     postbox.status = status or 200
     with caplog.at_level(logging.DEBUG, "snoopsync"):
         target = AppriseTarget("notify.urls[0]", Secret(url))
-        said = target.send(Message("title", "body", logging.ERROR, time.time()), time.time())
+        said = target.send(Notification("title", "body", logging.ERROR, time.time()), time.time())
     assert said
     assert target.label == "notify.urls[0] (JSON)"
     shown = f"{said} {target.label} {target!r}"
@@ -359,10 +357,10 @@ def test_every_part_of_the_address_is_masked(said: str, left: str) -> None:
 
 
 class Broken(Exception):
-    """Of a plugin."""
+    """Raised by a plugin."""
 
 
-def test_a_plugin_that_breaks_is_a_failure_without_its_words(
+def test_a_broken_plugin_is_reported_without_its_message(
     postbox: Postbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = AppriseTarget("notify.urls[0]", Secret(postbox.url))
@@ -371,4 +369,4 @@ def test_a_plugin_that_breaks_is_a_failure_without_its_words(
         raise Broken(postbox.url)
 
     monkeypatch.setattr("apprise.Apprise.notify", breaks)
-    assert target.send(Message("", "", None, 0.0), 0.0) == "Broken"
+    assert target.send(Notification("", "", None, 0.0), 0.0) == "Broken"

@@ -259,7 +259,7 @@ def test_a_folder_that_comes_and_goes_is_counted(
             for source, target in ((root, aside), (aside, root)):
                 source.rename(target)
                 world.clock.advance(5.0)
-                live.components.mirror.step()
+                live.components.engine.step()
     said = [line for line in lines(caplog) if "disappearing" not in line]
     counts = [line for line in lines(caplog) if "disappearing" in line]
     assert len(said) + len(counts) < 20

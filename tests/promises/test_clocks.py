@@ -16,9 +16,9 @@ from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
-from snoopsync.status.health import ailments
+from snoopsync.status.health import problems
+from snoopsync.status.reading import read_status
 from snoopsync.status.snapshot import SnapshotReader
-from snoopsync.status.status import read_status
 from snoopsync.sync.components import Dependencies
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
@@ -245,11 +245,11 @@ def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_
     dependencies = Dependencies(clock, make_workers=Workers)
     with serving(photos, ToldWatcher(), dependencies=dependencies) as service:
         until(lambda: the_service_says(photos, Exit.OK))
-        snapshot_reader = SnapshotReader(photos.config, lambda: service.live)
+        snapshot_reader = SnapshotReader(photos.config, lambda: service.view)
         for step in (1800.0, DAY, -3 * DAY):
             clock.suspend(1800.0)
             clock.set_wall_clock(step)
-            reasons = [*read_status(photos.config).reasons(), *ailments(snapshot_reader.look())]
+            reasons = [*read_status(photos.config).reasons(), *problems(snapshot_reader.look())]
             assert not any("too long ago" in reason for reason in reasons)
 
 

@@ -102,7 +102,7 @@ class Process:
         pause = threading.Event()
         with self.installation.service() as service:
             if dice.random() < 0.7:
-                service.line_with("in order:")
+                service.line_with("sync complete")
             for _ in range(dice.randrange(25)):
                 people.do_something()
                 pause.wait(dice.choice((0.0, 0.0, 0.01, 0.1)))

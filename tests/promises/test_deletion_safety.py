@@ -18,7 +18,7 @@ from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.delete_guard import Cleared
-from snoopsync.sync.transfer import Deleted, LookAgain, Rejected, Removal, Transfer
+from snoopsync.sync.transfer import Deleted, FileDiffers, Rejected, Removal, Transfer
 from tests.support.mounting import FRESH, make_disk, mounted, needs_root
 from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DELETE_AFTER_SECONDS, Live, ToldWatcher, World, fake_picture
@@ -235,7 +235,7 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 ) -> None:
     data = filled.disk.read("0/0.jpg")
     with filled.running() as live:
-        mirror = live.components.mirror
+        mirror = live.components.engine
         for _ in range(5):
             filled.disk.remove("0/0.jpg")
             live.scan()
@@ -250,8 +250,8 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 @pytest.mark.parametrize("what", ["file is back", "folder is away", "file is gone"])
 def test_right_before_the_request_there_is_one_more_look(filled: World, what: str) -> None:
     with filled.running() as live:
-        folder = live.components.monitors[0].folder
-        transfer = Transfer(live.components.collection)
+        folder = live.components.engine.monitors[0].folder
+        transfer = Transfer(live.components.engine.collection)
         root = filled.disk.root
         if what != "file is back":
             filled.disk.remove("0/0.jpg")
@@ -261,7 +261,7 @@ def test_right_before_the_request_there_is_one_more_look(filled: World, what: st
         delete = Delete(rel_path, filled.id_of("0/0.jpg"))
         removal = Removal(Cleared(delete, counts=True, newest=0), mark=7)
         outcome = transfer.delete(removal, lambda: folder.prove_gone(rel_path.path, 0))
-    expected = {"file is back": LookAgain, "folder is away": Rejected, "file is gone": Deleted}
+    expected = {"file is back": FileDiffers, "folder is away": Rejected, "file is gone": Deleted}
     assert isinstance(outcome, expected[what])
     assert len(filled.remote.deletes()) == (what == "file is gone")
 

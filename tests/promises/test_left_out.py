@@ -184,7 +184,7 @@ def test_a_directory_that_is_walked_twice_in_a_scan_is_counted_once(world: World
         live.scan()
         watcher.told["photos"].tell_tree("x")
         live.rest()
-        [monitor] = live.components.monitors
+        [monitor] = live.components.engine.monitors
         assert monitor.scanned == 1
         assert totals(monitor.row.left_out) == {"unsupported": 1}
 

@@ -266,8 +266,8 @@ LIMIT_REACHED = "the limit of inotify watches is reached: raise fs.inotify.max_u
 
 #: To be run before snoopsync's own program: what can't be watched is tried every second.
 _IMPATIENT = """
-from snoopsync import survey
-survey.RETRY_SECONDS = 1.0
+from snoopsync.folders import monitor
+monitor.RETRY_SECONDS = 1.0
 """
 
 

@@ -17,7 +17,7 @@ from snoopsync.client.paging import ListingLimits
 from snoopsync.core.exits import Exit
 from snoopsync.core.protocol import ListAnswer
 from snoopsync.runtime.workers import Workers
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies
 from tests.support.collection_server import CollectionServer, Seen
 from tests.support.faults import Reply, as_json

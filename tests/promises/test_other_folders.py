@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Installation:
 
 def started(service: Service) -> str:
     """The log, up to the end of the first comparison."""
-    service.line_with("in order:")
+    service.line_with("sync complete")
     return "\n".join(service.lines)
 
 

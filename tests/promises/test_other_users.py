@@ -197,7 +197,7 @@ def test_beside_a_service_of_another_user_commands_ask_it(home: Installation) ->
     directory = configure(home)
     picture(home)
     with home.service("--config", str(home.config), "run", under=AS_OTHER) as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
         assert home.json("resync", "--json")[-1]["unchanged"] == 1
         assert home.run("approve").code == 0
         assert home.is_in_sync()

@@ -24,7 +24,7 @@ from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.pairs import Pairs
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang, Lost, Reply, answers, reset_before
@@ -117,7 +117,7 @@ def as_service(world: World) -> Iterator[Live]:
         live.reconcile()
         yield live
         stop.set()
-        components.mirror.close(DEADLINE_SECONDS)
+        components.engine.close(DEADLINE_SECONDS)
 
 
 def step_for(live: Live, seconds: float) -> None:
@@ -174,7 +174,7 @@ def test_a_long_outage_with_many_waiting_files_costs_little(
             world.disk.write(f"{number % 20}/{number}.jpg", fake_picture(1000 + number))
         live.scan()
         live.until(lambda: live.components.state.intents.count_dirty() == files)
-        until(lambda: live.components.collection.outage is not None)
+        until(lambda: live.components.engine.collection.outage is not None)
         # Only the requests in progress at its beginning may overlap, including those of the search,
         # which recognises the outage itself.
         step_for(live, 60.0)
@@ -195,12 +195,12 @@ def test_a_long_outage_with_many_waiting_files_costs_little(
         # From 0.5 s, doubled up to a minute, with full jitter: some 20 probes in five minutes.
         assert 5 <= len(down.times) <= 80
         assert after - before < 1_000_000
-        assert live.components.mirror.in_flight <= 2 * WORKERS
+        assert live.components.engine.in_flight <= 2 * WORKERS
 
         down.reply = None
         live.until(lambda: live.components.state.intents.count_dirty() == 0)
         live.rest()
-        assert live.components.collection.outage is None
+        assert live.components.engine.collection.outage is None
     world.check_mirrored()
 
 
@@ -231,7 +231,7 @@ def test_a_failing_search_delays_no_image_and_is_repeated(
         live.settle()
         assert begun.wait(DEADLINE_SECONDS)
         if fault is not None:
-            until(lambda: live.components.searched.outage is not None)
+            until(lambda: live.components.search_collection.outage is not None)
         for number in range(1, 10):
             world.disk.write(f"{number}.jpg", fake_picture(number))
             live.settle()
@@ -251,7 +251,7 @@ def test_a_search_sends_nothing_while_the_collection_is_down(world: World) -> No
         down.reply = OUTAGES["503"]
         world.disk.write("b.jpg", fake_picture(2))
         live.scan()
-        live.until(lambda: live.components.collection.outage is not None)
+        live.until(lambda: live.components.engine.collection.outage is not None)
         world.remote.forget_requests()
         with searching(live):
             step_for(live, 60.0)

@@ -265,7 +265,7 @@ def test_a_file_that_can_not_be_looked_at_hides_no_other(
         world.disk.remove("x/z.jpg")
         live.settle()
         assert world.folder_state() == FolderState.UNWATCHED
-        assert live.components.monitors[0].row.reason == (
+        assert live.components.engine.monitors[0].row.reason == (
             f"{world.disk.root}/x/bad.jpg: Input/output error"
         )
     assert sorted(seen.method for seen in world.remote.changes()) == ["DELETE", "POST", "PUT"]

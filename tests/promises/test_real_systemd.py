@@ -252,7 +252,7 @@ def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
     host.ok("cp", f"{PICTURES}/first.jpg", "/srv/photos")
     host.ok("ln", "-s", SNOOPSYNC, "/usr/local/bin/snoopsync")
     said = [host.ok(*command.split()) for command in commands]
-    assert "still to do" not in "".join(said[2:])
+    assert "to do first" not in "".join(said[2:])
     until(host.is_in_sync)
     assert host.images() == ["first.jpg"]
     host.ok("rm", "-r", "/srv/photos", "/usr/local/bin/snoopsync")
@@ -457,7 +457,7 @@ def test_the_timer_has_the_running_service_compare_everything(running: Host) -> 
     running.ok("systemctl", "daemon-reload")
     running.ok("systemctl", "restart", TIMER)
     resync = "snoopsync-resync.service"
-    until(lambda: "1 image looked at" in running.messages(resync))
+    until(lambda: "1 image scanned" in running.messages(resync))
     until(lambda: running.shown("ActiveState", resync) == "inactive")
     assert running.shown("Result", resync) == "success"
     assert running.pid == pid  # which held the state file all the time
@@ -514,13 +514,13 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
         )
         host.add("first.jpg", 1)
         said = host.install()
-        assert "still to do" not in said
+        assert "to do first" not in said
         until(host.is_in_sync)
         assert host.images() == ["first.jpg"]
         shown = host.ok("systemctl", "show", UNIT) + host.ok("cat", f"/proc/{host.pid}/environ")
         assert SECRET_KEY not in shown + host.messages()
         host.ok("systemctl", "start", "snoopsync-resync.service")
-        assert "1 image looked at" in host.messages("snoopsync-resync.service")
+        assert "1 image scanned" in host.messages("snoopsync-resync.service")
         host.ok("systemctl", "stop", UNIT)
 
 
@@ -533,7 +533,7 @@ def test_others_are_told_and_may_ask(host: Host) -> None:
         host.configure(f"notify: {{urls_file: '{urls}'}}\nmetrics: {{}}\n")
         for name in ("first.jpg", "second.jpg"):
             host.add(name, 1)
-        assert "still to do" not in host.install()
+        assert "to do first" not in host.install()
         until(host.is_in_sync)
         assert "is the same picture as" in letters.readline()
         said = host.ok(f"{HOME}/bin/python", "-c", HEALTH)

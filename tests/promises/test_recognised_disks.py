@@ -223,7 +223,7 @@ def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
         (elsewhere / "DCIM/3.jpg").unlink()
     card.mount(root)
     with world.running_until_it_crashes() as live:
-        live.until(lambda: not live.components.mirror.is_looking)
+        live.until(lambda: not live.components.engine.is_looking)
     assert world.held() == 0, "it is to be gone for long enough first"
     world.resync()
     assert world.held() == 1

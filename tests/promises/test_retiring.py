@@ -36,7 +36,7 @@ def test_a_disk_that_is_gone_for_good(home: Installation) -> None:
         assert f"gone for good: add {pattern} to the folder's exclude" in said, command
         assert done.code, command
     refused = home.run("resync", "--prune")
-    assert "nothing is pruned: folder pictures is not all there" in refused.out
+    assert "nothing is pruned: folder pictures could not be read completely" in refused.out
     assert len(home.json("list", "--json")) == 2
 
     home.configure(QUICK_SYNC, f"folders: [{{path: {home.pictures}, exclude: [{pattern}]}}]\n")

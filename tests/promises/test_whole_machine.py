@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from snoopsync.config.settings import DuplicatesConfig
 from snoopsync.core.planner import Action
 from snoopsync.state.database import Database
+from snoopsync.sync.planning import PlanningPace
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers, reset_after, reset_before
 from tests.support.world import (
@@ -52,6 +53,7 @@ FAULTS: tuple[Callable[[], Fault], ...] = (
 #: A file: the folder's name, and the path below it.
 Spot = tuple[str, str]
 
+paces = st.sampled_from([PlanningPace(), PlanningPace(batch_files=2, step_seconds=0.0)])
 spots = st.tuples(
     st.sampled_from(FOLDERS),
     st.builds("{}{}".format, st.sampled_from(DIRECTORIES), st.sampled_from(NAMES)),
@@ -268,9 +270,12 @@ class WholeMachine(RuleBasedStateMachine):
         digests = Counter(self.world.on_disk().values())
         self.round.seen_twice |= {digest for digest, count in digests.items() if count > 1}
 
-    @initialize(at=st.lists(spots, min_size=2, max_size=8, unique=True))
-    def begin(self, at: list[Spot]) -> None:
-        """Some files are there, and mirrored."""
+    @initialize(at=st.lists(spots, min_size=2, max_size=8, unique=True), pace=paces)
+    def begin(self, at: list[Spot], pace: PlanningPace) -> None:
+        """Some files are there, and mirrored. All is planned at once, or little by little."""
+        self._crash()
+        self.world.planning = pace
+        self._start()
         for spot in at:
             self.write(spot, False)
         self.come_to_rest()

@@ -69,7 +69,7 @@ def test_the_text_of_a_new_key_contains_all_fields_of_the_json(
     done = home.run("keys", "add", "shop", "--data", data)
     lines = dict(line.split(": ", 1) for line in done.out.splitlines())
     assert list(lines) == ["collection_id", "collection_name", "public_key", "secret_key"]
-    assert "this once" in done.err
+    assert "only once" in done.err
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb"])

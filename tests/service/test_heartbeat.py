@@ -44,7 +44,7 @@ def beats(systemd: Manager) -> int:
     return systemd.heard.count(BEAT)
 
 
-def test_a_service_says_all_that_systemd_wants_to_know(tmp_path: Path, systemd: Manager) -> None:
+def test_the_service_reports_everything_to_systemd(tmp_path: Path, systemd: Manager) -> None:
     home = Installation(tmp_path)
     (home.pictures / "a.jpg").write_bytes(encode(photo(0)))
     home.configure()
@@ -56,7 +56,7 @@ def test_a_service_says_all_that_systemd_wants_to_know(tmp_path: Path, systemd: 
         until(lambda: beats(systemd) > 3)
         begun = len(systemd.heard)
         service.send(signal.SIGHUP)
-        service.line_with("the configuration is as it was")
+        service.line_with("the configuration has not changed")
         until(lambda: "READY=1" in systemd.heard[begun:])
         assert any(message.startswith("RELOADING=1") for message in systemd.heard[begun:])
         assert service.end() == 0
@@ -108,7 +108,7 @@ class HangingShelf(Shelf):
 
 
 @pytest.mark.parametrize("part", ["planner", "uploaders"])
-def test_a_part_that_hangs_silences_the_heart(tmp_path: Path, systemd: Manager, part: str) -> None:
+def test_a_part_that_hangs_stops_the_heartbeat(tmp_path: Path, systemd: Manager, part: str) -> None:
     hanging = Hanging()
     disk = HangingDisk(hanging) if part == "planner" else Disk()
     notifier = SystemdNotifier(environment(tmp_path))
@@ -135,7 +135,7 @@ def test_a_part_that_hangs_silences_the_heart(tmp_path: Path, systemd: Manager, 
         until(lambda: beats(systemd) > silent_since + 5)
 
 
-def test_a_watcher_that_hears_nothing_any_more_silences_the_heart(
+def test_a_watcher_that_gets_no_events_stops_the_heartbeat(
     tmp_path: Path, systemd: Manager
 ) -> None:
     """One that is alive, and whose last proof gets older and older: a ``ToldWatch``."""
@@ -147,7 +147,7 @@ def test_a_watcher_that_hears_nothing_any_more_silences_the_heart(
             until(lambda: "STATUS=no progress: watcher of photos" in systemd.heard)
 
 
-def test_a_collection_that_is_away_is_no_reason_to_be_restarted(
+def test_an_outage_of_the_collection_does_not_stop_the_heartbeat(
     tmp_path: Path, systemd: Manager
 ) -> None:
     with ExitStack() as stack:

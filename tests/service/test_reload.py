@@ -18,7 +18,7 @@ from snoopsync.config.settings import Config, DuplicatesConfig
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.signals import Signals
 from snoopsync.service import service as service_module
-from snoopsync.service.reconciler import Showing
+from snoopsync.service.environment import Showing
 from snoopsync.sync.duplicate_search import DuplicateSearch
 from snoopsync.watching.watcher import Watcher
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
@@ -42,7 +42,7 @@ def folders(*paths: Path) -> str:
     return f"folders: [{', '.join(f'{{path: {path}}}' for path in paths)}]\n"
 
 
-def reload(service: Service, said: str = "the new configuration is taken") -> int:
+def reload(service: Service, said: str = "configuration reloaded") -> int:
     """Returns how many lines there were before."""
     begun = len(service.lines)
     service.send(signal.SIGHUP)
@@ -54,7 +54,7 @@ def scans(home: Installation) -> dict[str, str]:
     return {folder["name"]: folder["last_scan"] for folder in home.status()["folders"]}
 
 
-def test_a_folder_more_is_mirrored_and_the_others_are_not_looked_through(
+def test_an_added_folder_is_mirrored_and_the_others_are_not_scanned(
     home: Installation,
 ) -> None:
     more = home.home / "more"
@@ -72,10 +72,10 @@ def test_a_folder_more_is_mirrored_and_the_others_are_not_looked_through(
         (home.pictures / "later.jpg").write_bytes(encode(photo(8)))
         service.line_with("added pictures/later.jpg", after=begun)
         until(home.is_in_sync)
-        assert not any("in order:" in line for line in service.lines[begun:])
+        assert not any("sync complete" in line for line in service.lines[begun:])
 
 
-def test_a_folder_less_is_let_alone(home: Installation) -> None:
+def test_a_dropped_folder_is_left_alone(home: Installation) -> None:
     other = home.home / "other"
     other.mkdir()
     (other / "a.jpg").write_bytes(encode(photo(7)))
@@ -93,7 +93,7 @@ def test_a_folder_less_is_let_alone(home: Installation) -> None:
         assert len(list(there.images())) == 5
 
 
-def test_a_pattern_is_taken(home: Installation) -> None:
+def test_a_new_pattern_applies(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         home.configure(folders=f'folders: [{{path: {home.pictures}, exclude: ["draft*"]}}]\n')
@@ -111,7 +111,7 @@ def test_a_bad_configuration_is_refused_with_its_errors_and_the_old_one_stays(
     home.configure()
     with home.running() as service:
         home.configure("sync: {settel: 1s}\nlog: {level: loud}\n")
-        begun = reload(service, "the old one stays")
+        begun = reload(service, "keeping the old one")
         service.line_with("sync.settel", after=begun)
         service.line_with("log.level", after=begun)
         (home.pictures / "later.jpg").write_bytes(encode(photo(8)))
@@ -123,16 +123,18 @@ def test_a_bad_configuration_is_refused_with_its_errors_and_the_old_one_stays(
 def test_the_same_configuration_changes_nothing(home: Installation) -> None:
     home.configure()
     with home.running() as service:
-        reload(service, "the configuration is as it was")
+        reload(service, "the configuration has not changed")
         assert service.end() == 0
 
 
-def test_the_log_is_written_as_it_says_now(home: Installation) -> None:
+def test_the_new_log_format_applies(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         home.configure(QUICK_SYNC + "log: {format: json}\n")
         begun = reload(service)
-        assert json.loads(service.line_with("is taken", after=begun))["level"] == "INFO"
+        assert (
+            json.loads(service.line_with("configuration reloaded", after=begun))["level"] == "INFO"
+        )
 
 
 def test_what_waits_to_be_sent_is_sent_once_by_the_new_configuration(home: Installation) -> None:
@@ -155,7 +157,7 @@ def test_what_waits_to_be_sent_is_sent_once_by_the_new_configuration(home: Insta
             service.send(signal.SIGHUP)
             server.fault_for = lambda _seen: None
             hang.release()
-            service.line_with("the new configuration is taken")
+            service.line_with("configuration reloaded")
             until(home.is_in_sync)
             posts = [seen.image_id for seen in server.sent("POST") if "/image" in seen.path]
         assert len(posts) == len(set(posts)) == 20
@@ -172,25 +174,25 @@ def test_another_collection_is_compared_from_the_start(home: Installation, tmp_p
             begun = len(service.lines)
             home.configure_service(server.endpoint, PUBLIC_KEY)
             service.send(signal.SIGHUP)
-            service.line_with("in order:", after=begun)
+            service.line_with("sync complete", after=begun)
             until(home.is_in_sync)
             assert len(server.contents) == 3
 
 
-def test_another_state_file_is_begun(home: Installation) -> None:
+def test_another_state_file_is_created(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         begun = len(service.lines)
         elsewhere = home.home / "elsewhere" / "state.sqlite3"
         home.configure(f"{QUICK_SYNC}state: {elsewhere}\n")
         service.send(signal.SIGHUP)
-        service.line_with("in order:", after=begun)
+        service.line_with("sync complete", after=begun)
         until(home.is_in_sync)
         assert elsewhere.exists()
         assert service.end() == 0
 
 
-def test_many_in_a_row_lose_nothing(home: Installation) -> None:
+def test_many_reloads_in_a_row_lose_nothing(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         for number in range(8):
@@ -231,8 +233,8 @@ def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
         elsewhere = home.home / "elsewhere" / "state.sqlite3"
         spoil(home, elsewhere)
         home.configure(f"{QUICK_SYNC}state: {elsewhere}\nlog: {{file: {log}, format: json}}\n")
-        begun = reload(service, "the old one stays")
-        assert "state: can't be used: " in service.line_with("the old one stays", after=begun)
+        begun = reload(service, "keeping the old one")
+        assert "state: can't be used: " in service.line_with("keeping the old one", after=begun)
         (home.pictures / "later.jpg").write_bytes(encode(photo(8)))
         service.line_with(" added pictures/later.jpg", after=begun)
         assert not log.exists()
@@ -241,7 +243,27 @@ def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
         assert service.end() == 0
 
 
-def test_a_damaged_state_file_is_begun_again(home: Installation) -> None:
+def test_a_collection_that_can_not_be_opened_is_refused_and_the_old_one_stays(
+    home: Installation,
+) -> None:
+    """The configuration has no mistake: it only shows when the parts are created."""
+    with CollectionServer(Shelf()) as server:
+        home.configure_service(server.endpoint, PUBLIC_KEY)
+        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+        for path in home.pictures.glob("?.jpg"):
+            path.unlink()
+        with home.running() as service:
+            (home.state.parent / "collection").write_text("a file")
+            home.configure()
+            begun = reload(service, "keeping the old one")
+            assert "collection: can't be used: " in service.line_with("keeping", after=begun)
+            (home.pictures / "later.jpg").write_bytes(fake_picture(8))
+            service.line_with(" added pictures/later.jpg", after=begun)
+            assert server.contents
+            assert service.end() == 0
+
+
+def test_a_damaged_state_file_is_rebuilt(home: Installation) -> None:
     home.configure()
     with home.running() as service:
         elsewhere = home.home / "elsewhere.sqlite3"
@@ -249,7 +271,7 @@ def test_a_damaged_state_file_is_begun_again(home: Installation) -> None:
         home.configure(f"{QUICK_SYNC}state: {elsewhere}\n")
         begun = len(service.lines)
         service.send(signal.SIGHUP)
-        service.line_with("in order:", after=begun)
+        service.line_with("sync complete", after=begun)
         until(home.is_in_sync)
 
 
@@ -283,6 +305,26 @@ def test_a_reload_waits_until_the_search_for_duplicates_has_ended(
     with serving(world, watcher, signals=signals, reload=lambda: other) as running:
         assert searching.wait(DEADLINE_SECONDS)
         signals.reload = True
-        running._around.wakeup.notify()
+        running._environment.wakeup.notify()
         assert returned.wait(DEADLINE_SECONDS)
     assert order == ["the search has ended", "the service has ended"]
+
+
+def test_a_reload_waits_until_the_listing_has_ended(world: World, watcher: Watcher) -> None:
+    """Its thread uses the state file and the collection that the next generation uses."""
+    hang, signals, earlier = Hang(), Signals(), set(threading.enumerate())
+
+    def names() -> set[str]:
+        return {thread.name for thread in threading.enumerate() if thread not in earlier}
+
+    world.remote.server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+    other = replace(world.config, duplicates=DuplicatesConfig(max_rank=9))
+    with serving(world, watcher, signals=signals, reload=lambda: other) as running:
+        assert hang.reached.wait(DEADLINE_SECONDS)
+        signals.reload = True
+        running._environment.wakeup.notify()
+        until(lambda: running._stop.is_set() and "duplicates" not in names())
+        assert {"listing", "engine"} <= names()
+        hang.release()
+        until(lambda: "engine" not in names())
+        assert "listing" not in names()

@@ -34,7 +34,7 @@ def fill(home: Installation, count: int = 3) -> None:
         (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
 
 
-def test_without_a_configuration_a_folder_is_mirrored_and_copies_are_told_of(
+def test_without_a_configuration_a_folder_is_mirrored_and_copies_raise_alerts(
     home: Installation,
 ) -> None:
     fill(home)
@@ -44,7 +44,8 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_are_told_of(
         "mirrored.webp": encode(ImageOps.mirror(photo(2)), "WEBP"),
     }
     with home.service("--log-format", "json", "run", home.pictures) as service:
-        service.line_with("in order:")
+        service.line_with("sync complete")
+        until(lambda: home.status()["to_compare"] == 0)  # the search of a new picture comes alone
         for name, data in variants.items():
             begun = len(service.lines)
             (home.pictures / name).write_bytes(data)
@@ -67,9 +68,7 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_are_told_of(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_service_in_good_order(
-    home: Installation, number: signal.Signals
-) -> None:
+def test_a_signal_stops_the_service(home: Installation, number: signal.Signals) -> None:
     fill(home)
     home.configure()
     with home.running() as service:
@@ -80,7 +79,7 @@ def test_a_signal_ends_the_service_in_good_order(
 
 
 @pytest.mark.parametrize("turn", range(6))
-def test_a_signal_right_after_the_process_was_stopped_ends_it(
+def test_a_signal_right_after_the_process_was_suspended_stops_it(
     home: Installation, turn: int
 ) -> None:
     """The kernel then gives it to any of the threads."""
@@ -93,7 +92,7 @@ def test_a_signal_right_after_the_process_was_stopped_ends_it(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_request_that_hangs_does_not_hold_up_the_end(
+def test_a_request_that_hangs_does_not_delay_the_exit(
     home: Installation, tmp_path: Path, method: str
 ) -> None:
     """During the first look at the collection, and during an upload."""
@@ -111,7 +110,7 @@ def test_a_request_that_hangs_does_not_hold_up_the_end(
         hang.release()
 
 
-def test_a_resync_that_the_end_of_the_service_cuts_short_is_no_result(
+def test_a_resync_that_the_exit_interrupts_has_no_result(
     home: Installation, tmp_path: Path
 ) -> None:
     fill(home)
@@ -123,7 +122,7 @@ def test_a_resync_that_the_end_of_the_service_cuts_short_is_no_result(
         home.configure_service(server.endpoint, PUBLIC_KEY)
         hang = Hang()
         with home.service(environment={"SNOOPSYNC_SECRET_KEY": SECRET_KEY}) as service:
-            service.line_with("in order:")
+            service.line_with("sync complete")
             server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
             answers = asker.submit(lambda: list(ask(home.state, {"command": "resync"})))
             assert hang.reached.wait(DEADLINE_SECONDS)
@@ -133,7 +132,7 @@ def test_a_resync_that_the_end_of_the_service_cuts_short_is_no_result(
     assert last == {"error": "the service is stopping", "exit_code": 7}
 
 
-def test_the_end_may_come_at_any_moment_of_the_start(home: Installation) -> None:
+def test_the_service_can_be_stopped_while_it_starts(home: Installation) -> None:
     fill(home, 30)
     home.configure("log: {level: debug}\n")
     for text in ("snoopsync", "add "):
@@ -142,7 +141,7 @@ def test_the_end_may_come_at_any_moment_of_the_start(home: Installation) -> None
             assert service.end() == 0
 
 
-def test_what_a_kill_left_undone_the_next_start_does(home: Installation) -> None:
+def test_the_next_start_completes_what_a_kill_interrupted(home: Installation) -> None:
     fill(home, 30)
     home.configure()
     with home.service("-v", "run") as service:
@@ -183,7 +182,7 @@ def test_a_second_service_on_the_same_state_names_the_first(home: Installation) 
         assert "Traceback" not in second.err
 
 
-def test_a_service_that_lost_its_state_file_ends_and_says_so(home: Installation) -> None:
+def test_a_service_that_lost_its_state_file_exits_with_an_error(home: Installation) -> None:
     """Not a silent one, that mirrors nothing any more."""
     fill(home)
     home.configure()
@@ -195,7 +194,7 @@ def test_a_service_that_lost_its_state_file_ends_and_says_so(home: Installation)
         assert service.wait() == 1
 
 
-def test_without_a_socket_the_service_mirrors_all_the_same(home: Installation) -> None:
+def test_the_service_works_without_a_socket(home: Installation) -> None:
     fill(home)
     home.configure()
     (home.state.with_name("state.sqlite3.sock") / "in the way").mkdir(parents=True)
@@ -205,7 +204,7 @@ def test_without_a_socket_the_service_mirrors_all_the_same(home: Installation) -
         service.line_with("added pictures/new.jpg")
 
 
-def test_single_images_are_a_detail_of_a_comparison_and_news_after_it(home: Installation) -> None:
+def test_single_images_are_logged_only_after_the_first_resync(home: Installation) -> None:
     fill(home)
     home.configure()
     with home.running() as service:
@@ -214,10 +213,10 @@ def test_single_images_are_a_detail_of_a_comparison_and_news_after_it(home: Inst
         service.line_with("renamed pictures/0.jpg to pictures/moved.jpg")
 
 
-def test_a_folder_that_is_not_there_is_not_remembered(home: Installation) -> None:
+def test_a_folder_that_does_not_exist_is_not_remembered(home: Installation) -> None:
     wrong = home.run("run", home.home / "pictrues")
     assert wrong.code == 4
-    assert "there is no such folder" in wrong.err
+    assert "folder not found" in wrong.err
     assert home.status()["folders"] == []
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceReport, ServiceView
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
-from snoopsync.status.health import Snapshot, Stored, ailments, is_mirrored, words
+from snoopsync.status.health import Snapshot, StoredStatus, activity, is_mirrored, problems
 from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
 
 NOW = 1_000_000.0
 
-ACCOUNT: dict[str, Any] = {
+REPORT: dict[str, Any] = {
     "reconciled": True,
     "looking": False,
     "unsettled": 0,
@@ -36,8 +36,10 @@ FOLDER = FolderStatus(ROW, Counts(images=10), FolderState.OK, 1000.0)
 
 
 def snapshot(folder: FolderStatus = FOLDER, **changes: Any) -> Snapshot:
-    """All is well, but for this folder, and for these keys of the account."""
-    return Snapshot(Live(ACCOUNT | changes), Stored((folder,)), NOW)
+    """All is well, but for this folder, and for these keys of the report."""
+    return Snapshot(
+        ServiceView(ServiceReport.from_message(REPORT | changes)), StoredStatus((folder,)), NOW
+    )
 
 
 def with_counts(**counts: int) -> FolderStatus:
@@ -50,12 +52,13 @@ def in_state(state: FolderState, last_scan: float | None = NOW - 60.0) -> Folder
     return replace(FOLDER, row=row, state=state)
 
 
-def test_all_is_well() -> None:
-    assert ailments(snapshot()) == []
-    assert words(snapshot()) == "watching, everything is sent"
+def test_a_healthy_service_has_no_problems() -> None:
+    assert problems(snapshot()) == []
+    assert activity(snapshot()) == "watching, everything is sent"
 
 
-STALLED = Live(ACCOUNT, None, ("uploaders",))
+WELL = ServiceReport.from_message(REPORT)
+STALLED = ServiceView(WELL, None, ("uploaders",))
 
 WORK: list[Snapshot] = [
     snapshot(reconciled=False),
@@ -70,56 +73,54 @@ WORK: list[Snapshot] = [
 
 
 @pytest.mark.parametrize("at_work", WORK)
-def test_what_it_works_on_or_waits_for_is_no_ailment(at_work: Snapshot) -> None:
-    assert ailments(at_work) == []
-    assert words(at_work)
+def test_work_and_waiting_are_no_problems(at_work: Snapshot) -> None:
+    assert problems(at_work) == []
+    assert activity(at_work)
 
 
 AILING: list[tuple[str, Snapshot]] = [
-    ("starting", Snapshot(Live(), Stored((FOLDER,)), NOW)),
-    ("does nothing now: full", Snapshot(Live(trouble="full"), Stored(error="full"), NOW)),
-    ("no progress: uploaders", Snapshot(STALLED, Stored((FOLDER,)), NOW)),
+    ("starting", Snapshot(ServiceView(), StoredStatus((FOLDER,)), NOW)),
+    ("is blocked: full", Snapshot(ServiceView(trouble="full"), StoredStatus(error="full"), NOW)),
+    ("no progress: uploaders", Snapshot(STALLED, StoredStatus((FOLDER,)), NOW)),
     ("no progress: planner", snapshot(age_seconds=61.0)),
     ("the collection: 401 no", snapshot(unauthorized=True, last_error="401 no")),
     ("photos is missing: why", snapshot(in_state(FolderState.MISSING), missing=["photos"])),
-    ("the watcher does not work", snapshot(unproven=["photos"])),
-    ("3 images gone, and held back", snapshot(with_counts(held=3))),
+    ("changes are not watched", snapshot(unproven=["photos"])),
+    ("3 deletions held", snapshot(with_counts(held=3))),
     ("is unwatched: why", snapshot(in_state(FolderState.UNWATCHED))),
-    ("scan is too long ago", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
-    ("can't be read: why", Snapshot(Live(ACCOUNT), Stored(error="why"), NOW)),
+    ("scan is too old", snapshot(in_state(FolderState.OK, NOW - 1001.0))),
+    ("can't be read: why", Snapshot(ServiceView(WELL), StoredStatus(error="why"), NOW)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("reason", "unwell"), AILING)
-def test_what_waits_for_a_person_or_does_not_get_on_is_one(reason: str, unwell: Snapshot) -> None:
-    [said] = ailments(unwell)
+def test_stalls_and_waiting_for_a_person_are_problems(reason: str, unwell: Snapshot) -> None:
+    [said] = problems(unwell)
     assert reason in said
 
 
-def test_a_folder_that_has_just_gone_is_one() -> None:
+def test_a_folder_that_just_disappeared_is_a_problem() -> None:
     """The state file is not read every second."""
-    assert ailments(snapshot(missing=["photos"])) == ["folder photos is missing"]
+    assert problems(snapshot(missing=["photos"])) == ["folder photos is missing"]
 
 
 def reasons(of: Snapshot) -> list[str]:
     """What ``status`` says of the same."""
-    live = of.live
-    account = None if live.account is None else live.account | {"stalled": list(live.stalled)}
-    service = ServiceStatus(1, account, trouble=live.trouble)
-    said = live.account or {}
+    report = of.service.report and replace(of.service.report, stalled=of.service.stalled)
+    service = ServiceStatus(1, report, trouble=of.service.trouble)
+    said = report or ServiceReport()
     collection = CollectionStatus(
-        *("https://host", "c", said.get("reachable", True), said.get("last_error")),
-        unauthorized=said.get("unauthorized", False),
+        *("https://host", "c", said.reachable, said.last_error), unauthorized=said.unauthorized
     )
     return Status(service, collection, of.stored.folders, 0, of.now).reasons()
 
 
 @pytest.mark.parametrize("unwell", [each for _, each in AILING])
-def test_status_never_says_that_all_is_mirrored_when_it_is_unwell(unwell: Snapshot) -> None:
+def test_status_is_never_in_sync_while_there_are_problems(unwell: Snapshot) -> None:
     assert reasons(unwell)
 
 
-def test_a_folder_is_mirrored_when_nothing_of_it_is_left_to_do() -> None:
+def test_a_folder_is_mirrored_when_nothing_is_left_to_do() -> None:
     assert is_mirrored(FOLDER, NOW)
     for other in (
         with_counts(pending=1),

@@ -25,7 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.config.settings import Watch
-from snoopsync.control.report import Live
+from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.folders.disk import Disk
@@ -122,7 +122,7 @@ def asker() -> Asker:
 # A scrape.
 
 
-def test_a_scrape_has_what_was_done_and_how_things_are(home: Installation, asker: Asker) -> None:
+def test_a_scrape_has_counters_and_the_snapshot(home: Installation, asker: Asker) -> None:
     (home.pictures / "copy.jpg").write_bytes(encode(photo(1)))
     (home.pictures / "empty.jpg").write_bytes(b"")
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -152,7 +152,7 @@ def test_a_scrape_has_what_was_done_and_how_things_are(home: Installation, asker
         until(lambda: asker.value("folder_last_success_timestamp_seconds", folder="pictures"), 30.0)
 
 
-def test_names_are_as_prometheus_has_them(home: Installation, asker: Asker) -> None:
+def test_names_follow_the_conventions_of_prometheus(home: Installation, asker: Asker) -> None:
     """Counters end in ``_total``, times and sizes have base units, and a bucket counts all that
     is below its bound."""
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -182,7 +182,7 @@ def test_names_are_as_prometheus_has_them(home: Installation, asker: Asker) -> N
     assert len(adds) == len(BOUNDS_SECONDS) + 1
 
 
-def test_what_goes_to_a_service_is_counted_with_retries_and_bytes(
+def test_requests_to_a_service_are_counted_with_retries_and_bytes(
     home: Installation, asker: Asker, tmp_path: Path
 ) -> None:
     with (
@@ -215,13 +215,13 @@ def test_what_goes_to_a_service_is_counted_with_retries_and_bytes(
 # Health.
 
 
-def test_a_service_that_works_is_well(home: Installation, asker: Asker) -> None:
+def test_a_working_service_is_healthy(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         until(lambda: asker.health() == (200, "watching, everything is sent\n"))
 
 
-def test_a_folder_that_is_missing_is_told(home: Installation, asker: Asker) -> None:
+def test_a_missing_folder_is_reported(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         aside = home.pictures.rename(home.home / "aside")
@@ -233,7 +233,7 @@ def test_a_folder_that_is_missing_is_told(home: Installation, asker: Asker) -> N
         until(asker.is_well)
 
 
-def test_held_deletions_are_told_with_the_command(home: Installation, asker: Asker) -> None:
+def test_held_deletions_are_reported_with_the_command(home: Installation, asker: Asker) -> None:
     sync = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
     home.configure(sync + listening(asker.port))
     with home.running():
@@ -265,7 +265,7 @@ def asked(live: Any, world: World) -> Iterator[Asker]:
         yield Asker(server.address.port)
 
 
-def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
+def test_a_hanging_engine_is_reported_by_other_threads(tmp_path: Path) -> None:
     disk = Hanging()
     with ExitStack() as stack:
         world = stack.enter_context(ServedWorld(tmp_path))
@@ -279,7 +279,7 @@ def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
             )
         )
         stack.callback(disk.end.set)
-        asker = stack.enter_context(asked(lambda: service.live, world))
+        asker = stack.enter_context(asked(lambda: service.view, world))
         until(asker.is_well)
         disk.begin.set()
         world.disk.write("new.jpg", fake_picture(1))
@@ -289,31 +289,31 @@ def test_an_engine_that_hangs_is_told_by_others(tmp_path: Path) -> None:
         until(asker.is_well)
 
 
-def test_a_service_that_is_being_put_together_is_not_well_yet(world: World) -> None:
-    with world.running(), asked(Live, world) as asker:
+def test_a_starting_service_is_not_healthy_yet(world: World) -> None:
+    with world.running(), asked(ServiceView, world) as asker:
         assert asker.health() == (503, "the service is starting\n")
         assert asker.value("healthy") == 0
 
 
-def test_a_service_that_can_do_nothing_says_why_and_the_state_file_is_let_alone(
+def test_a_blocked_service_reports_why_and_leaves_the_state_file_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snoopsync.status.snapshot.Database", None)
-    with world.running(), asked(lambda: Live(trouble="its disk is full"), world) as asker:
-        assert asker.health() == (503, "the service does nothing now: its disk is full\n")
+    with world.running(), asked(lambda: ServiceView(trouble="its disk is full"), world) as asker:
+        assert asker.health() == (503, "the service is blocked: its disk is full\n")
         assert asker.value("healthy") == 0
 
 
-def test_a_state_file_that_can_not_be_read_is_told(world: World) -> None:
+def test_an_unreadable_state_file_is_reported(world: World) -> None:
     world.state_path.parent.mkdir()
     world.state_path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         _, said = asker.health()
         assert "the state file can't be read: " in said
         assert asker.value("queued_images") is None
 
 
-def test_reading_that_hangs_gathers_no_threads(
+def test_hanging_reads_do_not_pile_up_threads(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, end = threading.Event(), threading.Event()
@@ -324,12 +324,12 @@ def test_reading_that_hangs_gathers_no_threads(
 
     monkeypatch.setattr("snoopsync.status.snapshot._READING_SECONDS", 0.05)
     monkeypatch.setattr(SnapshotReader, "_read", hang)
-    with asked(Live, world) as asker:
+    with asked(ServiceView, world) as asker:
         first = threading.Thread(target=asker.health)
         first.start()
         try:
             assert reached.wait(20.0)
-            assert "it is still being read" in asker.health()[1]
+            assert "another thread is still reading it" in asker.health()[1]
         finally:
             end.set()
             first.join()
@@ -338,23 +338,21 @@ def test_reading_that_hangs_gathers_no_threads(
 # The address.
 
 
-def test_other_paths_lead_to_these(home: Installation, asker: Asker) -> None:
+def test_other_paths_name_the_two_endpoints(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running():
         for path in ("/", "/metric", "/healthz/x"):
-            assert asker.get(path) == (404, "snoopsync answers at /metrics and /healthz\n")
+            assert asker.get(path) == (404, "snoopsync serves /metrics and /healthz\n")
 
 
-def test_an_asker_that_says_nothing_keeps_no_other_waiting(
-    home: Installation, asker: Asker
-) -> None:
+def test_a_silent_client_does_not_block_others(home: Installation, asker: Asker) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service, socket.create_connection((LOOPBACK, asker.port)):
         assert asker.get("/healthz")
         assert service.end() == 0
 
 
-def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(home: Installation) -> None:
+def test_a_port_in_use_is_a_configuration_error(home: Installation) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
         home.configure(listening(port))
@@ -363,7 +361,7 @@ def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(home: Installati
     assert f"metrics.listen: can't listen on 127.0.0.1:{port}: Address already in use" in done.err
 
 
-def test_it_listens_before_the_service_is_called_ready(home: Installation, asker: Asker) -> None:
+def test_metrics_are_served_before_the_service_is_ready(home: Installation, asker: Asker) -> None:
     address = str(home.home / "notify")
     home.environment["NOTIFY_SOCKET"] = address
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -376,7 +374,7 @@ def test_it_listens_before_the_service_is_called_ready(home: Installation, asker
             assert asker.listens()
 
 
-def test_a_second_service_is_told_of_the_first_and_not_of_its_port(
+def test_a_second_service_reports_the_lock_and_not_the_port(
     home: Installation, asker: Asker
 ) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
@@ -385,7 +383,7 @@ def test_a_second_service_is_told_of_the_first_and_not_of_its_port(
     assert done.code == 7
 
 
-def test_whoever_listens_beyond_this_machine_is_warned(home: Installation) -> None:
+def test_listening_beyond_this_machine_logs_a_warning(home: Installation) -> None:
     port = free_port()
     home.configure(QUICK_SYNC + listening(port, "0.0.0.0"))
     with home.running() as service:
@@ -393,7 +391,7 @@ def test_whoever_listens_beyond_this_machine_is_warned(home: Installation) -> No
         assert Asker(port).get("/healthz")
 
 
-def test_an_address_of_the_new_internet(home: Installation) -> None:
+def test_an_ipv6_address(home: Installation) -> None:
     try:
         port = free_port_v6()
     except OSError:
@@ -416,44 +414,44 @@ def reload(service: Any, said: str) -> None:
     service.line_with(said, after=begun)
 
 
-def test_a_new_configuration_moves_the_listener(home: Installation, asker: Asker) -> None:
+def test_a_reload_moves_the_listener(home: Installation, asker: Asker) -> None:
     other = Asker(free_port())
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service:
         before = asker.value("requests_total", call="add", outcome="ok")
         home.configure(QUICK_SYNC + listening(other.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert other.value("requests_total", call="add", outcome="ok") == before, "it goes on"
         assert not asker.listens()
         home.configure(QUICK_SYNC + listening(other.port, "0.0.0.0"))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(other.is_well)
         home.configure()
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         assert not other.listens()
         home.configure(QUICK_SYNC + listening(asker.port))
-        reload(service, "the new configuration is taken")
+        reload(service, "configuration reloaded")
         until(asker.is_well)
 
 
-def test_a_new_address_that_is_taken_is_refused_and_the_old_one_stays(
+def test_a_new_address_in_use_is_refused_and_the_old_one_stays(
     home: Installation, asker: Asker
 ) -> None:
     home.configure(QUICK_SYNC + listening(asker.port))
     with home.running() as service, socket.create_server((LOOPBACK, 0)) as taken:
         home.configure(QUICK_SYNC + listening(taken.getsockname()[1]))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
         home.configure(QUICK_SYNC + listening(asker.port, "192.0.2.1"))
-        reload(service, "the old one stays")
+        reload(service, "keeping the old one")
         until(asker.is_well)
 
 
-def test_without_the_extra_the_line_that_installs_it_is_told(
+def test_without_the_extra_the_error_has_the_command_that_installs_it(
     home: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "snoopsync.config.targets.find_spec",
+        "snoopsync.config.file.find_spec",
         lambda name: None if name == "prometheus_client" else object(),
     )
     home.configure(listening(free_port()))
@@ -463,7 +461,7 @@ def test_without_the_extra_the_line_that_installs_it_is_told(
     assert "pip install 'snoopsync[metrics]'" in done.err
 
 
-def test_a_service_without_either_imports_neither(home: Installation) -> None:
+def test_a_service_without_both_imports_neither(home: Installation) -> None:
     home.configure()
     code = (
         "import sys, os, signal, threading; from snoopsync.cli.root import run_program;"

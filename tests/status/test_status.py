@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from snoopsync.cli.overview import lines
+from snoopsync.cli.status_view import status_lines
+from snoopsync.control.report import ServiceReport
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
@@ -21,7 +22,7 @@ from tests.support.process import Installation, until
 ANSWER_SECONDS = 8.0
 
 
-def test_its_keys_are_those_that_were_agreed_on(home: Installation) -> None:
+def test_json_has_the_keys_of_the_contract(home: Installation) -> None:
     home.ok("resync")
     [status] = home.json("status", "--json")
     assert list(status) == [
@@ -48,7 +49,7 @@ def test_nothing_is_in_sync_before_the_first_run(home: Installation) -> None:
     assert status["collection"]["reachable"] is True
 
 
-def test_true_under_a_quiet_service_and_false_once_it_is_killed_and_a_file_changed(
+def test_in_sync_under_a_quiet_service_and_not_after_it_is_killed_and_a_file_changed(
     home: Installation,
 ) -> None:
     with home.running() as service:
@@ -73,13 +74,13 @@ def test_a_service_that_hangs_proves_nothing(home: Installation) -> None:
         done = home.run("status")
         assert time.monotonic() - begun < ANSWER_SECONDS
         assert "not in sync" in done.out
-        assert f"the service (process {service.pid}) does not answer" in done.out
+        assert f"the service (process {service.pid}) does not respond" in done.out
         service.send(signal.SIGCONT)
         until(home.is_in_sync)
 
 
 @pytest.mark.parametrize("change", ["write", "touch twice", "delete", "rename"])
-def test_a_change_that_nobody_saw_is_seen_by_status(home: Installation, change: str) -> None:
+def test_an_unwatched_change_is_found_by_status(home: Installation, change: str) -> None:
     home.ok("resync")
     picture = home.pictures / "0.jpg"
     match change:
@@ -96,7 +97,7 @@ def test_a_change_that_nobody_saw_is_seen_by_status(home: Installation, change: 
     assert home.is_in_sync()
 
 
-def test_a_folder_that_is_missing_is_not_in_sync(home: Installation) -> None:
+def test_a_missing_folder_is_not_in_sync(home: Installation) -> None:
     home.ok("resync")
     home.pictures.rename(home.home / "elsewhere")
     done = home.run("status")
@@ -107,7 +108,7 @@ def test_a_folder_that_is_missing_is_not_in_sync(home: Installation) -> None:
     assert status["folders"][0]["state"] == "missing"
 
 
-def test_json_has_the_reasons_that_people_are_told(home: Installation) -> None:
+def test_json_has_the_same_reasons_as_the_text(home: Installation) -> None:
     home.ok("resync")
     home.pictures.rename(home.home / "elsewhere")
     [status] = home.json("status", "--json", code=4)
@@ -117,13 +118,13 @@ def test_json_has_the_reasons_that_people_are_told(home: Installation) -> None:
     assert "No such file" in status["folders"][0]["reason"]
 
 
-def test_images_that_were_not_searched_for_yet_are_counted(home: Installation) -> None:
+def test_images_to_compare_are_counted(home: Installation) -> None:
     home.ok("resync")
     with closing(sqlite3.connect(home.state)) as database, database:
         database.execute("UPDATE image SET search_due = 1 WHERE name <> CAST('0.jpg' AS BLOB)")
     [status] = home.json("status", "--json")
     assert (status["in_sync"], status["to_compare"]) == (True, 2)
-    assert "2 images still to be searched for duplicates" in home.ok("status")
+    assert "2 images not yet searched for duplicates" in home.ok("status")
     home.ok("resync")
     assert home.status()["to_compare"] == 0
     assert "searched" not in home.ok("status")
@@ -147,7 +148,7 @@ def test_held_deletions_are_not_in_sync(home: Installation) -> None:
     assert (status["folders"][0]["state"], status["folders"][0]["held_deletes"]) == ("held", 1)
 
 
-def test_another_collection_is_not_the_one_that_was_mirrored_to(home: Installation) -> None:
+def test_another_collection_is_not_in_sync(home: Installation) -> None:
     home.ok("resync")
     collection = home.state.parent / "collection"
     collection.rename(home.home / "taken away")
@@ -173,7 +174,7 @@ def test_folders_are_in_the_order_of_the_configuration_with_and_without_a_servic
         assert [folder["name"] for folder in home.status()["folders"]] == names
 
 
-def test_what_to_type_is_quoted_as_a_shell_needs_it(home: Installation) -> None:
+def test_commands_are_quoted_for_a_shell(home: Installation) -> None:
     folder = home.pictures.rename(home.home / "my pictures")
     home.configure(
         "sync: {delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n",
@@ -186,14 +187,15 @@ def test_what_to_type_is_quoted_as_a_shell_needs_it(home: Installation) -> None:
 
 
 def seen_by(
-    account: dict[str, Any], reachable: bool = True, error: str | None = None, pending: int = 0
+    changes: dict[str, Any], reachable: bool = True, error: str | None = None, pending: int = 0
 ) -> Status:
     """A status in which all is well but for this."""
     well: dict[str, Any] = {"age_seconds": 0.0, "reconciled": True, "looking": False}
+    well |= {"reachable": True, "unauthorized": False}
     well |= {"unsettled": 0, "in_flight": 0, "stalled": [], "unproven": [], "progress": None}
     row = FolderRow("photos", b"/photos", 1, 1, state=FolderState.OK, last_scan=0.0)
     return Status(
-        ServiceStatus(7, well | account),
+        ServiceStatus(7, ServiceReport.from_message(well | changes)),
         CollectionStatus("embedded", "c", reachable, error),
         (FolderStatus(row, Counts(images=3, pending=pending), FolderState.OK, 60.0),),
         duplicates_open=0,
@@ -201,10 +203,10 @@ def seen_by(
     )
 
 
-def test_an_error_that_keeps_nothing_from_being_mirrored_is_told_all_the_same() -> None:
-    *_, remark = lines(seen_by({}, error="search for duplicates: 500"))
+def test_an_error_that_prevents_nothing_is_shown() -> None:
+    *_, remark = status_lines(seen_by({}, error="search for duplicates: 500"))
     assert remark == "- last error: search for duplicates: 500"
-    told = list(lines(seen_by({}, reachable=False, error="refused")))
+    told = list(status_lines(seen_by({}, reachable=False, error="refused")))
     assert told[-1] == "- the collection: refused"
 
 
@@ -221,7 +223,7 @@ def test_an_error_that_keeps_nothing_from_being_mirrored_is_told_all_the_same() 
         ),
     ],
 )
-def test_how_far_the_sending_is(progress: dict[str, Any], words: str) -> None:
+def test_the_progress_of_sending_is_shown(progress: dict[str, Any], words: str) -> None:
     assert seen_by({"progress": progress}, pending=2).doing == f"mirroring: {words}"
     first = seen_by({"progress": progress, "reconciled": False}, pending=2)
     assert first.doing == f"comparing folders and collection: {words}"
@@ -237,7 +239,7 @@ def test_how_far_the_sending_is(progress: dict[str, Any], words: str) -> None:
         (2, 3, 0.0, {"done": 2, "total": 5, "per_second": 0.0, "seconds_left": None}),
     ],
 )
-def test_json_has_how_far_the_sending_is(
+def test_json_has_the_progress_of_sending(
     done: int, left: int, seconds: float, told: dict[str, Any]
 ) -> None:
     progress = {"done": done, "left": left, "seconds": seconds}
@@ -245,7 +247,7 @@ def test_json_has_how_far_the_sending_is(
     assert seen_by({"progress": progress}).as_message()["progress"] is None
 
 
-def test_what_was_sent_since_the_service_told_of_it_is_not_being_sent() -> None:
+def test_finished_sending_shows_no_progress() -> None:
     progress = {"done": 0, "left": 3, "seconds": 0.1}
     told = seen_by({"progress": progress})
-    assert told.doing is None and "in sync" in next(lines(told))
+    assert told.doing is None and "in sync" in next(status_lines(told))

@@ -34,7 +34,7 @@ from snoopsync.config.settings import (
 )
 from snoopsync.core.exits import Exit
 from snoopsync.sync.components import Components, Dependencies, open_components
-from snoopsync.sync.resync import resync
+from snoopsync.sync.resync import ResyncRequest
 from tests.support.fused import Fuse, FusedCollection, FusedDatabase, FusedDisk
 from tests.support.paths import ROOT
 from tests.support.world import OWNER, InlineWorkers, JumpingClock, ToldWatcher
@@ -206,9 +206,13 @@ def _live(life: Life, fuse: Fuse, pipe: Connection) -> Ended:
 
 def _reconcile(components: Components) -> int:
     """As at every start; how many images there was something to do about."""
-    report = resync(
-        components, folders=FOLDERS, stop=threading.Event(), tend=lambda: _alert(components)
-    )
+    run = components.engine.begin_resync(ResyncRequest(FOLDERS))
+    while not run.is_over:
+        components.engine.step()
+        _alert(components)
+        components.engine.wait()
+    report = run.report
+    assert report is not None
     assert report.exit_code in (Exit.OK, Exit.HELD_OR_MISSING), report
     _alert(components)
     done = report.summary
@@ -231,11 +235,11 @@ def _follow(components: Components, watcher: ToldWatcher, pipe: Connection) -> N
 
 def _work(components: Components, steps: int | None) -> None:
     for _ in range(_MOST_STEPS if steps is None else steps):
-        components.mirror.step()
+        components.engine.step()
         _alert(components)
-        if steps is None and components.mirror.is_idle:
+        if steps is None and components.engine.is_idle:
             return
-        components.mirror.wait()
+        components.engine.wait()
     assert steps is not None, "it does not come to rest"
 
 

@@ -139,7 +139,7 @@ class Playground:
         command = [*under, sys.executable, "-c", program, "run"]
         service = Service(list(command), self.home.environment, self.home.home)
         try:
-            service.line_with("in order:", DEADLINE_SECONDS)
+            service.line_with("sync complete", DEADLINE_SECONDS)
             self.running = service
             yield service
         finally:

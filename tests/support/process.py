@@ -177,7 +177,7 @@ class Installation:
     def running(self) -> Iterator[Service]:
         """A service that is through with its first comparison."""
         with self.service() as service:
-            service.line_with("in order:")
+            service.line_with("sync complete")
             yield service
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from snoopsync.cli.exit_codes import of_status
 from snoopsync.control.channel import ControlServer
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.exits import Exit
@@ -13,9 +14,10 @@ from snoopsync.core.protocol import ImageCollection
 from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
-from snoopsync.service.service import Reload, Service, Surroundings
+from snoopsync.service.environment import Environment, Reload, Timing
+from snoopsync.service.service import Service
 from snoopsync.state.lock import locked
-from snoopsync.status.status import read_status
+from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from snoopsync.sync.resync import Show
 from snoopsync.watching.watcher import Watcher
@@ -61,18 +63,16 @@ def serving(
                 dependencies=dependencies or Dependencies(world.clock, make_workers=Workers),
             )
         )
-        around = Surroundings(
+        environment = Environment(
             signals,
             wakeup,
             reload or (lambda: world.config),
             systemd or SystemdNotifier({}),
-            patience_seconds=patience_seconds,
-            compare_backoff=QUICK,
-            search_backoff=search_backoff,
+            timing=Timing(patience_seconds, resync_backoff=QUICK, search_backoff=search_backoff),
         )
-        running = Service(components, watcher, stop, around)
+        running = Service(components, watcher, stop, environment)
         thread = threading.Thread(target=running.run, args=(_showing,))
-        stack.enter_context(ControlServer(world.state_path, running.questions.answer))
+        stack.enter_context(ControlServer(world.state_path, running.commands.answer))
         thread.start()
         try:
             yield running
@@ -83,6 +83,6 @@ def serving(
 
 
 def the_service_says(world: World, code: Exit) -> bool:
-    """Does ``status`` have this exit code, by the service's own account?"""
+    """Does ``status`` have this exit code, as the service itself reports?"""
     status = read_status(world.config)
-    return status.service.account is not None and status.exit_code == code
+    return status.service.report is not None and of_status(status) == code

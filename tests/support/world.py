@@ -60,8 +60,10 @@ from snoopsync.sync.components import (
     opened_collection,
 )
 from snoopsync.sync.in_flight import InFlight
+from snoopsync.sync.planning import PlanningPace
 from snoopsync.sync.pruning import Approve, Pruning
-from snoopsync.sync.resync import Report, resync
+from snoopsync.sync.resync import ResyncRequest, run_resync
+from snoopsync.sync.resync_report import ResyncReport
 from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.hints import Hints
 from snoopsync.watching.watcher import Watcher
@@ -445,20 +447,20 @@ class Live:
     components: Components
     stop: threading.Event
 
-    def reconcile(self) -> Report:
+    def reconcile(self) -> ResyncReport:
         """What the service does first."""
-        names = [monitor.folder.name for monitor in self.components.monitors]
-        return resync(self.components, folders=names, retry_refused=False, stop=self.stop)
+        names = [monitor.folder.name for monitor in self.components.engine.monitors]
+        return run_resync(self.components.engine, ResyncRequest(names, retry_refused=False))
 
     def scan(self) -> None:
         """Look at everything, from the next step on."""
-        for monitor in self.components.monitors:
+        for monitor in self.components.engine.monitors:
             monitor.scan()
 
     def step(self) -> None:
         """One step, and the wait after it."""
-        self.components.mirror.step()
-        self.components.mirror.wait()
+        self.components.engine.step()
+        self.components.engine.wait()
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Step until it is so."""
@@ -469,9 +471,9 @@ class Live:
 
     def rest(self) -> None:
         """Step until there is nothing left to do."""
-        self.components.mirror.step()
+        self.components.engine.step()
         for _ in range(MOST_STEPS):
-            if self.components.mirror.is_idle:
+            if self.components.engine.is_idle:
                 return
             self.step()
         raise AssertionError("it does not come to rest")
@@ -492,7 +494,7 @@ class Plan:
     """What a rehearsal said: its lines, and its report."""
 
     lines: tuple[tuple[Verb, str | None, str], ...]
-    report: Report
+    report: ResyncReport
 
 
 def lines(actions: Sequence[Action]) -> tuple[tuple[Verb, str | None, str], ...]:
@@ -528,6 +530,7 @@ class World:
     database: Database | None = None
     timeout_seconds: float = 20.0
     listing_limits: ListingLimits = DEFAULT_LIMITS
+    planning: PlanningPace = field(default_factory=PlanningPace)
 
     def add_folder(self, name: str) -> DiskFolder:
         """Make a folder, and configure it."""
@@ -583,6 +586,7 @@ class World:
             self.make_workers,
             retry_seconds=0.001,
             listing_limits=self.listing_limits,
+            planning=self.planning,
         )
         config = self.config
         with (
@@ -601,7 +605,9 @@ class World:
         ):
             yield components
 
-    def resync(self, *folders: str, prune: bool = False, approve: Approve = approves) -> Report:
+    def resync(
+        self, *folders: str, prune: bool = False, approve: Approve = approves
+    ) -> ResyncReport:
         """``snoopsync resync``, with ``--prune`` and, unless ``approve`` says no, ``--yes``."""
         return self.resync_telling(lambda _actions: None, *folders, prune=prune, approve=approve)
 
@@ -611,7 +617,7 @@ class World:
         *folders: str,
         prune: bool = False,
         approve: Approve = approves,
-    ) -> Report:
+    ) -> ResyncReport:
         """``snoopsync resync``, that tells what it does."""
         stop = threading.Event()
         names = folders or tuple(self.folders)
@@ -619,9 +625,10 @@ class World:
             closing(open_state(self.state_path)) as database,
             self._assembled(database, stop, only=names) as components,
         ):
-            components.mirror.on_done = tell
-            report = resync(components, folders=names, prune=approve if prune else None, stop=stop)
-            components.mirror.close(DEADLINE_SECONDS)
+            components.engine.on_done = tell
+            request = ResyncRequest(names, prune=approve if prune else None)
+            report = run_resync(components.engine, request)
+            components.engine.close(DEADLINE_SECONDS)
             if report.trouble is None:
                 with suppress(CollectionError):
                     components.duplicate_search.work_off(stop.is_set)
@@ -636,9 +643,10 @@ class World:
             closing(scratch(self.state_path)) as database,
             self._assembled(database, stop, only=names, rehearsal=True) as components,
         ):
-            components.mirror.on_done = planned.extend
-            report = resync(components, folders=names, prune=approve if prune else None, stop=stop)
-            components.mirror.close(DEADLINE_SECONDS)
+            components.engine.on_done = planned.extend
+            request = ResyncRequest(names, prune=approve if prune else None)
+            report = run_resync(components.engine, request)
+            components.engine.close(DEADLINE_SECONDS)
         return Plan(lines(planned), report)
 
     @contextmanager
@@ -648,7 +656,7 @@ class World:
             if reconcile:
                 live.reconcile()
             yield live
-            live.components.mirror.close(DEADLINE_SECONDS)
+            live.components.engine.close(DEADLINE_SECONDS)
 
     @contextmanager
     def running_until_it_crashes(self, watcher: Watcher | None = None) -> Iterator[Live]:
@@ -661,10 +669,10 @@ class World:
             components = stack.enter_context(self._assembled(database, stop, watcher))
             yield Live(components, stop)
             stop.set()
-            components.mirror.sender.remembered = InFlight(components.state, None)
+            components.engine.sender.remembered = InFlight(components.state, None)
             database.close()
             with suppress(ProgrammingError):
-                components.mirror.close(DEADLINE_SECONDS)
+                components.engine.close(DEADLINE_SECONDS)
 
     def take_for_mirrored(self) -> None:
         """Everything on the disk of the first folder was mirrored some other day: the short way to
@@ -788,7 +796,7 @@ def while_running(world: World) -> Iterator[None]:
     """What is done inside happens under the eyes of a running snoopsync, with the kernel's own
     events; afterwards it is synced."""
     live_now: list[Live] = []
-    watcher = Watcher(lambda: live_now[0].components.mirror.wake() if live_now else None)
+    watcher = Watcher(lambda: live_now[0].components.engine.wake() if live_now else None)
     try:
         with world.running(watcher) as live:
             live_now.append(live)

@@ -74,7 +74,7 @@ class ForbiddingDisk(Disk):
         return super().open(root, path)
 
 
-def test_a_file_that_can_not_be_read_holds_up_no_others(world: World) -> None:
+def test_an_unreadable_file_delays_no_other(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "secret.jpg": B})
     world.lose_state()
     world.disk_edge = ForbiddingDisk()
@@ -305,7 +305,7 @@ def test_real_pictures_are_found_again_by_searching(
         assert ids(world) == before
 
 
-def test_a_picture_that_was_saved_anew_meanwhile_is_sent_though_it_looks_the_same(
+def test_a_picture_that_was_saved_again_meanwhile_is_sent_though_it_looks_the_same(
     tmp_path: Path, embedded: ImageCollection, photos: list[bytes]
 ) -> None:
     """In its own place, and in another one: what is mirrored are the bytes."""
@@ -321,7 +321,7 @@ def test_a_picture_that_was_saved_anew_meanwhile_is_sent_though_it_looks_the_sam
         assert ids(world)["a.jpg"] == before["a.jpg"]
 
 
-def test_a_collection_that_fails_in_the_midst_of_it_loses_no_id(world: World) -> None:
+def test_a_collection_that_fails_during_a_resync_loses_no_id(world: World) -> None:
     """Without a whole comparison nothing new may be sent: it may be there under another ID."""
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.disk.rename("a.jpg", "z.jpg")
@@ -382,7 +382,7 @@ def test_what_is_new_is_added_beside_images_that_no_file_was_found_for(world: Wo
 
 
 @pytest.mark.parametrize("others", [0, 2])
-def test_a_picture_that_can_not_be_searched_for_holds_up_nothing(world: World, others: int) -> None:
+def test_a_picture_that_can_not_be_searched_for_delays_nothing(world: World, others: int) -> None:
     before = mirror(
         world, {"bad.jpg": A} | {f"{n}.jpg": fake_picture(10 + n) for n in range(others)}
     )
@@ -394,7 +394,7 @@ def test_a_picture_that_can_not_be_searched_for_holds_up_nothing(world: World, o
     world.check_mirrored()
 
 
-def test_while_it_searches_it_goes_on(tmp_path: Path) -> None:
+def test_the_engine_works_while_it_searches(tmp_path: Path) -> None:
     with ServedWorld(tmp_path) as world:
         mirror(world, {"a.jpg": A, "b.jpg": B})
         world.lose_state()

@@ -82,7 +82,7 @@ class Folder:
 
     def tell(self, now: float = NOW, *, is_last: bool = False) -> None:
         """Log what is held."""
-        self.guard.tell(lambda _: bool(self.vanishing), now, is_last=is_last)
+        self.guard.report(lambda _: bool(self.vanishing), now, is_last=is_last)
 
     def carry_out(self, now: float = NOW) -> int:
         """Remove all that may be, and count it."""
@@ -205,7 +205,7 @@ def test_a_file_that_came_back_in_an_outage_is_not_counted(
     assert not verdict.hold
 
 
-def test_what_is_let_go_is_counted_once_however_often_it_is_planned(
+def test_a_cleared_deletion_is_counted_once_however_often_it_is_planned(
     folder_of: Callable[..., Folder],
 ) -> None:
     folder = folder_of(40)
@@ -213,7 +213,7 @@ def test_what_is_let_go_is_counted_once_however_often_it_is_planned(
         assert len(folder.delete(folder.rel_paths[:5]).send) == 5
 
 
-def test_a_folder_of_ten_is_not_emptied_unasked(folder_of: Callable[..., Folder]) -> None:
+def test_a_folder_of_ten_is_not_emptied_without_approval(folder_of: Callable[..., Folder]) -> None:
     policy = HoldPolicy(count=50, percent=10)
     assert folder_of(10, policy).delete(folder_of(10, policy).rel_paths).hold
     assert folder_of(9, policy).delete(folder_of(9, policy).rel_paths).send
@@ -291,7 +291,7 @@ def test_what_needs_approval_is_held_however_few_until_it_is_approved(
     assert rel_paths_of(verdict.hold) == folder.rel_paths[:1]
     assert [cleared.delete.rel_path for cleared in verdict.send] == folder.rel_paths[1:2]
     folder.state.deletions.hold([folder.id_of(folder.rel_paths[0])])
-    folder.guard.tell(lambda _folder: False, 0.0)
+    folder.guard.report(lambda _folder: False, 0.0)
     [message] = caplog.messages
     for part in ("photos", "1 missing since its disk was", "000.jpg", "approve photos"):
         assert part in message

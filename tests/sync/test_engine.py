@@ -277,7 +277,7 @@ def test_a_renamed_image_that_is_missing_in_the_collection_is_sent(world: World)
 
 
 @pytest.mark.integration
-def test_ten_thousand_files_in_a_renamed_directory_send_not_a_byte(world: World) -> None:
+def test_ten_thousand_files_in_a_renamed_directory_send_no_byte(world: World) -> None:
     for number in range(100):
         directory = world.disk.root / "old" / f"{number:02}"
         directory.mkdir(parents=True)
@@ -305,9 +305,9 @@ def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
         for number in range(3):
             world.disk.write("a.jpg", fake_picture(number))
             live.scan()
-            live.components.mirror.step()
+            live.components.engine.step()
             world.clock.advance(world.sync.settle_seconds * 0.6)
-        live.components.mirror.step()
+        live.components.engine.step()
         assert world.remote.uploads() == []
         live.rest()
         assert len(world.remote.uploads()) == 1
@@ -383,7 +383,7 @@ def test_a_new_file_that_comes_to_rest_after_the_rename_of_the_old_one_is_not_lo
     ids = mirror(world, a=A, b=B)
     watcher = ToldWatcher()
     with world.running(watcher) as live:
-        tell, step = watcher.told["photos"].tell, live.components.mirror.step
+        tell, step = watcher.told["photos"].tell, live.components.engine.step
         world.disk.rename("a.jpg", "z.jpg")
         tell("z.jpg")
         step()
@@ -408,7 +408,7 @@ def test_a_rename_is_found_however_short_delete_after_is(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_a_file_that_never_rests_holds_up_no_resync(world: World) -> None:
+def test_a_file_that_never_rests_delays_no_resync(world: World) -> None:
     world.disk.write("a.jpg", A)
     sizes = iter(range(1, 10_000))
 
@@ -443,7 +443,7 @@ def test_a_lost_answer_makes_no_second_image(world: World, method: str) -> None:
     world.check_mirrored()
 
 
-def test_an_image_that_is_refused_is_parked_and_stops_no_other(world: World) -> None:
+def test_a_refused_image_is_retried_later_and_stops_no_other(world: World) -> None:
     world.disk.write("a.jpg", b"no picture")
     world.disk.write("b.jpg", B)
     report = world.resync()
@@ -467,7 +467,7 @@ def test_a_refused_image_that_is_removed_from_the_disk_is_forgotten(world: World
     world.check_mirrored()
 
 
-def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
+def test_an_image_that_was_never_in_the_collection_is_not_reported_as_deleted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its upload may have arrived all the same, so the collection is asked to remove it."""
@@ -482,13 +482,13 @@ def test_an_image_that_was_never_in_the_collection_is_not_said_to_be_deleted(
         world.disk.remove("a.jpg")
         live.settle()
         assert [seen.status for seen in world.remote.deletes()] == [404]
-        assert live.components.mirror.sender.tally.deleted == 0
+        assert live.components.engine.sender.tally.deleted == 0
         assert live.components.state.deletions.sent_since("photos", 0.0) == 0
     assert "deleted" not in caplog.text
     world.check_mirrored()
 
 
-def test_an_image_whose_upload_was_not_confirmed_is_said_to_be_deleted_if_it_had_arrived(
+def test_an_image_whose_upload_was_not_confirmed_is_reported_as_deleted_if_it_had_arrived(
     world: World,
 ) -> None:
     mirror(world, b=B)
@@ -523,7 +523,7 @@ def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_fai
     assert world.resync().exit_code == 0
 
 
-def test_an_empty_file_is_parked(world: World) -> None:
+def test_an_empty_file_is_retried_later(world: World) -> None:
     world.disk.write("a.jpg", b"")
     world.disk.write("b.jpg", B)
     report = world.resync()
@@ -608,7 +608,9 @@ def test_a_watched_folder_is_mirrored_while_it_is_filled(world: World, tmp_path:
 def test_watching_starts_and_ends(world: World) -> None:
     watcher = Watcher(lambda: None)
     with world.running(watcher) as live:
-        live.until(lambda: not watcher.check(0.0) and live.components.monitors[0].watch.proven)
+        live.until(
+            lambda: not watcher.check(0.0) and live.components.engine.monitors[0].watch.proven
+        )
     watcher.stop()
 
 

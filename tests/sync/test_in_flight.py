@@ -203,7 +203,7 @@ def interrupted(world: World) -> Senders:
     )
     with world.running_until_it_crashes() as live:
         live.scan()
-        live.until(lambda: live.components.mirror.in_flight == 4)
+        live.until(lambda: live.components.engine.in_flight == 4)
     world.remote.server.fault_for = lambda _seen: None
     world.remote.server.requests.clear()
     return senders
@@ -227,11 +227,11 @@ def test_what_was_interrupted_is_sent_first_and_each_alone(
             steps(live)
             # One more, and nothing beside it.
             assert len(sent(world)) == count
-            assert live.components.mirror.in_flight == 1
+            assert live.components.engine.in_flight == 1
             senders.release()
         assert set(sent(world)) == left
         steps(live)
-        assert live.components.mirror.in_flight == 4
+        assert live.components.engine.in_flight == 4
         senders.keeps_back = False
         senders.release()
         live.rest()
@@ -258,7 +258,7 @@ def test_an_interrupted_image_whose_file_has_gone_stops_no_other(
     for image_id in sending.interrupted:
         (world.base / rel_paths[image_id]).unlink()
     with world.running_until_it_crashes() as live:
-        live.until(lambda: live.components.mirror.in_flight == 4)
+        live.until(lambda: live.components.engine.in_flight == 4)
         assert sending.interrupted.isdisjoint(sent(world))
 
 

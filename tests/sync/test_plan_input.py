@@ -1,4 +1,4 @@
-"""What is gathered for the planner: all that may matter, and not a byte more than it takes."""
+"""What is read for the planner: all that may matter, and not a byte more than needed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear
-from snoopsync.core.planner import Add, PlanInput
+from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear, image_ids
+from snoopsync.core.planner import Add, PlanInput, Remote
 from snoopsync.core.selection import Selection
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.open_folder import OpenFolder
+from snoopsync.folders.pending import Inbox
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
@@ -51,8 +53,9 @@ class Scene:
             self.folders[name] = Folder(name, path, Selection(None, ()), self.edge)
             self.folders[name].identity = self.folders[name].identify()
         self.disk = self.disks["photos"]
+        self.inbox = Inbox()
         self.plan_input_reader = PlanInputReader(
-            "tester", self.folders, self.state, InlineWorkers(1, "read")
+            "tester", self.folders, self.state, InlineWorkers(1, "read"), self.inbox
         )
 
     def know(self, path: str) -> None:
@@ -67,16 +70,11 @@ class Scene:
     def observation(self, path: str) -> Observation:
         return self.folders["photos"].look(os.fsencode(path))
 
-    def gather(
+    def read(
         self, *paths: str, arriving: Mapping[int, tuple[RelPath, File]] | None = None
     ) -> PlanInput:
         observations = {at(path): self.observation(path) for path in paths}
-        gone = frozenset(
-            rel_path
-            for rel_path, observation in observations.items()
-            if isinstance(observation, Gone)
-        )
-        return self.plan_input_reader.gather(observations, gone, lambda: arriving or {})
+        return self.plan_input_reader.read(observations, lambda: arriving or {})
 
 
 def at(path: str, folder: str = "photos") -> RelPath:
@@ -94,33 +92,33 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("name", ["x", "y", "z"])
-def test_a_ring_of_renames_is_gathered_from_any_of_its_places(scene: Scene, name: str) -> None:
+def test_a_ring_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: str) -> None:
     rel_paths = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
     for rel_path, data in zip(rel_paths, (A, B, C), strict=True):
         scene.disk.write(rel_path, data)
         scene.know(rel_path)
     scene.disk.swap("x", "y")
     scene.disk.swap("y", "z")
-    world = scene.gather(f"{name}/a.jpg")
+    world = scene.read(f"{name}/a.jpg")
     assert world.asked == {at(f"{name}/a.jpg")}
     assert set(world.records) == set(map(at, rel_paths))
     assert scene.edge.opened == []
 
 
-def test_the_place_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
+def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
-    world = scene.gather("z.jpg")
+    world = scene.read("z.jpg")
     assert world.observations[at("a.jpg")] == Gone()
 
 
-def test_the_place_of_the_same_content_is_looked_at(scene: Scene) -> None:
+def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.copy("a.jpg", "z.jpg")
     scene.disk.remove("a.jpg")
-    world = scene.gather("z.jpg")
+    world = scene.read("z.jpg")
     assert world.observations[at("a.jpg")] == Gone()
     assert world.hashes[at("z.jpg")] == digest(A)
 
@@ -136,7 +134,7 @@ def test_a_file_that_has_not_come_to_rest_is_where_its_record_went(
         scene.disk.write("a.jpg", B)
     file = scene.observation("z.jpg")
     assert isinstance(file, File)
-    world = scene.gather("a.jpg", arriving={file.fingerprint.inode: (at("z.jpg"), file)})
+    world = scene.read("a.jpg", arriving={file.fingerprint.inode: (at("z.jpg"), file)})
     assert world.observations[at("z.jpg")] == file
     assert world.asked == {at("a.jpg")}
 
@@ -146,7 +144,7 @@ def test_a_directory_that_was_renamed_is_not_read(scene: Scene) -> None:
         scene.disk.write(f"x/{number}.jpg", fake_picture(number))
         scene.know(f"x/{number}.jpg")
     scene.disk.rename("x", "y")
-    scene.gather(*[f"y/{number}.jpg" for number in range(5)])
+    scene.read(*[f"y/{number}.jpg" for number in range(5)])
     assert scene.edge.opened == []
 
 
@@ -155,7 +153,7 @@ def test_a_new_file_is_read_only_if_its_size_is_known(scene: Scene) -> None:
     scene.know("a.jpg")
     scene.disk.write("longer.jpg", A + b"longer")
     scene.disk.write("as-long.jpg", B)
-    scene.gather("longer.jpg", "as-long.jpg")
+    scene.read("longer.jpg", "as-long.jpg")
     assert scene.edge.opened == ["as-long.jpg"]
 
 
@@ -163,7 +161,7 @@ def test_a_touched_file_is_read(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.touch("a.jpg")
-    assert scene.gather("a.jpg").hashes == {at("a.jpg"): digest(A)}
+    assert scene.read("a.jpg").hashes == {at("a.jpg"): digest(A)}
 
 
 def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> None:
@@ -172,8 +170,9 @@ def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> Non
     scene.disk.write("b.jpg", B)
     observations = {at("b.jpg"): scene.observation("b.jpg")}
     scene.disk.write("b.jpg", C)
-    world = scene.plan_input_reader.gather(observations, frozenset(), dict)
+    world = scene.plan_input_reader.read(observations, dict)
     assert world.asked == frozenset()
+    assert scene.inbox.take(9) == [at("b.jpg")]
     assert at("b.jpg") not in world.observations
 
 
@@ -183,7 +182,7 @@ def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> Non
     scene.disk.remove("a.jpg")
     observations = {at("a.jpg"): scene.observation("a.jpg")}
     scene.disk.root.rename(scene.disk.root.with_name("away"))
-    world = scene.plan_input_reader.gather(observations, frozenset(observations), dict)
+    world = scene.plan_input_reader.read(observations, dict)
     assert isinstance(world.observations[at("a.jpg")], Unclear)
 
 
@@ -194,4 +193,18 @@ def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
     scene.state.intents.apply([Add(at("disk/a.jpg"), "tester.a", File(seen, submount=77))], 0.0)
     scene.disk.remove("disk/a.jpg")
     assert isinstance(scene.observation("disk/a.jpg"), Gone)
-    assert isinstance(scene.gather("disk/a.jpg").observations[at("disk/a.jpg")], Unclear)
+    assert isinstance(scene.read("disk/a.jpg").observations[at("disk/a.jpg")], Unclear)
+
+
+def test_the_ids_that_a_new_file_can_not_get_are_read(scene: Scene) -> None:
+    """Up to the first that is free, and beyond it while it may be adopted by another file."""
+    scene.disk.write("new.jpg", A)
+    first, second, third, _ = islice(image_ids("tester", at("new.jpg")), 4)
+    file = scene.observation("new.jpg")
+    assert isinstance(file, File)
+    scene.state.intents.apply([Add(at("elsewhere.jpg"), first, file)], 0.0)
+    scene.state.intents.apply([Add(at("elsewhere-too.jpg"), third, file)], 0.0)
+    assert scene.read("new.jpg").taken == {first}
+    observations = {at("new.jpg"): file}
+    remote = Remote(frozenset({second}))
+    assert scene.plan_input_reader.read(observations, dict, remote).taken == {first, third}

@@ -18,7 +18,7 @@ from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Action, Cause, Delete
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.sync.pruning import Pruning
-from snoopsync.sync.resync import Report
+from snoopsync.sync.resync_report import ResyncReport
 from tests.support.unstamped import UnstampedDisk
 from tests.support.world import DiskFolder, World, fake_picture, lines
 
@@ -195,7 +195,7 @@ def test_a_prune_needs_its_proof_right_before_each_request(two: World) -> None:
 
 def test_an_image_that_found_its_file_meanwhile_is_not_pruned(two: World) -> None:
     with two.running() as live:
-        mirror = live.components.mirror
+        mirror = live.components.engine
         rel_path = RelPath("photos", b"0.jpg")
         deletes = [
             Delete(None, two.id_of("0.jpg", "photos"), Cause.UNKNOWN),
@@ -247,4 +247,4 @@ def test_a_report_with_a_prune_survives_the_socket(two: World) -> None:
     assert report.pruning is not None
     assert report.pruning.waits
     message = json.loads(json.dumps(report.as_message()))
-    assert Report.from_message(message) == report
+    assert ResyncReport.from_message(message) == report

@@ -21,7 +21,7 @@ from snoopsync.decoding.source import PictureFile
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.pairs import Due, SearchResult
 from snoopsync.sync.components import Components, Dependencies, open_components, open_state
-from snoopsync.sync.resync import resync
+from snoopsync.sync.resync import ResyncRequest, run_resync
 from tests.embedded.helpers import make_outdated
 from tests.support.hosted import hosted
 from tests.support.pictures import encode, photo
@@ -183,8 +183,8 @@ class World:
 
     def mirror(self) -> None:
         with self.opened() as components:
-            report = resync(components, folders=["photos"], stop=threading.Event())
-            components.mirror.close(5.0)
+            report = run_resync(components.engine, ResyncRequest(["photos"]))
+            components.engine.close(5.0)
             components.duplicate_search.work_off(lambda: False)
         assert report.trouble is None
 
@@ -287,8 +287,8 @@ def test_a_picture_that_this_version_can_not_read_is_listed_as_failed(world: Wor
     with world.opened() as components:
         components.renewal.work_off(always)
         assert components.renewal.left == 0
-        resync(components, folders=["photos"], stop=threading.Event())
-        components.mirror.close(5.0)
+        run_resync(components.engine, ResyncRequest(["photos"]))
+        components.engine.close(5.0)
         assert components.state.counts()["photos"].failed == 5
     assert len(listed(world.database)) == 5
 

@@ -15,7 +15,7 @@ from snoopsync.core.model import RelPath
 from snoopsync.core.tally import ImageOutcome, Tally
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
-from snoopsync.sync.resync import Summary
+from snoopsync.sync.resync_report import Summary
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, Seen
 from tests.support.faults import Fault, answers
 from tests.support.pictures import encode, photo
@@ -220,8 +220,8 @@ def test_in_an_outage_one_sentence_says_how_many_wait_and_why(home: Installation
     assert done.code == Exit.UNREACHABLE
     assert "nothing to do" not in done.out
     sentence, *named = done.out.splitlines()
-    assert sentence.startswith("not done, the collection: ")
-    assert "; 4 images looked at, 4 waiting (" in sentence
+    assert sentence.startswith("incomplete, because the collection failed: ")
+    assert "; 4 images scanned, 4 waiting (" in sentence
     assert named == [f"waiting: pictures/{seed}.jpg: not sent yet" for seed in range(4)]
 
 

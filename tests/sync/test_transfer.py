@@ -16,7 +16,14 @@ from snoopsync.core.selection import Selection
 from snoopsync.folders.folder import Folder
 from snoopsync.state.intents import Outstanding
 from snoopsync.sync.delete_guard import Cleared
-from snoopsync.sync.transfer import Deleted, LookAgain, Outcome, Rejected, Removal, Transfer
+from snoopsync.sync.transfer import (
+    Deleted,
+    FileDiffers,
+    Rejected,
+    Removal,
+    Transfer,
+    TransferResult,
+)
 from tests.support.world import Shelf, fake_picture
 
 PLACE = RelPath("photos", b"a.jpg")
@@ -58,7 +65,7 @@ def folder(tmp_path: Path) -> Folder:
     return folder
 
 
-def delete(shelf: Shelf, folder: Folder) -> Outcome | None:
+def delete(shelf: Shelf, folder: Folder) -> TransferResult | None:
     """Delete the image of ``PLACE``, if its file is proven to be gone."""
     return transfer_to(shelf).delete(REMOVAL, lambda: folder.prove_gone(PLACE.path, 0))
 
@@ -79,20 +86,20 @@ def test_a_file_that_is_not_the_one_that_was_planned_for_is_not_sent(
     path.write_bytes(fake_picture(2, size=1000))
     shelf = Shelf()
 
-    assert transfer_to(shelf).upload(folder, planned) == LookAgain("tester.a", PLACE)
+    assert transfer_to(shelf).upload(folder, planned) == FileDiffers("tester.a", PLACE)
     with pytest.raises(NotFound):
         shelf.get_image("tester.a")
 
 
 @pytest.mark.parametrize("error", [Unavailable("later", status=503), Unreachable("no answer")])
-def test_a_deletion_is_proven_anew_before_every_attempt(
+def test_a_deletion_is_proven_again_before_every_attempt(
     folder: Folder, tmp_path: Path, error: Exception
 ) -> None:
     shelf = FailingOnce(error, tmp_path / "photos" / "a.jpg")
 
-    outcome = delete(shelf, folder)
+    result = delete(shelf, folder)
 
-    assert outcome == LookAgain("tester.a", PLACE)
+    assert result == FileDiffers("tester.a", PLACE)
     assert shelf.deletions == 1
 
 
@@ -101,10 +108,10 @@ def test_a_folder_that_went_missing_while_a_deletion_waited_stops_it(
 ) -> None:
     shelf = LosingTheFolder(Unavailable("later", status=503), tmp_path / "photos" / "a.jpg")
 
-    outcome = delete(shelf, folder)
+    result = delete(shelf, folder)
 
-    assert isinstance(outcome, Rejected)
-    assert "missing" in outcome.reason
+    assert isinstance(result, Rejected)
+    assert "missing" in result.reason
     assert shelf.deletions == 1
 
 

@@ -183,7 +183,7 @@ class InProcess(Engine):
 
     def stop(self) -> None:
         assert self._live is not None
-        self._live.components.mirror.close(1.0)
+        self._live.components.engine.close(1.0)
         self.kill()
 
     def kill(self) -> None:

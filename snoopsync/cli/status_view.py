@@ -1,5 +1,5 @@
-"""The status, as people see it: whether everything is mirrored, what goes on, the folders, and what
-keeps it from being in sync."""
+"""The status as text: whether everything is mirrored, the current activity, the folders, and the
+reasons why something is not mirrored."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from snoopsync.status.status import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 
-#: The colours of numbers that are not 0, by column.
+#: The colours of nonzero counts, by column.
 _COUNT_COLOURS = {"waiting": "cyan", "failed": "red", "held": "yellow"}
 
 
-def show(console: Console, status: Status) -> None:
+def print_status(console: Console, status: Status) -> None:
     """Print the status."""
     if console.is_terminal:
-        console.print(overview(console, status))
+        console.print(status_group(console, status))
     else:
-        for line in lines(status):
+        for line in status_lines(status):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def overview(console: Console, status: Status) -> Group:
+def status_group(console: Console, status: Status) -> Group:
     """The status for a terminal."""
     colour = "yellow" if status.reasons() else "green"
-    parts: list[RenderableType] = [Text.assemble((_answer(status), colour), _around(status))]
+    parts: list[RenderableType] = [Text.assemble((_answer(status), colour), _service_line(status))]
     if status.doing is not None:
         parts.append(Text(status.doing, "cyan"))
     parts.append(_folders(status, is_linked=has_links(console)))
@@ -45,13 +45,13 @@ def overview(console: Console, status: Status) -> Group:
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
     parts.append(remarks)
-    parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_besides(status)]]
+    parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_notes(status)]]
     return Group(*parts)
 
 
-def lines(status: Status) -> Iterator[str]:
+def status_lines(status: Status) -> Iterator[str]:
     """The status for a pipe or a file, line by line."""
-    yield _answer(status) + _around(status)
+    yield _answer(status) + _service_line(status)
     if status.doing is not None:
         yield status.doing
     for folder in status.folders:
@@ -61,14 +61,14 @@ def lines(status: Status) -> Iterator[str]:
     for remark in _remarks(status):
         yield f"- {remark}"
     yield from _left_out(status)
-    yield from _besides(status)
+    yield from _notes(status)
 
 
 def _answer(status: Status) -> str:
     return "not in sync" if status.reasons() else "in sync"
 
 
-def _around(status: Status) -> str:
+def _service_line(status: Status) -> str:
     service = "service not running"
     if status.service.is_running:
         service = f"service running (process {status.service.pid})"
@@ -76,7 +76,7 @@ def _around(status: Status) -> str:
 
 
 def _remarks(status: Status) -> Iterator[str]:
-    """Why it is not in sync, and what went wrong besides."""
+    """The reasons why it is not in sync, and the last error if no reason contains it."""
     reasons = status.reasons()
     yield from map(printable, reasons)
     error = status.collection.last_error
@@ -85,30 +85,31 @@ def _remarks(status: Status) -> Iterator[str]:
 
 
 def _left_out(status: Status) -> Iterator[str]:
-    """What each folder holds that is not mirrored."""
+    """The files in each folder that are not mirrored."""
     for folder in status.folders:
         if folder.row.left_out:
             yield f"{printable(folder.row.name)}: left out: {describe(folder.row.left_out)}"
 
 
-def _besides(status: Status) -> Iterator[str]:
-    """What does not keep it from being in sync."""
+def _notes(status: Status) -> Iterator[str]:
+    """Facts that do not matter for being in sync."""
     if status.to_renew:
         to_renew = counted(status.to_renew, "image is", "images are")
         yield (
-            f"{to_renew} sent again at low priority: the collection describes pictures in a new way"
+            f"{to_renew} sent again at low priority, because the collection describes pictures in a"
+            " new way"
         )
     if status.duplicates_open:
         yield f"{counted(status.duplicates_open, 'open duplicate')} (snoopsync duplicates)"
     if status.to_compare:
-        yield f"{images(status.to_compare)} still to be searched for duplicates"
+        yield f"{images(status.to_compare)} not yet searched for duplicates"
 
 
 def _folders(status: Status, *, is_linked: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in _TITLES:
         is_number = title in ("images", *_COUNT_COLOURS)
-        # A path that is too long for its column goes on below, and can be copied.
+        # A long path is wrapped, not cut, so that it can be copied.
         is_path = title == "path"
         table.add_column(
             title,
@@ -147,13 +148,13 @@ def _cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
 
 
 def ago(then: float | None, now: float) -> str:
-    """A moment of the past for people."""
+    """A time in the past, in words. ``then`` and ``now`` are Unix times."""
     if then is None:
         return "never"
     seconds = max(0.0, now - then)
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.0f} {name} ago"
-    with suppress(OverflowError, ValueError, OSError):  # a time of a damaged file
+    with suppress(OverflowError, ValueError, OSError):  # a time in a damaged file
         return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
-    return "at no time"
+    return "unknown"

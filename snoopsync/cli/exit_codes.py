@@ -1,0 +1,29 @@
+"""The exit codes of commands that look: which finding or status leads to which code.
+
+``snoopsync.core.exits`` has the codes themselves, and those of errors.
+"""
+
+from __future__ import annotations
+
+from snoopsync.checks import Finding
+from snoopsync.core.exits import Exit, exit_code_of_kind
+from snoopsync.core.model import FolderState
+from snoopsync.status.status import Status
+
+
+def of_finding(finding: Finding) -> Exit:
+    """The exit code of ``check`` if this finding is its first error."""
+    return Exit.OK if finding.cause is None else exit_code_of_kind(finding.cause)
+
+
+def of_status(status: Status) -> Exit:
+    """The exit code of ``status``."""
+    if status.service.trouble is not None:
+        return Exit.BUG
+    if status.collection.unauthorized:
+        return Exit.UNAUTHORIZED
+    if not status.collection.reachable:
+        return Exit.UNREACHABLE
+    if any(folder.state in (FolderState.MISSING, FolderState.HELD) for folder in status.folders):
+        return Exit.HELD_OR_MISSING
+    return Exit.IMAGES_FAILED if status.reasons() else Exit.OK

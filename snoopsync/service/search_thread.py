@@ -1,0 +1,132 @@
+"""The thread that searches for duplicates of what the collection confirmed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from contextlib import closing
+
+from snoopsync.core.backoff import Backoff
+from snoopsync.core.errors import CollectionError, Unauthorized
+from snoopsync.core.events import Event
+from snoopsync.log.throttle import LogThrottle
+from snoopsync.sync.duplicate_search import DuplicateSearch
+from snoopsync.sync.engine import SyncEngine
+
+log = logging.getLogger("snoopsync.service")
+
+#: A search that fails, and works again, is logged this many times, and then counted.
+_MAX_LOGGED = 5
+_ALTERNATES = "the search for duplicates keeps failing and working again"
+
+
+class SearchThread:
+    """The work of the thread. The other methods are for any thread. ``error``: why the last search
+    failed, or ``None``."""
+
+    def __init__(
+        self,
+        duplicate_search: DuplicateSearch,
+        engine: SyncEngine,
+        stop: threading.Event,
+        backoff: Backoff,
+    ) -> None:
+        """``backoff``: the pauses after failures."""
+        self.error: CollectionError | None = None
+        self._duplicate_search = duplicate_search
+        self._engine = engine
+        self._stop = stop
+        self._backoff = backoff
+        self._failures = 0
+        #: When images whose search failed are searched for again (monotonic). New images do not
+        #: wait for that.
+        self._again_at: float | None = None
+        self._refusal: Unauthorized | None = None
+        self._due = threading.Event()
+        self._retry = threading.Event()
+
+    def search_soon(self) -> None:
+        """There are images to search for."""
+        self._due.set()
+
+    def retry_now(self) -> None:
+        """Do not wait for the next attempt any longer."""
+        self._retry.set()
+        self._due.set()
+
+    def end(self) -> None:
+        """``stop`` is set: wait for nothing any more."""
+        self._due.set()
+        self._retry.set()
+
+    def note_refusal(self, error: Unauthorized) -> None:
+        """The collection refused the keys. The engine stops sending, and asks whether they are
+        accepted again."""
+        self._refusal = error
+
+    def take_refusal(self) -> Unauthorized | None:
+        """The last refusal that was not taken yet."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
+
+    def run(self) -> None:
+        """Search until ``stop`` is set."""
+        with closing(LogThrottle(log, _MAX_LOGGED)) as throttle:
+            while not self._stop.is_set():
+                throttle.log_suppressed(time.monotonic())
+                self._due.wait(self._seconds_left())
+                self._due.clear()
+                if self._engine.trouble is not None:
+                    # The engine asks whether the collection can be used again. That is enough.
+                    self._wait(self._backoff.base_seconds)
+                    self._due.set()
+                    continue
+                self._search(throttle)
+
+    def _seconds_left(self) -> float | None:
+        return None if self._again_at is None else max(0.0, self._again_at - time.monotonic())
+
+    def _search(self, throttle: LogThrottle) -> None:
+        only_new = not self._retry.is_set() and bool(self._seconds_left())
+        try:
+            self._duplicate_search.work_off(self._stop.is_set, only_new=only_new)
+        except CollectionError as error:
+            self._note(error, throttle)
+            self._failures += 1
+            pause = self._backoff.pause(self._failures, random.random())
+            if not self._duplicate_search.has_tried_all:
+                self._wait(pause)
+                self._due.set()
+                self._again_at = None
+            elif not only_new:
+                self._retry.clear()
+                self._again_at = time.monotonic() + pause
+        else:
+            if not only_new:
+                self.error = self._again_at = None
+                self._failures = 0
+
+    def _note(self, error: CollectionError, throttle: LogThrottle) -> None:
+        if isinstance(error, Unauthorized):
+            self.note_refusal(error)
+            self.error = None
+            return
+        if self.error is None and not error.concerns_all:
+            throttle.log(
+                time.monotonic(),
+                _ALTERNATES,
+                logging.WARNING,
+                Event.SEARCH_FAILED,
+                "the search for duplicates failed, and is tried again: %s",
+                error,
+                error=str(error),
+            )
+        self.error = error
+
+    def _wait(self, seconds: float) -> None:
+        """Wait this long, or until ``retry_now`` or ``end``."""
+        self._retry.clear()
+        if not self._stop.is_set():
+            self._retry.wait(seconds)

@@ -1,0 +1,101 @@
+"""Planning in batches: the engine is never silent for long, and the outcome is the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from snoopsync.config.settings import HoldPolicy
+from snoopsync.sync.planning import PlanningPace
+from snoopsync.sync.resync import ResyncRequest
+from tests.support.world import World, fake_picture
+
+#: One file a step.
+SLOWEST = PlanningPace(batch_files=1, step_seconds=0.0)
+
+FILES = 12
+
+
+@pytest.fixture
+def filled(world: World) -> World:
+    """A world that is mirrored, with a few pictures of which each has a copy."""
+    for number in range(FILES):
+        world.disk.write(f"{number:02}.jpg", fake_picture(number % (FILES // 2)))
+    world.resync()
+    return world
+
+
+def steps(world: World) -> int:
+    """Make a full resync. Returns how often the engine gave the service its turn."""
+    count = 0
+    with world.running(reconcile=False) as live:
+        run = live.components.engine.begin_resync(ResyncRequest(list(world.folders)))
+        while not run.is_over:
+            live.components.engine.step()
+            live.components.engine.wait()
+            count += 1
+        assert run.report is not None and run.report.exit_code == 0, run.report
+    return count
+
+
+def test_a_step_plans_for_no_more_files_than_there_is_time_for(filled: World) -> None:
+    filled.lose_state()
+    at_once = steps(filled)
+    filled.lose_state()
+    filled.planning = SLOWEST
+    # For each file once to find that it has to be searched for, and once after that.
+    assert steps(filled) >= at_once + 2 * (FILES - 1)
+
+
+def test_after_a_lost_state_each_copy_gets_its_own_image_back(filled: World) -> None:
+    before = filled.ids()
+    filled.remote.forget_requests()
+    filled.lose_state()
+    filled.planning = SLOWEST
+    assert filled.resync().summary.adopted == FILES
+    assert filled.ids() == before
+    assert filled.remote.changes() == []
+
+
+def test_a_picture_that_was_moved_before_the_state_was_lost_keeps_its_image(
+    filled: World,
+) -> None:
+    """Also if a new file, which is planned for first, is at its old path."""
+    moved = filled.id_of("00.jpg")
+    filled.disk.rename("00.jpg", "zz.jpg")
+    filled.disk.write("00.jpg", fake_picture(100))
+    filled.lose_state()
+    filled.planning = SLOWEST
+    report = filled.resync()
+    assert (report.summary.adopted, report.summary.added) == (FILES, 1)
+    filled.check_mirrored()
+    on_disk, ids = filled.on_disk(), filled.ids()
+    copies = [path for path in on_disk if on_disk[path] == on_disk["photos/zz.jpg"]]
+    assert moved in {ids[path] for path in copies}
+
+
+def test_a_file_is_found_where_it_moved_to_though_that_is_planned_for_later(
+    filled: World,
+) -> None:
+    before = filled.ids()
+    filled.remote.forget_requests()
+    filled.planning = SLOWEST
+    filled.disk.rename("00.jpg", "zz.jpg")
+    filled.disk.rename("01.jpg", "00.jpg")
+    filled.resync()
+    assert filled.remote.changes() == []
+    assert filled.id_of("zz.jpg") == before["photos/00.jpg"]
+    assert filled.id_of("00.jpg") == before["photos/01.jpg"]
+
+
+def test_many_lost_files_are_counted_together_however_small_the_batches_are(
+    filled: World,
+) -> None:
+    filled.planning = SLOWEST
+    filled.hold = HoldPolicy(count=FILES // 2, percent=10)
+    filled.remote.forget_requests()
+    with filled.running() as live:
+        for number in range(FILES // 2 + 1):
+            filled.disk.remove(f"{number:02}.jpg")
+        live.settle()
+    assert filled.held() == FILES // 2 + 1
+    assert filled.remote.deletes() == []

@@ -262,6 +262,7 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
+@pytest.mark.integration
 def test_a_clock_that_is_set_under_a_running_service_leaves_it_in_sync(home: Installation) -> None:
     clock = SteppedClock(home)
 

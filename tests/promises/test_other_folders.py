@@ -26,6 +26,7 @@ def started(service: Service) -> str:
     return "\n".join(service.lines)
 
 
+@pytest.mark.integration
 def test_folders_that_are_not_mirrored_any_more_are_told_with_how_to_keep_them(
     home: Installation,
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Ins
         assert "name them, if there is no configuration" in done.err
 
 
+@pytest.mark.integration
 def test_a_service_that_is_given_its_folders_moves_a_damaged_state_file_aside(
     home: Installation,
 ) -> None:

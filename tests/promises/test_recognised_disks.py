@@ -23,6 +23,8 @@ from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.support.mounting import mounted
 from tests.support.world import ToldWatcher, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 __all__ = ["stage"]  # a fixture
 
 #: The other kinds take minutes, and are tried by hand: ``pytest -m slow``.

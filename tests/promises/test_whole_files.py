@@ -102,6 +102,7 @@ def test_a_file_that_changes_while_it_is_read_is_sent_as_it_ends_up(
     assert kept <= versions
 
 
+@pytest.mark.integration
 def test_a_file_that_changes_at_every_read_is_never_sent_half(world: World) -> None:
     world.disk.write("a.jpg", OLD)
     world.disk_edge = MeddledDisk(lambda: grow(world), times=10**9)

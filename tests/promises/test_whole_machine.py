@@ -524,7 +524,7 @@ COMMON = settings(
 )
 
 # Shrinking a failure takes minutes.
-TestWholeMachine = pytest.mark.timeout(600)(WholeMachine.TestCase)
+TestWholeMachine = pytest.mark.integration(pytest.mark.timeout(600)(WholeMachine.TestCase))
 TestWholeMachine.settings = settings(COMMON, max_examples=40, derandomize=True)
 
 

@@ -164,6 +164,7 @@ def test_an_answer_from_elsewhere_is_never_accepted(world: World, seed: int) -> 
 # The service.
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["HTML", "empty", "elsewhere", "404 page", "500"])
 def test_a_running_service_waits_for_the_collection_and_fails_no_picture(
     home: Installation, shelf_server: CollectionServer, kind: str

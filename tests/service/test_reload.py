@@ -28,12 +28,13 @@ from tests.support.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, Se
 from tests.support.serving import serving
 from tests.support.world import Shelf, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(3)
     return home
 
 

@@ -52,6 +52,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
             world.remote.remove(ids[pick % len(ids)])
 
 
+@pytest.mark.integration
 @settings(
     max_examples=25,
     deadline=None,

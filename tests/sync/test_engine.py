@@ -277,6 +277,7 @@ def test_a_renamed_image_that_is_missing_in_the_collection_is_sent(world: World)
     assert world.id_of("z.jpg") == ids["a.jpg"]
 
 
+@pytest.mark.integration
 def test_ten_thousand_files_in_a_renamed_directory_send_no_byte(world: World) -> None:
     for number in range(100):
         directory = world.disk.root / "old" / f"{number:02}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.core.errors import ServiceUnavailable, SnoopsyncError
-from snoopsync.status.status import ServiceStatus
+from snoopsync.status.model import ServiceStatus
 from snoopsync.version import __version__
 
 SERVICE = "service"

@@ -21,7 +21,7 @@ Modules, in reading order:
 ``status_view``    the status as text
 ``tables``         aligned columns on a terminal, tabs elsewhere
 ``output``         results as text and as JSON
-``exit_codes``     the exit codes of ``check`` and ``status``
+``exit_codes``     the exit code of each command
 ``owner_command``  the command line for the owner of a directory
 =================  ===========================================================
 """

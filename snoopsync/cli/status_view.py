@@ -17,7 +17,7 @@ from snoopsync.cli.tables import COLOURS, file_uri, has_links
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import printable
 from snoopsync.core.text import counted, images
-from snoopsync.status.status import FolderStatus, Status
+from snoopsync.status.model import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 

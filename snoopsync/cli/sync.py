@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snoopsync.cli import exit_codes
 from snoopsync.cli import output as results
 from snoopsync.cli.context import (
     Context,
@@ -261,19 +262,20 @@ def resync_command(
         _print_json_report(report)
     else:
         results.print_report(context.out, report, dry_run=dry_run)
-    return report.exit_code
+    return exit_codes.of_resync(report)
 
 
 def _print_json_report(report: ResyncReport) -> None:
     """Print the summary as JSON, and what was not done on standard error."""
-    level = logging.ERROR if report.exit_code else logging.WARNING
+    code = exit_codes.of_resync(report)
+    level = logging.ERROR if code else logging.WARNING
     results.print_json([report.summary_message()])
     for line in (*report.unsent, *report.unreadable):
         click.echo(f"snoopsync: {printable(line)}", err=True)
     for message in results.unpruned_reasons(report):
         log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
     if report.trouble is not None:
-        results.print_json_error(f"the collection: {report.trouble}", report.exit_code)
+        results.print_json_error(f"the collection: {report.trouble}", code)
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:

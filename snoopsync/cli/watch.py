@@ -22,8 +22,8 @@ from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.state.lock import holder
+from snoopsync.status.model import Status
 from snoopsync.status.reading import read_status
-from snoopsync.status.status import Status
 
 #: The time between updates.
 _PAUSE_SECONDS = 1.0

@@ -4,7 +4,7 @@ Modules, in reading order:
 
 ==============  ==============================================================================
 ``errors``      every error that snoopsync raises on purpose, as a tree
-``exits``       the exit codes of commands
+``exits``       the exit codes, and the code of each error
 ``model``       the values that everything else is made of: paths, observations, records
 ``protocol``    what every collection can do, and what it answers
 ``events``      the events of the log, with their keys
@@ -18,7 +18,7 @@ Modules, in reading order:
 ``settle``      when a path has stopped changing
 ``assignment``  which of the collection's unclaimed images each new file is
 ``planner``     what to do, from what was observed and what is recorded
-``bulk_guard``  which deletions are held for a person
+``bulk_guard``  how many deletions are too many to be sent without approval
 ``tally``       what a resync did with each image
 ``duplicates``  what a search changes about the known pairs
 ``keep``        which of two files to keep

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The pauses after each refusal of an image, in seconds, without jitter. The last one is repeated.
+IMAGE_RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

@@ -4,6 +4,8 @@ An empty mount point, another disk in the place of the right one, a script with 
 them look like many deletions in a short time. A single deletion looks harmless, so the rule counts
 all deletions of a window: those that were sent, those that are about to be sent, and those whose
 files are gone.
+
+``snoopsync.sync.deletion_guard`` applies the rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The exit codes of commands."""
+"""The exit codes, and the code of each error. ``cli.exit_codes`` decides for each command."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ Modules, in reading order:
 ``decoders``  the entry point: makes the features of a picture
 ``work``      what a decoder runs for each picture
 ``samples``   a tiny picture for each codec
+``formats``   the table of formats
 ``opening``   opens a picture, within limits of work
 ``jpeg``      the structure of a JPEG
 ``png``       the structure of a PNG

@@ -21,9 +21,9 @@ from snoopsync.core.errors import Refused
 from snoopsync.decoding import border, pdq, pixels, tiff
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
+from snoopsync.decoding.formats import FORMATS_TEXT
 from snoopsync.decoding.frames import Frames, frames_of, has_more_frames, has_other_pictures
 from snoopsync.decoding.opening import (
-    FORMATS_TEXT,
     MAX_PIXELS,
     WORKING_SIDE,
     open_picture,

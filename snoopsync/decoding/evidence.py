@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from snoopsync.decoding.formats import LOSSLESS_KINDS
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -97,4 +99,4 @@ def _is_lossless(image: Image.Image, content: BinaryIO) -> bool:
         content.seek(0)
         # The chunk of a lossless picture. A lossy one has the chunk "VP8 ".
         return b"VP8L" in content.read(_WEBP_HEADER_BYTES)
-    return image.format in ("PNG", "BMP", "GIF")
+    return image.format in LOSSLESS_KINDS

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
+from snoopsync.decoding.formats import KINDS_WITH_FRAMES
 from snoopsync.decoding.pdq import SIDE
 from snoopsync.decoding.pixels import opacity_of
 
 #: At most this many frames are decoded.
 MAX_FRAMES = 1_000
-
-#: Formats in which all frames belong to the picture. In a JPEG (MPO) and a HEIC, further frames are
-#: previews, depth maps, or other pictures of a burst.
-_FORMATS = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
 
 #: The numbers of frames along each side of a sheet: the smallest that holds all frames is used.
 _SHEET_SIDES = (2, 4, 8)
@@ -42,12 +39,12 @@ class Frames:
 
 def has_more_frames(image: Image.Image) -> bool:
     """Whether this picture has more than one frame."""
-    return image.format in _FORMATS and bool(getattr(image, "is_animated", False))
+    return image.format in KINDS_WITH_FRAMES and bool(getattr(image, "is_animated", False))
 
 
 def has_other_pictures(image: Image.Image) -> bool:
     """Whether the file has other pictures, which are not compared."""
-    return image.format not in _FORMATS and int(getattr(image, "n_frames", 1)) > 1
+    return image.format not in KINDS_WITH_FRAMES and int(getattr(image, "n_frames", 1)) > 1
 
 
 def frames_of(

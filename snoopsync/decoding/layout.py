@@ -26,6 +26,7 @@ from snoopsync.decoding.features import (
     Features,
     Thumbnail,
 )
+from snoopsync.decoding.formats import KINDS
 
 _FEATURES, _REFUSAL = b"F", b"R"
 
@@ -39,7 +40,6 @@ _COLOUR_BYTES = 2 * COLOUR_SIDE * COLOUR_SIDE
 
 _MOST_REASON_BYTES = 2000
 
-_FORMATS = frozenset({"AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
 #: The statuses that a refusal may have.
 _STATUSES = frozenset({400, 413, 415})
@@ -110,7 +110,7 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
     grey, colour, codes, trimmed, alpha, inner = parts
     is_sound = (
         at == len(body)
-        and kind in _FORMATS
+        and kind in KINDS
         and min(width, height, frames) >= 1
         and max(quality, jpeg_quality) <= 100
         and flags < 1 << len(_FLAGS)

@@ -14,11 +14,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg, png, tiff
-
-#: The formats that Pillow may decode; pillow-heif decodes HEIC. Pillow's other decoders, which are
-#: less tested, never read a file.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
+from snoopsync.decoding.formats import PILLOW_KINDS
 
 #: The most pixels that are decoded, in all frames of a picture together: Pillow's own limit,
 #: rounded. A JPEG that is decoded at a reduced size may have more.
@@ -59,7 +55,7 @@ def open_picture(content: io.BytesIO) -> OpenedPicture:
     elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
     else:
-        image = Image.open(content, formats=_FORMATS)
+        image = Image.open(content, formats=PILLOW_KINDS)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
     return OpenedPicture(image, image.size)

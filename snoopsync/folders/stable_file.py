@@ -1,4 +1,9 @@
-"""A file that must not change while it is read."""
+"""A file that must not change while it is read.
+
+If the file changes, reading raises ``FileChanged`` before the last bytes, so nobody gets the whole
+file. ``snoopsync.sync.transfer`` then reports ``FileDiffers``, and the sender puts the path into
+the inbox.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ Events with the same name share a notification. The first event waits a few seco
 join it, and the next notification with that name waits a minute. Events about single images
 (duplicates, refusals) can come by the thousand: while they keep coming, each pause is twice as long
 as the one before. Memory use is bounded.
+
+The wording of a duplicate in the log is in ``snoopsync.sync.duplicate_search.Alert``.
 """
 
 from __future__ import annotations

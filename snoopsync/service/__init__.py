@@ -8,7 +8,8 @@ Modules, in reading order:
 ``command_handlers``  answers commands from the socket
 ``search_thread``     the thread that searches for duplicates
 ``engine_thread``     the thread that steps the engine
-``service``           one generation of the service and its threads
+``generation``        one generation of the service and its threads
+``reload_check``      checks whether a new configuration can be used
 ``control_router``    routes control requests to the current service
 ``exporters``         notifications and metrics
 ``daemon``            runs the service until a signal, and reloads it

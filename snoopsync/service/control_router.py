@@ -8,7 +8,7 @@ from snoopsync.control.channel import Message
 from snoopsync.control.report import ServiceView
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit, exit_code
-from snoopsync.service.service import Service
+from snoopsync.service.generation import Service
 
 
 class ControlRouter:

@@ -31,8 +31,8 @@ from snoopsync.runtime.writability import why_unwritable
 from snoopsync.service.control_router import ControlRouter
 from snoopsync.service.environment import Environment, Reload, Showing
 from snoopsync.service.exporters import Exporters
+from snoopsync.service.generation import Service
 from snoopsync.service.reload_check import require_usable
-from snoopsync.service.service import Service
 from snoopsync.state.lock import locked
 from snoopsync.sync.components import (
     Components,

@@ -12,7 +12,6 @@ from typing import Any
 
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.events import Event, log_event
-from snoopsync.core.exits import Exit
 from snoopsync.core.text import counted
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.service.environment import Showing
@@ -116,8 +115,7 @@ class Reconciler:
 def _log_done(report: ResyncReport) -> None:
     counts = asdict(report.summary)
     # Held deletions, missing folders and failed images have events of their own.
-    is_ok = report.exit_code == Exit.OK
-    message = "sync complete: %s" if is_ok else "sync complete, with problems: %s"
+    message = "sync complete: %s" if report.is_complete else "sync complete, with problems: %s"
     log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:
         log_event(

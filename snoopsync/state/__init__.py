@@ -13,7 +13,7 @@ Modules, in reading order:
 ``folders``    what is recorded of each folder
 ``intents``    what was planned and is not confirmed
 ``deletions``  which deletions are held, and which are approved
-``schedule``   when a refused image is tried again
+``schedule``   a clock that survives restarts: for retries and deletions
 ``listings``   directories whose listing is unchanged
 ``unwanted``   images that the configuration leaves out
 ``pairs``      the duplicates

@@ -1,6 +1,6 @@
 """The deletions: how many were sent recently, which are held, and which a person has approved.
 
-``snoopsync.sync.delete_guard`` decides which deletions are held.
+``snoopsync.sync.deletion_guard`` decides which deletions are held.
 """
 
 from __future__ import annotations

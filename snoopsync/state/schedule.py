@@ -12,14 +12,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.images import State
 
 #: The fact that holds the boot ID and the offset.
 _FACT = "schedule"
-
-#: The pauses after each refusal of an image. After the last one, that pause is repeated.
-RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,6 @@ def begin_schedule(state: State, clock: Clock) -> Schedule:
     now = schedule.now()
     with state.transaction():
         state.set_fact(_FACT, f"{clock.boot_id()} {schedule.offset_seconds!r}")
-        state.intents.limit_retries(now, RETRY_SECONDS)
+        state.intents.limit_retries(now, IMAGE_RETRY_SECONDS)
         state.deletions.limit_sent(now)
     return schedule

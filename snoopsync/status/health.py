@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from snoopsync.control.report import ServiceView
 from snoopsync.core.model import FolderState
 from snoopsync.core.text import counted
-from snoopsync.status.status import FolderStatus
+from snoopsync.status.model import FolderStatus
 
 
 @dataclass(frozen=True, slots=True)

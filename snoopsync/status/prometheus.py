@@ -32,8 +32,8 @@ from snoopsync.core.addresses import Address
 from snoopsync.core.model import FolderState, ImageState
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Delivery, Figures
 from snoopsync.status.health import Snapshot, activity, problems
+from snoopsync.status.model import FolderStatus
 from snoopsync.status.snapshot import SnapshotReader
-from snoopsync.status.status import FolderStatus
 from snoopsync.version import __version__
 
 if TYPE_CHECKING:

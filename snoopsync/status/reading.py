@@ -27,7 +27,7 @@ from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
-from snoopsync.status.status import (
+from snoopsync.status.model import (
     CollectionStatus,
     ServiceStatus,
     Status,

@@ -17,7 +17,7 @@ from snoopsync.state.images import Counts, State
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import read_schedule
 from snoopsync.status.health import Snapshot, StoredStatus, is_mirrored
-from snoopsync.status.status import folder_status, scan_age
+from snoopsync.status.model import folder_status, scan_age
 
 #: How long to reuse a result: counting 100,000 images takes 0.1 s.
 _FRESH_SECONDS = 5.0

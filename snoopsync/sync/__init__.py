@@ -7,7 +7,7 @@ Modules, in reading order:
 ``remote_listing``    the collection's listing, compared with the state
 ``adoption``          finds existing images of new files in the collection
 ``planning``          plans for the settled paths, batch by batch
-``delete_guard``      decides which deletions may be sent
+``deletion_guard``    decides which deletions may be sent
 ``transfer``          sends or removes one image
 ``in_flight``         the images that were being sent when the process died
 ``sender``            sends what is outstanding, records what was confirmed

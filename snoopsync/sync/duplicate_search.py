@@ -1,6 +1,7 @@
 """Searches for duplicates of confirmed images, and alerts once about each pair.
 
-The search never delays mirroring. An image whose search fails stays due.
+The search never delays mirroring. An image whose search fails stays due. ``Alert`` has the wording
+of the log; ``snoopsync.notify.digest`` has the wording of notifications.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.schedule import Schedule
 from snoopsync.sync.adoption import Adoption
-from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView
+from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView
 from snoopsync.sync.plan_input import PlanInputReader
 from snoopsync.sync.planning import Planning, PlanningPace
 from snoopsync.sync.remote_listing import RemoteListing

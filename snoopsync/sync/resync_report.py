@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from snoopsync.core.errors import CollectionError, Unauthorized
-from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOutCounts, merge
 from snoopsync.core.model import RelPath, printable
 from snoopsync.core.tally import ImageOutcome
@@ -69,23 +68,35 @@ class ResyncReport:
     """The report of a resync.
 
     ``orphans``: how many images of this owner have no file. ``trouble``: why the resync could not
-    be completed, or ``None``. Of the failed images, some were ``refused`` and some are ``waiting``;
-    the others could not be compared. ``unsent`` and ``unreadable`` name the first ones, each with
-    the reason. ``left_out``: what the folders contain that is not mirrored. ``pruning``: what a
-    prune did, or ``None``.
+    be completed, or ``None``. ``is_unauthorized``: the collection refused the keys. Of the failed
+    images, some were ``refused`` and some are ``waiting``; the others could not be compared.
+    ``unsent`` and ``unreadable`` name the first ones, each with the reason. ``left_out``: what the
+    folders contain that is not mirrored. ``pruning``: what a prune did, or ``None``.
     """
 
     summary: Summary
-    exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
     left_out: LeftOutCounts
+    is_unauthorized: bool = False
     refused: int = 0
     waiting: int = 0
     unsent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     pruning: Pruning | None = None
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether images are not mirrored, or not deleted, that should be."""
+        prune_failed = self.pruning is not None and self.pruning.failed > 0
+        return bool(self.summary.failed or self.unreadable or prune_failed)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was done: nothing failed, nothing is held, no folder is missing."""
+        waits = self.summary.held or self.missing
+        return self.trouble is None and not (waits or self.has_failures)
 
     def after(self, first: ResyncReport) -> ResyncReport:
         """This report, combined with ``first``, the report of the previous resync."""
@@ -105,11 +116,11 @@ class ResyncReport:
         """The report from the JSON that ``as_message`` returned."""
         return cls(
             Summary(**message["summary"]),
-            Exit(message["exit_code"]),
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
             message["left_out"],
+            message.get("is_unauthorized", False),
             message.get("refused", 0),
             message.get("waiting", 0),
             tuple(message.get("unsent", ())),
@@ -195,27 +206,16 @@ def report_of(
         merge(left_out, monitor.row.left_out)
     return ResyncReport(
         summary,
-        _exit_code(trouble, waits=bool(held or missing), fails=bool(failed or unreadable)),
         missing,
         orphans,
         str(trouble) if trouble else None,
         left_out,
+        isinstance(trouble, Unauthorized),
         sum(item.is_refused for item in unsent.values()),
         sum(not item.is_refused for item in unsent.values()),
         tuple(unsent[rel_path].describe(rel_path) for rel_path in sorted(unsent)[:_NAMED]),
         unreadable,
     )
-
-
-def _exit_code(trouble: CollectionError | None, *, waits: bool, fails: bool) -> Exit:
-    """``waits``: deletions are held, or a folder is missing. ``fails``: images are not mirrored."""
-    if isinstance(trouble, Unauthorized):
-        return Exit.UNAUTHORIZED
-    if trouble is not None:
-        return Exit.UNREACHABLE
-    if waits:
-        return Exit.HELD_OR_MISSING
-    return Exit.IMAGES_FAILED if fails else Exit.OK
 
 
 def _unreadable(monitors: Sequence[FolderMonitor]) -> tuple[str, ...]:
@@ -233,7 +233,4 @@ def with_pruning(report: ResyncReport, pruning: Pruning) -> ResyncReport:
     if pruning.waits:
         summary = replace(report.summary, held=report.summary.held + len(pruning.deletes))
         report = replace(report, summary=summary)
-    if report.exit_code is Exit.OK and (pruning.waits or pruning.failed):
-        code = Exit.HELD_OR_MISSING if pruning.waits else Exit.IMAGES_FAILED
-        report = replace(report, exit_code=code)
     return report

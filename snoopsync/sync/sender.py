@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.errors import CollectionError, Unauthorized
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
@@ -23,8 +24,8 @@ from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
-from snoopsync.state.schedule import RETRY_SECONDS, Schedule
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.state.schedule import Schedule
+from snoopsync.sync.deletion_guard import Cleared
 from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.transfer import (
     Deleted,
@@ -334,7 +335,7 @@ class Sender:
         self._look_again(image_id, *dict.fromkeys((rel_path, now_at)))
 
     def _retry_later(self, rejected: Rejected) -> None:
-        delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
+        delay = IMAGE_RETRY_SECONDS[min(rejected.attempts, len(IMAGE_RETRY_SECONDS) - 1)]
         is_new = True
         if rejected.mark is None:
             self.tally.unpruned += 1

@@ -13,7 +13,7 @@ from snoopsync.folders.folder import Folder
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.runtime.counters import Call
 from snoopsync.state.intents import Outstanding, Sent
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.deletion_guard import Cleared
 
 
 @dataclass(frozen=True, slots=True)

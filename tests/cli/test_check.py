@@ -24,6 +24,8 @@ from tests.support.lesser import as_somebody_ordinary, with_watches
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 
+pytestmark = pytest.mark.integration
+
 Findings = dict[str, dict[str, Any]]
 
 

@@ -24,14 +24,7 @@ from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.terminal import ANSI, LINK, Terminal, seen
 
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
+pytestmark = pytest.mark.integration
 
 
 def test_a_full_disk_behind_the_output_is_reported(home: Installation) -> None:

@@ -19,8 +19,7 @@ HOLD = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 1, per
 def home(tmp_path: Path) -> Installation:
     """Five images, three of which are excluded."""
     home = Installation(tmp_path)
-    for seed in range(5):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(5)
     home.configure(HOLD)
     home.ok("resync")
     leave_out(home, 3)

@@ -5,22 +5,11 @@ from __future__ import annotations
 import socket
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from snoopsync.config.settings import default_owner
-from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Installation
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
 
 
 def call_host(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

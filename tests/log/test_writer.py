@@ -53,6 +53,7 @@ def mirrors_all_the_same(home: Installation, stderr: int) -> None:
         service.wait()
 
 
+@pytest.mark.integration
 def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}, level: debug}}\n")
@@ -78,6 +79,7 @@ def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installati
     assert resync.returncode == 0
 
 
+@pytest.mark.integration
 def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}}}\n")
@@ -87,6 +89,7 @@ def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Instal
     assert log_file.read_text().endswith("stopped\n")
 
 
+@pytest.mark.integration
 def test_a_service_mirrors_while_nobody_reads_the_pipe_that_it_logs_to(home: Installation) -> None:
     fifo = home.home / "the.log"
     os.mkfifo(fifo)

@@ -65,12 +65,6 @@ def counters() -> Counters:
     return Counters()
 
 
-@pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
-
-
 @pytest.fixture(autouse=True)
 def everything_is_logged() -> Iterator[None]:
     logger = logging.getLogger("snoopsync")
@@ -135,6 +129,7 @@ def test_every_target_is_notified_and_recoveries_are_marked(
         assert [letter["type"] for letter in other.letters] == ["warning", "success"]
 
 
+@pytest.mark.integration
 def test_an_unreachable_target_is_logged_once_and_notified_later(
     postbox: Postbox,
     notifier: Notifier,
@@ -166,6 +161,7 @@ def has_more(count: Callable[[], int], before: int) -> bool:
     return count() > before
 
 
+@pytest.mark.integration
 def test_a_target_that_keeps_failing_and_recovering_is_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -65,6 +65,7 @@ def refuse_all(world: World, status: int = 415) -> None:
     world.remote.server.fault_for = lambda seen: answers(status) if seen.length else None
 
 
+@pytest.mark.integration
 def test_five_thousand_files_that_are_refused_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +109,7 @@ def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path
     assert how_many(said[-1]) == 30 - MOST_LOGGED
 
 
+@pytest.mark.integration
 def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.exits import Exit
 from snoopsync.runtime.clock import Clock, Jump, JumpDetector
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
+from snoopsync.state.schedule import begin_schedule, read_schedule
 from snoopsync.status.health import problems
 from snoopsync.status.reading import read_status
 from snoopsync.status.snapshot import SnapshotReader
@@ -105,7 +106,7 @@ def next_try(world: World, stepped: float) -> float:
 def test_a_retry_comes_when_the_schedule_says_whatever_the_wall_clock_does(
     world: World, stepped: float
 ) -> None:
-    assert next_try(world, stepped) == pytest.approx(RETRY_SECONDS[0], abs=2.0)
+    assert next_try(world, stepped) == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=2.0)
 
 
 def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) -> None:
@@ -130,7 +131,7 @@ def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
     with world.running() as live:
         live.until(lambda: bool(world.remote.uploads()))
         waited = world.clock.monotonic() - refused
-    assert waited == pytest.approx(RETRY_SECONDS[0], abs=3.0)
+    assert waited == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=3.0)
 
 
 class OtherBoot(JumpingClock):
@@ -154,7 +155,7 @@ def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_d
     with world.running() as live:
         begun = world.clock.monotonic()
         live.until(lambda: bool(world.remote.uploads()))
-        assert world.clock.monotonic() - begun < RETRY_SECONDS[0] + 2.0
+        assert world.clock.monotonic() - begun < IMAGE_RETRY_SECONDS[0] + 2.0
 
 
 def test_a_schedule_goes_on_within_a_boot_and_begins_anew_after_it(tmp_path: Path) -> None:
@@ -261,6 +262,7 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
+@pytest.mark.integration
 def test_a_clock_that_is_set_under_a_running_service_leaves_it_in_sync(home: Installation) -> None:
     clock = SteppedClock(home)
 

@@ -33,6 +33,8 @@ from tests.support.crashing import FOLDERS, Ended, Killed, Life, LifeFailed, Nur
 from tests.support.story import FOREIGN, EverydayLife, Loss, Story
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: What the alerter does between telling of a pair and remembering that: killed there, it tells
 #: again.
 _MARKING = "before UPDATE pair SET alerted"

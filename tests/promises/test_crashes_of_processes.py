@@ -27,6 +27,8 @@ from tests.support.process import Installation, until
 from tests.support.story import FOREIGN
 from tests.support.world import DiskFolder, Remote, Shelf, fake_picture
 
+pytestmark = pytest.mark.integration
+
 KILLS = 8
 WORLDS = 25
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.left_out import (
     LeftOut,
@@ -219,7 +220,7 @@ def test_an_unreadable_lost_and_found_is_left_out_and_all_is_mirrored(world: Wor
     (world.disk.root / "lost+found").mkdir()
     world.disk_edge = SecretiveDisk(b"/lost+found")
     report = world.resync()
-    assert report.exit_code == 0
+    assert of_resync(report) == 0
     assert totals(report.left_out) == {"other-program": 1}
     assert world.folder_state() == "ok"
 
@@ -228,7 +229,7 @@ def test_a_directory_that_can_not_be_listed_is_counted_as_unreadable(world: Worl
     world.disk.write("secret/a.jpg", fake_picture(1))
     world.disk_edge = SecretiveDisk(b"/secret")
     report = world.resync()
-    assert report.exit_code == 3
+    assert of_resync(report) == 3
     assert totals(report.left_out) == {"unreadable": 1}
 
 
@@ -267,7 +268,7 @@ def test_a_new_default_deletes_nothing(before: World) -> None:
     for _ in range(2):
         report = before.resync()
         assert report.summary.deleted == 0
-        assert report.exit_code == 0
+        assert of_resync(report) == 0
         assert totals(report.left_out) == {"other-program": 2}
     assert before.remote.changes() == []
     assert before.remote.ids() == ids
@@ -395,7 +396,7 @@ def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> Non
     world.resync()
     assert world.held() == 4
     world.configure("photos", exclude=("x/",))
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     assert world.held() == 0
     world.configure("photos", exclude=())
     world.resync()

@@ -40,7 +40,10 @@ from tests.support.losing import (
 from tests.support.process import until
 from tests.support.queue_limit import queue_limit
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's"),
+]
 
 TREES = 100
 SAVES = 2_000

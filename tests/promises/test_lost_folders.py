@@ -32,7 +32,10 @@ from tests.support.losing import (
 from tests.support.mounting import make_disk
 from tests.support.process import until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's"),
+]
 
 MISSING = "folder pictures is missing, so none of its images are deleted"
 BACK = "folder pictures is back"

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Done, Installation, Service, until
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     home.configure()
     return home
 

@@ -13,13 +13,14 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.model import FolderState, ImageState
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import ImageRow, State
-from snoopsync.state.schedule import RETRY_SECONDS
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers, reset_before
 from tests.support.unstamped import UnstampedDisk
@@ -98,7 +99,7 @@ def attempts_until(world: World, live: Live, end: float) -> list[float]:
 
 def test_a_refused_file_is_tried_again_ever_less_often(world: World) -> None:
     """25 s, 2 min, 10 min, 1 h, 5 h, 24 h, and then every 24 h."""
-    assert [*RETRY_SECONDS, RETRY_SECONDS[-1], RETRY_SECONDS[-1]] == SCHEDULE
+    assert [*IMAGE_RETRY_SECONDS, IMAGE_RETRY_SECONDS[-1], IMAGE_RETRY_SECONDS[-1]] == SCHEDULE
     world.disk.write("bad.jpg", BAD)
     with world.running() as live:
         begun = world.clock.monotonic()
@@ -165,9 +166,9 @@ def test_a_resync_that_a_person_asks_for_tries_it_at_once(world: World) -> None:
     refuses = True
     world.remote.server.fault_for = lambda seen: answers(415) if seen.length and refuses else None
     world.disk.write("a.jpg", GOOD)
-    assert world.resync().exit_code == 3
+    assert of_resync(world.resync()) == 3
     refuses = False
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     world.check_mirrored()
 
 

@@ -83,7 +83,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from snoopsync.embedded import EmbeddedCollection
-from tests.collection_server import CollectionServer
+from tests.support.collection_server import CollectionServer
 with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3")) as server:
     print(server.port, flush=True)
     sys.stdin.read()
@@ -91,7 +91,7 @@ with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3
 
 POSTBOX = """
 import sys
-from tests.postbox import Postbox
+from tests.support.postbox import Postbox
 
 class Echo(Postbox):
     def receive(self, letter):
@@ -333,7 +333,7 @@ def in_unit(text: str, code: str, *arguments: str) -> str:
 )
 def test_each_unit_allows_every_restriction_that_the_kernel_offers(host: Host, name: str) -> None:
     host.write("/opt/probe/probe.py", PROBE)
-    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/support/decoder_work.py").read_text())
     text = in_unit((ROOT / "systemd" / name).read_text(), "/opt/probe/probe.py")
     # The service that is asked is not started here.
     text = re.sub("^(Requisite|BindsTo|Requires|After)=snoopsync.service$", "", text, flags=re.M)
@@ -647,7 +647,7 @@ def test_a_person_has_a_service_of_their_own(host: Host) -> None:
 
 def test_the_unit_of_a_person_allows_every_restriction_that_the_kernel_offers(host: Host) -> None:
     host.write("/opt/probe/probe.py", PROBE)
-    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/support/decoder_work.py").read_text())
     text = in_unit((ROOT / "systemd/user/snoopsync.service").read_text(), "/opt/probe/probe.py")
     with person(host, "cleo") as cleo:
         host.write("/etc/systemd/user/snoopsync-probe.service", text)

@@ -12,6 +12,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from snoopsync.cli.approve import _approve
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.model import UNNUMBERED, Record
 from snoopsync.folders.sample import SAMPLE_FILES
@@ -21,6 +22,8 @@ from tests.promises.test_deletion_safety import Stage, stage, watch_for_long
 from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.support.mounting import mounted
 from tests.support.world import ToldWatcher, World, fake_picture
+
+pytestmark = pytest.mark.integration
 
 __all__ = ["stage"]  # a fixture
 
@@ -93,7 +96,7 @@ def test_another_disk_in_the_place_of_a_folders_disk_changes_nothing(
             assert world.remote.changes() == []
             assert world.folder_state() == "missing"
     with card.mounted(root):
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
         world.check_mirrored()
         assert world.remote.changes() == []
 
@@ -181,7 +184,7 @@ def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
         assert world.remote.deletes() == []
         assert len(world.remote.uploads()) == 1
         assert world.held() == 1
-    assert world.resync().exit_code == 4
+    assert of_resync(world.resync()) == 4
     assert world.remote.deletes() == []
     assert world.approve() == 1
     world.resync()
@@ -239,11 +242,11 @@ def test_another_disk_is_not_the_folder_though_every_deletion_needs_approval(
     need_approval(world, world.records())
     card.unmount()
     with other.mounted(world.disk.root):
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         assert world.folder_state() == "missing"
         assert world.remote.changes() == []
     card.mount(world.disk.root)
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     assert world.folder_state() == "ok"
     assert world.held() == 0
     assert world.remote.changes() == []
@@ -303,7 +306,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
     mirrored(world, card, world.disk.root)
     card.unmount()
     with other.mounted(world.disk.root):
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         with closing(Database(world.state_path)) as database:
             name, folder = next(iter(world.folders.items()))
             assert _approve(State(database), world.config, name, discard=False)["taken"]
@@ -312,7 +315,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
         assert len(world.remote.uploads()) == len(world.remote.deletes()) == COUNT
         other.unmount()
         other.mount(folder.path)
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
 
 
 def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looked_at(
@@ -326,7 +329,7 @@ def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looke
         with closing(Database(world.state_path)) as database:
             name = next(iter(world.folders))
             assert not _approve(State(database), world.config, name, discard=False)["taken"]
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         assert world.remote.changes() == []
 
 
@@ -343,7 +346,7 @@ def test_a_disk_without_an_id_under_another_name_in_the_configuration_keeps_its_
         world.rehearse()
         assert "photos" in {record.rel_path.folder for record in world.records()}
     with card.mounted(root):
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
         assert {record.rel_path.folder for record in world.records()} == {"card"}
         assert world.remote.changes() == []
 

@@ -16,7 +16,7 @@ from tests.support.process import QUICK_SYNC, Installation
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     home.configure()
     return home
 

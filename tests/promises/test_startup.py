@@ -13,6 +13,8 @@ import pytest
 from tests.support.pictures import encode, photo
 from tests.support.process import Done, Installation, command, until
 
+pytestmark = pytest.mark.integration
+
 #: A user without an entry in the list of users, who may do what this one may.
 STRANGER = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
 NO_HOME = ("env", "-u", "HOME", "-u", "XDG_CONFIG_HOME", "-u", "XDG_STATE_HOME")

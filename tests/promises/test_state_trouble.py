@@ -25,6 +25,8 @@ from tests.support.mounting import make_disk, mount, mounted, needs_root
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PAGE = 4096
 
 #: Where the file's header has its version. A wrong one can't be told from that of a newer program.

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import DuplicatesConfig
 from snoopsync.core.planner import Action
 from snoopsync.state.database import Database
@@ -480,7 +481,7 @@ class WholeMachine(RuleBasedStateMachine):
         done: list[Action] = []
         report = self.world.resync_telling(done.extend)
         assert lines(done) == plan.lines
-        assert report.exit_code == 0
+        assert of_resync(report) == 0
         self._check_order()
         self.world.remote.forget_requests()
         self.world.resync()
@@ -523,7 +524,7 @@ COMMON = settings(
 )
 
 # Shrinking a failure takes minutes.
-TestWholeMachine = pytest.mark.timeout(600)(WholeMachine.TestCase)
+TestWholeMachine = pytest.mark.integration(pytest.mark.timeout(600)(WholeMachine.TestCase))
 TestWholeMachine.settings = settings(COMMON, max_examples=40, derandomize=True)
 
 

@@ -19,6 +19,8 @@ from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, until
 
+pytestmark = pytest.mark.integration
+
 ALERT_SECONDS = 3.0
 
 

@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -33,17 +32,6 @@ from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as database:
-        yield database
 
 
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:

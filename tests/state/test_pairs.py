@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,22 +21,6 @@ from snoopsync.state.pairs import Due, Pairs, PairState, SearchResult, Side
 
 AB = Pair("nas.a", "nas.b")
 SHA256 = b"1" * 32
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as database:
-        yield database
-
-
-@pytest.fixture
-def state(database: Database) -> State:
-    return State(database)
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ from tests.support.process import QUICK_SYNC, Installation, until
 from tests.support.serving import serving
 from tests.support.world import ServedWorld, ToldWatcher, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 LOOPBACK = "127.0.0.1"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -213,7 +214,7 @@ def _reconcile(components: Components) -> int:
         components.engine.wait()
     report = run.report
     assert report is not None
-    assert report.exit_code in (Exit.OK, Exit.HELD_OR_MISSING), report
+    assert of_resync(report) in (Exit.OK, Exit.HELD_OR_MISSING), report
     _alert(components)
     done = report.summary
     return done.added + done.updated + done.deleted + done.renamed + done.adopted

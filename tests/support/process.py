@@ -21,6 +21,7 @@ from unittest import mock
 from snoopsync.cli.root import run_program
 from snoopsync.log import setup as logs
 from tests.support.paths import ROOT
+from tests.support.pictures import encode, photo
 
 DEADLINE_SECONDS = 20.0
 
@@ -58,6 +59,7 @@ class Installation:
         self.home = home
         self.pictures = home / "pictures"
         self.pictures.mkdir()
+        self.config = home / "config" / "snoopsync" / "config.yaml"
         self.state = home / "state" / "snoopsync" / "state.sqlite3"
         self.environment = {
             "HOME": str(home),
@@ -69,13 +71,17 @@ class Installation:
             "PYTHONWARNINGS": "error",
         }
 
+    def add_pictures(self, count: int) -> None:
+        """Write the pictures ``0.jpg``, ``1.jpg``..., each unlike the others, into ``pictures``."""
+        for seed in range(count):
+            (self.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+
     def configure(self, text: str = QUICK_SYNC, folders: str | None = None) -> Path:
         """Write the configuration: these keys, and the folders, ``pictures`` if none are given."""
-        path = self.home / "config" / "snoopsync" / "config.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + (folders or f"folders: [{{path: {self.pictures}}}]\n"))
-        path.chmod(0o600)
-        return path
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text + (folders or f"folders: [{{path: {self.pictures}}}]\n"))
+        self.config.chmod(0o600)
+        return self.config
 
     def configure_service(self, endpoint: str, public_key: str, text: str = QUICK_SYNC) -> None:
         """Write a configuration with this service. Its secret is to be had from the environment."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.planner import Action, Verb
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture, lines
@@ -51,6 +52,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
             world.remote.remove(ids[pick % len(ids)])
 
 
+@pytest.mark.integration
 @settings(
     max_examples=25,
     deadline=None,
@@ -102,7 +104,7 @@ def check_rehearsal(world: World, *, prune: bool) -> None:
     assert lines(done) == plan.lines
     rehearsed = replace(plan.report.summary, seconds=report.summary.seconds)
     assert rehearsed == report.summary
-    assert (plan.report.exit_code, plan.report.orphans) == (report.exit_code, report.orphans)
+    assert (of_resync(plan.report), plan.report.orphans) == (of_resync(report), report.orphans)
     sent = sorted((seen.method, seen.image_id or "") for seen in world.remote.changes())
     methods = {Verb.ADD: "POST", Verb.UPDATE: "PUT", Verb.DELETE: "DELETE"}
     said = sorted((methods[verb], name) for verb, _, name in plan.lines if verb in methods)

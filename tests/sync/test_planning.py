@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.sync.planning import PlanningPace
 from snoopsync.sync.resync import ResyncRequest
@@ -33,7 +34,7 @@ def steps(world: World) -> int:
             live.components.engine.step()
             live.components.engine.wait()
             count += 1
-        assert run.report is not None and run.report.exit_code == 0, run.report
+        assert run.report is not None and of_resync(run.report) == 0, run.report
     return count
 
 

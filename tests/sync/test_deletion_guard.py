@@ -16,7 +16,7 @@ from snoopsync.core.planner import Add, Cause, Delete, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView, Verdict
+from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView, Verdict
 
 POLICY = HoldPolicy(count=5, percent=10)
 NOW = 10_000.0

@@ -133,7 +133,7 @@ def duplicates(click_context: click.Context, as_json: bool, everything: bool) ->
     """List duplicate pictures, in pairs.
 
     The rank measures similarity: 0 is the same picture, and larger ranks are less similar. The kind
-    describes how one differs from the other. If there is evidence, the list says which picture to
+    describes how one differs from the other. If there is evidence, the list shows which picture to
     keep, and why. This command changes nothing.
     """
     if click_context.invoked_subcommand is not None:

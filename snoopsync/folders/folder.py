@@ -94,7 +94,7 @@ class Folder:
         return RelPath(self.name, path)
 
     def list_directory(self, directory: bytes) -> Listing:
-        """As ``FolderSession.list_directory``, with a session of its own."""
+        """As ``FolderSession.list_directory``, with a separate session."""
         with self.session() as session:
             return session.list_directory(directory)
 

@@ -1,5 +1,5 @@
-"""The paths that changed and have no plan yet, from the first sight of a change until its meaning
-is known.
+"""The paths that changed and have no plan yet, from the first sign of a change until its meaning is
+known.
 
 Each path takes the same steps. First it settles: ``Settler`` decides how long. A settled path is
 then queued and planned together with others. A path is postponed if the meaning of its change

@@ -47,7 +47,8 @@ def user_readiness(source: Path) -> Readiness:
 def system_readiness(
     source: Path, program: Iterable[Path], account: pwd.struct_passwd | None
 ) -> Readiness:
-    """The readiness of the system's service, which runs as this account or as a user of its own.
+    """The readiness of the system's service, which runs as this account, or as a separate user if
+    it is ``None``.
     ``program``: the files of snoopsync itself."""
     config, problems = _load(source, {"STATE_DIRECTORY": str(SYSTEM_STATE_DIRECTORY)})
     access = _AccessCheck(account)

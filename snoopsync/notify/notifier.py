@@ -1,8 +1,8 @@
 """Sends notifications about log events to any service that Apprise supports.
 
 Logging never waits for notifications. A log handler puts events into a bounded queue. One thread
-groups them into notifications, and each target has a thread of its own that sends them, so that a
-target that hangs delays no other. Unsent notifications are lost when the process is killed.
+groups them into notifications, and each target has its own thread that sends them, so that a target
+that hangs does not delay the others. Unsent notifications are lost when the process is killed.
 """
 
 from __future__ import annotations

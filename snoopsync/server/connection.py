@@ -93,7 +93,7 @@ class Connection:
         self._start: Message | None = None
 
     async def run(self) -> None:
-        """Answer the requests, one after the other. Raises ``ConnectionError`` when the client has
+        """Answer the requests one after another. Raises ``ConnectionError`` when the client has
         disconnected, and ``TimeoutError`` when it was too slow."""
         try:
             while not self._state.is_last and (head := await self._next_head()) is not None:

@@ -114,7 +114,7 @@ class Reconciler:
 
 def _log_done(report: ResyncReport) -> None:
     counts = asdict(report.summary)
-    # Held deletions, missing folders and failed images have events of their own.
+    # Held deletions, missing folders and failed images have their own events.
     message = "sync complete: %s" if report.is_complete else "sync complete, with problems: %s"
     log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:

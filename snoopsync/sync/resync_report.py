@@ -88,7 +88,7 @@ class ResyncReport:
 
     @property
     def has_failures(self) -> bool:
-        """Whether images are not mirrored, or not deleted, that should be."""
+        """Whether some images should have been mirrored or deleted, and were not."""
         prune_failed = self.pruning is not None and self.pruning.failed > 0
         return bool(self.summary.failed or self.unreadable or prune_failed)
 

@@ -40,7 +40,7 @@ from snoopsync.sync.transfer import (
 
 log = logging.getLogger("snoopsync.mirror")
 
-#: How often the collection is asked whether it accepts the keys now, in seconds.
+#: How often to check whether the collection accepts requests again, in seconds.
 _CREDENTIALS_SECONDS = 60.0
 
 #: How long a row waits if its file has changed since it was planned, in seconds. Meanwhile the path

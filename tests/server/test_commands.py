@@ -248,7 +248,7 @@ def test_an_invalid_certificate_is_reported(home: Installation, data: Path, tmp_
     assert str(tmp_path / "cert.pem") in done.err
     assert "Traceback" not in done.err
     alone = home.run("serve", "--listen", "127.0.0.1:0", "--data", data, *options[:2])
-    assert (alone.code, "go together" in alone.err) == (Exit.USAGE, True)
+    assert (alone.code, "used together" in alone.err) == (Exit.USAGE, True)
 
 
 @pytest.mark.integration

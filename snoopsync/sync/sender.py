@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
-from snoopsync.core.errors import CollectionError, Unauthorized
+from snoopsync.core.errors import CollectionError, Stopped, Unauthorized
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
 from snoopsync.core.planner import Action, Add, Cause, Forget, Update
@@ -90,6 +90,7 @@ class Sender:
         self._prunes: list[Cleared] = []
         self._flying: dict[str, Future[TransferResult | None]] = {}
         self._next_credentials = 0.0
+        self._probe: Future[CollectionError | None] | None = None
         self.landed = 0
         self._throttle = LogThrottle(log)
 
@@ -252,17 +253,23 @@ class Sender:
         future.add_done_callback(lambda _: self.on_landed())
 
     def can_send(self) -> bool:
-        """Can anything be sent? While there is trouble, this asks the collection now and then, with
-        one small request."""
+        """Can anything be sent? While there is trouble, a worker asks the collection now and then,
+        with one small request. Nothing here waits for the answer."""
         if self.trouble is None:
             return True
-        now = self._clock.monotonic()
-        if now < self._next_credentials:
+        if self._probe is None:
+            now = self._clock.monotonic()
+            if now < self._next_credentials:
+                return False
+            self._next_credentials = now + _CREDENTIALS_SECONDS
+            self._probe = self._workers.submit(self._transfer.probe)
+            self._probe.add_done_callback(lambda _: self.on_landed())
+        if not self._probe.done():
             return False
-        self._next_credentials = now + _CREDENTIALS_SECONDS
-        try:
-            self._transfer.probe()
-        except CollectionError as error:
+        probe, self._probe = self._probe, None
+        if probe.cancelled() or isinstance(probe.exception(), Stopped):
+            return False
+        if (error := probe.result()) is not None:
             self.trouble = error
             return False
         self._log(
@@ -375,6 +382,7 @@ class Sender:
             message = "nothing can be sent now: %s"
             self._log(_ALTERNATES, logging.ERROR, event, message, error, error=str(error))
             self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
+            self._probe = None  # an earlier one says nothing about this error
         self.trouble = error
 
     # Logging.

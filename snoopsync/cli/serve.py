@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.table import Table
@@ -21,8 +21,12 @@ from snoopsync.core.addresses import Address
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
-from snoopsync.core.text import counted
+from snoopsync.core.text import counted, iso
 from snoopsync.log import setup as logs
+
+if TYPE_CHECKING:
+    # Late, because it loads SQLite.
+    from snoopsync.server.registry import Key
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -177,7 +181,7 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
     with closing(Registry(data)) as registry:
         known = registry.keys()
     if as_json:
-        results.print_json(asdict(key) for key in known)
+        results.print_json(_key_json(key) for key in known)
         return Exit.OK
     table = Table(box=None, header_style="bold")
     for title in ("public key", "collection", "ID", "created", "revoked"):
@@ -202,6 +206,10 @@ def revoke(context: Context, public_key: str, data: Path) -> Exit:
             raise click.ClickException(f"unknown or revoked key: {printable(public_key)}")
     context.out.print("revoked")
     return Exit.OK
+
+
+def _key_json(key: Key) -> dict[str, Any]:
+    return asdict(key) | {"created_at": iso(key.created_at), "revoked_at": iso(key.revoked_at)}
 
 
 def _day(seconds: float | None) -> str:

@@ -44,7 +44,8 @@ def status_group(console: Console, status: Status) -> Group:
     remarks = Table.grid(padding=(0, 1, 0, 0))
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
-    parts.append(remarks)
+    if remarks.row_count:  # an empty table is a blank line
+        parts.append(remarks)
     parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_notes(status)]]
     return Group(*parts)
 

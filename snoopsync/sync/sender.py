@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
-from snoopsync.core.errors import CollectionError, Unauthorized
+from snoopsync.core.errors import CollectionError, Stopped, Unauthorized
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
 from snoopsync.core.planner import Action, Add, Cause, Forget, Update
@@ -89,6 +89,7 @@ class Sender:
         self._prunes: list[Cleared] = []
         self._requests: dict[str, Future[TransferResult | None]] = {}
         self._next_credentials = 0.0
+        self._probe: Future[CollectionError | None] | None = None
         self.completed = 0
         self._throttle = LogThrottle(log)
 
@@ -152,9 +153,8 @@ class Sender:
         items = self._next(present) if self.can_send() else []
         if items:
             # Stored once for all of them, before the first one is sent.
-            self.in_flight_file.remember(
-                [*self._requests, *(each.record.image_id for each in items)]
-            )
+            ids = (item.record.image_id for item in items)
+            self.in_flight_file.remember([*self._requests, *ids])
         for item in items:
             self._send(item, look)
 
@@ -241,30 +241,32 @@ class Sender:
         future.add_done_callback(lambda _: self.on_completed())
 
     def can_send(self) -> bool:
-        """Whether anything can be sent. While there is ``trouble``, this regularly probes the
-        collection with a small request."""
+        """Whether anything can be sent. While there is ``trouble``, a worker regularly probes the
+        collection with a small request. This never waits for the response."""
         if self.trouble is None:
             return True
-        now = self._clock.monotonic()
-        if now < self._next_credentials:
+        if self._probe is None:
+            now = self._clock.monotonic()
+            if now < self._next_credentials:
+                return False
+            self._next_credentials = now + _CREDENTIALS_SECONDS
+            self._probe = self._workers.submit(self._transfer.probe)
+            self._probe.add_done_callback(lambda _: self.on_completed())
+        if not self._probe.done():
             return False
-        self._next_credentials = now + _CREDENTIALS_SECONDS
-        try:
-            self._transfer.probe()
-        except CollectionError as error:
+        probe, self._probe = self._probe, None
+        if probe.cancelled() or isinstance(probe.exception(), Stopped):
+            return False
+        if (error := probe.result()) is not None:
             self.trouble = error
             return False
-        self._log(
-            _KEEPS_CHANGING,
-            logging.WARNING,
-            Event.REQUESTS_TAKEN_AGAIN,
-            "the collection accepts requests again",
-        )
+        message = "the collection accepts requests again"
+        self._log(_KEEPS_CHANGING, logging.WARNING, Event.REQUESTS_TAKEN_AGAIN, message)
         self.trouble = None
         return True
 
     def retry_now(self) -> None:
-        """If nothing can be sent now, ask the collection at once whether it accepts requests."""
+        """If nothing can be sent now, probe the collection at once."""
         self._next_credentials = self._clock.monotonic()
 
     # Confirming.
@@ -335,26 +337,24 @@ class Sender:
         self._look_again(image_id, *dict.fromkeys((rel_path, now_at)))
 
     def _retry_later(self, rejected: Rejected) -> None:
-        delay = IMAGE_RETRY_SECONDS[min(rejected.attempts, len(IMAGE_RETRY_SECONDS) - 1)]
+        image_id, reason = rejected.image_id, rejected.reason
         is_new = True
         if rejected.mark is None:
             self.tally.unpruned += 1
         else:
+            delay = IMAGE_RETRY_SECONDS[min(rejected.attempts, len(IMAGE_RETRY_SECONDS) - 1)]
             retry_at = self._schedule.now() + delay
-            is_new = self._intents.defer(
-                rejected.image_id, rejected.mark, rejected.reason, retry_at
-            )
+            is_new = self._intents.defer(image_id, rejected.mark, reason, retry_at)
         if is_new:
             self._log(
-                rejected.reason,
+                reason,
                 logging.WARNING,
                 Event.REFUSED,
                 "%s: %s",
-                rejected.rel_path or rejected.image_id,
-                rejected.reason,
+                *(rejected.rel_path or image_id, reason),
                 **path_keys(rejected.rel_path),
-                image_id=rejected.image_id,
-                reason=rejected.reason,
+                image_id=image_id,
+                reason=reason,
             )
 
     def stop_sending(self, error: CollectionError) -> None:
@@ -365,6 +365,7 @@ class Sender:
             message = "nothing can be sent now: %s"
             self._log(_KEEPS_CHANGING, logging.ERROR, event, message, error, error=str(error))
             self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
+            self._probe = None  # an earlier probe does not apply to this error
         self.trouble = error
 
     # Logging.

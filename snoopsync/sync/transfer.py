@@ -126,10 +126,14 @@ class Transfer:
     def __init__(self, collection: RetryingCollection) -> None:
         self._collection = collection
 
-    def probe(self) -> None:
-        """Send a small request to check whether the collection accepts requests. Raises
-        ``CollectionError``."""
-        self._collection.get_images(count=1)
+    def probe(self) -> CollectionError | None:
+        """Send one small request. Returns why the collection cannot be used, or ``None``. Waits for
+        the end of an outage."""
+        try:
+            self._collection.get_images(count=1)
+        except CollectionError as error:
+            return error
+        return None
 
     def upload(self, folder: Folder, item: Outstanding) -> TransferResult | None:
         """Send a file, unless it has changed since it was planned."""

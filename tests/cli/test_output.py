@@ -122,6 +122,16 @@ def test_a_terminal_gets_aligned_tables(home: Installation) -> None:
     assert not ANSI.search(Terminal(home, "list").end())
 
 
+def test_a_status_in_sync_has_no_blank_line(home: Installation) -> None:
+    home.ok("resync")
+    with home.running():
+        shown = seen(Terminal(home, "status", columns=300).end())
+    answer, titles, folder = shown.splitlines()
+    assert answer.startswith("in sync")
+    assert titles.startswith("folder")
+    assert folder.startswith("pictures")
+
+
 def test_a_terminal_gets_coloured_severities(home: Installation) -> None:
     lines = Terminal(home, "check").end().splitlines()
     assert lines[0].startswith("\x1b[32mok     \x1b[0m  configuration: ")

@@ -443,6 +443,21 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
     until(lambda: the_service_says(world, Exit.OK))
 
 
+def test_an_outage_after_refused_keys_does_not_block_the_service(world: World) -> None:
+    server = world.remote.server
+    world.disk.write("a.jpg", fake_picture(0))
+    server.keys.clear()
+    with serving(world, ToldWatcher()):
+        until(lambda: the_service_says(world, Exit.UNAUTHORIZED))
+        server.requests.clear()
+        server.fault_for = lambda _seen: reset_before()
+        until(lambda: server.requests)
+        for _ in range(3):
+            report = read_status(world.config).service.report
+            # A blocked engine publishes no report, and a command gets an old one after 2 s.
+            assert report is not None and report.age_seconds < 1.9
+
+
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
 def test_refused_keys_stop_all_requests_until_they_are_accepted_again(
     world: World, caplog: pytest.LogCaptureFixture, when: str

@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.config.settings import Watch
+from snoopsync.control.channel import socket_path
 from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
@@ -463,12 +464,19 @@ def test_without_the_extra_the_error_has_the_command_that_installs_it(
 
 def test_a_service_without_both_imports_neither(home: Installation) -> None:
     home.configure()
-    code = (
-        "import sys, os, signal, threading; from snoopsync.cli.root import run_program;"
-        "threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start();"
-        "run_program(['run']);"
-        "sys.exit(sorted({'apprise', 'prometheus_client'} & sys.modules.keys()) or 0)"
-    )
+    code = f"""
+import os, pathlib, signal, sys, threading, time
+from snoopsync.cli.root import run_program
+
+def stop_when_it_runs():
+    while not pathlib.Path({str(socket_path(home.state))!r}).exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=stop_when_it_runs, daemon=True).start()
+run_program(["run"])
+sys.exit(sorted({{"apprise", "prometheus_client"}} & sys.modules.keys()) or 0)
+"""
     done = home.run_python(code)
     assert done.code == 0, done
 

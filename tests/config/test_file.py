@@ -347,7 +347,11 @@ def test_a_problem_has_its_key_and_line(
         ("{path: a, poll_interval: 999ms}", "folders[0].poll_interval", "from 1s"),
         ('{path: a, include: "*.jpg"}', "folders[0].include", "must be a list, not text"),
         ("{path: a, include: []}", "folders[0].include", "no image would be mirrored"),
-        ('{path: a, include: [a, b, "!"]}', "folders[0].include[2]", "no gitignore pattern"),
+        (
+            '{path: a, include: [a, b, "!"]}',
+            "folders[0].include[2]",
+            "not a valid gitignore pattern",
+        ),
         ("{path: a, exclude: [[a]]}", "folders[0].exclude[0]", "must be text, not a list"),
         ('{path: a, exclude: ["#x"]}', "folders[0].exclude[0]", "comment"),
     ],

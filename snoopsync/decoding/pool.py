@@ -1,6 +1,6 @@
 """A pool of decoder processes.
 
-If a decoder dies, its picture is tried again in a new decoder, since something else may have killed
+If a decoder dies, its picture is retried in a new decoder, since something else may have killed
 the first one. If the second one dies too, the picture is refused. A decoder that takes too long is
 killed.
 """

@@ -1,8 +1,8 @@
 """Reads responses with a long list: a listing, or the results of a search.
 
-Each entry is read as it arrives, and only the needed part of it is kept, so no service can fill the
-memory. As in ``responses``, all functions raise ``BadAnswer`` for a response that is not the
-collection's.
+Each entry is read as it arrives, and only the necessary parts of it are kept, so no service can
+fill the memory. As in ``responses``, all functions raise ``BadAnswer`` for a response that does not
+come from a collection.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from snoopsync.core.protocol import (
     SearchByIdAnswer,
 )
 
-#: The most bytes of a page of a listing. A page of 1,000 images has some 150 KB.
+#: The largest page of a listing. A page of 1,000 images has about 150 KB.
 LARGEST_PAGE_BYTES = 16 * 1024 * 1024
 
-#: The most bytes of an answer to a search. Two million results have some 200 MB.
+#: The largest answer to a search. Two million results have about 200 MB.
 LARGEST_SEARCH_BYTES = 256 * 1024 * 1024
 
 #: How many of the nearest results of a search are kept.
 MOST_RESULTS = 10_000
 
-#: The most images on a page of those that an older version has described.
+#: The largest number of images on a page of outdated images.
 MOST_OUTDATED = 10_000
 
-#: A result with a larger rank is not similar at all.
+#: A result with a larger rank is ignored, because it is not similar at all.
 _LARGEST_RANK = 2**31 - 1
 
 #: The largest size of a picture, in pixels or bytes.
@@ -77,8 +77,8 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def parse_search(response: Response, collection_id: str) -> SearchAnswer:
-    """Return the answer to a search by an image's bytes, with at most ``MOST_RESULTS`` results, the
-    nearest first. ``collection_id`` is filled in if the response has none."""
+    """Return the answer to a search by an image's bytes, with at most ``MOST_RESULTS`` results,
+    nearest first. ``collection_id`` is used if the response has none."""
     nearest: list[tuple[int, int, Match]] = []  # a heap, the farthest first
     count = 0
 
@@ -105,15 +105,15 @@ def parse_search(response: Response, collection_id: str) -> SearchAnswer:
 
 
 def parse_search_by_id(response: Response, image_id: str, collection_id: str) -> SearchByIdAnswer:
-    """Return the answer to a search by an image's ID. What the response leaves out, except the
-    results, is filled in."""
+    """Return the answer to a search by an image's ID. Missing fields are filled in, except the
+    results."""
     found = {"image_id": image_id, "image_time": "", **parse_search(response, collection_id)}
     require_fields(response, found, image_id=str, image_time=str)
     return cast(SearchByIdAnswer, found)
 
 
 def _match(response: Response, entry: Any) -> Match | None:
-    """Return the known fields of one result, or ``None`` if it can't be a match."""
+    """Return the known fields of one result; ``None`` if it can't be a match."""
     if not _has_valid_id(response, entry):
         return None
     require_fields(response, entry, rank=int)
@@ -128,7 +128,8 @@ def _match(response: Response, entry: Any) -> Match | None:
 
 
 def _extras(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the optional fields, without those that another service uses in another sense."""
+    """Return the optional fields with valid values. Another service may use the same names in
+    another sense."""
     extras = _usable(given, _EXTRAS)
     if "evidence" in extras:
         extras["evidence"] = _usable(extras["evidence"], _EVIDENCE)
@@ -155,11 +156,11 @@ def _is_usable(name: str, value: Any) -> bool:
 
 
 def parse_listing(response: Response, collection_id: str, count: int | None = None) -> ListAnswer:
-    """Return one page of the listing. ``collection_id`` is filled in if the response has none.
+    """Return one page of the listing. ``collection_id`` is used if the response has none.
 
-    An entry with an invalid ``id`` is left out: no request could name it, and it must not stop the
-    comparison of the others. Raises ``ExcessiveAnswer`` for a page of more than ``count`` entries,
-    without reading the rest.
+    An entry with an invalid ``id`` is left out: no request could name the image, and it must not
+    prevent the comparison of the others. Raises ``ExcessiveAnswer`` for a page of more than
+    ``count`` entries, without reading the rest.
     """
     images: list[ListedImage] = []
     entries = 0
@@ -169,8 +170,8 @@ def parse_listing(response: Response, collection_id: str, count: int | None = No
         entries += 1
         if count is not None and entries > count:
             raise ExcessiveAnswer(
-                f"the listing is refused: a page has more than the {count} images that were asked"
-                " for"
+                f"the listing is refused: a page has more than the {count} images that were"
+                " requested"
             )
         if _has_valid_id(response, entry):
             require_fields(response, entry, image_time=str)
@@ -188,7 +189,7 @@ def parse_listing(response: Response, collection_id: str, count: int | None = No
 
 
 def empty_outdated(session: Session) -> OutdatedAnswer:
-    """Return the page of a collection that has no outdated images, by its session."""
+    """Return the page for the collection of this session if it has no outdated images."""
     return {
         "status": 200,
         "message": "OK",
@@ -200,7 +201,7 @@ def empty_outdated(session: Session) -> OutdatedAnswer:
 
 
 def parse_outdated(response: Response, collection_id: str) -> OutdatedAnswer:
-    """Return one page of the images that an older version of the service has described. Raises
+    """Return one page of the images that an older version of the service described. Raises
     ``ExcessiveAnswer`` for more than ``MOST_OUTDATED`` images."""
     ids: list[str] = []
 
@@ -230,8 +231,8 @@ def _read(
     take: Callable[[Any], None],
     most_bytes: int,
 ) -> dict[str, Any]:
-    """Return the JSON object of a response without the entries of its list ``name``, and call
-    ``take`` with each entry."""
+    """Call ``take`` with each entry of the list ``name`` in a response. Return the response's JSON
+    object with this list empty."""
     found = read_object(_pieces(response, most_bytes), name, take)
     found = {"collection_id": collection_id, **with_status(response, found)}
     require_fields(response, found, collection_id=str, **{name: list})
@@ -250,7 +251,7 @@ def _pieces(response: Response, most_bytes: int) -> Iterator[bytes]:
 
 
 def _has_valid_id(response: Response, entry: Any) -> bool:
-    """Whether the ``id`` of this entry is valid. Raises ``BadAnswer`` if it is no text."""
+    """Whether the ``id`` of this entry is valid. Raises ``BadAnswer`` if it is not a text."""
     if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
         raise invalid_field(response, "id", entry.get("id") if isinstance(entry, dict) else None)
     return is_valid_id(entry["id"])

@@ -1,7 +1,7 @@
 """The user's own directories, if the user has a home directory.
 
-The user of a container often has neither ``$HOME`` nor an entry in ``/etc/passwd``. Everything that
-needs no such directory must still work there.
+In a container, the user often has neither ``$HOME`` nor an entry in ``/etc/passwd``. Everything
+that does not need such a directory must still work.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from snoopsync.core.errors import ConfigError, Problem
 
 
 def home_directory() -> Path | None:
-    """The home directory, or ``None`` if this user has none."""
+    """The home directory; ``None`` if this user has none."""
     return _absolute(Path.home)
 
 
 def config_directory(application: str = "snoopsync") -> Path | None:
-    """The directory for the user's configuration of this application, or ``None`` without a home
-    directory."""
+    """The directory for the user's configuration of this application; ``None`` if this user has no
+    home directory."""
     return _absolute(lambda: platformdirs.user_config_path(application, appauthor=False))
 
 
 def state_directory() -> Path | None:
-    """The directory for the user's state, or ``None`` without a home directory."""
+    """The directory for the user's state; ``None`` if this user has no home directory."""
     return _absolute(lambda: platformdirs.user_state_path("snoopsync", appauthor=False))
 
 
 def no_home(setting: str, variable: str) -> ConfigError:
-    """The error where such a directory is needed. ``setting``: the key or option that replaces it;
-    ``variable``: the environment variable that does."""
+    """The error for a user without a home directory who needs one of these directories.
+    ``setting``: the key or option to set instead. ``variable``: the environment variable to set
+    instead."""
     message = f"this user has no home directory: set {setting}, or $HOME, or ${variable}"
     return ConfigError("configuration", (Problem(setting, message),))
 

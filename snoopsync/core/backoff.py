@@ -1,4 +1,4 @@
-"""How long to wait before something that failed is tried again."""
+"""How long to wait before a failed operation is retried."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Backoff:
     ``base_seconds`` after the first failure, doubles with every failure after it, and never exceeds
     ``cap_seconds``.
 
-    Full jitter: clients that failed together do not come back together. See "Exponential Backoff
-    And Jitter" in the AWS Architecture Blog.
+    With full jitter, clients that failed at the same time do not retry at the same time. See
+    "Exponential Backoff And Jitter" in the AWS Architecture Blog.
     """
 
     base_seconds: float

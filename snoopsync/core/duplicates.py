@@ -1,4 +1,4 @@
-"""What a search for duplicates changes: which pairs hold, and which have ended."""
+"""How a search for duplicates changes the known pairs: which exist, and which have ended."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from snoopsync.core.protocol import Match, PictureFacts
 
 
 class Pair(NamedTuple):
-    """Two similar images in the order of their IDs, so that the pair does not depend on the order
-    of the search."""
+    """Two similar images, ordered by ID: the pair is the same whichever image was searched for."""
 
     a: str
     b: str
@@ -23,15 +22,15 @@ class Pair(NamedTuple):
         return cls(min(one, other), max(one, other))
 
 
-#: How many new pairs of one search are recorded: the nearest ones.
+#: At most this many new pairs of one search are recorded: the nearest ones.
 MOST_NEW_PAIRS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPair:
-    """A pair that holds. ``rank``: 0 for the same picture, larger for less similar ones. ``kind``:
-    how the two differ. ``sha256`` and ``facts`` are about the other image. Each is ``None`` or
-    empty if the collection does not report it."""
+    """A pair that exists. ``rank``: 0 for the same picture, larger for less similar ones. ``kind``:
+    how the two differ. ``sha256`` and ``facts`` describe the image that was found. A value that the
+    collection does not report is ``None`` or empty."""
 
     pair: Pair
     rank: int
@@ -42,8 +41,8 @@ class FoundPair:
 
 @dataclass(frozen=True, slots=True)
 class PairChanges:
-    """What a search changes: ``pairs`` hold, and ``gone`` are pairs that have ended. ``facts`` are
-    about the picture that was searched for."""
+    """How a search changes the pairs: ``pairs`` exist, and ``gone`` have ended. ``facts`` describe
+    the picture that was searched for."""
 
     pairs: tuple[FoundPair, ...]
     gone: tuple[Pair, ...]
@@ -54,10 +53,10 @@ def changes_of_search(
     image_id: str, matches: Iterable[Match], current: Collection[Pair], max_rank: int
 ) -> PairChanges:
     """The changes from a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
-    256 that differ) do not count. ``current``: the pairs that the image is in.
+    256 that differ) do not count. ``current``: the recorded pairs of the image.
 
-    Only the nearest ``MOST_NEW_PAIRS`` new pairs count, so that the records of thousands of copies
-    of one picture do not grow with the square of their number."""
+    At most ``MOST_NEW_PAIRS`` new pairs count, the nearest ones. Otherwise the number of pairs
+    would grow with the square of the number of copies of a picture."""
     found: dict[str, FoundPair] = {}
     asked = PictureFacts()
     for match in matches:
@@ -79,7 +78,7 @@ def changes_of_search(
 
 
 def facts_of(match: Match) -> PictureFacts:
-    """The facts about the matching picture in a search result."""
+    """The facts about the picture that a search found."""
     facts = PictureFacts()
     for name in ("width", "height", "size_bytes", "evidence"):
         if name in match:

@@ -1,13 +1,12 @@
-"""Directory listings that equal the rows: a shortcut for the scanner.
+"""Stored directory listings, which save the scanner work.
 
-To compare a directory, the scanner lists it and reads the row of every file in it. Where listing
-and rows were equal, the listing is stored: a digest of what was compared, and what else it had.
-While a new listing has the same digest, the rows need not be read. While the stamp of the directory
-proves that its entries are the same, the directory need not be listed either: the names are stored
-too.
+To compare a directory, the scanner lists it and reads the row of every file in it. If the listing
+and the rows are equal, the listing is stored, with a digest of what was compared. If a later
+listing has the same digest, the rows need not be read. If the stamp of the directory proves that
+its entries are unchanged, the directory need not be listed either, since the names are stored.
 
-A digest is never stale: triggers in the state file delete the stored listing with the first change
-to a row that the scanner compares. A missing digest only costs time.
+A stored listing is never stale: when a row that it depends on changes, a trigger in the state file
+deletes the listing. A missing listing only costs time.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from snoopsync.core.model import FingerprintKey
 from snoopsync.state.database import Database
 
 #: The last format of ``marshal`` in which equal values always have equal bytes. It accepts plain
-#: tuples only. Another version of Python may write other bytes, so that no digest matches.
+#: tuples only. If another version of Python writes other bytes, no stored digest matches.
 _MARSHAL_FORMAT = 2
 
-#: No name of a directory entry has it.
+#: The separator of stored names. No name of a directory entry contains it.
 _SEPARATOR = b"/"
 
 #: The counts of a listing that leaves nothing out, as text.
@@ -32,12 +31,12 @@ NOTHING_LEFT_OUT = "{}"
 
 
 class StoredListing(NamedTuple):
-    """What a directory's listing was. ``digest`` is of the wanted files.
+    """A directory's listing. ``digest``: of the wanted files (see ``digest_of``).
 
-    ``stamp`` is the directory's device, inode and ctime (nanoseconds) right before it was listed,
-    at ``listed_at_ns`` (Unix time). Where the ctime proves nothing, ``stamp`` is ``None``, and the
-    rest is empty: ``names`` of the wanted files, ``directories`` that are entered (names too), and
-    the counts of what is ``left_out`` (as text, see ``left_out.dump``).
+    ``stamp``: the directory's device, inode and ctime (nanoseconds) right before it was listed, at
+    ``listed_at_ns`` (Unix time). If the ctime proves nothing, ``stamp`` is ``None`` and the other
+    fields are empty. ``names``: of the wanted files. ``directories``: the names of directories that
+    are entered. ``left_out``: the counts of what is not mirrored (see ``left_out.dump``).
     """
 
     digest: bytes
@@ -49,7 +48,8 @@ class StoredListing(NamedTuple):
 
 
 class Listings:
-    """The stored listings of one folder. Used by the thread that changes the folder's rows."""
+    """The stored listings of one folder. Only the thread that changes the folder's rows may use
+    them."""
 
     def __init__(self, database: Database, folder: str) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class Listings:
         self._learned.clear()
 
     def of(self, directory: bytes) -> StoredListing | None:
-        """The stored listing of this directory."""
+        """The stored listing of this directory; ``None`` if there is none."""
         rows = self._database.query(
             "SELECT digest, device, inode, ctime_ns, listed_at_ns, names, directories, left_out"
             " FROM listing WHERE folder = ? AND directory = ?",
@@ -70,11 +70,11 @@ class Listings:
         return _from_row(*rows[0]) if rows else None
 
     def learn(self, directory: bytes, listing: StoredListing) -> None:
-        """This listing, taken since ``begin``, is what the rows say."""
+        """Note that this listing, taken since ``begin``, equals the rows."""
         self._learned[directory] = listing
 
     def save(self) -> None:
-        """Keep what was learned since ``begin``."""
+        """Store the listings that were noted since ``begin``."""
         if self._learned:
             with self._database.transaction():
                 self._database.change_many(

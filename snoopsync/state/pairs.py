@@ -1,4 +1,4 @@
-"""The duplicates that were found: one row for each unordered pair of images."""
+"""The duplicates that were found, one row for each pair of images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _MIRRORED = """
             WHERE image.image_id IN (pair.a, pair.b) AND folder.configured)
 """
 
-#: The rank that the search for the other image gave for the same bytes. Some services give a
+#: The rank from the search for the other image, if it was for the same bytes. Some services give a
 #: different rank in each direction, and the lower one counts.
 _OTHER_RANK = """
     iif(NOT gone AND a_sha256 = excluded.a_sha256 AND b_sha256 = excluded.b_sha256,
@@ -72,12 +72,12 @@ _FOUND = f"""
         a_rank = coalesce(excluded.a_rank, {_OTHER_RANK}),
         b_rank = coalesce(excluded.b_rank, {_OTHER_RANK}),
         a_sha256 = excluded.a_sha256, b_sha256 = excluded.b_sha256,
-        -- 2: it had only ended because the configuration left one of the two out.
+        -- gone = 2: the pair only ended because the configuration left one of the images out.
         gone = 0, alerted = alerted AND gone <> 1,
         found_at = CASE WHEN gone = 1 THEN excluded.found_at ELSE found_at END
 """
 
-#: For a pair that a search did not find: the rank of the search for the other image counts.
+#: For a pair that a search did not find. The rank of the search for the other image counts.
 _NOT_FOUND = """
     UPDATE pair SET
         rank = coalesce(iif(a = ?3, b_rank, a_rank), rank),
@@ -101,10 +101,10 @@ class PairState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One image of a pair. ``rel_path`` is ``None`` if no folder contains it; ``was`` is then the
-    last path of its file, if it had one. ``facts``: what the collection reported about the picture,
-    empty if it reported nothing about the present bytes. ``modified_ns``: the file's time, in
-    nanoseconds of Unix time. ``is_missing``: the file is known to be missing."""
+    """One image of a pair. ``rel_path``: ``None`` if no folder contains the image; ``was`` is then
+    the last path of its file, if known. ``facts``: what the collection reported about the picture;
+    empty if it reported nothing about the present bytes. ``modified_ns``: the file's mtime, as Unix
+    time in nanoseconds. ``is_missing``: the file is known to be missing."""
 
     image_id: str
     rel_path: RelPath | None
@@ -117,7 +117,7 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A pair, for listings and alerts. ``found_at``: Unix time. ``finder``: the image whose search
-    found the other one. ``kind`` as in ``FoundPair``. ``identical``: both have the same bytes."""
+    found the other one. ``kind``: as in ``FoundPair``. ``identical``: both have the same bytes."""
 
     a: Side
     b: Side
@@ -129,7 +129,8 @@ class Duplicate:
     identical: bool = False
 
     def keep(self, order: FolderOrder, now: float) -> Keep | None:
-        """The image to keep, or ``None``. ``order``: the configured folders. ``now``: Unix time."""
+        """The image to keep; ``None`` if nothing decides. ``order``: the configured folders.
+        ``now``: Unix time."""
         a, b = (_candidate(side, order) for side in (self.a, self.b))
         return which_to_keep(a, b, self.kind, int(now * 1e9), identical=self.identical)
 
@@ -152,9 +153,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What the search for an image found. ``at``: Unix time. ``hard_links``: pairs that are one
+    """The result of the search for an image. ``at``: Unix time. ``hard_links``: pairs that are one
     file under two names. They are recorded as gone, so that the image is searched for again when
-    one of the names gets a file of its own."""
+    one of the names gets its own file."""
 
     due: Due
     findings: PairChanges
@@ -163,7 +164,7 @@ class SearchResult:
 
 
 class Pairs:
-    """The duplicates in the state file, and which images have to be searched for."""
+    """The duplicates in the state file, and the images that must be searched for."""
 
     def __init__(self, database: Database, page_rows: int = _PAGE_ROWS) -> None:
         self._database = database
@@ -185,7 +186,7 @@ class Pairs:
         return {Pair(*row) for row in rows}
 
     def left_out(self, image_ids: Collection[str]) -> set[str]:
-        """Those of these images that the configuration leaves out. They belong to no pair."""
+        """Which of these images the configuration leaves out. Such an image belongs to no pair."""
         rows = self._database.query(
             "SELECT image_id FROM image"
             " WHERE image_id IN (SELECT value FROM json_each(?)) AND left_out",
@@ -194,13 +195,13 @@ class Pairs:
         return {image_id for (image_id,) in rows}
 
     def record(self, results: Sequence[SearchResult]) -> None:
-        """Write down what searches found, in one transaction: new pairs (still to be alerted, so
-        that no alert is lost), pairs that ended, and that the searches are done. A new pair of the
-        same bytes as a dismissed pair is dismissed.
+        """Record the results of searches in one transaction: the new pairs, the pairs that have
+        ended, and that the searches are done. The new pairs are recorded as not yet alerted, so
+        that no alert is lost. A new pair with the same bytes as a dismissed pair is dismissed.
 
-        A pair whose other image is being sent at the moment stays: the search for that image
-        decides. A pair that the search for the other image found also stays, if it was found for
-        these bytes: the search for a whole picture may find a part of it when the search for the
+        A pair does not end while its other image is being sent: the search for that image will
+        decide. A pair does not end either if the search for the other image found it for the same
+        bytes: the search for a whole picture may find a part of it, although the search for the
         part does not find the whole."""
         if results:
             with self._database.transaction():
@@ -244,8 +245,8 @@ class Pairs:
         return replace(found, sha256=sha256 or None)
 
     def search_again(self) -> None:
-        """Have all images searched for again: the collection describes its pictures in a new
-        way."""
+        """Require a new search for every image, because the collection describes its pictures in a
+        new way."""
         self._database.change(
             "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
         )
@@ -257,15 +258,15 @@ class Pairs:
         )
 
     def mark_alerted(self, duplicates: Iterable[Duplicate]) -> None:
-        """Record that the alerts for these pairs were given."""
+        """Record that these pairs were alerted."""
         self._database.change_many(
             "UPDATE pair SET alerted = 1 WHERE a = ? AND b = ?",
             [(item.a.image_id, item.b.image_id) for item in duplicates],
         )
 
     def listed(self, *, everything: bool = False) -> Iterator[Duplicate]:
-        """The open pairs, or all pairs, the newest first. Pages of them are read at different
-        moments."""
+        """The open pairs, newest first. They are read in pages, each at its own moment.
+        ``everything``: also dismissed pairs and pairs that have ended."""
         where = "" if everything else f"AND NOT dismissed AND NOT gone AND {self._is_mirrored()}"
         last: tuple[float, str, str] = (-inf, "", "")
         while True:
@@ -280,7 +281,7 @@ class Pairs:
             last = -page[-1].found_at, page[-1].a.image_id, page[-1].b.image_id
 
     def count_due(self) -> int:
-        """The number of images that have to be searched for."""
+        """The number of images that must be searched for."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE search_due")
         return count
 
@@ -292,8 +293,8 @@ class Pairs:
         return count
 
     def _is_mirrored(self) -> str:
-        """The SQL condition that a folder of one of the two images is configured. Pairs in folders
-        that are not mirrored any more are not shown."""
+        """The SQL condition that the folder of at least one of the two images is configured. Other
+        pairs are not shown."""
         if not self._database.one("SELECT 1 FROM folder WHERE NOT configured LIMIT 1"):
             return "true"  # the usual case, without a query for each pair
         return _MIRRORED
@@ -308,7 +309,7 @@ class Pairs:
             changed = self._database.change(
                 "UPDATE pair SET dismissed = 1 WHERE a = ? AND b = ?", tuple(pair)
             )
-            # Not for two copies of the same bytes: a third copy is a new duplicate.
+            # A pair with the same bytes is left out here, because a third copy is a new duplicate.
             self._database.change(
                 "INSERT OR IGNORE INTO dismissal (a, b)"
                 " SELECT min(a_sha256, b_sha256), max(a_sha256, b_sha256) FROM pair"
@@ -356,9 +357,9 @@ def _other(due: Due, found: FoundPair) -> str:
 
 
 def _side(image_id: str, *row: Any) -> Side:
-    ours, folder, directory, name, modified_ns, is_missing, is_stale, *was, facts = row
-    told: PictureFacts = {} if facts is None or (ours and is_stale) else json.loads(facts)
+    ours, folder, directory, name, modified_ns, is_missing, is_stale, *was, text = row
+    facts: PictureFacts = {} if text is None or (ours and is_stale) else json.loads(text)
     if ours is None:
-        return Side(image_id, None, None if was[0] is None else rel_path_of(*was), told)
+        return Side(image_id, None, None if was[0] is None else rel_path_of(*was), facts)
     rel_path = rel_path_of(folder, directory, name)
-    return Side(image_id, rel_path, None, told, modified_ns, bool(is_missing))
+    return Side(image_id, rel_path, None, facts, modified_ns, bool(is_missing))

@@ -315,7 +315,7 @@ def test_a_state_directory_that_cannot_be_created_is_an_error(home: Installation
 @pytest.mark.parametrize(
     ("mode", "said", "file"),
     [
-        (0o500, "this user may not write there", "ok       state file: "),
+        (0o500, "this user has no write permission", "ok       state file: "),
         (0o600, "this user has no permission to look there", "error    state file: "),
     ],
 )

@@ -130,7 +130,7 @@ def test_lines_beyond_the_limit_are_dropped_and_counted() -> None:
     gate.opened.set()
     assert writer.end()
     assert gate.lines[:4] == [f"line {number}" for number in range(4)]
-    assert gate.lines[4].startswith("5 lines are missing from the log here")
+    assert gate.lines[4].startswith("5 lines of the log are missing here")
     assert len(gate.lines) == 5
 
 

@@ -93,7 +93,7 @@ def test_a_page_of_more_images_than_were_asked_for_is_refused() -> None:
     ):
         client.get_images(count=1000)
     assert str(caught.value) == (
-        "the listing is refused: a page has more than the 1000 images that were asked for"
+        "the listing is refused: a page has more than the 1000 images that were requested"
     )
     assert caught.value.permanent
 

@@ -309,7 +309,7 @@ ENDLESS: dict[str, tuple[Callable[[World], object], str]] = {
     "new images": (lambda _world: ever_new_images(1000), "has no end after 21000"),
     "new images of ours": (lambda _world: ever_new_images(1000, OWNER), "more than 5000 images"),
     "large pages": (lambda _world: ever_new_images(1001), "more than the 1000 images"),
-    "dangling": (dangling, "always leads to an image that is not in"),
+    "dangling": (dangling, "keeps leading to an image that is not in"),
 }
 
 

@@ -321,7 +321,7 @@ def test_a_newer_state_file_is_refused_by_every_command_and_left_as_it_is(
         done = home.run(*command)
         assert (done.code, done.out) == (78, ""), (command, done)
         assert str(home.state) in done.err
-        assert f"format {len(STEPS) + 1}, this one knows {len(STEPS)}" in done.err
+        assert f"format {len(STEPS) + 1}, but this version supports {len(STEPS)}" in done.err
         assert "upgrade snoopsync" in done.err
         assert home.state.read_bytes() == before
         if journal:

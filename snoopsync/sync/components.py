@@ -35,7 +35,12 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import begin_schedule
-from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
+from snoopsync.sync.duplicate_search import (
+    DuplicateSearch,
+    SearchSettings,
+    announce_to_file,
+    announce_to_log,
+)
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.planning import PlanningPace
@@ -239,12 +244,14 @@ def _duplicate_search(
     return DuplicateSearch(
         collection,
         pairs,
-        config.duplicates.max_rank,
+        SearchSettings(
+            config.duplicates.max_rank,
+            quiet=not config.duplicates.alert,
+            folders=config.folder_order,
+        ),
         announce_to_log if file is None else announce_to_file(file),
-        quiet=not config.duplicates.alert,
         counters=counters,
         hard_links=hard_links,
-        folders=config.folder_order,
     )
 
 

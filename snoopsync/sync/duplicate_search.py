@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snoopsync.core.duplicates import Pair, changes_of_search
@@ -84,32 +84,36 @@ class Alert:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """``max_rank``: the largest rank of a duplicate. ``quiet``: record duplicates without alerts.
+    ``folders``: the folders that may contain the file to keep."""
+
+    max_rank: int
+    quiet: bool = False
+    folders: FolderOrder = field(default_factory=dict)
+
+
 class DuplicateSearch:
-    """Searches for one image after another, and alerts. Used by one thread. ``quiet``: record
-    duplicates without alerts. ``hard_links`` finds the matches that are hard links of the image's
-    own file, which are not duplicates. ``folders``: the folders that may contain the file to
-    keep."""
+    """Searches for one image after another, and alerts. Used by one thread. ``hard_links`` finds
+    the matches that are hard links of the image's own file, which are not duplicates."""
 
     def __init__(
         self,
         collection: ImageCollection,
         pairs: Pairs,
-        max_rank: int,
+        settings: SearchSettings,
         announce: Callable[[Alert], None],
         *,
-        quiet: bool = False,
         counters: Counters | None = None,
         hard_links: HardLinks | None = None,
-        folders: FolderOrder | None = None,
     ) -> None:
         self._hard_links = hard_links
         self._collection = collection
         self._pairs = pairs
-        self._max_rank = max_rank
+        self._settings = settings
         self._announce = announce
-        self._quiet = quiet
         self._counters = counters or Counters()
-        self._folders = folders or {}
         #: Whether the last ``work_off`` tried all images.
         self.has_tried_all = False
         self._failed: set[str] = set()
@@ -168,7 +172,7 @@ class DuplicateSearch:
         matches = [match for match in matches if match["id"] not in left_out]
         links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
         current = self._pairs.current(due.image_id)
-        findings = changes_of_search(due.image_id, matches, current, self._max_rank)
+        findings = changes_of_search(due.image_id, matches, current, self._settings.max_rank)
         if answer is not None and answer.get("cut"):
             # A missing pair may be less similar than all reported matches.
             findings = replace(findings, gone=())
@@ -216,9 +220,9 @@ class DuplicateSearch:
         unalerted = self._pairs.unalerted()
         for start in range(0, len(unalerted), _ALERTS_AT_ONCE):
             pairs = unalerted[start : start + _ALERTS_AT_ONCE]
-            if not self._quiet:
+            if not self._settings.quiet:
                 for pair in pairs:
-                    self._announce(Alert.of(pair, pair.keep(self._folders, time.time())))
+                    self._announce(Alert.of(pair, pair.keep(self._settings.folders, time.time())))
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return

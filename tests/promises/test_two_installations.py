@@ -45,7 +45,7 @@ def test_an_image_that_somebody_else_changed_is_said_and_sent_again(
     assert plan.lines == ((Verb.UPDATE, "photos/a.jpg", mirrored.id_of("a.jpg")),)
     caplog.clear()
     assert mirrored.resync().summary.updated == 1
-    [said] = [record.getMessage() for record in caplog.records if "somebody" in record.msg]
+    [said] = [record.getMessage() for record in caplog.records if "another program" in record.msg]
     assert "photos/a.jpg" in said
     assert "photos/b.jpg" not in said
     assert "owner tester" in said

@@ -473,11 +473,16 @@ def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
     Database(path).close()
 
 
-@pytest.mark.parametrize("name", ["directory", "file/state.sqlite3"])
-def test_a_path_that_cannot_be_used_is_a_state_error(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("directory", "directory"), ("file/state.sqlite3", "/file: Not a directory")],
+)
+def test_a_path_that_cannot_be_used_is_a_state_error(
+    tmp_path: Path, name: str, message: str
+) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match=name):
+    with pytest.raises(StateError, match=message):
         Database(tmp_path / name)
 
 

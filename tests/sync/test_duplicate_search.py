@@ -36,10 +36,13 @@ from snoopsync.state.pairs import Pairs, Side
 from snoopsync.sync.duplicate_search import (
     Alert,
     DuplicateSearch,
+    SearchSettings,
     announce_to_file,
     announce_to_log,
 )
 from tests.support.pipes import full_pipe
+
+SETTINGS = SearchSettings(max_rank=50)
 
 
 class Collection(EmbeddedCollection):
@@ -93,9 +96,8 @@ class World:
         duplicate_search = DuplicateSearch(
             self.collection,
             self.pairs,
-            50,
+            SearchSettings(50, quiet=quiet),
             self.told.append,
-            quiet=quiet,
             counters=self.counters,
         )
         duplicate_search.work_off(lambda: False)
@@ -155,7 +157,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
-    duplicate_search = DuplicateSearch(world.collection, world.pairs, 50, announce_to_log)
+    duplicate_search = DuplicateSearch(world.collection, world.pairs, SETTINGS, announce_to_log)
     answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
@@ -182,7 +184,7 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.pairs, SETTINGS, power_loss).work_off(lambda: False)
     assert world.search() == [("a", "b", 3)]
 
 
@@ -197,7 +199,7 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.pairs, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.pairs, SETTINGS, power_loss).work_off(lambda: False)
     for _ in range(2):
         assert world.search() == [("a", "b", 3)] * 2
 
@@ -251,7 +253,9 @@ def test_a_collection_that_answers_nobody_is_asked_once(
 
 def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
     world.send("a")
-    DuplicateSearch(world.collection, world.pairs, 50, world.told.append).work_off(lambda: True)
+    DuplicateSearch(world.collection, world.pairs, SETTINGS, world.told.append).work_off(
+        lambda: True
+    )
     assert len(world.pairs.due(9)) == 1
 
 

@@ -247,7 +247,7 @@ def _fail(message: str, code: Exit) -> int:
 
 
 def _fail_with_json(message: str, code: Exit) -> int:
-    from snoopsync.cli.output import print_json_error
+    from snoopsync.cli.json_lines import print_json_error
 
     print_json_error(message, code)
     return code

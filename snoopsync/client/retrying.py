@@ -12,8 +12,6 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Generic, Self, TypeVar
 
-import tenacity
-
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits, list_all, read_pages
 from snoopsync.client.sources import rewindable
@@ -246,15 +244,14 @@ class RetryingCollection:
         """Return what ``send`` returns. Its argument says whether an earlier attempt may have taken
         effect. Raises the last error, and ``Stopped``."""
         call = _Attempts(kind, send)
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_succeed_later),
-            stop=lambda _state: call.failures >= self._breaker.policy.attempts,
-            wait=lambda _state: self._pause_after(call),
-            sleep=self._breaker.pause,
-            reraise=True,
-        )
-        result: T = retrying(self._attempt, call)
-        return result
+        while True:
+            try:
+                return self._attempt(call)
+            except CollectionError as error:
+                is_last = call.failures >= self._breaker.policy.attempts
+                if is_last or not _may_succeed_later(error):
+                    raise
+            self._breaker.pause(self._pause_after(call))
 
     def _pause_after(self, call: _Attempts[T]) -> float:
         """Seconds to wait after a failed attempt. During an outage the circuit breaker waits."""
@@ -326,9 +323,9 @@ class _Attempts(Generic[T]):
             raise
 
 
-def _may_succeed_later(error: BaseException) -> bool:
+def _may_succeed_later(error: CollectionError) -> bool:
     """Whether another attempt makes sense. An error of an outage was waited for already."""
-    return isinstance(error, CollectionError) and not (error.permanent or error.outage)
+    return not (error.permanent or error.outage)
 
 
 def _is_outage(error: CollectionError) -> bool:

@@ -23,7 +23,6 @@ from snoopsync.core.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.decoding.source import PictureFile, read_picture
 from snoopsync.embedded.answers import EPOCH, check_id, image_time, match_of, outdated_key
@@ -86,9 +85,7 @@ class EmbeddedCollection:
         ``Unavailable`` if the file cannot be used.
         """
         self._name = name
-        self._extract_features = extract_features or (
-            lambda picture: shared().extract_features(picture)
-        )
+        self._extract_features = extract_features or _shared_extract_features
         #: The moments of the images that pages named as the start of the next page.
         self._page_starts: OrderedDict[str, int] = OrderedDict()
         self._page_starts_lock = threading.Lock()
@@ -320,6 +317,13 @@ class EmbeddedCollection:
 
                 self._search = SimilaritySearch(self._store)
             return self._search
+
+
+def _shared_extract_features(picture: PictureFile) -> Features:
+    # Imported late: a resync that finds nothing new decodes nothing.
+    from snoopsync.decoding.decoders import shared
+
+    return shared().extract_features(picture)
 
 
 def _require_libraries() -> None:

@@ -26,6 +26,7 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import (
+    IdRange,
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -201,7 +202,7 @@ class RetryingCollection:
                     )
         return times
 
-    def image_ids(self, after: str, most: int) -> list[str]:
+    def image_ids(self, after: str, most: int) -> IdRange:
         """Return the IDs of all images in order, as ``NamesAll`` says. Only for a collection that
         does not list times."""
         inner = self._inner

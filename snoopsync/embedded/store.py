@@ -15,7 +15,6 @@ can only be compared by their bytes.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.core.errors import Conflict, NotFound
+from snoopsync.core.protocol import IdRange
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import database
 from snoopsync.embedded.rows import (
@@ -189,16 +189,16 @@ class Store:
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
                 yield block
 
-    def ids(self, after: str, most: int) -> list[str]:
+    def ids(self, after: str, most: int) -> IdRange:
         """The IDs of all images in order, from the first one after ``after``: at most this many."""
         with self._read_connection() as reader:
             # As one value: reading rows would switch between threads a thousand times.
-            (ids,) = reader.execute(
-                "SELECT json_group_array(id)"
+            ids, last, count = reader.execute(
+                "SELECT json_group_array(id), max(id), count(*)"
                 " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
                 (after, most),
             ).fetchone()
-        return list(json.loads(ids))
+        return IdRange(ids, last if count == most else None)
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
+from snoopsync.core.protocol import IdRange
 from snoopsync.state.database import Database
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
@@ -196,7 +197,7 @@ class State:
         """The IDs of all images that the collection has confirmed."""
         return self._ids("sha256 IS NOT NULL")
 
-    def confirmed_ids_between(self, after: str, last: str | None) -> list[str]:
+    def confirmed_ids_between(self, after: str, last: str | None) -> IdRange:
         """The IDs of the images that the collection has confirmed, in order: those after ``after``,
         up to ``last``, which is included; ``None`` for all of them."""
         # From two indexes, of all IDs and of the few that are not confirmed: this reads no rows.
@@ -207,7 +208,7 @@ class State:
             f" INDEXED BY image_unconfirmed WHERE sha256 IS NULL AND {between}) ORDER BY image_id)",
             (after, last),
         )
-        return list(json.loads(ids))
+        return IdRange(ids, last)
 
     def confirmed_times(self) -> dict[str, str]:
         """For each confirmed image for which nothing was planned since: the time at which its bytes

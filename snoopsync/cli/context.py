@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 
 from snoopsync.cli.completion import offer_folders
 from snoopsync.config.file import find_config, load_config
@@ -26,6 +26,10 @@ from snoopsync.runtime.owned_directory import is_another_users
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.reading import readable
+
+if TYPE_CHECKING:
+    # rich is imported late: a resync without a terminal does not need it.
+    from rich.console import Console
 
 folders_argument = click.argument(
     "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
@@ -56,21 +60,27 @@ mirrored_argument = click.argument(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let the program handle a broken pipe. rich would exit."""
-        raise BrokenPipeError
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The global options, and the consoles for output and errors."""
+    """The global options."""
 
     config_path: Path | None
     verbosity: int
     log_format: LogFormat | None
-    out: Console = field(default_factory=_Console)
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    @property
+    def out(self) -> Console:
+        """The console for results."""
+        from snoopsync.cli.tables import OutputConsole
+
+        return OutputConsole()
+
+    @property
+    def err(self) -> Console:
+        """The console for progress."""
+        from rich.console import Console
+
+        return Console(stderr=True)
 
     def configuration(self) -> Config | None:
         """Load the configuration and set up logging. Returns ``None`` if there is no configuration

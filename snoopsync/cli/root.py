@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import os
@@ -67,6 +68,8 @@ class _Commands(Mapping[str, click.Command]):
             location, short_help = _COMMANDS[name]
             module, _, attribute = location.partition(":")
             command = getattr(importlib.import_module(f"snoopsync.cli.{module}"), attribute)
+            gc.freeze()  # what is loaded now stays
+            gc.enable()
             command.short_help = short_help
             if isinstance(command, click.Group):
                 for subcommand in command.commands.values():
@@ -196,6 +199,7 @@ def program(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     prepare()
+    gc.disable()  # until the command is loaded: that makes no garbage
     code = run_program(arguments)
     if is_stuck():
         # At exit Python would wait for the stream that no longer accepts log lines.
@@ -247,7 +251,7 @@ def _fail(message: str, code: Exit) -> int:
 
 
 def _fail_with_json(message: str, code: Exit) -> int:
-    from snoopsync.cli.output import print_json_error
+    from snoopsync.cli.json_lines import print_json_error
 
     print_json_error(message, code)
     return code

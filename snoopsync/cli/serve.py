@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.table import Table
 
-from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option
+from snoopsync.cli.json_lines import print_json
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
 from snoopsync.core.addresses import Address
@@ -162,7 +162,7 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
         "secret_key": master.secret_of(key.public_key),
     }
     if as_json:
-        results.print_json([created])
+        print_json([created])
         return Exit.OK
     for label, value in created.items():
         click.echo(f"{label}: {value}")
@@ -181,7 +181,7 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
     with closing(Registry(data)) as registry:
         known = registry.keys()
     if as_json:
-        results.print_json(_key_json(key) for key in known)
+        print_json(_key_json(key) for key in known)
         return Exit.OK
     table = Table(box=None, header_style="bold")
     for title in ("public key", "collection", "ID", "created", "revoked"):

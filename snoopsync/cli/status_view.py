@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.style import Style
@@ -16,7 +14,7 @@ from rich.text import Text
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import printable
-from snoopsync.core.text import counted, images
+from snoopsync.core.text import ago, counted, images
 from snoopsync.status.model import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
@@ -146,16 +144,3 @@ def _cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
         ago(folder.row.last_scan, now),
         printable(folder.row.path),
     )
-
-
-def ago(then: float | None, now: float) -> str:
-    """A time in the past, in words. ``then`` and ``now`` are Unix times."""
-    if then is None:
-        return "never"
-    seconds = max(0.0, now - then)
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name} ago"
-    with suppress(OverflowError, ValueError, OSError):  # a time in a damaged file
-        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
-    return "unknown"

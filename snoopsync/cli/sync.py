@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import click
 
 from snoopsync.cli import exit_codes
-from snoopsync.cli import output as results
 from snoopsync.cli.context import (
     Context,
     ask_service,
@@ -25,8 +24,10 @@ from snoopsync.cli.context import (
     names_of,
     new_folders,
 )
+from snoopsync.cli.json_lines import print_json, print_json_error
 from snoopsync.cli.progress import progress
 from snoopsync.cli.prune_prompt import ask_to_prune
+from snoopsync.cli.resync_text import print_report, unpruned_reasons
 from snoopsync.config.settings import Config
 from snoopsync.core.durations import parse_duration
 from snoopsync.core.errors import (
@@ -104,7 +105,7 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
     # Imported late, because a resync does not need it.
     from snoopsync.service.daemon import run_service
 
-    showing = partial(progress, context.err, wanted=context.verbosity >= 0)
+    showing = partial(progress, context, wanted=context.verbosity >= 0)
     with logs.in_background():
         run_service(config, showing, reload, context.start_logging, SystemdNotifier(os.environ))
     return Exit.OK
@@ -245,7 +246,7 @@ def resync_command(
     planned: list[Action] = []
 
     def attempt(approved: str | None = None) -> ResyncReport:
-        with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
+        with progress(context, wanted=context.verbosity >= 0 and not as_json) as show:
             if dry_run:
                 return _rehearse(wanted, planned, yes=yes)
             return _resync(replace(wanted, approved=approved), show)
@@ -254,14 +255,16 @@ def resync_command(
     if report.pruning is not None and report.pruning.waits:
         planned += report.pruning.deletes
     if planned:
-        results.print_plan(context.out, planned, as_json=as_json)
+        # Imported late: most resyncs plan nothing to be printed.
+        from snoopsync.cli.output import print_plan
+
+        print_plan(context.out, planned, as_json=as_json)
     if not dry_run:
-        out, all_folders = context.out, config.folders
-        report = ask_to_prune(report, attempt, all_folders, out, yes=yes, as_json=as_json)
+        report = ask_to_prune(report, attempt, config.folders, context, yes=yes, as_json=as_json)
     if as_json:
         _print_json_report(report)
     else:
-        results.print_report(context.out, report, dry_run=dry_run)
+        print_report(report, dry_run=dry_run)
     return exit_codes.of_resync(report)
 
 
@@ -269,13 +272,13 @@ def _print_json_report(report: ResyncReport) -> None:
     """Print the summary as JSON, and what was not done on standard error."""
     code = exit_codes.of_resync(report)
     level = logging.ERROR if code else logging.WARNING
-    results.print_json([report.summary_message()])
+    print_json([report.summary_message()])
     for line in (*report.unsent, *report.unreadable):
         click.echo(f"snoopsync: {printable(line)}", err=True)
-    for message in results.unpruned_reasons(report):
+    for message in unpruned_reasons(report):
         log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
     if report.trouble is not None:
-        results.print_json_error(f"the collection: {report.trouble}", code)
+        print_json_error(f"the collection: {report.trouble}", code)
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:

@@ -70,6 +70,14 @@ class LinkCell:
         return self.text + self.remark
 
 
+class OutputConsole(Console):
+    """Standard output."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the program handle it. rich would exit."""
+        raise BrokenPipeError
+
+
 Row = Sequence[str | LinkCell]
 
 

@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from snoopsync.cli import output as results
+from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.status_view import status_group, status_lines
 from snoopsync.config.settings import Config
 from snoopsync.core.errors import SnoopsyncError
@@ -143,7 +143,7 @@ def _as_json() -> Iterator[Display]:
             message = {"in_sync": False, "error": str(current)}
         if message != shown:
             shown = message
-            results.print_json([message])
+            print_json([message])
             sys.stdout.flush()
 
     yield display

@@ -12,8 +12,6 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Generic, Self, TypeVar
 
-import tenacity
-
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits, list_all, read_pages
 from snoopsync.client.sources import rewindable
@@ -28,6 +26,7 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import (
+    IdRange,
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -205,7 +204,7 @@ class RetryingCollection:
                     )
         return times
 
-    def image_ids(self, after: str, most: int) -> list[str]:
+    def image_ids(self, after: str, most: int) -> IdRange:
         """Return the IDs of images in order: see ``NamesAll``. Only for a collection that does not
         list times."""
         inner = self._inner
@@ -247,15 +246,27 @@ class RetryingCollection:
         """Call ``send``, retry it if necessary, and return its result. Its argument is whether an
         earlier attempt may have taken effect. Raises the last error, and ``Stopped``."""
         call = _Attempts(kind, send)
+        try:
+            return self._attempt(call)
+        except CollectionError as error:
+            if not _may_succeed_later(error) or self._has_no_attempt(call):
+                raise
+        # Imported late: most processes never retry a call.
+        import tenacity
+
+        self._breaker.pause(self._pause_after(call))
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_succeed_later),
-            stop=lambda _state: call.failures >= self._breaker.policy.attempts,
+            stop=lambda _state: self._has_no_attempt(call),
             wait=lambda _state: self._pause_after(call),
             sleep=self._breaker.pause,
             reraise=True,
         )
         result: T = retrying(self._attempt, call)
         return result
+
+    def _has_no_attempt(self, call: _Attempts[T]) -> bool:
+        return call.failures >= self._breaker.policy.attempts
 
     def _pause_after(self, call: _Attempts[T]) -> float:
         """Return the seconds to wait after a failed attempt: 0 during an outage, when the circuit

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from snoopsync.core.errors import ConfigError, Problem
 
 
@@ -22,12 +20,25 @@ def home_directory() -> Path | None:
 def config_directory(application: str = "snoopsync") -> Path | None:
     """The directory for the user's configuration of this application; ``None`` if this user has no
     home directory."""
-    return _absolute(lambda: platformdirs.user_config_path(application, appauthor=False))
+
+    def find() -> Path:
+        # Imported late: a configuration often names the files that this is the default for.
+        import platformdirs
+
+        return platformdirs.user_config_path(application, appauthor=False)
+
+    return _absolute(find)
 
 
 def state_directory() -> Path | None:
     """The directory for the user's state; ``None`` if this user has no home directory."""
-    return _absolute(lambda: platformdirs.user_state_path("snoopsync", appauthor=False))
+
+    def find() -> Path:
+        import platformdirs
+
+        return platformdirs.user_state_path("snoopsync", appauthor=False)
+
+    return _absolute(find)
 
 
 def no_home(setting: str, variable: str) -> ConfigError:

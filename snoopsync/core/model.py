@@ -100,12 +100,12 @@ class Fingerprint(NamedTuple):
 
 def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
     """The numbers of a fingerprint, each wrapped to 64 bits."""
-    key = inode, size, mtime_ns, ctime_ns = (
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime_ns,
-        stat.st_ctime_ns,
-    )
+    return wrapped((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+def wrapped(key: FingerprintKey) -> FingerprintKey:
+    """The numbers of a fingerprint, each wrapped to 64 bits."""
+    inode, size, mtime_ns, ctime_ns = key
     if inode < _INT64_END and mtime_ns < _INT64_END and ctime_ns < _INT64_END:
         return key
     return int64(inode), size, int64(mtime_ns), int64(ctime_ns)

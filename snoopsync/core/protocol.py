@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
+from json import loads
+from typing import BinaryIO, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 #: Given in place of a PEM file: use the certificates that the system trusts.
 SYSTEM_STORE = "system"
@@ -204,9 +205,22 @@ class Renewable(Protocol):
         """
 
 
+class IdRange(NamedTuple):
+    """IDs of images in order. ``json`` is a JSON array of them, as SQLite writes it, so that equal
+    ranges are equal texts: to parse a hundred thousand IDs takes longer than to compare them.
+    ``last`` is the last ID, if there may be more; else ``None``."""
+
+    json: str
+    last: str | None
+
+    def ids(self) -> list[str]:
+        """The IDs."""
+        return list(loads(self.json))
+
+
 @runtime_checkable
 class NamesAll(Protocol):
     """A collection that can name all of its images in order, without the times of a listing."""
 
-    def image_ids(self, after: str, most: int) -> list[str]:
+    def image_ids(self, after: str, most: int) -> IdRange:
         """At most ``most`` IDs of all images, in order, beginning after ``after``."""

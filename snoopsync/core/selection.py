@@ -16,10 +16,12 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Protocol
 
 from snoopsync.core.left_out import LeftOut
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 #: The image suffixes that the embedded collection can decode. Case does not matter.
 SUPPORTED_SUFFIXES = tuple(
@@ -110,17 +112,17 @@ class Selection:
     ) -> None:
         for pattern in (*(include or ()), *exclude):
             check_pattern(pattern)
-        self._include = None if include is None else _spec(include)
+        self._include = None if include is None else _matches(include)
         self._included_suffixes = None if include is None else _suffixes(include)
-        self._exclude = _spec(exclude)
+        self._exclude = _matches(exclude)
         self._excluded_suffixes = _suffixes(exclude)
-        self._excluded_directories = _spec(_as_files(exclude))
+        self._excluded_directories = _matches(_as_files(exclude))
         self._has_defaults = exclude_defaults
         self._reopens = any(pattern.startswith("!") for pattern in exclude)
         # These are slow to apply, and are needed only if a "!pattern" may override a default.
         joined = [*map(_any_case, DEFAULT_EXCLUDE), *exclude] if exclude_defaults else exclude
-        self._joined = _spec(joined if self._reopens else ())
-        self._joined_directories = _spec(_as_files(joined) if self._reopens else ())
+        self._joined = _matches(joined if self._reopens else ())
+        self._joined_directories = _matches(_as_files(joined) if self._reopens else ())
         meaning = (
             SUPPORTED_SUFFIXES if include is None else tuple(include),
             tuple(exclude),
@@ -271,15 +273,33 @@ def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:
 
 
 def _matcher(
-    spec: GitIgnoreSpec, suffixes: tuple[bytes, ...] | None, directory: bytes
+    spec: _Matches, suffixes: tuple[bytes, ...] | None, directory: bytes
 ) -> Callable[[bytes], bool]:
     if suffixes is not None:
         return lambda name: name.endswith(suffixes)
     prefix = directory + b"/" if directory else b""
-    return lambda name: spec.match_file(_text(prefix + name))
+    return lambda name: bool(spec.match_file(_text(prefix + name)))
+
+
+class _Matches(Protocol):
+    """Does a path match any of some patterns?"""
+
+    def match_file(self, file: str) -> bool | None: ...
+
+
+class _MatchesNothing:
+    def match_file(self, file: str) -> bool:
+        return False
+
+
+def _matches(patterns: Sequence[str]) -> _Matches:
+    return _spec(patterns) if patterns else _MatchesNothing()
 
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
+    # Imported late: most folders have no patterns.
+    from pathspec import GitIgnoreSpec
+
     # If other backends are installed, pathspec would use them, but they can't read names that are
     # not UTF-8.
     return GitIgnoreSpec.from_lines(patterns, backend="simple")

@@ -24,3 +24,16 @@ def iso(seconds: float | None) -> str | None:
     with suppress(OverflowError, ValueError, OSError):  # the file may be damaged
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     return None
+
+
+def ago(then: float | None, now: float) -> str:
+    """A time in the past, in words. ``then`` and ``now`` are Unix times."""
+    if then is None:
+        return "never"
+    seconds = max(0.0, now - then)
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name} ago"
+    with suppress(OverflowError, ValueError, OSError):  # a time in a damaged file
+        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "unknown"

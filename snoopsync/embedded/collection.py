@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.protocol import (
+    IdRange,
     ImageAnswer,
     ImageSource,
     ListAnswer,
@@ -23,7 +24,6 @@ from snoopsync.core.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.decoding.source import PictureFile, read_picture
 from snoopsync.embedded.answers import EPOCH, check_id, image_time, match_of, outdated_key
@@ -88,9 +88,7 @@ class EmbeddedCollection:
         file can't be used.
         """
         self._name = name
-        self._extract_features = extract_features or (
-            lambda picture: shared().extract_features(picture)
-        )
+        self._extract_features = extract_features or _shared_extract_features
         #: The moment of each image that a page named as the start of the next page, by its ID.
         self._page_starts: OrderedDict[str, int] = OrderedDict()
         self._page_starts_lock = threading.Lock()
@@ -221,7 +219,7 @@ class EmbeddedCollection:
             for moment, image_id in block:
                 yield {"id": image_id, "image_time": image_time(moment)}
 
-    def image_ids(self, after: str, most: int) -> list[str]:
+    def image_ids(self, after: str, most: int) -> IdRange:
         """At most ``most`` IDs of all images, in order, beginning after ``after``. A comparison
         needs only the IDs, and this takes a tenth of the time of a listing."""
         return self._store.ids(after, most)
@@ -325,6 +323,13 @@ class EmbeddedCollection:
 
                 self._search = SimilaritySearch(self._store)
             return self._search
+
+
+def _shared_extract_features(picture: PictureFile) -> Features:
+    # Imported late: a resync that finds nothing new decodes nothing.
+    from snoopsync.decoding.decoders import shared
+
+    return shared().extract_features(picture)
 
 
 def _require_libraries() -> None:

@@ -16,7 +16,6 @@ be compared by their bytes.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.core.errors import Conflict, NotFound
+from snoopsync.core.protocol import IdRange
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import database
 from snoopsync.embedded.rows import (
@@ -194,16 +194,16 @@ class Store:
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
                 yield block
 
-    def ids(self, after: str, most: int) -> list[str]:
+    def ids(self, after: str, most: int) -> IdRange:
         """At most ``most`` IDs of all images, in order, beginning after ``after``."""
         with self._read_connection() as reader:
             # All IDs are read as one value. Reading rows would switch between threads for each row.
-            (ids,) = reader.execute(
-                "SELECT json_group_array(id)"
+            ids, last, count = reader.execute(
+                "SELECT json_group_array(id), max(id), count(*)"
                 " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
                 (after, most),
             ).fetchone()
-        return list(json.loads(ids))
+        return IdRange(ids, last if count == most else None)
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from snoopsync.core.left_out import dump
+from snoopsync.core.model import wrapped
 from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import FolderSession, Listing
@@ -62,11 +63,15 @@ class DirectoryReader:
         stored = self._listings.of(directory)
         known_digest = stored.digest if stored is not None else None
         now_ns = self._disk.now_ns()
-        stamp = session.stamp(directory)
-        if not in_full and stored is not None and self._proves(stored, stamp, now_ns):
+        if not in_full and stored is not None and self._is_fresh(stored, now_ns):
             known = session.list_known(directory, stored)
             if known is not None:
-                return Reading(known, digest_of(known.files), known_digest)
+                digest = digest_of(known.files)
+                if digest != known_digest:
+                    files = {name: wrapped(key) for name, key in known.files.items()}
+                    known, digest = known._replace(files=files), digest_of(files)
+                return Reading(known, digest, known_digest)
+        stamp = session.stamp(directory)
         listing = session.list_directory(directory)
         if listing.unclear:
             stamp = None
@@ -77,8 +82,8 @@ class DirectoryReader:
                 stamp = None
         return Reading(listing, digest_of(listing.files), known_digest, stamp, now_ns)
 
-    def _proves(self, stored: StoredListing, stamp: DirectoryStamp | None, now_ns: int) -> bool:
-        if self.lists_all or stamp is None or stamp != stored.stamp:
+    def _is_fresh(self, stored: StoredListing, now_ns: int) -> bool:
+        if self.lists_all or stored.stamp is None:
             return False
         # A listing with a time in the future was stored before the clock was set back.
         return 0 <= now_ns - stored.listed_at_ns < _STORED_NS

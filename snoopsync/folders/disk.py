@@ -11,11 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import BinaryIO
 
-from snoopsync.core.model import FingerprintKey, fingerprint_key, int64
+from snoopsync.core.model import FingerprintKey, int64
 from snoopsync.folders.directory_facts import DirectoryFacts, facts_of, mount_id_of
 from snoopsync.folders.directory_stamp import DirectoryStamp, stamp_of
 from snoopsync.folders.open_folder import OpenFolder, parent_and_name
@@ -25,6 +26,10 @@ _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT = 0x80111500, 17, 1
 
 #: XFS_IOC_FSGEOMETRY_V1, for XFS on older kernels: the UUID is at the 64th byte of the result.
 _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT = 0x80705864, 112, 64
+
+
+#: The numbers of a fingerprint, not wrapped to 64 bits.
+_key_of = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class Disk:
@@ -71,15 +76,21 @@ class Disk:
         now_ns = self.now_ns()
         return stamp_of(root.directory(directory), now_ns)
 
+    def has_stamp(
+        self, root: OpenFolder, directory: bytes, stamp: tuple[int, int, int] | None
+    ) -> bool:
+        """Does the directory still have this stamp, which proved something when it was taken?"""
+        stat = os.fstat(root.directory(directory))
+        return (int64(stat.st_dev), int64(stat.st_ino), int64(stat.st_ctime_ns)) == stamp
+
     def fingerprints(
-        self, root: OpenFolder, directory: bytes, names: Iterable[bytes]
+        self, root: OpenFolder, directory: bytes, names: Sequence[bytes]
     ) -> dict[bytes, FingerprintKey]:
-        """The fingerprints of these entries of a directory."""
+        """The fingerprints of these entries of a directory, not wrapped to 64 bits."""
+        # This runs for every file of a scan: most of its time has to be the system's.
         descriptor, stat = root.directory(directory), os.stat
-        return {
-            name: fingerprint_key(stat(name, dir_fd=descriptor, follow_symlinks=False))
-            for name in names
-        }
+        keys = [_key_of(stat(name, dir_fd=descriptor, follow_symlinks=False)) for name in names]
+        return dict(zip(names, keys, strict=True))
 
     @contextmanager
     def entries(self, root: OpenFolder, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:

@@ -37,7 +37,7 @@ from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.folders.submounts import Submounts, is_submount, own_number
-from snoopsync.state.listings import StoredListing
+from snoopsync.state.listings import NOTHING_LEFT_OUT, StoredListing
 
 
 class Listing(NamedTuple):
@@ -236,15 +236,17 @@ class FolderSession:
 
     def list_known(self, directory: bytes, known: StoredListing) -> Listing | None:
         """The listing of a directory whose stamp proves that its entries are those of ``known``.
-        This only examines the files. Returns ``None`` if that fails: then list the directory."""
+        This only examines the files. Returns ``None`` if that fails: then list the directory. The
+        numbers are not wrapped to 64 bits."""
         try:
+            if not self._disk.has_stamp(self.root, directory, known.stamp):
+                return None
             files = self._disk.fingerprints(self.root, directory, known.names)
         except (OSError, FolderMissing):
             return None
         prefix = directory + b"/" if directory else b""
-        return Listing(
-            files, [prefix + name for name in known.directories], {}, load(known.left_out)
-        )
+        left_out = {} if known.left_out == NOTHING_LEFT_OUT else load(known.left_out)
+        return Listing(files, [prefix + name for name in known.directories], {}, left_out)
 
     def look(self, path: bytes) -> Observation:
         """What is at this path now."""

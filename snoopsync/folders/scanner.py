@@ -253,9 +253,9 @@ class Scanner:
             self._children.pop(directory, None)
         for child in before - children:
             yield from self._vanished(session, child)
-        self._directories_left.extendleft(
-            (child, True) for child in (children if deep else children - before)
-        )
+        # In the order of paths, as the stored listings are read.
+        new = sorted(children if deep else children - before, reverse=True)
+        self._directories_left.extendleft((child, True) for child in new)
 
     def _compare(
         self, session: FolderSession, directory: bytes, reading: Reading

@@ -57,7 +57,10 @@ class BackgroundWriter(logging.Handler):
 
     def when_written(self, event: threading.Event) -> None:
         """Set the event when all lines so far are written."""
-        self._waiting.put(event)
+        if self._thread.is_alive():
+            self._waiting.put(event)
+        else:
+            event.set()
 
     def flush(self) -> None:
         """Wait until all lines so far are written, for at most ``DRAIN_SECONDS``."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
+from snoopsync.core.protocol import IdRange
 from snoopsync.state.database import Database
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
@@ -197,7 +198,7 @@ class State:
         """The IDs of all images that the collection has confirmed."""
         return self._ids("sha256 IS NOT NULL")
 
-    def confirmed_ids_between(self, after: str, last: str | None) -> list[str]:
+    def confirmed_ids_between(self, after: str, last: str | None) -> IdRange:
         """The IDs of the images that the collection has confirmed, in order: from the first one
         after ``after`` up to and including ``last``. ``last``: ``None`` for no upper limit."""
         # This reads two indexes (all IDs, and the few that are not confirmed), but no rows.
@@ -208,7 +209,7 @@ class State:
             f" INDEXED BY image_unconfirmed WHERE sha256 IS NULL AND {between}) ORDER BY image_id)",
             (after, last),
         )
-        return list(json.loads(ids))
+        return IdRange(ids, last)
 
     def confirmed_times(self) -> dict[str, str]:
         """When the bytes of each image changed, as the collection reported it, by ID. Only for

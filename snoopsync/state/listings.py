@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from snoopsync.core.model import FingerprintKey
@@ -25,6 +25,9 @@ _MARSHAL_FORMAT = 2
 
 #: The separator of stored names. No name of a directory entry contains it.
 _SEPARATOR = b"/"
+
+#: How many listings are read at once.
+_LEAST_ROWS, _MOST_ROWS = 2, 200
 
 #: The counts of a listing that leaves nothing out, as text.
 NOTHING_LEFT_OUT = "{}"
@@ -55,19 +58,41 @@ class Listings:
         self._database = database
         self._folder = folder
         self._learned: dict[bytes, StoredListing] = {}
+        self._page: dict[bytes, tuple[Any, ...]] = {}
+        self._page_from, self._page_to = b"", b""
+        self._used = 0
 
     def begin(self) -> None:
         """Call this before a run of comparisons during which no row changes."""
         self._learned.clear()
+        self._page.clear()
+        self._page_from, self._page_to = b"", b""
+        self._used = 0
 
     def of(self, directory: bytes) -> StoredListing | None:
         """The stored listing of this directory; ``None`` if there is none."""
+        row = self._page.get(directory)
+        if row is None and not self._page_from < directory <= self._page_to:
+            self._read_page(directory)
+            row = self._page.get(directory)
+        if row is None:
+            return None
+        self._used += 1
+        return _from_row(*row)
+
+    def _read_page(self, first: bytes) -> None:
+        """Read the listings of this directory and of the next ones: a scan asks for directories
+        nearly in the order of their paths. The more it used of the last page, the longer the next
+        one is."""
+        most = min(_LEAST_ROWS + 2 * self._used, _MOST_ROWS)
         rows = self._database.query(
-            "SELECT digest, device, inode, ctime_ns, listed_at_ns, names, directories, left_out"
-            " FROM listing WHERE folder = ? AND directory = ?",
-            (self._folder, directory),
+            "SELECT directory, digest, device, inode, ctime_ns, listed_at_ns, names, directories,"
+            " left_out FROM listing WHERE folder = ? AND directory >= ? ORDER BY directory LIMIT ?",
+            (self._folder, first, most),
         )
-        return _from_row(*rows[0]) if rows else None
+        self._page = {directory: row for directory, *row in rows}
+        self._page_from, self._page_to = first, rows[-1][0] if rows else first
+        self._used = 0
 
     def learn(self, directory: bytes, listing: StoredListing) -> None:
         """Note that this listing, taken since ``begin``, equals the rows."""
@@ -99,9 +124,9 @@ class Listings:
                 )
 
 
-def digest_of(files: Mapping[bytes, FingerprintKey]) -> bytes:
+def digest_of(files: dict[bytes, FingerprintKey]) -> bytes:
     """The digest of the wanted files in a listing."""
-    return hashlib.sha256(marshal.dumps(dict(files), _MARSHAL_FORMAT)).digest()
+    return hashlib.sha256(marshal.dumps(files, _MARSHAL_FORMAT)).digest()
 
 
 def _to_row(directory: bytes, listing: StoredListing) -> tuple[Any, ...]:

@@ -131,14 +131,14 @@ class RemoteListing:
         after: str | None = ""
         while after is not None:
             listed = self._collection.image_ids(after, _RANGE_IDS)
-            last = listed[-1] if len(listed) == _RANGE_IDS else None
             # Read after the listing, so that an image that is confirmed in between is not taken for
             # unconfirmed.
-            confirmed = self._state.confirmed_ids_between(after, last)
-            if listed != confirmed:
-                unconfirmed.update(set(listed).difference(confirmed))
-                suspects.update(set(confirmed).difference(listed))
-            after = last
+            confirmed = self._state.confirmed_ids_between(after, listed.last)
+            if listed.json != confirmed.json:
+                listed_ids, confirmed_ids = set(listed.ids()), set(confirmed.ids())
+                unconfirmed |= listed_ids - confirmed_ids
+                suspects |= confirmed_ids - listed_ids
+            after = listed.last
         ours = frozenset(image_id for image_id in unconfirmed if owns(self._owner, image_id))
         return ListingDifferences(ours, self._missing(suspects), {})
 

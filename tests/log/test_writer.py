@@ -154,6 +154,15 @@ def test_lines_after_the_end_are_written_at_once() -> None:
     assert gate.lines == ["one", "two"]
 
 
+def test_nobody_waits_for_lines_after_the_end() -> None:
+    """Python flushes every handler at exit, after the log has ended."""
+    writer = BackgroundWriter(logging.NullHandler())
+    writer.end()
+    written = threading.Event()
+    writer.when_written(written)
+    assert written.is_set()
+
+
 def test_an_alert_is_never_dropped(tmp_path: Path) -> None:
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")

@@ -165,7 +165,7 @@ def test_unknown_images_of_ours_are_kept_up_to_a_limit() -> None:
     collection = RetryingCollection(Endless(8, "tests"), limits=limits)
     assert len(collection.image_times(known)) == 8000
     collection = RetryingCollection(Endless(9, "tests"), limits=limits)
-    with pytest.raises(ExcessiveAnswer, match="more than 5000 images of ours"):
+    with pytest.raises(ExcessiveAnswer, match="more than 5000 images of this owner"):
         collection.image_times(known)
 
 

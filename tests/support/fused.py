@@ -77,6 +77,12 @@ class FusedDisk(Disk):
         self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
         return super().stamp(root, directory)
 
+    def has_stamp(
+        self, root: OpenFolder, directory: bytes, stamp: tuple[int, int, int] | None
+    ) -> bool:
+        self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
+        return super().has_stamp(root, directory, stamp)
+
     @contextmanager
     def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._fuse.burn(f"entries {os.fsdecode(root.absolute(path))}")

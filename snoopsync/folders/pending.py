@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
-from snoopsync.core.model import File, Fingerprint, Observation, RelPath, Unclear
+from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear
 from snoopsync.core.settle import Settler
 from snoopsync.folders.folder import Folder, FolderSessions
 from snoopsync.runtime.clock import Clock
@@ -108,11 +108,16 @@ class PendingPaths:
         return self._settler.next_due()
 
     def vanishing(self, folder: str) -> frozenset[RelPath]:
-        """The paths of this folder that are gone, but for less than ``delete_after_seconds``."""
-        return self._settler.gone(folder)
+        """The paths of this folder that are gone and have no plan yet, for however long."""
+        undecided = (
+            rel_path
+            for rel_path, observation in self._settled_observations()
+            if rel_path.folder == folder and isinstance(observation, Gone)
+        )
+        return self._settler.gone(folder).union(undecided)
 
     def is_vanishing(self, folder: str) -> bool:
-        """Whether ``vanishing`` returns any path."""
+        """Whether any path of this folder is gone, but for less than ``delete_after_seconds``."""
         return self._settler.has_gone(folder)
 
     def arriving(self) -> dict[int, tuple[RelPath, File]]:

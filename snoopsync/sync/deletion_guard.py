@@ -49,7 +49,7 @@ class Cleared:
 class FolderView:
     """What the guard needs to know about a folder beyond the state file.
 
-    ``vanishing``: paths that are gone, but not for long enough yet. ``newest``: the number of the
+    ``vanishing``: paths that are gone and have no plan yet. ``newest``: the number of the
     newest image row before the first loss was noticed. Later rows are new files.
     """
 

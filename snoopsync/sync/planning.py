@@ -53,6 +53,10 @@ class Planning:
         self._gone: list[RelPath] = []
         self._unsearched: dict[RelPath, File] = {}
         self._is_looking = False
+        # Both as of the beginning of a pass. Otherwise, if more becomes known during the pass, a
+        # path would be planned without those that were postponed before.
+        self._has_postponed = False
+        self._plans_new_files = False
 
     def plans(self, *, is_looking: bool) -> Iterator[list[Action]]:
         """The plans that one step has time for. Carry out each plan before requesting the next one.
@@ -60,14 +64,16 @@ class Planning:
         until = time.monotonic() + self._pace.step_seconds
         self._is_looking = is_looking
         if not self._pending.has_queue:
-            self._pending.queue(postponed=not self._awaits_more)
+            self._has_postponed = not self._awaits_more
+            self._plans_new_files = self._may_be_new
+            self._pending.queue(postponed=self._has_postponed)
         while self._pending.has_queue:
             yield self._plan(self._next_files())
             if self._pending.has_queue and time.monotonic() >= until:
                 self._pending.leave_queued()
                 return
         gone, self._gone = self._gone, []
-        if gone and not self._awaits_more:
+        if gone and self._has_postponed and not self._awaits_more:
             yield self._plan(self._still_gone(gone))
         if self._unsearched and self._listing.remote is not None and self._adoption.can_search:
             self._adoption.search(self._unsearched, self._listing.remote.unclaimed)
@@ -99,10 +105,11 @@ class Planning:
             return False
         record = self._state.record_at(rel_path)
         if record is None:
-            return isinstance(observation, File) and not self._may_be_new
+            may_be_new = self._plans_new_files and self._may_be_new
+            return isinstance(observation, File) and not may_be_new
         if isinstance(observation, File) and observation.fingerprint.inode == record.seen.inode:
             return False
-        return self._awaits_more
+        return self._awaits_more or not self._has_postponed
 
     @property
     def _may_be_new(self) -> bool:

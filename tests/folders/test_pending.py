@@ -96,3 +96,19 @@ def test_a_file_that_is_queued_is_still_arriving(scene: Scene) -> None:
     scene.rest(A)
     scene.pending.queue(postponed=False)
     assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [A]
+
+
+def test_a_gone_file_is_vanishing_until_it_has_a_plan(scene: Scene) -> None:
+    """The deletion guard counts it with others, however long it waits."""
+    scene.pending.see(A, None)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.clock.advance(5.0)
+    scene.pending.look_at_due()
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.queue(postponed=False)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.postpone(scene.pending.next_batch(1))
+    assert scene.pending.vanishing("photos") == {A}
+    assert scene.pending.vanishing("scans") == frozenset()
+    scene.pending.resume([A])
+    assert scene.pending.vanishing("photos") == frozenset()

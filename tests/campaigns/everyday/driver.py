@@ -309,7 +309,9 @@ class Campaign:
             and time.monotonic() < self._people.last_unseen + RESCAN_SECONDS
         ):
             return
-        if self._people.has_folder_away:
+        # Without a state file, the service may see the new directory first, and cannot know better.
+        is_unknown = self._state_was_lost and self._people.has_folder_replaced
+        if self._people.has_folder_away and not is_unknown:
             raise Violation("status says that all is in order, and a folder is away")
         there = Counter(self._people.digests().values())
         remote = Counter(self._site.digests().values())

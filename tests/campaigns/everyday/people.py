@@ -58,6 +58,11 @@ class People:
         return bool(self._away)
 
     @property
+    def has_folder_replaced(self) -> bool:
+        """Is another directory in the place of a folder that is out of sight?"""
+        return any(root.exists() for root in self._away)
+
+    @property
     def has_hidden(self) -> bool:
         """Is anything out of sight that was not deleted?"""
         return bool(self._away or self._covered)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snoopsync.config.settings import Config, default_owner
-from snoopsync.core.errors import ConfigError, Problem, SnoopsyncError, StateDamaged, StateError
+from snoopsync.core.errors import ConfigError, Problem, SnoopsyncError, StateDamaged
 from snoopsync.core.protocol import ImageCollection
 from snoopsync.folders.ownership import take_owner
 from snoopsync.runtime.sqlite import MEMORY
@@ -22,6 +22,7 @@ def require_usable(config: Config, current: Config, collection: ImageCollection 
     """Raise ``ConfigError`` if a service could not start with this configuration instead of
     ``current``. ``collection``: the collection in use, or ``None``."""
     is_same = (config.collection, config.state) == (current.collection, current.state)
+    key = "state"
     try:
         with ExitStack() as stack:
             if config.state != current.state:
@@ -29,13 +30,13 @@ def require_usable(config: Config, current: Config, collection: ImageCollection 
                 # The service that starts with a damaged file moves it aside.
                 with suppress(StateDamaged), closing(Database(config.state)):
                     pass
+            key = "collection"
             if collection is None or not is_same:
                 collection = stack.enter_context(opened_collection(config))
             _create_components(config, collection)
     except ConfigError:
         raise
     except (SnoopsyncError, OSError, ValueError) as error:
-        key = "state" if isinstance(error, StateError) else "collection"
         problem = Problem(key, f"can't be used: {error}")
         raise ConfigError(str(config.source or "configuration"), (problem,)) from None
 

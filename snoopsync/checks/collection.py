@@ -4,6 +4,7 @@ work."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,7 +146,7 @@ def embedded_finding(path: Path, *, known: bool) -> Finding:
         )
     if (found := write_obstacle(path)) is not None:
         return error(COLLECTION, f"{shown}: {found.problem}", found.fix, CollectionError)
-    if not path.exists():
+    if not os.path.lexists(path):
         if known:
             fix = "restore it, or run snoopsync resync: it creates a new one and adds every image"
             return error(COLLECTION, f"{shown} is missing", fix, CollectionError)

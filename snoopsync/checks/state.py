@@ -3,6 +3,7 @@ whether the log files are writable."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,6 +132,12 @@ def _ownership_finding(path: Path) -> Finding | None:
 def write_obstacle(path: Path) -> WriteObstacle | None:
     """Why this file can't be written or created, or ``None`` if it can."""
     first = _first_to_create(path)
+    try:
+        first.lstat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            problem = f"{printable(str(first))}: {error.strerror}"
+            return WriteObstacle(problem, "choose another path")
     if os.path.isdir(first):  # noqa: PTH112 - Path.is_dir raises without permission
         return WriteObstacle(f"{printable(str(first))} is a directory", "name a file")
     if not os.path.isdir(first.parent):  # noqa: PTH112

@@ -137,11 +137,11 @@ def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[F
     known_paths = {os.path.realpath(folder.path) for folder in known}
     new = name_folders([path for path in given if os.path.realpath(path) not in known_paths])
     for folder in new:
-        if not folder.path.is_dir():
+        if not os.path.isdir(folder.path):  # noqa: PTH112 - Path.is_dir raises without permission
             raise FolderMissing(f"{printable(str(folder.path))}: folder not found")
         for other in known:
             # If the other folder no longer exists, it may have moved to this path.
-            if other.name == folder.name and other.path.is_dir():
+            if other.name == folder.name and os.path.isdir(other.path):  # noqa: PTH112
                 raise click.UsageError(
                     f"{printable(str(other.path))} is already named {folder.name}: write a"
                     " configuration (snoopsync init) with a unique name for each folder"
@@ -150,21 +150,21 @@ def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[F
 
 
 def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
-    """The names of configured folders, given by path or by name. Returns all names if none is
+    """The names of configured folders, given by name or by path. Returns all names if none is
     given. Raises ``UsageError`` for an unknown folder."""
-    if not given:
-        return {folder.name for folder in config.folders}
-    names = set()
-    for each in given:
-        found = {
-            folder.name
-            for folder in config.folders
-            if folder.name == str(each) or os.path.realpath(folder.path) == os.path.realpath(each)
-        }
-        if not found:
-            raise click.UsageError(f"{printable(str(each))} is not a configured folder")
-        names |= found
-    return names
+    names = {folder.name for folder in config.folders}
+    return {_name_of(config, str(each)) for each in given} if given else names
+
+
+def _name_of(config: Config, given: str) -> str:
+    """The name of one folder. A name comes before a path: another folder may be at that path."""
+    paths = {os.path.realpath(folder.path): folder.name for folder in config.folders}
+    if any(folder.name == given for folder in config.folders):
+        return given
+    name = paths.get(os.path.realpath(given))
+    if name is None:
+        raise click.UsageError(f"{printable(given)} is not a configured folder")
+    return name
 
 
 def ask_service(config: Config, request: Message) -> Iterator[Message]:

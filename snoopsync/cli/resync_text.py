@@ -47,7 +47,7 @@ def unpruned_reasons(report: ResyncReport) -> Iterator[str]:
         why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
         yield (
             f"{images(len(pruning.deletes))} to prune, but none was deleted: {why}; to delete"
-            " exactly those printed above: snoopsync resync --prune --yes"
+            " them, run the same command with --yes, which prints the plan again and follows it"
         )
     if pruning.failed:
         yield f"{images(pruning.failed)} could not be pruned: see the log"

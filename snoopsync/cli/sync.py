@@ -374,6 +374,7 @@ def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> ResyncRep
         wanted.open_components(database, collection, rehearsal=True) as components,
     ):
         components.engine.on_done = planned.extend
-        report = wanted.run(components, approve=lambda _plan: yes)
-        components.engine.close(1.0)
-    return report
+        try:
+            return wanted.run(components, approve=lambda _plan: yes)
+        finally:
+            components.engine.close(1.0)

@@ -59,11 +59,13 @@ def find_config(
     ``config.yaml`` in ``user_dir`` (by default the user's own directory), and the system's file.
     Raises ``ConfigError`` if the first two are given but the file does not exist.
     """
-    variable = environ.get(CONFIG_VARIABLE)
-    named = {
-        "--config": explicit,
-        f"${CONFIG_VARIABLE}": Path(variable).expanduser() if variable else None,
-    }
+    variable = f"${CONFIG_VARIABLE}"
+    try:
+        given = environ.get(CONFIG_VARIABLE)
+        named = {"--config": explicit, variable: Path(given).expanduser() if given else None}
+    except RuntimeError:
+        problem = Problem(variable, "begins with ~, but that home directory does not exist")
+        raise ConfigError("the environment", (problem,)) from None
     for origin, path in named.items():
         if path is not None:
             if not _may_exist(path):

@@ -19,7 +19,7 @@ known. The rules apply in this order, and each relies on those before it:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
@@ -135,8 +135,8 @@ class Remote:
     of this plan.
     """
 
-    unclaimed: frozenset[str] = frozenset()
-    missing: frozenset[str] = frozenset()
+    unclaimed: Set[str] = frozenset()
+    missing: Set[str] = frozenset()
     found: Mapping[RelPath, Found] = field(default_factory=dict)
     reserved: Container[str] = frozenset()
 
@@ -327,12 +327,14 @@ def _match(
     record with the same file name is preferred."""
     filled = set(moves.values())
     for rel_path in open_paths:
+        if rel_path in filled:
+            continue
         found = [
             record
             for record in like(rel_path)
             if record not in moves and record.rel_path != rel_path
         ]
-        if found and rel_path not in filled:
+        if found:
             best = min(
                 found, key=lambda record: (record.rel_path.name != rel_path.name, record.rel_path)
             )
@@ -343,6 +345,7 @@ def _cancel_evictions(
     plan_input: PlanInput, left: set[RelPath], moves: dict[Record, RelPath]
 ) -> None:
     """Cancel each move onto the old path of a record that has no new path itself."""
+    movers = {rel_path: record for record, rel_path in moves.items()}
     waiting = list(moves)
     while waiting:
         record = waiting.pop()
@@ -351,7 +354,8 @@ def _cancel_evictions(
             continue
         del moves[record]
         # This record now stays, so a move onto its path must be cancelled too.
-        waiting += [other for other, rel_path in moves.items() if rel_path == record.rel_path]
+        if record.rel_path in movers:
+            waiting.append(movers[record.rel_path])
 
 
 def _settle_new(

@@ -9,7 +9,7 @@ may have changed meanwhile.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
@@ -63,8 +63,9 @@ class PendingPaths:
         self._queued: dict[RelPath, Observation] = {}
         # The queued paths in reverse order: the next path is removed from the end.
         self._queue: list[RelPath] = []
-        self._is_queue_fresh = False
         self._postponed: dict[RelPath, Observation] = {}
+        # The settled files in these three, by inode.
+        self._by_inode: dict[int, tuple[RelPath, File]] = {}
 
     def __len__(self) -> int:
         return self.settling + len(self._settled) + len(self._queued) + len(self._postponed)
@@ -120,17 +121,25 @@ class PendingPaths:
         """Whether any path of this folder is gone, but for less than ``delete_after_seconds``."""
         return self._settler.has_gone(folder)
 
-    def arriving(self) -> dict[int, tuple[RelPath, File]]:
-        """The pending files, by inode."""
-        arriving = {
+    def arriving(self) -> Mapping[int, tuple[RelPath, File]]:
+        """The pending files, by inode. Valid until the next change."""
+        settling = {
             seen.inode: (rel_path, File(seen))
             for rel_path, seen in self._settler.waiting()
             if seen is not None
         }
-        for rel_path, observation in self._settled_observations():
+        return ChainMap(self._by_inode, settling)
+
+    def _index(self, observations: Mapping[RelPath, Observation]) -> None:
+        for rel_path, observation in observations.items():
             if isinstance(observation, File):
-                arriving[observation.fingerprint.inode] = (rel_path, observation)
-        return arriving
+                self._by_inode[observation.fingerprint.inode] = rel_path, observation
+
+    def _unindex(self, rel_path: RelPath, observation: Observation | None) -> None:
+        if isinstance(observation, File):
+            inode = observation.fingerprint.inode
+            if self._by_inode.get(inode, (None,))[0] == rel_path:
+                del self._by_inode[inode]
 
     # Looking.
 
@@ -143,7 +152,8 @@ class PendingPaths:
         """Note a difference between the disk and the record. ``seen`` is ``None`` if no file is at
         the path."""
         if self._settler.see(rel_path, seen, self._clock.monotonic()):
-            self._settled[rel_path] = self.observation(rel_path)
+            self._settled[rel_path] = observation = self.observation(rel_path)
+            self._index({rel_path: observation})
 
     def look_again(self, rel_paths: Iterable[RelPath]) -> None:
         """Look at these paths as if they had just changed."""
@@ -172,7 +182,7 @@ class PendingPaths:
                     self.see(rel_path, observation.fingerprint)
                 else:
                     self._settler.drop(rel_path)
-                    self._postponed.pop(rel_path, None)
+                    self._unindex(rel_path, self._postponed.pop(rel_path, None))
 
     def drop_folder(self, name: str) -> None:
         """Drop the settling paths of this folder, which is missing, so that they mean nothing."""
@@ -194,27 +204,20 @@ class PendingPaths:
         """Queue the settled paths, sorted by path. ``postponed``: also queue the postponed paths.
         The queue must be empty."""
         assert not self._queue
-        self._is_queue_fresh = not (postponed and self._postponed)
         if postponed:
             self._queued, self._postponed = self._postponed, {}
         self._queued |= self._settled
         self._settled = {}
         self._queue = sorted(self._queued, reverse=True)
 
-    def leave_queued(self) -> None:
-        """Leave the rest of the queue to a later step, which looks at these paths again."""
-        self._is_queue_fresh = False
-
     def next_batch(self, count: int) -> dict[RelPath, Observation]:
-        """Remove up to ``count`` paths from the queue. Returns what is at each path."""
+        """Remove up to ``count`` paths from the queue. Returns what is at each path now."""
         batch: dict[RelPath, Observation] = {}
         with FolderSessions() as sessions:
             for _ in range(min(count, len(self._queue))):
                 rel_path = self._queue.pop()
-                seen = self._queued.pop(rel_path)
-                observation = (
-                    seen if self._is_queue_fresh else self._observation(rel_path, sessions)
-                )
+                self._unindex(rel_path, self._queued.pop(rel_path))
+                observation = self._observation(rel_path, sessions)
                 if isinstance(observation, Unclear):
                     self._report_unclear(rel_path, observation)
                 batch[rel_path] = observation
@@ -223,9 +226,12 @@ class PendingPaths:
     def postpone(self, observations: Mapping[RelPath, Observation]) -> None:
         """Postpone these paths, because the meaning of the observations is not known yet."""
         self._postponed |= observations
+        self._index(observations)
 
     def resume(self, rel_paths: Iterable[RelPath]) -> dict[RelPath, Observation]:
         """Remove these paths from the postponed paths, and look at them again."""
-        resumed = [each for each in rel_paths if self._postponed.pop(each, None) is not None]
+        resumed = [each for each in rel_paths if each in self._postponed]
+        for rel_path in resumed:
+            self._unindex(rel_path, self._postponed.pop(rel_path))
         with FolderSessions() as sessions:
             return {rel_path: self._observation(rel_path, sessions) for rel_path in resumed}

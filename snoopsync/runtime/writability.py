@@ -38,7 +38,8 @@ def why_unwritable(path: Path, *, trying: bool = False) -> str | None:
         file_system.f_files and not file_system.f_favail
     ):
         return DISK_FULL
-    if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
+    existing = [each for each in (path.parent, path) if os.path.lexists(each)]
+    if not all(os.access(each, os.W_OK) for each in existing):
         return _FORBIDDEN
     return _try_to_write(path.parent) if trying else None
 

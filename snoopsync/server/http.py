@@ -317,6 +317,8 @@ def open_listener(address: Address) -> socket.socket:
         return listener
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "invalid host name"
+        # Python appends the address.
+        reason = str(reason).partition(" (while ")[0]
         raise SnoopsyncError(f"can't listen on {address}: {reason}") from None
 
 
@@ -325,6 +327,10 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise SnoopsyncError(f"{certificate}: {error}") from None
+    except ssl.SSLError:
+        names = f"{certificate}" if key is None else f"{certificate} and {key}"
+        raise SnoopsyncError(f"{names}: not a PEM certificate with its private key") from None
+    except OSError as error:
+        names = f"{certificate}" if key is None else f"{certificate} or {key}"
+        raise SnoopsyncError(f"{names}: {error.strerror}") from None
     return context

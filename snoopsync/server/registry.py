@@ -101,6 +101,8 @@ class Registry:
 
     def revoke(self, public_key: str) -> bool:
         """Revoke this key. Returns whether it was valid."""
+        if not public_key.isascii():
+            return False  # SQLite does not take every text
         with self._changing() as connection:
             changed = connection.execute(
                 "UPDATE key SET revoked_at = ? WHERE public_key = ? AND revoked_at IS NULL",

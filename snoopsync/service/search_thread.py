@@ -44,7 +44,9 @@ class SearchThread:
         #: do not wait for this.
         self._again_at: float | None = None
         self._refusal: Unauthorized | None = None
+        # Set from the start: images may be due since an earlier process, or an upgrade.
         self._due = threading.Event()
+        self._due.set()
         self._retry = threading.Event()
 
     def search_soon(self) -> None:

@@ -6,6 +6,7 @@ It is unhealthy if it makes no progress or needs a person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,14 +77,14 @@ def _folder_problems(snapshot: Snapshot) -> Iterator[str]:
         if folder.counts.held:
             yield (
                 f"folder {name}: {counted(folder.counts.held, 'deletion')} held"
-                f" (snoopsync approve {name})"
+                f" (snoopsync approve {shlex.quote(name)})"
             )
         if row.state is FolderState.UNWATCHED:
             yield f"folder {name} is unwatched: {row.reason}"
         # A service that is starting has not scanned yet.
         is_old = snapshot.service.report is not None and not folder.is_scanned(snapshot.now)
         if row.state is FolderState.OK and is_old:
-            yield f"folder {name}: the last full scan is too old"
+            yield f"folder {name}: {folder.scan_problem}"
 
 
 def is_mirrored(folder: FolderStatus, now: float) -> bool:

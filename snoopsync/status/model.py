@@ -36,6 +36,13 @@ class FolderStatus:
     scan_limit_seconds: float
     scan_age_seconds: float | None = None
 
+    @property
+    def scan_problem(self) -> str:
+        """Why the folder does not count as scanned."""
+        if self.row.last_scan is None:
+            return "it has not been scanned completely yet"
+        return "the last full scan is too old"
+
     def is_scanned(self, now: float) -> bool:
         """Whether the last full scan is recent enough. ``now`` is Unix time, and only used without
         a service."""
@@ -161,7 +168,7 @@ class Status:
                     f" --state held, snoopsync approve {shlex.quote(name)})"
                 )
             if not folder.is_scanned(self.now):
-                yield f"folder {name}: the last full scan is too old"
+                yield f"folder {name}: {folder.scan_problem}"
 
     @property
     def to_renew(self) -> int:
@@ -245,9 +252,9 @@ def folder_status(
     state = row.state
     if counts.held and state is not FolderState.MISSING:
         state = FolderState.HELD
-    by_name = {folder.name: folder for folder in config.folders}
     interval = config.sync.rescan_interval_seconds
-    if row.watch == "poll" and row.name in by_name:
-        interval = by_name[row.name].poll_interval_seconds
+    if row.watch == "poll":
+        intervals = (f.poll_interval_seconds for f in config.folders if f.name == row.name)
+        interval = next(intervals, interval)
     limit = 1.5 * interval + _SCAN_GRACE_SECONDS
     return FolderStatus(row, counts, state, limit, scan_age_seconds)

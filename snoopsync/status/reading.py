@@ -54,8 +54,8 @@ def read_status(config: Config) -> Status:
         # A running service has checked the state file, and keeps the file up to date.
         with readable(config.state) as database, database.read_transaction():
             rows = [row for row in State(database).folders.rows() if row.configured]
-            names = [folder.name for folder in config.folders]
-            rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
+            order = {folder.name: number for number, folder in enumerate(config.folders)}
+            rows.sort(key=lambda row: order.get(row.name, len(order)))
             return _status(config, service, database, rows, {})
     # Without a service, scan the folders, and check whether the state directory is writable.
     require_own(config.state.parent)

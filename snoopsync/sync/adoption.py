@@ -97,6 +97,7 @@ class Adoption:
         self._on_round_ended = on_round_ended
         self._round: Future[_Round] | None = None
         self._last = _Round()
+        self._is_outdated = False
         self._not_before = 0.0
         self._throttle = LogThrottle(log)
 
@@ -112,8 +113,10 @@ class Adoption:
         return self._round is not None and not self._round.done()
 
     def forget(self) -> None:
-        """Forget the results, because the collection is about to be listed again."""
+        """Forget the results, also those of a running round, because the collection is about to be
+        listed again."""
         self._last = _Round()
+        self._is_outdated = self._round is not None
 
     def add_found(self, remote: Remote, observations: Mapping[RelPath, Observation]) -> Remote:
         """``remote``, with what the last round found about these files."""
@@ -138,8 +141,9 @@ class Adoption:
         if self._round is None or not self._round.done():
             return
         ended, self._round = self._round, None
+        is_outdated, self._is_outdated = self._is_outdated, False
         try:
-            self._last = ended.result()
+            result = ended.result()
         except Stopped:
             return
         except CollectionError as error:
@@ -156,7 +160,10 @@ class Adoption:
                     error=str(error),
                 )
             raise
-        self._inbox.put(self._last.changed)
+        if is_outdated:
+            return  # the postponed files are searched for again
+        self._last = result
+        self._inbox.put(result.changed)
 
     def close(self, timeout_seconds: float) -> bool:
         """Stop the threads. Returns false if searches did not end within ``timeout_seconds``. They

@@ -238,14 +238,17 @@ class SyncEngine:
     def close(self, timeout_seconds: float) -> bool:
         """Wait for the running requests, and record their results. Returns false if some did not
         end within ``timeout_seconds``. They are abandoned, and sent again after the next start."""
-        ended = self.sender.close(timeout_seconds)
-        self._abandon_resync()
-        self._report_held(is_last=True)
-        self._readers.close(timeout_seconds=0.1)
-        self._adoption.close(timeout_seconds=0.2)
-        for monitor in self.monitors:
-            monitor.close()
-        self.collection.log_suppressed()
+        try:
+            ended = self.sender.close(timeout_seconds)
+            self._abandon_resync()
+            self._report_held(is_last=True)
+        finally:
+            # Also if the state file is full, so that no thread is left.
+            self._readers.close(timeout_seconds=0.1)
+            self._adoption.close(timeout_seconds=0.2)
+            for monitor in self.monitors:
+                monitor.close()
+            self.collection.log_suppressed()
         return ended
 
     def left_out(self, folders: Container[str] | None = None) -> list[Record]:

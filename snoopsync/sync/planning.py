@@ -70,13 +70,13 @@ class Planning:
         while self._pending.has_queue:
             yield self._plan(self._next_files())
             if self._pending.has_queue and time.monotonic() >= until:
-                self._pending.leave_queued()
                 return
         gone, self._gone = self._gone, []
         if gone and self._has_postponed and not self._awaits_more:
             yield self._plan(self._still_gone(gone))
         if self._unsearched and self._listing.remote is not None and self._adoption.can_search:
-            self._adoption.search(self._unsearched, self._listing.remote.unclaimed)
+            unclaimed = frozenset(self._listing.remote.unclaimed)
+            self._adoption.search(self._unsearched, unclaimed)
         self._unsearched = {}
 
     def _next_files(self) -> dict[RelPath, File]:

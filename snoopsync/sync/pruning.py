@@ -142,7 +142,7 @@ class Prune:
 
     def _unknown(self) -> frozenset[str]:
         remote = self.engine.listing.remote
-        return remote.unclaimed if remote is not None else frozenset()
+        return frozenset(remote.unclaimed) if remote is not None else frozenset()
 
     def _keeps_unknown(self) -> tuple[str, ...]:
         """Why images without a record are kept: one sentence, or none if they are pruned."""

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -35,11 +34,13 @@ _RANGE_IDS = 20_000
 class ListingDifferences(NamedTuple):
     """How the collection's listing differs from the state file.
 
-    ``unconfirmed``: listed images of this owner that are not confirmed. ``missing``: confirmed
-    images that are proven not to be in the collection. ``foreign``: images that another program
-    changed after they were confirmed, with the confirmed time.
+    ``collection_id``: the collection that was listed. ``unconfirmed``: listed images of this owner
+    that are not confirmed. ``missing``: confirmed images that are proven not to be in the
+    collection. ``foreign``: images that another program changed since they were confirmed, with
+    their confirmed time.
     """
 
+    collection_id: str
     unconfirmed: frozenset[str]
     missing: frozenset[str]
     foreign: Mapping[str, str]
@@ -69,6 +70,9 @@ class RemoteListing:
         gather_seconds: float,
     ) -> None:
         self.remote: Remote | None = None
+        # The sets in ``remote``. They shrink with each plan, and may have a million IDs.
+        self._unclaimed: set[str] = set()
+        self._missing_ids: set[str] = set()
         self._owner = owner
         self._state = state
         self._collection = collection
@@ -121,7 +125,9 @@ class RemoteListing:
             image_id for image_id in listed - confirmed if owns(self._owner, image_id)
         )
         missing = self._missing(confirmed - listed)
-        return ListingDifferences(unconfirmed, missing, _foreign(times, listed_times))
+        return ListingDifferences(
+            self._collection.id, unconfirmed, missing, _foreign(times, listed_times)
+        )
 
     def _compare_ids(self) -> ListingDifferences:
         """Compare with a collection that lists its images in order. This compares one range of IDs
@@ -140,7 +146,7 @@ class RemoteListing:
                 suspects |= confirmed_ids - listed_ids
             after = listed.last
         ours = frozenset(image_id for image_id in unconfirmed if owns(self._owner, image_id))
-        return ListingDifferences(ours, self._missing(suspects), {})
+        return ListingDifferences(self._collection.id, ours, self._missing(suspects), {})
 
     def _missing(self, suspects: Iterable[str]) -> frozenset[str]:
         """The IDs in ``suspects`` that are not in the collection. A listing in pages can miss an
@@ -163,7 +169,8 @@ class RemoteListing:
         unclaimed = differences.unconfirmed
         if unclaimed:
             unclaimed -= self._state.all_ids()
-        self.remote = Remote(unclaimed, differences.missing)
+        self._unclaimed, self._missing_ids = set(unclaimed), set(differences.missing)
+        self.remote = Remote(self._unclaimed, self._missing_ids)
         self._awaits_listing = False
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
         self._resend_foreign(differences.foreign)
@@ -210,26 +217,24 @@ class RemoteListing:
     def note_planned(self, actions: Sequence[Action]) -> None:
         """Note that actions were planned, so that their images are no longer unclaimed or
         missing."""
-        if self.remote is not None:
-            planned = {action.image_id for action in actions}
-            self.remote = replace(
-                self.remote,
-                unclaimed=self.remote.unclaimed - planned,
-                missing=self.remote.missing - planned,
-            )
+        planned = {action.image_id for action in actions}
+        self._unclaimed -= planned
+        self._missing_ids -= planned
 
     def end(self, *, trust_state: bool) -> frozenset[str]:
         """End the comparison. ``trust_state``: the state file is complete, so new files are planned
         as they appear; otherwise they wait. Returns the images of this owner without a file."""
-        unclaimed = self.remote.unclaimed if self.remote is not None else frozenset[str]()
-        self.remote = Remote(unclaimed) if unclaimed and trust_state else None
+        self._missing_ids = set()
+        keeps = bool(self._unclaimed) and trust_state
+        self.remote = Remote(self._unclaimed) if keeps else None
         self._awaits_listing = not trust_state
         self.is_under_way = False
-        return unclaimed
+        return frozenset(self._unclaimed)
 
     def take_over(self, before: RemoteListing) -> None:
         """Continue with the listing of an earlier engine with the same collection."""
         self.remote = before.remote
+        self._unclaimed, self._missing_ids = before._unclaimed, before._missing_ids
 
 
 def _foreign(confirmed: Mapping[str, str], listed: Mapping[str, str]) -> dict[str, str]:

@@ -176,7 +176,8 @@ class ResyncRun:
         yield Phase.SCANNING
         while engine.is_looking or not listing.done():
             yield Phase.SCANNING
-        engine.listing.apply(listing.result())
+        differences = listing.result()
+        engine.listing.apply(differences)
         for rel_paths in engine.listing.missing_paths():
             engine.inbox.put(rel_paths)
             yield Phase.SENDING
@@ -185,7 +186,7 @@ class ResyncRun:
         if self._prune is not None:
             for _ in self._prune.run():
                 yield Phase.PRUNING
-        engine.state.set_fact(COLLECTION_FACT, engine.collection.id)
+        engine.state.set_fact(COLLECTION_FACT, differences.collection_id)
 
     def _send(self) -> Iterator[Phase]:
         """Wait until everything is sent, except for files that do not settle."""

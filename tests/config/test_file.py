@@ -746,3 +746,8 @@ def test_written_folders_are_read_back(
 def test_written_odd_folders_are_read_back(home: Home, name: bytes) -> None:
     folder = Path("/srv", os.fsdecode(name))
     assert home.load(render_config([folder])).folders == default_config([folder]).folders
+
+
+def test_an_environment_variable_that_names_an_unknown_home_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match="SNOOPSYNC_CONFIG: begins with ~, but that home"):
+        find_config(None, {"SNOOPSYNC_CONFIG": "~nosuchuser/config.yaml"})

@@ -421,6 +421,24 @@ def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_ne
         assert "search for duplicates" in (status.collection.last_error or "")
 
 
+def test_images_that_are_due_are_searched_for_after_a_restart(world: World) -> None:
+    """Also if nothing is sent that would begin a search."""
+    server = world.remote.server
+    server.fault_for = lambda seen: answers(400) if "/search/" in seen.path else None
+    world.disk.write("a.jpg", fake_picture(0))
+    with serving(world, ToldWatcher()):
+        until(
+            lambda: (
+                the_service_says(world, Exit.OK)
+                and any("/search/" in s.path for s in server.requests)
+            )
+        )
+    assert searches_due(world) == 1
+    server.fault_for = lambda _seen: None
+    with serving(world, ToldWatcher()):
+        until(lambda: not searches_due(world))
+
+
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Check the time from the refusal of the keys until everything is mirrored again."""
     server = world.remote.server

@@ -144,7 +144,7 @@ def test_a_refusal_is_logged_once_until_its_reason_changes(
     assert all(": 422 " in line for line in lines(caplog)[3:])
 
 
-def test_a_file_that_has_changed_and_is_refused_again_should_log(
+def test_a_file_that_has_changed_and_is_refused_again_is_logged_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_all(world)
@@ -176,7 +176,7 @@ def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
     assert world.held() == 37
 
 
-def test_deletions_that_are_held_after_others_were_approved_are_news(
+def test_deletions_that_are_held_after_others_were_approved_are_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.hold = HoldPolicy(count=3, percent=1)

@@ -207,9 +207,7 @@ def test_below_a_directory_that_can_not_be_listed_nothing_is_deleted(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_file_that_can_not_be_looked_at_is_not_gone(
-    filled: World, stage: Stage, code: int
-) -> None:
+def test_a_file_that_cannot_be_examined_is_not_gone(filled: World, stage: Stage, code: int) -> None:
     disk = filled.disk_edge = TroubledDisk()
     disk.code = code
     with stage(filled) as see:
@@ -231,7 +229,7 @@ def test_a_file_has_to_be_gone_for_long_enough(filled: World) -> None:
         assert filled.clock.monotonic() - began >= filled.sync.delete_after_seconds
 
 
-def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
+def test_delete_after_starts_again_if_the_file_comes_back(
     filled: World,
 ) -> None:
     data = filled.disk.read("0/0.jpg")
@@ -249,7 +247,7 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 
 
 @pytest.mark.parametrize("what", ["file is back", "folder is away", "file is gone"])
-def test_right_before_the_request_there_is_one_more_look(filled: World, what: str) -> None:
+def test_a_deletion_is_proven_again_right_before_the_request(filled: World, what: str) -> None:
     with filled.running() as live:
         folder = live.components.engine.monitors[0].folder
         transfer = Transfer(live.components.engine.collection)
@@ -437,7 +435,7 @@ def test_few_deletions_are_sent(filled: World, stage: Stage) -> None:
     filled.check_mirrored()
 
 
-def test_a_folder_must_not_become_empty_unasked(filled: World, stage: Stage) -> None:
+def test_a_folder_does_not_become_empty_without_approval(filled: World, stage: Stage) -> None:
     filled.hold = HoldPolicy(count=1000, percent=100)
     with stage(filled) as see:
         remove_some(filled, *range(12))
@@ -539,7 +537,7 @@ def test_discarded_deletions_leave_their_images_in_the_collection(
     assert of_resync(filled.resync()) == 0
 
 
-def test_held_files_that_come_back_are_simply_there_again(filled: World, stage: Stage) -> None:
+def test_held_deletions_are_cancelled_when_the_files_come_back(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     before = filled.ids()
     aside = filled.disk.root.with_name("aside")
@@ -572,7 +570,7 @@ def test_a_hold_is_counted_the_same_whatever_was_sent_beside_it(filled: World) -
 @pytest.mark.parametrize(
     "change", [{"exclude": ("1/",)}, {"include": ("*.png",)}, {"exclude": ("*.jpg",)}]
 )
-def test_editing_what_is_wanted_deletes_nothing_but_with_prune(
+def test_a_change_of_include_or_exclude_deletes_nothing_without_prune(
     filled: World, stage: Stage, change: dict[str, tuple[str, ...]]
 ) -> None:
     before = filled.remote.ids()
@@ -585,7 +583,7 @@ def test_editing_what_is_wanted_deletes_nothing_but_with_prune(
     check_prune(filled)
 
 
-def test_a_folder_that_is_dropped_from_the_configuration_keeps_its_images_but_with_prune(
+def test_a_folder_removed_from_the_configuration_keeps_its_images_until_a_prune(
     filled: World, stage: Stage
 ) -> None:
     filled.add_folder("other")
@@ -601,7 +599,7 @@ def test_a_folder_that_is_dropped_from_the_configuration_keeps_its_images_but_wi
 
 
 @pytest.mark.parametrize("change", [{"exclude": ("1/",)}, {"include": ("*.png",)}, None])
-def test_what_is_not_wanted_any_more_stays_also_when_its_files_are_removed(
+def test_left_out_images_stay_even_if_their_files_are_removed(
     filled: World, stage: Stage, change: dict[str, tuple[str, ...]] | None
 ) -> None:
     """Until it is wanted again: then it is seen that they are gone."""
@@ -637,7 +635,7 @@ def check_prune(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_what_is_wanted_again_is_found_again(filled: World) -> None:
+def test_files_that_are_included_again_keep_their_images(filled: World) -> None:
     before = filled.ids()
     filled.configure("photos", exclude=("1/",))
     filled.resync()

@@ -138,7 +138,7 @@ def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installat
     assert f"pictures: left out: {IN_WORDS}" in home.ok("status").splitlines()
 
 
-def test_a_running_service_tells_the_counts_of_its_last_scan(home: Installation) -> None:
+def test_a_running_service_reports_the_counts_of_its_last_scan(home: Installation) -> None:
     with home.running():
         assert home.status()["folders"][0]["left_out"] == LEFT_OUT
 
@@ -296,7 +296,7 @@ def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
     assert before.ids().keys() == {"photos/a.jpg"}
 
 
-def test_an_image_that_is_left_out_is_in_no_pair_any_more(before: World) -> None:
+def test_an_image_that_is_left_out_is_no_longer_in_any_pair(before: World) -> None:
     assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
     before.resync()
     assert [pair.state for pair in before.duplicates_known()] == [PairState.GONE]
@@ -325,7 +325,7 @@ def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
     assert not [each for each in caplog.records if each.name == "snoopsync.duplicates"]
 
 
-def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(before: World) -> None:
+def test_a_refused_file_that_is_left_out_no_longer_counts_as_failed(before: World) -> None:
     """At the start of a service, not after a day."""
     with before.running() as live:
         live.rest()
@@ -337,7 +337,7 @@ def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(befor
     assert (counts.images, counts.pending, counts.failed) == (1, 0, 0)
 
 
-def test_what_is_left_out_is_not_among_the_images_that_a_folder_would_keep(world: World) -> None:
+def test_left_out_images_do_not_count_as_images_that_a_folder_keeps(world: World) -> None:
     """A folder of ten is not emptied unasked because it has images that nobody looks after."""
     world.hold = HoldPolicy(count=50, percent=10)
     for number in range(10):
@@ -386,7 +386,7 @@ def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
     world.check_mirrored()
 
 
-def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> None:
+def test_held_deletions_of_left_out_images_do_not_hold_others(world: World) -> None:
     world.hold = HoldPolicy(count=1, percent=0)
     for number in range(4):
         world.disk.write(f"x/{number}.jpg", fake_picture(number))

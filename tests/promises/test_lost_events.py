@@ -146,7 +146,7 @@ def seconds_behind_a_move_out(playground: Playground, program: str) -> float:
     return min(waits)
 
 
-def test_a_move_out_holds_up_nothing_that_comes_after_it(playground: Playground) -> None:
+def test_a_move_out_of_the_folder_does_not_delay_later_events(playground: Playground) -> None:
     """The stock observer waits half a second for where the file went."""
     assert seconds_behind_a_move_out(playground, OURS) < 0.4
 
@@ -262,7 +262,7 @@ def write_without_a_name(playground: Playground) -> None:
         os.close(descriptor)
 
 
-def test_a_directory_that_was_moved_out_is_nobodys_any_more(playground: Playground) -> None:
+def test_a_directory_that_was_moved_out_is_no_longer_mirrored(playground: Playground) -> None:
     """Whatever is written there, and though another one has its name."""
     playground.write("album/sub/a.jpg")
     with playground.service() as service:
@@ -305,7 +305,7 @@ def begin_secrets(playground: Playground) -> None:
         playground.disk.write(name, playground.picture().ljust(2000, b"\0"))
 
 
-def test_what_raises_no_event_the_safety_scan_finds(playground: Playground) -> None:
+def test_the_safety_scan_finds_changes_without_events(playground: Playground) -> None:
     begin_secrets(playground)
     with playground.service(_SCANNING) as service:
         write_secretly(playground)

@@ -134,11 +134,11 @@ def test_a_folder_whose_disk_was_unmounted_is_watched_again(playground: Playgrou
     check_story(playground, REMOUNTED)
 
 
-def test_the_stock_observer_watches_the_folder_that_is_no_more(playground: Playground) -> None:
+def test_the_stock_observer_keeps_watching_the_deleted_folder(playground: Playground) -> None:
     assert is_lost_by_stock(playground, REPLACED)
 
 
-def test_a_folder_that_was_away_so_shortly_that_nobody_need_have_seen_it_is_watched_on(
+def test_a_folder_that_was_gone_for_a_moment_is_still_watched(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "album/b.jpg")
@@ -151,7 +151,7 @@ def test_a_folder_that_was_away_so_shortly_that_nobody_need_have_seen_it_is_watc
         playground.check()
 
 
-def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_on(
+def test_a_folder_that_was_deleted_and_created_again_at_once_is_still_watched(
     playground: Playground,
 ) -> None:
     """As one would fill it anew. Where the disk gives it the old inode, the guard sees nothing."""
@@ -169,7 +169,9 @@ def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_on(
         playground.check()
 
 
-def test_a_folder_that_was_deleted_and_made_again_is_watched_again(playground: Playground) -> None:
+def test_a_folder_that_was_deleted_and_made_again_is_watched_again(
+    playground: Playground,
+) -> None:
     """Be it taken for the same one, because the disk gives it the old inode, or not, and a person
     has to say so."""
     playground.write("a.jpg", "album/b.jpg")
@@ -282,7 +284,9 @@ def fill_directories(playground: Playground, name: str) -> None:
     playground.write(*(f"{number}/{name}" for number in range(DIRECTORIES)))
 
 
-def test_what_is_over_the_limit_of_watches_is_mirrored_and_said(playground: Playground) -> None:
+def test_directories_above_the_limit_of_watches_are_mirrored_and_logged(
+    playground: Playground,
+) -> None:
     fill_directories(playground, "a.jpg")
     with playground.service(_IMPATIENT + OURS, under=with_watches(WATCHES)) as service:
         assert playground.folder_state() == "unwatched"
@@ -305,7 +309,7 @@ def test_the_stock_observer_is_silent_about_the_limit(playground: Playground) ->
         assert not playground.comes_right(STOCK_SECONDS)
 
 
-def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(
+def test_an_unreadable_directory_is_logged_and_mirrored_once_it_is_readable(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "locked/b.jpg")
@@ -324,7 +328,7 @@ def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(
         assert "locked can't be listed, so no image below it is deleted: Permission denied" in said
 
 
-def test_the_stock_observer_stays_deaf_for_a_directory_that_could_not_be_read(
+def test_the_stock_observer_never_watches_a_directory_that_was_unreadable(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "locked/b.jpg")

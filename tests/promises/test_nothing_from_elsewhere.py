@@ -146,7 +146,7 @@ def test_nothing_elsewhere_is_seen_whenever_a_directory_becomes_a_link(
     assert nth > 10
 
 
-def test_a_link_in_the_place_of_a_directory_for_a_moment_is_no_proof_that_a_file_is_gone(
+def test_a_link_that_replaces_a_directory_for_a_moment_does_not_prove_a_file_gone(
     scene: tuple[Folder, Swapped],
 ) -> None:
     """There is no file of that name where the link leads to."""

@@ -105,7 +105,9 @@ def is_refused(done: Done, *arguments: str) -> bool:
     return True
 
 
-def test_a_link_in_the_directory_of_another_user_gives_nothing_away(home: Installation) -> None:
+def test_root_changes_nothing_behind_a_link_in_the_directory_of_another_user(
+    home: Installation,
+) -> None:
     """Root once gave all files of the link's target to the directory's owner."""
     directory = configure(home)
     picture(home)
@@ -148,7 +150,7 @@ WRITERS: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
-def test_a_command_that_would_write_there_refuses_and_changes_nothing(
+def test_a_command_refuses_to_write_into_the_directory_of_another_user(
     home: Installation, arguments: tuple[str, ...]
 ) -> None:
     directory = configure(home)
@@ -177,7 +179,7 @@ def test_listings_by_root_are_read_from_a_copy(home: Installation) -> None:
 
 
 @pytest.mark.parametrize("what", ["a link", "a fifo", "a device"])
-def test_what_is_no_file_is_not_read(home: Installation, what: str) -> None:
+def test_only_a_regular_state_file_is_read(home: Installation, what: str) -> None:
     directory = configure(home)
     state = directory / "state.sqlite3"
     if what == "a link":

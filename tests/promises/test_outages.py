@@ -386,7 +386,7 @@ def test_alternating_search_failures_are_logged_a_few_times_and_counted(
     assert len(said) < 10
 
 
-def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
+def test_a_search_that_is_always_refused_is_retried_less_often_and_delays_no_new_image(
     world: World,
 ) -> None:
     refused: str | None = None

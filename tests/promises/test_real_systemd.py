@@ -355,7 +355,9 @@ def assert_nothing_is_withheld(said: str) -> None:
 
 
 @pytest.mark.parametrize("refused", ["landlock_create_ruleset", "landlock_restrict_self"])
-def test_what_a_unit_withholds_is_told_from_what_the_kernel_lacks(host: Host, refused: str) -> None:
+def test_restrictions_that_a_unit_refuses_are_distinguished_from_missing_ones(
+    host: Host, refused: str
+) -> None:
     """By the log, and by ``check``, which is not in the unit."""
     if kernel_lacks():
         pytest.skip("this kernel lacks a part of the sandbox")
@@ -414,7 +416,7 @@ def test_a_reload_refuses_a_wrong_configuration(running: Host) -> None:
     until(running.is_in_sync)
 
 
-def test_a_service_that_hangs_is_started_anew_by_the_watchdog(running: Host) -> None:
+def test_a_service_that_hangs_is_restarted_by_the_watchdog(running: Host) -> None:
     pid = running.pid
     running.ok("kill", "-STOP", str(pid))
     running.add("second.jpg", 2)
@@ -425,7 +427,7 @@ def test_a_service_that_hangs_is_started_anew_by_the_watchdog(running: Host) -> 
     until(running.is_in_sync)
 
 
-def test_a_service_that_is_killed_goes_on_where_it_was(running: Host) -> None:
+def test_a_service_that_is_killed_continues_where_it_stopped(running: Host) -> None:
     running.ok("kill", "-KILL", str(running.pid))
     running.add("second.jpg", 2)
     until(lambda: running.restarts() == 1, 40)
@@ -524,7 +526,7 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
         host.ok("systemctl", "stop", UNIT)
 
 
-def test_others_are_told_and_may_ask(host: Host) -> None:
+def test_a_service_notifies_people_and_serves_metrics(host: Host) -> None:
     """Of addresses in a file that root alone can read."""
     with in_its_network(host, POSTBOX) as letters:
         urls = "/etc/snoopsync/notify urls"

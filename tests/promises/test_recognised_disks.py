@@ -102,7 +102,7 @@ def test_another_disk_in_the_place_of_a_folders_disk_changes_nothing(
 
 
 @pytest.mark.parametrize("name", NAMELESS)
-def test_another_disk_that_took_the_place_between_two_looks_changes_nothing(
+def test_another_disk_that_is_swapped_in_between_two_scans_changes_nothing(
     world: World, drives: Drives, name: str
 ) -> None:
     require(name)
@@ -192,7 +192,7 @@ def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
     world.check_mirrored()
 
 
-def test_what_a_backup_lacks_is_not_held_any_more_when_the_disk_is_back(
+def test_holds_for_a_backup_end_when_the_original_disk_is_back(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -318,7 +318,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
         assert of_resync(world.resync()) == 0
 
 
-def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looked_at(
+def test_approving_held_deletions_does_not_accept_an_unexamined_disk(
     world: World, drives: Drives
 ) -> None:
     require("exfat")

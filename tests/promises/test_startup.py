@@ -152,7 +152,7 @@ def test_names_are_utf_8_whatever_the_locale(home: Installation, locale: object)
     assert json.loads(again.out.splitlines()[-1])["unchanged"] == 2, again
 
 
-def test_what_is_shown_has_the_encoding_of_the_locale(home: Installation) -> None:
+def test_output_has_the_encoding_of_the_locale(home: Installation) -> None:
     (home.pictures / "ü.jpg").write_bytes(encode(photo(2)))
     home.configure()
     home.ok("resync")

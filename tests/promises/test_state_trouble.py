@@ -192,7 +192,7 @@ def test_the_journal_of_another_file_does_no_harm(mirrored: Mirrored) -> None:
     is_healed(mirrored)
 
 
-def test_a_journal_that_has_half_of_what_is_new_proves_no_file_known(tmp_path: Path) -> None:
+def test_the_journal_of_a_newer_state_file_does_not_prove_files_known(tmp_path: Path) -> None:
     """A backup was put back beside the journal of a service that was killed: the tables that it
     brings up to date say that each directory was compared, and have no rows of what is in it."""
     home = Installation(tmp_path)
@@ -212,7 +212,7 @@ def test_a_journal_that_has_half_of_what_is_new_proves_no_file_known(tmp_path: P
     assert len(home.json("list", "--json")) == 12
 
 
-def test_what_was_given_up_for_damaged_is_told_by_every_command_that_reads(
+def test_every_reading_command_reports_a_damaged_state_file(
     mirrored: Mirrored,
 ) -> None:
     mirrored.restore()
@@ -251,7 +251,7 @@ def test_a_service_whose_state_file_is_damaged_under_it_starts_over(mirrored: Mi
     mirrored.must_be_as_before()
 
 
-def test_damage_that_a_command_meets_is_told_to_it_and_healed_by_the_service(
+def test_damage_that_a_command_finds_is_reported_to_it_and_repaired_by_the_service(
     mirrored: Mirrored,
 ) -> None:
     mirrored.restore()
@@ -333,7 +333,9 @@ def test_a_newer_state_file_is_refused_by_every_command_and_left_as_it_is(
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "the whole directory"])
-def test_a_service_goes_on_with_the_file_that_is_there_now(mirrored: Mirrored, how: str) -> None:
+def test_a_service_continues_after_its_state_file_was_deleted_or_replaced(
+    mirrored: Mirrored, how: str
+) -> None:
     mirrored.restore()
     home = mirrored.home
     with home.running() as service:
@@ -446,7 +448,7 @@ def collection_directory(home: Installation) -> Path:
 
 @needs_root
 @pytest.mark.parametrize("when", ["while it runs", "at the start"])
-def test_a_collection_on_a_full_disk_is_an_outage_of_it_and_no_picture_is_parked(
+def test_a_collection_on_a_full_disk_is_an_outage_and_fails_no_picture(
     apart: Installation, when: str
 ) -> None:
     add_pictures(apart, 1, 2, 3)

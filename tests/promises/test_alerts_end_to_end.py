@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def alerts(caplog: pytest.LogCaptureFixture) -> Callable[[], list[set[str]]]:
-    """The alerts since it was last asked, each as the paths that it names."""
+    """The alerts since the last call, each as the paths that it names."""
 
     def take() -> list[set[str]]:
         records = [record for record in caplog.records if record.name == "snoopsync.duplicates"]

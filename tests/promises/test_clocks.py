@@ -42,7 +42,7 @@ def test_a_suspend_and_a_step_of_the_wall_clock_are_distinguished() -> None:
     assert jumps.look() == Jump(1800.0, 0.0)
     clock.set_wall_clock(-DAY)
     assert jumps.look() == Jump(0.0, -DAY)
-    assert jumps.look() is None, "it is told once"
+    assert jumps.look() is None, "a jump is reported once"
 
 
 def test_many_small_steps_are_a_jump() -> None:
@@ -135,7 +135,7 @@ def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
 
 
 class OtherBoot(JumpingClock):
-    """The machine was started again, and its clock is back by a year: it has no battery."""
+    """The machine was rebooted, and its clock is a year behind, because it has no battery."""
 
     def boot_id(self) -> str:
         return "another boot"

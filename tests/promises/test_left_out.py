@@ -1,4 +1,5 @@
-"""What is not mirrored is counted by reason. What is not mirrored any more keeps its image."""
+"""Files that are not mirrored are counted by reason. Files that are no longer mirrored keep their
+images."""
 
 from __future__ import annotations
 
@@ -202,7 +203,7 @@ def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(wor
 
 
 class SecretiveDisk(UnstampedDisk):
-    """A directory of the given name is another user's."""
+    """A directory of this name belongs to another user."""
 
     def __init__(self, name: bytes) -> None:
         self._name = name
@@ -338,7 +339,7 @@ def test_a_refused_file_that_is_left_out_no_longer_counts_as_failed(before: Worl
 
 
 def test_left_out_images_do_not_count_as_images_that_a_folder_keeps(world: World) -> None:
-    """A folder of ten is not emptied unasked because it has images that nobody looks after."""
+    """Images that are left out must not let a folder of ten become empty without approval."""
     world.hold = HoldPolicy(count=50, percent=10)
     for number in range(10):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -438,7 +439,7 @@ def test_a_directory_that_is_moved_to_the_trash_goes_through_the_guard(world: Wo
 def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its_image(
     before: World,
 ) -> None:
-    """One that was mirrored in the trash by an older version has its image still."""
+    """A file in the trash that an older version mirrored still has its image."""
     before.resync()
     image_id = before.id_of(TRASHED)
     before.disk.rename(TRASHED, "back.jpg")
@@ -449,7 +450,7 @@ def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its
 
 
 def test_a_picture_never_moves_onto_the_place_of_an_image_that_is_left_out(world: World) -> None:
-    """Though that image's own file has left it: it was taken out of the trash just before."""
+    """Even if the image's own file was just taken out of the trash."""
     world.configure("photos", exclude_defaults=False)
     world.disk.write("a.jpg", fake_picture(1))
     world.disk.write(TRASHED, fake_picture(2))

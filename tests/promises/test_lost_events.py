@@ -59,7 +59,7 @@ _FEW_LINES = 20 + 5
 
 
 def a_directory_is_replaced_and_both_are_removed(playground: Playground) -> Iterator[None]:
-    """The stock observer's reader dies of a KeyError."""
+    """The stock observer's reader thread ends with a KeyError."""
     playground.write("album/a.jpg")
     yield
     (playground.root / "album").rename(playground.outside / "album")
@@ -72,7 +72,7 @@ def a_directory_is_replaced_and_both_are_removed(playground: Playground) -> Iter
 
 
 def directories_are_renamed_while_they_grow(playground: Playground) -> Iterator[None]:
-    """The stock observer goes on to watch one tree in twenty by a name that it has no more."""
+    """The stock observer keeps watching one tree in twenty by its old name."""
     yield
     for number in range(TREES):
         playground.write(f"growing/sub/{number}.jpg")
@@ -191,7 +191,7 @@ def test_no_save_of_a_burst_is_lost(playground: Playground) -> None:
 
 
 def test_no_save_of_a_burst_in_memory_is_lost(playground: Playground) -> None:
-    """On tmpfs, where nothing slows down who saves."""
+    """On tmpfs, where nothing slows the writer down."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         pytest.skip("there is no /dev/shm to write to")
@@ -263,7 +263,7 @@ def write_without_a_name(playground: Playground) -> None:
 
 
 def test_a_directory_that_was_moved_out_is_no_longer_mirrored(playground: Playground) -> None:
-    """Whatever is written there, and though another one has its name."""
+    """Whatever is written in it, and even if another directory gets its name."""
     playground.write("album/sub/a.jpg")
     with playground.service() as service:
         (playground.root / "album").rename(playground.outside / "album")

@@ -41,12 +41,12 @@ CONFIG = "/etc/snoopsync/config.yaml"
 UNIT = "snoopsync.service"
 TIMER = "snoopsync-resync.timer"
 
-#: Longer than the watchdog waits, and then systemd until it starts the service anew.
+#: Longer than the watchdog's timeout and the delay before systemd restarts the service together.
 WATCHDOG_SECONDS = 120.0
 
 SUFFIXES = {"HEIF": "heic", "JPEG": "jpg"}
 
-#: What a large embedded collection takes, with as many threads as it would.
+#: The memory and threads that the search of a large embedded collection takes.
 SEARCH = """
 import numpy
 from snoopsync.embedded.index import CodeIndex
@@ -145,7 +145,7 @@ class Host:
         self.write(CONFIG, f"{QUICK_SYNC}{text}{folders}]\n")
 
     def install(self, *options: str) -> str:
-        """Install the units and start them; what was said."""
+        """Install the units, start them, and return the output of the installation."""
         said = self.ok(SNOOPSYNC, "service", "install", *options)
         self.ok("systemctl", "daemon-reload")
         self.ok("systemctl", "enable", "--now", UNIT, TIMER)
@@ -527,7 +527,7 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
 
 
 def test_a_service_notifies_people_and_serves_metrics(host: Host) -> None:
-    """Of addresses in a file that root alone can read."""
+    """The addresses are in a file that only root can read."""
     with in_its_network(host, POSTBOX) as letters:
         urls = "/etc/snoopsync/notify urls"
         url = letters.readline()
@@ -600,7 +600,7 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
 
 
 def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
-    """What that command makes is the service's."""
+    """The files that the printed command creates belong to the service's user."""
     running.ok("systemctl", "stop", UNIT)
     running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")
     refused = running.run(SNOOPSYNC, "resync")

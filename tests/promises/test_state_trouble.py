@@ -1,7 +1,8 @@
-"""The state file in trouble, as a user meets it: damaged, on a full disk, read-only, too new, gone.
+"""Problems of the state file, as a user sees them: damaged, on a full disk, read-only, too new,
+gone.
 
-Whatever becomes of it, the collection ends up holding the disk's pictures under the IDs that they
-had, and none of them was sent twice or removed.
+In every case, the collection finally has the pictures of the disk under the IDs that they had, and
+none of them was sent twice or deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 PAGE = 4096
 
-#: Where the file's header has its version. A wrong one can't be told from that of a newer program.
+#: Where the file's header has its version. A damaged version looks like that of a newer program.
 VERSION = range(60, 64)
 
 
@@ -520,7 +521,7 @@ def turn_read_only(directory: Path) -> None:
     )
     trigger = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
     if not trigger.exists():
-        pytest.skip("this system can't be told to find an error in a file system")
+        pytest.skip("this system has no way to report an error in a file system")
     trigger.write_text("found by a test")
 
 

@@ -1,4 +1,4 @@
-"""Two installations with one owner on one collection: noticed, and said."""
+"""Two installations with the same owner and collection are noticed, and logged."""
 
 from __future__ import annotations
 

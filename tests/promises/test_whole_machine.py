@@ -1,9 +1,9 @@
-"""The whole, driven at random: real folders, a real state file, a real server, and people, kernels
-and networks at their worst. Whatever happens, once it is quiet the collection holds what is on the
-disk, every picture has kept its ID, and nothing was deleted that is there.
+"""Random histories of everything together: real folders, a real state file, a real server, and
+faults of people, kernels and networks. Whatever happens, once it is quiet the collection equals the
+disk, every picture has kept its ID, and no image whose file exists was deleted.
 
 In a round in which nothing was looked at before its end, the ID that each file must have is known
-for certain (see ``Round``), but for files whose content was there twice.
+for certain (see ``Round``), except for files whose content existed twice.
 """
 
 from __future__ import annotations
@@ -473,7 +473,7 @@ class WholeMachine(RuleBasedStateMachine):
 
     @rule()
     def resync(self) -> None:
-        """It gets quiet, and a resync does what its rehearsal said; another one does nothing."""
+        """When it is quiet, a resync does what its rehearsal printed, and a second one nothing."""
         self._crash()
         dump, remote = self.world.dump(), self.world.remote.digests()
         plan = self.world.rehearse()

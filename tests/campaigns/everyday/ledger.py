@@ -1,4 +1,4 @@
-"""What is certain: the pictures that nobody may lose sight of."""
+"""The pictures whose IDs are certain, and must never be lost."""
 
 from __future__ import annotations
 

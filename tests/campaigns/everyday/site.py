@@ -117,7 +117,7 @@ class Site:
         self._released.set()
 
     def agitate(self, fault_rate: float) -> None:
-        """From now on so many requests go wrong."""
+        """From now on this share of the requests fails."""
         self._released.clear()
         self.fault_rate = fault_rate
 

@@ -55,7 +55,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. ``wrong``: everything that should not be."""
+    """The result. ``wrong``: everything that must not occur."""
 
     good: int
     hostile: int

@@ -276,7 +276,7 @@ def test_a_directory_that_was_moved_out_is_no_longer_mirrored(playground: Playgr
         assert complaints(service) == []
 
 
-# What no event tells of.
+# Changes without events.
 
 #: snoopsync with a safety scan every second, which no configuration may ask for.
 _SCANNING = """

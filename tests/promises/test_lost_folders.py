@@ -172,8 +172,7 @@ def test_a_folder_that_was_deleted_and_created_again_at_once_is_still_watched(
 def test_a_folder_that_was_deleted_and_made_again_is_watched_again(
     playground: Playground,
 ) -> None:
-    """Be it taken for the same one, because the disk gives it the old inode, or not, and a person
-    has to say so."""
+    """With the old inode it counts as the same folder. Otherwise a person accepts it."""
     playground.write("a.jpg", "album/b.jpg")
     with playground.service():
         shutil.rmtree(playground.root)

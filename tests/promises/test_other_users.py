@@ -60,7 +60,7 @@ def home(_other_can_run: None) -> Iterator[Installation]:
 
 
 def given_away(directory: Path) -> Path:
-    """The directory, with all that is in it, as the other user's."""
+    """Give the directory and everything in it to the other user."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in (directory, *directory.rglob("*")):
         os.chown(path, OTHER, OTHER, follow_symlinks=False)
@@ -80,7 +80,7 @@ def picture(home: Installation) -> None:
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
-    """Everything in the directory: owner, mode, moment of the last change, content."""
+    """Everything in the directory: owner, mode, time of the last change, content."""
     found: dict[str, tuple[int, int, int, bytes | str]] = {}
     for path in (directory, *sorted(directory.rglob("*"))):
         status = path.lstat()
@@ -94,7 +94,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
 
 
 def is_refused(done: Done, *arguments: str) -> bool:
-    """Is it, with the command that the owner runs?"""
+    """Was the command refused, with the command that the owner can run?"""
     wanted = f"sudo -u '#{OTHER}' "
     line = done.err.splitlines()[-1]
     assert done.code == 1, done

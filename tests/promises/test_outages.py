@@ -313,7 +313,7 @@ def test_a_request_that_always_fails_leaves_no_outage() -> None:
 
 
 def test_a_request_that_always_fails_beside_others_leaves_no_outage() -> None:
-    """The others have ended the outage in between, so the last attempt is no probe."""
+    """Other requests have ended the outage meanwhile, so the last attempt is no probe."""
 
     class Releasing(FastClock):
         """The first wait for the end of the outage lets an earlier request be answered."""

@@ -1,4 +1,4 @@
-"""One bad file stops nothing: it is parked with its reason, tried again ever less often, and at
+"""One bad file stops nothing: it is listed with its reason, retried at growing intervals, and at
 once when it has changed."""
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def test_files_that_are_refused_stop_no_others(world: World, status: int) -> Non
 
 
 def kills_its_connection(length: int) -> Callable[[Seen], Fault | None]:
-    """The service can't stand a file of this length."""
+    """The service resets each connection that sends a file of this length."""
     return lambda seen: reset_before() if seen.length == length else None
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_examined_hides_no_other(world: World, one_unclear
 def test_a_file_that_cannot_be_examined_is_neither_gone_nor_changed(
     world: World, one_unclear: BadDisk
 ) -> None:
-    """And is seen as soon as that is over, though its directory's listing was known by heart."""
+    """It is found once that is over, although the listing of its directory was recorded."""
     ids = world.ids()
     with world.running() as live:
         for _ in range(5):

@@ -176,7 +176,7 @@ class Host:
         return self.ok("journalctl", "--output=cat", "--since", self._since, match)
 
     def begin(self) -> None:
-        """Begin a test with nothing there."""
+        """Begin a test without pictures, state or units."""
         self._since = time.strftime("%Y-%m-%d %H:%M:%S")
         self.configure()
 
@@ -273,7 +273,7 @@ def test_it_starts_and_mirrors(running: Host) -> None:
 
 
 def test_it_can_do_no_harm(running: Host) -> None:
-    """Not even if it wanted to: it is a user of its own, and all but its state is read-only."""
+    """It has its own user, and everything except its state is read-only."""
     shown = running.ok("cat", f"/proc/{running.pid}/status")
     assert "\nCapEff:\t0000000000000000\n" in shown
     assert "\nNoNewPrivs:\t1\n" in shown
@@ -307,7 +307,7 @@ def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> 
 
 
 def kernel_lacks() -> list[str]:
-    """The restrictions that are not to be had on this kernel, outside of any unit."""
+    """The restrictions that this kernel does not support, outside of any unit."""
     with closing(Decoders(1)) as decoders:
         return decoders.warm_up().missing
 
@@ -485,7 +485,7 @@ def test_a_wrong_configuration_is_not_tried_again(host: Host) -> None:
 
 @contextmanager
 def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
-    """A program in the machine's network, as long as the ``with`` lasts; what it prints."""
+    """Run a program in the machine's network during the ``with``. Yields its output."""
     network = ["nsenter", f"--target={host.machine.pid}", "--net"]
     with subprocess.Popen(
         [*network, sys.executable, "-c", code, *arguments],
@@ -500,13 +500,13 @@ def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def served(host: Host, folder: Path) -> Iterator[str]:
-    """A collection in the machine's network; its endpoint, by a name that has to be resolved."""
+    """A collection in the machine's network. Yields its endpoint, with a name to be resolved."""
     with in_its_network(host, SERVER, str(folder)) as said:
         yield f"http://localhost:{said.readline().strip()}/api/v1"
 
 
 def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path: Path) -> None:
-    """From a file that root alone can read, in a configuration that everybody can."""
+    """Only root can read the file with the secret; everybody can read the configuration."""
     secret = "/etc/snoopsync/the secret of 100%"
     host.write(secret, SECRET_KEY, 0o600)
     with served(host, tmp_path) as endpoint:
@@ -584,7 +584,7 @@ def test_the_pictures_of_a_person_are_read_as_that_person(host: Host) -> None:
 
 
 def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
-    """The service has a view of its own of what is mounted, and sees what changes all the same."""
+    """The service has its own mount namespace, and still sees mounts that come and go."""
     host.ok("mkdir", "/srv/disk")
     host.add("first.jpg", 1)
     host.configure(folder="/srv/disk")
@@ -613,7 +613,7 @@ def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> Non
 
 @contextmanager
 def person(host: Host, name: str) -> Iterator[Callable[..., str]]:
-    """Someone with a systemd of their own; what is given runs a command of theirs."""
+    """A person with a systemd user instance. Yields a function that runs commands as them."""
     host.ok("useradd", "--create-home", name)
     uid = host.ok("id", "--user", name).strip()
     host.ok("systemctl", "start", f"user@{uid}.service")

@@ -69,7 +69,7 @@ def drives(tmp_path: Path) -> Iterator[Drives]:
 
 
 def mirrored(world: World, drive: Drive, point: Path) -> None:
-    """The drive is mounted there, and everything on it is in the collection."""
+    """Mount the drive at this path, and mirror everything on it."""
     point.mkdir(exist_ok=True)
     drive.mount(point)
     world.resync()
@@ -479,7 +479,7 @@ def test_another_directory_of_a_disk_in_the_place_of_one_below_a_folder_deletes_
 def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
     world: World, drives: Drives, below: Path, name: str, before: str
 ) -> None:
-    """As older versions wrote them down."""
+    """As older versions recorded them."""
     require(name)
     mirrored(world, drives.make(name, pictures(0)), below)
     numbers = {record.submount for record in world.records()}

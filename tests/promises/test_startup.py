@@ -1,4 +1,4 @@
-"""Where the process has less around it than usual: streams, a home directory, a UTF-8 locale."""
+"""Processes that lack something usual: standard streams, a home directory, a UTF-8 locale."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Installation:
 
 
 def closing(*streams: str) -> tuple[str, ...]:
-    """What goes before a command that is to run without these streams."""
+    """The prefix of a command that runs without these streams."""
     return ("sh", "-c", f'exec "$@" {" ".join(f"{each}-" for each in streams)}', "sh")
 
 

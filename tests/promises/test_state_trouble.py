@@ -160,7 +160,7 @@ def _name(mirrored: Mirrored, ending: str) -> str:
 
 
 def is_healed(mirrored: Mirrored) -> None:
-    """One resync is enough, whatever it met."""
+    """One resync is enough, whatever the damage."""
     home = mirrored.home
     done = home.run("resync")
     assert done.code == 0, done
@@ -374,7 +374,7 @@ def small(tmp_path: Path) -> Iterator[Installation]:
 
 
 def fill(directory: Path) -> Path:
-    """Take all the room that there is."""
+    """Fill the disk."""
     filler = directory / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):

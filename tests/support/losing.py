@@ -53,7 +53,7 @@ daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
 from snoopsync.cli import main; main()
 """
 
-#: How the log tells of an overflow.
+#: How the log reports an overflow.
 QUEUE_WAS_FULL = "folder pictures: the system's queue of events was full"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this to the system")

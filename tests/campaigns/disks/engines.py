@@ -53,7 +53,7 @@ class Engine(ABC):
 
     @abstractmethod
     def suspend(self) -> None:
-        """From now on it does nothing."""
+        """Suspend it."""
 
     @abstractmethod
     def resume(self, seconds: float) -> None:

@@ -308,7 +308,7 @@ class Sequence:
 
     @property
     def _is_exact(self) -> bool:
-        """Is it known when snoopsync has seen everything, and is nothing held for its number?"""
+        """Is it known when snoopsync has seen everything, and does the bulk guard hold nothing?"""
         return not self._conditions.is_process and self._conditions.hold is None
 
     # What must be so.
@@ -376,7 +376,7 @@ class Sequence:
         )
 
     def _approve(self, count: int) -> None:
-        """Those left over are held, and ``approve`` lets them go."""
+        """The remaining deletions are held, and ``approve`` sends them."""
         if self._engine.held() < count:
             raise Violation(f"{count} images are of no file, and {self._engine.held()} are held")
         self._ledger.deleted |= {self._ledger.number(each) for each in self._surplus()}

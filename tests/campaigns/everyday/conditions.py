@@ -1,4 +1,4 @@
-"""What a campaign is decided by and held to, and the story of it."""
+"""The conditions and limits of a campaign, and its history."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is decided by the seed before anything happens. ``only_rescans_find``: people also do
-    what no event tells of, as there are rescans every few seconds."""
+    """What is decided by the seed before anything happens. ``only_rescans_find``: people
+    also make changes without events, and rescans find them every few seconds."""
 
     seed: int
     delete_after: str

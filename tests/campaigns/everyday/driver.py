@@ -1,4 +1,4 @@
-"""snoopsync in the midst of it all, and what it is held to."""
+"""Runs snoopsync during a campaign, and checks its promises."""
 
 from __future__ import annotations
 
@@ -346,7 +346,7 @@ class Campaign:
         self._check_order(files, bad)
 
     def _hurry(self) -> None:
-        """What waits for its time is tried now, and a person approves what is held."""
+        """Retry everything that waits for its time, and approve held deletions."""
         if self._installation.status()["folders"][0]["held_deletes"] or self.conditions.hold:
             self._do("approve")
         arguments = ["resync"] + (["--prune"] if self._state_was_lost else [])
@@ -362,7 +362,7 @@ class Campaign:
         return {self._people.roots[row["folder"]] / row["path"]: row for row in done}
 
     def _disorder(self, files: dict[Path, str], bad: set[Path]) -> str | None:
-        """What is not as it should be, if anything."""
+        """The first thing that is wrong, or ``None``."""
         good = {path: sha for path, sha in files.items() if path not in bad}
         remote = self._site.digests()
         if len(remote) < len(good):

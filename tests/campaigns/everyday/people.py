@@ -88,13 +88,13 @@ class People:
             self._story.tell(f"  {name} failed: {error.strerror}")
 
     def end_something(self) -> None:
-        """The end of what has one."""
+        """End one of the temporary conditions."""
         if self.later:
             _, end = self.later.pop(self._dice.randrange(len(self.later)))
             end()
 
     def end_everything(self) -> None:
-        """All that is hidden or out comes back."""
+        """Everything that is hidden or moved out comes back."""
         while self.later:
             self.later.pop()[1]()
 
@@ -557,7 +557,7 @@ def _mount(where: Path) -> None:
 
 
 def _unmount(where: Path) -> None:
-    # Lazily where it is in use: it is out of sight all the same.
+    # Lazily where it is in use: it is hidden in any case.
     done = subprocess.run(["umount", where], check=False, capture_output=True)
     if done.returncode:
         subprocess.run(["umount", "-l", where], check=True)

@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def alerts(caplog: pytest.LogCaptureFixture) -> Callable[[], list[set[str]]]:
-    """The alerts since it was last asked, each as the paths that it names."""
+    """The alerts since the last call, each as the paths that it names."""
 
     def take() -> list[set[str]]:
         records = [record for record in caplog.records if record.name == "snoopsync.duplicates"]
@@ -138,7 +138,7 @@ def test_a_changed_file_is_looked_at_again(world: World, alerts: Alerts) -> None
     assert {state.value for state in states} == {"open", "gone"}
 
 
-def test_a_renamed_picture_is_no_news(world: World, alerts: Alerts) -> None:
+def test_a_renamed_picture_is_not_alerted_again(world: World, alerts: Alerts) -> None:
     world.disk.write("a.jpg", encode(photo(1, SIZE)))
     world.disk.write("b.jpg", encode(photo(1, SIZE)))
     world.resync()
@@ -174,7 +174,7 @@ def test_a_failed_search_is_retried_and_delays_no_image(world: World, alerts: Al
     assert alerts() == [{"a.jpg", "b.jpg"}]
 
 
-def test_a_search_that_is_refused_keeps_no_other_waiting(world: World, alerts: Alerts) -> None:
+def test_a_refused_search_delays_no_other(world: World, alerts: Alerts) -> None:
     for name, seed in (("a", 1), ("b", 2), ("c", 2)):
         world.disk.write(f"{name}.jpg", encode(photo(seed, SIZE)))
     with world.running():

@@ -33,7 +33,7 @@ DAY = 86_400.0
 # What a jump is.
 
 
-def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
+def test_a_suspend_and_a_step_of_the_wall_clock_are_distinguished() -> None:
     clock = JumpingClock()
     jumps = JumpDetector(clock)
     clock.advance(1e6)
@@ -42,7 +42,7 @@ def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
     assert jumps.look() == Jump(1800.0, 0.0)
     clock.set_wall_clock(-DAY)
     assert jumps.look() == Jump(0.0, -DAY)
-    assert jumps.look() is None, "it is told once"
+    assert jumps.look() is None, "a jump is reported once"
 
 
 def test_many_small_steps_are_a_jump() -> None:
@@ -55,7 +55,7 @@ def test_many_small_steps_are_a_jump() -> None:
     assert [jump for jump in found if jump] == [Jump(0.0, 6.0)] * 3
 
 
-def test_a_process_that_is_stopped_while_it_reads_the_clocks_has_seen_no_jump() -> None:
+def test_a_stop_between_reading_two_clocks_is_not_a_jump() -> None:
     class Stopped(JumpingClock):
         stops = 0
 
@@ -135,7 +135,7 @@ def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
 
 
 class OtherBoot(JumpingClock):
-    """The machine was started again, and its clock is back by a year: it has no battery."""
+    """The machine was rebooted, and its clock is a year behind, because it has no battery."""
 
     def boot_id(self) -> str:
         return "another boot"
@@ -158,7 +158,7 @@ def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_d
         assert world.clock.monotonic() - begun < IMAGE_RETRY_SECONDS[0] + 2.0
 
 
-def test_a_schedule_goes_on_within_a_boot_and_begins_anew_after_it(tmp_path: Path) -> None:
+def test_a_schedule_continues_within_a_boot_and_restarts_after_it(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "state.sqlite3")) as database:
         state, clock = State(database), JumpingClock()
         schedule = begin_schedule(state, clock)

@@ -159,7 +159,7 @@ def test_the_images_of_others_are_only_counted() -> None:
     assert list(times) == ["somebody.0"]
 
 
-def test_unknown_images_of_ours_are_kept_up_to_a_limit() -> None:
+def test_unknown_images_of_this_owner_are_kept_up_to_a_limit() -> None:
     limits = ListingLimits(unknown_images=5000)
     known = {f"tests.{number}" for number in range(3000)}
     collection = RetryingCollection(Endless(8, "tests"), limits=limits)

@@ -41,7 +41,9 @@ def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
         assert len(home.json("list", "--json")) == 4
         until(lambda: home.status()["to_compare"] == 0)
         [pair] = home.json("duplicates", "--json")
-        assert pair["a"]["folder"] == "b", "nobody has to decide about folders that are left"
+        assert pair["a"]["folder"] == "b", (
+            "pairs of folders that are no longer mirrored are not listed"
+        )
         assert home.status()["duplicates_open"] == 1
         states = {pair["a"]["folder"]: pair["state"] for pair in home.json(*ALL)}
         assert states == {"a": "gone", "b": "open"}

@@ -60,7 +60,7 @@ def home(_other_can_run: None) -> Iterator[Installation]:
 
 
 def given_away(directory: Path) -> Path:
-    """The directory, with all that is in it, as the other user's."""
+    """Give the directory and everything in it to the other user."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in (directory, *directory.rglob("*")):
         os.chown(path, OTHER, OTHER, follow_symlinks=False)
@@ -80,7 +80,7 @@ def picture(home: Installation) -> None:
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
-    """Everything in the directory: owner, mode, moment of the last change, content."""
+    """Everything in the directory: owner, mode, time of the last change, content."""
     found: dict[str, tuple[int, int, int, bytes | str]] = {}
     for path in (directory, *sorted(directory.rglob("*"))):
         status = path.lstat()
@@ -94,7 +94,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
 
 
 def is_refused(done: Done, *arguments: str) -> bool:
-    """Is it, with the command that the owner runs?"""
+    """Was the command refused, with the command that the owner can run?"""
     wanted = f"sudo -u '#{OTHER}' "
     line = done.err.splitlines()[-1]
     assert done.code == 1, done
@@ -105,7 +105,9 @@ def is_refused(done: Done, *arguments: str) -> bool:
     return True
 
 
-def test_a_link_in_the_directory_of_another_user_gives_nothing_away(home: Installation) -> None:
+def test_root_changes_nothing_behind_a_link_in_the_directory_of_another_user(
+    home: Installation,
+) -> None:
     """Root once gave all files of the link's target to the directory's owner."""
     directory = configure(home)
     picture(home)
@@ -148,7 +150,7 @@ WRITERS: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
-def test_a_command_that_would_write_there_refuses_and_changes_nothing(
+def test_a_command_refuses_to_write_into_the_directory_of_another_user(
     home: Installation, arguments: tuple[str, ...]
 ) -> None:
     directory = configure(home)
@@ -177,7 +179,7 @@ def test_listings_by_root_are_read_from_a_copy(home: Installation) -> None:
 
 
 @pytest.mark.parametrize("what", ["a link", "a fifo", "a device"])
-def test_what_is_no_file_is_not_read(home: Installation, what: str) -> None:
+def test_only_a_regular_state_file_is_read(home: Installation, what: str) -> None:
     directory = configure(home)
     state = directory / "state.sqlite3"
     if what == "a link":

@@ -121,7 +121,7 @@ def as_service(world: World) -> Iterator[Live]:
 
 
 def step_for(live: Live, seconds: float) -> None:
-    """Run the engine for so many seconds of the fast clock."""
+    """Run the engine for ``seconds`` of the fast clock."""
     end = FastClock().boottime() + seconds
     while FastClock().boottime() < end:
         live.step()
@@ -296,7 +296,7 @@ def test_no_request_is_sent_before_retry_after(retry_after: Callable[[], str], s
 
 
 def test_a_request_that_always_fails_leaves_no_outage() -> None:
-    """Otherwise no call would be sent any more, not even a probe."""
+    """Otherwise no further call would be sent, not even a probe."""
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
@@ -313,7 +313,7 @@ def test_a_request_that_always_fails_leaves_no_outage() -> None:
 
 
 def test_a_request_that_always_fails_beside_others_leaves_no_outage() -> None:
-    """The others have ended the outage in between, so the last attempt is no probe."""
+    """Other requests have ended the outage meanwhile, so the last attempt is no probe."""
 
     class Releasing(FastClock):
         """The first wait for the end of the outage lets an earlier request be answered."""
@@ -386,7 +386,7 @@ def test_alternating_search_failures_are_logged_a_few_times_and_counted(
     assert len(said) < 10
 
 
-def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
+def test_a_search_that_is_always_refused_is_retried_less_often_and_delays_no_new_image(
     world: World,
 ) -> None:
     refused: str | None = None
@@ -486,7 +486,7 @@ def test_refused_keys_stop_all_requests_until_they_are_accepted_again(
         world.disk.write(f"{number}.jpg", fake_picture(number))
 
     def revoke_at(call: str, after: int) -> None:
-        """Refuse the keys from the next such call on, after so many requests."""
+        """Refuse the keys from the first such call on that follows ``after`` requests."""
 
         def revoke(seen: Seen) -> None:
             if call in seen.path and len(server.requests) > after:

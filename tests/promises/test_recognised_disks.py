@@ -69,7 +69,7 @@ def drives(tmp_path: Path) -> Iterator[Drives]:
 
 
 def mirrored(world: World, drive: Drive, point: Path) -> None:
-    """The drive is mounted there, and everything on it is in the collection."""
+    """Mount the drive at this path, and mirror everything on it."""
     point.mkdir(exist_ok=True)
     drive.mount(point)
     world.resync()
@@ -102,7 +102,7 @@ def test_another_disk_in_the_place_of_a_folders_disk_changes_nothing(
 
 
 @pytest.mark.parametrize("name", NAMELESS)
-def test_another_disk_that_took_the_place_between_two_looks_changes_nothing(
+def test_another_disk_that_is_swapped_in_between_two_scans_changes_nothing(
     world: World, drives: Drives, name: str
 ) -> None:
     require(name)
@@ -192,7 +192,7 @@ def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
     world.check_mirrored()
 
 
-def test_what_a_backup_lacks_is_not_held_any_more_when_the_disk_is_back(
+def test_holds_for_a_backup_end_when_the_original_disk_is_back(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -318,7 +318,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
         assert of_resync(world.resync()) == 0
 
 
-def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looked_at(
+def test_approving_held_deletions_does_not_accept_an_unexamined_disk(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -479,7 +479,7 @@ def test_another_directory_of_a_disk_in_the_place_of_one_below_a_folder_deletes_
 def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
     world: World, drives: Drives, below: Path, name: str, before: str
 ) -> None:
-    """As older versions wrote them down."""
+    """As older versions recorded them."""
     require(name)
     mirrored(world, drives.make(name, pictures(0)), below)
     numbers = {record.submount for record in world.records()}

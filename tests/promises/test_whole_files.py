@@ -1,4 +1,4 @@
-"""What is sent is a whole file, or it does not stay: whatever is done to it while it is read."""
+"""Only whole files stay in the collection, whatever happens to a file while it is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD, NEW = fake_picture(1, SIZE), fake_picture(2, SIZE + 1000)
 
 
 class Meddled(io.BufferedReader):
-    """An open file that something happens to as soon as some of it was read."""
+    """An open file that is changed after a part of it was read."""
 
     def __init__(self, descriptor: int, meddle: Callable[[], None]) -> None:
         super().__init__(io.FileIO(descriptor))
@@ -35,7 +35,7 @@ class Meddled(io.BufferedReader):
 
 
 class MeddledDisk(Disk):
-    """The first ``times`` reads of its files are meddled with."""
+    """The first ``times`` reads of its files are disturbed."""
 
     def __init__(self, meddle: Callable[[], None], times: int = 1) -> None:
         self._meddle = meddle
@@ -87,7 +87,7 @@ EVERYTHING = [grow, truncate, replace, rewrite, rewrite_and_set_the_time_back, r
 def test_a_file_that_changes_while_it_is_read_is_sent_as_it_ends_up(
     world: World, meddle: Callable[[World], None], is_known: bool, keeps_halves: bool
 ) -> None:
-    """Also by a service that keeps what it got of a body that was cut."""
+    """Also with a service that stores the part of an interrupted body that it got."""
     world.remote.server.keeps_halves = keeps_halves
     if is_known:
         world.disk.write("a.jpg", fake_picture(3))

@@ -329,7 +329,8 @@ class SyncEngine:
         # While the listing is read, it is not known whether it contains an image that is sent
         # meanwhile.
         if not self.listing.is_gathering:
-            self.sender.dispatch(self._present, self._pending.observation)
+            missing = self.listing.remote.missing if self.listing.remote is not None else ()
+            self.sender.dispatch(self._present, self._pending.observation, missing)
 
     def _note_unclear(self, rel_path: RelPath, reason: str) -> None:
         for monitor in self.monitors:

@@ -147,8 +147,14 @@ class Sender:
 
     # Sending.
 
-    def dispatch(self, present: Sequence[str], look: Callable[[RelPath], Observation]) -> None:
-        """Give the workers what these folders have to send."""
+    def dispatch(
+        self,
+        present: Sequence[str],
+        look: Callable[[RelPath], Observation],
+        missing: Collection[str],
+    ) -> None:
+        """Give the workers what these folders have to send. ``missing``: images that are not in the
+        collection and that wait for a new plan."""
         self._throttle.log_suppressed(self._clock.monotonic())
         items = self._next(present) if self.can_send() else []
         if items:
@@ -156,7 +162,7 @@ class Sender:
             ids = (item.record.image_id for item in items)
             self.in_flight_file.remember([*self._requests, *ids])
         for item in items:
-            self._send(item, look)
+            self._send(item, look, missing)
 
     def _next(self, present: Sequence[str]) -> list[Outstanding]:
         """What to send now. Images that were interrupted when a process died come first, one at a
@@ -178,14 +184,17 @@ class Sender:
         now = self._schedule.now()
         return self._intents.outstanding(limit, now, present, list(self._requests), only)
 
-    def _send(self, item: Outstanding, look: Callable[[RelPath], Observation]) -> None:
+    def _send(
+        self, item: Outstanding, look: Callable[[RelPath], Observation], missing: Collection[str]
+    ) -> None:
         record = item.record
         folder = self._folders[record.rel_path.folder]
         if not folder.selection.wants(record.rel_path.path):
             self._skip_left_out(item)
             return
         observation = look(record.rel_path)
-        if isinstance(observation, File) and observation.fingerprint == record.seen:
+        is_planned = record.image_id not in missing
+        if isinstance(observation, File) and observation.fingerprint == record.seen and is_planned:
             self._cleared.pop(record.image_id, None)
             self._submit(record.image_id, partial(self._transfer.upload, folder, item))
         elif isinstance(observation, Gone) and record.image_id in self._cleared:
@@ -193,7 +202,7 @@ class Sender:
             proof = partial(folder.prove_gone, record.rel_path.path, record.submount)
             self._submit(record.image_id, partial(self._transfer.delete, removal, proof))
         elif isinstance(observation, File | Gone):
-            # The path has changed since it was planned, so it must settle again first.
+            # The path or its image has changed since it was planned, so it is planned again first.
             self.in_flight_file.interrupted.discard(record.image_id)
             self._look_again(record.image_id, record.rel_path)
         else:

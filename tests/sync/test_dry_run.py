@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.planner import Action, Verb
+from snoopsync.sync.planning import PlanningPace
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture, lines
 
 PATHS = [f"{directory}{name}.jpg" for directory in ("", "x/", "y/") for name in "abcd"]
@@ -91,6 +92,24 @@ def test_a_rehearsal_holds_what_the_next_resync_holds(world: World, count: int) 
     world.disk.write("new.jpg", fake_picture(100))
     check_rehearsal(world, prune=False)
     assert world.held() == (count if count > 3 else 0)
+
+
+def test_a_rehearsal_adds_an_unsent_picture_whose_image_was_lost(world: World) -> None:
+    """Also if there is time to send pictures before the last one is planned."""
+    for number in range(20):
+        world.disk.write(f"{number:02}.jpg", fake_picture(number))
+    world.resync()
+    world.remote.forget_requests()
+    with world.running_until_it_crashes() as live:
+        live.reconcile()
+        for number in range(20):
+            world.disk.replace(f"{number:02}.jpg", fake_picture(100 + number))
+        live.scan()
+        live.until(lambda: len(world.remote.uploads()) > 0)
+    for image_id in world.ids().values():
+        world.remote.remove(image_id)
+    world.planning = PlanningPace(batch_files=1, step_seconds=0.0)
+    check_rehearsal(world, prune=False)
 
 
 def check_rehearsal(world: World, *, prune: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import printable
@@ -11,8 +13,9 @@ from snoopsync.core.text import counted, images
 from snoopsync.sync.resync_report import ResyncReport
 
 
-def print_report(report: ResyncReport, *, dry_run: bool = False) -> None:
-    """Print what a resync did, and what remains to be done."""
+def print_report(report: ResyncReport, folders: Sequence[Path], *, dry_run: bool = False) -> None:
+    """Print what a resync did, and what remains to be done. ``folders``: as a person named them.
+    If none is named, the resync was of all."""
     _print(_summary(report, dry_run=dry_run))
     if report.left_out:
         _print(f"left out: {describe(report.left_out)}")
@@ -33,11 +36,11 @@ def print_report(report: ResyncReport, *, dry_run: bool = False) -> None:
             report.orphans, "image in the collection has", "images in the collection have"
         )
         _print(f"{orphans} no file here; to delete them: snoopsync resync --prune")
-    for message in unpruned_reasons(report):
+    for message in unpruned_reasons(report, folders):
         _print(printable(message))
 
 
-def unpruned_reasons(report: ResyncReport) -> Iterator[str]:
+def unpruned_reasons(report: ResyncReport, folders: Sequence[Path]) -> Iterator[str]:
     """Why a prune did not delete everything that it was asked to."""
     pruning = report.pruning
     if pruning is None:
@@ -45,9 +48,10 @@ def unpruned_reasons(report: ResyncReport) -> Iterator[str]:
     yield from pruning.kept
     if pruning.waits:
         why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
+        command = shlex.join(["snoopsync", "resync", *map(str, folders), "--prune", "--yes"])
         yield (
-            f"{images(len(pruning.deletes))} to prune, but none was deleted: {why}; to delete"
-            " them, run the same command with --yes, which prints the plan again and follows it"
+            f"{images(len(pruning.deletes))} to prune, but none was deleted: {why}; to print the"
+            f" plan again and follow it: {command}"
         )
     if pruning.failed:
         yield f"{images(pruning.failed)} could not be pruned: see the log"

@@ -262,20 +262,20 @@ def resync_command(
     if not dry_run:
         report = ask_to_prune(report, attempt, config.folders, context, yes=yes, as_json=as_json)
     if as_json:
-        _print_json_report(report)
+        _print_json_report(report, folders)
     else:
-        print_report(report, dry_run=dry_run)
+        print_report(report, folders, dry_run=dry_run)
     return exit_codes.of_resync(report)
 
 
-def _print_json_report(report: ResyncReport) -> None:
+def _print_json_report(report: ResyncReport, folders: Sequence[Path]) -> None:
     """Print the summary as JSON, and what was not done on standard error."""
     code = exit_codes.of_resync(report)
     level = logging.ERROR if code else logging.WARNING
     print_json([report.summary_message()])
     for line in (*report.unsent, *report.unreadable):
         click.echo(f"snoopsync: {printable(line)}", err=True)
-    for message in unpruned_reasons(report):
+    for message in unpruned_reasons(report, folders):
         log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
     if report.trouble is not None:
         print_json_error(f"the collection: {report.trouble}", code)

@@ -56,6 +56,12 @@ def test_a_prune_beyond_the_limit_is_printed_and_not_done(
         assert (summary["deleted"], summary["held"]) == (0, 3)
 
 
+def test_a_prune_of_one_folder_says_how_to_confirm_it(home: Installation) -> None:
+    done = home.run("resync", "pictures", "--prune")
+    assert done.code == 4
+    assert "snoopsync resync pictures --prune --yes" in done.out
+
+
 @beside_a_service
 def test_yes_deletes_exactly_the_printed_images(
     home: Installation, is_service_running: bool

@@ -65,14 +65,14 @@ def approve(context: Context, folder: str | None, discard: bool, dry_run: bool) 
         line = f"{images(count)} forgotten, and kept in the collection"
         context.out.print(line, highlight=False)
     elif count:
-        context.out.print(f"{images(count)} to be deleted {when}", highlight=False)
+        context.out.print(f"{images(count)} will be deleted {when}", highlight=False)
     elif not is_accepted:
         context.out.print("no deletions are held")
     return Exit.OK
 
 
 def _approve(state: State, config: Config, name: str | None, discard: bool) -> Message:
-    """Do what a service would do. Returns the same result. Raises ``FolderMissing``."""
+    """Do the same as a running service. Returns the same result. Raises ``FolderMissing``."""
     folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
@@ -84,7 +84,7 @@ def _approve(state: State, config: Config, name: str | None, discard: bool) -> M
 
 
 def _accept(state: State, folder: FolderConfig) -> bool:
-    """Accept the present directory as the folder. Was the folder missing?"""
+    """Accept the present directory as the folder. Returns whether the folder was missing."""
     try:
         identity = identity_of(folder)
     except FolderMissing as error:

@@ -16,7 +16,7 @@ _FURTHER_RESULTS = 48
 
 
 class Pair(NamedTuple):
-    """Two similar images in the order of their IDs."""
+    """Two similar images, ordered by ID: the pair is the same whichever image was searched for."""
 
     a: str
     b: str
@@ -30,9 +30,9 @@ class Pair(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class FoundImage:
     """An image that a search found. ``rank``: 0 for the same picture, larger for less similar ones.
-    ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` are about this image, and
-    ``copies`` is the number of images with its bytes. Each is ``None`` or empty if the collection
-    does not report it."""
+    ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` describe this image.
+    ``copies``: the number of images with its bytes. A value that the collection does not report is
+    ``None`` or empty."""
 
     image_id: str
     rank: int
@@ -45,8 +45,8 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the search for an image found, the nearest first. ``facts`` are about the image itself.
-    ``is_complete``: there are no further images within the rank."""
+    """What the search for an image found, nearest first. ``facts`` describe the image that was
+    searched for. ``is_complete``: no further image is within the rank."""
 
     images: tuple[FoundImage, ...] = ()
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
@@ -62,7 +62,7 @@ def findings_of(
     image_id: str, matches: Iterable[Match], max_rank: int, *, limit: int, is_cut: bool = False
 ) -> Findings:
     """The findings of a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
-    256 that differ) do not count. ``limit``: how many results were asked for. ``is_cut``: the
+    256 that differ) do not count. ``limit``: how many results were requested. ``is_cut``: the
     answer lacks some results."""
     found: dict[str, FoundImage] = {}
     asked = PictureFacts()
@@ -88,7 +88,7 @@ def findings_of(
 
 
 def facts_of(match: Match) -> PictureFacts:
-    """The facts about the matching picture in a search result."""
+    """The facts about the picture that a search found."""
     facts = PictureFacts()
     for name in ("width", "height", "size_bytes", "evidence"):
         if name in match:

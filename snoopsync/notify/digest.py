@@ -5,6 +5,8 @@ Events with the same name share a notification. The first event waits a few seco
 join it, and the next notification with that name waits a minute. Events about single images
 (duplicates, refusals) can come by the thousand: while they keep coming, each pause is twice as long
 as the one before. Memory use is bounded.
+
+The wording of a duplicate in the log is in ``snoopsync.sync.duplicate_search.Alert``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 3600.0
 
 #: A notification names this many events and counts the others.
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 #: The longest line of a notification in characters, since some services take only 4,000 in all; and
 #: the longest path in a line that may have two.
@@ -66,7 +68,7 @@ class LoggedEvent:
 
     @property
     def is_about_image(self) -> bool:
-        """Is the event about a single image?"""
+        """Whether the event is about a single image."""
         return "image_id" in self.fields
 
     @property
@@ -107,11 +109,11 @@ class _Batch:
         key = self.count if event.is_about_image else event.subject
         if key not in self.named:
             self.count += 1
-        if key in self.named or len(self.named) < MOST_NAMED:
+        if key in self.named or len(self.named) < MAX_NAMED:
             self.named[key] = event
 
     def withdraw(self, subject: str) -> bool:
-        """Remove the unsent event about this subject. Was there one?"""
+        """Remove the unsent event about this subject. Returns whether there was one."""
         was_unsent = self.named.pop(subject, None) is not None
         self.count -= was_unsent
         return was_unsent
@@ -146,7 +148,7 @@ class Digest:
         self._owner = owner
 
     def uses(self, event: object) -> bool:
-        """Can an event with this name lead to a notification? For any thread."""
+        """Whether an event with this name can lead to a notification. For any thread."""
         return event in self._selected or event in ENDS
 
     def add(self, event: LoggedEvent, now: float) -> None:
@@ -257,8 +259,8 @@ def _image(folder: Field, path: Field, image_id: Field) -> str:
 
 
 def _shortened(text: str, most: int) -> str:
-    """The text on one line, without its middle if it is too long: a message ends with the command
-    to run, and a path ends with the file's name."""
+    """The text on one line, without its middle if it is too long: the end of a message is the
+    command to run, and the end of a path is the file's name."""
     text = printable(text)
     kept = (most - 3) // 2
     return text if len(text) <= most else f"{text[:kept]}...{text[-kept:]}"

@@ -1,8 +1,8 @@
 """The state file on the disk, without SQLite: its identity, the files beside it, and whether it has
 changed since it was closed.
 
-A file that was sound and has not changed by a byte since need not be checked when it is opened
-next. Reading all of it for a digest takes a twentieth of the time of the check.
+If the file was valid when it was closed and no byte has changed, it need not be checked when it is
+opened again. Reading the whole file for a digest takes a twentieth of the time of the check.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 
 from snoopsync.core.errors import StateError
 
-#: For how long an unchanged file need not be checked.
+#: How long an unchanged file need not be checked again.
 _CHECK_SECONDS = 24 * 3600.0
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The file in the same directory whose name is this one's with the ending."""
+    """The path with ``ending`` appended to its name."""
     return path.with_name(path.name + ending)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file; ``None`` if it can't be examined."""
+    """The device and inode numbers of the file; ``None`` if it can't be examined."""
     try:
         stat = path.stat()
     except OSError:
@@ -47,12 +47,9 @@ def move_aside(path: Path, suffix: str) -> Path:
     return target
 
 
-# When was the file checked, and is it unchanged since?
-
-
 def last_checked_at(path: Path, now: float) -> float | None:
-    """When the whole file was last checked (Unix time); ``None`` if that is too long ago, or if the
-    file has changed since snoopsync closed it. ``now``: Unix time."""
+    """When the whole file was last checked (Unix time); ``None`` if that was too long ago, or if
+    the file has changed since snoopsync closed it. ``now``: Unix time."""
     try:
         left, _, checked_at = _mark(path).read_text("ascii").strip().rpartition(" ")
         age = now - float(checked_at)
@@ -64,8 +61,8 @@ def last_checked_at(path: Path, now: float) -> float | None:
 
 
 def record_check(path: Path, checked_at: float) -> None:
-    """Record that the file was checked at this time (Unix time), and what it contains now. A file
-    with a journal is not recorded."""
+    """Record that the file was checked at this time (Unix time), and a digest of its present
+    content. Does nothing while the file has a journal."""
     with suppress(OSError):
         left = _digest(path)
         if left is not None:
@@ -76,7 +73,7 @@ def record_check(path: Path, checked_at: float) -> None:
 
 
 def require_check(path: Path) -> None:
-    """Have the file checked when it is opened next."""
+    """Require a check of the file the next time that it is opened."""
     with suppress(OSError):
         _mark(path).unlink()
 

@@ -3,7 +3,7 @@
 Modules, in reading order:
 
 ==============  ==============================================================================
-``status``      the status, and the reasons why something is not mirrored
+``model``       the status, and the reasons why something is not mirrored
 ``reading``     reads the status
 ``health``      the health of the service
 ``snapshot``    status and health as one value, read inside the service

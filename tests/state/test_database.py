@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -35,17 +34,6 @@ from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
 from snoopsync.state.searches import Searches
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as database:
-        yield database
 
 
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
@@ -489,11 +477,16 @@ def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
     Database(path).close()
 
 
-@pytest.mark.parametrize("name", ["directory", "file/state.sqlite3"])
-def test_a_path_that_cannot_be_used_is_a_state_error(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("directory", "directory"), ("file/state.sqlite3", "/file: Not a directory")],
+)
+def test_a_path_that_cannot_be_used_is_a_state_error(
+    tmp_path: Path, name: str, message: str
+) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match=name):
+    with pytest.raises(StateError, match=message):
         Database(tmp_path / name)
 
 

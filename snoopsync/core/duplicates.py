@@ -1,11 +1,13 @@
-"""What a search for duplicates found, as values."""
+"""What a search for duplicates found, as values, and the sentence of an alert."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from snoopsync.core.events import Field
+from snoopsync.core.model import printable
 from snoopsync.core.protocol import Match, PictureFacts
 
 #: How many of the nearest pictures a picture is linked to, not counting dismissed ones.
@@ -94,6 +96,37 @@ def facts_of(match: Match) -> PictureFacts:
         if name in match:
             facts[name] = match[name]
     return facts
+
+
+def describe_duplicate(
+    fields: Mapping[str, Field], shorten: Callable[[str], str] = str, *, with_ids: bool = False
+) -> str:
+    """The sentence of an alert, for the log and for notifications. ``fields``: the keys of the
+    event ``duplicate``. ``shorten``: applied to the name of each image. ``with_ids``: name each
+    image with its ID; otherwise only images without a path have theirs."""
+
+    def name(prefix: str, image_id: Field, *, with_id: bool) -> str:
+        folder, path, label = (fields.get(f"{prefix}{key}") for key in ("folder", "path", "label"))
+        if path is not None:
+            text = shorten(f"{folder}/{printable(str(path))}")
+            return f"{text} ({image_id})" if with_id else text
+        text = shorten(printable(str(label))) if label else "an image without a file here"
+        return f"{text} ({image_id})"
+
+    sides = ("", fields["image_id"]), ("match_", fields["match_id"])
+    image, match = (name(*side, with_id=with_ids) for side in sides)
+    likeness = "the same picture as" if fields["rank"] == 0 else "like"
+    text = f"{image} is {likeness} {match}, rank {fields['rank']}"
+    if fields.get("kind") is not None:
+        text += f", {printable(str(fields['kind']))}"
+    if fields.get("keep") is not None:
+        kept = name(*sides[fields["keep"] == fields["match_id"]], with_id=False)
+        text += f"; keep {kept} ({str(fields['reason']).replace('-', ' ')})"
+    if fields.get("others"):
+        text += f"; {fields['others']} more"
+    if fields.get("group") is not None:
+        text += f" (snoopsync duplicates --group {fields['group']})"
+    return text
 
 
 def _digest(sha256: str | None) -> bytes | None:

@@ -1,7 +1,7 @@
 """Searches for duplicates of confirmed images, and alerts once about each new picture.
 
-The search never delays mirroring. An image whose search fails stays due. ``Alert`` has the wording
-of the log; ``snoopsync.notify.digest`` has the wording of notifications.
+The search never delays mirroring. An image whose search fails stays due. The wording of an alert is
+in ``snoopsync.core.duplicates.describe_duplicate``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snoopsync.core.duplicates import Findings, findings_of
+from snoopsync.core.duplicates import Findings, describe_duplicate, findings_of
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
-from snoopsync.core.model import path_keys, printable
+from snoopsync.core.model import path_keys
 from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
 from snoopsync.log.append_file import append_line
@@ -63,19 +63,7 @@ class Alert:
         return cls(new.image, new.match, new.rank, new.kind, keep, new.others, new.group)
 
     def __str__(self) -> str:
-        likeness = "the same picture as" if self.rank == 0 else "like"
-        image, match = _describe(self.image), _describe(self.match)
-        text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
-        if self.kind is not None:
-            text += f", {printable(self.kind)}"
-        if self.keep is not None:
-            side = self.image if self.keep.image_id == self.image.image_id else self.match
-            text += f"; keep {side.rel_path or side.image_id} ({self.keep.reason.words})"
-        if self.others:
-            text += f"; {self.others} more"
-        if self.group is not None:
-            text += f" (snoopsync duplicates --group {self.group})"
-        return text
+        return f"duplicate: {describe_duplicate(self.keys(), with_ids=True)}"
 
     def keys(self) -> dict[str, Field]:
         """The keys of the event."""
@@ -274,7 +262,3 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
             is_failing = True
 
     return announce
-
-
-def _describe(side: Side) -> str:
-    return f"{side.rel_path or 'an image without a file here'} ({side.image_id})"

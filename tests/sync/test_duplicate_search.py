@@ -292,7 +292,14 @@ def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> No
         " keep f/a.jpg (more pixels)"
     )
     assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
-        ", rank 9, odd\\n; keep other (older)"
+        ", rank 9, odd\\n; keep an image without a file here (other) (older)"
+    )
+
+
+def test_an_alert_names_an_image_of_another_owner_by_its_label() -> None:
+    here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None, label="laptop: x\n.jpg")
+    assert str(Alert(here, there, 4)) == (
+        "duplicate: f/a.jpg (one) is like laptop: x\\n.jpg (other), rank 4"
     )
 
 

@@ -54,7 +54,11 @@ _UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateRea
 _SESSION_SECONDS = 600.0
 
 #: Text columns that no index contains, so the integrity check does not read them.
-_TEXTS = ("SELECT error FROM image WHERE error IS NOT NULL",)
+_TEXTS = (
+    "SELECT error FROM image WHERE error IS NOT NULL",
+    "SELECT facts FROM node",
+    "SELECT kind FROM link",
+)
 
 #: Every column of every table, and the definition of every index.
 _LAYOUT = """

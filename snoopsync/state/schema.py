@@ -244,6 +244,15 @@ STEPS: tuple[str, ...] = (
     ALTER TABLE image ADD COLUMN linked_to TEXT;
     ALTER TABLE image ADD COLUMN named_in INTEGER;
     ALTER TABLE image ADD COLUMN alert_due INTEGER NOT NULL DEFAULT 0;
+    -- Images with the same bytes and inode are probably hard links. Their searches will decide.
+    UPDATE image SET search_due = 1, linked_to =
+        (SELECT other.image_id FROM image AS other WHERE other.inode = image.inode
+         AND other.sha256 = image.sha256 AND other.submount = image.submount
+         AND other.rowid < image.rowid AND NOT other.left_out ORDER BY other.rowid LIMIT 1)
+    WHERE NOT left_out AND EXISTS
+        (SELECT 1 FROM image AS other WHERE other.inode = image.inode
+         AND other.sha256 = image.sha256 AND other.submount = image.submount
+         AND other.rowid < image.rowid AND NOT other.left_out);
     CREATE INDEX image_linked_to ON image (linked_to) WHERE linked_to IS NOT NULL;
     CREATE INDEX image_named_in ON image (named_in) WHERE named_in IS NOT NULL;
     CREATE INDEX image_alert_due ON image (image_id) WHERE alert_due;
@@ -278,7 +287,8 @@ STEPS: tuple[str, ...] = (
         ORDER BY found_at DESC;
     UPDATE node SET
         facts = coalesce((SELECT facts FROM picture WHERE picture.sha256 = content), '{}'),
-        images = (SELECT count(*) FROM image WHERE sha256 = content AND NOT left_out);
+        images = (SELECT count(*) FROM image
+                  WHERE sha256 = content AND NOT left_out AND linked_to IS NULL);
     INSERT OR IGNORE INTO picture (image_id) SELECT a FROM old_pair;
     INSERT OR IGNORE INTO picture (image_id) SELECT b FROM old_pair;
     DELETE FROM picture WHERE image_id IN (SELECT image_id FROM image);
@@ -298,7 +308,8 @@ STEPS: tuple[str, ...] = (
         FROM old_pair
         JOIN node AS node_a ON node_a.content = a_content
         JOIN node AS node_b ON node_b.content = b_content
-        WHERE a_content <> b_content ORDER BY gone, old_pair.found_at DESC;
+        -- A dismissal is of bytes: it covers all pairs with these contents.
+        WHERE a_content <> b_content ORDER BY dismissed DESC, gone, old_pair.found_at DESC;
     UPDATE image SET named_in = 0 WHERE image_id IN
         (SELECT a FROM old_pair WHERE alerted UNION SELECT b FROM old_pair WHERE alerted);
     UPDATE image SET alert_due = 1 WHERE image_id IN

@@ -26,12 +26,14 @@ from snoopsync.runtime.clock import Clock
 from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside, record_check
 from snoopsync.state.folders import FolderRow
+from snoopsync.state.groups import Groups
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
 from snoopsync.state.lock import locked
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
+from snoopsync.state.searches import Searches
 
 
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
@@ -374,7 +376,7 @@ def fill(database: Database) -> None:
 
 
 def use(database: Database) -> None:
-    state, pairs = State(database), Pairs(database)
+    state, pairs, searches = State(database), Pairs(database), Searches(database)
     state.folders.rows()
     state.counts()
     list(state.images())
@@ -388,7 +390,9 @@ def use(database: Database) -> None:
     for record in state.records_in("photos")[:20]:
         state.intents.forget(record.image_id)
     list(pairs.listed(everything=True))
-    pairs.due(50)
+    list(Groups(database, {}).everything(0.0))
+    searches.due(50)
+    searches.settle()
 
 
 @pytest.mark.parametrize("seed", range(100))

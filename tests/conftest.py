@@ -16,13 +16,18 @@ from hypothesis import settings
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
+from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.documentation import undocumented
 from tests.support.losing import Playground
+from tests.support.postbox import Postbox
 from tests.support.process import Installation
 from tests.support.queue_limit import usual_queue
 from tests.support.watching import Alarm, Follower
 from tests.support.world import ServedWorld, Shelf, World
+
+#: Each worker takes some 300 MB.
+MOST_WORKERS = 16
 
 
 def pytest_configure() -> None:
@@ -38,6 +43,14 @@ def pytest_configure() -> None:
     # How long an example takes says more of the machine than of the code.
     settings.register_profile("snoopsync", deadline=None)
     settings.load_profile("snoopsync")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` starts two workers for each processor: tests mostly wait."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist uses this number
+    return min(2 * len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +81,28 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Folders, a state file and a collection behind HTTP; one folder, ``photos``, is configured."""
     with ServedWorld(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """A home directory with three pictures, and a configuration that mirrors them."""
+    home = Installation(tmp_path)
+    home.add_pictures(3)
+    home.configure()
+    return home
+
+
+@pytest.fixture
+def postbox() -> Iterator[Postbox]:
+    """A place that notifications are sent to."""
+    with Postbox() as postbox:
+        yield postbox
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority. Skips the test where there is no openssl."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Opens a picture of any supported format, within limits of the work that decoding takes."""
+"""Opens a picture of any supported format, and limits the work of decoding it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 from typing import NamedTuple
 
-# Imported to register these formats. Pillow would import all of its fifty formats to find them.
+# These imports register the formats. Otherwise Pillow would import all of its fifty formats.
 import PIL.AvifImagePlugin
 import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
@@ -14,20 +14,17 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg, png, tiff
+from snoopsync.decoding.formats import PILLOW_KINDS
 
-#: The formats that Pillow may decode; pillow-heif decodes HEIC. Pillow's other decoders, which are
-#: less tested, never read a file.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
-
-#: The most pixels that are decoded, in all frames of a picture together: Pillow's own limit,
-#: rounded. A JPEG that is decoded at a reduced size may have more.
+#: The largest number of pixels to decode, in all frames of a picture together. This is Pillow's own
+#: limit, rounded. A JPEG that is decoded at a reduced size may have more.
 MAX_PIXELS = 178_000_000
 
-#: The most pixels times scans of a JPEG, at whatever size it is decoded: some seconds of work.
+#: The largest number of pixels times scans of a JPEG, at whatever size it is decoded. This takes a
+#: few seconds.
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 
-#: A picture is shrunk until its shorter side has less than twice this many pixels.
+#: A picture is shrunk until its shorter side has fewer than twice this many pixels.
 WORKING_SIDE = 256
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -35,7 +32,7 @@ _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 
 class OpenedPicture(NamedTuple):
-    """A picture before it is decoded. ``size`` is width and height in the file, in pixels; a JPEG
+    """A picture before it is decoded. ``size``: the width and height in the file, in pixels. A JPEG
     is decoded at a reduced size."""
 
     image: Image.Image
@@ -60,7 +57,7 @@ def open_picture(content: io.BytesIO, side: int | None = WORKING_SIDE) -> Opened
     elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
     else:
-        image = Image.open(content, formats=_FORMATS)
+        image = Image.open(content, formats=PILLOW_KINDS)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
     return OpenedPicture(image, image.size)
@@ -79,7 +76,7 @@ def _open_jpeg(content: io.BytesIO, side: int | None) -> OpenedPicture:
         _check_work(structure)
         if not structure.has_end:
             content = _with_end(content, side if structure.scans == 1 else None)
-    # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
+    # ``Image.open`` would limit the pixels in the file instead of the pixels that are decoded.
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
@@ -112,14 +109,14 @@ def _check_work(structure: jpeg.JpegStructure) -> None:
 
 
 def _pixels_missing() -> Refused:
-    return Refused("a truncated JPEG: the file ends before all pixels", status=415)
+    return Refused("a truncated JPEG: the file ends before the last pixel", status=415)
 
 
 def _with_end(content: io.BytesIO, side: int | None) -> io.BytesIO:
-    """This JPEG with the end marker that it lacks.
+    """This JPEG with the missing end marker added.
 
-    Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
-    ``side`` decodes at a reduced size, which does not show what later scans lack.
+    Raises ``Refused`` if pixels are missing too, which shows because the decoder then reads the
+    padding. ``side``: decode at a reduced size. This does not show what is missing in later scans.
     """
     data = jpeg.without_end(content)
     one, other = (_decoded(data + padding + jpeg.END, side) for padding in jpeg.PADDINGS)
@@ -159,7 +156,7 @@ def _is_heif(header: bytes) -> bool:
 
 def _open_heif(content: io.BytesIO) -> Image.Image:
     try:
-        # Imported late: it takes 5 MiB that only HEIC pictures need, and may not be installed.
+        # Imported late: it takes 5 MiB, is needed only for HEIC, and may not be installed.
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise Refused(

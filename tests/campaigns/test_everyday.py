@@ -1,5 +1,5 @@
 """Random operations by people, random faults of the collection, of the service and of the disk, and
-the real service in the midst of them, with time. See ``tests.campaign``."""
+the real service in the midst of them, with time. See ``tests.campaigns.everyday``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from tests.support.collection_server import Seen
 SEEDS = (4, 17, 22)
 SECONDS = 8.0
 
-SLOW_SEEDS = 4
-SLOW_SECONDS = 180.0
+SEED = 7
+MINUTE_SECONDS = 60.0
+
+RANDOM_SEEDS = 4
+LONG_SECONDS = 180.0
 
 PICTURE = Path("/photos/album/a.jpg")
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_nothing_is_lost_and_all_comes_into_order(
@@ -34,12 +38,19 @@ def test_whatever_happens_nothing_is_lost_and_all_comes_into_order(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_in_a_minute(tmp_path: Path) -> None:
+    with Campaign(tmp_path, SEED) as campaign:
+        campaign.run(MINUTE_SECONDS)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(SLOW_SEEDS))
-def test_and_for_long(tmp_path: Path, number: int) -> None:
-    """With a seed of today's. A failure tells it, and all that happened."""
+@pytest.mark.parametrize("number", range(RANDOM_SEEDS))
+def test_nothing_is_lost_with_random_seeds(tmp_path: Path, number: int) -> None:
+    """A failure names the seed, and all that happened."""
     with Campaign(tmp_path, random.randrange(1_000_000)) as campaign:
-        campaign.run(SLOW_SECONDS)
+        campaign.run(LONG_SECONDS)
 
 
 def test_the_seeds_cover_what_conditions_there_are() -> None:

@@ -12,15 +12,16 @@ import pytest
 from snoopsync.config.file import load_config
 from snoopsync.config.settings import Config, default_owner
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
-from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     return home
 
 

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 from PIL import Image, ImageOps
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, until
 
 HOLD_ALL = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0, percent: 0}}\n"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
 
 
 def add_copy(home: Installation, name: str = "copy.png") -> None:
@@ -183,26 +170,24 @@ def test_held_deletions_are_approved_or_discarded(
     assert [match["path"] for match in found["results"]] == ([None] if discard else [])
 
 
-def test_deletions_are_approved_during_a_resync(home: Installation, tmp_path: Path) -> None:
+def test_deletions_are_approved_during_a_resync(
+    home: Installation, server: CollectionServer
+) -> None:
     """``approve`` does not wait for a slow collection."""
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-        home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
-        home.ok("resync")
-        (home.pictures / "0.jpg").unlink()
-        home.run("resync")
-        hang = Hang()
-        server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
-        with home.service():
-            assert hang.reached.wait(DEADLINE_SECONDS)
-            server.requests.clear()
-            assert home.ok("approve").startswith("1 image ")
-            assert not [seen for seen in server.requests if seen.path.endswith("/images")]
-            hang.release()
-            until(lambda: len(home.json("list", "--json")) == 2)
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    home.configure_service(server.endpoint, PUBLIC_KEY, HOLD_ALL)
+    home.ok("resync")
+    (home.pictures / "0.jpg").unlink()
+    home.run("resync")
+    hang = Hang()
+    server.fault_for = lambda seen: hang if seen.path.endswith("/images") else None
+    with home.service():
+        assert hang.reached.wait(DEADLINE_SECONDS)
+        server.requests.clear()
+        assert home.ok("approve").startswith("1 image ")
+        assert not [seen for seen in server.requests if seen.path.endswith("/images")]
+        hang.release()
+        until(lambda: len(home.json("list", "--json")) == 2)
 
 
 def test_approve_accepts_a_replaced_folder(home: Installation) -> None:

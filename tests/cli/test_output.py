@@ -16,7 +16,6 @@ import click
 import pytest
 
 from snoopsync.cli.dismissals import dismiss, restore
-from snoopsync.cli.duplicates import list_duplicates
 from snoopsync.cli.progress import LINE_SECONDS, lines
 from snoopsync.cli.root import program
 from snoopsync.sync.resync import ResyncProgress
@@ -25,14 +24,7 @@ from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.terminal import ANSI, LINK, Terminal, seen
 
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
+pytestmark = pytest.mark.integration
 
 
 def test_a_full_disk_behind_the_output_is_reported(home: Installation) -> None:
@@ -65,7 +57,7 @@ def test_every_command_has_help(home: Installation, arguments: list[str]) -> Non
 
 
 def test_every_option_has_help() -> None:
-    for each in (program, list_duplicates, dismiss, restore, *program.commands.values()):
+    for each in (program, dismiss, restore, *program.commands.values()):
         assert each.help
         for option in each.params:
             assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
@@ -128,6 +120,16 @@ def test_a_terminal_gets_aligned_tables(home: Installation) -> None:
     assert {row.index("pictures/") for row in rows} == {title.index("image")}
     home.environment["NO_COLOR"] = "1"
     assert not ANSI.search(Terminal(home, "list").end())
+
+
+def test_a_status_in_sync_has_no_blank_line(home: Installation) -> None:
+    home.ok("resync")
+    with home.running():
+        shown = seen(Terminal(home, "status", columns=300).end())
+    answer, titles, folder = shown.splitlines()
+    assert answer.startswith("in sync")
+    assert titles.startswith("folder")
+    assert folder.startswith("pictures")
 
 
 def test_a_terminal_gets_coloured_severities(home: Installation) -> None:

@@ -19,8 +19,7 @@ HOLD = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 1, per
 def home(tmp_path: Path) -> Installation:
     """Five images, three of which are excluded."""
     home = Installation(tmp_path)
-    for seed in range(5):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(5)
     home.configure(HOLD)
     home.ok("resync")
     leave_out(home, 3)
@@ -55,6 +54,12 @@ def test_a_prune_beyond_the_limit_is_printed_and_not_done(
         *plan, summary = home.json("resync", "--prune", "--json", code=4)
         assert [list(action) for action in plan] == [["action", "folder", "path", "image_id"]] * 3
         assert (summary["deleted"], summary["held"]) == (0, 3)
+
+
+def test_a_prune_of_one_folder_says_how_to_confirm_it(home: Installation) -> None:
+    done = home.run("resync", "pictures", "--prune")
+    assert done.code == 4
+    assert "snoopsync resync pictures --prune --yes" in done.out
 
 
 @beside_a_service

@@ -21,8 +21,7 @@ SUMMARY = [
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(3)
     return home
 
 

@@ -19,10 +19,11 @@ import pytest
 import requests
 
 from snoopsync.control.channel import socket_path
-from tests.promises.test_other_users import AS_OTHER, OTHER, given_away
+from tests.promises.test_other_users import AS_OTHER, given_away
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
+from tests.support.users import OTHER
 
 #: A browser that notes its arguments and the file that it was given, and stays.
 BROWSER = """#!/bin/sh

@@ -100,6 +100,7 @@ def test_a_value_of_megabytes_is_refused_before_it_fills_memory(text: str) -> No
     assert peak < 8 * MEGABYTE
 
 
+@pytest.mark.integration
 def test_the_memory_does_not_grow_with_the_list() -> None:
     entries = 200_000
     count = 0

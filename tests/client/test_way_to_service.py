@@ -33,11 +33,6 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(SESSION) + SESSI
 Behaviour = Callable[[socket.socket], None]
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
@@ -125,7 +120,7 @@ def clients_only(authority: Authority) -> ssl.SSLContext:
             lambda a: a.signed("other", extension="subjectAltName=DNS:x.test").server_context(),
             "certificate is not valid for '127.0.0.1'",
         ),
-        (old_only, "the service has no secure version of TLS"),
+        (old_only, "the service does not support a secure version of TLS"),
         (weak_ciphers, "have no secure cipher in common"),
         (clients_only, "requires a client certificate"),
     ],
@@ -211,7 +206,7 @@ def test_the_systems_store_is_openssls(authority: Authority) -> None:
     ("content", "said"),
     [
         (None, "No such file or directory"),
-        ("nothing", "the file has no certificates in PEM form"),
+        ("nothing", "the file contains no PEM certificates"),
     ],
 )
 def test_unusable_certificates_are_reported(
@@ -288,7 +283,7 @@ def test_an_invalid_url_of_a_proxy_is_reported(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("HTTPS_PROXY", url)
     with (
         Collection("k", "s", "https://photos.test/api/v1") as client,
-        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*the URL of a proxy is like"),
+        pytest.raises(NotConnected, match=r"\$HTTPS_PROXY.*a proxy's URL must be like"),
     ):
         _ = client.id
 

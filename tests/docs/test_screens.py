@@ -12,6 +12,8 @@ from tests.support.documentation import PAGES, blocks
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, str]:

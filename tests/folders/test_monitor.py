@@ -434,7 +434,7 @@ def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) ->
         start()
         scene.wait(GUARD_SECONDS)
         assert scene.look() == {}
-        assert "another directory" in (scene.monitor.row.reason or "")
+        assert "not the same directory" in (scene.monitor.row.reason or "")
 
     scene.monitor.accept()
     assert scene.look() == {"a.jpg": False}
@@ -548,7 +548,7 @@ def test_a_disk_that_never_answers_is_missing_and_stops_nothing(scene: Scene) ->
     scene.wait(STALLED_SECONDS + 1.0)
     list(scene.monitor.differences(FOREVER, scene.now))
     assert not scene.monitor.is_being_recognised
-    assert scene.monitor.row.reason == "its disk does not answer"
+    assert scene.monitor.row.reason == "its disk does not respond"
     scene.wait(REFUSED_SECONDS)
     scene.monitor.update(scene.now)
     assert not scene.monitor.is_being_recognised, "one thread is waiting for it already"

@@ -56,19 +56,18 @@ def test_the_inbox_gives_out_the_oldest_paths_first() -> None:
 
 def test_paths_at_rest_are_queued_in_the_order_of_paths(scene: Scene) -> None:
     scene.rest(C, A, B)
-    assert scene.pending.has_turn
+    assert scene.pending.can_plan
     scene.pending.queue(postponed=False)
     assert list(scene.pending.next_batch(2)) == [A, B]
     assert list(scene.pending.next_batch(2)) == [C]
-    assert not scene.pending.has_turn and len(scene.pending) == 0
+    assert not scene.pending.can_plan and len(scene.pending) == 0
 
 
-def test_what_is_left_for_a_later_step_is_looked_at_again(scene: Scene) -> None:
+def test_a_queued_path_is_looked_at_when_its_turn_comes(scene: Scene) -> None:
     scene.rest(A, B)
     scene.pending.queue(postponed=False)
     scene.pending.next_batch(1)
     assert len(scene.pending) == 1
-    scene.pending.leave_queued()
     edited = scene.write(B, b"other data")
     assert scene.pending.next_batch(1) == {B: File(edited)}
 
@@ -96,3 +95,30 @@ def test_a_file_that_is_queued_is_still_arriving(scene: Scene) -> None:
     scene.rest(A)
     scene.pending.queue(postponed=False)
     assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [A]
+
+
+def test_a_gone_file_is_vanishing_until_it_has_a_plan(scene: Scene) -> None:
+    """The deletion guard counts it with others, however long it waits."""
+    scene.pending.see(A, None)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.clock.advance(5.0)
+    scene.pending.look_at_due()
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.queue(postponed=False)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.postpone(scene.pending.next_batch(1))
+    assert scene.pending.vanishing("photos") == {A}
+    assert scene.pending.vanishing("scans") == frozenset()
+    scene.pending.resume([A])
+    assert scene.pending.vanishing("photos") == frozenset()
+
+
+def test_a_file_is_arriving_until_its_turn_comes_or_it_is_resumed(scene: Scene) -> None:
+    scene.rest(A, B)
+    scene.pending.queue(postponed=False)
+    first = scene.pending.next_batch(1)
+    assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [B]
+    scene.pending.postpone(first)
+    assert {rel_path for rel_path, _ in scene.pending.arriving().values()} == {A, B}
+    scene.pending.resume([A])
+    assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [B]

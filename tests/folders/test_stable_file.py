@@ -188,7 +188,7 @@ def test_a_read_of_no_bytes_says_nothing_of_the_end(path: Path) -> None:
 
 def test_what_is_no_regular_file_is_not_read_and_nothing_waits(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(FileChanged, match="not a regular file"):
+    with pytest.raises(FileChanged, match="no longer a regular file"):
         steady(tmp_path / "a.jpg")
 
 

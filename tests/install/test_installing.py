@@ -242,7 +242,7 @@ def test_a_permission_error_says_what_to_do(home: Installation, root: Path) -> N
         check=False,
     )
     assert done.returncode == 2
-    assert f"{system_directory(root)}: Permission denied: run it with sudo" in done.stderr
+    assert f"{system_directory(root)}: Permission denied: run this command with sudo" in done.stderr
     assert "--user" in done.stderr
     assert list(system_directory(root).iterdir()) == []
 

@@ -27,6 +27,8 @@ from tests.support.journald import Journal, running_journald
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, command, until
 
+pytestmark = pytest.mark.integration
+
 log = logging.getLogger("snoopsync.test")
 
 ODD = RelPath("photos", b"odd\xff\n\xc3\xa9.jpg")

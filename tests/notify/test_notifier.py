@@ -19,7 +19,7 @@ from snoopsync.core.events import Event
 from snoopsync.notify.apprise_target import AppriseTarget, masked, targets_of
 from snoopsync.notify.digest import Notification
 from snoopsync.notify.notifier import ATTEMPT_TIMEOUT_SECONDS, Notifier
-from snoopsync.notify.retry_queue import MOST_ATTEMPTS
+from snoopsync.notify.retry_queue import MAX_ATTEMPTS
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.counters import Counters, Delivery
 from tests.support.postbox import SECRETS, Postbox
@@ -63,12 +63,6 @@ def clock() -> TestClock:
 @pytest.fixture
 def counters() -> Counters:
     return Counters()
-
-
-@pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +129,7 @@ def test_every_target_is_notified_and_recoveries_are_marked(
         assert [letter["type"] for letter in other.letters] == ["warning", "success"]
 
 
+@pytest.mark.integration
 def test_an_unreachable_target_is_logged_once_and_notified_later(
     postbox: Postbox,
     notifier: Notifier,
@@ -166,6 +161,7 @@ def has_more(count: Callable[[], int], before: int) -> bool:
     return count() > before
 
 
+@pytest.mark.integration
 def test_a_target_that_keeps_failing_and_recovering_is_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,7 +190,7 @@ def test_a_refused_notification_is_dropped_and_counted(
     postbox.status = 400
     happen()
     passing(clock, lambda: counters.figures().messages.get(Delivery.DROPPED), seconds=60.0)
-    assert postbox.tries == MOST_ATTEMPTS
+    assert postbox.tries == MAX_ATTEMPTS
     until(lambda: "was dropped" in caplog.text)
 
 

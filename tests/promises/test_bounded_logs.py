@@ -1,4 +1,4 @@
-"""The same trouble is logged once, and then counted."""
+"""A recurring problem is logged a few times, and then counted."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def all_levels(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture, least: int = logging.WARNING) -> list[str]:
-    """What was logged that is at least a warning."""
+    """The messages that were logged as warnings or errors."""
     return [record.getMessage() for record in caplog.records if record.levelno >= least]
 
 
 def how_many(count: str) -> int:
-    """What a line says that counts."""
+    """The number in a line that counts suppressed ones."""
     found = re.search(r"\((\d+) more\)", count)
     assert found is not None
     return int(found[1])
 
 
 def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> None:
-    """Let time pass, and do what is due meanwhile."""
+    """Let time pass, and do the work that becomes due."""
     for _ in range(steps):
         world.clock.advance(seconds / steps)
         live.rest()
@@ -65,6 +65,7 @@ def refuse_all(world: World, status: int = 415) -> None:
     world.remote.server.fault_for = lambda seen: answers(status) if seen.length else None
 
 
+@pytest.mark.integration
 def test_five_thousand_files_that_are_refused_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,7 +89,7 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
 
 
 def tiff_of_too_many_samples(seed: int) -> bytes:
-    """A picture of whose samples per pixel Pillow complains to its own log."""
+    """A picture that makes Pillow log a warning about its samples per pixel."""
     data = bytearray(encode(photo(seed, (64, 48)), "TIFF"))
     entry = data.index(struct.pack("<HHI", 277, 3, 1))
     struct.pack_into("<HHII", data, entry, 277, 4, 1, 99_999)
@@ -96,7 +97,7 @@ def tiff_of_too_many_samples(seed: int) -> bytes:
 
 
 def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path: Path) -> None:
-    """It says it again for each, and in a form of its own."""
+    """Pillow logs it for each picture, in its own format."""
     home = Installation(tmp_path)
     for number in range(30):
         (home.pictures / f"{number}.tif").write_bytes(tiff_of_too_many_samples(number))
@@ -108,6 +109,7 @@ def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path
     assert how_many(said[-1]) == 30 - MOST_LOGGED
 
 
+@pytest.mark.integration
 def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,7 +144,7 @@ def test_a_refusal_is_logged_once_until_its_reason_changes(
     assert all(": 422 " in line for line in lines(caplog)[3:])
 
 
-def test_a_file_that_has_changed_and_is_refused_again_should_log(
+def test_a_file_that_has_changed_and_is_refused_again_is_logged_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_all(world)
@@ -159,7 +161,7 @@ def test_a_file_that_has_changed_and_is_refused_again_should_log(
 def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are logged again when they are twice as many, and the last time with their number."""
+    """They are logged again when their number has doubled, and finally with the total."""
     world.hold = HoldPolicy(count=3, percent=1)
     for number in range(60):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -174,7 +176,7 @@ def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
     assert world.held() == 37
 
 
-def test_deletions_that_are_held_after_others_were_approved_are_news(
+def test_deletions_that_are_held_after_others_were_approved_are_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.hold = HoldPolicy(count=3, percent=1)
@@ -267,7 +269,9 @@ def test_a_folder_that_comes_and_goes_is_counted(
         ("folder-missing", "photos"),
         ("folder-back", "photos"),
     }
-    assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
+    assert len(said) + sum(map(how_many, counts)) == 400, (
+        "each one is logged or counted, up to the end"
+    )
 
 
 class UnreadableDisk(UnstampedDisk):

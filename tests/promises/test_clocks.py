@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.exits import Exit
 from snoopsync.runtime.clock import Clock, Jump, JumpDetector
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
+from snoopsync.state.schedule import begin_schedule, read_schedule
 from snoopsync.status.health import problems
 from snoopsync.status.reading import read_status
 from snoopsync.status.snapshot import SnapshotReader
@@ -32,7 +33,7 @@ DAY = 86_400.0
 # What a jump is.
 
 
-def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
+def test_a_suspend_and_a_step_of_the_wall_clock_are_distinguished() -> None:
     clock = JumpingClock()
     jumps = JumpDetector(clock)
     clock.advance(1e6)
@@ -41,7 +42,7 @@ def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
     assert jumps.look() == Jump(1800.0, 0.0)
     clock.set_wall_clock(-DAY)
     assert jumps.look() == Jump(0.0, -DAY)
-    assert jumps.look() is None, "it is told once"
+    assert jumps.look() is None, "a jump is reported once"
 
 
 def test_many_small_steps_are_a_jump() -> None:
@@ -54,7 +55,7 @@ def test_many_small_steps_are_a_jump() -> None:
     assert [jump for jump in found if jump] == [Jump(0.0, 6.0)] * 3
 
 
-def test_a_process_that_is_stopped_while_it_reads_the_clocks_has_seen_no_jump() -> None:
+def test_a_stop_between_reading_two_clocks_is_not_a_jump() -> None:
     class Stopped(JumpingClock):
         stops = 0
 
@@ -105,7 +106,7 @@ def next_try(world: World, stepped: float) -> float:
 def test_a_retry_comes_when_the_schedule_says_whatever_the_wall_clock_does(
     world: World, stepped: float
 ) -> None:
-    assert next_try(world, stepped) == pytest.approx(RETRY_SECONDS[0], abs=2.0)
+    assert next_try(world, stepped) == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=2.0)
 
 
 def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) -> None:
@@ -130,11 +131,11 @@ def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
     with world.running() as live:
         live.until(lambda: bool(world.remote.uploads()))
         waited = world.clock.monotonic() - refused
-    assert waited == pytest.approx(RETRY_SECONDS[0], abs=3.0)
+    assert waited == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=3.0)
 
 
 class OtherBoot(JumpingClock):
-    """The machine was started again, and its clock is back by a year: it has no battery."""
+    """The machine was rebooted, and its clock is a year behind, because it has no battery."""
 
     def boot_id(self) -> str:
         return "another boot"
@@ -154,10 +155,10 @@ def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_d
     with world.running() as live:
         begun = world.clock.monotonic()
         live.until(lambda: bool(world.remote.uploads()))
-        assert world.clock.monotonic() - begun < RETRY_SECONDS[0] + 2.0
+        assert world.clock.monotonic() - begun < IMAGE_RETRY_SECONDS[0] + 2.0
 
 
-def test_a_schedule_goes_on_within_a_boot_and_begins_anew_after_it(tmp_path: Path) -> None:
+def test_a_schedule_continues_within_a_boot_and_restarts_after_it(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "state.sqlite3")) as database:
         state, clock = State(database), JumpingClock()
         schedule = begin_schedule(state, clock)
@@ -261,6 +262,7 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
+@pytest.mark.integration
 def test_a_clock_that_is_set_under_a_running_service_leaves_it_in_sync(home: Installation) -> None:
     clock = SteppedClock(home)
 

@@ -1,9 +1,9 @@
-"""kill -9 at any moment: afterwards nothing is lost, doubled, orphaned or told twice.
+"""kill -9 at any moment: afterwards nothing is lost, doubled, orphaned or alerted twice.
 
 A story is played on real folders while snoopsync, in a process of its own, mirrors them into a real
 HTTP server. The process is killed at its first edge call, in the next trial at its second, and so
-on until the story runs through; then another one makes up for it, and everything is compared with
-what the server holds.
+on until the story ends without a kill. Then another process catches up, and everything is compared
+with the images on the server.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from tests.support.crashing import FOLDERS, Ended, Killed, Life, LifeFailed, Nur
 from tests.support.story import FOREIGN, EverydayLife, Loss, Story
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: What the alerter does between telling of a pair and remembering that: killed there, it tells
 #: again.
 _MARKING = "before COMMIT"
@@ -43,7 +45,7 @@ _DOWN_SECONDS = 10.0
 #: About as many edge calls as a resync has.
 _RESYNC_EDGES = 150
 
-#: What is tried every time: so many of all the edge calls, chosen by this seed, in so many tests.
+#: The trials of every run: a number of edge calls out of all, chosen by this seed.
 SEED = 1
 TRIALS = 500
 PARTS = 5
@@ -77,7 +79,7 @@ class Stage:
     now: float = 1_000_000_000.0
 
     def live(self, kill_at: int | None = None, *, in_story: bool) -> Killed | Ended:
-        """Spend a life."""
+        """Run one process until it ends or is killed."""
         world = self.world
         endpoint = world.remote.server.endpoint
         life = Life(world.base, endpoint, self.now, kill_at, in_story, self.hold)
@@ -99,8 +101,8 @@ class Stage:
                 self.wrong.append(f"deleted {rel_path}, which is there")
 
     def _remember_ids(self) -> None:
-        """Which picture has which ID, as far as that is confirmed by now. Read from a copy: who
-        opens a state file changes it, and the next life shall find it as the last one left it."""
+        """The confirmed ID of each picture. Read from a copy: opening a state file changes it, and
+        the next process must find it as the last one left it."""
         copy = self.world.base / "copy"
         if not self.world.state_path.exists():
             return
@@ -115,7 +117,7 @@ class Stage:
                 assert self.ids.setdefault(picture, record.image_id) == record.image_id
 
     def check(self) -> None:
-        """Is everything in order?"""
+        """Check that everything is mirrored correctly."""
         assert self.wrong == []
         self.world.check_mirrored()
         self._check_ids()
@@ -161,7 +163,7 @@ class Stage:
 
 
 def play(nursery: Nursery, base: Path, trial: Trial) -> Stage:
-    """Try it, and check what came of it. Says which trial it was, if it fails."""
+    """Run the trial, and check the result. A failure names the trial."""
     with staged(nursery, base) as stage:
         try:
             stage.live(trial.kill_at, in_story=True)
@@ -215,7 +217,7 @@ def trials(points: Sequence[int], edges: int, dice: random.Random) -> Iterator[T
 
 
 def say(what: str) -> None:
-    """For whoever has to try the same again."""
+    """How to repeat the trial."""
     print(what)  # noqa: T201 - pytest keeps it, and shows it with a failure
 
 
@@ -232,7 +234,7 @@ def nursery(nurseries: list[Nursery]) -> Nursery:
 
 
 def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> list[Stage]:
-    """Try them, a share in each of the nurseries."""
+    """Run the trials, a share of them in each nursery."""
 
     def play_share(number: int) -> list[Stage]:
         share = trials[number :: len(nurseries)]
@@ -257,8 +259,8 @@ def test_whatever_it_was_doing_when_it_was_killed(
 
 
 def play_loss(nursery: Nursery, base: Path, kill_at: int) -> Stage:
-    """More pictures go than may go unasked, and it is killed meanwhile: those that were let go
-    before are not forgotten, and what is held stays held."""
+    """More pictures go than may be deleted without approval, and snoopsync is killed meanwhile:
+    cleared deletions still count, and held ones stay held."""
     with staged(nursery, base, Loss, hold_over=3) as stage:
         stage.live(kill_at, in_story=True)
         stage.live(in_story=True)
@@ -338,4 +340,4 @@ def test_a_deletion_that_was_killed_before_it_was_written_down_counts_as_one(wor
     world.disk.remove("1.jpg")
     world.resync()
     assert len(world.remote.deletes()) == 1
-    assert world.held() == 2, "the first one waits too: that it was answered, nobody knows"
+    assert world.held() == 2, "the first one waits too: its answer was never recorded"

@@ -1,4 +1,5 @@
-"""What is not mirrored is counted by reason. What is not mirrored any more keeps its image."""
+"""Files that are not mirrored are counted by reason. Files that are no longer mirrored keep their
+images."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.left_out import (
     LeftOut,
@@ -137,7 +139,7 @@ def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installat
     assert f"pictures: left out: {IN_WORDS}" in home.ok("status").splitlines()
 
 
-def test_a_running_service_tells_the_counts_of_its_last_scan(home: Installation) -> None:
+def test_a_running_service_reports_the_counts_of_its_last_scan(home: Installation) -> None:
     with home.running():
         assert home.status()["folders"][0]["left_out"] == LEFT_OUT
 
@@ -201,7 +203,7 @@ def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(wor
 
 
 class SecretiveDisk(UnstampedDisk):
-    """A directory of the given name is another user's."""
+    """A directory of this name belongs to another user."""
 
     def __init__(self, name: bytes) -> None:
         self._name = name
@@ -219,7 +221,7 @@ def test_an_unreadable_lost_and_found_is_left_out_and_all_is_mirrored(world: Wor
     (world.disk.root / "lost+found").mkdir()
     world.disk_edge = SecretiveDisk(b"/lost+found")
     report = world.resync()
-    assert report.exit_code == 0
+    assert of_resync(report) == 0
     assert totals(report.left_out) == {"other-program": 1}
     assert world.folder_state() == "ok"
 
@@ -228,7 +230,7 @@ def test_a_directory_that_can_not_be_listed_is_counted_as_unreadable(world: Worl
     world.disk.write("secret/a.jpg", fake_picture(1))
     world.disk_edge = SecretiveDisk(b"/secret")
     report = world.resync()
-    assert report.exit_code == 3
+    assert of_resync(report) == 3
     assert totals(report.left_out) == {"unreadable": 1}
 
 
@@ -267,7 +269,7 @@ def test_a_new_default_deletes_nothing(before: World) -> None:
     for _ in range(2):
         report = before.resync()
         assert report.summary.deleted == 0
-        assert report.exit_code == 0
+        assert of_resync(report) == 0
         assert totals(report.left_out) == {"other-program": 2}
     assert before.remote.changes() == []
     assert before.remote.ids() == ids
@@ -278,7 +280,7 @@ def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prune
 ) -> None:
     before.resync()
     [message] = told(caplog)
-    assert "leaves out 1 image from now on: .Trash-1000/files/a.jpg." in message
+    assert "now leaves out 1 image: .Trash-1000/files/a.jpg." in message
     assert "snoopsync resync --prune --dry-run" in message
     caplog.clear()
     before.resync()
@@ -295,7 +297,7 @@ def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
     assert before.ids().keys() == {"photos/a.jpg"}
 
 
-def test_an_image_that_is_left_out_is_in_no_pair_any_more(before: World) -> None:
+def test_an_image_that_is_left_out_is_no_longer_in_any_pair(before: World) -> None:
     assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
     before.resync()
     assert [pair.state for pair in before.duplicates_known()] == [PairState.GONE]
@@ -324,7 +326,7 @@ def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
     assert not [each for each in caplog.records if each.name == "snoopsync.duplicates"]
 
 
-def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(before: World) -> None:
+def test_a_refused_file_that_is_left_out_no_longer_counts_as_failed(before: World) -> None:
     """At the start of a service, not after a day."""
     with before.running() as live:
         live.rest()
@@ -336,8 +338,8 @@ def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(befor
     assert (counts.images, counts.pending, counts.failed) == (1, 0, 0)
 
 
-def test_what_is_left_out_is_not_among_the_images_that_a_folder_would_keep(world: World) -> None:
-    """A folder of ten is not emptied unasked because it has images that nobody looks after."""
+def test_left_out_images_do_not_count_as_images_that_a_folder_keeps(world: World) -> None:
+    """Images that are left out must not let a folder of ten become empty without approval."""
     world.hold = HoldPolicy(count=50, percent=10)
     for number in range(10):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -385,7 +387,7 @@ def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
     world.check_mirrored()
 
 
-def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> None:
+def test_held_deletions_of_left_out_images_do_not_hold_others(world: World) -> None:
     world.hold = HoldPolicy(count=1, percent=0)
     for number in range(4):
         world.disk.write(f"x/{number}.jpg", fake_picture(number))
@@ -395,7 +397,7 @@ def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> Non
     world.resync()
     assert world.held() == 4
     world.configure("photos", exclude=("x/",))
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     assert world.held() == 0
     world.configure("photos", exclude=())
     world.resync()
@@ -437,7 +439,7 @@ def test_a_directory_that_is_moved_to_the_trash_goes_through_the_guard(world: Wo
 def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its_image(
     before: World,
 ) -> None:
-    """One that was mirrored in the trash by an older version has its image still."""
+    """A file in the trash that an older version mirrored still has its image."""
     before.resync()
     image_id = before.id_of(TRASHED)
     before.disk.rename(TRASHED, "back.jpg")
@@ -448,7 +450,7 @@ def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its
 
 
 def test_a_picture_never_moves_onto_the_place_of_an_image_that_is_left_out(world: World) -> None:
-    """Though that image's own file has left it: it was taken out of the trash just before."""
+    """Even if the image's own file was just taken out of the trash."""
     world.configure("photos", exclude_defaults=False)
     world.disk.write("a.jpg", fake_picture(1))
     world.disk.write(TRASHED, fake_picture(2))

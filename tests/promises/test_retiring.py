@@ -16,7 +16,7 @@ from tests.support.process import QUICK_SYNC, Installation
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     home.configure()
     return home
 
@@ -36,7 +36,7 @@ def test_a_disk_that_is_gone_for_good(home: Installation) -> None:
         assert f"gone for good: add {pattern} to the folder's exclude" in said, command
         assert done.code, command
     refused = home.run("resync", "--prune")
-    assert "nothing is pruned: folder pictures could not be read completely" in refused.out
+    assert "nothing is pruned: folder pictures could not be completely read" in refused.out
     assert len(home.json("list", "--json")) == 2
 
     home.configure(QUICK_SYNC, f"folders: [{{path: {home.pictures}, exclude: [{pattern}]}}]\n")

@@ -1,4 +1,4 @@
-"""Where the process has less around it than usual: streams, a home directory, a UTF-8 locale."""
+"""Processes that lack something usual: standard streams, a home directory, a UTF-8 locale."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.pictures import encode, photo
 from tests.support.process import Done, Installation, command, until
+
+pytestmark = pytest.mark.integration
 
 #: A user without an entry in the list of users, who may do what this one may.
 STRANGER = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
@@ -29,7 +31,7 @@ def home(tmp_path: Path) -> Installation:
 
 
 def closing(*streams: str) -> tuple[str, ...]:
-    """What goes before a command that is to run without these streams."""
+    """The prefix of a command that runs without these streams."""
     return ("sh", "-c", f'exec "$@" {" ".join(f"{each}-" for each in streams)}', "sh")
 
 
@@ -150,7 +152,7 @@ def test_names_are_utf_8_whatever_the_locale(home: Installation, locale: object)
     assert json.loads(again.out.splitlines()[-1])["unchanged"] == 2, again
 
 
-def test_what_is_shown_has_the_encoding_of_the_locale(home: Installation) -> None:
+def test_output_has_the_encoding_of_the_locale(home: Installation) -> None:
     (home.pictures / "ü.jpg").write_bytes(encode(photo(2)))
     home.configure()
     home.ok("resync")

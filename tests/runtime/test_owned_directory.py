@@ -248,8 +248,8 @@ def test_users_that_the_namespace_does_not_know_are_taken_for_root_only_where_ro
 IN_NAMESPACE = """
 import ctypes, os, sys
 from pathlib import Path
-from snoopsync.errors import UnsafeDirectory
-from snoopsync.owned_directory import own_directory
+from snoopsync.core.errors import UnsafeDirectory
+from snoopsync.runtime.owned_directory import own_directory
 
 libc, user = ctypes.CDLL(None), int(sys.argv[1])
 os.setgroups([])

@@ -1,4 +1,4 @@
-"""An installation, and a data directory for the service."""
+"""What the tests of the hosted collection start from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tests.support.process import Installation
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
+    """A home directory without a configuration."""
     return Installation(tmp_path)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
+    """The data directory of ``serve``."""
     return tmp_path / "data"

@@ -233,6 +233,7 @@ def test_too_many_pending_handshakes_end_the_oldest(
             second.recv(100)
 
 
+@pytest.mark.integration
 def test_idle_tls_connections_block_no_client_and_do_not_fill_the_log(
     tmp_path: Path, certificate: Certificate
 ) -> None:

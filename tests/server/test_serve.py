@@ -315,6 +315,7 @@ def test_input_that_is_not_http_gets_an_answer_in_json(service: Hosted, data: by
     assert ask(service, "GET", "/healthz")[0] == 200
 
 
+@pytest.mark.integration
 def test_an_incomplete_head_is_disconnected(service: Hosted) -> None:
     with closing(socket.create_connection(("127.0.0.1", service.port), 20.0)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")

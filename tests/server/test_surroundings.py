@@ -18,12 +18,9 @@ from tests.support.hosted import hosted, hosted_process, lives
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PICTURE = encode(photo(1))
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def client(home: Installation, data: Path, endpoint: str) -> Collection:

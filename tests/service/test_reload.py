@@ -17,7 +17,7 @@ import pytest
 from snoopsync.config.settings import Config, DuplicatesConfig
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.signals import Signals
-from snoopsync.service import service as service_module
+from snoopsync.service import generation as service_module
 from snoopsync.service.environment import Showing
 from snoopsync.sync.duplicate_search import DuplicateSearch
 from snoopsync.watching.watcher import Watcher
@@ -28,12 +28,13 @@ from tests.support.process import DEADLINE_SECONDS, QUICK_SYNC, Installation, Se
 from tests.support.serving import serving
 from tests.support.world import Shelf, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+    home.add_pictures(3)
     return home
 
 

@@ -19,6 +19,8 @@ from tests.support.faults import Hang
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, until
 
+pytestmark = pytest.mark.integration
+
 ALERT_SECONDS = 3.0
 
 
@@ -198,7 +200,7 @@ def test_the_service_works_without_a_socket(home: Installation) -> None:
     home.configure()
     (home.state.with_name("state.sqlite3.sock") / "in the way").mkdir(parents=True)
     with home.running() as service:
-        service.line_with("there is no socket")
+        service.line_with("its socket can't be created")
         (home.pictures / "new.jpg").write_bytes(encode(photo(9)))
         service.line_with("added pictures/new.jpg")
 

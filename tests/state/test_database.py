@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -35,17 +34,6 @@ from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
 from snoopsync.state.schema import STEPS
 from snoopsync.state.searches import Searches
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with closing(Database(path)) as database:
-        yield database
 
 
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
@@ -312,24 +300,32 @@ def test_a_step_that_fails_leaves_the_file_unchanged(path: Path) -> None:
         assert State(database).fact("kept") == "1"
 
 
-def test_a_file_that_was_checked_a_day_ago_is_checked_again(path: Path) -> None:
-    """Every page of it, although no byte has changed."""
+@pytest.mark.parametrize("reason", ["a day has passed", "the machine was booted"])
+def test_a_file_is_checked_again_after_a_day_and_after_a_boot(path: Path, reason: str) -> None:
+    """Every page of it, although nothing has written to it."""
     clock = SetClock()
     with closing(Database(path, clock=clock)) as database:
         fill(database)
     forget_in_index(path, "image_held", "UPDATE image SET held = 1")
-    record_check(path, clock.seconds)  # as if the file had been closed like this
+    record_check(path, clock.seconds, clock)  # as if the file had been closed like this
     Database(path, clock=clock).close()
-    clock.seconds += 25 * 3600.0
+    if reason == "a day has passed":
+        clock.seconds += 25 * 3600.0
+    else:
+        clock.boot = "another"
     with pytest.raises(StateDamaged):
         Database(path, clock=clock)
 
 
 class SetClock(Clock):
     seconds = 1_000_000.0
+    boot = "one"
 
     def now(self) -> float:
         return self.seconds
+
+    def boot_id(self) -> str:
+        return self.boot
 
 
 def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
@@ -489,11 +485,16 @@ def test_a_damaged_file_is_moved_aside_with_its_journal(path: Path) -> None:
     Database(path).close()
 
 
-@pytest.mark.parametrize("name", ["directory", "file/state.sqlite3"])
-def test_a_path_that_cannot_be_used_is_a_state_error(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("directory", "directory"), ("file/state.sqlite3", "/file: Not a directory")],
+)
+def test_a_path_that_cannot_be_used_is_a_state_error(
+    tmp_path: Path, name: str, message: str
+) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match=name):
+    with pytest.raises(StateError, match=message):
         Database(tmp_path / name)
 
 

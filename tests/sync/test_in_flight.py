@@ -309,6 +309,7 @@ def remembered(home: Installation) -> set[str]:
         return InFlight(State(database), path_of(home.state)).interrupted
 
 
+@pytest.mark.integration
 def test_after_kill_9_what_a_service_was_sending_goes_first_one_at_a_time(tmp_path: Path) -> None:
     home, shelf = Installation(tmp_path), Shelf()
     for number in range(60):
@@ -335,6 +336,7 @@ def test_after_kill_9_what_a_service_was_sending_goes_first_one_at_a_time(tmp_pa
     assert not path_of(home.state).exists()
 
 
+@pytest.mark.integration
 def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_are_innocent(
     tmp_path: Path,
 ) -> None:
@@ -351,7 +353,7 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_are
         assert len(left) == GIVEN
     with home.service() as service:
         service.line_with("ended unexpectedly")
-        service.line_with("in order: 30 scanned, 30 added")
+        service.line_with("sync complete: 30 scanned, 30 added")
         assert home.is_in_sync()
         assert service.end() == 0
     with closing(EmbeddedCollection(embedded_path(home.state))) as collection:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
 from snoopsync.core.tally import ImageOutcome, Tally
@@ -47,11 +48,11 @@ def test_a_file_that_grows_all_the_time_is_counted_and_named(world: World, is_kn
     world.disk.write("a.jpg", fake_picture(1))
     if is_known:
         world.disk.write("growing.jpg", fake_picture(2))
-        assert world.resync().exit_code == Exit.OK
+        assert of_resync(world.resync()) == Exit.OK
     world.disk.write("growing.jpg", fake_picture(2) + b"more")
     world.disk_edge = Growing(b"growing.jpg")
     report = world.resync()
-    assert report.exit_code == Exit.IMAGES_FAILED
+    assert of_resync(report) == Exit.IMAGES_FAILED
     assert (report.summary.scanned, report.summary.failed, report.waiting) == (2, 1, 1)
     assert report.unsent == ("waiting: photos/growing.jpg: the file is being written to",)
     assert adds_up(report.summary)
@@ -75,7 +76,7 @@ def test_a_file_that_changes_whenever_it_is_sent_is_counted_and_named(world: Wor
     world.disk.write("restless.jpg", fake_picture(2))
     world.disk_edge = ChangesAtOpen(b"restless.jpg")
     report = world.resync()
-    assert report.exit_code == Exit.IMAGES_FAILED
+    assert of_resync(report) == Exit.IMAGES_FAILED
     [unsent] = report.unsent
     assert unsent.startswith("waiting: photos/restless.jpg: ")
     assert (report.summary.added, report.summary.failed) == (1, 1)
@@ -97,7 +98,7 @@ class VanishesOnce(Disk):
 def test_a_resync_does_not_end_before_what_it_has_to_look_at_again_is_sent(world: World) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     world.disk_edge = VanishesOnce()
-    assert world.resync().exit_code == Exit.OK
+    assert of_resync(world.resync()) == Exit.OK
     world.check_mirrored()
 
 
@@ -118,7 +119,7 @@ def test_a_file_that_can_not_be_looked_at_any_more_is_named(world: World) -> Non
     world.disk.write("bad.jpg", fake_picture(2))
     world.disk_edge = FailsLater(b"bad.jpg")
     report = world.resync()
-    assert report.exit_code == Exit.IMAGES_FAILED
+    assert of_resync(report) == Exit.IMAGES_FAILED
     [unreadable] = report.unreadable
     assert unreadable.endswith("/photos/bad.jpg: Input/output error")
 
@@ -175,7 +176,7 @@ def test_a_deletion_that_was_refused_is_named_and_no_other_file_for_it(world: Wo
     world.disk.remove("0.jpg")
     world.remote.server.fault_for = refuse
     report = world.resync()
-    assert report.exit_code == Exit.IMAGES_FAILED
+    assert of_resync(report) == Exit.IMAGES_FAILED
     assert (report.summary.scanned, report.summary.unchanged) == (2, 2)
     [failed] = report.unsent
     assert failed.startswith("failed: photos/0.jpg: 400")
@@ -188,11 +189,11 @@ def test_what_was_excluded_before_it_was_sent_is_not_waited_for(world: World) ->
     world.resync()
     world.disk.write("b.jpg", fake_picture(3))
     world.remote.server.fault_for = lambda seen: answers(415) if seen.length else None
-    assert world.resync().exit_code == Exit.IMAGES_FAILED
+    assert of_resync(world.resync()) == Exit.IMAGES_FAILED
     world.remote.server.fault_for = lambda _seen: None
     world.configure("photos", exclude=("b.jpg",))
     report = world.resync()
-    assert (report.exit_code, report.unsent) == (Exit.OK, ())
+    assert (of_resync(report), report.unsent) == (Exit.OK, ())
     assert not world.remote.holds(fake_picture(3))
     world.configure("photos", exclude=())
     assert world.resync().summary.updated == 1

@@ -16,7 +16,7 @@ import pytest
 
 from snoopsync.watching.hint_source import HintSource, PollWatch
 from snoopsync.watching.hints import Hints
-from snoopsync.watching.supervision import NOT_THERE
+from snoopsync.watching.supervision import NOT_FOUND
 from snoopsync.watching.watcher import Watcher
 from tests.support.watching import DEADLINE_SECONDS, Alarm, Churn, Follower
 
@@ -321,7 +321,7 @@ def test_a_root_that_is_renamed_or_deleted_is_gone(
     root.rmdir()
     hints_of(alarm, watch, lambda hints: hints.root_gone)
     assert not watch.cover(b"")
-    assert watch.unwatched == {b"": NOT_THERE}
+    assert watch.unwatched == {b"": NOT_FOUND}
     root.mkdir()
     assert watch.cover(b"")
     assert not watch.unwatched

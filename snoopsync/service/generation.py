@@ -1,12 +1,13 @@
-"""One generation of the service: resync, then watch until it is told to stop.
+"""One generation of the service: resyncs, then watches until it is stopped.
 
-Its threads: the main thread waits for signals, and reports to systemd whether the others make
-progress; the engine's thread does everything about the mirror; one thread searches for duplicates;
-one has pictures described again that an older version of the collection described. Beside them are
-the workers of the engine, the readers of the watcher, and the answers of the socket.
+The main thread waits for signals, and reports to systemd whether the other threads make progress.
+The engine's thread does the mirroring. One thread searches for duplicates. One thread sends
+pictures again that an older version of the collection described. In addition, the engine has
+workers, the watcher has readers, and the socket has its own threads.
 
-They stop in this order: first the engine, which lets the requests under way end and records what
-they did; then the search for duplicates, whose work is still due next time; then what they used.
+They stop in this order: first the engine, which waits for the running requests and records their
+results; then the search for duplicates, whose remaining work stays due; then everything that they
+use.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
 
-#: A watcher that does not work is replaced, which takes longer than a part may be silent: this many
-#: times as long.
+#: A watcher that does not work is replaced. That takes longer than other parts may make no
+#: progress, so a watcher may take this many times as long.
 _WATCHER_PATIENCES = 5
 
-#: How many threads a service starts. When one of them ends, the service does.
+#: How many threads a service starts. When one of them ends, the service ends.
 _THREADS = 3
 
-#: How often the parts of the service are checked, if systemd does not ask for more, in seconds.
+#: How often to check the parts of the service if systemd sets no watchdog interval, in seconds.
 _CHECK_SECONDS = 5.0
 
 
 class Service:
-    """A running service. ``stop`` is what the collection's calls wait for. ``reconciled``:
-    everything was compared already by the generation before."""
+    """A running service. Setting ``stop`` also ends waiting requests to the collection.
+    ``reconciled``: the previous generation has already compared everything."""
 
     def __init__(
         self,
@@ -72,12 +73,12 @@ class Service:
 
     @property
     def reconciled(self) -> bool:
-        """Was everything compared once?"""
+        """Whether everything was compared once."""
         return self._engine_thread.reconciled
 
     @property
     def view(self) -> ServiceView:
-        """How the service looks now. For any thread."""
+        """The current view of the service. For any thread."""
         return ServiceView(
             self._engine_thread.latest.get(),
             None,
@@ -86,9 +87,9 @@ class Service:
         )
 
     def run(self, showing: Showing) -> Config | None:
-        """Work until the end, or until there is another configuration, which is returned once every
-        thread of this service has ended. ``showing`` shows how far the first resync is. Raises the
-        exception that ended a thread."""
+        """Work until a signal, or until there is a new configuration, which is returned when every
+        thread of this service has ended. ``showing`` shows the progress of the first resync. Raises
+        the exception that ended a thread."""
         renewer = Renewer(
             self._components.renewal,
             self._engine,
@@ -123,7 +124,7 @@ class Service:
                 work()
             except Stopped:
                 pass
-            except BaseException as error:  # the main thread raises it, once it stopped the rest
+            except BaseException as error:  # the main thread raises this after stopping the rest
                 if not self._stop.is_set():
                     self._failure = error
             finally:
@@ -138,7 +139,7 @@ class Service:
     # The main thread.
 
     def _wait_for_config(self) -> Config | None:
-        """Wait for the end, or for another configuration."""
+        """Wait for a signal, the end of a thread, or a new configuration."""
         signals = self._environment.signals
         while not signals.stop and len(self._working) == _THREADS:
             if signals.take_reload():
@@ -153,7 +154,7 @@ class Service:
             self._rest()
 
     def _rest(self) -> None:
-        """Wait for something to happen, and report to systemd."""
+        """Wait for an event or the next check, then report to systemd."""
         systemd = self._environment.systemd
         self._environment.wakeup.wait(systemd.heartbeat_seconds or _CHECK_SECONDS)
         stalled = self._engine_thread.stalled = self._find_stalled(time.monotonic())
@@ -163,7 +164,7 @@ class Service:
             systemd.alive()
 
     def _reload(self) -> Config | None:
-        """The configuration that is there now, if it can be used and is another one."""
+        """The new configuration, if it is usable and different, else ``None``."""
         self._environment.systemd.reloading()
         try:
             config = self._environment.reload()
@@ -184,24 +185,24 @@ class Service:
         return None
 
     def _find_stalled(self, now: float) -> tuple[str, ...]:
-        """The parts of the service that have something to do and make no progress."""
-        engine, vitals = self._engine, self._liveness
+        """The parts of the service that have work but make no progress."""
+        engine, liveness = self._engine, self._liveness
         patience = self._environment.timing.patience_seconds
         bytes_read = sum(monitor.folder.bytes_read for monitor in engine.monitors)
-        vitals.look("planner", (self._engine_thread.latest.turns, bytes_read), now, patience)
-        vitals.look(
+        liveness.look("planner", (self._engine_thread.latest.turns, bytes_read), now, patience)
+        liveness.look(
             "uploaders",
-            (engine.sender.landed, bytes_read),
+            (engine.sender.completed, bytes_read),
             now,
             patience + self._components.config.collection.timeout_seconds,
             at_rest=not engine.in_flight or engine.collection.outage is not None,
         )
         for monitor in engine.monitors:
-            vitals.look(
+            liveness.look(
                 f"watcher of {monitor.folder.name}",
                 monitor.watch.last_proof,
                 now,
                 _WATCHER_PATIENCES * patience,
                 at_rest=monitor.is_missing or not monitor.watch.is_alive,
             )
-        return tuple(vitals.stalled(now))
+        return tuple(liveness.stalled(now))

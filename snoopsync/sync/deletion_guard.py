@@ -1,6 +1,7 @@
 """Decides which deletions may be sent, which wait for a person, and which cannot be judged yet.
 
-Every deletion passes the guard: the sender removes nothing that the guard did not clear.
+Every deletion passes the guard: the sender only removes images whose deletion the guard has
+cleared.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ log = logging.getLogger("snoopsync.deletions")
 
 _SAMPLE_PATHS = 3
 
-#: How long the first message about held deletions waits at most for more files to go, in seconds.
+#: The longest delay of the first message about held deletions while files keep disappearing, in
+#: seconds.
 _COUNTING_SECONDS = 60.0
 
-#: A changed number is logged after this many seconds, then after twice as many each time, up to the
-#: maximum.
-_AGAIN_SECONDS = 5.0
-_AGAIN_MAX_SECONDS = 3600.0
+#: A changed number of held deletions is logged after this many seconds. Each further pause is twice
+#: as long, up to the maximum.
+_LOG_PAUSE_SECONDS = 5.0
+_MAX_LOG_PAUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
     """A deletion that may be sent. Only the guard creates these.
 
-    ``counts``: it counts in the window, since nobody approved it. ``newest``: the number of the
-    newest image row that was known when the loss was noticed.
+    ``counts``: the deletion counts towards the limit, because nobody approved it. ``newest``: the
+    number of the newest image row when the loss was noticed.
     """
 
     delete: Delete
@@ -45,11 +47,10 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class FolderView:
-    """What the guard must know of a folder beside the state file.
+    """What the guard needs to know about a folder beyond the state file.
 
-    ``vanishing``: paths that are gone, but not for long enough; approved deletions do not count.
-    ``newest``: the number of the
-    newest image row before the first loss was noticed; later ones are new files.
+    ``vanishing``: paths that are gone and have no plan yet, without approved deletions. ``newest``:
+    the number of the newest image row before the first loss was noticed. Later rows are new files.
     """
 
     vanishing: Collection[RelPath]
@@ -58,8 +59,8 @@ class FolderView:
 
 @dataclass
 class Verdict:
-    """The decision about some deletions. The ``unsettled`` ones have to be judged again: whether
-    they are too many is only known when more files have been gone for long enough."""
+    """The decision about some deletions. The ``unsettled`` deletions must be judged again: it is
+    only known whether they are too many when more files have been gone for long enough."""
 
     send: list[Cleared] = field(default_factory=list)
     hold: list[Delete] = field(default_factory=list)
@@ -76,18 +77,19 @@ class _Unsent:
 
 @dataclass
 class _HeldReport:
-    """What has to be logged about the held deletions of one folder. Times are monotonic seconds."""
+    """What to log about the held deletions of one folder. Times are monotonic seconds."""
 
     losses: Losses
     counted_by: float
     logged: int = 0
     due: float = 0.0
-    pause_seconds: float = _AGAIN_SECONDS
+    pause_seconds: float = _LOG_PAUSE_SECONDS
     is_new: bool = True
 
 
 class DeletionGuard:
-    """Counts deletions by folder. ``policy`` is ``None`` if many deletions are never held."""
+    """Counts deletions by folder. Without a ``policy``, deletions are never held for being too
+    many."""
 
     def __init__(self, policy: HoldPolicy | None, state: State) -> None:
         self._policy = policy
@@ -103,8 +105,8 @@ class DeletionGuard:
         now: float,
         monotonic: float = 0.0,
     ) -> Verdict:
-        """Decide about the deletions of one plan, of images whose files are gone. ``view`` returns
-        what is known of a folder. ``now`` is schedule time."""
+        """Decide about the deletions of one plan, for images whose files are gone. ``view`` returns
+        what is known about a folder. ``now`` is schedule time."""
         verdict = Verdict()
         by_folder: dict[str, list[Delete]] = defaultdict(list)
         for delete in deletes:
@@ -117,7 +119,7 @@ class DeletionGuard:
                 record.image_id: record.rel_path for record in self._deletions.approved(folder)
             }
             seen = replace(seen, vanishing=set(seen.vanishing).difference(approved.values()))
-            # The folder may be an older backup, so no number of these is small enough.
+            # The folder may be an older backup, so even a single one of these deletions is held.
             unproven = self._deletions.needing_approval(folder)
             held = [delete for delete in asked if delete.image_id in unproven]
             if held:
@@ -182,8 +184,8 @@ class DeletionGuard:
                     self._cleared[folder][delete.image_id] = _Unsent(cleared, record.seen)
 
     def exceeds(self, deletes: Sequence[Delete], now: float) -> bool:
-        """Are these deletions of a prune too many to be sent without approval? They are counted as
-        all others are: by folder, and images that no record knows against all of the owner."""
+        """Whether these deletions of a prune are too many to be sent without approval. They are
+        counted by folder. Images without a record are counted against all images of the owner."""
         by_folder: dict[str | None, list[str]] = defaultdict(list)
         for delete in deletes:
             folder = delete.rel_path.folder if delete.rel_path is not None else None
@@ -195,7 +197,8 @@ class DeletionGuard:
         )
 
     def clear_prune(self, deletes: Sequence[Delete], *, approved: bool) -> list[Cleared]:
-        """Clear the deletions of a prune, which a person ``approved`` or which are few enough."""
+        """Clear the deletions of a prune. Either a person ``approved`` them, or they are few
+        enough."""
         assert all(delete.cause is not Cause.GONE for delete in deletes)
         newest = self._deletions.newest()
         return [Cleared(delete, counts=not approved, newest=newest) for delete in deletes]
@@ -214,7 +217,7 @@ class DeletionGuard:
         return must_hold(losses, self._policy.count, self._policy.percent)
 
     def _unsent(self, folder: str) -> list[_Unsent]:
-        """The deletions that were cleared and are not done. During an outage they accumulate."""
+        """The cleared deletions that are not done yet. They accumulate during an outage."""
         cleared = self._cleared.pop(folder, None)
         if cleared is None:
             return []
@@ -222,7 +225,7 @@ class DeletionGuard:
         self._cleared[folder] = {
             image_id: item
             for image_id, item in cleared.items()
-            # Else something different was seen at the path since then, and planned for.
+            # Otherwise something else was seen at the path since then, and has another plan.
             if image_id in dirty and dirty[image_id].seen == item.seen
         }
         return list(self._cleared[folder].values())
@@ -241,9 +244,9 @@ class DeletionGuard:
     def report(
         self, is_vanishing: Callable[[str], bool], monotonic: float, *, is_last: bool = False
     ) -> None:
-        """Log the held deletions that were not logged yet: when no more files are going, again when
-        their number has doubled, and now and then while it changes. So the last message has the
-        right number. ``is_last``: this is the last call."""
+        """Log how many deletions are held: first when no more files are disappearing, again when
+        the number has doubled, and from time to time while it changes. ``is_last``: this is the
+        last call, so log an unlogged number now."""
         for folder, report in self._reports.items():
             if not report.is_new:
                 continue
@@ -258,17 +261,17 @@ class DeletionGuard:
     def _log_held(self, folder: str, report: _HeldReport, held: int, monotonic: float) -> None:
         report.logged = held
         report.due = monotonic + report.pause_seconds
-        report.pause_seconds = min(2 * report.pause_seconds, _AGAIN_MAX_SECONDS)
+        report.pause_seconds = min(2 * report.pause_seconds, _MAX_LOG_PAUSE_SECONDS)
         before = max(report.losses.before, held)
         percent = 100.0 * (report.losses.sent + held) / before if before else 0.0
         samples = [record.rel_path for record in self._deletions.held(folder, _SAMPLE_PATHS)]
         unproven = len(self._deletions.needing_approval(folder))
-        why = f" ({unproven} missing since its disk was recognised by its contents)"
+        why = f" ({unproven} of them since the disk was recognised by its contents)"
         log_event(
             log,
             logging.WARNING,
             Event.DELETIONS_HELD,
-            "folder %s: %d deletions (%.0f %% of it) are held, none is sent%s: %s%s;"
+            "folder %s: %d deletions (%.0f %% of its images) are held%s: %s%s;"
             " to delete the images: snoopsync approve %s; to keep the images: snoopsync approve"
             " --discard %s",
             folder,

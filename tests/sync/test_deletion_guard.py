@@ -16,7 +16,7 @@ from snoopsync.core.planner import Add, Cause, Delete, Refresh, Update
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView, Verdict
+from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView, Verdict
 
 POLICY = HoldPolicy(count=5, percent=10)
 NOW = 10_000.0
@@ -424,7 +424,7 @@ def test_what_needs_approval_is_held_however_few_until_it_is_approved(
     folder.state.deletions.hold([folder.id_of(folder.rel_paths[0])])
     folder.guard.report(lambda _folder: False, 0.0)
     [message] = caplog.messages
-    for part in ("photos", "1 missing since its disk was", "000.jpg", "approve photos"):
+    for part in ("photos", "1 of them since the disk was", "000.jpg", "approve photos"):
         assert part in message
     assert folder.state.deletions.approve("photos") == 1
     verdict = folder.delete(folder.rel_paths[:1])

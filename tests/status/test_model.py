@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,20 +15,11 @@ from snoopsync.control.report import ServiceReport
 from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
-from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+from snoopsync.status.model import CollectionStatus, FolderStatus, ServiceStatus, Status
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
 ANSWER_SECONDS = 8.0
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
 
 
 def test_json_has_the_keys_of_the_contract(home: Installation) -> None:

@@ -1,4 +1,4 @@
-"""Whether everything is mirrored, and if not, why. The answer is yes only if that is proven."""
+"""Whether everything is mirrored, and if not, why. The status is in sync only if that is proven."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _SCAN_GRACE_SECONDS = 120.0
 @dataclass(frozen=True, slots=True)
 class FolderStatus:
     """The counts and state of a folder. ``scan_limit_seconds``: the maximum age of the last full
-    scan. ``scan_age_seconds``: its age as the service measured it, without suspends and clock
-    changes, ``None`` without a service."""
+    scan. ``scan_age_seconds``: the age that the service measured, not counting suspends and clock
+    changes; ``None`` without a service."""
 
     row: FolderRow
     counts: Counts
@@ -36,8 +36,16 @@ class FolderStatus:
     scan_limit_seconds: float
     scan_age_seconds: float | None = None
 
+    @property
+    def scan_problem(self) -> str:
+        """Why the folder does not count as scanned."""
+        if self.row.last_scan is None:
+            return "it has not been scanned completely yet"
+        return "the last full scan is too old"
+
     def is_scanned(self, now: float) -> bool:
-        """Is the last full scan recent enough? ``now`` is Unix time, used without a service."""
+        """Whether the last full scan is recent enough. ``now`` is Unix time, and only used without
+        a service."""
         if self.row.last_scan is None:
             return False
         age = self.scan_age_seconds
@@ -46,9 +54,10 @@ class FolderStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """The service. ``report`` is what it reports about itself, ``None`` if it doesn't answer.
-    ``command_pid``: a command that holds the state file instead of a service. ``trouble``: what
-    keeps the service from its work."""
+    """The service. ``report`` is the service's report about itself, or ``None`` if it does not
+    respond.
+    ``command_pid``: the process of a command that holds the state file instead of a service.
+    ``trouble``: why the service is blocked."""
 
     pid: int | None = None
     report: ServiceReport | None = None
@@ -57,12 +66,12 @@ class ServiceStatus:
 
     @property
     def is_running(self) -> bool:
-        """Does a service hold the state file?"""
+        """Whether a service holds the state file."""
         return self.pid is not None
 
     @property
     def answers(self) -> bool:
-        """Did the service respond with a recent report?"""
+        """Whether the service responded with a recent report."""
         return self.report is not None and self.report.age_seconds <= _SERVICE_AGE_SECONDS
 
 
@@ -83,9 +92,8 @@ class CollectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole status as of ``now`` (Unix time). ``obstacle``: why the state file can't be
-    written, ``None`` if it can. ``to_compare``: the number of images not yet searched for
-    duplicates."""
+    """The whole status at ``now`` (Unix time). ``obstacle``: why the state file can't be written,
+    ``None`` if it can. ``to_compare``: the number of images not yet searched for duplicates."""
 
     service: ServiceStatus
     collection: CollectionStatus
@@ -161,12 +169,12 @@ class Status:
                     f" --state held, snoopsync approve {shlex.quote(name)})"
                 )
             if not folder.is_scanned(self.now):
-                yield f"folder {name}: the last full scan is too old"
+                yield f"folder {name}: {folder.scan_problem}"
 
     @property
     def to_renew(self) -> int:
-        """The number of images that an older version of the collection described. They are in the
-        collection nevertheless."""
+        """The number of images that an older version of the collection described. They count as
+        mirrored."""
         report = self.service.report
         return self.collection.to_renew if report is None else report.to_renew
 
@@ -182,7 +190,7 @@ class Status:
         if report is None or report.progress is None or not self.collection.reachable:
             return None
         if not any(folder.counts.pending for folder in self.folders):
-            return None  # the last of it was sent since the service reported
+            return None  # the last image was sent after the service's report
         return None if self.collection.unauthorized else report.progress
 
     def as_message(self) -> dict[str, Any]:
@@ -241,14 +249,14 @@ def folder_status(
     differing: int = 0,
     scan_age_seconds: float | None = None,
 ) -> FolderStatus:
-    """How a folder is; ``differing``: so many files of it differ from what is known."""
+    """The status of a folder. ``differing``: how many of its files differ from the state."""
     counts = replace(counts, pending=counts.pending + differing)
     state = row.state
     if counts.held and state is not FolderState.MISSING:
         state = FolderState.HELD
-    by_name = {folder.name: folder for folder in config.folders}
     interval = config.sync.rescan_interval_seconds
-    if row.watch == "poll" and row.name in by_name:
-        interval = by_name[row.name].poll_interval_seconds
+    if row.watch == "poll":
+        intervals = (f.poll_interval_seconds for f in config.folders if f.name == row.name)
+        interval = next(intervals, interval)
     limit = 1.5 * interval + _SCAN_GRACE_SECONDS
     return FolderStatus(row, counts, state, limit, scan_age_seconds)

@@ -29,7 +29,8 @@ log = logging.getLogger("snoopsync.control")
 #: How long the service waits for the request, and how long the client waits for each message.
 _TIMEOUT_SECONDS = 10.0
 
-_MAX_REQUEST_BYTES = 1 << 20
+#: A list of groups names those that the person has decided about: 100,000 of them have 3 MB.
+_MAX_REQUEST_BYTES = 4 << 20
 
 #: The longest response, with all its messages. A plan for a million images and days of progress are
 #: shorter.

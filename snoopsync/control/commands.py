@@ -144,7 +144,7 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
         "whole": _BOOLEAN,
         "members": _BOOLEAN,
     },
-    "images": {"ids": _IDS},
+    "images": {"ids": _IDS, "groups": _BOOLEAN},
     "pictures": {"ids": _IDS},
     "held_images": {},
     "failed_images": {},

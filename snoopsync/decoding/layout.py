@@ -89,7 +89,7 @@ class Rendering(NamedTuple):
     width: int
     height: int
     has_alpha: bool
-    pixels: bytes
+    pixels: bytes | memoryview
 
     @property
     def mode(self) -> str:
@@ -155,13 +155,13 @@ def most_rendering_bytes(side: int) -> int:
 def unpack_rendering(answer: bytes, side: int) -> Rendering:
     """The pixels in this answer to the question for at most ``side`` pixels along each side. Raises
     ``Refused`` and ``InvalidAnswer`` as ``unpack`` does."""
-    tag, body = answer[:1], answer[1:]
+    tag = answer[:1]
     try:
         if tag == _REFUSAL:
-            raise _refusal(body)
+            raise _refusal(answer[1:])
         if tag == _PIXELS:
-            width, height, has_alpha = _SIZE.unpack_from(body)
-            pixels = body[_SIZE.size :]
+            width, height, has_alpha = _SIZE.unpack_from(answer, 1)
+            pixels = memoryview(answer)[1 + _SIZE.size :]  # no copy of many megabytes
             is_sound = (
                 min(width, height) >= 1
                 and max(width, height) <= (side or MAX_RENDERED_SIDE)

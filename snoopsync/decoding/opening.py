@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 # These imports register the formats. Otherwise Pillow would import all of its fifty formats.
@@ -27,6 +28,9 @@ MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 #: A picture is shrunk until its shorter side has fewer than twice this many pixels.
 WORKING_SIDE = 256
 
+#: Makes the decoder of a JPEG decode it at a reduced size.
+Shrink = Callable[[Image.Image], None]
+
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
@@ -39,9 +43,14 @@ class OpenedPicture(NamedTuple):
     size: tuple[int, int]
 
 
-def open_picture(content: io.BytesIO, side: int | None = WORKING_SIDE) -> OpenedPicture:
-    """The picture in ``content``, which is at its start. A JPEG may be decoded at a reduced size
-    whose shorter side has at least ``side`` pixels; ``None`` for its full size.
+def shrink_to_working_side(image: Image.Image) -> None:
+    """Make the decoder shrink a JPEG by 2, 4 or 8. It still reads the file to its end."""
+    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+
+
+def open_picture(content: io.BytesIO, shrink: Shrink = shrink_to_working_side) -> OpenedPicture:
+    """The picture in ``content``, which is at its start. ``shrink`` is called for a JPEG, before it
+    is decoded.
 
     Raises ``Refused`` for a picture that takes too much work (413) or is of an unsupported kind
     (415), and the errors of Pillow.
@@ -51,7 +60,7 @@ def open_picture(content: io.BytesIO, side: int | None = WORKING_SIDE) -> Opened
     if _is_heif(header):
         image = _open_heif(content)
     elif header.startswith(b"\xff\xd8\xff"):
-        return _open_jpeg(content, side)
+        return _open_jpeg(content, shrink)
     elif header.startswith(png.SIGNATURE):
         image = Image.open(png.without_metadata(content), formats=("PNG",))
     elif header.startswith(tiff.SIGNATURES):
@@ -70,19 +79,24 @@ def too_many_pixels() -> Refused:
     )
 
 
-def _open_jpeg(content: io.BytesIO, side: int | None) -> OpenedPicture:
+def _open_jpeg(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
     structure = jpeg.structure_of(content)
     if structure is not None:
         _check_work(structure)
         if not structure.has_end:
+<<<<<<< HEAD
             content = _with_end(content, side if structure.scans == 1 else None)
     # ``Image.open`` would limit the pixels in the file instead of the pixels that are decoded.
+=======
+            content = _with_end(content, shrink if structure.scans == 1 else None)
+    # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
+>>>>>>> review
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
         raise UnidentifiedImageError from error
     size = image.size
-    _shrink(image, side)
+    shrink(image)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
     return OpenedPicture(image, size)
@@ -112,29 +126,32 @@ def _pixels_missing() -> Refused:
     return Refused("a truncated JPEG: the file ends before the last pixel", status=415)
 
 
+<<<<<<< HEAD
 def _with_end(content: io.BytesIO, side: int | None) -> io.BytesIO:
     """This JPEG with the missing end marker added.
 
     Raises ``Refused`` if pixels are missing too, which shows because the decoder then reads the
     padding. ``side``: decode at a reduced size. This does not show what is missing in later scans.
+=======
+def _with_end(content: io.BytesIO, shrink: Shrink | None) -> io.BytesIO:
+    """This JPEG with the end marker that it lacks.
+
+    Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
+    ``shrink`` decodes at a reduced size, which does not show what later scans lack.
+>>>>>>> review
     """
     data = jpeg.without_end(content)
-    one, other = (_decoded(data + padding + jpeg.END, side) for padding in jpeg.PADDINGS)
+    one, other = (_decoded(data + padding + jpeg.END, shrink) for padding in jpeg.PADDINGS)
     if one != other:
         raise _pixels_missing()
     return io.BytesIO(data + jpeg.END)
 
 
-def _decoded(data: bytes, side: int | None) -> bytes:
+def _decoded(data: bytes, shrink: Shrink | None) -> bytes:
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-    _shrink(image, side)
+    if shrink is not None:
+        shrink(image)
     return hashlib.sha256(image.tobytes()).digest()
-
-
-def _shrink(image: Image.Image, side: int | None) -> None:
-    """Make the decoder shrink a JPEG by 2, 4 or 8. It still reads the file to its end."""
-    if side is not None:
-        image.draft(None, (side, side))
 
 
 def _open_tiff(content: io.BytesIO) -> Image.Image:

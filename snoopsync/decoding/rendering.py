@@ -77,8 +77,7 @@ def render(content: io.BytesIO, side: int) -> Rendering:
 
 def _rendered(content: io.BytesIO, side: int) -> Rendering:
     with refusing():
-        # A shorter side of this length is enough for the longer side.
-        image, _ = open_picture(content, side or None)
+        image, _ = open_picture(content, lambda jpeg: _shrink(jpeg, side))
         with refusing(str(image.format)):
             load(image)
             # Pillow turned a TIFF upright while loading.
@@ -95,14 +94,27 @@ def _rendered(content: io.BytesIO, side: int) -> Rendering:
             return Rendering(*picture.size, picture.mode == "RGBA", picture.tobytes())
 
 
+def _shrink(jpeg: Image.Image, side: int) -> None:
+    if side:
+        jpeg.draft(None, _fitting(jpeg.size, side))
+
+
+def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size in pixels at which a picture of this size is rendered."""
+    width, height = size
+    if side:
+        scale = min(1.0, side / max(size))
+        return max(1, round(width * scale)), max(1, round(height * scale))
+    by_pixels = (MAX_RENDERED_PIXELS / (width * height)) ** 0.5
+    scale = min(1.0, MAX_RENDERED_SIDE / max(size), by_pixels)
+    # Rounded down: the product must not exceed the limit.
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
 def _fitted(image: Image.Image, side: int) -> Image.Image:
-    width, height = image.size
-    scale = min(1.0, (side or MAX_RENDERED_SIDE) / max(width, height))
-    if not side:
-        scale = min(scale, (MAX_RENDERED_PIXELS / (width * height)) ** 0.5)
-    if scale == 1.0:
+    size = _fitting(image.size, side)
+    if size == image.size:
         return image
-    size = max(1, int(width * scale)), max(1, int(height * scale))
     # Otherwise the colour of transparent pixels would mix with that of others.
     mixed = image.convert("RGBa") if image.mode == "RGBA" else image
     return mixed.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0).convert(image.mode)

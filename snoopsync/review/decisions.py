@@ -41,12 +41,14 @@ class DecidedGroup:
     """A group as the person saw it. ``group``: its number, or that of a dismissal with a ``d``
     before it. ``version``: the group's as it was shown; or ``seen``: the images with their
     contents, a content being ``None`` where the collection tells no SHA-256. ``keep``: the image to
-    keep, for that choice."""
+    keep, for that choice. ``only``: the images to mark, if not all others are; the group then stays
+    open."""
 
     group: str
     version: str | None = None
     seen: tuple[tuple[str, str | None], ...] = ()
     keep: str | None = None
+    only: frozenset[str] | None = None
 
 
 @dataclass(slots=True)
@@ -69,11 +71,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """An image of a group now. ``file_bytes``: the size of its file; ``None`` without a file."""
+    """An image of a group now. ``file_bytes``: the size of its file; ``None`` without a file.
+    ``kind`` and ``rank``: how it differs from the one that snoopsync would keep."""
 
     image_id: str
     content: str
     file_bytes: int | None
+    kind: str | None
+    rank: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +186,19 @@ class Decider:
             if keep is None or keep.file_bytes is None:
                 outcome.refuse(each.group.group, "the image to keep has no file on this machine")
                 continue
-            marked = [
-                Mark(member.image_id, member.content, keep.image_id, keep.content, each.number, now)
-                for member in each.members
-                if member is not keep and member.file_bytes is not None
-            ]
-            if not marked:
+            others = [m for m in each.members if m is not keep and m.file_bytes is not None]
+            only = each.group.only
+            chosen = [m for m in others if only is None or m.image_id in only]
+            if not chosen:
                 outcome.refuse(each.group.group, "no other image has a file on this machine")
                 continue
             decided.append(each)
-            asides.append(Aside(each.number, AsideReason.MARKED, each.newest_at))
-            marks += marked
+            if len(chosen) == len(others):
+                asides.append(Aside(each.number, AsideReason.MARKED, each.newest_at))
+            marks += [
+                Mark(m.image_id, m.content, keep.image_id, keep.content, each.number, now)
+                for m in chosen
+            ]
         self._set_aside(Choice.KEEP, decided, asides, marks, outcome)
 
     def _set_aside(

@@ -9,6 +9,7 @@ from typing import Any
 
 from snoopsync.review.decisions import Choice, DecidedGroup, Decider
 from snoopsync.review.marks import AsideReason, Mark, Marks
+from snoopsync.review.presence import Presence
 from snoopsync.review.requests import BadRequest
 from snoopsync.review.source import Source
 from snoopsync.review.view import group_view, image_view
@@ -17,16 +18,19 @@ from snoopsync.review.view import group_view, image_view
 _READ_AT_ONCE = 200
 
 _NO_KEEP = "no evidence favours one picture"
+_NOTHING = "no other file matches the filters"
 _CHAIN = "a chain: not every picture is like the one to keep"
 
 
 @dataclass(slots=True)
 class _Effect:
-    """What a decision about all shown groups would do. ``digest`` is of all of it."""
+    """What a decision about all shown groups would do. ``kinds``: how many of the images differ
+    in which way. ``digest`` is of all of it."""
 
     groups: list[DecidedGroup] = field(default_factory=list)
     images: int = 0
     size_bytes: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     digest: str = ""
 
@@ -36,6 +40,7 @@ class _Effect:
             "groups": len(self.groups),
             "images": self.images,
             "bytes": self.size_bytes,
+            "kinds": self.kinds,
             "skipped": [{"reason": each, "groups": n} for each, n in self.skipped.items()],
             "digest": self.digest,
         }
@@ -44,8 +49,9 @@ class _Effect:
 class GroupLists:
     """Reads groups for the page. For any thread."""
 
-    def __init__(self, source: Source, marks: Marks, decider: Decider) -> None:
+    def __init__(self, source: Source, marks: Marks, decider: Decider, presence: Presence) -> None:
         self._source = source
+        self._presence = presence
         self._marks = marks
         self._decider = decider
 
@@ -97,20 +103,20 @@ class GroupLists:
         effect = _Effect()
         digest = hashlib.sha256(choice.encode())
         for group in self._all(filters):
-            reason = _reason_to_skip(choice, group)
+            affected, reason = _affected(choice, group, filters)
             if reason is not None:
                 effect.skipped[reason] = effect.skipped.get(reason, 0) + 1
                 continue
             keep = group["keep"] if choice is Choice.KEEP else None
-            effect.groups.append(DecidedGroup(group["group"], group["version"], keep=keep))
-            digest.update(f"{group['group']} {group['version']} {keep}\n".encode())
-            affected = [
-                size
-                for image_id, _, size in group["members"]
-                if choice is not Choice.KEEP or (size is not None and image_id != keep)
-            ]
+            only = frozenset(member[0] for member in affected) if keep is not None else None
+            decided = DecidedGroup(group["group"], group["version"], keep=keep, only=only)
+            effect.groups.append(decided)
+            text = f"{decided.group} {decided.version} {keep} {sorted(only or ())}\n"
+            digest.update(text.encode(errors="surrogatepass"))
             effect.images += len(affected)
-            effect.size_bytes += sum(size or 0 for size in affected)
+            for _, _, size, kind, _ in affected:
+                effect.size_bytes += size or 0
+                effect.kinds[kind or "unknown"] = effect.kinds.get(kind or "unknown", 0) + 1
         effect.digest = digest.hexdigest()
         return effect
 
@@ -162,7 +168,9 @@ class GroupLists:
         }
 
     def _views(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Open groups for the page, each with what the person has decided about it."""
+        """Open groups for the page, each with what the person has decided about it. Where a file is
+        gone, and no service has noticed it, its image and perhaps its group are left out."""
+        groups = self._without_gone(groups)
         asides = self._marks.asides()
         by_group: dict[int, list[Mark]] = {}
         for mark in self._marks.marks([int(each["group"]) for each in groups]):
@@ -184,11 +192,41 @@ class GroupLists:
             )
         return views
 
+    def _without_gone(self, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        shown = [image for group in groups for image in group["images"]]
+        gone = self._presence.gone([each["image_id"] for each in shown if each["has_file"]])
+        if not gone:
+            return list(groups)
+        left = []
+        for group in groups:
+            images = [each for each in group["images"] if each["image_id"] not in gone]
+            count = group["image_count"] - len(group["images"]) + len(images)
+            keep = {"keep": None, "reason": None} if group["keep"] in gone else {}
+            if count > 1:
+                left.append({**group, **keep, "images": images, "image_count": count})
+        return left
 
-def _reason_to_skip(choice: Choice, group: dict[str, Any]) -> str | None:
-    """Why a decision about many groups leaves this one out."""
+
+def _affected(
+    choice: Choice, group: dict[str, Any], filters: dict[str, Any]
+) -> tuple[list[list[Any]], str | None]:
+    """The members of a group that a decision about many groups affects, or why it leaves the group
+    out. A person who keeps the best of a filtered list marks only the images that match the filter:
+    they have not looked at the others."""
+    members: list[list[Any]] = group["members"]
     if choice is not Choice.KEEP:
-        return None
+        return members, None
     if group["keep"] is None:
-        return _NO_KEEP
-    return _CHAIN if group["chain"] else None
+        return [], _NO_KEEP
+    if group["chain"]:
+        return [], _CHAIN
+    wanted_kind, most = filters["kind"], filters["max_rank"]
+    affected = [
+        member
+        for member in members
+        if member[0] != group["keep"]
+        and member[2] is not None
+        and wanted_kind in (None, member[3])
+        and (most is None or (member[4] is not None and member[4] <= most))
+    ]
+    return affected, None if affected else _NOTHING

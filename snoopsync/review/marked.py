@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.review.marks import Mark, Marks
+from snoopsync.review.presence import Presence
 from snoopsync.review.source import IMAGES_PER_REQUEST, Source
 from snoopsync.review.view import image_view, printable_json
 
@@ -26,20 +27,21 @@ class MarkedFile:
 class MarkedFiles:
     """The marked files. For any thread."""
 
-    def __init__(self, source: Source, marks: Marks) -> None:
+    def __init__(self, source: Source, marks: Marks, presence: Presence) -> None:
         self._source = source
+        self._presence = presence
         self._marks = marks
         self._lock = threading.Lock()
-        self._version = ("", "")
+        self._version = ("", "", "")
         self._files: list[MarkedFile] = []
 
     def files(self, image_ids: list[str] | None = None) -> list[MarkedFile]:
         """The marked files in the order of groups, or those of these images."""
         with self._lock:
-            version = (self._state_version(), self._marks.version)
-            if version != self._version:
+            state, presence = self._state_version(), self._presence.version()
+            if (state, presence, self._marks.version) != self._version:
                 self._files = self._read()
-                self._version = (version[0], self._marks.version)
+                self._version = (state, self._presence.version(), self._marks.version)
             files = self._files
         if image_ids is None:
             return files
@@ -71,12 +73,15 @@ class MarkedFiles:
         for start in range(0, len(ids), IMAGES_PER_REQUEST):
             request = {"command": "images", "ids": ids[start : start + IMAGES_PER_REQUEST]}
             images |= self._source.ask(request)["images"]
+        has_file = [each for each, image in images.items() if image["has_file"]]
+        gone = self._presence.gone(has_file)
         files, ended = [], []
         for mark in marks:
             image = images.get(mark.image_id)
             if image is None or image["content"] != mark.content:
                 ended.append(mark)
-            elif image["has_file"]:  # otherwise its folder is missing, or its deletion is pending
+            elif image["has_file"] and mark.image_id not in gone:
+                # Otherwise its folder is missing, its deletion is pending, or nobody noticed yet.
                 files.append(MarkedFile(mark, image, images.get(mark.keep_id)))
         self._end(ended)
         return files

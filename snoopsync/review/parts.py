@@ -15,6 +15,7 @@ from snoopsync.review.entry import Entry
 from snoopsync.review.groups import GroupLists
 from snoopsync.review.marked import MarkedFiles
 from snoopsync.review.marks import Marks, marks_path
+from snoopsync.review.presence import Presence
 from snoopsync.review.removal import Removal
 from snoopsync.review.source import Source
 from snoopsync.review.thumbnails import Thumbnails
@@ -34,6 +35,7 @@ class Parts:
     decider: Decider
     groups: GroupLists
     marked: MarkedFiles
+    presence: Presence
     removal: Removal
     thumbnails: Thumbnails
     entry: Entry
@@ -53,14 +55,16 @@ def opened_parts(
         closing(Renderers()) as renderers,
     ):
         decider = Decider(source, marks)
-        marked = MarkedFiles(source, marks)
+        presence = Presence(source)
+        marked = MarkedFiles(source, marks, presence)
         yield Parts(
             config=config,
             source=source,
             marks=marks,
             decider=decider,
-            groups=GroupLists(source, marks, decider),
+            groups=GroupLists(source, marks, decider, presence),
             marked=marked,
+            presence=presence,
             removal=Removal(source, marks, marked, home_trash()),
             thumbnails=Thumbnails(thumbnails, _THUMBNAIL_BYTES, renderers),
             entry=entry,

@@ -38,7 +38,8 @@ def _changes(parts: Parts) -> Endpoint:
         def read() -> dict[str, Any]:
             marked = len(parts.marked.files())
             state = parts.source.ask({"command": "state_version"})["version"]
-            version = hashlib.sha256(f"{state} {parts.marks.version}".encode()).hexdigest()[:16]
+            seen = f"{state} {parts.marks.version} {parts.presence.version()}"
+            version = hashlib.sha256(seen.encode()).hexdigest()[:16]
             return {
                 "version": version,
                 "changed": since is not None and since != version,

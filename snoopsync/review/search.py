@@ -30,7 +30,8 @@ def search(config: Config, source: Source, picture: bytes) -> list[dict[str, Any
         except Refused as refusal:
             raise BadRequest(f"The collection refuses this picture: {refusal.message}.") from None
     matches = answer["results"][:_MOST_RESULTS]
-    known = source.ask({"command": "images", "ids": [each["id"] for each in matches]})["images"]
+    ids = [each["id"] for each in matches]
+    known = source.ask({"command": "images", "ids": ids, "groups": True})["images"]
     results = []
     for match in matches:
         image = known.get(match["id"]) or _unknown(match)

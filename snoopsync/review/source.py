@@ -25,7 +25,7 @@ from snoopsync.sync.approving import approve_held
 from snoopsync.sync.components import open_state
 from snoopsync.sync.deciding import carry_out_decision
 
-#: How many images one request names: some 100 bytes each, of at most 1 MiB.
+#: How many images one request names: some 100 bytes each.
 IMAGES_PER_REQUEST = 5000
 
 
@@ -36,18 +36,28 @@ class Source:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._data = ReviewData(config)
+        self._socket = socket_path(config.state)
         self._writing = threading.Lock()
+        self._has_service = False
+
+    @property
+    def is_alone(self) -> bool:
+        """Is there no service that watches the folders?"""
+        return not self._has_service and holder(self._config.state) is None
 
     def ask(self, command: Message) -> Message:
         """The result of a question or of a decision. Raises ``SnoopsyncError``."""
         validate_command(command)
-        if socket_path(self._config.state).exists():
+        if self._socket.exists():
             try:
-                return result_from_service(self._config.state, command)
+                result = result_from_service(self._config.state, command)
+                self._has_service = True
+                return result
             except ServiceUnavailable:
                 # A service that was killed leaves its socket.
                 if holder(self._config.state) is not None:
                     raise
+        self._has_service = False
         if self._data.answers(command):
             return self._data.answer(command)
         return self._carry_out(command)

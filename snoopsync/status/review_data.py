@@ -10,8 +10,9 @@ from __future__ import annotations
 import bisect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.config.settings import Config
@@ -42,14 +43,35 @@ Message = dict[str, Any]
 #: How many images of a group are in a list of groups, and in an answer about one group.
 LISTED_IMAGES, MOST_IMAGES = 12, 300
 
-#: How many groups are read at a time for a page: some may turn out not to match.
-_READ_AT_ONCE = 50
-
 #: How many sorted lists of groups are kept, one for each filter and order.
 _MOST_ORDERS = 8
 
 #: How many held images of a folder, and how many failed images, are in an answer.
 _MOST_HELD, _MOST_FAILED = 60, 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Groups in the order of a list, and their totals."""
+
+    groups: list[MeasuredGroup]
+    by_number: dict[int, MeasuredGroup]
+    images: int
+    waste_bytes: int
+
+    @classmethod
+    def of(cls, groups: Sequence[MeasuredGroup], sort: GroupSort) -> _Order:
+        return cls(
+            sorted_groups(groups, sort),
+            {each.number: each for each in groups},
+            sum(each.images for each in groups),
+            sum(each.waste_bytes for each in groups),
+        )
+
+    def covered(self, times: Mapping[int, float]) -> list[MeasuredGroup]:
+        """Those of the groups with these numbers that no picture has joined since these times."""
+        known = ((self.by_number.get(number), at) for number, at in times.items())
+        return [each for each, at in known if each is not None and each.found_at <= at]
 
 
 class ReviewData:
@@ -62,7 +84,7 @@ class ReviewData:
         self._stack = ExitStack()
         self._stack.callback(self._reader.close)
         self._compare = self._stack.enter_context(comparing(config))
-        self._orders: dict[tuple[GroupFilter, GroupSort], list[MeasuredGroup]] = {}
+        self._orders: dict[tuple[GroupFilter, GroupSort], _Order] = {}
         self._version = ""
         self._answers: Mapping[str, Callable[[Database, Message], Message]] = {
             "groups": self._groups,
@@ -100,23 +122,21 @@ class ReviewData:
         after its time is not covered."""
         sort = GroupSort(command.get("sort") or GroupSort.WASTE)
         which = GroupFilter(command.get("kind"), command.get("folder"), command.get("max_rank"))
-        hidden, only = dict(command.get("hidden") or ()), command.get("only")
-        wanted = None if only is None else dict(only)
-        listed = [
-            each
-            for each in self._sorted(database, which, sort)
-            if not _covers(hidden, each) and (wanted is None or _covers(wanted, each))
-        ]
-        start = _start(listed, sort, command.get("after"))
-        found, end = self._page(database, listed, start, command["count"], which)
-        following = listed[end - 1] if 0 < end < len(listed) else None
+        order, only = self._ordered(database, which, sort), command.get("only")
+        if only is not None:
+            order = _Order.of(order.covered(dict(only)), sort)
+        hidden = order.covered(dict(command.get("hidden") or ()))
+        start = _start(order.groups, sort, command.get("after"))
+        numbers = {each.number for each in hidden}
+        found, end = self._page(database, order.groups, start, command["count"], which, numbers)
+        following = order.groups[end - 1] if 0 < end < len(order.groups) else None
         return {
             "groups": [self._shown(*each, command) for each in found],
             "next": following and f"{following.measure(sort)!r}:{following.number}",
             "total": {
-                "groups": len(listed),
-                "images": sum(each.images for each in listed),
-                "waste_bytes": sum(each.waste_bytes for each in listed),
+                "groups": len(order.groups) - len(hidden),
+                "images": order.images - sum(each.images for each in hidden),
+                "waste_bytes": order.waste_bytes - sum(each.waste_bytes for each in hidden),
             },
             **_choices(database),
         }
@@ -128,32 +148,30 @@ class ReviewData:
         start: int,
         count: int,
         which: GroupFilter,
+        hidden: Collection[int],
     ) -> tuple[list[tuple[Group, MeasuredGroup]], int]:
         """The next groups that match, and the position after the last one of them."""
         found: list[tuple[Group, MeasuredGroup]] = []
         at = start
         while at < len(listed) and len(found) < count:
-            piece = listed[at : at + min(_READ_AT_ONCE, count)]
-            by_number = {each.number: each for each in piece}
-            groups = {
-                int(group.name): group
-                for group in self._reading(database).numbered([*by_number], time.time(), which)
-            }
-            for each in piece:
-                if len(found) == count:
-                    break
+            piece: list[MeasuredGroup] = []
+            while at < len(listed) and len(piece) < count - len(found):
+                if listed[at].number not in hidden:
+                    piece.append(listed[at])
                 at += 1
-                if each.number in groups:
-                    found.append((groups[each.number], each))
+            # Some of them may turn out not to match.
+            groups = self._reading(database).numbered(
+                [each.number for each in piece], time.time(), which
+            )
+            by_number = {int(group.name): group for group in groups}
+            found += [(by_number[each.number], each) for each in piece if each.number in by_number]
         return found, at
 
-    def _sorted(
-        self, database: Database, which: GroupFilter, sort: GroupSort
-    ) -> list[MeasuredGroup]:
+    def _ordered(self, database: Database, which: GroupFilter, sort: GroupSort) -> _Order:
         if (which, sort) not in self._orders:
             if len(self._orders) >= _MOST_ORDERS:
                 self._orders.clear()
-            self._orders[which, sort] = sorted_groups(measured_groups(database, which), sort)
+            self._orders[which, sort] = _Order.of(measured_groups(database, which), sort)
         return self._orders[which, sort]
 
     def _groups_named(self, database: Database, command: Message) -> Message:
@@ -196,17 +214,14 @@ class ReviewData:
         }
 
     def _images(self, database: Database, command: Message) -> Message:
-        """The images with these IDs that are known, by ID."""
+        """The images with these IDs that are known, by ID. ``groups``: each with its group."""
         groups = Groups(database, self._config.folder_order)
-        return {
-            "images": {
-                image_id: {
-                    **image_json(side, None, self._folders),
-                    "group": groups.of_content(side.content),
-                }
-                for image_id, side in sides_of_images(database, command["ids"]).items()
-            }
-        }
+        images = {}
+        for image_id, side in sides_of_images(database, command["ids"]).items():
+            images[image_id] = image_json(side, None, self._folders)
+            if command.get("groups") is True:
+                images[image_id]["group"] = groups.of_content(side.content)
+        return {"images": images}
 
     def _pictures(self, database: Database, command: Message) -> Message:
         """Where the files of these images are, and what is known of them, by ID. ``path`` is a text
@@ -270,11 +285,6 @@ def _choices(database: Database) -> Message:
     """What groups can be filtered by."""
     folders = [row.name for row in State(database).folders.rows() if row.configured]
     return {"folders": folders, "kinds": sorted(KINDS)}
-
-
-def _covers(times: Mapping[int, float], group: MeasuredGroup) -> bool:
-    """Returns whether the group is in the list, and no picture has joined it since."""
-    return group.number in times and group.found_at <= times[group.number]
 
 
 def _start(listed: Sequence[MeasuredGroup], sort: GroupSort, after: str | None) -> int:

@@ -25,7 +25,8 @@ def group_json(
 ) -> dict[str, Any]:
     """A group with at most so many of its images. ``folders``: the configured ones. ``version``
     changes with the members and their bytes, and ``newest_at`` when a picture joins. ``members``:
-    also each image as its ID, its content and the size of its file, null without a file."""
+    also each image as its ID, its content, the size of its file (null without one), kind and
+    rank."""
     keep = group.keep
     return {
         **({"members": _members(group, folders)} if members else {}),
@@ -48,11 +49,13 @@ def group_json(
 
 
 def _members(group: Group, folders: frozenset[str]) -> list[list[Any]]:
-    sides = [each.side for each in group.images]
-    return [
-        [side.image_id, side.content.hex(), side.size_bytes if has_file(side, folders) else None]
-        for side in sides
-    ]
+    members = []
+    for each in group.images:
+        side, likeness = each.side, each.likeness
+        size_bytes = side.size_bytes if has_file(side, folders) else None
+        kind, rank = (None, None) if likeness is None else (likeness.kind, likeness.rank)
+        members.append([side.image_id, side.content.hex(), size_bytes, kind, rank])
+    return members
 
 
 def version_of(group: Group) -> str:

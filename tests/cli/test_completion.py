@@ -127,7 +127,7 @@ def completed(home: Installation, *words: str) -> list[str]:
 
 def test_candidates(home: Installation) -> None:
     odd = "my $(photos)' & *"
-    assert completed(home, "re") == ["resync"]
+    assert completed(home, "re") == ["resync", "review"]
     assert completed(home, "status", "--") == ["--watch", "--json", "--help"]
     assert completed(home, "list", "--state", "") == ["synced", "pending", "failed", "held"]
     for name in ("run", "resync", "approve"):

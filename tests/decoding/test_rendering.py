@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,11 +14,18 @@ from PIL import ExifTags, Image, ImageCms
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import rendering
 from snoopsync.decoding.decoders import Renderers
-from snoopsync.decoding.layout import InvalidAnswer, Rendering, pack_rendering, unpack_rendering
+from snoopsync.decoding.layout import (
+    MAX_RENDERED_SIDE,
+    InvalidAnswer,
+    Rendering,
+    pack_rendering,
+    unpack_rendering,
+)
 from snoopsync.decoding.rendering import render
 from snoopsync.decoding.samples import samples
 from snoopsync.decoding.sandbox import DecoderLimits
 from snoopsync.decoding.source import read_picture
+from tests.support.hostile_pictures import damaged
 from tests.support.pictures import encode, photo
 
 SIDE = 400
@@ -192,7 +200,27 @@ def test_a_long_answer_arrives_whole() -> None:
         assert renderers.render(picture, SIDE).pixels == pixels
 
 
-def test_a_jpeg_is_rendered_from_a_reduced_size() -> None:
-    """Decoding in full would take several times as long."""
-    small = render(io.BytesIO(encode(photo(1), "JPEG")), 64)
-    assert max(small.width, small.height) == 64
+@pytest.mark.parametrize("size", [(4032, 3024), (3000, 4000), (1999, 1001), (5000, 5000), (401, 3)])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_the_longer_side_of_a_small_picture_is_exact(size: tuple[int, int], kind: str) -> None:
+    """A JPEG is decoded at a reduced size first."""
+    rendered = render(saved(Image.new("L", size), kind), SIDE)
+    width, height = rendered.width, rendered.height
+    assert max(width, height) == SIDE
+    assert abs(width / height - size[0] / size[1]) < 0.01 * size[0] / size[1] or min(size) < 10
+
+
+def test_damaged_pictures_are_rendered_or_refused_and_end_no_decoder(renderers: Renderers) -> None:
+    dice = random.Random(1)
+    for number in range(120):
+        content = damaged(dice)
+        if not content:
+            continue
+        side = (SIDE, 0)[number % 2]
+        try:
+            with read_picture(content) as picture:
+                rendered = renderers.render(picture, side)
+        except Refused as refusal:
+            assert "the decoder crashes" not in refusal.message
+        else:
+            assert max(rendered.width, rendered.height) <= (side or MAX_RENDERED_SIDE)

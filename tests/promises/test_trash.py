@@ -24,6 +24,8 @@ from tests.support.process import until
 from tests.support.serving import serving, the_service_says
 from tests.support.world import JumpingClock, ServedWorld, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: Far fewer deletions than are moved to the trash.
 HOLD = HoldPolicy(count=5, percent=10)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosted import hosted
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
@@ -44,3 +45,24 @@ def page(home: Installation) -> Iterator[Reviewed]:
 def client(page: Reviewed) -> PageClient:
     """A browser that has entered."""
     return PageClient(page)
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[tuple[Installation, Installation]]:
+    """Two machines on one remote collection, with one picture in common."""
+    with hosted(tmp_path / "data") as service:
+        homes = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            home = Installation(tmp_path / name)
+            public_key, secret_key = service.keys("family")
+            (home.home / "secret").write_text(secret_key)
+            (home.home / "secret").chmod(0o600)
+            (home.pictures / f"{name}.jpg").write_bytes(encode(photo(1, SIZE)))
+            home.configure(
+                f"collection: {{endpoint: '{service.endpoint}', public_key: {public_key},"
+                f" secret_key_file: '{home.home / 'secret'}', owner: {name}}}\n"
+                "sync: {settle: 50ms, delete_after: 0s}\n"
+            )
+            homes.append(home)
+        yield homes[0], homes[1]

@@ -229,6 +229,7 @@ def test_a_decision_about_all_shown_groups_does_what_its_preview_shows(client: P
     asked = {"decision": "keep", "filter": filters, "preview": True}
     preview = client.post("/api/decide-all", asked)
     assert (preview["groups"], preview["images"]) == (2, 4)
+    assert preview["kinds"] == {"identical": 2, "reencoded": 2}
     assert marked(client) == []
     done = client.post("/api/decide-all", {**asked, "preview": False, "digest": preview["digest"]})
     assert (done["groups"], done["refused"]) == (2, [])
@@ -259,6 +260,24 @@ def test_keeping_the_best_of_all_groups_leaves_out_those_without_evidence(
     preview = client.post("/api/decide-all", {"decision": "keep", "filter": {}, "preview": True})
     assert preview["groups"] == 2
     assert preview["skipped"] == [{"reason": "no evidence favours one picture", "groups": 1}]
+
+
+def test_keeping_the_best_of_a_filtered_list_marks_only_the_images_that_match_the_filter(
+    client: PageClient,
+) -> None:
+    asked = {"decision": "keep", "filter": {"kind": "identical"}, "preview": True}
+    preview = client.post("/api/decide-all", asked)
+    assert (preview["groups"], preview["kinds"]) == (1, {"identical": 2})
+    client.post("/api/decide-all", {**asked, "preview": False, "digest": preview["digest"]})
+    assert sorted(marked(client)) == ["a.png", "c.png"]
+    # Nobody has decided about the small copy yet.
+    group = client.groups()[0]
+    assert sorted(each["name"] for each in group["images"] if each["is_marked"]) == [
+        "a.png",
+        "c.png",
+    ]
+    client.post("/api/undo")
+    assert marked(client) == []
 
 
 def test_filters_select_groups_by_kind_folder_and_rank(client: PageClient) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from snoopsync.review.script import Move, path_list, shell_script
 
+pytestmark = pytest.mark.integration
+
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)] or ["sh"]
 
 MARKED, KEEP = b"a copy", b"the original"

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from snoopsync.control.channel import socket_path
 from snoopsync.state.lock import locked
-from tests.support.hosted import hosted
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
@@ -56,6 +53,27 @@ def test_a_file_that_is_removed_elsewhere_leaves_the_page_while_the_person_looks
         assert client.send("GET", f"/api/group/{other['group']}").status_code == 404
         until(lambda: "c.png" not in marked(client))
         assert sorted(marked(client)) == ["a small.jpg", "a.png"]
+
+
+def test_without_a_service_a_file_that_is_removed_leaves_the_page_as_well(
+    home: Installation,
+) -> None:
+    with reviewing(home) as page:
+        client = PageClient(page)
+        [group, other] = client.groups()
+        client.decide("keep", [group], group["keep"])
+        assert len(marked(client)) == 3
+        [shown] = client.groups()
+        version = client.get("/api/changes")["version"]
+        (home.pictures / "x2.jpg").unlink()
+        (home.pictures / "c.png").unlink()
+        assert client.get("/api/changes", since=version)["changed"] is True
+        assert client.groups() == []
+        assert client.get("/api/groups", ids=shown["group"])["groups"] == []
+        assert sorted(marked(client)) == ["a small.jpg", "a.png"]
+        # A folder that is missing as a whole proves nothing.
+        home.pictures.rename(home.home / "away")
+        assert [each["group"] for each in client.groups()] == [other["group"]]
 
 
 @pytest.mark.integration
@@ -110,27 +128,6 @@ def test_what_a_command_holds_is_shown_and_a_decision_says_why_it_has_to_wait(
             )
             assert "in use by another snoopsync" in answer["error"]
         assert client.decide("dismiss", [group])["done"] == 1
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[tuple[Installation, Installation]]:
-    """Two machines on one remote collection, with one picture in common."""
-    with hosted(tmp_path / "data") as service:
-        homes = []
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            home = Installation(tmp_path / name)
-            public_key, secret_key = service.keys("family")
-            (home.home / "secret").write_text(secret_key)
-            (home.home / "secret").chmod(0o600)
-            (home.pictures / f"{name}.jpg").write_bytes(encode(photo(1, SIZE)))
-            home.configure(
-                f"collection: {{endpoint: '{service.endpoint}', public_key: {public_key},"
-                f" secret_key_file: '{home.home / 'secret'}', owner: {name}}}\n"
-                "sync: {settle: 50ms, delete_after: 0s}\n"
-            )
-            homes.append(home)
-        yield homes[0], homes[1]
 
 
 @pytest.mark.integration

@@ -175,6 +175,7 @@ def test_a_hard_link_is_no_other_file(folder: Path, home: Path, marked: KnownPic
     check_nothing_moved(folder, home)
 
 
+@pytest.mark.integration
 @needs_root
 def test_a_file_that_a_bind_mount_shows_is_no_other_file(
     folder: Path, home: Path, tmp_path: Path, marked: KnownPicture
@@ -396,6 +397,7 @@ def on(disk: Path) -> tuple[KnownPicture, KnownPicture]:
     return known(disk / "photos", "trip/copy.jpg"), known(disk / "photos", "original.jpg")
 
 
+@pytest.mark.integration
 @needs_root
 def test_on_another_file_system_the_trash_is_in_its_top_directory(disk: Path, home: Path) -> None:
     trashed = move_to_trash(*on(disk), home, NOW)
@@ -408,6 +410,7 @@ def test_on_another_file_system_the_trash_is_in_its_top_directory(disk: Path, ho
     assert files_in(disk / "photos") == {"original.jpg": KEEP, "trip/copy.jpg": MARKED}
 
 
+@pytest.mark.integration
 @needs_root
 def test_the_trash_that_an_administrator_made_is_used(disk: Path, home: Path) -> None:
     (disk / ".Trash").mkdir()
@@ -416,6 +419,7 @@ def test_the_trash_that_an_administrator_made_is_used(disk: Path, home: Path) ->
     assert "files/copy.jpg" in files_in(disk / ".Trash" / str(os.geteuid()))
 
 
+@pytest.mark.integration
 @needs_root
 @pytest.mark.parametrize("what", ["not sticky", "a link", "a file", "of another user"])
 def test_an_unsafe_shared_trash_is_not_used(
@@ -438,6 +442,7 @@ def test_an_unsafe_shared_trash_is_not_used(
     assert "files/copy.jpg" in files_in(disk / f".Trash-{os.geteuid()}")
 
 
+@pytest.mark.integration
 @needs_root
 @pytest.mark.parametrize("what", ["a link", "a file", "of another user", "writable"])
 def test_without_a_safe_trash_nothing_is_moved(
@@ -460,6 +465,7 @@ def test_without_a_safe_trash_nothing_is_moved(
     assert not files_in(tmp_path / "home")
 
 
+@pytest.mark.integration
 @needs_root
 def test_no_file_is_copied_to_another_file_system(
     folder: Path, disk: Path, marked: KnownPicture, home: Path
@@ -469,6 +475,7 @@ def test_no_file_is_copied_to_another_file_system(
     assert trashed.trash == os.fsencode(home)
 
 
+@pytest.mark.integration
 @needs_root
 def test_a_bind_mount_has_a_trash_of_its_own(folder: Path, home: Path, tmp_path: Path) -> None:
     """No file can be renamed from one mount to another, although it is one file system."""
@@ -510,6 +517,7 @@ def test_the_trash_of_the_home_directory_is_where_the_environment_says(
 # Real file systems.
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "kind", ["ext4", "btrfs", "xfs", "vfat", "exfat", "ntfs", "overlay", "bindfs", "sshfs"]
 )
@@ -537,6 +545,7 @@ def test_on_every_file_system_a_file_is_moved_or_stays(
         assert left.keys() == {"files/copy 2.jpg", "info/copy 2.jpg.trashinfo"}
 
 
+@pytest.mark.integration
 def test_on_a_read_only_file_system_nothing_is_moved(tmp_path: Path, home: Path) -> None:
     require("squashfs")
     files = {"photos/trip/copy.jpg": MARKED, "photos/original.jpg": KEEP}
@@ -550,6 +559,7 @@ def test_on_a_read_only_file_system_nothing_is_moved(tmp_path: Path, home: Path)
         move_to_trash(*on(point), home, NOW)
 
 
+@pytest.mark.integration
 def test_a_file_that_a_second_file_system_passes_on_is_no_other_file(
     tmp_path: Path, folder: Path, home: Path
 ) -> None:

@@ -87,8 +87,6 @@ class Browser:
         try:
             self.until(condition, css, text)
         except AssertionError:
-            self.save_picture(Path("/tmp/r2mock/shots/fail.png"))
-            print(self.complaints(), self.address, self.run("return document.hasFocus()"))
             raise AssertionError((css, text, self.texts(css))) from None
 
     def texts(self, css: str) -> list[str]:

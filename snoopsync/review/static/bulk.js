@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { undoAction } from "./decide.js";
 import { byId, make } from "./dom.js";
 import { filterWords } from "./filters.js";
-import { bytes, count } from "./format.js";
+import { bytes, count, kindWords } from "./format.js";
 import { toast, toastError } from "./toast.js";
 
 const dialog = byId("all-dialog");
@@ -28,9 +28,17 @@ export function openBulk(shown, groups) {
   if (filters.max_rank !== null) filters.max_rank = Number(filters.max_rank);
   delete filters.sort;
   const words = filterWords(shown);
+  byId("all-keep-words").textContent = keepWords(filters);
   byId("all-scope").textContent = `${count(groups, "group")} ${groups === 1 ? "is" : "are"} shown${words ? `: ${words}` : ""}.`;
   dialog.showModal();
   return showPreview();
+}
+
+/** Returns which files the decision to keep marks: those that the filters name. */
+function keepWords({ kind, max_rank: rank }) {
+  if (kind === null && rank === null) return "and mark the others";
+  const which = [kind && kindWords(kind), "files", rank !== null && `of rank up to ${rank}`];
+  return `and mark only the ${which.filter(Boolean).join(" ")} of its group`;
 }
 
 const chosen = () => form.elements.decision.value;
@@ -52,14 +60,21 @@ async function showPreview() {
   }
 }
 
-function effectOf(decision, { groups, images, bytes: size, skipped }) {
+function effectOf(decision, { groups, images, bytes: size, skipped, kinds }) {
   const effect = {
     keep: `${count(images, "file")} in ${count(groups, "group")} will be marked: ${bytes(size)}. Nothing is deleted.`,
     dismiss: `${count(images, "picture")} in ${count(groups, "group")} will not be reported again as duplicates of each other.`,
     later: `${count(groups, "group")} will move to the list for later.`,
   };
   const left = skipped.map((each) => make("li", {}, `${count(each.groups, "group")} ${each.groups === 1 ? "stays" : "stay"}: ${each.reason}`));
-  return [make("p", { className: "effect" }, effect[decision]), left.length ? make("ul", { className: "quiet" }, left) : ""];
+  const byKind = Object.entries(decision === "keep" ? (kinds ?? {}) : {}).map(
+    ([kind, number]) => `${number.toLocaleString("en")} ${kindWords(kind)}`,
+  );
+  return [
+    make("p", { className: "effect" }, effect[decision]),
+    byKind.length ? make("p", {}, `${byKind.join(", ")}.`) : "",
+    left.length ? make("ul", { className: "quiet" }, left) : "",
+  ];
 }
 
 async function decideAll() {

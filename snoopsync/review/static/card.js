@@ -79,6 +79,8 @@ function tiles(images, number, keep) {
 function stateWords(group) {
   const states = { later: "Later", dismissed: "Not duplicates", marked: "Marked", gone: "Gone" };
   if (states[group.state]) return states[group.state];
+  const marked = group.images.filter((each) => each.is_marked).length;
+  if (group.state === "open" && marked) return `${count(marked, "file")} marked, others to decide`;
   if (group.picked && group.picked !== group.keep) return "You picked the one to keep";
   if (group.keep) return `Keep the first: ${reasonWords(group.reason) ?? group.reason_words}`;
   return "Nothing favours one of them";

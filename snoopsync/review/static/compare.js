@@ -1,7 +1,7 @@
 // The view of one group: the stage, the strip of its pictures, what differs, and the decision.
 
 import { ordered, thumbnail } from "./card.js";
-import { keptOf, markable } from "./decide.js";
+import { countMarked, keptOf } from "./decide.js";
 import { differences } from "./differences.js";
 import { byId, make } from "./dom.js";
 import { bytes, count, nameOf, pixels, reasonWords, relation } from "./format.js";
@@ -134,7 +134,7 @@ export class CompareView {
   stripItem(image, at, keep) {
     const side = at === this.left ? "left" : at === this.right ? "right" : null;
     const isKept = image.image_id === keep;
-    const facts = relation(image) ?? pixels(image) ?? "";
+    const facts = image.is_marked ? "marked" : (relation(image) ?? pixels(image) ?? "");
     const item = make(
       "li",
       { className: "strip-item" },
@@ -191,7 +191,7 @@ export class CompareView {
 }
 
 /** Returns text that may wrap after each slash and underscore: paths are long. */
-const breakable = (text) => text.split(/(?<=[/_])/).flatMap((part) => [part, make("wbr")]);
+const breakable = (text) => (text ?? "–").split(/(?<=[/_])/).flatMap((part) => [part, make("wbr")]);
 
 const note = (words) => (words ? make("span", { className: "note" }, words) : null);
 
@@ -209,7 +209,7 @@ function adviceFor(group, kept) {
   if (!kept) words.push("Nothing favours one of them. Press a number to pick the one to keep.");
   else if (group.picked && group.picked !== group.keep) words.push("You picked ", make("b", {}, nameOf(kept)), ". ");
   else words.push("Keep ", make("b", {}, nameOf(kept)), `: ${reasonWords(group.reason) ?? group.reason_words ?? "you decide"}. `);
-  if (kept) words.push(`${count(markable(group, kept.image_id).length, "other file")} will be marked.`);
+  if (kept) words.push(`${count(countMarked(group, kept.image_id), "other file")} will be marked.`);
   if (group.chain) words.push(make("span", { className: "warning" }, " This is a chain: some pictures are only like another one, not like the one to keep."));
   if (group.series) words.push(make("span", { className: "warning" }, " These may be a series of similar shots."));
   return words;

@@ -19,9 +19,13 @@ function tell(type, detail) {
   decisions.dispatchEvent(new CustomEvent(type, { detail }));
 }
 
-/** The images that a decision to keep one would mark: files on this machine. */
-export const markable = (group, keep) =>
-  group.images.filter((each) => each.image_id !== keep && each.path !== null && !each.is_gone);
+/** Returns how many files a decision to keep this image marks: the others on this machine. */
+export function countMarked(group, keep) {
+  // A page of the list has a few images of each group. The others are taken for files here.
+  const unseen = (group.image_count ?? 0) - group.images.length;
+  const isMarked = (each) => each.image_id !== keep && each.path !== null && !each.is_gone;
+  return group.images.filter(isMarked).length + Math.max(0, unseen);
+}
 
 /** Returns which image is to be kept: the person's choice, or the suggestion, or null. */
 export const keptOf = (group) => group.picked ?? group.keep;
@@ -46,7 +50,7 @@ export function decide(decision, group) {
 function sentence(decision, group, keep) {
   if (decision === "keep") {
     const kept = group.images.find((each) => each.image_id === keep);
-    return `${nameOf(kept)} is kept. Marked: ${count(markable(group, keep).length, "file")}.`;
+    return `${nameOf(kept)} is kept. Marked: ${count(countMarked(group, keep), "file")}.`;
   }
   if (decision === "dismiss") return `Not duplicates: ${count(group.image_count ?? group.images.length, "picture")}.`;
   if (decision === "later") return "Moved to the list for later.";

@@ -19,15 +19,15 @@ export function differences(left, right) {
     row("Modified", moment(left.modified_at), moment(right.modified_at), noted(timeOf(left.modified_at), timeOf(right.modified_at), "newer", "older")),
     row("Camera", left.camera, right.camera, {}),
   ];
-  return rows.filter((each) => each.left || each.right);
+  return rows.filter((each) => each.left !== null || each.right !== null);
 }
 
 function row(label, left, right, { notes = [null, null], isPlain = false }) {
   return {
     label,
-    left: left ?? "–",
-    right: right ?? "–",
-    differs: !isPlain && (left ?? null) !== (right ?? null),
+    left: left || null,
+    right: right || null,
+    differs: !isPlain && (left || null) !== (right || null),
     leftNote: notes[0],
     rightNote: notes[1],
   };

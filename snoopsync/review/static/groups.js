@@ -17,6 +17,7 @@ const NEXT_GROUPS = 2;
 
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
+let decided = 0;
 const compare = new CompareView(decide);
 const list = new GroupList(queue, {
   addressOf: (group) => addressOfGroup(group.group),
@@ -90,7 +91,9 @@ async function loadDetails(group, at) {
 
 function placeWords(at) {
   if (at < 0) return "Not in this list";
-  return `${(at + 1).toLocaleString("en")} of ${count(Math.max(queue.total?.groups ?? 0, queue.groups.length), "group")}`;
+  const number = Math.max(queue.total?.groups ?? 0, queue.groups.length);
+  const done = decided > 0 ? `, ${decided} decided` : "";
+  return `${(at + 1).toLocaleString("en")} of ${count(number, "group")}${done}`;
 }
 
 function writeHead() {
@@ -150,6 +153,7 @@ async function decide(decision, group) {
   const next = queue.groups[at + 1] ?? queue.groups[at - 1] ?? null;
   const sent = send(sentDecision(decision, group), group);
   queue.remove(group.group);
+  decided += 1;
   adjustTotal(-1, group);
   list.refresh(group.group);
   if (list.current === group.group) list.current = next?.group ?? null;
@@ -177,6 +181,7 @@ function adjustTotal(number, group) {
 }
 
 decisions.addEventListener("refused", ({ detail }) => {
+  decided -= 1;
   putInOrder(detail.group);
   writeHead();
   list.redraw();

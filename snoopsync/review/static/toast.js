@@ -8,6 +8,8 @@ const MOST = 3;
 /** Shows a message. ``action`` is {words, key, run} of a button beside it, or null. */
 export function toast(words, { action = null, isError = false } = {}) {
   const list = byId("toasts");
+  // Only the last decision can be undone next.
+  if (action) for (const button of list.querySelectorAll("button")) button.parentElement.remove();
   const message = make("div", { className: isError ? "toast error" : "toast" }, make("span", {}, words));
   if (action) {
     const button = make("button", { type: "button", className: "link-button" }, action.words);

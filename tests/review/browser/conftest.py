@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -14,8 +15,14 @@ from tests.support.browser import Browser
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
 
-#: Opens the review page of the archive in the window. Arguments: those of ``reviewing``.
-OpenReview = Callable[..., Reviewed]
+
+class OpenReview(Protocol):
+    """Starts the review page of an installation, the archive's if none is given, enters it with the
+    window, and opens this path."""
+
+    def __call__(
+        self, path: str = "/", *, installation: Installation | None = None, trash: bool = False
+    ) -> Reviewed: ...
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +58,11 @@ def open_review(window: Browser, archive: Archive) -> Iterator[OpenReview]:
     """Starts the page for the archive as it is, and enters it with the window."""
     with ExitStack() as stack:
 
-        def start(path: str = "/", **options: object) -> Reviewed:
-            reviewed = stack.enter_context(reviewing(archive.installation, **options))  # type: ignore[arg-type]
+        def start(
+            path: str = "/", *, installation: Installation | None = None, trash: bool = False
+        ) -> Reviewed:
+            home = installation or archive.installation
+            reviewed = stack.enter_context(reviewing(home, trash=trash))
             window.open(reviewed.entrance)
             window.see("main")
             if path != "/":

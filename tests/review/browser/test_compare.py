@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.review.browser.archive import Archive
 from tests.review.browser.conftest import OpenReview
 from tests.support.browser import Browser
+from tests.support.process import Installation
 
 pytestmark = pytest.mark.integration
 
@@ -314,3 +315,22 @@ def test_a_mirrored_picture_can_be_mirrored_back(
     window.press("h", "t")
     transform = window.run("return document.querySelector('[data-side=right] img').style.transform")
     assert "scaleX(-1)" in transform and "rotate(90deg)" in transform
+
+
+def test_an_image_of_another_machine_has_a_label_and_no_picture(
+    window: Browser,
+    machines: tuple[Installation, Installation],
+    open_review: OpenReview,
+) -> None:
+    one, two = machines
+    one.ok("resync")
+    two.ok("resync")
+    open_review(installation=two)
+    window.until_text(".card .no-thumb", "On another machine")
+    window.press("j", Keys.ENTER)
+    window.until_text(".pane[data-side=left] figcaption", "two.jpg")
+    window.until_text(".pane[data-side=right] .no-picture", "On another machine")
+    window.until_text(".pane[data-side=right] figcaption", "one.")
+    window.until_text("#facts", "on another machine")
+    window.press(" ", "s", "f", "b", "+")
+    window.until_text(".pane[data-side=right] .no-picture", "On another machine")

@@ -159,6 +159,7 @@ def test_a_dismissed_group_can_be_restored(
     window.press("j", Keys.ENTER)
     window.click("[data-decision=restore]")
     window.until_text("#list-end", "Nothing was dismissed")
+    window.until_text(".toast", "to be decided again")
     assert len(open_groups(archive)) == 3
 
 
@@ -230,10 +231,11 @@ def test_all_shown_groups_are_decided_at_once_after_a_preview(
     three_groups(archive)
     archive.smaller("web/large.jpg", 0, 300)
     archive.resync()
-    open_review("/?kind=identical")
+    open_review()
     window.until_count(".card", 3)
     window.click("#decide-all")
     window.until_text("#all-preview", "4 files in 3 groups will be marked")
+    window.until_text("#all-preview", "3 identical, 1 re-encoded")
     window.click("#all-form [value=dismiss]")
     window.until_text("#all-preview", "7 pictures in 3 groups will not be reported again")
     window.click("#all-form [value=keep]")
@@ -244,6 +246,24 @@ def test_all_shown_groups_are_decided_at_once_after_a_preview(
     window.until_count(".card", 0)
     window.press("u")
     window.until_count(".card", 3)
+
+
+def test_with_a_filter_only_the_files_that_match_it_are_marked(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    archive.smaller("web/large.jpg", 0, 300)
+    archive.resync()
+    open_review("/?kind=identical")
+    window.until_count(".card", 3)
+    window.click("#decide-all")
+    window.until_text("#all-keep-words", "mark only the identical files")
+    window.until_text("#all-preview", "3 files in 3 groups will be marked")
+    window.click("#all-confirm")
+    window.until_text("#marked-count", "3")
+    # The group with another picture is still to be decided, and says what is marked.
+    window.until_count(".card", 1)
+    window.until_text(".card", "1 file marked, others to decide")
 
 
 def test_the_preview_names_the_groups_that_have_no_suggestion(

@@ -14,12 +14,14 @@ from tests.support.browser import Browser
 pytestmark = pytest.mark.integration
 
 
-def marked(window: Browser, archive: Archive, open_review: OpenReview, **options: bool) -> None:
+def marked(
+    window: Browser, archive: Archive, open_review: OpenReview, *, trash: bool = False
+) -> None:
     """Two groups, decided: ``copy of large.jpg`` and ``copy of small.jpg`` are marked."""
     for seed, (name, width) in enumerate((("large", 600), ("small", 200))):
         archive.copy(f"copy of {name}.jpg", archive.original(f"{name}.jpg", seed, width))
     archive.resync()
-    page = open_review(**options)
+    page = open_review(trash=trash)
     window.driver.execute_cdp_cmd(
         "Browser.grantPermissions",
         {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},

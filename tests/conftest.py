@@ -93,6 +93,12 @@ def home(tmp_path: Path) -> Installation:
 
 
 @pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The data directory of ``serve``."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
 def postbox() -> Iterator[Postbox]:
     """A place that notifications are sent to."""
     with Postbox() as postbox:

@@ -483,18 +483,3 @@ def test_a_link_in_the_place_of_a_new_unit_is_not_written_through(tmp_path: Path
 
 
 # The command for the owner.
-
-
-def test_the_command_for_a_dynamic_user_is_one_of_systemd() -> None:
-    from snoopsync.cli.owner_command import with_command
-
-    path = Path("/var/lib/private/snoopsync-collection")
-    unsafe = UnsafeDirectory("no", directory=path, owner=61234)
-    text = str(with_command(unsafe, ["keys", "add", "a b"], uses_service=False))
-    assert "systemd-run --pipe --wait --collect --property=DynamicUser=yes" in text
-    assert "--property=User=snoopsync-collection" in text
-    assert "--property=StateDirectory=snoopsync-collection" in text
-    assert text.endswith("keys add 'a b'")
-    assert "systemctl start" not in text
-    asked = str(with_command(unsafe, ["resync"], uses_service=True))
-    assert "systemctl start snoopsync-collection" in asked

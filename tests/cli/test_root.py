@@ -10,15 +10,12 @@ import pytest
 
 from snoopsync.core.exits import Exit
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
-from tests.support.pictures import encode, photo
-from tests.support.process import Installation
+from tests.support.process import Installation, unconfigured
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    (home.pictures / "a.jpg").write_bytes(encode(photo(0)))
-    return home
+    return unconfigured(tmp_path)
 
 
 def error_of(home: Installation, *arguments: str) -> tuple[str, int]:

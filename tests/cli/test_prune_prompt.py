@@ -129,13 +129,3 @@ def test_images_that_a_prune_keeps_are_reported(home: Installation) -> None:
 
 def test_yes_without_prune_is_wrong_usage(home: Installation) -> None:
     assert home.run("resync", "--yes").code == 2
-
-
-def test_a_dry_run_of_approve_prints_what_is_held_and_changes_nothing(home: Installation) -> None:
-    for number in (3, 4):
-        (home.pictures / f"{number}.jpg").unlink()
-    assert home.run("resync").code == 4
-    shown = home.ok("approve", "--dry-run", "pictures")
-    assert "3.jpg" in shown
-    assert "4.jpg" in shown
-    assert len(home.json("list", "--json", "--state", "held")) == 2

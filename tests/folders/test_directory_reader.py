@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
-from snoopsync.folders.directory_stamp import stamp_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.open_folder import OpenFolder
@@ -116,12 +115,6 @@ ALL = {"", "x", "x/y"}
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        yield database
-
-
-@pytest.fixture
 def scene(tmp_path: Path, database: Database) -> Scene:
     disk = RecordingDisk()
     with disk.open_folder(os.fsencode(tmp_path)) as root:
@@ -209,9 +202,6 @@ def test_a_mount_on_a_known_subdirectory_is_found(scene: Scene) -> None:
         assert "x" not in scene.listed
 
 
-# When a stamp proves nothing.
-
-
 def test_a_directory_that_changed_right_before_its_listing_is_listed_again(scene: Scene) -> None:
     """Another change at the same time would give it the same ctime."""
     scene.folder.write("x/new.jpg", b"new")
@@ -223,27 +213,6 @@ def test_a_directory_that_changed_right_before_its_listing_is_listed_again(scene
     assert scene.listed == {"x"}
     assert scene.scan() == {}
     assert scene.listed == set()
-
-
-def test_a_ctime_counts_once_it_is_older_than_the_clock_is_coarse(scene: Scene) -> None:
-    descriptor = os.open(scene.folder.root, os.O_RDONLY)
-    try:
-        ctime_ns = os.fstat(descriptor).st_ctime_ns
-        assert stamp_of(descriptor, ctime_ns + 19 * MILLISECOND_NS) is None
-        assert stamp_of(descriptor, ctime_ns - HOUR_NS) is None
-        assert stamp_of(descriptor, ctime_ns + 20 * MILLISECOND_NS) is not None
-    finally:
-        os.close(descriptor)
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
-def test_an_unsupported_file_system_has_no_stamps() -> None:
-    descriptor = os.open("/proc/self", os.O_RDONLY)
-    try:
-        ctime_ns = os.fstat(descriptor).st_ctime_ns
-        assert stamp_of(descriptor, ctime_ns + HOUR_NS) is None
-    finally:
-        os.close(descriptor)
 
 
 def test_without_stamps_every_directory_is_listed(tmp_path: Path, database: Database) -> None:

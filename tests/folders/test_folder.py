@@ -94,9 +94,6 @@ def armed(root: Path, disk: Disk | None = None) -> Folder:
 FILE = b"2024/june/a.jpg"
 
 
-# What is there.
-
-
 def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_enter(
     root: Path,
 ) -> None:
@@ -179,9 +176,6 @@ def test_a_folder_that_is_no_directory_is_missing(
     assert not folder.is_present()
 
 
-# What is gone: the situations in which it is proven.
-
-
 def unlink(root: Path) -> None:
     (root / os.fsdecode(FILE)).unlink()
 
@@ -239,9 +233,6 @@ def test_a_file_that_is_there_is_not_gone(root: Path) -> None:
     folder = armed(root)
     assert folder.prove_gone(FILE, submount=0) == folder.look(FILE)
     assert isinstance(folder.look(FILE), File)
-
-
-# What is gone: the situations in which it is not.
 
 
 def folder_renamed_away(root: Path) -> None:

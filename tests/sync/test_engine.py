@@ -17,7 +17,7 @@ from snoopsync.core.planner import Verb
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.watching.watcher import Watcher
-from tests.support.faults import answers, reset_after
+from tests.support.faults import answers
 from tests.support.world import (
     DiskFolder,
     ToldWatcher,
@@ -26,10 +26,9 @@ from tests.support.world import (
     while_running,
     while_stopped,
 )
+from tests.sync.helpers import A, B, C, D, mirror
 
 Meanwhile = Callable[[World], AbstractContextManager[None]]
-
-A, B, C, D = (fake_picture(number) for number in range(4))
 
 
 @pytest.fixture(params=[while_stopped, while_running], ids=["stopped", "live"])
@@ -37,19 +36,6 @@ def meanwhile(request: pytest.FixtureRequest) -> Meanwhile:
     """Every rule about changes holds for those that are seen live and for those that are not."""
     how: Meanwhile = request.param
     return how
-
-
-def mirror(world: World, **files: bytes) -> dict[str, str]:
-    """Have these files mirrored, and return their IDs by path. ``_`` stands for ``/``."""
-    for name, data in files.items():
-        world.disk.write(name.replace("_", "/") + ".jpg", data)
-    world.resync()
-    world.check_mirrored()
-    world.remote.forget_requests()
-    return {rel_path.partition("/")[2]: image_id for rel_path, image_id in world.ids().items()}
-
-
-# The whole.
 
 
 def test_a_resync_mirrors_everything_and_a_second_one_does_nothing(world: World) -> None:
@@ -84,9 +70,6 @@ def test_images_of_others_are_left_alone(world: World) -> None:
     mirror(world, a=A)
     world.resync(prune=True)
     assert {"somebody.else", "testers-not"} <= world.remote.ids()
-
-
-# Renames: the ID belongs to the picture.
 
 
 def test_a_renamed_file_keeps_its_id_and_sends_nothing(world: World, meanwhile: Meanwhile) -> None:
@@ -298,9 +281,6 @@ def test_ten_thousand_files_in_a_renamed_directory_send_no_byte(world: World) ->
     }
 
 
-# Stepping.
-
-
 def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
     with world.running() as live:
         for number in range(3):
@@ -313,53 +293,6 @@ def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
         live.rest()
         assert len(world.remote.uploads()) == 1
     world.check_mirrored()
-
-
-def test_an_edit_during_the_upload_is_sent_too(world: World) -> None:
-    edits = [B]
-
-    def edit(seen: object) -> None:
-        if edits:
-            world.disk.write("a.jpg", edits.pop())
-
-    with world.running() as live:
-        world.disk.write("a.jpg", A)
-        world.remote.server.fault_for = lambda seen: edit(seen) if seen.length else None
-        live.settle()
-        live.settle()
-    world.check_mirrored()
-
-
-def test_a_rename_during_the_upload_keeps_the_id(world: World) -> None:
-    with world.running() as live:
-        world.disk.write("a.jpg", A)
-        renames = ["b.jpg"]
-
-        def rename(seen: object) -> None:
-            if renames:
-                world.disk.rename("a.jpg", renames.pop())
-
-        world.remote.server.fault_for = lambda seen: rename(seen) if seen.length else None
-        live.settle()
-        live.settle()
-    world.check_mirrored()
-
-
-def test_a_file_that_comes_back_during_its_deletion_is_sent_again(world: World) -> None:
-    ids = mirror(world, a=A, b=B)
-    with world.running() as live:
-        world.disk.remove("a.jpg")
-
-        def bring_back(seen: object) -> None:
-            world.disk.write("a.jpg", A)
-
-        world.remote.server.fault_for = lambda seen: (
-            bring_back(seen) if seen.method == "DELETE" else None
-        )
-        live.settle()
-        live.settle()
-    world.check_mirrored()
-    assert world.id_of("a.jpg") == ids["a.jpg"]
 
 
 def test_a_new_file_that_is_seen_before_the_rename_of_the_old_one_is_not_lost(
@@ -426,48 +359,6 @@ def test_a_file_that_never_rests_delays_no_resync(world: World) -> None:
     assert world.remote.holds(A)
 
 
-# Answers that are lost, and requests that are refused.
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_lost_answer_makes_no_second_image(world: World, method: str) -> None:
-    mirror(world, a=A, b=B, c=C)
-    faults = [reset_after()]
-    world.remote.server.fault_for = lambda seen: (
-        faults.pop() if seen.method == method and faults else None
-    )
-    world.disk.write("a.jpg", D)
-    world.disk.remove("b.jpg")
-    world.disk.write("new.jpg", fake_picture(7))
-    world.resync()
-    assert faults == []
-    world.check_mirrored()
-
-
-def test_a_refused_image_is_retried_later_and_stops_no_other(world: World) -> None:
-    world.disk.write("a.jpg", b"no picture")
-    world.disk.write("b.jpg", B)
-    report = world.resync()
-    assert (report.summary.added, report.summary.failed, of_resync(report)) == (1, 1, 3)
-    world.remote.forget_requests()
-    with world.running(reconcile=False) as live:
-        live.settle()
-    assert world.remote.uploads() == []
-
-    world.disk.write("a.jpg", A)
-    assert of_resync(world.resync()) == 0
-    world.check_mirrored()
-
-
-def test_a_refused_image_that_is_removed_from_the_disk_is_forgotten(world: World) -> None:
-    world.disk.write("a.jpg", b"no picture")
-    world.disk.write("b.jpg", B)
-    with world.running() as live:
-        world.disk.remove("a.jpg")
-        live.settle()
-    world.check_mirrored()
-
-
 def test_an_image_that_was_never_in_the_collection_is_not_reported_as_deleted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -524,43 +415,6 @@ def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_fai
     assert of_resync(world.resync()) == 0
 
 
-def test_an_empty_file_is_retried_later(world: World) -> None:
-    world.disk.write("a.jpg", b"")
-    world.disk.write("b.jpg", B)
-    report = world.resync()
-    assert (report.summary.added, report.summary.failed) == (1, 1)
-
-
-# Crashes.
-
-
-def test_a_deletion_that_a_crash_cut_short_is_done_after_the_restart(world: World) -> None:
-    mirror(world, a=A, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.remove("a.jpg")
-        live.scan()
-        live.until(lambda: len(world.remote.deletes()) == 1)
-    with world.running() as live:
-        live.rest()
-    world.check_mirrored()
-
-
-def test_an_upload_that_a_crash_cut_short_makes_no_second_image(world: World) -> None:
-    mirror(world, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.write("a.jpg", A)
-        live.scan()
-        live.until(lambda: len(world.remote.uploads()) == 1)
-    world.disk.rename("a.jpg", "z.jpg")
-    world.resync()
-    world.check_mirrored()
-
-
-# A rehearsal.
-
-
 def test_a_rehearsal_says_what_the_resync_does_and_changes_nothing(world: World) -> None:
     mirror(world, a=A, b=B, c=C)
     world.disk.rename("a.jpg", "z.jpg")
@@ -613,22 +467,3 @@ def test_watching_starts_and_ends(world: World) -> None:
             lambda: not watcher.check(0.0) and live.components.engine.monitors[0].watch.proven
         )
     watcher.stop()
-
-
-def test_an_unfinished_upload_of_an_image_that_is_missing_is_sent_once(world: World) -> None:
-    """What is outstanding waits until the listing has said whether the collection has it."""
-    ids = mirror(world, a=A, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.write("a.jpg", C)
-        live.scan()
-        world.remote.server.fault_for = lambda seen: answers(500) if seen.length else None
-        live.until(lambda: len(world.remote.uploads()) > 0)
-    world.remote.server.fault_for = lambda seen: None
-    world.remote.remove(ids["a.jpg"])
-    world.remote.forget_requests()
-    plan = world.rehearse()
-    assert [verb for verb, _, _ in plan.lines] == [Verb.ADD]
-    assert world.resync().summary.added == 1
-    assert [seen.method for seen in world.remote.uploads()] == ["POST"]
-    world.check_mirrored()

@@ -1,4 +1,4 @@
-"""systemd hears of the service as long as all of its parts make progress, and only then."""
+"""One generation of the service reports to systemd while all of its parts make progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGHUP: a new configuration, while everything goes on that stays as it was."""
+"""SIGHUP: a new configuration is checked, and everything that it does not change continues."""
 
 from __future__ import annotations
 

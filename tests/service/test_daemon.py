@@ -1,4 +1,4 @@
-"""The service as a process: it mirrors, tells of duplicates, and ends when it is told to."""
+"""The service as a process: it mirrors, alerts, and stops when it is told to."""
 
 from __future__ import annotations
 

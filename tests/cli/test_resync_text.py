@@ -38,7 +38,7 @@ def test_the_first_line_counts_what_was_done(
     assert capsys.readouterr().out.splitlines()[0] == text
 
 
-def test_a_dry_run_says_what_would_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_reports_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     print_report(report({"scanned": 3, "renamed": 1}), (), dry_run=True)
     assert capsys.readouterr().out == "3 images scanned, would be: 1 renamed (0.0 s)\n"
 
@@ -92,7 +92,7 @@ def test_a_prune_that_waits_has_the_command_that_confirms_it(
     )
 
 
-def test_a_prune_says_what_it_kept_and_why() -> None:
+def test_a_prune_names_the_kept_images_and_the_reason() -> None:
     pruning = Pruning(PLAN, waits=True, kept=("kept",), failed=1, doubts=("a", "b"))
     kept, waits, failed = unpruned_reasons(report(pruning=pruning), ())
     assert kept == "kept"

@@ -121,7 +121,7 @@ def test_an_ipv6_address_is_in_brackets(home: Installation, data: Path) -> None:
             assert collection.get_images()["images"] == []
 
 
-def test_without_its_extra_it_names_the_command_that_installs_it(
+def test_without_the_extra_the_error_has_the_command_that_installs_it(
     home: Installation, data: Path
 ) -> None:
     for module in ("h11", "starlette"):

@@ -120,7 +120,7 @@ def test_a_dry_run_names_a_new_picture_at_a_renamed_ones_place_once(home: Instal
     assert {**summary, "seconds": 0} == {**done, "seconds": 0}
 
 
-def test_a_dry_run_shows_what_a_prune_would_delete_and_the_prune_deletes_it(
+def test_a_prune_deletes_the_images_of_its_dry_run(
     home: Installation,
 ) -> None:
     home.configure()

@@ -221,7 +221,7 @@ def test_a_refusal_in_the_collections_format_needs_no_second_request(
     ("then", "kind"),
     [(answers(503), Unavailable), (reset_before(), Unreachable), (answers(401), Unauthorized)],
 )
-def test_a_refusal_is_unconfirmed_while_the_collection_can_not_be_reached(
+def test_a_refusal_is_unconfirmed_while_the_collection_is_unreachable(
     server: CollectionServer, client: Collection, then: Fault, kind: type[CollectionError]
 ) -> None:
     server.faults.extend([answers(404), then])

@@ -221,7 +221,7 @@ def test_a_missing_key_or_a_wrong_type_is_a_bad_answer(
         (lambda given: responses.parse_image(given, "i", "c"), {"image_time": "t"}),
     ],
 )
-def test_an_answer_may_omit_what_the_request_contains(
+def test_an_answer_may_omit_values_of_the_request(
     read: Callable[[Response], Any], needed: dict[str, Any]
 ) -> None:
     found = read(answer(body=json.dumps(needed).encode()))

@@ -95,7 +95,7 @@ def clients_only(authority: Authority) -> ssl.SSLContext:
     ],
     ids=["expired", "self-signed", "host name", "version", "cipher", "client's certificate"],
 )
-def test_an_error_of_tls_says_what_to_do(
+def test_a_tls_error_has_the_fix(
     authority: Authority, context: Callable[[Authority], ssl.SSLContext], said: str
 ) -> None:
     assert said in str(failure(over_tls(context(authority)), authority.path))

@@ -175,7 +175,7 @@ def hostile(state: Path, *pieces: bytes, times: int = 1) -> Iterator[None]:
 @pytest.mark.parametrize(
     "answer", [b"[" * 100_000 + b"\n", b'{"a":' * 100_000 + b"\n", b"nonsense\n", b"[1]\n", b"7\n"]
 )
-def test_an_answer_that_is_none_is_an_error_for_people(state: Path, answer: bytes) -> None:
+def test_an_invalid_answer_is_an_error_for_people(state: Path, answer: bytes) -> None:
     with hostile(state, answer), pytest.raises(ServiceUnavailable, match=state.name):
         list(ask(state, {}))
 

@@ -44,7 +44,7 @@ def test_a_report_arrives_as_it_was_sent() -> None:
     assert sent(received) | {"scan_ages": None} == sent(REPORT) | {"scan_ages": None}
 
 
-def test_what_a_newer_service_reports_beside_is_ignored() -> None:
+def test_unknown_keys_of_a_newer_service_are_ignored() -> None:
     message = sent(REPORT) | {"mood": "fine", "progress": {"done": 1, "speed": 2}}
     received = ServiceReport.from_message(message)
     assert (received.reconciled, received.progress) == (True, None)
@@ -60,7 +60,7 @@ def test_a_report_that_lacks_a_proof_proves_nothing(key: str, value: object) -> 
 
 
 @pytest.mark.parametrize("message", [None, [], "text", 7, {}])
-def test_a_report_that_is_none_proves_nothing(message: object) -> None:
+def test_an_invalid_report_proves_nothing(message: object) -> None:
     received = ServiceReport.from_message(message)
     assert not received.reconciled
     assert received.last_error is not None

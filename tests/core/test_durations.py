@@ -45,7 +45,7 @@ def test_anything_else_is_refused(written: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("1000ms", 1.0), ("60s", 60.0), ("60m", 3600.0), ("24h", 86_400.0)]
 )
-def test_a_unit_is_worth_what_the_next_smaller_ones_add_up_to(text: str, seconds: float) -> None:
+def test_each_unit_has_its_value(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 

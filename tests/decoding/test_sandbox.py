@@ -79,7 +79,7 @@ CALLS = {"landlock_create_ruleset": (444, 444), "prlimit64": (302, 261), "capset
         ("capset", errno.EPERM, "[] []"),
     ],
 )
-def test_what_a_filter_refuses_is_told_from_what_the_kernel_lacks(
+def test_refused_restrictions_are_distinguished_from_missing_ones(
     call: str, number: int, said: str, tmp_path: Path
 ) -> None:
     with closing(Decoders(1)) as decoders:

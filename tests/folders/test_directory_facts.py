@@ -30,7 +30,7 @@ def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("is_old", [False, True])
 @needs_root
-def test_a_directory_that_is_mounted_again_is_on_another_mount(
+def test_a_directory_that_is_mounted_again_has_another_mount(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
 ) -> None:
     """Though the kernel gives the device's number, and the mount's, to the next one."""

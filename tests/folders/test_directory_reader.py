@@ -129,7 +129,7 @@ def test_a_directory_that_is_unchanged_is_not_listed_again(scene: Scene) -> None
     assert scene.scanner.scanned == 2
 
 
-def test_what_is_left_out_is_counted_the_same_without_a_listing(scene: Scene) -> None:
+def test_left_out_files_are_counted_the_same_without_a_listing(scene: Scene) -> None:
     before = totals(scene.scanner.left_out)
     scene.scan()
     assert totals(scene.scanner.left_out) == before == {"other-type": 1}
@@ -154,7 +154,7 @@ def test_a_file_that_is_replaced_by_one_of_the_same_size_is_found(scene: Scene) 
     assert scene.scan() == {"x/a.jpg": True}
 
 
-def test_what_comes_goes_and_moves_is_found_though_mtimes_are_set_back(scene: Scene) -> None:
+def test_new_removed_and_moved_files_are_found_though_mtimes_are_set_back(scene: Scene) -> None:
     directory = scene.folder.root / "x"
     times = directory.stat()
     (directory / "a.jpg").rename(directory / "c.jpg")
@@ -169,7 +169,7 @@ def test_what_comes_goes_and_moves_is_found_though_mtimes_are_set_back(scene: Sc
     }
 
 
-def test_a_change_of_what_is_left_out_is_found(scene: Scene) -> None:
+def test_a_change_of_left_out_files_is_found(scene: Scene) -> None:
     scene.folder.write("x/other.txt", b"no picture")
     scene.scan()
     assert totals(scene.scanner.left_out) == {"other-type": 2}

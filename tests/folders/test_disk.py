@@ -120,7 +120,7 @@ def test_a_disk_has_a_number_that_no_other_has_and_keeps_it(tmp_path: Path) -> N
 
 
 @needs_root
-def test_xfs_has_a_number_also_on_a_kernel_that_tells_no_uuid(
+def test_xfs_has_a_number_on_a_kernel_without_uuids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require("xfs")
@@ -132,12 +132,12 @@ def test_xfs_has_a_number_also_on_a_kernel_that_tells_no_uuid(
 
 
 @linux_only
-def test_the_number_of_its_device_is_none_of_the_file_systems_own() -> None:
+def test_a_device_number_is_not_the_id_of_a_file_system() -> None:
     assert number_of(Path("/proc")) == 0
 
 
 @linux_only
-def test_where_statfs_tells_nothing_the_uuid_is_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_id_in_statfs_the_uuid_is_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same number, where both tell it: a newer kernel does not make it another disk."""
     number = number_of(Path("/dev/shm"))
     silent = SimpleNamespace(f_fsid=0)

@@ -139,7 +139,7 @@ def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
         assert folder.prove_gone(path + b"/a.jpg", submount=0) == Gone()
 
 
-def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_path: Path) -> None:
+def test_a_folder_can_be_a_symbolic_link_and_its_files_cannot(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
     folder = armed(tmp_path / "link")
     assert isinstance(folder.look(FILE), File)
@@ -147,7 +147,7 @@ def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_p
     assert folder.look(b"linked/june/a.jpg") == Gone()
 
 
-def test_the_fingerprint_is_what_lstat_says(root: Path) -> None:
+def test_a_fingerprint_has_the_values_of_lstat(root: Path) -> None:
     stat = (root / os.fsdecode(FILE)).lstat()
     assert armed(root).look(FILE) == File(
         Fingerprint(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -221,7 +221,7 @@ def parent_becomes_a_file(root: Path) -> None:
         parent_becomes_a_file,
     ],
 )
-def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there(
+def test_a_missing_file_is_gone_when_the_folder_is_the_same(
     root: Path, change: Callable[[Path], None]
 ) -> None:
     folder = armed(root)
@@ -229,7 +229,7 @@ def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there
     assert folder.prove_gone(FILE, submount=0) == Gone()
 
 
-def test_a_file_that_is_there_is_not_gone(root: Path) -> None:
+def test_an_existing_file_is_not_gone(root: Path) -> None:
     folder = armed(root)
     assert folder.prove_gone(FILE, submount=0) == folder.look(FILE)
     assert isinstance(folder.look(FILE), File)
@@ -258,9 +258,7 @@ def folder_becomes_a_link_to_nothing(root: Path) -> None:
     "change",
     [folder_renamed_away, folder_replaced, folder_becomes_a_file, folder_becomes_a_link_to_nothing],
 )
-def test_nothing_is_gone_from_a_folder_that_is_not_the_one_it_was(
-    root: Path, change: Callable[[Path], None]
-) -> None:
+def test_no_file_is_gone_from_another_folder(root: Path, change: Callable[[Path], None]) -> None:
     folder = armed(root)
     change(root)
     assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
@@ -272,7 +270,7 @@ def test_nothing_is_gone_from_a_folder_that_was_never_known(root: Path) -> None:
     assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
 
 
-def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(root: Path) -> None:
+def test_no_file_is_gone_from_a_folder_that_is_swapped_during_the_check(root: Path) -> None:
     """At whichever call it happens, and at whichever later one the old one comes back."""
     disk = FailingDisk()
     folder = armed(root, disk)
@@ -480,7 +478,7 @@ def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     assert isinstance(folder.prove_gone(FILE, submount), Gone if is_gone else Unclear)
 
 
-def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for(
+def test_a_file_is_not_gone_if_the_mount_that_hides_it_is_unmounted_during_the_check(
     root: Path,
 ) -> None:
     """At whichever call it happens."""
@@ -510,7 +508,7 @@ def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for
 
 
 @needs_root
-def test_a_folder_that_is_mounted_over_is_another_one(root: Path) -> None:
+def test_a_mount_over_a_folder_is_another_folder(root: Path) -> None:
     folder = armed(root)
     with mounted(root, *FRESH):
         assert not folder.is_present()

@@ -11,7 +11,7 @@ from snoopsync.folders.monitor import GUARD_SECONDS
 from tests.folders.helpers import FOREVER, Scene, names
 
 
-def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) -> None:
+def test_another_directory_at_the_path_is_not_the_folder(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.know("a.jpg")
     scene.look()
@@ -27,7 +27,7 @@ def test_another_directory_in_the_place_of_the_folder_is_not_it(scene: Scene) ->
     assert scene.look() == {"a.jpg": False}
 
 
-def test_a_disk_with_another_number_is_known_by_what_is_on_it(scene: Scene) -> None:
+def test_a_disk_with_another_number_is_recognised_by_its_content(scene: Scene) -> None:
     """Device numbers are given out anew at every boot."""
     for name in "abcd":
         scene.disk.write(f"{name}.jpg", name.encode())
@@ -59,7 +59,7 @@ def test_another_disk_with_the_same_numbers_is_not_the_folder(scene: Scene) -> N
     assert scene.look() == {"a.jpg": False}
 
 
-def test_a_folder_whose_disk_was_not_written_down_is_known_by_what_is_on_it(scene: Scene) -> None:
+def test_a_folder_without_a_stored_disk_is_recognised_by_its_content(scene: Scene) -> None:
     """Device and inode prove nothing after a restart."""
     for name in "abc":
         scene.disk.write(f"{name}.jpg", name.encode())
@@ -146,7 +146,7 @@ def test_a_disk_that_never_answers_is_missing_and_stops_nothing(scene: Scene) ->
     assert not scene.monitor.is_missing
 
 
-def test_a_folder_that_nothing_is_known_of_may_be_any_directory(scene: Scene) -> None:
+def test_a_folder_without_known_files_accepts_any_directory_at_first(scene: Scene) -> None:
     scene.look()
     scene.disk.root.rename(scene.disk.root.with_name("away"))
     scene.disk.root.mkdir()

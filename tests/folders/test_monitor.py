@@ -48,7 +48,7 @@ def test_lost_events_mean_a_scan(scene: Scene) -> None:
     assert scene.look() == {"x/a.jpg": True}
 
 
-def test_a_folder_that_is_gone_is_missing_and_back_by_itself(scene: Scene) -> None:
+def test_a_missing_folder_returns_by_itself(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.know("a.jpg")
     scene.look()
@@ -100,7 +100,7 @@ def test_a_hint_that_the_folder_is_gone_is_followed_at_once(scene: Scene) -> Non
     "hints",
     [names("x", "a.jpg"), names("z", "new.jpg"), names("", "x"), Hints({b"x/y": None})],
 )
-def test_of_a_folder_that_is_not_there_only_its_guard_speaks(
+def test_a_missing_folder_reports_only_its_identity(
     scene: Scene, caplog: pytest.LogCaptureFixture, hints: Hints, is_back: bool
 ) -> None:
     """Whatever is looked at before that; and if it is back by then, nothing has happened, and
@@ -129,7 +129,7 @@ def test_of_a_folder_that_is_not_there_only_its_guard_speaks(
 
 
 @pytest.mark.parametrize("code", [errno.ESTALE, errno.ENOTCONN])
-def test_of_a_folder_whose_disk_is_gone_only_its_guard_speaks(
+def test_a_folder_without_its_disk_reports_only_its_identity(
     scene: Scene, caplog: pytest.LogCaptureFixture, code: int
 ) -> None:
     scene.disk.write("x/a.jpg", b"bytes")
@@ -144,7 +144,7 @@ def test_of_a_folder_whose_disk_is_gone_only_its_guard_speaks(
     assert "is missing" in said
 
 
-def test_a_folder_that_was_gone_for_a_moment_is_watched_anew(scene: Scene) -> None:
+def test_a_folder_that_returns_is_watched_again(scene: Scene) -> None:
     """A file system gives the number of a directory that was deleted to the next one."""
     scene.disk.write("x/a.jpg", b"a")
     scene.look()

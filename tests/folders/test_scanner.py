@@ -13,7 +13,7 @@ from snoopsync.watching.hints import Hints
 from tests.folders.helpers import Scene, ScriptedWatch, names
 
 
-def test_the_first_look_scans_everything(scene: Scene) -> None:
+def test_the_first_update_scans_everything(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.disk.write("x/y/b.jpg", b"b")
     scene.disk.write("x/readme.txt", b"no picture")
@@ -22,14 +22,14 @@ def test_the_first_look_scans_everything(scene: Scene) -> None:
     assert scene.monitor.scanned == 2
 
 
-def test_what_is_as_it_is_known_is_no_news(scene: Scene) -> None:
+def test_an_unchanged_file_is_no_difference(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.disk.write("x/b.jpg", b"b")
     scene.know("a.jpg", "x/b.jpg")
     assert scene.look() == {}
 
 
-def test_what_changed_or_went_is_news(scene: Scene) -> None:
+def test_changed_and_missing_files_are_differences(scene: Scene) -> None:
     for path in ("same.jpg", "changed.jpg", "gone.jpg", "x/gone.jpg"):
         scene.disk.write(path, b"bytes")
     scene.know("same.jpg", "changed.jpg", "gone.jpg", "x/gone.jpg")
@@ -54,7 +54,7 @@ def test_a_directory_is_watched_before_it_is_listed(scene: Scene) -> None:
     assert "x/late.jpg" in scene.look()
 
 
-def test_what_is_not_wanted_any_more_is_no_news(scene: Scene) -> None:
+def test_a_file_that_is_now_excluded_is_no_difference(scene: Scene) -> None:
     for path in ("a.jpg", "x/b.jpg", "x/c.jpg"):
         scene.disk.write(path, b"bytes")
     scene.know("a.jpg", "x/b.jpg", "x/c.jpg")
@@ -66,7 +66,7 @@ def test_what_is_not_wanted_any_more_is_no_news(scene: Scene) -> None:
     assert scene.look() == {}
 
 
-def test_a_hint_at_a_name_is_a_look_at_it(scene: Scene) -> None:
+def test_a_hint_about_a_name_examines_the_file(scene: Scene) -> None:
     for path in ("x/gone.jpg", "x/same.jpg"):
         scene.disk.write(path, b"bytes")
     scene.know("x/gone.jpg", "x/same.jpg")
@@ -77,7 +77,7 @@ def test_a_hint_at_a_name_is_a_look_at_it(scene: Scene) -> None:
     assert scene.look() == {"x/new.jpg": True, "x/gone.jpg": False}
 
 
-def test_a_hint_at_a_directory_that_came_is_a_look_at_all_below(scene: Scene) -> None:
+def test_a_hint_about_a_new_directory_examines_everything_below(scene: Scene) -> None:
     scene.look()
     scene.disk.write("x/y/a.jpg", b"a")
     scene.watch.hints = names("", "x")
@@ -88,7 +88,9 @@ def test_a_hint_at_a_directory_that_came_is_a_look_at_all_below(scene: Scene) ->
 @pytest.mark.parametrize(
     "hints", [names("", "x"), Hints(trees=frozenset([b"x"])), Hints({b"": None})]
 )
-def test_a_hint_at_a_directory_that_went_is_news_of_all_below(scene: Scene, hints: Hints) -> None:
+def test_a_hint_about_a_removed_directory_reports_everything_below(
+    scene: Scene, hints: Hints
+) -> None:
     scene.disk.write("x/y/a.jpg", b"a")
     scene.disk.write("x/b.jpg", b"b")
     scene.disk.write("xx/c.jpg", b"c")
@@ -109,7 +111,7 @@ def test_hints_below_an_excluded_directory_are_not_followed(scene: Scene) -> Non
     assert b"x" not in scene.watch.covered
 
 
-def test_a_held_image_whose_file_is_back_is_news(scene: Scene) -> None:
+def test_a_held_image_whose_file_is_back_is_a_difference(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.know("a.jpg")
     scene.state.deletions.hold(["tester.a.jpg"])
@@ -119,7 +121,7 @@ def test_a_held_image_whose_file_is_back_is_news(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
-def test_of_a_directory_that_can_not_be_listed_nothing_is_said(scene: Scene, code: int) -> None:
+def test_files_in_an_unreadable_directory_are_no_differences(scene: Scene, code: int) -> None:
     scene.disk.write("x/y/a.jpg", b"a")
     scene.know("x/y/a.jpg")
     scene.edge.code = code

@@ -96,7 +96,7 @@ def tiff_of_too_many_samples(seed: int) -> bytes:
     return bytes(data)
 
 
-def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path: Path) -> None:
+def test_messages_of_libraries_about_bad_pictures_are_not_logged(tmp_path: Path) -> None:
     """Pillow logs it for each picture, in its own format."""
     home = Installation(tmp_path)
     for number in range(30):
@@ -285,7 +285,7 @@ class UnreadableDisk(UnstampedDisk):
             yield entries
 
 
-def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
+def test_unreadable_directories_are_logged_once_until_they_are_readable(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -304,7 +304,7 @@ def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
 # Alerts.
 
 
-def test_an_alert_log_that_can_not_be_written_is_one_line(
+def test_an_unwritable_alert_log_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     announce = announce_to_file(tmp_path)

@@ -238,7 +238,7 @@ def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> l
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_it_was_doing_when_it_was_killed(
+def test_a_kill_at_any_call_loses_nothing(
     nurseries: list[Nursery], tmp_path: Path, part: int
 ) -> None:
     edges = count_edges(nurseries[0], tmp_path / "uninterrupted")
@@ -287,7 +287,9 @@ def test_deletions_that_are_too_many_wait(nursery: Nursery, tmp_path: Path, kill
 
 
 @pytest.mark.parametrize("kill_at", range(2, 180, 20))
-def test_what_rebuilds_the_state_file(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
+def test_the_state_file_is_rebuilt_after_each_damage(
+    nursery: Nursery, tmp_path: Path, kill_at: int
+) -> None:
     play_adoption(nursery, tmp_path / "trial", kill_at)
 
 

@@ -167,7 +167,7 @@ def test_a_folder_that_was_replaced_by_another_directory_is_missing(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_folder_that_can_not_be_read_is_missing(filled: World, stage: Stage, code: int) -> None:
+def test_an_unreadable_folder_is_missing(filled: World, stage: Stage, code: int) -> None:
     disk = filled.disk_edge = TroubledDisk()
     disk.code = code
     root = os.fsencode(filled.disk.root)
@@ -192,7 +192,7 @@ def test_a_folder_that_is_gone_for_good_keeps_its_images(filled: World, stage: S
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_below_a_directory_that_can_not_be_listed_nothing_is_deleted(
+def test_nothing_below_an_unreadable_directory_is_deleted(
     filled: World, stage: Stage, code: int
 ) -> None:
     disk = filled.disk_edge = TroubledDisk()
@@ -552,7 +552,7 @@ def test_held_deletions_are_cancelled_when_the_files_come_back(filled: World, st
     assert filled.remote.changes() == []
 
 
-def test_a_hold_is_counted_the_same_whatever_was_sent_beside_it(filled: World) -> None:
+def test_a_hold_is_counted_the_same_whatever_else_is_sent(filled: World) -> None:
     """Otherwise a rehearsal, which sends nothing, would hold deletions that the resync sends."""
     filled.hold = HoldPolicy(count=0, percent=20)
     remove_some(filled, 0, 1, 2)

@@ -50,7 +50,7 @@ def test_without_a_home_directory_a_configuration_with_a_state_file_works(
         ("keys list", "--data"),
     ],
 )
-def test_without_a_home_directory_a_command_says_what_to_set(
+def test_the_error_without_a_home_directory_names_the_setting(
     home: Installation, command: str, setting: str
 ) -> None:
     home.configure()

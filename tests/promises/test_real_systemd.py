@@ -599,7 +599,7 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
     host.ok("rmdir", "/srv/disk")
 
 
-def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
+def test_without_a_service_root_gets_the_command_that_runs_as_its_user(running: Host) -> None:
     """The files that the printed command creates belong to the service's user."""
     running.ok("systemctl", "stop", UNIT)
     running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")

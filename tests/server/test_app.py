@@ -210,7 +210,7 @@ def _full() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-def test_a_body_that_can_not_be_stored_is_a_503_and_a_full_disk_a_507(
+def test_an_unwritable_directory_is_a_503_and_a_full_disk_a_507(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hosted(tmp_path / "data") as service, service.client("x") as client:
@@ -305,7 +305,7 @@ def test_a_waiting_request_is_dropped_when_its_client_disconnects(tmp_path: Path
 
 
 @pytest.mark.integration
-def test_it_is_unhealthy_and_logs_why_while_it_can_not_decode(
+def test_the_service_is_unhealthy_while_it_cannot_decode(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with hosted(data) as service, service.client("a") as collection:

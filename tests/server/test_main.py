@@ -42,7 +42,7 @@ def test_keys_take_effect_in_a_running_service(home: Installation, data: Path) -
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_after_the_requests_in_progress(
+def test_a_signal_stops_the_service_after_the_requests_in_progress(
     home: Installation, data: Path, number: signal.Signals
 ) -> None:
     key = added(home, data)
@@ -121,7 +121,7 @@ def test_systemd_is_notified_of_the_start_the_heartbeat_and_the_stop(
     assert "READY=1" in systemd.heard[: systemd.heard.index("STOPPING=1")]
 
 
-def test_it_is_ready_when_a_decoder_is_ready(
+def test_the_service_is_ready_when_a_decoder_is_ready(
     home: Installation, data: Path, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "notify")
@@ -135,14 +135,16 @@ def test_it_is_ready_when_a_decoder_is_ready(
 
 
 @pytest.mark.integration
-def test_it_can_be_stopped_as_soon_as_it_logs_its_endpoint(home: Installation, data: Path) -> None:
+def test_the_service_can_be_stopped_as_soon_as_it_logs_its_endpoint(
+    home: Installation, data: Path
+) -> None:
     for _ in range(3):
         with hosted_process(home, data) as (service, _):
             assert service.end() == 0
 
 
 @pytest.mark.integration
-def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) -> None:
+def test_the_service_can_be_stopped_before_it_is_ready(home: Installation, data: Path) -> None:
     with hosted_process(home, data) as (service, _):
         below = psutil.Process(service.pid).children(recursive=True)
         assert service.end() == 0
@@ -152,7 +154,7 @@ def test_it_can_be_stopped_before_it_is_ready(home: Installation, data: Path) ->
 
 
 @pytest.mark.integration
-def test_its_decoders_end_when_it_ends_in_any_way(home: Installation, data: Path) -> None:
+def test_the_decoders_end_with_the_service(home: Installation, data: Path) -> None:
     key = added(home, data)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with hosted_process(home, data) as (service, endpoint):

@@ -141,7 +141,7 @@ def test_the_service_can_be_stopped_while_it_starts(home: Installation) -> None:
             assert service.end() == 0
 
 
-def test_the_next_start_completes_what_a_kill_interrupted(home: Installation) -> None:
+def test_the_next_start_completes_an_interrupted_upload(home: Installation) -> None:
     fill(home, 30)
     home.configure()
     with home.service("-v", "run") as service:
@@ -220,7 +220,7 @@ def test_a_folder_that_does_not_exist_is_not_remembered(home: Installation) -> N
     assert home.status()["folders"] == []
 
 
-def test_without_configuration_and_folder_run_says_what_to_do(home: Installation) -> None:
+def test_the_error_of_run_without_a_folder_has_the_command(home: Installation) -> None:
     done = home.run("run")
     assert done.code == 2
     assert "snoopsync run ~/Pictures" in done.err

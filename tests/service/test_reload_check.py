@@ -137,7 +137,7 @@ def test_the_new_log_format_applies(home: Installation) -> None:
         )
 
 
-def test_what_waits_to_be_sent_is_sent_once_by_the_new_configuration(home: Installation) -> None:
+def test_pending_images_are_sent_once_after_a_reload(home: Installation) -> None:
     """The request that was under way is heard out first: no second one runs beside it."""
     for number in range(20):
         (home.pictures / f"fake-{number}.jpg").write_bytes(fake_picture(number))
@@ -224,7 +224,7 @@ def of_a_newer_version(home: Installation, path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [taken, no_directory, of_a_newer_version])
-def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
+def test_an_unusable_state_file_is_refused_and_the_old_one_stays(
     home: Installation, spoil: Callable[[Installation, Path], None]
 ) -> None:
     home.configure()
@@ -243,7 +243,7 @@ def test_a_state_file_that_can_not_be_used_is_refused_and_the_old_one_stays(
         assert service.end() == 0
 
 
-def test_a_collection_that_can_not_be_opened_is_refused_and_the_old_one_stays(
+def test_an_unusable_collection_is_refused_and_the_old_one_stays(
     home: Installation,
 ) -> None:
     """The configuration has no mistake: it only shows when the parts are created."""

@@ -30,7 +30,7 @@ def test_a_copy_in_memory_changes_nothing_of_the_file(path: Path) -> None:
         assert State(database).fact("a") == "1"
 
 
-def test_copying_a_file_that_is_not_in_use_creates_no_file_beside_it(path: Path) -> None:
+def test_copying_an_unused_file_creates_no_file_beside_it(path: Path) -> None:
     with closing(Database(path)) as database:
         State(database).set_fact("a", "1")
     before = sorted(path.parent.iterdir())
@@ -39,7 +39,7 @@ def test_copying_a_file_that_is_not_in_use_creates_no_file_beside_it(path: Path)
     assert sorted(path.parent.iterdir()) == before
 
 
-def test_a_copy_contains_what_is_written_while_it_is_made(
+def test_a_copy_contains_changes_made_during_the_copy(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(Database(path)) as database:

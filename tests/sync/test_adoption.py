@@ -98,7 +98,7 @@ def test_a_damaged_state_is_as_good_as_a_lost_one(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_what_was_renamed_before_the_loss_keeps_its_id(world: World) -> None:
+def test_a_file_that_was_renamed_before_the_loss_keeps_its_id(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B, "album/c.jpg": C})
     world.disk.rename("a.jpg", "z.jpg")
     world.disk.rename("album", "moved")
@@ -114,7 +114,7 @@ def test_what_was_renamed_before_the_loss_keeps_its_id(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_what_is_renamed_while_there_is_no_state_keeps_its_id(world: World) -> None:
+def test_a_file_that_is_renamed_after_the_loss_keeps_its_id(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.lose_state()
     world.disk.rename("a.jpg", "z.jpg")
@@ -123,7 +123,7 @@ def test_what_is_renamed_while_there_is_no_state_keeps_its_id(world: World) -> N
     assert world.remote.changes() == []
 
 
-def test_what_changed_while_there_is_no_state_is_sent_under_its_id(world: World) -> None:
+def test_a_file_that_changed_after_the_loss_is_sent_under_its_id(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.lose_state()
     world.disk.write("a.jpg", C)
@@ -135,7 +135,7 @@ def test_what_changed_while_there_is_no_state_is_sent_under_its_id(world: World)
     ]
 
 
-def test_a_new_picture_where_a_renamed_one_was_is_told_from_it(world: World) -> None:
+def test_a_new_picture_at_the_path_of_a_renamed_one_is_distinguished_from_it(world: World) -> None:
     mirror(world, {"a.jpg": A, "b.jpg": B})
     world.disk.rename("a.jpg", "z.jpg")
     world.disk.write("a.jpg", C)
@@ -156,7 +156,7 @@ def test_each_of_several_copies_gets_its_own_image_back(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_what_was_removed_while_there_is_no_state_is_left_for_prune(world: World) -> None:
+def test_a_file_that_was_removed_after_the_loss_is_left_for_prune(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.lose_state()
     world.disk.remove("a.jpg")
@@ -189,9 +189,7 @@ def test_an_old_copy_of_the_state_is_brought_up_to_date(world: World, tmp_path: 
     assert {seen.image_id for seen in world.remote.changes()} <= {before["edited.jpg"]}
 
 
-def test_records_that_were_lost_are_adopted_beside_those_that_were_not(
-    world: World, tmp_path: Path
-) -> None:
+def test_lost_records_are_adopted_and_others_stay(world: World, tmp_path: Path) -> None:
     mirror(world, {"a.jpg": A})
     shutil.copytree(world.state_path.parent, tmp_path / "backup")
     before = mirror(world, {"b.jpg": B, "c.jpg": A})
@@ -260,7 +258,7 @@ def test_real_pictures_are_found_again_by_searching(
         assert ids(world) == before
 
 
-def test_a_picture_that_was_saved_again_meanwhile_is_sent_though_it_looks_the_same(
+def test_a_picture_that_was_saved_again_is_sent_though_it_looks_the_same(
     tmp_path: Path, embedded: ImageCollection, photos: list[bytes]
 ) -> None:
     """In its own place, and in another one: what is mirrored are the bytes."""
@@ -321,7 +319,7 @@ def test_a_directory_that_was_away_when_the_state_was_lost_finds_its_images_agai
     assert world.remote.changes() == []
 
 
-def test_what_is_new_is_added_beside_images_that_no_file_was_found_for(world: World) -> None:
+def test_new_files_are_added_though_some_images_match_no_file(world: World) -> None:
     mirror(world, {"a.jpg": A, "b.jpg": B})
     world.lose_state()
     world.disk.remove("a.jpg")
@@ -337,7 +335,7 @@ def test_what_is_new_is_added_beside_images_that_no_file_was_found_for(world: Wo
 
 
 @pytest.mark.parametrize("others", [0, 2])
-def test_a_picture_that_can_not_be_searched_for_delays_nothing(world: World, others: int) -> None:
+def test_a_failed_search_delays_no_other_file(world: World, others: int) -> None:
     before = mirror(
         world, {"bad.jpg": A} | {f"{n}.jpg": fake_picture(10 + n) for n in range(others)}
     )
@@ -371,7 +369,7 @@ def test_the_engine_works_while_it_searches(tmp_path: Path) -> None:
             live.rest()
 
 
-def test_a_service_that_can_not_search_any_more_keeps_new_files_waiting_and_nothing_else(
+def test_a_failing_search_delays_only_new_files(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror(world, {"a.jpg": A, "b.jpg": B})

@@ -51,9 +51,7 @@ def test_a_resync_mirrors_everything_and_a_second_one_does_nothing(world: World)
     assert world.remote.changes() == []
 
 
-def test_what_is_written_changed_and_removed_is_mirrored(
-    world: World, meanwhile: Meanwhile
-) -> None:
+def test_new_changed_and_removed_files_are_mirrored(world: World, meanwhile: Meanwhile) -> None:
     mirror(world, changed=A, removed=B, kept=C)
     with meanwhile(world):
         world.disk.write("new.jpg", D)
@@ -231,7 +229,7 @@ def test_a_copy_gets_an_id_of_its_own(world: World, meanwhile: Meanwhile) -> Non
     assert world.id_of("copy.jpg") not in ids.values()
 
 
-def test_a_renamed_file_is_told_from_a_copy_of_it(world: World, meanwhile: Meanwhile) -> None:
+def test_a_renamed_file_is_distinguished_from_a_copy(world: World, meanwhile: Meanwhile) -> None:
     """Both have the bytes; the one that has the inode is the picture."""
     ids = mirror(world, a=A, b=B)
     with meanwhile(world):
@@ -380,7 +378,7 @@ def test_an_image_that_was_never_in_the_collection_is_not_reported_as_deleted(
     world.check_mirrored()
 
 
-def test_an_image_whose_upload_was_not_confirmed_is_reported_as_deleted_if_it_had_arrived(
+def test_an_unconfirmed_image_that_arrived_is_reported_as_deleted(
     world: World,
 ) -> None:
     mirror(world, b=B)
@@ -395,7 +393,7 @@ def test_an_image_whose_upload_was_not_confirmed_is_reported_as_deleted_if_it_ha
     world.check_mirrored()
 
 
-def test_a_rehearsal_knows_what_was_never_in_the_collection(world: World) -> None:
+def test_a_rehearsal_does_not_delete_images_that_never_arrived(world: World) -> None:
     world.disk.write("a.jpg", b"no picture")
     world.disk.write("b.jpg", B)
     world.resync()
@@ -405,7 +403,7 @@ def test_a_rehearsal_knows_what_was_never_in_the_collection(world: World) -> Non
     assert plan.report.summary.deleted == world.resync().summary.deleted == 0
 
 
-def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_failure(
+def test_a_refused_image_that_is_now_excluded_is_no_failure(
     world: World,
 ) -> None:
     world.disk.write("a.jpg", b"no picture")
@@ -415,7 +413,7 @@ def test_a_refused_image_that_the_configuration_does_not_want_any_more_is_no_fai
     assert of_resync(world.resync()) == 0
 
 
-def test_a_rehearsal_says_what_the_resync_does_and_changes_nothing(world: World) -> None:
+def test_a_rehearsal_reports_the_plan_of_the_resync_and_changes_nothing(world: World) -> None:
     mirror(world, a=A, b=B, c=C)
     world.disk.rename("a.jpg", "z.jpg")
     world.disk.write("b.jpg", D)

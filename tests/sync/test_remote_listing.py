@@ -14,7 +14,7 @@ def world(either_world: World) -> World:
     return either_world
 
 
-def test_an_image_that_was_deleted_behind_our_back_is_sent_again(world: World) -> None:
+def test_an_image_that_another_program_deleted_is_sent_again(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.remote.remove(before["a.jpg"])
     report = world.resync()
@@ -23,7 +23,7 @@ def test_an_image_that_was_deleted_behind_our_back_is_sent_again(world: World) -
     assert ids(world) == before
 
 
-def test_an_image_that_is_gone_from_both_sides_is_forgotten(world: World) -> None:
+def test_an_image_without_a_file_in_neither_place_is_forgotten(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.remote.remove(before["a.jpg"])
     world.disk.remove("a.jpg")
@@ -32,7 +32,7 @@ def test_an_image_that_is_gone_from_both_sides_is_forgotten(world: World) -> Non
     world.check_mirrored()
 
 
-def test_a_listing_that_misses_an_image_that_is_there_sends_nothing(world: World) -> None:
+def test_an_incomplete_listing_sends_nothing(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     shelf = world.remote.server.collection
     assert isinstance(shelf, Shelf)

@@ -83,7 +83,7 @@ class VanishesOnce(Disk):
         return super().open(root, path)
 
 
-def test_a_resync_does_not_end_before_what_it_has_to_look_at_again_is_sent(world: World) -> None:
+def test_a_resync_ends_after_postponed_files_are_sent(world: World) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     world.disk_edge = VanishesOnce()
     assert of_resync(world.resync()) == Exit.OK
@@ -102,7 +102,7 @@ class FailsLater(Disk):
         return super().lstat(root, path)
 
 
-def test_a_file_that_can_not_be_looked_at_any_more_is_named(world: World) -> None:
+def test_a_file_that_becomes_unreadable_is_named(world: World) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     world.disk.write("bad.jpg", fake_picture(2))
     world.disk_edge = FailsLater(b"bad.jpg")
@@ -128,7 +128,7 @@ def test_a_deletion_that_was_refused_is_named_and_no_other_file_for_it(world: Wo
     assert failed.startswith("failed: photos/0.jpg: 400")
 
 
-def test_what_was_excluded_before_it_was_sent_is_not_waited_for(world: World) -> None:
+def test_a_resync_does_not_wait_for_excluded_files(world: World) -> None:
     """Once it is wanted again, it is sent."""
     world.disk.write("a.jpg", fake_picture(1))
     world.disk.write("b.jpg", fake_picture(2))

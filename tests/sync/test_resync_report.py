@@ -19,7 +19,7 @@ from tests.support.world import World, fake_picture
 from tests.sync.helpers import adds_up
 
 
-def test_each_file_is_counted_once_whatever_was_done_about_it(world: World) -> None:
+def test_each_file_is_counted_once(world: World) -> None:
     for number in range(6):
         world.disk.write(f"{number}.jpg", fake_picture(number))
     assert adds_up(world.resync().summary)
@@ -35,7 +35,7 @@ def test_each_file_is_counted_once_whatever_was_done_about_it(world: World) -> N
     assert (summary.failed, summary.deleted) == (1, 1)
 
 
-def test_an_image_counts_for_the_first_of_what_was_done_about_it() -> None:
+def test_an_image_counts_for_its_first_outcome() -> None:
     tally, rel_path = Tally({"photos"}), RelPath("photos", b"a.jpg")
     tally.note(rel_path, "renamed", ImageOutcome.RENAMED)
     for image_id in ("sent twice", "renamed and sent", "changed since"):
@@ -74,7 +74,9 @@ def away(home: Installation) -> None:
     home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
 
 
-def test_in_an_outage_one_sentence_says_how_many_wait_and_why(home: Installation) -> None:
+def test_in_an_outage_one_sentence_has_the_number_of_waiting_files_and_the_cause(
+    home: Installation,
+) -> None:
     for seed in range(4):
         (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
     away(home)
@@ -97,7 +99,7 @@ def test_in_an_outage_the_counts_add_up(home: Installation) -> None:
     assert (summary.scanned, summary.failed) == (2, 2)
 
 
-def test_what_was_not_sent_is_named_on_standard_error_beside_json(home: Installation) -> None:
+def test_with_json_unsent_files_are_named_on_standard_error(home: Installation) -> None:
     home.configure()
     (home.pictures / "empty.jpg").write_bytes(b"")
     done = home.run("-qq", "resync", "--json")

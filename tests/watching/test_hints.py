@@ -75,7 +75,7 @@ def test_the_tree_of_the_folder_itself_is_everything() -> None:
     assert box.take(never) == Hints(everything=True)
 
 
-def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
+def test_a_hint_about_a_tree_includes_the_names_below() -> None:
     box = HintBox()
     for path in (b"a/b", b"a/b/c", b"a/b/c/d", b"a/bc"):
         box.tree(path)

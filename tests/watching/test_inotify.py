@@ -61,7 +61,7 @@ def test_a_directory_that_is_moved_in_is_watched_with_all_below(
     alarm.until(follower.is_right)
 
 
-def test_two_directories_that_swap_names_are_told_apart(
+def test_two_directories_that_swap_names_are_distinguished(
     alarm: Alarm, follower: Follower, root: Path
 ) -> None:
     for name in ("a", "b"):
@@ -77,7 +77,7 @@ def test_two_directories_that_swap_names_are_told_apart(
     alarm.until(follower.is_right)
 
 
-def test_another_directory_in_the_place_is_noticed_when_it_is_covered(
+def test_a_replaced_directory_is_noticed_when_it_is_covered(
     alarm: Alarm, watcher: Watcher, root: Path, outside: Path
 ) -> None:
     """As after a mount over a directory, where the directory above has no event to tell of it."""
@@ -125,7 +125,7 @@ def test_watches_do_not_gather(alarm: Alarm, follower: Follower, root: Path, out
         assert kernel_watches() == before
 
 
-def test_an_overflow_of_the_kernels_queue_asks_for_everything(
+def test_an_overflow_of_the_queue_is_a_hint_about_everything(
     alarm: Alarm, follower: Follower, root: Path
 ) -> None:
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
@@ -145,7 +145,7 @@ def test_an_overflow_of_the_kernels_queue_asks_for_everything(
     alarm.until(follower.is_right)
 
 
-def test_events_that_are_no_hints_yet_are_known_to_be_there(
+def test_events_that_were_not_read_yet_are_reported(
     alarm: Alarm, watcher: Watcher, root: Path
 ) -> None:
     """However far the reader is behind: in the system's queue, being gathered, or not taken."""
@@ -190,7 +190,7 @@ watcher.stop()
 """
 
 
-def test_the_limit_of_watches_is_told_and_healed(root: Path) -> None:
+def test_the_limit_of_watches_is_reported_and_repaired(root: Path) -> None:
     """In a user namespace of its own, where the limit is nobody else's."""
     for number in range(10):
         (root / f"{number}").mkdir()

@@ -67,7 +67,7 @@ def test_a_canary_that_was_cleaned_away_is_replaced(
     assert list(nest.iterdir()) == []
 
 
-def test_a_dead_reader_is_replaced_and_everything_is_looked_at(
+def test_a_dead_reader_is_replaced_and_everything_is_scanned(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = follower.watch
@@ -101,7 +101,7 @@ def test_a_stuck_reader_is_replaced(
     alarm.until(follower.is_right)
 
 
-def test_the_time_that_nobody_looked_does_not_count_as_silence(
+def test_time_between_checks_does_not_count_as_silence(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
 ) -> None:
     """The machine slept, or a scan took minutes: the reader may not have had its turn."""
@@ -112,7 +112,7 @@ def test_the_time_that_nobody_looked_does_not_count_as_silence(
     assert watcher.check(3600.0) == []
 
 
-def test_a_reader_that_is_deaf_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
+def test_a_reader_without_events_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
     """It lives, it goes round, and no event reaches it."""
     engine = partial(DeafEngine, make_observer=partial(PollingObserver, timeout=0.05))
     watcher = Watcher(alarm, make_engine=engine)
@@ -130,7 +130,7 @@ class DeafEngine(GenericEngine):
         pass
 
 
-def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
+def test_a_reader_that_keeps_failing_is_restarted_and_logged_less_often(
     alarm: Alarm, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = []
@@ -152,7 +152,7 @@ def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
     watcher.stop()
 
 
-def test_a_link_that_leads_elsewhere_has_the_folder_watched_there(
+def test_a_changed_link_is_watched_at_its_new_target(
     alarm: Alarm, watcher: Watcher, root: Path, outside: Path
 ) -> None:
     """But not one that leads nowhere: that is for the guard of the folder."""
@@ -181,7 +181,7 @@ class Box(GenericEngine):
         super().__init__(root, box, wake, partial(PollingObserver, timeout=60.0))
 
 
-def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
+def test_repeated_overflows_are_logged_once_and_counted(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()
@@ -201,7 +201,7 @@ def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
     assert counters.figures().overflows == {"photos": 600}
 
 
-def test_trouble_in_one_folder_is_no_others(
+def test_a_problem_in_one_folder_affects_no_other(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, outside: Path
 ) -> None:
     other = Follower(watcher.watch("other", os.fsencode(outside)), outside)

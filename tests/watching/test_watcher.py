@@ -163,7 +163,7 @@ def test_a_copied_tree_is_whole(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_after_any_churn_the_hints_have_told_all(
+def test_after_any_changes_the_hints_are_complete(
     alarm: Alarm, follower: Follower, root: Path, outside: Path, seed: int
 ) -> None:
     churn = Churn(root, outside, random.Random(seed), operations=500)
@@ -199,7 +199,7 @@ def test_a_root_that_is_renamed_or_deleted_is_gone(
     assert not watch.unwatched
 
 
-def test_a_folder_that_was_not_there_when_it_was_to_be_covered_is_its_guards_to_tell(
+def test_a_folder_that_is_missing_at_first_is_reported_by_its_monitor(
     watcher: Watcher, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = watcher.watch("photos", os.fsencode(root))
@@ -211,7 +211,7 @@ def test_a_folder_that_was_not_there_when_it_was_to_be_covered_is_its_guards_to_
     assert caplog.messages == []
 
 
-def test_a_vanished_directory_can_not_be_covered_and_is_no_trouble(
+def test_a_directory_that_vanished_is_not_covered_and_not_reported(
     watcher: Watcher, root: Path, outside: Path
 ) -> None:
     watch = watcher.watch("photos", os.fsencode(root))
@@ -230,7 +230,7 @@ def test_a_folder_behind_a_symlink_is_watched(alarm: Alarm, watcher: Watcher, ro
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_what_is_mounted_and_unmounted_is_hinted(
+def test_a_mount_and_an_unmount_give_hints(
     alarm: Alarm, watcher: Watcher, root: Path, outside: Path
 ) -> None:
     watch = watcher.watch("photos", os.fsencode(root))
@@ -261,7 +261,7 @@ def mounted(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", directory], check=True)
 
 
-def test_a_poll_watch_has_nothing_to_say(root: Path) -> None:
+def test_a_poll_watch_gives_no_hints(root: Path) -> None:
     watch: HintSource = PollWatch()
     assert watch.cover(b"")
     (root / "a.jpg").write_bytes(b"x")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,7 @@ import pytest
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.exits import Exit
-from snoopsync.runtime.clock import Clock, Jump, JumpDetector
 from snoopsync.runtime.workers import Workers
-from snoopsync.state.database import Database
-from snoopsync.state.images import State
-from snoopsync.state.schedule import begin_schedule, read_schedule
 from snoopsync.status.health import problems
 from snoopsync.status.reading import read_status
 from snoopsync.status.snapshot import SnapshotReader
@@ -28,64 +23,6 @@ from tests.support.stepped import SteppedClock
 from tests.support.world import JumpingClock, ServedWorld, ToldWatcher, World, fake_picture
 
 DAY = 86_400.0
-
-
-# What a jump is.
-
-
-def test_a_suspend_and_a_step_of_the_wall_clock_are_distinguished() -> None:
-    clock = JumpingClock()
-    jumps = JumpDetector(clock)
-    clock.advance(1e6)
-    assert jumps.look() is None, "time went by"
-    clock.suspend(1800.0)
-    assert jumps.look() == Jump(1800.0, 0.0)
-    clock.set_wall_clock(-DAY)
-    assert jumps.look() == Jump(0.0, -DAY)
-    assert jumps.look() is None, "a jump is reported once"
-
-
-def test_many_small_steps_are_a_jump() -> None:
-    clock = JumpingClock()
-    jumps = JumpDetector(clock)
-    found = []
-    for _ in range(20):
-        clock.set_wall_clock(1.0)
-        found.append(jumps.look())
-    assert [jump for jump in found if jump] == [Jump(0.0, 6.0)] * 3
-
-
-def test_a_stop_between_reading_two_clocks_is_not_a_jump() -> None:
-    class Stopped(JumpingClock):
-        stops = 0
-
-        def boottime(self) -> float:
-            if self.stops:
-                self.stops -= 1
-                self.advance(3600.0)
-            return super().boottime()
-
-    clock = Stopped()
-    jumps = JumpDetector(clock)
-    clock.stops = 1
-    assert jumps.look() is None
-
-
-def test_the_machines_own_clocks_agree() -> None:
-    clock = Clock()
-    before = clock.monotonic()
-    assert clock.boottime() >= before - 0.001
-    assert clock.boot_id() == clock.boot_id()
-    assert JumpDetector(clock).look() is None
-
-
-def test_a_jump_is_described_in_words() -> None:
-    assert str(Jump(1800.0, 0.0)) == "the machine was suspended for 1800 s"
-    assert str(Jump(0.0, -60.0)) == "the clock was set back by 60 s"
-    assert str(Jump(7.0, 60.0)) == (
-        "the machine was suspended for 7 s, the clock was set forward by 60 s"
-    )
-
 
 # Retries.
 
@@ -156,19 +93,6 @@ def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_d
         begun = world.clock.monotonic()
         live.until(lambda: bool(world.remote.uploads()))
         assert world.clock.monotonic() - begun < IMAGE_RETRY_SECONDS[0] + 2.0
-
-
-def test_a_schedule_continues_within_a_boot_and_restarts_after_it(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        state, clock = State(database), JumpingClock()
-        schedule = begin_schedule(state, clock)
-        assert schedule.now() == clock.now()
-        clock.set_wall_clock(DAY)
-        assert read_schedule(state, clock).now() == clock.now() - DAY
-        other = OtherBoot()
-        assert read_schedule(state, other).now() == other.now()
-        state.set_fact("schedule", "a boot nonsense")
-        assert read_schedule(state, clock).now() == clock.now(), "a damaged fact is none"
 
 
 # Deletions.

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from snoopsync.core.retiring import exclude_pattern
-from snoopsync.core.selection import Selection
 from tests.support.mounting import FRESH, mounted, needs_root
 from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Installation
@@ -64,13 +63,3 @@ def test_a_folder_that_is_gone_for_good(home: Installation) -> None:
     home.ok("check")
     assert home.json("resync", "--prune", "--json")[-1]["deleted"] == 1
     assert len(home.json("list", "--json")) == 1
-
-
-@pytest.mark.parametrize("directory", [b"usb", b"a/b c", b"*", b"x[1]?", b"back\\slash", b"it's"])
-def test_the_pattern_matches_this_directory_and_no_other(directory: bytes) -> None:
-    text = exclude_pattern(directory)
-    assert (text[0], text[-1]) == ("'", "'")
-    selection = Selection(None, (text[1:-1].replace("''", "'"),))
-    assert not selection.enters(directory)
-    assert selection.enters(b"x1")
-    assert selection.enters(b"below/" + directory)

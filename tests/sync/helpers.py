@@ -29,6 +29,15 @@ def ids(world: World) -> dict[str, str]:
     return {rel_path.partition("/")[2]: image_id for rel_path, image_id in world.ids().items()}
 
 
+def crash_while_sending(world: World, path: str, data: bytes) -> None:
+    """Write a file, and end the service when the file is sent and not yet confirmed."""
+    with world.running_until_it_crashes() as live:
+        live.reconcile()
+        world.disk.write(path, data)
+        live.scan()
+        live.until(lambda: len(world.remote.uploads()) == 1)
+
+
 def adds_up(summary: Summary) -> bool:
     """Is each file that was found counted once?"""
     done = summary.added + summary.updated + summary.renamed + summary.adopted

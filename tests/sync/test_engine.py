@@ -26,7 +26,7 @@ from tests.support.world import (
     while_running,
     while_stopped,
 )
-from tests.sync.helpers import A, B, C, D, mirror
+from tests.sync.helpers import A, B, C, D, crash_while_sending, mirror
 
 Meanwhile = Callable[[World], AbstractContextManager[None]]
 
@@ -382,11 +382,7 @@ def test_an_unconfirmed_image_that_arrived_is_reported_as_deleted(
     world: World,
 ) -> None:
     mirror(world, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.write("a.jpg", A)
-        live.scan()
-        live.until(lambda: len(world.remote.uploads()) == 1)
+    crash_while_sending(world, "a.jpg", A)
     world.disk.remove("a.jpg")
     assert world.rehearse().report.summary.deleted == 1
     assert world.resync().summary.deleted == 1
@@ -429,11 +425,7 @@ def test_a_rehearsal_reports_the_plan_of_the_resync_and_changes_nothing(world: W
 
 def test_a_rehearsal_says_that_an_unfinished_upload_is_sent(world: World) -> None:
     mirror(world, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.write("a.jpg", A)
-        live.scan()
-        live.until(lambda: len(world.remote.uploads()) == 1)
+    crash_while_sending(world, "a.jpg", A)
     world.disk.rename("a.jpg", "z.jpg")
     verbs = [verb for verb, _, _ in world.rehearse().lines]
     assert verbs == [Verb.ADD, Verb.RENAME]

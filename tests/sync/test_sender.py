@@ -8,7 +8,7 @@ from snoopsync.cli.exit_codes import of_resync
 from snoopsync.core.planner import Verb
 from tests.support.faults import answers, reset_after
 from tests.support.world import World, fake_picture
-from tests.sync.helpers import A, B, C, D, mirror
+from tests.sync.helpers import A, B, C, D, crash_while_sending, mirror
 
 
 def test_an_edit_during_the_upload_is_sent_too(world: World) -> None:
@@ -118,11 +118,7 @@ def test_a_deletion_that_a_crash_cut_short_is_done_after_the_restart(world: Worl
 
 def test_an_upload_that_a_crash_cut_short_makes_no_second_image(world: World) -> None:
     mirror(world, b=B)
-    with world.running_until_it_crashes() as live:
-        live.reconcile()
-        world.disk.write("a.jpg", A)
-        live.scan()
-        live.until(lambda: len(world.remote.uploads()) == 1)
+    crash_while_sending(world, "a.jpg", A)
     world.disk.rename("a.jpg", "z.jpg")
     world.resync()
     world.check_mirrored()

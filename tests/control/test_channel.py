@@ -314,7 +314,7 @@ def test_the_link_of_systemd_leads_to_the_service(homes: Path) -> None:
 
 
 @needs_root
-def test_whoever_holds_the_lock_is_asked_in_the_directory_that_was_opened(
+def test_the_holder_of_the_lock_is_asked_in_the_opened_directory(
     homes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bob puts a link to alice's directory into the place of his own, once root has looked."""

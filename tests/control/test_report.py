@@ -74,7 +74,7 @@ def test_there_is_no_report_before_the_first_turn() -> None:
     assert report is not None and report.pid == REPORT.pid
 
 
-def test_a_fresh_report_is_one_of_a_whole_turn_from_now() -> None:
+def test_a_fresh_report_is_from_a_complete_later_turn() -> None:
     """The turn that ends first may have begun before."""
     latest = LatestReport()
     turns: list[threading.Thread] = []

@@ -446,7 +446,7 @@ def test_a_path_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None
 # Rule 5: new files, and what the collection holds already.
 
 
-def test_a_path_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
+def test_a_path_whose_id_is_in_use_gets_the_next_one(scene: Scene) -> None:
     """The one before was renamed away from here, long ago."""
     moved = scene.known(B, 1, CHURCH)
     scene.change(moved, image_id=own_id(A))
@@ -510,7 +510,7 @@ def test_nothing_is_planned_for_a_new_file_before_it_was_searched_for(scene: Sce
     assert plan(world) == Plan([Delete(B, own_id(B))], [A])
 
 
-def test_an_image_that_is_reserved_for_a_file_of_another_plan_is_not_given_out(
+def test_an_image_reserved_for_another_plan_is_not_assigned(
     scene: Scene,
 ) -> None:
     file = scene.there(A, 1)
@@ -525,7 +525,7 @@ def test_no_image_is_adopted_twice(scene: Scene) -> None:
     assert scene.plan()[1:] == [Add(B, own_id(B), file)]
 
 
-def test_an_id_that_another_file_adopts_is_not_given_out(scene: Scene) -> None:
+def test_an_id_that_another_file_adopts_is_not_assigned(scene: Scene) -> None:
     """The picture of A was renamed to B and the state lost: a new file is at A now."""
     new, old = scene.there(A, 2, CHURCH), scene.there(B, 1)
     scene.search([own_id(A)], {B: [own_id(A)]})

@@ -28,7 +28,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
 
 
-def test_a_path_that_is_too_long_for_a_call_is_looked_at(opened: OpenFolder, deep: bytes) -> None:
+def test_a_path_that_is_too_long_for_a_call_is_examined(opened: OpenFolder, deep: bytes) -> None:
     with pytest.raises(OSError, match="name too long"):
         os.lstat(opened.absolute(deep))
     disk = Disk()
@@ -73,7 +73,7 @@ def test_a_name_that_is_too_long_for_the_file_system_is_an_error_like_any(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_name_is_found_looked_at_and_opened(opened: OpenFolder, name: bytes) -> None:
+def test_any_name_is_found_examined_and_opened(opened: OpenFolder, name: bytes) -> None:
     Path(os.fsdecode(opened.absolute(name))).write_bytes(b"picture")
     disk = Disk()
     with disk.entries(opened, b"") as entries:

@@ -109,7 +109,7 @@ def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_ente
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"a\nb.jpg", b"x" * 251 + b".jpg"])
-def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> None:
+def test_odd_names_are_listed_examined_and_opened(root: Path, name: bytes) -> None:
     path = os.fsencode(root) + b"/2024/" + name
     Path(os.fsdecode(path)).write_bytes(b"odd")
     folder = armed(root)
@@ -121,7 +121,7 @@ def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> N
     assert folder.prove_gone(b"2024/" + name, submount=0) == Gone()
 
 
-def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
+def test_a_tree_deeper_than_a_call_takes_is_listed_examined_opened_and_proven(
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "photos"
@@ -154,7 +154,7 @@ def test_a_fingerprint_has_the_values_of_lstat(root: Path) -> None:
     )
 
 
-def test_a_batch_of_looks_sees_each_directory_once(root: Path) -> None:
+def test_a_session_examines_each_directory_once(root: Path) -> None:
     disk = FailingDisk()
     folder = armed(root, disk)
     with folder.session() as view:
@@ -379,7 +379,7 @@ def test_nothing_is_gone_from_a_directory_that_cannot_be_listed(root: Path, open
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_error_at_any_call_of_a_look_is_unclear(root: Path, error: int) -> None:
+def test_an_error_at_any_call_of_an_examination_is_unclear(root: Path, error: int) -> None:
     disk = FailingDisk(error)
     folder = armed(root, disk)
     disk.arm(0)
@@ -459,7 +459,7 @@ class TwoDisks(FailingDisk):
         (0, 0, False),
     ],
 )
-def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
+def test_a_file_is_gone_only_from_its_own_disk(
     root: Path, known: int, now: int, is_gone: bool
 ) -> None:
     """One that has no number can't be told from another, unless its files are known."""

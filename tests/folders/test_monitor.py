@@ -32,7 +32,7 @@ def test_a_folder_that_is_polled_is_scanned_at_its_interval(scene: Scene) -> Non
     assert scene.look() == {"a.jpg": True}
 
 
-def test_a_dormant_folder_is_known_and_never_scanned(scene: Scene) -> None:
+def test_a_dormant_folder_is_never_scanned(scene: Scene) -> None:
     scene.disk.write("a.jpg", b"a")
     scene.begin(dormant=True)
     assert scene.look() == {}
@@ -41,7 +41,7 @@ def test_a_dormant_folder_is_known_and_never_scanned(scene: Scene) -> None:
     assert scene.monitor.folder.identity is not None
 
 
-def test_lost_events_mean_a_scan(scene: Scene) -> None:
+def test_lost_events_cause_a_scan(scene: Scene) -> None:
     scene.look()
     scene.disk.write("x/a.jpg", b"a")
     scene.watch.hints = Hints(everything=True)

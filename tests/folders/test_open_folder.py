@@ -53,7 +53,7 @@ def test_no_path_leads_out_of_the_folder(opened: OpenFolder, tmp_path: Path, pat
             call()
 
 
-def test_a_refused_openat2_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_openat2_is_replaced_by_openat(monkeypatch: pytest.MonkeyPatch) -> None:
     """By an old directory_facts, and by a seccomp filter that knows no better."""
     for code in (errno.ENOSYS, errno.EPERM):
 

@@ -43,7 +43,7 @@ def read_in_blocks(file: StableFile, size: int = BLOCK) -> tuple[bytes, bool]:
     return data, True
 
 
-def test_a_steady_file_is_given_out_whole_with_its_hash(path: Path) -> None:
+def test_an_unchanged_file_is_read_completely_with_its_hash(path: Path) -> None:
     with steady(path) as file:
         assert file.size == len(CONTENT)
         assert file.sha256 is None
@@ -120,7 +120,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("size", BLOCKS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changes_while_it_is_read_never_gives_its_last_bytes(
+def test_a_file_that_changes_while_it_is_read_never_returns_its_last_bytes(
     path: Path, change: Callable[[Path], None], size: int
 ) -> None:
     with steady(path) as file:
@@ -133,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_never_gives_its_last_bytes(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changed_before_it_was_read_is_not_given_at_all(
+def test_a_file_that_changed_before_it_was_read_is_not_returned(
     path: Path, change: Callable[[Path], None]
 ) -> None:
     with steady(path) as file:
@@ -144,7 +144,7 @@ def test_a_file_that_changed_before_it_was_read_is_not_given_at_all(
             file.hash_all()
 
 
-def test_a_file_that_is_read_again_from_the_start_is_given_whole_with_its_hash(path: Path) -> None:
+def test_a_file_that_is_read_again_is_read_completely_with_its_hash(path: Path) -> None:
     with steady(path) as file:
         file.read(BLOCK)
         file.seek(0)
@@ -156,7 +156,7 @@ def test_a_file_that_is_read_again_from_the_start_is_given_whole_with_its_hash(p
         assert file.sha256 == hashlib.sha256(CONTENT).digest()
 
 
-def test_a_file_that_changed_between_two_readings_is_not_given_again(path: Path) -> None:
+def test_a_file_that_changed_between_two_readings_is_not_returned_again(path: Path) -> None:
     with steady(path) as file:
         file.read()
         file.seek(0)

@@ -66,7 +66,7 @@ def refuse_all(world: World, status: int = 415) -> None:
 
 
 @pytest.mark.integration
-def test_five_thousand_files_that_are_refused_are_a_few_lines(
+def test_five_thousand_refused_files_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(5000):
@@ -110,7 +110,7 @@ def test_messages_of_libraries_about_bad_pictures_are_not_logged(tmp_path: Path)
 
 
 @pytest.mark.integration
-def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
+def test_files_that_are_refused_repeatedly_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -158,7 +158,7 @@ def test_a_file_that_has_changed_and_is_refused_again_is_logged_again(
 # Deletions that are held.
 
 
-def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
+def test_files_removed_one_by_one_while_deletions_are_held_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are logged again when their number has doubled, and finally with the total."""
@@ -195,7 +195,7 @@ def test_deletions_that_are_held_after_others_were_approved_are_logged(
 # An outage.
 
 
-def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
+def test_a_service_that_fails_and_recovers_all_day_causes_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = refused = 0
@@ -218,9 +218,7 @@ def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
     assert how_many(lines(caplog)[-1]) == refused - len(said)
 
 
-def test_keys_that_are_refused_for_long_are_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refused_keys_are_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with world.running() as live:
         world.remote.server.fault_for = lambda seen: answers(401)
         for number in range(50):
@@ -236,9 +234,7 @@ def test_keys_that_are_refused_for_long_are_one_line(
 # Folders.
 
 
-def test_a_folder_that_is_away_for_long_is_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_folder_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     with world.running() as live:
         aside = world.disk.root.rename(world.base / "aside")
@@ -249,7 +245,7 @@ def test_a_folder_that_is_away_for_long_is_one_line(
     assert len(lines(caplog)) == 2
 
 
-def test_a_folder_that_comes_and_goes_is_counted(
+def test_a_folder_that_keeps_disappearing_is_logged_and_counted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.disk.write("a.jpg", fake_picture(1))

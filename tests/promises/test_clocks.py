@@ -40,7 +40,7 @@ def next_try(world: World, stepped: float) -> float:
 
 
 @pytest.mark.parametrize("stepped", [-DAY, -30.0, 30.0, DAY])
-def test_a_retry_comes_when_the_schedule_says_whatever_the_wall_clock_does(
+def test_a_retry_follows_the_schedule_whatever_the_wall_clock_does(
     world: World, stepped: float
 ) -> None:
     assert next_try(world, stepped) == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=2.0)
@@ -57,9 +57,7 @@ def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) ->
 
 
 @pytest.mark.parametrize("stepped", [-DAY, DAY])
-def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
-    world: World, stepped: float
-) -> None:
+def test_a_retry_follows_the_schedule_after_a_restart(world: World, stepped: float) -> None:
     world.disk.write("bad.jpg", b"no picture")
     with world.running():
         refused = world.clock.monotonic()
@@ -81,7 +79,7 @@ class OtherBoot(JumpingClock):
         return super().now() - 365 * DAY
 
 
-def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_delay(
+def test_after_a_boot_with_a_late_clock_a_retry_waits_no_longer_than_its_delay(
     world: World,
 ) -> None:
     world.disk.write("bad.jpg", b"no picture")
@@ -163,7 +161,7 @@ def test_after_a_jump_the_service_scans_and_nothing_is_stale(photos: World, jump
         until(lambda: the_service_says(photos, Exit.OK))
 
 
-def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_was_set(
+def test_a_suspend_or_a_set_clock_makes_no_scan_too_old(
     photos: World,
 ) -> None:
     clock = photos.clock

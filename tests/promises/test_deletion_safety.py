@@ -135,7 +135,7 @@ def test_a_folder_that_is_renamed_away_is_missing(filled: World, stage: Stage) -
     check_back_at_work(filled)
 
 
-def test_a_folder_that_comes_back_is_at_work_again_by_itself(filled: World) -> None:
+def test_a_folder_that_comes_back_is_mirrored_again_by_itself(filled: World) -> None:
     root = filled.disk.root
     with filled.running(ToldWatcher()) as live:
         root.rename(root.with_name("away"))
@@ -296,9 +296,7 @@ def test_an_empty_disk_mounted_over_a_folder_deletes_nothing(filled: World, stag
 
 
 @needs_root
-def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
-    filled: World, stage: Stage
-) -> None:
+def test_unmounting_a_disk_below_a_folder_deletes_nothing(filled: World, stage: Stage) -> None:
     mount_point = filled.disk.root / "disk"
     mount_point.mkdir()
     with mounted(mount_point, *FRESH):
@@ -413,7 +411,7 @@ def remove_some(world: World, *numbers: int) -> None:
         world.disk.remove(f"{number % 2}/{number}.jpg")
 
 
-def test_many_deletions_are_held_and_uploads_go_on(filled: World, stage: Stage) -> None:
+def test_many_deletions_are_held_and_uploads_continue(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     with stage(filled) as see:
         remove_some(filled, 0, 1, 2, 3)
@@ -498,7 +496,7 @@ def test_deletions_spread_over_more_than_the_window_are_sent(filled: World) -> N
     assert len(filled.remote.deletes()) == 6
 
 
-def test_held_deletions_go_out_when_they_are_approved(filled: World, stage: Stage) -> None:
+def test_held_deletions_are_sent_when_they_are_approved(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     remove_some(filled, 0, 1, 2, 3)
     filled.resync()

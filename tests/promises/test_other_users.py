@@ -241,7 +241,7 @@ def test_the_command_names_the_configuration_that_was_found(home: Installation) 
     assert f" --config {home.config} resync " in home.run("resync").err
 
 
-def test_a_user_with_a_name_is_called_by_it(home: Installation) -> None:
+def test_a_user_with_an_account_is_named(home: Installation) -> None:
     directory = configure(home)
     account = pwd.getpwnam("nobody")
     os.chown(directory, account.pw_uid, account.pw_gid)

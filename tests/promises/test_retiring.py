@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> Installation:
 
 
 @needs_root
-def test_a_disk_that_is_gone_for_good(home: Installation) -> None:
+def test_the_advice_for_a_disk_that_is_gone_for_good_works(home: Installation) -> None:
     disk = home.pictures / "usb [1]"
     disk.mkdir()
     with mounted(disk, *FRESH):
@@ -45,7 +45,7 @@ def test_a_disk_that_is_gone_for_good(home: Installation) -> None:
     assert home.is_in_sync()
 
 
-def test_a_folder_that_is_gone_for_good(home: Installation) -> None:
+def test_the_advice_for_a_folder_that_is_gone_for_good_works(home: Installation) -> None:
     gone = home.home / "gone"
     gone.mkdir()
     (gone / "1.jpg").write_bytes(encode(photo(1)))

@@ -171,9 +171,7 @@ def is_healed(mirrored: Mirrored) -> None:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_after_any_damage_a_resync_finds_all_images_where_they_are(
-    mirrored: Mirrored, seed: int
-) -> None:
+def test_after_any_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)
@@ -181,7 +179,7 @@ def test_after_any_damage_a_resync_finds_all_images_where_they_are(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2000, 2600))
-def test_after_much_more_damage_too(mirrored: Mirrored, seed: int) -> None:
+def test_after_repeated_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)

@@ -61,7 +61,7 @@ def test_one_wait_takes_all_notifications() -> None:
         wake.wait(0.0)
 
 
-def test_a_full_pipe_and_a_closed_one_hold_nobody_up() -> None:
+def test_a_full_or_closed_pipe_blocks_no_thread() -> None:
     wake = Wakeup()
     with closing(wake):
         for _ in range(70_000):

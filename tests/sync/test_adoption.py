@@ -90,7 +90,7 @@ def test_a_folder_that_is_back_after_its_state_was_lost_finds_its_images_again(
         assert server.contents == before
 
 
-def test_a_damaged_state_is_as_good_as_a_lost_one(world: World) -> None:
+def test_a_damaged_state_file_is_rebuilt_like_a_lost_one(world: World) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})
     world.state_path.write_bytes(b"no database" * 1000)
     world.resync()
@@ -218,7 +218,7 @@ def test_a_rename_and_a_lost_record_at_once_are_both_understood(
     assert world.remote.changes() == []
 
 
-def test_into_another_collection_behind_the_same_endpoint_everything_is_sent(
+def test_everything_is_sent_to_another_collection_behind_the_same_endpoint(
     world: World,
 ) -> None:
     before = mirror(world, {"a.jpg": A, "b.jpg": B})

@@ -177,7 +177,9 @@ def test_under_a_new_owner_everything_is_added_and_the_old_images_are_left_alone
 
 
 @pytest.mark.parametrize("ring", [["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]])
-def test_a_swap_or_ring_keeps_every_id(world: World, meanwhile: Meanwhile, ring: list[str]) -> None:
+def test_a_swap_or_a_cycle_keeps_every_id(
+    world: World, meanwhile: Meanwhile, ring: list[str]
+) -> None:
     ids = mirror(world, a=A, b=B, c=C, d=D)
     with meanwhile(world):
         world.disk.rename(f"{ring[0]}.jpg", "../aside")
@@ -191,7 +193,7 @@ def test_a_swap_or_ring_keeps_every_id(world: World, meanwhile: Meanwhile, ring:
     assert world.remote.changes() == []
 
 
-def test_a_ring_keeps_every_id_though_one_of_its_files_has_a_second_link(
+def test_a_cycle_keeps_every_id_though_one_file_has_a_second_link(
     world: World, meanwhile: Meanwhile
 ) -> None:
     world.disk.write("a.jpg", A)
@@ -279,7 +281,7 @@ def test_ten_thousand_files_in_a_renamed_directory_send_no_byte(world: World) ->
     }
 
 
-def test_a_file_is_sent_when_it_is_quiet_and_not_before(world: World) -> None:
+def test_a_file_is_sent_when_it_has_settled(world: World) -> None:
     with world.running() as live:
         for number in range(3):
             world.disk.write("a.jpg", fake_picture(number))
@@ -308,7 +310,7 @@ def test_a_new_file_that_is_seen_before_the_rename_of_the_old_one_is_not_lost(
     assert world.id_of("z.jpg") == ids["a.jpg"]
 
 
-def test_a_new_file_that_comes_to_rest_after_the_rename_of_the_old_one_is_not_lost(
+def test_a_new_file_that_settles_after_the_rename_of_the_old_one_is_not_lost(
     world: World,
 ) -> None:
     """The picture that was renamed away takes nothing with it that is at its old place now."""
@@ -340,7 +342,7 @@ def test_a_rename_is_found_however_short_delete_after_is(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_a_file_that_never_rests_delays_no_resync(world: World) -> None:
+def test_a_file_that_never_settles_delays_no_resync(world: World) -> None:
     world.disk.write("a.jpg", A)
     sizes = iter(range(1, 10_000))
 

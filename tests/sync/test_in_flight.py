@@ -66,7 +66,7 @@ class TestTheFile:
         sending.remember(IDS[1:2])
         assert left(state, path) == {IDS[1]}
 
-    def test_it_is_gone_when_nothing_is_being_sent(self, state: State, path: Path) -> None:
+    def test_the_file_is_removed_when_nothing_is_being_sent(self, state: State, path: Path) -> None:
         sending = InFlight(state, path)
         sending.remember(IDS)
         sending.remember(())
@@ -156,7 +156,7 @@ class TestTheFile:
             path.rmdir() if path.is_dir() else path.unlink()
         assert target.read_text() == "precious"
 
-    def test_it_is_bounded(self, state: State, path: Path) -> None:
+    def test_the_file_is_bounded(self, state: State, path: Path) -> None:
         InFlight(state, path).remember(f"tester.{number:093d}" for number in range(10_000))
         assert path.stat().st_size < 32 << 10
 

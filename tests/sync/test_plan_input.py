@@ -105,7 +105,7 @@ def test_a_cycle_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: st
     assert scene.edge.opened == []
 
 
-def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
+def test_the_former_path_of_a_file_is_examined(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
@@ -113,7 +113,7 @@ def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     assert world.observations[at("a.jpg")] == Gone()
 
 
-def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
+def test_the_path_with_the_same_content_is_examined(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.copy("a.jpg", "z.jpg")
@@ -124,9 +124,7 @@ def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_a_file_that_has_not_come_to_rest_is_where_its_record_went(
-    scene: Scene, replaced: bool
-) -> None:
+def test_an_unsettled_file_is_where_its_record_moved(scene: Scene, replaced: bool) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
@@ -176,7 +174,7 @@ def test_a_file_that_changed_since_it_was_seen_is_not_planned(scene: Scene) -> N
     assert at("b.jpg") not in world.observations
 
 
-def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> None:
+def test_nothing_is_planned_for_a_folder_that_went_missing(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.remove("a.jpg")

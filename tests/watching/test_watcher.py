@@ -104,7 +104,9 @@ def test_a_file_that_loses_its_name_right_before_it_is_closed_is_seen_under_the_
     alarm.until(follower.is_right)
 
 
-def test_directories_may_get_readable_again(alarm: Alarm, follower: Follower, root: Path) -> None:
+def test_a_directory_that_becomes_readable_is_watched(
+    alarm: Alarm, follower: Follower, root: Path
+) -> None:
     (root / "album").mkdir()
     alarm.until(follower.is_right)
     (root / "album").chmod(0o500)
@@ -125,7 +127,7 @@ def test_a_directory_without_permission_is_unwatched_until_it_has_it(
     alarm.until(follower.is_right)
 
 
-def test_odd_names_come_through(alarm: Alarm, follower: Follower, root: Path) -> None:
+def test_odd_names_give_hints(alarm: Alarm, follower: Follower, root: Path) -> None:
     for name in (b"\xff\xfe", b"a\nb", "é".encode(), "e\u0301".encode(), b"x" * 255):
         directory = root / os.fsdecode(name)
         directory.mkdir()

@@ -6,11 +6,15 @@ usage, interrupts and bugs.
 
 from __future__ import annotations
 
-from snoopsync.checks import Finding
+from typing import TYPE_CHECKING
+
 from snoopsync.core.exits import Exit, exit_code_of_kind
 from snoopsync.core.model import FolderState
-from snoopsync.status.model import Status
-from snoopsync.sync.resync_report import ResyncReport
+
+if TYPE_CHECKING:  # a command does not import what the others need
+    from snoopsync.checks import Finding
+    from snoopsync.status.model import Status
+    from snoopsync.sync.resync_report import ResyncReport
 
 
 def of_finding(finding: Finding) -> Exit:

@@ -205,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # At exit Python would wait for the stream that no longer accepts log lines.
         sys.stdout.flush()
         os._exit(code)
+    gc.freeze()  # at exit Python would search all objects for garbage
     sys.exit(code)
 
 

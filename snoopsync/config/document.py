@@ -8,7 +8,6 @@ message quotes a value, because the value may be a secret or be next to one.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -188,7 +187,9 @@ class Value:
             message = "a key is one word, followed by a colon and a space"
             self.document.report(self.key or "file", message, self.line)
             return
-        close = difflib.get_close_matches(self.raw, known, n=1)
+        from difflib import get_close_matches  # only a wrong configuration needs it
+
+        close = get_close_matches(self.raw, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"the keys are {', '.join(known)}"
         name = f"{self.key}.{self.raw}".lstrip(".")
         self.document.report(name, f"unknown key; {hint}", self.line)

@@ -365,8 +365,9 @@ class Scanner:
         """Handle a directory that is no longer at its path. Each of its files is looked at before
         it counts as gone."""
         self._watch.forget(directory)
-        for path in [path for path in self._children if _is_in(path, directory)]:
-            del self._children[path]
+        vanished = [directory]
+        for path in vanished:  # grows during the loop
+            vanished.extend(self._children.pop(path, ()))
         for known in (self._unreadable, self._unclear):
             for path in [path for path in known if _is_in(path, directory)]:
                 del known[path]

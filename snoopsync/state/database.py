@@ -179,7 +179,7 @@ class Database:
             if self._identity is not None and identity(self.path) != self._identity:
                 self._remove_journal()
             elif self._checked_at and self._clock.monotonic() < self._opened_at + _SESSION_SECONDS:
-                record_check(self.path, self._checked_at)
+                record_check(self.path, self._checked_at, self._clock)
             self._checked_at = 0.0
             self._journal = None
 
@@ -217,7 +217,7 @@ class Database:
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
         # This must be read before anything is written.
-        checked_at = last_checked_at(self.path, self._clock.now())
+        checked_at = last_checked_at(self.path, self._clock)
         sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from snoopsync.core.errors import StateDamaged, StateError, StateTooNew
+from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.owned_directory import is_own
 from snoopsync.runtime.sqlite import MEMORY
 from snoopsync.state.database import Database
@@ -46,7 +47,7 @@ def scratch(source: Path, *, proven: bool = False) -> Database:
             if not (own and _copy_at_rest(source, copy)):
                 with _opened(source) as original:
                     original.copy_to(copy)
-            if proven and not (own and last_checked_at(source, time.time())):
+            if proven and not (own and last_checked_at(source, Clock())):
                 copy.check_integrity()
     except BaseException:
         copy.close()

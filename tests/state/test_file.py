@@ -15,24 +15,32 @@ from snoopsync.state.file import move_aside, record_check
 from tests.state.helpers import fill, forget_in_index
 
 
-def test_a_file_that_was_checked_a_day_ago_is_checked_again(path: Path) -> None:
-    """Every page of it, although no byte has changed."""
+@pytest.mark.parametrize("reason", ["a day has passed", "the machine was booted"])
+def test_a_file_is_checked_again_after_a_day_and_after_a_boot(path: Path, reason: str) -> None:
+    """Every page of it, although nothing has written to it."""
     clock = SetClock()
     with closing(Database(path, clock=clock)) as database:
         fill(database)
     forget_in_index(path, "image_held", "UPDATE image SET held = 1")
-    record_check(path, clock.seconds)  # as if the file had been closed like this
+    record_check(path, clock.seconds, clock)  # as if the file had been closed like this
     Database(path, clock=clock).close()
-    clock.seconds += 25 * 3600.0
+    if reason == "a day has passed":
+        clock.seconds += 25 * 3600.0
+    else:
+        clock.boot = "another"
     with pytest.raises(StateDamaged):
         Database(path, clock=clock)
 
 
 class SetClock(Clock):
     seconds = 1_000_000.0
+    boot = "one"
 
     def now(self) -> float:
         return self.seconds
+
+    def boot_id(self) -> str:
+        return self.boot
 
 
 def test_a_checked_file_is_trusted_only_while_no_byte_of_it_changes(

@@ -1,4 +1,4 @@
-"""``init``: asks on a terminal, checks the answers, and never overwrites a file."""
+"""``init``: writes a private configuration, and never overwrites a file."""
 
 from __future__ import annotations
 

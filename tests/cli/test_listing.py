@@ -1,4 +1,4 @@
-"""``list``, ``duplicates``, ``search`` and ``approve``, with and without a service."""
+"""``list``, ``duplicates`` and ``search``, with and without a service."""
 
 from __future__ import annotations
 

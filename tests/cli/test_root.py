@@ -1,4 +1,4 @@
-"""With ``--json`` an error is a JSON object on standard error."""
+"""Exit codes of errors. With ``--json`` an error is a JSON object on standard error."""
 
 from __future__ import annotations
 

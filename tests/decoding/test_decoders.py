@@ -1,4 +1,4 @@
-"""Decoders: what a picture may cost, and what hostile code in a decoder can do."""
+"""Decoders answer about the bytes that were hashed, or refuse them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata never makes a picture unreadable; damage to the pixels is still found."""
+"""Metadata never makes a picture unreadable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The disk is read whatever the names are: longer than a call takes, and no text at all."""
+"""Names may have any bytes, and paths may be longer than a system call takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folder over time: hints say where to look, scans look everywhere; both give differences."""
+"""One folder over time: when it is scanned, and when it is missing."""
 
 from __future__ import annotations
 

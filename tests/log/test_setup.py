@@ -1,4 +1,4 @@
-"""The log: one line an event, whatever is in it, and none is lost to a rotation."""
+"""The log: where its lines go, and what the options change."""
 
 from __future__ import annotations
 

@@ -55,9 +55,6 @@ def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> N
         live.rest()
 
 
-# The counting.
-
-
 # Files that are refused.
 
 

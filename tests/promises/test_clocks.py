@@ -1,4 +1,4 @@
-"""Suspend, and clocks that are set: nothing is stale, nothing is late, nothing is forgotten."""
+"""After a suspend or a step of the clock, nothing is stale, late or forgotten."""
 
 from __future__ import annotations
 

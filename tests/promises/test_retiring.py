@@ -1,4 +1,4 @@
-"""A folder or a disk that never comes back: every command names the way out, and it works."""
+"""Every command names the way to give up a folder or a disk, and it works."""
 
 from __future__ import annotations
 

@@ -480,6 +480,3 @@ def test_a_link_in_the_place_of_a_new_unit_is_not_written_through(tmp_path: Path
     (directory / ".snoopsync.service.new").symlink_to(target)
     assert home.run("service", "install", "--root", tmp_path / "image").code == 0
     assert target.read_text() == "precious"
-
-
-# The command for the owner.

@@ -1,4 +1,4 @@
-"""Requests as bytes, and the connections that they are sent over."""
+"""Requests to ``serve``, as bytes or by a client, and their connections."""
 
 from __future__ import annotations
 
@@ -93,9 +93,11 @@ def idle(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
 
 
 def added(home: Installation, data: Path, name: str = "shop") -> dict[str, Any]:
+    """A new key for the collection of this name."""
     (key,) = home.json("keys", "add", name, "--data", data, "--json")
     return dict(key)
 
 
 def client(key: dict[str, Any], endpoint: str) -> Collection:
+    """A client with this key."""
     return Collection(key["public_key"], key["secret_key"], endpoint)

@@ -1,4 +1,4 @@
-"""The state file survives what happens to files: being killed, being damaged, being upgraded."""
+"""The state file survives kills, damage and concurrent use."""
 
 from __future__ import annotations
 

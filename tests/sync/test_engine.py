@@ -1,4 +1,4 @@
-"""The mirror as a whole: what is on the disk is in the collection, and what was renamed stays."""
+"""The engine mirrors folders, and a renamed file keeps its image."""
 
 from __future__ import annotations
 

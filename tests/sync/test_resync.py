@@ -1,4 +1,4 @@
-"""What a resync reports is so: what was not sent is counted and named, and the counts add up."""
+"""A resync ends when everything is sent or reported, and its counts add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching, with real folders and real inotify: nothing that happens goes without a hint."""
+"""The watcher gives a hint for every change, in real folders with real inotify."""
 
 from __future__ import annotations
 

@@ -21,8 +21,6 @@ EXCEPTIONS = {
     "service/command_handlers": "the commands: control/test_commands and cli/test_approve",
     "service/engine_thread": "a loop over components: service/test_generation runs it",
     "service/environment": "declarations",
-    "service/reconciler": "when a resync is due: service/test_daemon and promises/test_outages",
-    "service/search_thread": "a loop around the search: promises/test_outages",
     "state/unwanted": "promises/test_left_out",
     "status/reading": "status/test_model reads the status of real files",
     "status/snapshot": "status/test_prometheus reads it over HTTP",

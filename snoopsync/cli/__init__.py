@@ -8,7 +8,13 @@ Modules, in reading order:
 ``context``        what all commands share: options, configuration, folders
 ``sync``           ``run`` and ``resync``
 ``approve``        ``approve``
-``queries``        ``status``, ``check``, ``list``, ``duplicates``, ``search``
+``queries``        ``status``, ``check``, ``list``, ``search``
+``duplicates``     ``duplicates``
+``dismissals``     ``duplicates dismiss`` and ``duplicates restore``
+``group_selection`` options that choose groups, and the comparison of their images
+``surplus``        proves which files can be removed
+``named``          the images and files that an argument names
+``group_view``     groups as text and as JSON
 ``init``           ``init``
 ``serve``          ``serve`` and ``keys``
 ``service``        ``service install`` and ``service uninstall``

@@ -1,4 +1,4 @@
-"""The exit code of each command: of a resync, of ``status`` and of ``check``.
+"""The exit code of each command: of a resync, of ``status``, ``check`` and ``duplicates``.
 
 ``snoopsync.core.exits`` defines the codes, and the code of each error. ``cli.root`` handles wrong
 usage, interrupts and bugs.
@@ -42,3 +42,10 @@ def of_resync(report: ResyncReport) -> Exit:
     if report.summary.held or report.missing:
         return Exit.HELD_OR_MISSING
     return Exit.IMAGES_FAILED if report.has_failures else Exit.OK
+
+
+def of_duplicates(*, is_open: bool, to_compare: int) -> Exit:
+    """The exit code of ``duplicates --exit-code``. ``is_open``: a listed group is open."""
+    if is_open:
+        return Exit.DUPLICATES_OPEN
+    return Exit.IMAGES_FAILED if to_compare else Exit.OK

@@ -25,7 +25,8 @@ from snoopsync.core.planner import Action
 from snoopsync.core.protocol import Match, PictureFacts
 from snoopsync.core.text import ago, iso
 from snoopsync.state.images import ImageRow, State
-from snoopsync.state.pairs import Duplicate, Side
+from snoopsync.state.pairs import Duplicate
+from snoopsync.state.sides import Side
 
 if TYPE_CHECKING:
     # Only for types: the checks load modules that a resync does not need.
@@ -113,7 +114,7 @@ def _one_line_rows(pairs: Iterable[ListedPair]) -> Iterator[Row]:
     for listed in pairs:
         pair = listed.pair
         found = ago(pair.found_at, now)
-        sides = (_side(side) + _remark(listed, side) for side in (pair.a, pair.b))
+        sides = (side_text(side) + _remark(listed, side) for side in (pair.a, pair.b))
         yield str(pair.rank), _kind(pair.kind), pair.state, found, *sides
 
 
@@ -122,7 +123,7 @@ def _two_line_rows(pairs: Iterable[ListedPair], links: FileLinks) -> Iterator[Ro
     for listed in pairs:
         pair = listed.pair
         a, b = (
-            LinkCell(_side(side), links.of(side.rel_path), _remark(listed, side))
+            LinkCell(side_text(side), links.of(side.rel_path), _remark(listed, side))
             for side in (pair.a, pair.b)
         )
         yield str(pair.rank), _kind(pair.kind), pair.state, ago(pair.found_at, now), a
@@ -141,7 +142,7 @@ def _remark(listed: ListedPair, side: Side) -> str:
 
 
 def pair_json(listed: ListedPair) -> dict[str, Any]:
-    """A line of ``duplicates --json``."""
+    """A line of ``duplicates --pairs --json``."""
     pair = listed.pair
     return {
         "a": _side_json(pair.a),
@@ -188,7 +189,7 @@ def _match_row(console: Console, side: Side, match: Match, links: FileLinks) -> 
 def _image_name(console: Console, image_id: str, rel_path: RelPath | None) -> str:
     """The image's path. On a terminal an image without a path is shown by its ID, because a narrow
     terminal leaves out the column with the ID."""
-    return _side(Side(image_id, rel_path)) if console.is_terminal else _path_text(rel_path)
+    return side_text(Side(image_id, rel_path)) if console.is_terminal else _path_text(rel_path)
 
 
 def match_json(result: SearchResult) -> dict[str, Any]:
@@ -241,11 +242,12 @@ def _path_text(rel_path: RelPath | None) -> str:
     return "(no file here)" if rel_path is None else str(rel_path)
 
 
-def _side(side: Side) -> str:
+def side_text(side: Side) -> str:
+    """The image's path; without a path, its ID or label."""
     if side.rel_path is not None:
         return str(side.rel_path)
     where = f"(was {side.was})" if side.was is not None else _path_text(None)
-    return f"{printable(side.image_id)} {where}"
+    return f"{printable(side.label or side.image_id)} {where}"
 
 
 def _side_json(side: Side) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _COMMANDS = {
     "status": ("queries:status", "Show whether everything is mirrored, and if not, why."),
     "check": ("queries:check", "Find problems and show how to fix them."),
     "list": ("queries:list_command", "List all known images."),
-    "duplicates": ("queries:duplicates", "List duplicate pictures."),
+    "duplicates": ("duplicates:duplicates", "List duplicate pictures."),
     "search": ("queries:search", "Find pictures similar to a file."),
     "approve": ("approve:approve", "Send held deletions, or discard them."),
     "notify": ("notify:notify", "Test the notifications."),

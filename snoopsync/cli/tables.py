@@ -139,6 +139,11 @@ def write_table(console: Console, columns: Sequence[Column], rows: Iterable[Row]
         write(row)
 
 
+def written(console: Console, cell: LinkCell, *, bold: bool = False) -> str:
+    """The cell as ``write_table`` writes it."""
+    return _styled(console, str(cell), Style(bold=True)) if bold else _written(console, cell, None)
+
+
 def _written(console: Console, cell: str | LinkCell, style: Style | None) -> str:
     """The cell with escape sequences for its colour and link."""
     if isinstance(cell, str):

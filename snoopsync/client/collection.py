@@ -199,22 +199,26 @@ class Collection:
         """Yield every image of the collection once. Pages are read as needed."""
         return list_all(lambda start: self.get_images(start, DEFAULT_LIMITS.page_images))
 
-    def search_images_by_id(self, image_id: ImageId) -> SearchByIdAnswer:
-        """Return the images similar to this image of the collection, which is not among them: at
-        most ``MOST_RESULTS``, nearest first. Raises ``NotFound``."""
+    def search_images_by_id(self, image_id: ImageId, limit: int | None = None) -> SearchByIdAnswer:
+        """Return the images similar to this image of the collection, which is not among them,
+        nearest first: at most ``limit`` (see ``ImageCollection``) or ``MOST_RESULTS``. Raises
+        ``NotFound``."""
         known = id_text(image_id)
         return self._call_streaming(
-            lambda response: lists.parse_search_by_id(response, known, self._known_id()),
+            lambda response: lists.parse_search_by_id(response, known, self._known_id(), limit),
             *("GET", f"/search/{quoted_id(known)}"),
+            limit=None if limit is None else str(limit),
         )
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Return the images similar to this picture: at most ``MOST_RESULTS``, nearest first."""
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
+        """Return the images similar to this picture, nearest first. ``limit``: as in
+        ``search_images_by_id``."""
         return self._call_streaming(
-            lambda response: lists.parse_search(response, self._known_id()),
+            lambda response: lists.parse_search(response, self._known_id(), limit),
             "POST",
             "/search",
             image,
+            limit=None if limit is None else str(limit),
         )
 
     def _known_id(self) -> str:

@@ -59,6 +59,7 @@ _EXTRAS = {
     "width": int,
     "height": int,
     "size_bytes": int,
+    "copies": int,
     "asked": dict,
     "evidence": dict,
 }
@@ -76,38 +77,70 @@ _FLAGS = ("outdated", "partial", "cut")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def parse_search(response: Response, collection_id: str) -> SearchAnswer:
-    """Return the answer to a search by an image's bytes, with at most ``MOST_RESULTS`` results,
-    nearest first. ``collection_id`` is used if the response has none."""
-    nearest: list[tuple[int, int, Match]] = []  # a heap, the farthest first
-    count = 0
+class _Nearest:
+    """The nearest results of a stream. With a ``limit``, results with the same SHA-256 count as
+    one, as in a service that offers limits."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._most = MOST_RESULTS if limit is None else min(max(1, limit), MOST_RESULTS)
+        self._merges = limit is not None
+        self._heap: list[tuple[int, int, Match]] = []  # the farthest first
+        self._by_content: dict[str, Match] = {}
+        self._count = 0
+        self.is_cut = False
+
+    def add(self, match: Match) -> None:
+        """Add a result, unless enough others are nearer."""
+        content = match.get("sha256") if self._merges else None
+        known = None if content is None else self._by_content.get(content)
+        if known is not None:
+            known["copies"] = known.get("copies", 1) + match.get("copies", 1)
+            return
+        if self._merges:
+            match.setdefault("copies", 1)
+        self._count += 1
+        if content is not None:
+            self._by_content[content] = match
+        item = (-match["rank"], -self._count, match)
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, item)
+            return
+        self.is_cut = True
+        *_order, dropped = heapq.heappushpop(self._heap, item)
+        self._by_content.pop(dropped.get("sha256", ""), None)
+
+    def sorted(self) -> list[Match]:
+        """The results, nearest first."""
+        return [match for *_order, match in sorted(self._heap, reverse=True)]
+
+
+def parse_search(response: Response, collection_id: str, limit: int | None = None) -> SearchAnswer:
+    """Return the answer to a search by an image's bytes, with at most ``limit`` or ``MOST_RESULTS``
+    results, nearest first. ``collection_id`` is used if the response has none."""
+    nearest = _Nearest(limit)
 
     def take(entry: Any) -> None:
-        nonlocal count
         match = _match(response, entry)
-        if match is None:
-            return
-        count += 1
-        item = (-match["rank"], -count, match)
-        if len(nearest) < MOST_RESULTS:
-            heapq.heappush(nearest, item)
-        else:
-            heapq.heappushpop(nearest, item)
+        if match is not None:
+            nearest.add(match)
 
     found = _read(response, collection_id, "results", take, LARGEST_SEARCH_BYTES)
     for flag in _FLAGS:
         if not isinstance(found.get(flag, False), bool):
             del found[flag]
-    if count > MOST_RESULTS:
+    if nearest.is_cut:
         found["cut"] = True
-    found["results"] = [match for *_order, match in sorted(nearest, reverse=True)]
+    found["results"] = nearest.sorted()
     return cast(SearchAnswer, found)
 
 
-def parse_search_by_id(response: Response, image_id: str, collection_id: str) -> SearchByIdAnswer:
+def parse_search_by_id(
+    response: Response, image_id: str, collection_id: str, limit: int | None = None
+) -> SearchByIdAnswer:
     """Return the answer to a search by an image's ID. Missing fields are filled in, except the
     results."""
-    found = {"image_id": image_id, "image_time": "", **parse_search(response, collection_id)}
+    answer = parse_search(response, collection_id, limit)
+    found = {"image_id": image_id, "image_time": "", **answer}
     require_fields(response, found, image_id=str, image_time=str)
     return cast(SearchByIdAnswer, found)
 

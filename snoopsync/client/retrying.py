@@ -211,15 +211,15 @@ class RetryingCollection:
         assert isinstance(inner, NamesAll)
         return self.retry(Call.LIST, lambda _inner: inner.image_ids(after, most))
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
         """Return the images similar to this image of the collection, which is not among them.
         Raises ``NotFound``."""
-        return self.retry(Call.SEARCH, lambda inner: inner.search_images_by_id(image_id))
+        return self.retry(Call.SEARCH, lambda inner: inner.search_images_by_id(image_id, limit))
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
         """Return the images similar to this picture."""
         with rewindable(image) as source:
-            return self.retry(Call.SEARCH, lambda inner: inner.search_images(source()))
+            return self.retry(Call.SEARCH, lambda inner: inner.search_images(source(), limit))
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
         """Return one page of the images that an older version described: see ``Renewable``. Raises

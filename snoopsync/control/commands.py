@@ -27,18 +27,48 @@ def _is_text(value: object) -> bool:
         return False  # JSON can contain half of a surrogate pair, which can't be written to a file
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _are_members(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and _is_text(each[0]) and _is_hex(each[1])
+        for each in value
+    )
+
+
+def _is_hex(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bytes.fromhex(value).hex() == value
+    except ValueError:
+        return False
+
+
+def _are_decisions(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and each.keys() == {"members", "group"}
+        and _are_members(each["members"])
+        and (each["group"] is None or _is_number(each["group"]))
+        for each in value
+    )
+
+
 def _is_patience(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= _MAX_PATIENCE_SECONDS  # false for NaN
 
 
-_TEXT = _Type("a string", _is_text, is_required=True)
 _OPTIONAL_TEXT = _Type("a string", lambda value: value is None or _is_text(value))
 _BOOLEAN = _Type("true or false", lambda value: isinstance(value, bool))
 _TEXTS = _Type(
     "a list of strings", lambda value: isinstance(value, list) and all(map(_is_text, value))
 )
+_MEMBERS = _Type("a list of images with their contents", _are_members, is_required=True)
+_DECISIONS = _Type("a list of decisions", _are_decisions, is_required=True)
+_OPTIONAL_NUMBER = _Type("a number", lambda value: value is None or _is_number(value))
 _PATIENCE = _Type("a number of seconds", _is_patience)
 
 _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
@@ -50,7 +80,8 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
         "patience_seconds": _PATIENCE,
     },
     "approve": {"folder": _OPTIONAL_TEXT, "discard": _BOOLEAN},
-    "dismiss": {"a": _TEXT, "b": _TEXT},
+    "dismiss": {"decisions": _DECISIONS},
+    "restore": {"members": _MEMBERS, "group": _OPTIONAL_NUMBER},
 }
 
 

@@ -20,8 +20,9 @@ Modules, in reading order:
 ``planner``     the actions that follow from the observations and the records
 ``bulk_guard``  how many deletions are too many to be sent without approval
 ``tally``       what a resync did with each image
-``duplicates``  how the result of a search changes the known pairs
-``keep``        which of two files to keep
+``duplicates``  what a search for duplicates found
+``groups``      which pictures links connect
+``keep``        which file of a group to keep
 ``retiring``    how to give up a folder that is gone for good
 ==============  ==============================================================================
 """

@@ -28,6 +28,7 @@ class Exit(IntEnum):
     UNREACHABLE = 5
     UNAUTHORIZED = 6
     LOCKED = 7
+    DUPLICATES_OPEN = 8
     CONFIG = 78
 
 

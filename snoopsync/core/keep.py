@@ -6,6 +6,7 @@ padding. Age is no evidence either, unless the bytes are the same.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,6 +121,7 @@ _QUALITY_STEP = 6
 #: Kinds of pairs whose pixels differ by more than a re-save. Their compression does not show which
 #: one is the original.
 _EDITED, _RECOLOURED, _BORDERED = "edited", "recoloured", "bordered"
+_REENCODED = "reencoded"
 
 #: Returns whether the evidence favours the first of two pictures; ``None`` if it favours neither.
 _Rule = Callable[[PictureFacts, PictureFacts], bool | None]
@@ -135,13 +137,112 @@ def which_to_keep(
     The order of the two does not matter.
     """
     if identical:
-        return _of_identical(one, other, now_ns)
+        return keep_of_identical([one, other], now_ns)
+    found = _favoured(one.facts, other.facts, kind)
+    if found is None:
+        return None
+    reason, keep_first = found
+    chosen = one if keep_first else other
+    return Keep(chosen.image_id, reason) if chosen.can_be_kept else None
+
+
+def _favoured(
+    one: PictureFacts, other: PictureFacts, kind: str | None
+) -> tuple[Reason, bool] | None:
+    """The first reason that applies, and whether it favours the first one."""
     for reason, rule in _rules(kind):
-        keep_first = rule(one.facts, other.facts)
+        keep_first = rule(one, other)
         if keep_first is not None:
-            chosen = one if keep_first else other
-            return Keep(chosen.image_id, reason) if chosen.can_be_kept else None
+            return reason, keep_first
     return None
+
+
+def keep_of_identical(candidates: Sequence[KeepCandidate], now_ns: int) -> Keep | None:
+    """Which of several files with the same bytes to keep; ``None`` if none of them exists."""
+    possible = [each for each in candidates if each.can_be_kept]
+    if len(possible) < 2:
+        return Keep(possible[0].image_id, Reason.CONFIGURED_FIRST) if possible else None
+    orders = _orders(now_ns)
+
+    def key(candidate: KeepCandidate) -> tuple[Any, ...]:
+        assert candidate.file is not None
+        return (*(order(candidate.file) for _, order in orders), candidate.image_id)
+
+    best, second = heapq.nsmallest(2, possible, key=key)
+    for (reason, _), ours, theirs in zip(orders, key(best), key(second), strict=False):
+        if ours != theirs:
+            return Keep(best.image_id, reason)
+    return Keep(best.image_id, Reason.FIRST_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPicture:
+    """One picture of a group: its images, which have the same bytes."""
+
+    images: Sequence[KeepCandidate]
+
+    @property
+    def facts(self) -> PictureFacts:
+        """What the collection reports about the picture."""
+        return next((each.facts for each in self.images if each.facts), PictureFacts())
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Returns whether one of the images can be kept."""
+        return any(each.can_be_kept for each in self.images)
+
+
+#: How two pictures of a group differ, by their positions; ``None`` where they were not compared.
+KindOf = Callable[[int, int], str | None]
+
+#: With more pictures of which the evidence favours none, there is no answer.
+_MOST_RIVALS = 16
+
+
+def keep_of_group(pictures: Sequence[KeepPicture], kind_of: KindOf, now_ns: int) -> Keep | None:
+    """Which image of a group to keep. ``now_ns``: Unix time.
+
+    The picture to keep is favoured over others by evidence, and no picture is favoured over it.
+    A re-encoding that the evidence does not decide on is equal to it, and then there is no answer.
+    Of several such pictures, the one that is favoured over the most others is kept. Of the images
+    of that picture, the rules for identical files choose."""
+    if len(pictures) == 1:
+        return keep_of_identical(pictures[0].images, now_ns)
+    found = _favourite(pictures, kind_of)
+    if found is None or not pictures[found[0]].can_be_kept:
+        return None
+    chosen = keep_of_identical(pictures[found[0]].images, now_ns)
+    return None if chosen is None else Keep(chosen.image_id, found[1])
+
+
+def _favourite(pictures: Sequence[KeepPicture], kind_of: KindOf) -> tuple[int, Reason] | None:
+    """The position of the favoured picture, and the reason."""
+
+    def favoured(one: int, other: int) -> tuple[Reason, bool] | None:
+        return _favoured(pictures[one].facts, pictures[other].facts, kind_of(one, other))
+
+    champion = 0
+    for at in range(1, len(pictures)):
+        found = favoured(at, champion)
+        if found is not None and found[1]:
+            champion = at
+    rivals = [at for at in range(len(pictures)) if at != champion and not favoured(champion, at)]
+    best: list[tuple[int, int, Reason]] = []
+    for at in [champion, *rivals] if len(rivals) <= _MOST_RIVALS else []:
+        reasons = []
+        for other in range(len(pictures)):
+            found = None if other == at else favoured(at, other)
+            if found is not None and found[1]:
+                reasons.append(found[0])
+            elif other != at and (found or kind_of(at, other) in (None, _REENCODED)):
+                break
+        else:
+            if reasons:
+                best.append((len(reasons), at, reasons[0]))
+    best.sort(key=lambda each: (-each[0], each[1]))
+    if not best or (len(best) > 1 and best[0][0] == best[1][0]):
+        return None
+    return best[0][1], best[0][2]
 
 
 def _rules(kind: str | None) -> Iterator[tuple[Reason, _Rule]]:
@@ -216,18 +317,6 @@ def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None
 
 def _evidence(facts: PictureFacts) -> PictureEvidence:
     return facts.get("evidence", PictureEvidence())
-
-
-def _of_identical(one: KeepCandidate, other: KeepCandidate, now_ns: int) -> Keep | None:
-    if not (one.can_be_kept and other.can_be_kept):
-        chosen = one if one.can_be_kept else other
-        return Keep(chosen.image_id, Reason.CONFIGURED_FIRST) if chosen.can_be_kept else None
-    assert one.file is not None and other.file is not None
-    for reason, order in _orders(now_ns):
-        ours, theirs = order(one.file), order(other.file)
-        if ours != theirs:
-            return Keep((one if ours < theirs else other).image_id, reason)
-    return Keep(min(one.image_id, other.image_id), Reason.FIRST_PATH)
 
 
 def _orders(now_ns: int) -> Sequence[tuple[Reason, Callable[[CandidateFile], Any]]]:

@@ -76,7 +76,8 @@ class Match(PictureFacts):
     ``rank`` is 0 for the same picture, and larger for less similar ones. The other keys exist only
     if the service reports them, as snoopsync's service does. ``sha256``: of the image's bytes, in
     hexadecimal. ``kind``: how the two differ (``embedded.kinds``). ``asked``: the facts about the
-    searched picture.
+    searched picture. ``label``: what its owner calls the image. ``copies``, in a search with a
+    limit: the number of images with the same bytes, which count as one.
     """
 
     id: str
@@ -84,6 +85,8 @@ class Match(PictureFacts):
     sha256: NotRequired[str]
     kind: NotRequired[str]
     asked: NotRequired[PictureFacts]
+    copies: NotRequired[int]
+    label: NotRequired[str]
 
 
 class SearchAnswer(TypedDict):
@@ -164,12 +167,13 @@ class ImageCollection(Protocol):
     def images(self) -> Iterator[ListedImage]:
         """All images of the collection, read in pages."""
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """Images similar to this image of the collection, which is not among them. Raises
-        ``NotFound``."""
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
+        """Images similar to this image of the collection, which is not among them. ``limit``: at
+        most so many, nearest first; images with the same bytes count as one. A service that does
+        not offer limits returns more. Raises ``NotFound``."""
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
-        """Images similar to this picture."""
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
+        """Images similar to this picture. ``limit``: as in ``search_images_by_id``."""
 
     def close(self) -> None:
         """Close connections and files. A call in progress may fail. No method may be called after

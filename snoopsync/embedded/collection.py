@@ -31,6 +31,7 @@ from snoopsync.embedded.database import BUSY_SECONDS
 from snoopsync.embedded.store import Store, StoredImage, id_taken, image_not_found
 
 if TYPE_CHECKING:
+    from snoopsync.embedded.scoring import Score
     from snoopsync.embedded.search import SimilaritySearch
 
 DEFAULT_PAGE = 100
@@ -224,20 +225,21 @@ class EmbeddedCollection:
         needs only the IDs, and this takes a tenth of the time of a listing."""
         return self._store.ids(after, most)
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        """The images similar to this image, which is not among them. Raises ``NotFound``."""
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
+        """The images similar to this image, which is not among them. ``limit``: as in
+        ``ImageCollection``; a number below 1 counts as 1. Raises ``NotFound``."""
         check_id(image_id)
         found = self._store.find_described(image_id)
         if found is None:
             raise image_not_found(image_id)
-        matches = self._matches(found.features, found.stored.version)
+        matches = self._matches(found.features, found.stored.version, limit, image_id)
         answer: SearchByIdAnswer = {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
             "image_id": image_id,
             "image_time": image_time(found.stored.moment),
-            "results": [match for match in matches if match["id"] != image_id],
+            "results": matches,
         }
         if found.stored.is_outdated:
             answer["outdated"] = True
@@ -245,16 +247,16 @@ class EmbeddedCollection:
             answer["partial"] = True
         return answer
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
         """The images similar to this picture. An image that another version described is found only
-        if it has the same bytes. Raises ``Refused``, with the reason, for a picture that cannot be
-        decoded."""
+        if it has the same bytes. ``limit``: as in ``search_images_by_id``. Raises ``Refused``, with
+        the reason, for a picture that cannot be decoded."""
         features = self._features_of(image)
         answer: SearchAnswer = {
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            "results": self._matches(features, FEED_VERSION),
+            "results": self._matches(features, FEED_VERSION, limit),
         }
         if self._store.has_other_versions(FEED_VERSION):
             answer["partial"] = True
@@ -305,9 +307,26 @@ class EmbeddedCollection:
         """The present Unix time in microseconds."""
         return (self._now() - EPOCH) // _MICROSECOND
 
-    def _matches(self, features: Features, version: int) -> list[Match]:
-        similar = self._similarity_search().matches(features, version)
-        return [match_of(each, features) for each in similar]
+    def compare_images(self, image_id: str, other_id: str) -> Score | None:
+        """How similar two images are, from their stored features; ``None`` if they are not, or if
+        different versions have described them. Raises ``NotFound``."""
+        one, other = self._store.find_described(image_id), self._store.find_described(other_id)
+        if one is None or other is None:
+            raise image_not_found(other_id if one else image_id)
+        if one.stored.version != other.stored.version:
+            return None
+        return self._similarity_search().compare(one, other)
+
+    def _matches(
+        self, features: Features, version: int, limit: int | None, asked_id: str | None = None
+    ) -> list[Match]:
+        search = self._similarity_search()
+        if limit is None:
+            similar = search.matches(features, version)
+            matches = [match_of(each, features) for each in similar]
+            return [match for match in matches if match["id"] != asked_id]
+        nearest = search.nearest(features, version, max(1, limit), asked_id)
+        return [{**match_of(each, features), "copies": copies} for each, copies in nearest]
 
     def _forget(self, stored: StoredImage) -> None:
         if self._search is not None:

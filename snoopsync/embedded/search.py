@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -71,16 +71,64 @@ class SimilaritySearch:
     def matches(self, features: Features, version: int = FEED_VERSION) -> list[SimilarImage]:
         """The images similar to this picture, most similar first. An image that another version
         than ``version`` described is found only if it has the same bytes."""
-        same = set(self._store.marks_of_same_picture(features, version))
         asked = ComparablePicture(features)
-        marks = same | self._near_marks(asked, version)
+        same, near = self._marks(asked, version)
+        marks = same | near
         candidates = self._store.with_marks(list(marks))
         for gone in marks - {each.stored.mark for each in candidates}:
             self.forget(gone)
+        return self._scored(asked, candidates, same)
+
+    def nearest(
+        self, features: Features, version: int, limit: int, asked_id: str | None = None
+    ) -> list[tuple[SimilarImage, int]]:
+        """As ``matches``, but at most ``limit`` images, of which those with the same bytes count as
+        one, with their number. ``asked_id``: an image that does not count. Of images with the same
+        bytes, one of another owner than this image's is named, if there is one."""
+        asked = ComparablePicture(features)
+        same, near = self._marks(asked, version)
+        marks = same | near
+        copies: dict[bytes, list[StoredImage]] = {}
+        for stored in self._store.stored_with_marks(list(marks)):
+            marks.discard(stored.mark)
+            if stored.image_id != asked_id:
+                copies.setdefault(stored.sha256, []).append(stored)
+        for gone in marks:
+            self.forget(gone)
+        owner = f"{asked_id.partition('.')[0]}." if asked_id and "." in asked_id else None
+
+        def order(stored: StoredImage) -> tuple[bool, str]:
+            is_own = owner is not None and stored.image_id.startswith(owner)
+            return is_own, stored.image_id
+
+        named = [min(each, key=order).mark for each in copies.values()]
+        candidates = self._store.with_marks(named)
+        found = self._scored(asked, candidates, same)
+        return [(each, len(copies[each.stored.sha256])) for each in found[:limit]]
+
+    def compare(self, one: DescribedImage, other: DescribedImage) -> Score | None:
+        """How similar two stored images are; ``None`` if they are not."""
+        asked = ComparablePicture(one.features)
+        if other.stored.mark in self._store.marks_of_same_picture(one.features, one.stored.version):
+            same = {other.stored.mark}
+        else:
+            same = set()
+        found = self._scored(asked, [other], same)
+        return found[0].score if found else None
+
+    def _marks(self, asked: ComparablePicture, version: int) -> tuple[set[int], set[int]]:
+        """The marks of the images that are the same picture, and of those that are near."""
+        same = set(self._store.marks_of_same_picture(asked.features, version))
+        return same, self._near_marks(asked, version)
+
+    def _scored(
+        self, asked: ComparablePicture, candidates: Sequence[DescribedImage], same: Set[int]
+    ) -> list[SimilarImage]:
+        """The similar ones of these images, the most similar first."""
         found = []
         for candidate in candidates:
             if candidate.stored.mark in same:
-                is_identical = candidate.features.sha256 == features.sha256
+                is_identical = candidate.features.sha256 == asked.features.sha256
                 kind = MatchKind.IDENTICAL if is_identical else MatchKind.REENCODED
                 score: Score | None = Score(0, kind)
             else:

@@ -16,6 +16,7 @@ be compared by their bytes.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -240,6 +241,18 @@ class Store:
                 if row is not None:
                     found.append(_described_image(row))
         return found
+
+    def stored_with_marks(self, marks: Sequence[int]) -> list[StoredImage]:
+        """As ``with_marks``, without the features."""
+        with self._read_connection() as reader:
+            rows = reader.execute(
+                f"SELECT {_STORED} FROM image WHERE mark IS NULL AND moment IN"
+                " (SELECT value FROM json_each(:marks))"
+                f" UNION ALL SELECT {_STORED} FROM image WHERE mark IN"
+                " (SELECT value FROM json_each(:marks))",
+                {"marks": json.dumps(list(marks))},
+            )
+            return [StoredImage(*row) for row in rows]
 
     def codes_after(self, mark: int, count: int, version: int) -> list[StoredCodes]:
         """The codes of up to ``count`` images that ``version`` described, in ascending order of

@@ -5,8 +5,6 @@ Events with the same name share a notification. The first event waits a few seco
 join it, and the next notification with that name waits a minute. Events about single images
 (duplicates, refusals) can come by the thousand: while they keep coming, each pause is twice as long
 as the one before. Memory use is bounded.
-
-The wording of a duplicate in the log is in ``snoopsync.sync.duplicate_search.Alert``.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from snoopsync.core.duplicates import describe_duplicate
 from snoopsync.core.events import Event, Field
 from snoopsync.core.model import printable
 from snoopsync.core.text import counted
@@ -31,7 +30,7 @@ MAX_NAMED = 10
 
 #: The longest line of a notification in characters, since some services take only 4,000 in all; and
 #: the longest path in a line that may have two.
-LONGEST_LINE = 350
+LONGEST_LINE = 560
 _LONGEST_PATH = 140
 
 #: Each recovery event with the problems that it ends. A recovery is reported where its problem was.
@@ -231,21 +230,13 @@ def _headline(event: str, count: int) -> str:
 
 
 def _line(event: LoggedEvent) -> str:
-    is_pair = event.event == Event.DUPLICATE and event.is_about_image
-    return _shortened(_duplicate(event.fields) if is_pair else event.text, LONGEST_LINE)
+    is_duplicate = event.event == Event.DUPLICATE and event.is_about_image
+    text = describe_duplicate(event.fields, _shortened_path) if is_duplicate else event.text
+    return _shortened(text, LONGEST_LINE)
 
 
-def _duplicate(fields: Mapping[str, Field]) -> str:
-    kind = "the same picture as" if fields["rank"] == 0 else "like"
-    image = _image(fields["folder"], fields["path"], fields["image_id"])
-    match = _image(fields["match_folder"], fields["match_path"], fields["match_id"])
-    return f"{image} is {kind} {match}, rank {fields['rank']}"
-
-
-def _image(folder: Field, path: Field, image_id: Field) -> str:
-    if path is None:
-        return f"an image without a file here ({image_id})"
-    return _shortened(f"{folder}/{path}", _LONGEST_PATH)
+def _shortened_path(path: str) -> str:
+    return _shortened(path, _LONGEST_PATH)
 
 
 def _shortened(text: str, most: int) -> str:

@@ -33,6 +33,12 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+_LIMIT = {
+    "name": "limit",
+    "in": "query",
+    "description": "Only the nearest results. Images with the same bytes count as one",
+    "schema": _COUNT,
+}
 _FLAG = {"type": "boolean"}
 _IMAGE = _object(collection_id=_TEXT, image_id=_TEXT, image_time=_TEXT)
 _IMAGE["properties"]["outdated"] = _FLAG
@@ -57,6 +63,7 @@ _MATCHES = {
             "id": _TEXT,
             "rank": {"type": "integer"},
             "kind": _TEXT,
+            "copies": {"type": "integer", "description": "with limit: images with these bytes"},
             **_FACTS,
             "asked": _ASKED,
         },
@@ -150,13 +157,14 @@ _PATHS = {
     },
     "/search": {
         "post": {
+            "parameters": [_LIMIT],
             "requestBody": _BODY,
             "responses": _responses(_FOUND, 200, 408, 413, 415),
         }
     },
     "/search/{image_id}": {
         "parameters": [_ID],
-        "get": {"responses": _responses(_FOUND, 200, 404)},
+        "get": {"parameters": [_LIMIT], "responses": _responses(_FOUND, 200, 404)},
     },
 }
 

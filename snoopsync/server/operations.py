@@ -127,12 +127,10 @@ def perform(
         case "outdated", _:
             return collection.outdated(operation.query.get("owner"), operation.query.get("after"))
         case "images", _:
-            return collection.get_images(
-                operation.query.get("start"), _count(operation.query.get("count"))
-            )
+            return collection.get_images(operation.query.get("start"), _number(operation, "count"))
         case "image", _:
             return collection.add_image(_require_body(body))
-    return collection.search_images(_require_body(body))
+    return collection.search_images(_require_body(body), _number(operation, "limit"))
 
 
 def _perform_on_image(
@@ -140,7 +138,7 @@ def _perform_on_image(
 ) -> Mapping[str, Any]:
     match operation.name, operation.method:
         case "search", _:
-            return collection.search_images_by_id(image_id)
+            return collection.search_images_by_id(image_id, _number(operation, "limit"))
         case _, "PUT" if operation.query.get("only") == "renew":
             return collection.renew_image(image_id, _require_body(body))
         case _, "POST" | "PUT":
@@ -155,9 +153,11 @@ def _require_body(body: Path | None) -> Path:
     return body
 
 
-def _count(text: str | None) -> int | None:
+def _number(operation: Operation, name: str) -> int | None:
+    """The number of images in a key of the query; ``None`` without that key."""
+    text = operation.query.get(name)
     if text is None:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise Refused("count must be a number of images", status=400)
+        raise Refused(f"{name} must be a number of images", status=400)
     return int(text)

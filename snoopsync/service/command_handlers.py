@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,11 +16,10 @@ from dataclasses import asdict, dataclass
 from snoopsync.control.channel import ALIVE, Message
 from snoopsync.control.commands import validate_command
 from snoopsync.control.report import LatestReport
-from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import FolderMissing, ServiceFailed, SnoopsyncError, StateError
 from snoopsync.core.exits import Exit, exit_code
 from snoopsync.folders.monitor import FolderMonitor
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.decisions import Dismissal, Member
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.resync import ResyncProgress, ResyncRequest, ResyncRun
 
@@ -59,11 +59,9 @@ class CommandHandlers:
     """Handles commands. ``answer`` is for any thread; the other methods are for the engine's
     thread."""
 
-    def __init__(
-        self, engine: SyncEngine, pairs: Pairs, latest: LatestReport, stop: threading.Event
-    ) -> None:
+    def __init__(self, engine: SyncEngine, latest: LatestReport, stop: threading.Event) -> None:
         self._engine = engine
-        self._pairs = pairs
+        self._decisions = engine.state.decisions
         self._latest = latest
         self._stop = stop
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -163,8 +161,13 @@ class CommandHandlers:
             case "approve":
                 return self._approve(command)
             case "dismiss":
-                pair = Pair.of(str(command.get("a")), str(command.get("b")))
-                return {"known": self._pairs.dismiss(pair)}
+                self._decisions.dismiss(
+                    [Dismissal.from_message(each) for each in command["decisions"]], time.time()
+                )
+                return {}
+            case "restore":
+                members = [Member.from_message(each) for each in command["members"]]
+                return {"restored": self._decisions.restore(members, command.get("group"))}
         raise AssertionError(command)  # ``validate_command`` allows no other command
 
     def _resync_request(self, command: Message) -> ResyncRequest:

@@ -64,7 +64,7 @@ class EngineThread:
         self._stop = stop
         self._search = search
         self._reconciled_before = reconciled
-        self.commands = CommandHandlers(self._engine, components.pairs, self.latest, stop)
+        self.commands = CommandHandlers(self._engine, self.latest, stop)
         self._reconciler: Reconciler | None = None
         self._jumps = JumpDetector(self._engine.clock)
         self._throttle = LogThrottle(log, _MAX_LOGGED)

@@ -16,6 +16,11 @@ Modules, in reading order:
 ``schedule``   a clock that survives restarts: for retries and deletions
 ``listings``   directories whose listing is unchanged
 ``unwanted``   images that the configuration leaves out
-``pairs``      the duplicates
+``nodes``      which pictures are connected with which: nodes, links, groups
+``searches``   which searches and alerts are due, and what searches found
+``decisions``  the dismissals of duplicates
+``sides``      the images of a group
+``groups``     the duplicates as groups, for listings
+``pairs``      the duplicates as pairs, for listings
 =============  ===============================================================================
 """

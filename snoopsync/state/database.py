@@ -53,11 +53,9 @@ _UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateRea
 #: been damaged meanwhile.
 _SESSION_SECONDS = 600.0
 
-#: Text columns that no index contains, so the integrity check does not read them.
-_TEXTS = (
-    "SELECT error FROM image WHERE error IS NOT NULL",
-    "SELECT a, b, finder FROM pair",
-)
+#: Text columns that no index contains, by table, so the integrity check does not read them. A file
+#: of an older format may lack some of the tables.
+_TEXTS = {"image": "error", "node": "facts", "link": "kind"}
 
 #: Every column of every table, and the definition of every index.
 _LAYOUT = """
@@ -254,8 +252,12 @@ class Database:
         if problem != "ok":
             raise StateDamaged(f"{self.path} is damaged: {problem}")
         if self._connection.execute("PRAGMA user_version").fetchone()[0]:
-            for sql in _TEXTS:
-                self._connection.execute(sql).fetchall()
+            tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            for table in _TEXTS.keys() & {name for (name,) in tables}:
+                text = _TEXTS[table]
+                self._connection.execute(
+                    f"SELECT {text} FROM {table} WHERE {text} IS NOT NULL"
+                ).fetchall()
             self._connection.execute("DELETE FROM listing")
 
     def _check_layout(self, version: int) -> None:

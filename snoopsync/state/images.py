@@ -15,6 +15,7 @@ from typing import Any
 from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
 from snoopsync.core.protocol import IdRange
 from snoopsync.state.database import Database
+from snoopsync.state.decisions import Decisions
 from snoopsync.state.deletions import Deletions
 from snoopsync.state.folders import Folders
 from snoopsync.state.intents import Intents
@@ -55,13 +56,15 @@ class ImageRow:
 
 class State:
     """The content of the state file. The methods of this class read the images. Its attributes are
-    the ``folders``, ``intents``, ``deletions`` and ``unwanted`` images."""
+    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images and ``decisions`` about
+    duplicates."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
         self.intents = Intents(database)
         self.deletions = Deletions(database, self.intents)
         self.unwanted = Unwanted(database, self.intents)
+        self.decisions = Decisions(database)
         self._database = database
         self.transaction = database.transaction
 

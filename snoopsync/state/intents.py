@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from snoopsync.core.model import File, Fingerprint, Record, RelPath
 from snoopsync.core.planner import Action, Add, Adopt, Delete, Forget, Refresh, Rename, Update
 from snoopsync.state.database import Database
+from snoopsync.state.nodes import Nodes
 from snoopsync.state.rows import RECORD, below_directory, record_of, records, rel_path_of
 
 #: No file has this inode number.
@@ -109,7 +110,7 @@ class Intents:
             "UPDATE image SET inode = ?1, size = ?2, mtime_ns = ?3, ctime_ns = ?4, submount = ?5,"
             # Another file has the same bytes: a hard link may have been created or removed.
             " search_due = search_due OR (inode <> ?1 AND NOT left_out AND EXISTS"
-            " (SELECT 1 FROM pair WHERE a = ?6 OR b = ?6)),"
+            " (SELECT 1 FROM node WHERE content = sha256)),"
             " held = 0, approved = 0, needs_approval = 0 WHERE image_id = ?6",
             (*seen, submount, image_id),
         )
@@ -314,18 +315,24 @@ class Intents:
     # Removing rows, and changing the numbers of files.
 
     def forget(self, image_id: str) -> None:
-        """Remove the image's row, and end its pairs."""
+        """Remove the image's row. It leaves its group, and its last path stays recorded."""
         with self._database.transaction():
             self._database.change(
-                "INSERT INTO picture (image_id, folder, directory, name)"
-                " SELECT image_id, folder, directory, name FROM image WHERE image_id = ?1"
-                " AND EXISTS (SELECT 1 FROM pair WHERE a = ?1 OR b = ?1)"
-                " ON CONFLICT (image_id) DO UPDATE SET folder = excluded.folder,"
-                " directory = excluded.directory, name = excluded.name",
+                "INSERT INTO picture (image_id, sha256, folder, directory, name, gone)"
+                " SELECT image_id, sha256, folder, directory, name, 1 FROM image"
+                " WHERE image_id = ? AND linked_to IS NULL"
+                " AND EXISTS (SELECT 1 FROM node WHERE content = sha256)"
+                " ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256, gone = 1,"
+                " folder = excluded.folder, directory = excluded.directory, name = excluded.name",
                 (image_id,),
             )
             self._database.change("DELETE FROM image WHERE image_id = ?", (image_id,))
-            self._database.change("UPDATE pair SET gone = 1 WHERE a = ?1 OR b = ?1", (image_id,))
+            # They were other names of this file, and one of them stands for it now.
+            self._database.change(
+                "UPDATE image SET linked_to = NULL, search_due = 1 WHERE linked_to = ?",
+                (image_id,),
+            )
+            Nodes(self._database).settle()
 
     def forget_inodes(self, folder: str, submount: int = 0, directory: bytes = b"") -> None:
         """Clear the inode numbers of the files on this file system (as in ``Record.submount``), in

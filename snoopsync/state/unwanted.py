@@ -9,11 +9,8 @@ from snoopsync.core.model import RelPath
 from snoopsync.core.selection import Selection
 from snoopsync.state.database import Database
 from snoopsync.state.intents import Intents
+from snoopsync.state.nodes import Nodes
 from snoopsync.state.rows import rel_path_of
-
-#: ``pair.gone`` of a pair that ended because one of its images is left out. If the image is
-#: included again, its search opens the pair again without another alert.
-_ENDED = 2
 
 
 class Unwanted:
@@ -51,6 +48,7 @@ class Unwanted:
                     newly_left_out.append((image_id, rel_path_of(folder, directory, name)))
             self._leave_out([image_id for image_id, _ in newly_left_out])
             self._include(newly_wanted)
+            Nodes(self._database).settle()
         return [rel_path for _, rel_path in newly_left_out]
 
     def _leave_out(self, image_ids: list[str]) -> None:
@@ -62,10 +60,6 @@ class Unwanted:
             " attempts = 0, retry_at = NULL, error = NULL,"
             " ctime_ns = iif(dirty OR held OR approved, -1, ctime_ns),"
             " sha256 = iif(dirty, x'', sha256) WHERE image_id = ?",
-            [(image_id,) for image_id in image_ids],
-        )
-        self._database.change_many(
-            f"UPDATE pair SET gone = {_ENDED} WHERE (a = ?1 OR b = ?1) AND NOT gone",
             [(image_id,) for image_id in image_ids],
         )
 

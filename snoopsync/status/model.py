@@ -102,6 +102,7 @@ class Status:
     now: float
     obstacle: str | None = None
     to_compare: int = 0
+    duplicate_groups_open: int = 0
 
     def reasons(self) -> list[str]:
         """Why it is not proven that everything is mirrored; empty if it is."""
@@ -213,6 +214,7 @@ class Status:
             "folders": [_folder_message(folder) for folder in self.folders],
             "to_compare": self.to_compare,
             "duplicates_open": self.duplicates_open,
+            "duplicate_groups_open": self.duplicate_groups_open,
             "progress": progress and progress.as_message(),
             # Present only after an upgrade, until all images are sent again.
             **({"to_renew": self.to_renew} if self.to_renew else {}),

@@ -23,10 +23,12 @@ from snoopsync.runtime.owned_directory import require_own
 from snoopsync.runtime.writability import why_unwritable
 from snoopsync.state.database import Database
 from snoopsync.state.folders import FolderRow
+from snoopsync.state.groups import count_groups
 from snoopsync.state.images import Counts, State
 from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
+from snoopsync.state.searches import Searches
 from snoopsync.status.model import (
     CollectionStatus,
     ServiceStatus,
@@ -72,7 +74,7 @@ def _status(
     differing: Mapping[str, int],
 ) -> Status:
     """``differing``: for each folder, the number of files that differ from the state."""
-    state, pairs = State(database), Pairs(database)
+    state = State(database)
     counts = state.counts()
     folders = tuple(
         folder_status(
@@ -88,10 +90,11 @@ def _status(
         service,
         _collection_status(config, state, service),
         folders,
-        pairs.count_open(),
+        Pairs(database).count_open(),
         time.time(),
         why_unwritable(config.state, trying=not service.is_running),
-        pairs.count_due(),
+        Searches(database).count_due(),
+        count_groups(database),
     )
 
 

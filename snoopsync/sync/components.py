@@ -33,8 +33,8 @@ from snoopsync.state.database import Database
 from snoopsync.state.file import move_aside
 from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
-from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import begin_schedule
+from snoopsync.state.searches import Searches
 from snoopsync.sync.duplicate_search import (
     DuplicateSearch,
     SearchSettings,
@@ -59,7 +59,7 @@ class Components:
 
     config: Config
     state: State
-    pairs: Pairs
+    searches: Searches
     search_collection: RetryingCollection
     engine: SyncEngine
     duplicate_search: DuplicateSearch
@@ -211,13 +211,13 @@ def open_components(
         engine.take_over(before.engine)
     elif not rehearsal:
         engine.sender.in_flight_file = InFlight(state, path_of(config.state))
-    pairs = Pairs(database)
+    searches = Searches(database)
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
     duplicate_search = _duplicate_search(
-        config, search_collection, pairs, HardLinks(state, folders), deps.counters
+        config, search_collection, searches, HardLinks(state, folders), deps.counters
     )
-    renewal = Renewal(settings.owner, state, pairs, folders, search_collection)
-    yield Components(config, state, pairs, search_collection, engine, duplicate_search, renewal)
+    renewal = Renewal(settings.owner, state, searches, folders, search_collection)
+    yield Components(config, state, searches, search_collection, engine, duplicate_search, renewal)
     search_collection.log_suppressed()
 
 
@@ -236,14 +236,14 @@ def _settings(config: Config, owner: str, deps: Dependencies, *, rehearsal: bool
 def _duplicate_search(
     config: Config,
     collection: RetryingCollection,
-    pairs: Pairs,
+    searches: Searches,
     hard_links: HardLinks,
     counters: Counters,
 ) -> DuplicateSearch:
     file = config.duplicates.log
     return DuplicateSearch(
         collection,
-        pairs,
+        searches,
         SearchSettings(
             config.duplicates.max_rank,
             quiet=not config.duplicates.alert,

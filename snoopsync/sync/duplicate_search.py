@@ -1,30 +1,31 @@
-"""Searches for duplicates of confirmed images, and alerts once about each pair.
+"""Searches for duplicates of confirmed images, and alerts once about each new picture.
 
-The search never delays mirroring. An image whose search fails stays due. ``Alert`` has the wording
-of the log; ``snoopsync.notify.digest`` has the wording of notifications.
+The search never delays mirroring. An image whose search fails stays due. The wording of an alert is
+in ``snoopsync.core.duplicates.describe_duplicate``.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from snoopsync.core.duplicates import Pair, changes_of_search
+from snoopsync.core.duplicates import Findings, describe_duplicate, findings_of
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
-from snoopsync.core.keep import FolderOrder, Keep
-from snoopsync.core.model import path_keys, printable
+from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
+from snoopsync.core.model import path_keys
 from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
 from snoopsync.log.append_file import append_line
 from snoopsync.log.formats import JsonFormatter
 from snoopsync.log.setup import delivered
 from snoopsync.runtime.counters import Counters
-from snoopsync.state.pairs import Due, Duplicate, Pairs, SearchResult, Side
+from snoopsync.state.searches import Due, NewDuplicate, Searches, SearchResult
+from snoopsync.state.sides import Side
 
 log = logging.getLogger("snoopsync.duplicates")
 
@@ -42,31 +43,27 @@ _MAX_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert about one new pair: a picture, and a picture that is similar to it. ``kind`` as in
-    ``Duplicate``."""
+    """An alert about a new picture and the nearest picture that is similar to it. ``kind``,
+    ``others`` and ``group``: as in ``NewDuplicate``."""
 
     image: Side
     match: Side
     rank: int
     kind: str | None = None
     keep: Keep | None = None
+    others: int = 0
+    group: int | None = None
 
     @classmethod
-    def of(cls, pair: Duplicate, keep: Keep | None) -> Alert:
-        """The alert about a pair. The image whose search found the other image comes first."""
-        image, match = (pair.a, pair.b) if pair.finder == pair.a.image_id else (pair.b, pair.a)
-        return cls(image, match, pair.rank, pair.kind, keep)
+    def of(cls, new: NewDuplicate, folders: FolderOrder, now: float) -> Alert:
+        """The alert about a new picture. ``now``: Unix time."""
+        image, match = new.image.candidate(folders), new.match.candidate(folders)
+        is_identical = new.kind == IDENTICAL
+        keep = which_to_keep(image, match, new.kind, int(now * 1e9), identical=is_identical)
+        return cls(new.image, new.match, new.rank, new.kind, keep, new.others, new.group)
 
     def __str__(self) -> str:
-        likeness = "the same picture as" if self.rank == 0 else "like"
-        image, match = _describe(self.image), _describe(self.match)
-        text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
-        if self.kind is not None:
-            text += f", {printable(self.kind)}"
-        if self.keep is not None:
-            side = self.image if self.keep.image_id == self.image.image_id else self.match
-            text += f"; keep {side.rel_path or side.image_id} ({self.keep.reason.words})"
-        return text
+        return f"duplicate: {describe_duplicate(self.keys(), with_ids=True)}"
 
     def keys(self) -> dict[str, Field]:
         """The keys of the event."""
@@ -77,10 +74,13 @@ class Alert:
             "match_folder": match["folder"],
             "match_path": match["path"],
             "match_id": self.match.image_id,
+            "match_label": self.match.label,
             "rank": self.rank,
             "kind": self.kind,
             "keep": None if self.keep is None else self.keep.image_id,
             "reason": None if self.keep is None else self.keep.reason.value,
+            "others": self.others,
+            "group": None if self.group is None else str(self.group),
         }
 
 
@@ -101,7 +101,7 @@ class DuplicateSearch:
     def __init__(
         self,
         collection: ImageCollection,
-        pairs: Pairs,
+        searches: Searches,
         settings: SearchSettings,
         announce: Callable[[Alert], None],
         *,
@@ -110,7 +110,7 @@ class DuplicateSearch:
     ) -> None:
         self._hard_links = hard_links
         self._collection = collection
-        self._pairs = pairs
+        self._searches = searches
         self._settings = settings
         self._announce = announce
         self._counters = counters or Counters()
@@ -122,13 +122,14 @@ class DuplicateSearch:
         self._results: list[SearchResult] = []
 
     def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
-        """Search for every image that is due, and alert about new pairs. An image whose search
+        """Search for every image that is due, and alert about new pictures. An image whose search
         fails does not delay the others, and stays due. After many failures in a row, the remaining
         images wait for the next call. ``only_new``: skip images whose search failed when all were
         last tried.
 
         Raises the first ``CollectionError`` if some images could not be searched for.
         """
+        self._searches.settle()
         self._alert(is_stopped)
         self.has_tried_all = False
         failed_in_a_row = 0
@@ -159,53 +160,52 @@ class DuplicateSearch:
             raise trouble
 
     def _due(self, failed: Collection[str]) -> list[Due]:
-        batch = self._pairs.due(_BATCH + len(failed))
+        batch = self._searches.due(_BATCH + len(failed))
         return [due for due in batch if due.image_id not in failed]
 
     def _search(self, due: Due, is_stopped: Callable[[], bool]) -> None:
+        limit = self._searches.limit(due)
         answer: SearchByIdAnswer | None = None
         with suppress(NotFound):
-            answer = self._collection.search_images_by_id(due.image_id)
-        matches = [] if answer is None else answer["results"]
-        ids = {match["id"] for match in matches}
-        left_out = self._pairs.left_out(ids)
-        matches = [match for match in matches if match["id"] not in left_out]
-        links = self._hard_links.of(due.image_id, ids) if self._hard_links else set()
-        current = self._pairs.current(due.image_id)
-        findings = changes_of_search(due.image_id, matches, current, self._settings.max_rank)
-        if answer is not None and answer.get("cut"):
-            # A missing pair may be less similar than all reported matches.
-            findings = replace(findings, gone=())
-        elif answer is not None and findings.gone:
-            gone = self._really_gone(due.image_id, answer, findings.gone)
-            findings = replace(findings, gone=gone)
-        linked = [Pair.of(due.image_id, link) for link in links]
-        self._results.append(SearchResult(due, findings, time.time(), linked))
-        is_new = any(found.pair not in current for found in findings.pairs)
-        if is_new or findings.gone or linked:
-            # The next search depends on the recorded pairs.
+            answer = self._collection.search_images_by_id(due.image_id, limit)
+        findings, uncompared, is_partial = Findings(), set[str](), False
+        if answer is not None:
+            findings = findings_of(
+                due.image_id,
+                answer["results"],
+                self._settings.max_rank,
+                limit=limit,
+                is_cut=answer.get("cut", False),
+            )
+            uncompared = self._uncompared(due, answer, findings)
+            is_partial = answer.get("outdated", False) or answer.get("partial", False)
+        candidates = self._searches.with_same_inode(due)
+        links: Collection[str] = ()
+        if self._hard_links is not None and candidates:
+            links = self._hard_links.of(due.image_id, candidates)
+        result = SearchResult(due, findings, time.time(), links, uncompared, is_partial)
+        self._results.append(result)
+        if findings.images or candidates or self._searches.has_node(due):
+            # The next search depends on what is recorded.
             self._record_results()
-        if is_new:
             self._alert(is_stopped)
 
     def _record_results(self) -> None:
         """Record the collected results in one transaction."""
         results, self._results = self._results, []
-        self._pairs.record(results)
+        self._searches.record(results)
 
-    def _really_gone(
-        self, image_id: str, answer: SearchByIdAnswer, gone: Sequence[Pair]
-    ) -> tuple[Pair, ...]:
-        """The pairs in ``gone`` that are no longer duplicates. During an upgrade, the collection
-        does not compare two pictures that were described by different versions. After the upgrade
-        all images are searched for again."""
+    def _uncompared(self, due: Due, answer: SearchByIdAnswer, findings: Findings) -> set[str]:
+        """The linked images that the search did not find because they were not compared. During an
+        upgrade, the collection does not compare two pictures that were described by different
+        versions. After the upgrade all images are searched for again."""
+        if not answer.get("outdated") and not answer.get("partial"):
+            return set()
+        missing = set(self._searches.linked_images(due))
+        missing -= {image.image_id for image in findings.images}
         if answer.get("outdated"):
-            return ()
-        if not answer.get("partial"):
-            return tuple(gone)
-        return tuple(
-            pair for pair in gone if not self._is_outdated(pair.b if pair.a == image_id else pair.a)
-        )
+            return missing
+        return {image_id for image_id in missing if self._is_outdated(image_id)}
 
     def _is_outdated(self, image_id: str) -> bool:
         try:
@@ -217,27 +217,27 @@ class DuplicateSearch:
         # Alert first, then mark: if the machine stops in between, the alert is repeated. In the
         # other order, the alert could be lost. An alert is only marked when its log line has been
         # written.
-        unalerted = self._pairs.unalerted()
+        unalerted = self._searches.alerts_due()
         for start in range(0, len(unalerted), _ALERTS_AT_ONCE):
-            pairs = unalerted[start : start + _ALERTS_AT_ONCE]
+            batch = unalerted[start : start + _ALERTS_AT_ONCE]
             if not self._settings.quiet:
-                for pair in pairs:
-                    self._announce(Alert.of(pair, pair.keep(self._settings.folders, time.time())))
+                for each in batch:
+                    self._announce(Alert.of(each, self._settings.folders, time.time()))
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
-            self._pairs.mark_alerted(pairs)
-            self._counters.found_duplicates(len(pairs))
+            self._searches.mark_alerted(batch)
+            self._counters.found_duplicates(len(batch))
 
 
 def announce_to_log(alert: Alert) -> None:
-    """Log one warning for each pair."""
+    """Log one warning for each new picture."""
     log_event(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
-    """Return a function that logs one warning for each pair, and appends the same as a JSON line to
-    a file, which may be rotated at any time."""
+    """Return a function that logs one warning for each new picture, and appends the same as a JSON
+    line to a file, which may be rotated at any time."""
     formatter = JsonFormatter()
     is_failing = False
 
@@ -262,7 +262,3 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
             is_failing = True
 
     return announce
-
-
-def _describe(side: Side) -> str:
-    return f"{side.rel_path or 'an image without a file here'} ({side.image_id})"

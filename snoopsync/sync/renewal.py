@@ -30,7 +30,7 @@ from snoopsync.core.model import owns
 from snoopsync.core.text import counted
 from snoopsync.folders.folder import Folder
 from snoopsync.state.images import State
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.searches import Searches
 
 log = logging.getLogger("snoopsync.renewal")
 
@@ -64,7 +64,7 @@ class Renewal:
         self,
         owner: str,
         state: State,
-        pairs: Pairs,
+        searches: Searches,
         folders: Mapping[str, Folder],
         collection: RetryingCollection,
         most_images: int = MOST_IMAGES,
@@ -72,7 +72,7 @@ class Renewal:
         self.left = 0
         self._owner = owner
         self._state = state
-        self._pairs = pairs
+        self._searches = searches
         self._folders = folders
         self._collection = collection
         self._most_images = most_images
@@ -107,7 +107,7 @@ class Renewal:
         if not was_under_way or (later and not done):
             return False
         with self._state.transaction():
-            self._pairs.search_again()
+            self._searches.search_again()
             if not later:
                 self._state.set_fact(_FACT, "")
         log_event(

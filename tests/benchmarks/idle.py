@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from snoopsync.state.database import Database
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.searches import Searches
 from tests.benchmarks.installation import Installation, wait_until
 from tests.benchmarks.measuring import table
 from tests.benchmarks.noop import prepared
@@ -52,6 +52,6 @@ def _wait_until_searched(installation: Installation, name: str) -> None:
             confirmed = database.one(
                 "SELECT sha256 IS NOT NULL FROM image WHERE name = ?", (name.encode(),)
             )
-            return bool(confirmed) and not Pairs(database).due(1)
+            return bool(confirmed) and not Searches(database).due(1)
 
     wait_until(searched, f"{name} searched for")

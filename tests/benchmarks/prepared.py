@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from snoopsync.core.duplicates import PairChanges
+from snoopsync.core.duplicates import Findings
 from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
@@ -25,7 +25,7 @@ from snoopsync.folders.folder import Folder
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Due, Pairs, SearchResult
+from snoopsync.state.searches import Due, Searches, SearchResult
 from tests.benchmarks.installation import Installation
 
 _FORMS = 8
@@ -60,13 +60,13 @@ def confirm_everything(installation: Installation) -> None:
     dice = random.Random(1)
     now = time.time()
     with closing(Database(installation.state)) as database:
-        state, pairs = State(database), Pairs(database)
+        state, searches = State(database), Searches(database)
         with state.transaction():
             state.intents.apply(adds, now)
             for add in adds:
                 sha256 = dice.randbytes(_SHA256_BYTES)
                 state.intents.confirm(Sent(add.image_id, 1, sha256, None), now)
-                pairs.record([SearchResult(Due(add.image_id, sha256), PairChanges((), ()), now)])
+                searches.record([SearchResult(Due(add.image_id, sha256), Findings(), now)])
     fill_collection(installation.collection, [add.image_id for add in adds], dice)
 
 

@@ -79,7 +79,7 @@ class MemoryCollection:
         """All images."""
         yield from self.get_images()["images"]
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
         """No images: none are similar."""
         answer = self._answer(image_id, 200)
         return {
@@ -91,7 +91,7 @@ class MemoryCollection:
             "results": [],
         }
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
         """No images: none are similar."""
         return {"status": 200, "message": "OK", "collection_id": self.id, "results": []}
 

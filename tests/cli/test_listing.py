@@ -36,7 +36,7 @@ def test_every_image_is_listed_with_the_keys_of_the_contract(home: Installation)
 def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> None:
     add_copy(home)
     home.ok("resync")
-    [pair] = home.json("duplicates", "--json")
+    [pair] = home.json("duplicates", "--pairs", "--json")
     assert list(pair) == ["a", "b", "rank", "kind", "keep", "reason", "found_at", "state"]
     keys = ["folder", "path", "image_id", "width", "height", "size_bytes"]
     assert list(pair["a"]) == list(pair["b"]) == keys
@@ -52,7 +52,7 @@ def test_duplicates_are_listed_and_dismissed_by_any_name(home: Installation) -> 
     for a, b in names:
         assert home.ok("duplicates", "dismiss", a, b) == "dismissed\n"
     assert home.json("duplicates", "--json") == []
-    [dismissed] = home.json("duplicates", "--json", "--all")
+    [dismissed] = home.json("duplicates", "--pairs", "--json", "--all")
     assert dismissed == pair | {"state": "dismissed"}
     (home.pictures / "copy.png").unlink()
     home.run("resync")
@@ -65,14 +65,17 @@ def test_duplicates_have_a_kind_and_the_one_to_keep(
     small = ImageOps.mirror(photo(0)).resize((160, 120))
     (home.pictures / "small.jpg").write_bytes(encode(small))
     home.ok("resync")
-    [pair] = home.json("duplicates", "--json")
+    [pair] = home.json("duplicates", "--json", "--pairs")
     assert home.json("duplicates", "--json", "--pairs", "--details") == [pair]
     [large] = [side for side in (pair["a"], pair["b"]) if side["path"] == "0.jpg"]
     assert pair["kind"] == "mirrored"
     assert (pair["keep"], pair["reason"]) == (large["image_id"], "more-pixels")
     assert (large["width"], large["height"]) == photo(0).size
-    [line] = home.ok("duplicates").splitlines()
+    [line] = home.ok("duplicates", "--pairs").splitlines()
     assert "\tmirrored\t" in line and "pictures/0.jpg  (keep: more pixels)" in line
+    keep, other = (line.split("\t") for line in home.ok("duplicates").splitlines())
+    assert keep[1:3] == ["", "keep"] and keep[-1] == "pictures/0.jpg  (keep: more pixels)"
+    assert (other[2], other[3], other[-1]) == ("mirrored", "160x120", "pictures/small.jpg")
     [answer] = home.json("search", home.pictures / "small.jpg", "--json")
     assert home.json("search", home.pictures / "small.jpg", "--json", "--details") == [answer]
     assert [match["kind"] for match in answer["results"]] == ["identical", "mirrored"]

@@ -127,14 +127,15 @@ def test_other_commands_do_not_load_apprise(home: Installation, postbox: Postbox
 
 
 def test_duplicates_share_a_notification(home: Installation, postbox: Postbox) -> None:
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        (home.pictures / name).write_bytes(encode(photo(1)))
+    for number in range(3):
+        for name in (f"{number}a.jpg", f"{number}b.jpg"):
+            (home.pictures / name).write_bytes(encode(photo(number)))
     home.configure(QUICK_SYNC + notify(postbox.url))
     with home.running() as service:
         until(lambda: postbox.letters)
         [letter] = postbox.letters
         assert letter["title"].endswith(": 3 duplicates")
-        assert "pictures/a.jpg" in letter["message"]
+        assert "pictures/0a.jpg" in letter["message"]
         assert service.end() == 0
 
 

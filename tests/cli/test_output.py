@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import click
 import pytest
 
-from snoopsync.cli.queries import dismiss
+from snoopsync.cli.dismissals import dismiss, restore
 from snoopsync.cli.root import program
 from snoopsync.version import __version__
 from tests.support.pictures import encode, photo
@@ -43,7 +43,7 @@ def test_a_full_disk_behind_the_output_is_reported(home: Installation) -> None:
 
 def commands() -> list[list[str]]:
     names = [[name] for name in program.commands]
-    return [*names, ["duplicates", "dismiss"], []]
+    return [*names, ["duplicates", "dismiss"], ["duplicates", "restore"], []]
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
@@ -54,7 +54,7 @@ def test_every_command_has_help(home: Installation, arguments: list[str]) -> Non
 
 
 def test_every_option_has_help() -> None:
-    for each in (program, dismiss, *program.commands.values()):
+    for each in (program, dismiss, restore, *program.commands.values()):
         assert each.help
         for option in each.params:
             assert not isinstance(option, click.Option) or option.help, (each.name, option.name)

@@ -38,9 +38,15 @@ MALFORMED = [
     {"command": "approve", "folder": ["a"]},
     {"command": "approve", "discard": "yes"},
     {"command": "dismiss"},
-    {"command": "dismiss", "a": "x"},
-    {"command": "dismiss", "a": 1, "b": None},
-    {"command": "dismiss", "a": "\ud800", "b": "x"},
+    {"command": "dismiss", "decisions": {}},
+    {"command": "dismiss", "decisions": [{"members": []}]},
+    {"command": "dismiss", "decisions": [{"members": [["a"]], "group": 1}]},
+    {"command": "dismiss", "decisions": [{"members": [["\ud800", "00"]], "group": 1}]},
+    {"command": "dismiss", "decisions": [{"members": [["a", "0G"]], "group": 1}]},
+    {"command": "dismiss", "decisions": [{"members": [["a", "00"]], "group": True}]},
+    {"command": "restore"},
+    {"command": "restore", "members": [["a", 1]]},
+    {"command": "restore", "members": [["a", "00"]], "group": "1"},
 ]
 
 
@@ -71,8 +77,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from(["folders", "folder", "prune", "discard", "patience_seconds", "a", "b"])
-COMMANDS = st.sampled_from(["status", "resync", "approve", "dismiss"]) | JSON
+KEYS = st.sampled_from(["folders", "prune", "patience_seconds", "decisions", "members", "group"])
+COMMANDS = st.sampled_from(["status", "resync", "approve", "dismiss", "restore"]) | JSON
 
 
 @given(st.dictionaries(KEYS | st.text(), JSON, max_size=4), COMMANDS)
@@ -84,5 +90,5 @@ def test_a_command_is_valid_or_refused(command: dict[str, object], name: object)
     except SnoopsyncError as error:
         assert str(error).isprintable()
         return
-    assert command["command"] in ("status", "resync", "approve", "dismiss")
+    assert command["command"] in ("status", "resync", "approve", "dismiss", "restore")
     assert all(isinstance(each, str) for each in command.get("folders", ()))  # type: ignore[attr-defined]

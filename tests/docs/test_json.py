@@ -27,7 +27,15 @@ from tests.support.process import QUICK_SYNC, Installation, command, until
 #: The sections of the page that describe an object.
 SHAPES = [
     *("Errors", "status", "status --watch", "resync", "resync --dry-run", "check", "list"),
-    *("duplicates", "search", "notify test", "keys add", "keys list", "The log"),
+    *(
+        "duplicates",
+        "duplicates --pairs",
+        "search",
+        "notify test",
+        "keys add",
+        "keys list",
+        "The log",
+    ),
 ]
 
 TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -142,7 +150,10 @@ def _of_one_installation(samples: Samples, home: Installation) -> None:
     picture = encode(photo(1, (640, 480)))
     (home.pictures / "a.jpg").write_bytes(picture)
     (home.pictures / "copy.jpg").write_bytes(picture)
-    (home.pictures / "third.jpg").write_bytes(picture)
+    # Of enough copies that go, some have a smaller ID than the one that stays, some a larger one.
+    more = [home.pictures / f"more{number}.jpg" for number in range(8)]
+    for path in more:
+        path.write_bytes(picture)
     (home.pictures / "small.webp").write_bytes(encode(photo(1), "WEBP"))
     (home.pictures / "empty.jpg").write_bytes(b"")
     (home.pictures / "notes.txt").write_bytes(b"x")
@@ -152,11 +163,13 @@ def _of_one_installation(samples: Samples, home: Installation) -> None:
     done = home.run("--log-format", "json", "resync", "--json")
     samples.add("resync", lines(done.out))
     samples.add("The log", [line for line in lines(done.err) if "event" in line])
-    (home.pictures / "third.jpg").unlink()
+    for path in more:
+        path.unlink()
     samples.run(home, "resync", "resync", "--json")
     samples.run(home, "status", "status", "--json")
     samples.run(home, "list", "list", "--json")
     samples.run(home, "duplicates", "duplicates", "--all", "--json")
+    samples.run(home, "duplicates --pairs", "duplicates", "--pairs", "--all", "--json")
     samples.run(home, "search", "search", home.pictures / "a.jpg", "--json")
     samples.run(home, "check", "check", "--json")
     with home.running():
@@ -268,7 +281,7 @@ def test_every_section_with_an_example_is_tested() -> None:
 
 def test_every_command_with_json_has_a_section() -> None:
     names = {
-        name.removeprefix("snoopsync ")
+        name.removeprefix("snoopsync ").strip()
         for name, each in commands(program)
         if any("--json" in parameter.opts for parameter in each.params)
     }

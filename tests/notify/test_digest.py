@@ -122,6 +122,17 @@ def test_a_duplicate_names_both_pictures_and_their_rank() -> None:
     assert message.body == "photos/1.jpg is like archive/old.jpg, rank 4"
 
 
+def test_a_duplicate_names_the_one_to_keep_and_how_many_more_there_are() -> None:
+    reader = Reader()
+    more = {"kind": "reencoded", "keep": "o.old", "reason": "more-pixels", "others": 2}
+    reader.add(duplicate(1, **more, group="7"))
+    [message] = reader.after(GATHER_SECONDS)
+    assert message.body == (
+        "photos/1.jpg is like archive/old.jpg, rank 4, reencoded; keep archive/old.jpg"
+        " (more pixels); 2 more (snoopsync duplicates --group 7)"
+    )
+
+
 def test_a_duplicate_of_an_image_without_a_file_names_its_id() -> None:
     reader = Reader()
     reader.add(duplicate(1, match_folder=None, match_path=None, rank=0))

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from snoopsync.cli.exit_codes import of_resync
-from snoopsync.core.duplicates import Pair
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.state.decisions import Dismissal, Member
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo
 from tests.support.world import ServedWorld, World
@@ -87,15 +87,15 @@ def test_an_altered_copy_is_alerted(
     assert alerts() == [{"a.jpg", "altered.jpg"}]
 
 
-def test_each_unordered_pair_is_alerted_once(world: World, alerts: Alerts) -> None:
+def test_three_new_copies_give_one_alert(world: World, alerts: Alerts) -> None:
     for name in ("a", "b", "c"):
         world.disk.write(f"{name}.jpg", encode(photo(1, SIZE)))
     world.resync()
-    assert sorted(map(sorted, alerts())) == [
-        ["a.jpg", "b.jpg"],
-        ["a.jpg", "c.jpg"],
-        ["b.jpg", "c.jpg"],
-    ]
+    assert len(alerts()) == 1
+    world.disk.write("d.jpg", encode(photo(1, SIZE)))
+    world.resync()
+    [alert] = alerts()
+    assert "d.jpg" in alert
 
 
 def test_pairs_across_folders_are_found(world: World, alerts: Alerts) -> None:
@@ -112,8 +112,12 @@ def test_a_dismissed_pair_is_never_alerted_again(world: World, alerts: Alerts) -
     world.resync()
     alerts()
     with world.running(reconcile=False) as live:
-        pair = Pair.of(world.id_of("a.jpg"), world.id_of("b.jpg"))
-        assert live.components.pairs.dismiss(pair)
+        contents = world.mirrored()
+        members = [
+            Member(world.id_of(name), bytes.fromhex(contents[f"photos/{name}"] or ""))
+            for name in ("a.jpg", "b.jpg")
+        ]
+        live.components.state.decisions.dismiss([Dismissal(tuple(members))], 1.0)
     world.disk.write("b.jpg", encode(photo(1, SIZE), quality=40))
     world.resync()
     world.disk.write("b.jpg", encode(photo(2, SIZE)))

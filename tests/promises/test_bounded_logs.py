@@ -19,7 +19,7 @@ from snoopsync.core.events import Event, fields_of
 from snoopsync.core.model import RelPath
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.log.throttle import MOST_LOGGED
-from snoopsync.state.pairs import Side
+from snoopsync.state.sides import Side
 from snoopsync.sync.duplicate_search import Alert, announce_to_file
 from tests.support.faults import answers
 from tests.support.pictures import encode, photo

@@ -215,6 +215,27 @@ def test_a_search_by_id_excludes_the_image_itself(collection: ImageCollection) -
     assert found["image_id"] == "a"
 
 
+def test_with_a_limit_only_the_nearest_are_found_and_copies_count_as_one(
+    collection: ImageCollection,
+) -> None:
+    for image_id in ("us.a", "us.b", "us.c", "them.d"):
+        collection.add_image(io.BytesIO(PICTURE), image_id)
+    collection.add_image(io.BytesIO(encode(photo(1).resize((160, 120)))), "us.small")
+    copies = [
+        [(match["id"], match["copies"]) for match in answer["results"]]
+        for limit in (1, 2, 9)
+        for answer in (
+            collection.search_images_by_id("us.a", limit),
+            collection.search_images(io.BytesIO(PICTURE), limit),
+        )
+    ]
+    by_id, by_bytes = copies[0::2], copies[1::2]
+    # Of images with the same bytes, one of another owner is named.
+    assert by_id == [[("them.d", 3)], *[[("them.d", 3), ("us.small", 1)]] * 2]
+    assert [[count for _, count in found] for found in by_bytes] == [[4], [4, 1], [4, 1]]
+    assert all("copies" not in each for each in collection.search_images_by_id("us.a")["results"])
+
+
 def test_an_image_is_a_path_its_bytes_or_a_file(
     collection: ImageCollection, tmp_path: Path
 ) -> None:

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.duplicates import Pair
+from snoopsync.core.groups import components
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.pairs import PairState
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 #: What the alerter does between telling of a pair and remembering that: killed there, it tells
 #: again.
-_MARKING = "before UPDATE pair SET alerted"
+_MARKING = "before COMMIT"
 
 #: Seconds that pass while nothing runs.
 _DOWN_SECONDS = 10.0
@@ -136,20 +136,28 @@ class Stage:
 
     def _check_pairs(self) -> None:
         contents = self.world.remote.server.contents
-        alike = {
-            Pair.of(one, other)
-            for one, other in combinations(contents, 2)
-            if contents[one] == contents[other] and not {one, other} <= set(FOREIGN)
-        }
-        known = self.world.duplicates_known()
-        assert alike == {
-            Pair(pair.a.image_id, pair.b.image_id) for pair in known if pair.state is PairState.OPEN
-        }
-        alerts = [
-            json.loads(line) for line in alerts_path(self.world.base).read_text().splitlines()
+        alike = [
+            frozenset(group)
+            for content in set(contents.values())
+            if len(group := [each for each in contents if contents[each] == content]) > 1
+            and not set(group) <= set(FOREIGN)
         ]
+        known = self.world.duplicates_known()
+        numbers: dict[str, int] = {}
+        links = [
+            [numbers.setdefault(side.image_id, len(numbers)) for side in (pair.a, pair.b)]
+            for pair in known
+            if pair.state is PairState.OPEN
+        ]
+        names = {number: image_id for image_id, number in numbers.items()}
+        groups = components((one, other) for one, other in links)
+        assert set(alike) == {frozenset(names[each] for each in group) for group in groups}
+        path = alerts_path(self.world.base)
+        text = path.read_text() if path.exists() else ""
+        alerts = [json.loads(line) for line in text.splitlines()]
         told = Counter(Pair.of(alert["image_id"], alert["match_id"]) for alert in alerts)
-        assert alike <= set(told)
+        named = {alert["image_id"] for alert in alerts} | {alert["match_id"] for alert in alerts}
+        assert all(group & named for group in alike)
         most = 1 + self.states_lost + sum(edge.startswith(_MARKING) for edge in self.kills)
         assert max(told.values()) <= most, (told, most)
 

@@ -20,13 +20,13 @@ from snoopsync.client.lists import MOST_RESULTS
 from snoopsync.client.paging import ListingLimits, read_pages
 from snoopsync.client.responses import Response
 from snoopsync.client.retrying import RetryingCollection
-from snoopsync.core.duplicates import MOST_NEW_PAIRS, Pair, changes_of_search
+from snoopsync.core.duplicates import findings_of, search_limit
 from snoopsync.core.errors import BadAnswer, CollectionError, ExcessiveAnswer, Unreachable
 from snoopsync.core.protocol import KINDS, ImageSource, ListAnswer, Match
 from snoopsync.embedded.kinds import MatchKind
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.searches import Searches
 from snoopsync.sync import renewal
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, as_json
@@ -228,7 +228,7 @@ def test_an_endless_list_of_outdated_images_is_abandoned(tmp_path: Path, count: 
 
     with closing(Database(tmp_path / "state.sqlite3")) as database:
         collection = RetryingCollection(Describing())
-        left = renewal.Renewal("tester", State(database), Pairs(database), {}, collection, 5000)
+        left = renewal.Renewal("tester", State(database), Searches(database), {}, collection, 5000)
         assert not left.work_off(lambda _seconds: True)
     assert asked <= 6
 
@@ -256,6 +256,18 @@ def test_a_long_search_result_is_reduced_to_the_nearest(
     # Each rank has 8,000 results.
     assert ranks.count(0) == count // 50
     assert ranks.count(1) == MOST_RESULTS - count // 50
+
+
+def test_an_answer_of_a_service_without_limits_is_reduced_to_the_nearest() -> None:
+    long = [{"id": f"copy{number}", "rank": 0, "sha256": "0" * 64} for number in range(5000)] + [
+        {"id": f"x{number}", "rank": 50 - number % 50} for number in range(5000)
+    ]
+    found = lists.parse_search(body({"results": long}), "c", limit=4)
+    assert [(match["rank"], match["copies"]) for match in found["results"]] == [
+        (0, 5000),
+        *[(1, 1)] * 3,
+    ]
+    assert found["cut"]
 
 
 def test_a_short_answer_is_not_cut(server: CollectionServer, client: Collection) -> None:
@@ -313,18 +325,10 @@ def matches(count: int) -> list[Match]:
 
 
 def test_the_nearest_of_very_many_matches_are_recorded() -> None:
-    found = changes_of_search("a", matches(100_000), set(), 50)
-    assert len(found.pairs) == MOST_NEW_PAIRS
-    assert {each.rank for each in found.pairs} == {0}
-
-
-def test_a_pair_is_not_gone_because_others_are_nearer() -> None:
-    far = Pair.of("a", "x000050")
-    found = changes_of_search("a", matches(100_000), {far}, 50)
-    assert far in {each.pair for each in found.pairs}
-    assert found.gone == ()
-    nobody = Pair.of("a", "y")
-    assert changes_of_search("a", matches(100_000), {nobody}, 50).gone == (nobody,)
+    found = findings_of("a", matches(100_000), 50, limit=64)
+    assert len(found.images) == 64
+    assert {each.rank for each in found.images} == {0}
+    assert not found.is_complete  # so no link ends because others are nearer
 
 
 # Raw responses.
@@ -458,7 +462,7 @@ def test_a_hostile_collection_leaves_the_daemon_a_short_log_and_a_small_state(
         until(shelf_home.is_in_sync, 60.0)
         assert service.end() == 0
         lines = list(service.lines)
-    assert len(lines) < 20 + 3 * MOST_NEW_PAIRS
+    assert len(lines) < 20 + 3 * search_limit(0)
     assert all(len(line) < 600 and line.isprintable() for line in lines)
     state = sum(path.stat().st_size for path in shelf_home.state.parent.glob("state.sqlite3*"))
     assert state < MEGABYTE

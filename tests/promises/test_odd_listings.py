@@ -256,9 +256,9 @@ def test_odd_matches_stop_no_service_and_forge_no_log_line(
     )
     (shelf_home.pictures / "a.jpg").write_bytes(fake_picture(1))
     with shelf_home.running() as service:
-        until(lambda: len(shelf_home.json("duplicates", "--json")) == len(ODD_IDS))
-        # Pairs are stored before they are announced.
-        until(lambda: sum("duplicate:" in line for line in service.lines) == len(ODD_IDS))
+        until(lambda: len(shelf_home.json("duplicates", "--pairs", "--json")) == len(ODD_IDS))
+        # Groups are stored before they are announced.
+        until(lambda: sum("duplicate:" in line for line in service.lines) == 1)
         assert is_printable("\n".join(service.lines))
         (shelf_home.pictures / "b.jpg").write_bytes(fake_picture(2))
         service.line_with("added pictures/b.jpg")

@@ -40,7 +40,7 @@ def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
         assert f"snoopsync run {a} {b}" in log
         assert len(home.json("list", "--json")) == 4
         until(lambda: home.status()["to_compare"] == 0)
-        [pair] = home.json("duplicates", "--json")
+        [pair] = home.json("duplicates", "--pairs", "--json")
         assert pair["a"]["folder"] == "b", (
             "pairs of folders that are no longer mirrored are not listed"
         )
@@ -52,7 +52,7 @@ def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
         until(lambda: home.status()["duplicates_open"] == 2)
 
 
-ALL = ("duplicates", "--all", "--json")
+ALL = ("duplicates", "--pairs", "--all", "--json")
 
 
 @pytest.mark.parametrize("damage", ["header", "everything", "page"])

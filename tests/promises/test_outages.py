@@ -23,7 +23,7 @@ from snoopsync.core.exits import Exit
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.searches import Searches
 from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
@@ -358,7 +358,7 @@ def test_a_call_that_gives_up_in_an_outage_marks_its_error_as_an_outage() -> Non
 def searches_due(world: World) -> int:
     """Return the number of images that are still to be searched for."""
     with closing(Database(world.state_path, readonly=True)) as database:
-        return len(Pairs(database).due(100))
+        return len(Searches(database).due(100))
 
 
 def test_alternating_search_failures_are_logged_a_few_times_and_counted(

@@ -255,18 +255,18 @@ def test_damage_that_a_command_finds_is_reported_to_it_and_repaired_by_the_servi
 ) -> None:
     mirrored.restore()
     home = mirrored.home
-    dismissal = {"command": "dismiss", "a": "tests.a", "b": "tests.b"}
+    request = {"command": "restore", "members": [["tests.a", "00"], ["tests.b", "01"]]}
     with home.running() as service:
         begun = len(service.lines)
         # While nothing happens in the folder, only what a command asks for reads this table.
-        overwrite_table(home.state, "pair")
-        (answer,) = ask(home.state, dismissal)
+        overwrite_table(home.state, "decision_member")
+        (answer,) = ask(home.state, request)
         assert f"{home.state} is damaged" in answer["error"]
         assert answer["exit_code"] == 1
         service.line_with("is damaged", after=begun)
         service.line_with("sync complete", after=begun)
         until(home.is_in_sync)
-        assert list(ask(home.state, dismissal)) == [{"result": {"known": False}}]
+        assert list(ask(home.state, request)) == [{"result": {"restored": 0}}]
         assert service.end() == 0
     assert not any("Traceback" in line for line in service.lines)
     mirrored.must_be_as_before()

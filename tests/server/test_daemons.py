@@ -43,7 +43,7 @@ class Machine:
 
     def foreign_duplicates(self) -> set[tuple[str, str]]:
         """Return its files that the other daemon has too, with the ID of the other's image."""
-        pairs = self.home.json("duplicates", "--json")
+        pairs = self.home.json("duplicates", "--pairs", "--json")
         sides = [(pair["a"], pair["b"]) for pair in pairs]
         sides += [(b, a) for a, b in sides]
         return {(a["path"], b["image_id"]) for a, b in sides if b["path"] is None}

@@ -52,7 +52,8 @@ def test_without_a_configuration_a_folder_is_mirrored_and_copies_raise_alerts(
             alert = json.loads(service.line_with('"duplicate"', ALERT_SECONDS, after=begun))
             assert alert.keys() == {
                 *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
-                *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
+                *("match_folder", "match_path", "match_id", "match_label", "rank", "kind"),
+                *("keep", "reason", "others", "group"),
             }
             original = list(variants).index(name)
             assert (alert["path"], alert["match_path"]) == (name, f"{original}.jpg")

@@ -41,7 +41,7 @@ def searching(live: Live, backoff: Backoff = HOUR) -> Iterator[SearchThread]:
 
 def left(live: Live) -> int:
     """How many images were not yet searched for."""
-    return live.components.pairs.count_due()
+    return live.components.searches.count_due()
 
 
 def test_images_that_are_due_at_the_start_are_searched_for(world: World) -> None:

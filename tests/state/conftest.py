@@ -10,6 +10,7 @@ import pytest
 
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
+from tests.support.duplicates import Duplicates
 
 
 @pytest.fixture
@@ -29,3 +30,9 @@ def database(path: Path) -> Iterator[Database]:
 def state(database: Database) -> State:
     """The images in the state file."""
     return State(database)
+
+
+@pytest.fixture
+def world(database: Database) -> Duplicates:
+    """The duplicates in the state file."""
+    return Duplicates(database)

@@ -21,9 +21,11 @@ from snoopsync.core.events import Event, log_event
 from snoopsync.core.model import File, Fingerprint, RelPath, image_ids
 from snoopsync.core.planner import Add
 from snoopsync.state.database import Database
+from snoopsync.state.groups import Groups
 from snoopsync.state.images import State
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import scratch
+from snoopsync.state.searches import Searches
 from tests.state.helpers import fill, forget_in_index
 
 
@@ -146,7 +148,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def use(database: Database) -> None:
-    state, pairs = State(database), Pairs(database)
+    state, pairs, searches = State(database), Pairs(database), Searches(database)
     state.folders.rows()
     state.counts()
     list(state.images())
@@ -160,7 +162,9 @@ def use(database: Database) -> None:
     for record in state.records_in("photos")[:20]:
         state.intents.forget(record.image_id)
     list(pairs.listed(everything=True))
-    pairs.due(50)
+    list(Groups(database, {}).everything(0.0))
+    searches.due(50)
+    searches.settle()
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -27,7 +27,7 @@ def test_json_has_the_keys_of_the_contract(home: Installation) -> None:
     [status] = home.json("status", "--json")
     assert list(status) == [
         *("in_sync", "reasons", "service", "collection", "folders"),
-        *("to_compare", "duplicates_open", "progress"),
+        *("to_compare", "duplicates_open", "duplicate_groups_open", "progress"),
     ]
     assert (status["reasons"], status["to_compare"], status["progress"]) == ([], 0, None)
     assert status["service"] == {"running": False, "pid": None, "version": None}

@@ -160,6 +160,7 @@ class CollectionServer:
     def _route(self, seen: Seen, body: BinaryIO) -> Mapping[str, Any]:
         what = seen.path.removeprefix(BASE).split("/")[1]
         image_id, collection = seen.image_id, self.collection
+        limit = [int(seen.query["limit"])] if "limit" in seen.query else []
         match seen.method, what:
             case "GET", "collection":
                 return {
@@ -182,9 +183,9 @@ class CollectionServer:
                 self.contents.pop(image_id, None)
                 return deleted
             case "GET", "search" if image_id is not None:
-                return collection.search_images_by_id(image_id)
+                return collection.search_images_by_id(image_id, *limit)
             case "POST", "search":
-                return collection.search_images(body)
+                return collection.search_images(body, *limit)
         raise Refused("no such call", status=405)
 
     def _stored(self, seen: Seen, body: BinaryIO) -> Mapping[str, Any]:

@@ -218,7 +218,7 @@ class Shelf:
     def images(self) -> Iterator[ListedImage]:
         return iter(self.get_images(count=len(self._digests) + 1)["images"])
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
         with self._lock:
             matches = self._alike(self._find(image_id), image_id)
         return {
@@ -230,7 +230,7 @@ class Shelf:
             "results": matches,
         }
 
-    def search_images(self, image: ImageSource) -> SearchAnswer:
+    def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
         digest = self._digest(image)
         with self._lock:
             matches = self._alike(digest)

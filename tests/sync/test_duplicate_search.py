@@ -1,7 +1,8 @@
-"""Alerts: each pair once, none lost, and no image keeps the others waiting."""
+"""Alerts: each new picture once, none lost, and no image keeps the others waiting."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import LogConfig
-from snoopsync.core.duplicates import Pair
 from snoopsync.core.errors import (
     BadAnswer,
     CollectionError,
@@ -24,15 +24,18 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.keep import Keep, Reason
 from snoopsync.core.model import File, Fingerprint, RelPath
-from snoopsync.core.planner import Add
+from snoopsync.core.planner import Add, Update
 from snoopsync.core.protocol import ImageAnswer, SearchByIdAnswer
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.log.setup import configure, in_background, release
 from snoopsync.runtime.counters import Counters
 from snoopsync.state.database import Database
+from snoopsync.state.decisions import Decisions, Dismissal, Member
 from snoopsync.state.images import State
 from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Pairs, Side
+from snoopsync.state.pairs import Pairs
+from snoopsync.state.searches import Searches
+from snoopsync.state.sides import Side
 from snoopsync.sync.duplicate_search import (
     Alert,
     DuplicateSearch,
@@ -54,7 +57,7 @@ class Collection(EmbeddedCollection):
         self.failing: dict[str, CollectionError] = {}
         self.searched: list[str] = []
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
         self.searched.append(image_id)
         if image_id in self.failing:
             raise self.failing[image_id]
@@ -75,27 +78,40 @@ class World:
 
     def __init__(self, database: Database, collection: Collection) -> None:
         self.state = State(database)
+        self.searches = Searches(database)
+        self.decisions = Decisions(database)
         self.pairs = Pairs(database)
         self.collection = collection
         self.told: list[Alert] = []
+        self.contents: dict[str, bytes] = {}
         self.counters = Counters()
 
     def send(self, image_id: str, version: int = 1) -> None:
         """The image's bytes are new, and confirmed."""
         seen = Fingerprint(version, 1, 1, 1)
-        self.state.intents.apply([Add(RelPath("f", image_id.encode()), image_id, File(seen))], 1.0)
+        rel_path, file = RelPath("f", image_id.encode()), File(seen)
+        is_known = self.state.is_taken(image_id)
+        action = (Update if is_known else Add)(rel_path, image_id, file)
+        self.state.intents.apply([action], 1.0)
         [mark] = [
             item.mark
             for item in self.state.intents.outstanding(9999, 2.0, ["f"])
             if item.record.image_id == image_id
         ]
-        self.state.intents.confirm(Sent(image_id, mark, bytes([version]) * 32, None), 1.0)
+        sha256 = hashlib.sha256(f"{image_id} {version}".encode()).digest()
+        self.contents[image_id] = sha256
+        self.state.intents.confirm(Sent(image_id, mark, sha256, None), 1.0)
+
+    def dismiss(self, *image_ids: str) -> None:
+        """These images are not duplicates of each other."""
+        members = tuple(Member(image_id, self.contents[image_id]) for image_id in image_ids)
+        self.decisions.dismiss([Dismissal(members)], 1.0)
 
     def search(self, *, quiet: bool = False) -> list[tuple[str, str, int]]:
         """Search for what is due; the alerts so far."""
         duplicate_search = DuplicateSearch(
             self.collection,
-            self.pairs,
+            self.searches,
             SearchSettings(50, quiet=quiet),
             self.told.append,
             counters=self.counters,
@@ -145,7 +161,7 @@ def test_a_dismissed_pair_is_never_told_of_again(world: World) -> None:
     world.send("a")
     world.send("b")
     assert len(world.search()) == 1
-    assert world.pairs.dismiss(Pair.of("b", "a"))
+    world.dismiss("b", "a")
     for version, now in ((2, {}), (3, twins)):
         world.collection.twins = now
         world.send("a", version)
@@ -157,7 +173,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
-    duplicate_search = DuplicateSearch(world.collection, world.pairs, SETTINGS, announce_to_log)
+    duplicate_search = DuplicateSearch(world.collection, world.searches, SETTINGS, announce_to_log)
     answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
@@ -167,10 +183,10 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
             try:
                 with in_background():
                     duplicate_search.work_off(lambda: next(answers, True))
-                    assert len(world.pairs.unalerted()) == 1
+                    assert len(world.searches.alerts_due()) == 1
                     os.read(reading, 1 << 20)
                     duplicate_search.work_off(lambda: False)
-                    assert not world.pairs.unalerted()
+                    assert not world.searches.alerts_due()
             finally:
                 release()
 
@@ -184,7 +200,9 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.pairs, SETTINGS, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.searches, SETTINGS, power_loss).work_off(
+            lambda: False
+        )
     assert world.search() == [("a", "b", 3)]
 
 
@@ -199,7 +217,9 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.pairs, SETTINGS, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.searches, SETTINGS, power_loss).work_off(
+            lambda: False
+        )
     for _ in range(2):
         assert world.search() == [("a", "b", 3)] * 2
 
@@ -228,7 +248,7 @@ def test_one_bad_image_does_not_keep_the_others_waiting(
     assert len(world.collection.searched) == 122
     world.collection.failing = {}
     world.search()
-    assert world.pairs.due(999) == []
+    assert world.searches.due(999) == []
 
 
 def away() -> Unreachable:
@@ -248,20 +268,20 @@ def test_a_collection_that_answers_nobody_is_asked_once(
     with pytest.raises(type(error)):
         world.search()
     assert len(world.collection.searched) == 1
-    assert len(world.pairs.due(9)) == 2
+    assert len(world.searches.due(9)) == 2
 
 
 def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
     world.send("a")
-    DuplicateSearch(world.collection, world.pairs, SETTINGS, world.told.append).work_off(
+    DuplicateSearch(world.collection, world.searches, SETTINGS, world.told.append).work_off(
         lambda: True
     )
-    assert len(world.pairs.due(9)) == 1
+    assert len(world.searches.due(9)) == 1
 
 
 def alert() -> Alert:
     odd = RelPath("f", b"odd\xff\n.jpg")
-    return Alert(Side("one", odd), Side("other", None), 0)
+    return Alert(Side("one", odd), Side("other", None), 0, others=2, group=7)
 
 
 def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> None:
@@ -272,7 +292,14 @@ def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> No
         " keep f/a.jpg (more pixels)"
     )
     assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
-        ", rank 9, odd\\n; keep other (older)"
+        ", rank 9, odd\\n; keep an image without a file here (other) (older)"
+    )
+
+
+def test_an_alert_names_an_image_of_another_owner_by_its_label() -> None:
+    here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None, label="laptop: x\n.jpg")
+    assert str(Alert(here, there, 4)) == (
+        "duplicate: f/a.jpg (one) is like laptop: x\\n.jpg (other), rank 4"
     )
 
 
@@ -287,12 +314,13 @@ def test_an_alert_is_one_line_and_names_everything(
     assert (record.name, record.levelname) == ("snoopsync.duplicates", "WARNING")
     assert record.getMessage() == (
         "duplicate: f/odd\\udcff\\n.jpg (one) is the same picture as"
-        " an image without a file here (other), rank 0"
+        " an image without a file here (other), rank 0; 2 more (snoopsync duplicates --group 7)"
     )
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [
         *("time", "level", "logger", "event", "message", "folder", "path", "image_id"),
-        *("match_folder", "match_path", "match_id", "rank", "kind", "keep", "reason"),
+        *("match_folder", "match_path", "match_id", "match_label", "rank", "kind"),
+        *("keep", "reason", "others", "group"),
     ]
     assert json.loads(line)["path"] == "odd\udcff\n.jpg"
     assert (json.loads(line)["match_path"], json.loads(line)["rank"]) == (None, 0)
@@ -329,8 +357,8 @@ class Renewing(Collection):
 
     old: frozenset[str] = frozenset()
 
-    def search_images_by_id(self, image_id: str) -> SearchByIdAnswer:
-        answer = super().search_images_by_id(image_id)
+    def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
+        answer = super().search_images_by_id(image_id, limit)
         if image_id in self.old:
             answer["outdated"] = True
         if self.old:
@@ -385,13 +413,13 @@ def test_a_pair_that_was_not_compared_is_not_gone(
     renewing: World, old: set[str], left: set[str]
 ) -> None:
     renewing.collection.old = frozenset(old)  # type: ignore[attr-defined]
-    renewing.send("a", 2)
-    assert len(renewing.search()) == 2
+    renewing.searches.search_again()
+    assert len(renewing.search()) == 1
     assert open_pairs(renewing) == left
     renewing.collection.old = frozenset()  # type: ignore[attr-defined]
     renewing.collection.twins = {"a": {"b": 3}}
-    renewing.send("a", 3)
+    renewing.searches.search_again()
     renewing.search()
     assert open_pairs(renewing) == {"b"}
     # What has never been gone is no news.
-    assert len(renewing.told) == (2 if "b" in left else 3)
+    assert len(renewing.told) == (1 if "b" in left else 2)

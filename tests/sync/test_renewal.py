@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from snoopsync.config.settings import CollectionConfig, Config, FolderConfig
-from snoopsync.core.duplicates import FoundPair, Pair, PairChanges
+from snoopsync.core.duplicates import Findings, FoundImage
 from snoopsync.core.errors import NotFound, Refused, Unavailable
 from snoopsync.core.protocol import ImageAnswer, ImageCollection, ImageSource
 from snoopsync.decoding.features import Features
 from snoopsync.decoding.source import PictureFile
 from snoopsync.embedded import EmbeddedCollection
-from snoopsync.state.pairs import Due, SearchResult
+from snoopsync.state.database import Database
+from snoopsync.state.pairs import Duplicate, Pairs
+from snoopsync.state.searches import Due, SearchResult
 from snoopsync.sync.components import Components, Dependencies, open_components, open_state
 from snoopsync.sync.resync import ResyncRequest, run_resync
 from tests.embedded.helpers import make_outdated
@@ -181,6 +183,11 @@ class World:
                 )
             )
 
+    def pairs(self) -> list[Duplicate]:
+        """The open pairs."""
+        with closing(Database(self.config.state, readonly=True)) as database:
+            return list(Pairs(database).listed())
+
     def mirror(self) -> None:
         with self.opened() as components:
             report = run_resync(components.engine, ResyncRequest(["photos"]))
@@ -217,14 +224,14 @@ def test_it_goes_on_where_it_was_stopped(world: World) -> None:
     for left in (3, 1):
         with world.opened() as components:
             assert not components.renewal.work_off(after(2))
-            assert components.pairs.due(9) == []
+            assert components.searches.due(9) == []
         assert count_outdated(world.database) == left
     with world.opened() as components:
         assert components.renewal.work_off(always)
-        assert len(components.pairs.due(9)) == 5
+        assert len(components.searches.due(9)) == 5
         components.duplicate_search.work_off(lambda: False)
         assert not components.renewal.work_off(always)
-        assert components.pairs.due(9) == []
+        assert components.searches.due(9) == []
 
 
 def test_known_pairs_stay_while_only_some_pictures_are_described_again(
@@ -232,12 +239,12 @@ def test_known_pairs_stay_while_only_some_pictures_are_described_again(
 ) -> None:
     caplog.clear()
     with world.opened() as components:
-        [pair] = components.pairs.listed()
+        [pair] = world.pairs()
         for _ in range(6):
             components.renewal.work_off(after(1))
-            components.pairs.search_again()
+            components.searches.search_again()
             components.duplicate_search.work_off(lambda: False)
-            [found] = components.pairs.listed()
+            [found] = world.pairs()
             assert (found.a.image_id, found.found_at) == (pair.a.image_id, pair.found_at)
     assert count_outdated(world.database) == 0
     assert not alerts(caplog.text)
@@ -248,14 +255,14 @@ def test_pairs_that_are_none_by_the_new_description_are_gone(world: World) -> No
         records = components.state.records_in("photos")
         one, other = (each for each in records if each.rel_path.name in (b"1.jpg", b"2.jpg"))
         assert one.sha256 is not None
-        false = FoundPair(Pair.of(one.image_id, other.image_id), 0, "reencoded", other.sha256)
-        components.pairs.record(
-            [SearchResult(Due(one.image_id, one.sha256), PairChanges((false,), ()), at=1.0)]
+        false = FoundImage(other.image_id, 0, "reencoded", other.sha256)
+        components.searches.record(
+            [SearchResult(Due(one.image_id, one.sha256), Findings((false,)), at=1.0)]
         )
-        assert components.pairs.count_open() == 2
+        assert len(world.pairs()) == 2
         components.renewal.work_off(always)
         components.duplicate_search.work_off(lambda: False)
-        assert [each.rank > 0 for each in components.pairs.listed()] == [True]
+        assert [each.rank > 0 for each in world.pairs()] == [True]
 
 
 def test_a_file_that_is_another_now_is_left_to_the_mirror(world: World) -> None:

@@ -1,0 +1,188 @@
+"""Dismissals: decisions of a person that some images are not duplicates of each other.
+
+A decision names its images by their bytes: one row for each image. It closes the links between
+these bytes, whatever IDs they get. Of images with the same bytes it covers those that it names, so
+a further copy is a new duplicate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snoopsync.core.errors import SnoopsyncError
+from snoopsync.core.model import printable
+from snoopsync.state.database import Database
+from snoopsync.state.nodes import Nodes
+
+
+class MembersChanged(SnoopsyncError):
+    """An image has changed since the person saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image as a person saw it. ``content``: the SHA-256 of its bytes, or its ID where the
+    collection tells no SHA-256."""
+
+    image_id: str
+    content: bytes
+
+    @classmethod
+    def from_message(cls, message: Sequence[str]) -> Member:
+        """The member of a valid command."""
+        return cls(message[0], bytes.fromhex(message[1]))
+
+    def as_message(self) -> list[str]:
+        """The member as part of a command."""
+        return [self.image_id, self.content.hex()]
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """Images that are not duplicates of each other. ``group``: the group that they were shown
+    in."""
+
+    members: tuple[Member, ...]
+    group: int | None = None
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> Dismissal:
+        """The dismissal of a valid command."""
+        return cls(tuple(map(Member.from_message, message["members"])), message["group"])
+
+    def as_message(self) -> dict[str, Any]:
+        """The dismissal as part of a command."""
+        return {"members": [each.as_message() for each in self.members], "group": self.group}
+
+
+class Decisions:
+    """The dismissals in the state file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._nodes = Nodes(database)
+
+    def dismiss(self, dismissals: Sequence[Dismissal], now: float) -> None:
+        """Record these decisions, all of them or none. ``now``: Unix time. Raises
+        ``MembersChanged`` if an image is not what the person saw."""
+        with self._database.transaction():
+            self._nodes.settle()
+            for dismissal in dismissals:
+                self._require_unchanged(dismissal.members)
+            for dismissal in dismissals:
+                self._dismiss(dismissal, now)
+            self._nodes.settle()
+
+    def _dismiss(self, dismissal: Dismissal, now: float) -> None:
+        decision = self._database.one(
+            "INSERT INTO decision (at, group_id) VALUES (?, ?) RETURNING decision_id",
+            (now, dismissal.group),
+        )
+        self._database.change_many(
+            "INSERT OR IGNORE INTO decision_member VALUES (?, ?, ?)",
+            [(decision, member.content, member.image_id) for member in dismissal.members],
+        )
+        nodes = self._node_ids(member.content for member in dismissal.members)
+        self._database.change(
+            "UPDATE link SET dismissed = 1 WHERE a IN (SELECT value FROM json_each(?1))"
+            " AND b IN (SELECT value FROM json_each(?1))",
+            (json.dumps(nodes),),
+        )
+        self._changed(nodes)
+        self._nodes.settle()
+        self._nodes.regroup(nodes)
+
+    def restore(self, members: Sequence[Member], group: int | None = None) -> int:
+        """Delete the decisions that name two or more of these images, and those about this group.
+        Returns their number."""
+        with self._database.transaction():
+            decisions = self._about(members) | self._of_group(group)
+            for decision in decisions:
+                self._restore(decision)
+            self._nodes.settle()
+        return len(decisions)
+
+    def dismissed_with(self, member: Member) -> tuple[set[bytes], set[str]]:
+        """What was dismissed as duplicates of this image: contents, and IDs of images with the same
+        content."""
+        rows = self._database.query(
+            "SELECT other.content, other.image_id, one.image_id = ?2"
+            " FROM decision_member AS one JOIN decision_member AS other USING (decision_id)"
+            " WHERE one.content = ?1",
+            (member.content, member.image_id),
+        )
+        contents = {content for content, _, _ in rows if content != member.content}
+        named = {
+            image_id for content, image_id, is_it in rows if is_it and content == member.content
+        }
+        return contents, named - {member.image_id}
+
+    def _about(self, members: Sequence[Member]) -> set[int]:
+        """The decisions that name two or more of these images, or two or more of their
+        contents."""
+        contents: dict[int, set[bytes]] = {}
+        named: Counter[int] = Counter()
+        for member in members:
+            rows = self._database.query(
+                "SELECT decision_id, max(image_id = ?) FROM decision_member WHERE content = ?"
+                " GROUP BY decision_id",
+                (member.image_id, member.content),
+            )
+            for decision, is_named in rows:
+                contents.setdefault(decision, set()).add(member.content)
+                named[decision] += is_named
+        return {each for each in contents if len(contents[each]) > 1 or named[each] > 1}
+
+    def _of_group(self, group: int | None) -> set[int]:
+        rows = self._database.query("SELECT decision_id FROM decision WHERE group_id = ?", (group,))
+        return {decision for (decision,) in rows}
+
+    def _restore(self, decision: int) -> None:
+        contents = [
+            content
+            for (content,) in self._database.query(
+                "SELECT DISTINCT content FROM decision_member WHERE decision_id = ?", (decision,)
+            )
+        ]
+        self._database.change("DELETE FROM decision WHERE decision_id = ?", (decision,))
+        self._database.change("DELETE FROM decision_member WHERE decision_id = ?", (decision,))
+        nodes = self._node_ids(contents)
+        reopened = self._database.query(
+            "SELECT a, b FROM link WHERE dismissed AND a IN (SELECT value FROM json_each(?1))"
+            " AND b IN (SELECT value FROM json_each(?1))",
+            (json.dumps(nodes),),
+        )
+        for a, b in reopened:
+            # Another decision may name the two as well.
+            if not self._nodes.is_dismissed(self._content(a), self._content(b)):
+                self._database.change("UPDATE link SET dismissed = 0 WHERE a = ? AND b = ?", (a, b))
+                if self._database.one("SELECT NOT gone FROM link WHERE a = ? AND b = ?", (a, b)):
+                    self._nodes.join(a, b)
+        self._changed(nodes)
+
+    def _require_unchanged(self, members: Sequence[Member]) -> None:
+        for member in members:
+            if self._nodes.content_of(member.image_id) != member.content:
+                raise MembersChanged(
+                    f"{printable(member.image_id)} has changed since it was listed: list the"
+                    " duplicates again"
+                )
+
+    def _changed(self, nodes: Sequence[int]) -> None:
+        self._database.change_many(
+            "UPDATE node SET changed = 1 WHERE node_id = ?", [(node,) for node in nodes]
+        )
+
+    def _node_ids(self, contents: Iterable[bytes]) -> list[int]:
+        found = (self._nodes.of_content(content) for content in dict.fromkeys(contents))
+        return [node.node_id for node in found if node is not None]
+
+    def _content(self, node_id: int) -> bytes:
+        content: bytes = self._database.one(
+            "SELECT content FROM node WHERE node_id = ?", (node_id,)
+        )
+        return content

@@ -1,0 +1,392 @@
+"""The duplicates as groups, for listings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from snoopsync.core.groups import components
+from snoopsync.core.keep import (
+    IDENTICAL,
+    FolderOrder,
+    Keep,
+    KeepPicture,
+    keep_of_group,
+)
+from snoopsync.core.model import RelPath
+from snoopsync.state.database import Database
+from snoopsync.state.decisions import Member
+from snoopsync.state.nodes import Nodes
+from snoopsync.state.pairs import EVERY_IMAGE, MIRRORED, mirrored_groups
+from snoopsync.state.rows import below_directory
+from snoopsync.state.sides import Side, read_sides
+
+#: How many groups are read in one query: few at first, so that the first one is shown at once.
+_FIRST_PAGE, _PAGE = 20, 500
+
+#: With more pictures, those that no link connects with the one to keep are not compared with it.
+_MOST_COMPARED = 64
+
+
+class GroupSort(StrEnum):
+    """The orders of a listing, each descending: by the bytes that could be freed, by when the
+    newest image was found, by the number of images."""
+
+    WASTE = "waste"
+    FOUND = "found"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFilter:
+    """Which groups are listed. ``kind``: an image differs like this. ``folder``: an image is in it.
+    ``max_rank``: an image is at most this different. ``groups``: only these."""
+
+    kind: str | None = None
+    folder: str | None = None
+    max_rank: int | None = None
+    groups: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How two pictures differ."""
+
+    rank: int
+    kind: str | None
+
+
+#: Compares two images from their stored features; ``None`` if they are not alike.
+Compare = Callable[[str, str], Likeness | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupImage:
+    """One image of a group. ``likeness``: to the one to keep, or to the first image of a group
+    without one; ``None`` for that image itself, and if the two were never compared. ``content_of``:
+    which bytes the likeness is to."""
+
+    side: Side
+    likeness: Likeness | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group. ``images``: the one to keep first. ``chain``: an image is not like the first one,
+    only like a neighbour. ``is_open``: it has open pairs. ``found_at``: Unix time of the newest
+    link."""
+
+    name: str
+    images: tuple[GroupImage, ...]
+    keep: Keep | None
+    chain: bool
+    open_pairs: int
+    found_at: float
+
+    @property
+    def is_open(self) -> bool:
+        """Returns whether there is something to decide."""
+        return self.open_pairs > 0
+
+    @property
+    def waste_bytes(self) -> int:
+        """The size of our files without the first image; the largest file stays if none is to be
+        kept."""
+        sizes = [each.side.size_bytes or 0 for each in self.images if each.side.rel_path]
+        if not sizes:
+            return 0
+        first = self.images[0].side
+        kept = (first.size_bytes or 0) if self.keep is not None else max(sizes)
+        return sum(sizes) - kept
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What is stored about a group. ``nodes``: the numbers of its nodes, by content."""
+
+    nodes: dict[bytes, int] = field(default_factory=dict)
+    links: dict[tuple[bytes, bytes], Likeness] = field(default_factory=dict)
+    open_pairs: int = 0
+    found_at: float = 0.0
+
+
+class Groups:
+    """The groups in the state file. ``order``: the configured folders. ``compare``: compares images
+    that no link connects."""
+
+    def __init__(
+        self, database: Database, order: FolderOrder, compare: Compare | None = None
+    ) -> None:
+        self._database = database
+        self._order = order
+        self._compare = compare
+
+    def count(self) -> int:
+        """The number of groups with open pairs."""
+        return count_groups(self._database)
+
+    def of_content(self, content: bytes) -> int | None:
+        """The group of the images with this content."""
+        group: int | None = self._database.one(
+            "SELECT group_id FROM node WHERE content = ?", (content,)
+        )
+        return group
+
+    def below(self, directory: RelPath) -> set[int]:
+        """The groups with an image in this directory or below it."""
+        below, limits = below_directory(directory.path)
+        rows = self._database.query(
+            "SELECT DISTINCT group_id FROM image JOIN node ON content = sha256"
+            f" WHERE group_id IS NOT NULL AND folder = ? {below}",
+            (directory.folder, *limits),
+        )
+        return {group for (group,) in rows}
+
+    def with_members(self, members: Collection[Member], now: float) -> Group | None:
+        """The group that these images are in, with these images only; ``None`` unless all of them
+        are in one group. Dismissed images count."""
+        contents = {member.content for member in members}
+        nodes = Nodes(self._database)
+        first = nodes.of_content(min(contents))
+        if first is None:
+            return None
+        reached = nodes.connected(first.node_id, contents)
+        rows = self._read_nodes(dict.fromkeys(reached, 0), everything=False)[0]
+        if not contents <= rows.nodes.keys():
+            return None
+        chosen = replace(rows, nodes={content: rows.nodes[content] for content in contents})
+        sides = {
+            content: [side for side in each if Member(side.image_id, side.content) in members]
+            for content, each in read_sides(self._database, chosen.nodes.values()).items()
+        }
+        name = str(first.group_id or first.last_group or 0)
+        group = self._group(name, chosen, sides, now)
+        return group if group is not None and len(group.images) == len(members) else None
+
+    def listed(
+        self, now: float, which: GroupFilter | None = None, sort: GroupSort = GroupSort.WASTE
+    ) -> Iterator[Group]:
+        """The open groups. ``now``: Unix time. Pages of them are read at different moments."""
+        which = which or GroupFilter()
+        order = self._numbers(which, sort)
+        start, count = 0, _FIRST_PAGE
+        while page := order[start : start + count]:
+            start, count = start + count, _PAGE
+            rows = self._read(page)
+            ids = [node_id for each in rows.values() for node_id in each.nodes.values()]
+            sides = read_sides(self._database, ids)
+            for number in page:
+                if number in rows:
+                    yield from self._shown(str(number), rows[number], sides, which, now)
+
+    def everything(self, now: float, which: GroupFilter | None = None) -> Iterator[Group]:
+        """All groups, also with images that were dismissed or are gone."""
+        which = which or GroupFilter()
+        pairs = self._database.query(
+            "SELECT a, b FROM link UNION ALL SELECT node_id, node_id FROM node"
+            f" WHERE {EVERY_IMAGE} > 1"
+        )
+        for nodes in components(pairs):
+            numbers = self._database.query(
+                "SELECT min(group_id), min(last_group) FROM node WHERE node_id IN"
+                " (SELECT value FROM json_each(?))",
+                (json.dumps(list(nodes)),),
+            )
+            [(group, last)] = numbers
+            name = str(group or last or f"n{min(nodes)}")
+            rows = self._read_nodes(dict.fromkeys(nodes, 0), everything=True)
+            sides = read_sides(self._database, nodes, with_gone=True)
+            if which.groups is not None and group not in which.groups and last not in which.groups:
+                continue
+            yield from self._shown(name, rows[0], sides, which, now)
+
+    def _numbers(self, which: GroupFilter, sort: GroupSort) -> list[int]:
+        """The numbers of the groups that may match, in order."""
+        # The second condition uses all parameters, as SQLite requires.
+        conditions = ["group_id IS NOT NULL", "coalesce(?1, ?2, ?3, ?4) IS NOT 0"]
+        if which.groups is not None:
+            conditions.append("group_id IN (SELECT value FROM json_each(?1))")
+        if which.folder is not None:
+            conditions.append(
+                "group_id IN (SELECT group_id FROM node JOIN image ON sha256 = content"
+                " WHERE folder = ?2)"
+            )
+        if which.kind is not None or which.max_rank is not None:
+            conditions.append(
+                "group_id IN (SELECT group_id FROM link JOIN node ON node_id = a"
+                " WHERE NOT gone AND NOT dismissed AND (?3 IS NULL OR kind = ?3)"
+                " AND rank <= coalesce(?4, rank) UNION SELECT group_id FROM node"
+                f" WHERE images + others > 1 AND coalesce(?3, '{IDENTICAL}') = '{IDENTICAL}')"
+            )
+        shown = MIRRORED if mirrored_groups(self._database) is not None else ""
+        where = f"WHERE {' AND '.join(conditions)} {shown}"
+        match sort:
+            case GroupSort.WASTE:
+                measured = (
+                    "SELECT group_id, sum(size) - max(size) FROM node CROSS JOIN image"
+                    f" ON sha256 = content {where} AND NOT left_out AND linked_to IS NULL"
+                )
+            case GroupSort.FOUND:
+                newest = "SELECT max(link.found_at) FROM link WHERE a = node_id"
+                newest = f"max(max(found_at, coalesce(({newest}), 0)))"
+                measured = f"SELECT group_id, {newest} FROM node {where}"
+            case GroupSort.SIZE:
+                measured = f"SELECT group_id, sum(images + others) FROM node {where}"
+        rows = self._database.query(
+            f"{measured} GROUP BY group_id ORDER BY 2 DESC, 1",
+            (json.dumps(list(which.groups or ())), which.folder, which.kind, which.max_rank),
+        )
+        return [number for number, _ in rows]
+
+    def _read(self, numbers: Sequence[int]) -> dict[int, _Rows]:
+        rows = self._database.query(
+            "SELECT node_id, group_id FROM node WHERE group_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(numbers),),
+        )
+        return self._read_nodes(dict(rows), everything=False)
+
+    def _read_nodes(self, group_of: Mapping[int, int], *, everything: bool) -> dict[int, _Rows]:
+        """The groups of these nodes, by number."""
+        groups: dict[int, _Rows] = {}
+        ids = json.dumps(list(group_of))
+        contents = {}
+        for node_id, content, members, internal, found_at in self._database.query(
+            "SELECT node_id, content, images + others, internal, found_at FROM node"
+            " WHERE node_id IN (SELECT value FROM json_each(?))",
+            (ids,),
+        ):
+            contents[node_id] = content
+            group = groups.setdefault(group_of[node_id], _Rows())
+            group.nodes[content] = node_id
+            if internal:
+                group.open_pairs += members - 1
+                group.found_at = max(group.found_at, found_at)
+        for a, b, rank, kind, found_at, is_open in self._database.query(
+            "SELECT a, b, rank, kind, found_at, NOT (dismissed OR gone)"
+            " FROM json_each(?1) AS key CROSS JOIN link ON a = key.value WHERE ?2 OR NOT gone",
+            (ids, everything),
+        ):
+            group = groups[group_of[a]]
+            if b in contents and group_of[a] == group_of[b]:
+                group.links[contents[a], contents[b]] = Likeness(rank, kind)
+                group.open_pairs += is_open
+                group.found_at = max(group.found_at, found_at)
+        return groups
+
+    def _shown(
+        self,
+        name: str,
+        rows: _Rows,
+        sides: Mapping[bytes, Sequence[Side]],
+        which: GroupFilter,
+        now: float,
+    ) -> Iterator[Group]:
+        own = {content: sides[content] for content in rows.nodes if content in sides}
+        group = self._group(name, rows, own, now)
+        if group is not None and _matches(group, which):
+            yield group
+
+    def _group(
+        self, name: str, rows: _Rows, sides: Mapping[bytes, Sequence[Side]], now: float
+    ) -> Group | None:
+        if sum(map(len, sides.values())) < 2:
+            return None  # its files were deleted or changed a moment ago
+        contents = sorted(sides, key=lambda content: _order(sides[content][0]))
+        keep = self._keep(contents, sides, rows.links, now)
+        first = sides[contents[0]][0]
+        if keep is not None:
+            first = next(
+                side for each in sides.values() for side in each if side.image_id == keep.image_id
+            )
+        likenesses, chain = self._likenesses(first, contents, sides, rows.links)
+        images = [GroupImage(first, None)]
+        for content in contents:
+            likeness = likenesses.get(content)
+            images += [GroupImage(side, likeness) for side in sides[content] if side is not first]
+        images[1:] = sorted(images[1:], key=_image_order)
+        return Group(name, tuple(images), keep, chain, rows.open_pairs, rows.found_at)
+
+    def _keep(
+        self,
+        contents: Sequence[bytes],
+        sides: Mapping[bytes, Sequence[Side]],
+        links: Mapping[tuple[bytes, bytes], Likeness],
+        now: float,
+    ) -> Keep | None:
+        pictures = [
+            KeepPicture(
+                [side.candidate(self._order) for side in sides[content] if not side.is_gone]
+            )
+            for content in contents
+        ]
+
+        def kind_of(one: int, other: int) -> str | None:
+            likeness = _linked(links, contents[one], contents[other])
+            return None if likeness is None else likeness.kind
+
+        return keep_of_group(pictures, kind_of, int(now * 1e9))
+
+    def _likenesses(
+        self,
+        first: Side,
+        contents: Sequence[bytes],
+        sides: Mapping[bytes, Sequence[Side]],
+        links: Mapping[tuple[bytes, bytes], Likeness],
+    ) -> tuple[dict[bytes, Likeness], bool]:
+        """The likeness of each picture to the first one, and whether one is not like it."""
+        found = {first.content: Likeness(0, IDENTICAL)}
+        chain = False
+        compared = 0
+        for content in contents:
+            if content == first.content:
+                continue
+            likeness = _linked(links, first.content, content)
+            if likeness is None and self._compare is not None and compared < _MOST_COMPARED:
+                compared += 1
+                likeness = self._compare(first.image_id, sides[content][0].image_id)
+            if likeness is None:
+                chain = True
+            else:
+                found[content] = likeness
+        return found, chain
+
+
+def count_groups(database: Database) -> int:
+    """The number of groups with open pairs."""
+    shown = MIRRORED if mirrored_groups(database) is not None else ""
+    count: int = database.one(
+        f"SELECT count(DISTINCT group_id) FROM node WHERE group_id IS NOT NULL {shown}"
+    )
+    return count
+
+
+def _linked(
+    links: Mapping[tuple[bytes, bytes], Likeness], one: bytes, other: bytes
+) -> Likeness | None:
+    return links.get((one, other)) or links.get((other, one))
+
+
+def _order(side: Side) -> tuple[bool, int, str]:
+    return (side.is_gone, side.number, side.image_id)
+
+
+def _image_order(image: GroupImage) -> tuple[bool, bool, int, int, str]:
+    """Files of ours first, the nearest first, those that were never compared last."""
+    likeness = image.likeness
+    rank = 1 << 30 if likeness is None else likeness.rank
+    side = image.side
+    return (side.is_gone, side.rel_path is None, rank, side.number, side.image_id)
+
+
+def _matches(group: Group, which: GroupFilter) -> bool:
+    likenesses = [each.likeness for each in group.images if each.likeness is not None]
+    if which.kind is not None and all(each.kind != which.kind for each in likenesses):
+        return False
+    if which.max_rank is not None and all(each.rank > which.max_rank for each in likenesses):
+        return False
+    if which.folder is None:
+        return True
+    paths = (image.side.rel_path or image.side.was for image in group.images)
+    return any(path is not None and path.folder == which.folder for path in paths)

@@ -1,0 +1,384 @@
+"""Nodes, links and groups: which pictures are connected with which.
+
+A node stands for all images with the same bytes. A link says that two nodes are alike. It is open
+unless a person dismissed it or it has ended. A group is a connected component of open links; a node
+with two images that are duplicates of each other is a group as well. Triggers count the images of a
+node, and mark a node whose images changed; ``settle`` then brings the groups up to date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from snoopsync.core.groups import separated
+from snoopsync.core.protocol import PictureFacts
+from snoopsync.state.database import Database
+
+#: The conditions for an open link, and for an image of ours that belongs to its node.
+OPEN = "NOT gone AND NOT dismissed"
+BELONGS = "NOT left_out AND linked_to IS NULL"
+
+#: The largest number of images of a node that one decision names.
+_MOST_COVERED = """
+    SELECT max(covered) FROM (
+        SELECT count(*) AS covered FROM decision_member JOIN node_image USING (content, image_id)
+        WHERE content = ? GROUP BY decision_id)
+"""
+
+#: How many pairs of images of a node a decision names.
+_PAIRS_COVERED = """
+    SELECT count(*) FROM (
+        SELECT DISTINCT one.image_id, other.image_id
+        FROM decision_member AS one
+        JOIN decision_member AS other USING (decision_id, content)
+        JOIN node_image AS a ON (a.content, a.image_id) = (one.content, one.image_id)
+        JOIN node_image AS b ON (b.content, b.image_id) = (one.content, other.image_id)
+        WHERE one.content = ? AND one.image_id < other.image_id)
+"""
+
+#: Up to so many images of a node, every two of them are looked up in the decisions.
+_MOST_PAIRED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One row of ``node``."""
+
+    node_id: int
+    content: bytes
+    images: int
+    others: int
+    internal: bool
+    group_id: int | None
+    last_group: int | None
+
+    @property
+    def total(self) -> int:
+        """The number of images with these bytes."""
+        return self.images + self.others
+
+
+_COLUMNS = "node_id, content, images, others, internal, group_id, last_group"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """A link that the search for one of its ends found. ``finder``: that end."""
+
+    finder: int
+    other: int
+    rank: int
+    kind: str | None
+
+
+class Nodes:
+    """The nodes in the state file. Methods that change something run in a transaction of their
+    caller."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_content(self, content: bytes) -> Node | None:
+        """The node with this content, if it is recorded."""
+        return self._one("content = ?", content)
+
+    def content_of(self, image_id: str) -> bytes | None:
+        """The content of an image of ours, or of another owner, as the collection has it."""
+        content: bytes | None = self._database.one(
+            "SELECT sha256 FROM image WHERE image_id = ?1 AND sha256 <> x''"
+            " UNION ALL SELECT sha256 FROM picture WHERE image_id = ?1 AND NOT gone",
+            (image_id,),
+        )
+        return content
+
+    def of_image(self, image_id: str) -> Node | None:
+        """The node of an image of ours, or of another owner."""
+        content = self.content_of(image_id)
+        return None if content is None else self.of_content(content)
+
+    def record(self, content: bytes, facts: PictureFacts, now: float) -> Node:
+        """Record a node and what the collection reported about its picture. Returns the node."""
+        known = json.dumps(facts)
+        changed = self._database.change(
+            "UPDATE node SET facts = iif(?2 = '{}', facts, ?2) WHERE content = ?1",
+            (content, known),
+        )
+        if not changed:
+            self._database.change(
+                "INSERT INTO node (content, facts, found_at, images, others) VALUES (?1, ?2, ?3,"
+                f" (SELECT count(*) FROM image WHERE sha256 = ?1 AND {BELONGS}),"
+                " (SELECT count(*) FROM picture WHERE sha256 = ?1 AND NOT gone))",
+                (content, known, now),
+            )
+        node = self.of_content(content)
+        assert node is not None
+        return node
+
+    def add_other(self, image_id: str, content: bytes, label: str | None) -> None:
+        """Record that an image of another owner has this content."""
+        before = self._database.one(
+            "SELECT sha256 FROM picture WHERE image_id = ? AND NOT gone", (image_id,)
+        )
+        self._database.change(
+            "INSERT INTO picture (image_id, sha256, label) VALUES (?, ?, ?)"
+            " ON CONFLICT (image_id) DO UPDATE SET sha256 = excluded.sha256,"
+            " label = excluded.label, gone = 0",
+            (image_id, content, label),
+        )
+        if before != content:
+            self._recount_others(c for c in (before, content) if c is not None)
+
+    def drop_others(self, content: bytes, keep: Collection[str]) -> None:
+        """Record that only these images of other owners have this content."""
+        dropped = self._database.change(
+            "UPDATE picture SET gone = 1 WHERE sha256 = ? AND NOT gone"
+            " AND image_id NOT IN (SELECT value FROM json_each(?))",
+            (content, json.dumps(list(keep))),
+        )
+        if dropped:
+            self._recount_others([content])
+
+    def _recount_others(self, contents: Iterable[bytes]) -> None:
+        for content in contents:
+            self._database.change(
+                "UPDATE node SET changed = 1, others ="
+                " (SELECT count(*) FROM picture WHERE sha256 = ?1 AND NOT gone)"
+                " WHERE content = ?1",
+                (content,),
+            )
+
+    # Links.
+
+    def links_of(self, node_id: int) -> dict[int, bool]:
+        """The other ends of the links of this node that have not ended, and whether each is
+        open."""
+        rows = self._database.query(
+            "SELECT b, NOT dismissed FROM link WHERE a = ?1 AND NOT gone"
+            " UNION ALL SELECT a, NOT dismissed FROM link WHERE b = ?1 AND NOT gone",
+            (node_id,),
+        )
+        return {other: bool(is_open) for other, is_open in rows}
+
+    def connected(self, node_id: int, contents: Collection[bytes]) -> set[int]:
+        """The nodes that links connect with this one, including dismissed links. Stops when all of
+        these contents are reached."""
+        wanted = {node.node_id for node in map(self.of_content, contents) if node is not None}
+        reached, frontier = {node_id}, [node_id]
+        while frontier and not wanted <= reached:
+            new = self.links_of(frontier.pop()).keys() - reached
+            reached |= new
+            frontier += new
+        return reached
+
+    def count_dismissed(self, content: bytes) -> int:
+        """The number of nodes that were dismissed as duplicates of this one."""
+        count: int = self._database.one(
+            "SELECT count(*) FROM node JOIN link ON node_id IN (a, b)"
+            " WHERE content = ? AND dismissed AND NOT gone",
+            (content,),
+        )
+        return count
+
+    def is_dismissed(self, one: bytes, other: bytes) -> bool:
+        """Returns whether a decision names both contents."""
+        return bool(
+            self._database.one(
+                "SELECT 1 FROM decision_member AS one JOIN decision_member AS other"
+                " USING (decision_id) WHERE one.content = ? AND other.content = ?",
+                (one, other),
+            )
+        )
+
+    def link(self, found: FoundLink, now: float, *, dismissed: bool) -> None:
+        """Record a link, and join the groups of its ends if it is open. Some services give another
+        rank in each direction; the lower one counts."""
+        a, b = sorted((found.finder, found.other))
+        ranks = (found.rank, None) if found.finder == a else (None, found.rank)
+        other_rank = "iif(gone, NULL, iif(excluded.a_rank IS NULL, a_rank, b_rank))"
+        self._database.change(
+            "INSERT INTO link (a, b, rank, kind, found_at, a_rank, b_rank, dismissed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (a, b) DO UPDATE SET"
+            f" rank = min(excluded.rank, coalesce({other_rank}, excluded.rank)),"
+            f" kind = iif(coalesce({other_rank}, excluded.rank) < excluded.rank, kind,"
+            " excluded.kind),"
+            f" a_rank = coalesce(excluded.a_rank, {other_rank}),"
+            f" b_rank = coalesce(excluded.b_rank, {other_rank}),"
+            " found_at = iif(gone, excluded.found_at, found_at),"
+            " dismissed = excluded.dismissed, gone = 0",
+            (a, b, found.rank, found.kind, now, *ranks, dismissed),
+        )
+        if not dismissed:
+            self.join(a, b)
+
+    def not_found(self, finder: int, others: Collection[int]) -> None:
+        """Record that the search for a node did not find these linked ones. A link stays as long as
+        the search for its other end finds it: the search for a whole picture may find a part of it
+        when the search for the part does not find the whole. It also stays while the other end is
+        being sent: the search for that image decides."""
+        for other in others:
+            a, b = sorted((finder, other))
+            mine, others_rank = ("a_rank", "b_rank") if finder == a else ("b_rank", "a_rank")
+            self._database.change(
+                f"UPDATE link SET {mine} = NULL, rank = coalesce({others_rank}, rank),"
+                f" gone = {others_rank} IS NULL AND NOT EXISTS (SELECT 1 FROM node JOIN image"
+                " ON sha256 = content WHERE node_id = ?3 AND dirty) WHERE a = ?1 AND b = ?2",
+                (a, b, other),
+            )
+        self.regroup([finder, *others])
+
+    # Groups.
+
+    def join(self, one: int, other: int) -> None:
+        """Put two nodes into one group: that of the two with the older number, or a new one."""
+        nodes = [self._node(one), self._node(other)]
+        groups = {node.group_id for node in nodes if node.group_id is not None}
+        group = min(groups) if groups else self._new_group(nodes)
+        for node in nodes:
+            if node.group_id is None:
+                self._move("node_id = ?", node.node_id, None, group)
+            elif node.group_id != group:
+                self._move("group_id = ?", node.group_id, node.group_id, group)
+
+    def regroup(self, node_ids: Iterable[int]) -> None:
+        """Split the groups of these nodes where links between them have ended. The piece with the
+        earliest image keeps the group's number."""
+        by_group: dict[int, list[int]] = {}
+        for node_id in node_ids:
+            group = self._node(node_id).group_id
+            if group is not None:
+                by_group.setdefault(group, []).append(node_id)
+        for group, members in by_group.items():
+            pieces = separated(members, self._open_neighbours)
+            earliest = self._earliest(group) if pieces else None
+            for piece in pieces:
+                if earliest in piece:
+                    members_of_rest = set(self._members(group)) - set().union(*pieces)
+                    self._split_off(members_of_rest, group)
+                else:
+                    self._split_off(piece, group)
+            self._leave_if_alone(group)
+
+    def settle(self) -> None:
+        """Bring the groups up to date with the images that joined and left since."""
+        while changed := self._all("changed LIMIT 1000"):
+            self._database.change_many(
+                "UPDATE node SET changed = 0 WHERE node_id = ?",
+                [(node.node_id,) for node in changed],
+            )
+            for node in changed:
+                self._settle(self._node(node.node_id))
+
+    def _settle(self, node: Node) -> None:
+        internal = self._is_internal(node)
+        self._database.change(
+            "UPDATE node SET internal = ? WHERE node_id = ?", (internal, node.node_id)
+        )
+        linked = self._open_neighbours(node.node_id)
+        if not node.total:
+            self._database.change(
+                "UPDATE link SET gone = 1 WHERE a = ?1 OR b = ?1", (node.node_id,)
+            )
+            self.regroup([node.node_id, *linked])
+        elif node.group_id is None and (linked or internal):
+            self.join(node.node_id, node.node_id)
+            for other in linked:
+                self.join(node.node_id, other)
+        elif node.group_id is not None and not linked and not internal:
+            self._leave_if_alone(node.group_id)
+
+    def _is_internal(self, node: Node) -> bool:
+        """Returns whether two images of the node are duplicates of each other: no decision names
+        both."""
+        if node.total < 2:
+            return False
+        covered = self._database.one(_MOST_COVERED, (node.content,)) or 0
+        if covered == 0 or covered >= node.total or node.total > _MOST_PAIRED:
+            return bool(covered < node.total)
+        pairs = self._database.one(_PAIRS_COVERED, (node.content,))
+        return bool(pairs < node.total * (node.total - 1) // 2)
+
+    def _split_off(self, piece: Collection[int], group: int) -> None:
+        """Give a piece that a group has lost a number of its own, or none if it is one picture."""
+        if len(piece) == 1:
+            [node_id] = piece
+            if not self._node(node_id).internal:
+                self._database.change(
+                    "UPDATE node SET group_id = NULL WHERE node_id = ?", (node_id,)
+                )
+                return
+        new = self._new_group(())
+        for node_id in piece:
+            self._move("node_id = ?", node_id, group, new)
+
+    def _leave_if_alone(self, group: int) -> None:
+        members = self._all("group_id = ? LIMIT 2", group)
+        if len(members) == 1 and not members[0].internal:
+            self._database.change(
+                "UPDATE node SET group_id = NULL WHERE node_id = ?", (members[0].node_id,)
+            )
+
+    def _move(self, which: str, parameter: int, before: int | None, group: int) -> None:
+        """Move nodes into a group. What an alert named in their group before counts as named in the
+        new one."""
+        if before is None:
+            self._database.change(
+                "UPDATE image SET named_in = ? WHERE named_in = 0 AND sha256 ="
+                f" (SELECT content FROM node WHERE {which})",
+                (group, parameter),
+            )
+        else:
+            self._database.change(
+                "UPDATE image SET named_in = ? WHERE named_in = ? AND sha256 IN"
+                f" (SELECT content FROM node WHERE {which})",
+                (group, before, parameter),
+            )
+        self._database.change(
+            f"UPDATE node SET group_id = ?, last_group = ? WHERE {which}",
+            (group, group, parameter),
+        )
+
+    def _new_group(self, nodes: Sequence[Node]) -> int:
+        """The number that one of the nodes had last, unless another group has it; or a new one."""
+        for group in sorted({node.last_group for node in nodes if node.last_group is not None}):
+            if not self._all("group_id = ? LIMIT 1", group):
+                return group
+        number = self._database.one(
+            "INSERT INTO fact VALUES ('duplicate_groups', '1')"
+            " ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
+        )
+        return int(number)
+
+    def _earliest(self, group: int) -> int | None:
+        node_id: int | None = self._database.one(
+            "SELECT node_id FROM node JOIN image ON sha256 = content"
+            f" WHERE group_id = ? AND {BELONGS} ORDER BY image.rowid LIMIT 1",
+            (group,),
+        )
+        return node_id
+
+    def _open_neighbours(self, node_id: int) -> list[int]:
+        rows = self._database.query(
+            f"SELECT b FROM link WHERE a = ?1 AND {OPEN}"
+            f" UNION ALL SELECT a FROM link WHERE b = ?1 AND {OPEN}",
+            (node_id,),
+        )
+        return [other for (other,) in rows]
+
+    def _members(self, group: int) -> list[int]:
+        rows = self._database.query("SELECT node_id FROM node WHERE group_id = ?", (group,))
+        return [node_id for (node_id,) in rows]
+
+    def _node(self, node_id: int) -> Node:
+        node = self._one("node_id = ?", node_id)
+        assert node is not None
+        return node
+
+    def _one(self, condition: str, parameter: int | bytes) -> Node | None:
+        found = self._all(condition, parameter)
+        return found[0] if found else None
+
+    def _all(self, condition: str, *parameters: int | bytes) -> list[Node]:
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM node WHERE {condition}", parameters)
+        return [Node(*row) for row in rows]

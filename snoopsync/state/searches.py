@@ -1,0 +1,383 @@
+"""The images that must be searched for, what the searches found, and the alerts that are due."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage, search_limit
+from snoopsync.core.keep import IDENTICAL
+from snoopsync.state.database import Database
+from snoopsync.state.nodes import BELONGS, OPEN, FoundLink, Node, Nodes
+from snoopsync.state.sides import Side, read_side
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An image to search for, with the digest of the bytes that the collection confirmed."""
+
+    image_id: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The result of the search for an image. ``at``: Unix time. ``hard_links``: images of ours that
+    are this image's file under other names. ``uncompared``: images that were neither found nor
+    compared. ``is_partial``: the collection did not compare all images."""
+
+    due: Due
+    findings: Findings
+    at: float
+    hard_links: Collection[str] = ()
+    uncompared: Collection[str] = ()
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewDuplicate:
+    """A new picture and the nearest picture that is similar to it. ``kind``: how they differ.
+    ``others``: how many more images the group has."""
+
+    image: Side
+    match: Side
+    rank: int
+    kind: str | None
+    group: int
+    others: int
+
+
+class Searches:
+    """The searches for duplicates, in the state file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._nodes = Nodes(database)
+
+    def due(self, limit: int) -> list[Due]:
+        """At most ``limit`` images that were confirmed since they were last searched for."""
+        rows = self._database.query(
+            "SELECT image_id, sha256 FROM image WHERE search_due ORDER BY synced_at LIMIT ?",
+            (limit,),
+        )
+        return [Due(*row) for row in rows]
+
+    def count_due(self) -> int:
+        """The number of images that must be searched for."""
+        count: int = self._database.one("SELECT count(*) FROM image WHERE search_due")
+        return count
+
+    def search_again(self) -> None:
+        """Require a new search for every image, because the collection describes its pictures in a
+        new way."""
+        self._database.change(
+            "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
+        )
+
+    def limit(self, due: Due) -> int:
+        """How many results the search for this image must request."""
+        return search_limit(self._nodes.count_dismissed(due.sha256))
+
+    def has_node(self, due: Due) -> bool:
+        """Whether the image is a known duplicate, or was one."""
+        return self._nodes.of_content(due.sha256) is not None or (
+            self._named_in(due.image_id) is not None
+        )
+
+    def linked_images(self, due: Due) -> list[str]:
+        """For each picture that is linked to this one: the ID of one of its images."""
+        node = self._nodes.of_content(due.sha256)
+        links = () if node is None else self._nodes.links_of(node.node_id)
+        rows = self._database.query(
+            "SELECT min(image_id) FROM node_image JOIN node USING (content) WHERE node_id IN"
+            " (SELECT value FROM json_each(?)) GROUP BY node_id",
+            (json.dumps(list(links)),),
+        )
+        return [image_id for (image_id,) in rows]
+
+    def with_same_inode(self, due: Due) -> list[str]:
+        """Images of ours with the same bytes whose file had the same inode number."""
+        rows = self._database.query(
+            "SELECT other.image_id FROM image JOIN image AS other USING (inode, sha256)"
+            " WHERE image.image_id = ?1 AND other.image_id <> ?1 AND NOT other.left_out",
+            (due.image_id,),
+        )
+        return [image_id for (image_id,) in rows]
+
+    def settle(self) -> None:
+        """Bring the groups up to date with files that were deleted and changed."""
+        with self._database.transaction():
+            self._nodes.settle()
+
+    # What searches found.
+
+    def record(self, results: Sequence[SearchResult]) -> None:
+        """Record the results of searches in one transaction: links, groups, and that the searches
+        are done. An alert becomes due for an image whose search found something new. It is recorded
+        here, so that no alert is lost."""
+        if results:
+            with self._database.transaction():
+                for result in results:
+                    self._record(result)
+
+    def _record(self, result: SearchResult) -> None:
+        due = result.due
+        self._record_hard_links(due.image_id, result.hard_links)
+        # An image that was sent again during the search is still due.
+        is_current = self._database.change(
+            "UPDATE image SET search_due = 0 WHERE image_id = ? AND sha256 = ?",
+            (due.image_id, due.sha256),
+        )
+        self._nodes.settle()
+        if is_current:
+            self._record_findings(result)
+
+    def _record_findings(self, result: SearchResult) -> None:
+        due = result.due
+        found = self._by_content(result)
+        copies = self._database.query(
+            f"SELECT image_id FROM image WHERE sha256 = ? AND {BELONGS} LIMIT 2", (due.sha256,)
+        )
+        node = self._nodes.of_content(due.sha256)
+        if node is None and not found and len(copies) < 2:
+            if not result.is_partial:
+                self._name(due.image_id, None)  # an alert about earlier bytes no longer counts
+            return
+        node = self._nodes.record(due.sha256, result.findings.facts, result.at)
+        same = found.pop(due.sha256, [])
+        self._record_others(due.sha256, same, complete=result.findings.is_complete)
+        self._nodes.settle()
+        node = self._reread(node)
+        news = self._news_of_copies(due.image_id, node)
+        if news:
+            self._database.change(
+                "UPDATE node SET found_at = ? WHERE node_id = ?", (result.at, node.node_id)
+            )
+        news |= self._record_links(result, node, found)
+        self._nodes.settle()
+        group = self._reread(node).group_id
+        if group is None:
+            self._name(due.image_id, None)
+        elif news and self._is_member(due.image_id):
+            self._database.change(
+                "UPDATE image SET alert_due = 1 WHERE image_id = ?", (due.image_id,)
+            )
+
+    def _record_links(
+        self, result: SearchResult, node: Node, found: dict[bytes, list[FoundImage]]
+    ) -> bool:
+        """Link the node with what was found. Whether any of it is news."""
+        due, linked = result.due, self._nodes.links_of(node.node_id)
+        named_in = self._named_in(due.image_id)
+        has_news, open_links = False, 0
+        groups: set[int | None] = {None}
+        seen = set()
+        for content, images in found.items():
+            nearest = images[0]
+            other = self._nodes.record(content, nearest.facts, result.at)
+            self._record_others(content, images, complete=False)
+            other = self._reread(other)
+            if not other.total:
+                continue
+            seen.add(other.node_id)
+            dismissed = self._nodes.is_dismissed(due.sha256, content)
+            if not dismissed:
+                has_news = has_news or self._is_news(other, named_in)
+                connects = self._reread(node).group_id
+                is_near = open_links < NEAREST_LINKS
+                open_links += 1
+                is_connected = other.group_id is not None and other.group_id == connects
+                if not is_near and is_connected and other.node_id not in linked:
+                    continue
+                groups.add(other.group_id)
+            self._nodes.link(
+                FoundLink(node.node_id, other.node_id, nearest.rank, nearest.kind),
+                result.at,
+                dismissed=dismissed,
+            )
+        if result.findings.is_complete:
+            uncompared = set(filter(None, map(self._nodes.of_image, result.uncompared)))
+            ended = set(linked) - seen - {each.node_id for each in uncompared}
+            self._nodes.not_found(node.node_id, sorted(ended))
+        return has_news
+
+    def _is_news(self, other: Node, named_in: int | None) -> bool:
+        """Whether a match is news for an image that an alert named in this group. 0 is an
+        alert of an older version."""
+        if named_in is None:
+            return True
+        group = other.last_group if other.group_id is None else other.group_id
+        return self._has_unnamed(other.content) or (named_in != 0 and group != named_in)
+
+    def _news_of_copies(self, image_id: str, node: Node) -> bool:
+        """Whether the other images with the same bytes are news."""
+        if not node.internal:
+            return False
+        named_in = self._named_in(image_id)
+        if named_in is None:
+            return True
+        group = node.last_group if node.group_id is None else node.group_id
+        moved = named_in != 0 and group not in (None, named_in)
+        return moved or self._has_unnamed(node.content)
+
+    def _has_unnamed(self, content: bytes) -> bool:
+        return bool(
+            self._database.one(
+                f"SELECT 1 FROM image WHERE sha256 = ? AND named_in IS NULL AND {BELONGS} LIMIT 1",
+                (content,),
+            )
+        )
+
+    def _named_in(self, image_id: str) -> int | None:
+        named_in: int | None = self._database.one(
+            "SELECT named_in FROM image WHERE image_id = ?", (image_id,)
+        )
+        return named_in
+
+    def _name(self, image_id: str, group: int | None) -> None:
+        self._database.change(
+            "UPDATE image SET named_in = ?, alert_due = 0 WHERE image_id = ?", (group, image_id)
+        )
+
+    def _is_member(self, image_id: str) -> bool:
+        return bool(
+            self._database.one(f"SELECT 1 FROM image WHERE image_id = ? AND {BELONGS}", (image_id,))
+        )
+
+    def _by_content(self, result: SearchResult) -> dict[bytes, list[FoundImage]]:
+        """What was found, nearest first, by content. Images that the configuration leaves out do
+        not count."""
+        ids = [image.image_id for image in result.findings.images]
+        known = {
+            image_id: (sha256, bool(left_out))
+            for image_id, sha256, left_out in self._database.query(
+                "SELECT image_id, sha256, left_out FROM image"
+                " WHERE image_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(ids),),
+            )
+        }
+        found: dict[bytes, list[FoundImage]] = {}
+        for image in result.findings.images:
+            sha256, left_out = known.get(image.image_id, (None, False))
+            content = image.sha256 or sha256 or image.image_id.encode()
+            if not left_out or (image.copies or 1) > 1:
+                found.setdefault(content, []).append(image)
+        return found
+
+    def _record_others(
+        self, content: bytes, images: Sequence[FoundImage], *, complete: bool
+    ) -> None:
+        """Record which images of other owners have this content."""
+        others = [image for image in images if not self._is_ours(image.image_id)]
+        for image in others:
+            self._nodes.add_other(image.image_id, content, image.label)
+        copies = [image.copies for image in images if image.copies is not None]
+        node = self._nodes.of_content(content)
+        if not copies and (images or complete):
+            is_outdated = True  # each image with this content was named
+        else:
+            is_outdated = bool(copies) and node is not None and max(copies) < node.others
+        if is_outdated and node is not None and node.others:
+            self._nodes.drop_others(content, [image.image_id for image in others])
+
+    def _is_ours(self, image_id: str) -> bool:
+        return bool(self._database.one("SELECT 1 FROM image WHERE image_id = ?", (image_id,)))
+
+    def _record_hard_links(self, image_id: str, hard_links: Collection[str]) -> None:
+        """Record which images are one file: the others are linked to the earliest of them."""
+        ids = json.dumps([image_id, *hard_links])
+        former = self._database.query(
+            "SELECT image_id FROM image WHERE (linked_to = ?1 OR image_id ="
+            " (SELECT linked_to FROM image WHERE image_id = ?1)) AND image_id NOT IN"
+            " (SELECT value FROM json_each(?2))",
+            (image_id, ids),
+        )
+        for (other,) in former:
+            self._database.change(
+                "UPDATE image SET search_due = 1, linked_to = nullif(linked_to, ?)"
+                " WHERE image_id = ?",
+                (image_id, other),
+            )
+        first = self._database.one(
+            "SELECT image_id FROM image WHERE image_id IN (SELECT value FROM json_each(?))"
+            " ORDER BY rowid LIMIT 1",
+            (ids,),
+        )
+        self._database.change(
+            "UPDATE image SET linked_to = iif(image_id = ?1, NULL, ?1)"
+            " WHERE image_id IN (SELECT value FROM json_each(?2))"
+            " AND linked_to IS NOT iif(image_id = ?1, NULL, ?1)",
+            (first, ids),
+        )
+
+    def _reread(self, node: Node) -> Node:
+        again = self._nodes.of_content(node.content)
+        assert again is not None
+        return again
+
+    # Alerts.
+
+    def alerts_due(self) -> list[NewDuplicate]:
+        """The alerts that are due. If two of these images are in one group, the alert for the first
+        one counts the second."""
+        rows = self._database.query(
+            "SELECT image_id, sha256 FROM image WHERE alert_due ORDER BY rowid"
+        )
+        alerts, groups = [], set()
+        for image_id, sha256 in rows:
+            alert = self._alert(image_id, sha256)
+            if alert is not None and alert.group not in groups:
+                groups.add(alert.group)
+                alerts.append(alert)
+        return alerts
+
+    def _alert(self, image_id: str, sha256: bytes | None) -> NewDuplicate | None:
+        node = None if sha256 is None else self._nodes.of_content(sha256)
+        if node is None or node.group_id is None or not self._is_member(image_id):
+            return None
+        image = read_side(self._database, node.node_id, image_id)
+        match, rank, kind = self._nearest(image_id, node)
+        if image is None or match is None:
+            return None
+        count: int = self._database.one(
+            "SELECT sum(images + others) FROM node WHERE group_id = ?", (node.group_id,)
+        )
+        return NewDuplicate(image, match, rank, kind, node.group_id, max(0, count - 2))
+
+    def _nearest(self, image_id: str, node: Node) -> tuple[Side | None, int, str | None]:
+        match = read_side(self._database, node.node_id, image_id, another=True)
+        if node.internal and match is not None:
+            return match, 0, IDENTICAL
+        rows = self._database.query(
+            f"SELECT b, rank, kind FROM link WHERE a = ?1 AND {OPEN}"
+            f" UNION ALL SELECT a, rank, kind FROM link WHERE b = ?1 AND {OPEN} ORDER BY 2, 1",
+            (node.node_id,),
+        )
+        for other, rank, kind in rows:
+            match = read_side(self._database, other, "", another=True)
+            if match is not None:
+                return match, rank, kind
+        return None, 0, None
+
+    def mark_alerted(self, alerts: Sequence[NewDuplicate]) -> None:
+        """Record that these images were alerted. The alerts named or counted all images of their
+        groups. Alerts that are no longer due are dropped."""
+        with self._database.transaction():
+            for alert in alerts:
+                self._name(alert.image.image_id, alert.group)
+                self._database.change(
+                    "UPDATE image SET named_in = ?1, alert_due = 0 WHERE named_in IS NULL"
+                    " AND sha256 IN (SELECT content FROM node WHERE group_id = ?1)",
+                    (alert.group,),
+                )
+                self._database.change(
+                    "UPDATE image SET alert_due = 0 WHERE alert_due AND sha256 IN"
+                    " (SELECT content FROM node WHERE group_id = ?)",
+                    (alert.group,),
+                )
+            for image_id, sha256 in self._database.query(
+                "SELECT image_id, sha256 FROM image WHERE alert_due"
+            ):
+                if self._alert(image_id, sha256) is None:
+                    self._name(image_id, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import compileall
 import logging
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -18,6 +17,7 @@ from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
 from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.deep import deep_below, write_in
 from tests.support.documentation import undocumented
 from tests.support.losing import Playground
 from tests.support.postbox import Postbox
@@ -93,6 +93,12 @@ def home(tmp_path: Path) -> Installation:
 
 
 @pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The data directory of ``serve``."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
 def postbox() -> Iterator[Postbox]:
     """A place that notifications are sent to."""
     with Postbox() as postbox:
@@ -141,22 +147,9 @@ def server(tmp_path: Path) -> Iterator[CollectionServer]:
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[bytes]:
     """A directory whose path is longer than the 4,096 bytes that a call takes."""
-    name = b"d" * 250
-    top = tmp_path / "deep"
-    top.mkdir()
-    descriptor = os.open(top, os.O_RDONLY)
-    path = os.fsencode(top)
-    while len(path) < 5000:
-        os.mkdir(name, dir_fd=descriptor)
-        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor, path = below, path + b"/" + name
-    file = os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
-    os.write(file, b"deep down")
-    os.close(file)
-    os.close(descriptor)
-    yield path
-    shutil.rmtree(top)
+    with deep_below(tmp_path) as (path, descriptor):
+        write_in(descriptor, b"a.jpg", b"deep down")
+        yield path
 
 
 # A folder that is only watched.

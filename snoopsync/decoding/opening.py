@@ -84,13 +84,8 @@ def _open_jpeg(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
     if structure is not None:
         _check_work(structure)
         if not structure.has_end:
-<<<<<<< HEAD
-            content = _with_end(content, side if structure.scans == 1 else None)
-    # ``Image.open`` would limit the pixels in the file instead of the pixels that are decoded.
-=======
             content = _with_end(content, shrink if structure.scans == 1 else None)
-    # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
->>>>>>> review
+    # ``Image.open`` would limit the pixels in the file instead of the pixels that are decoded.
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
@@ -126,19 +121,12 @@ def _pixels_missing() -> Refused:
     return Refused("a truncated JPEG: the file ends before the last pixel", status=415)
 
 
-<<<<<<< HEAD
-def _with_end(content: io.BytesIO, side: int | None) -> io.BytesIO:
+def _with_end(content: io.BytesIO, shrink: Shrink | None) -> io.BytesIO:
     """This JPEG with the missing end marker added.
 
     Raises ``Refused`` if pixels are missing too, which shows because the decoder then reads the
-    padding. ``side``: decode at a reduced size. This does not show what is missing in later scans.
-=======
-def _with_end(content: io.BytesIO, shrink: Shrink | None) -> io.BytesIO:
-    """This JPEG with the end marker that it lacks.
-
-    Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
-    ``shrink`` decodes at a reduced size, which does not show what later scans lack.
->>>>>>> review
+    padding. ``shrink``: decode at a reduced size. This does not show what is missing in later
+    scans.
     """
     data = jpeg.without_end(content)
     one, other = (_decoded(data + padding + jpeg.END, shrink) for padding in jpeg.PADDINGS)

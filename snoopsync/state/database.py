@@ -205,7 +205,13 @@ class Database:
         version = sqlite.known_version(self._connection, self._steps)
         self._check_layout(version)
         if readonly:
-            if version < len(self._steps):
+            if version == 0:
+                # Another process has just created the file, which contains nothing yet.
+                self._connection.close()
+                self._connection = sqlite.connect(Path(MEMORY))
+                sqlite.upgrade(self._connection, self._steps)
+                self._connection.execute("PRAGMA query_only = ON")
+            elif version < len(self._steps):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
         # This must be read before anything is written.

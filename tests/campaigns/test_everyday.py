@@ -30,9 +30,7 @@ PICTURE = Path("/photos/album/a.jpg")
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_happens_nothing_is_lost_and_all_comes_into_order(
-    tmp_path: Path, seed: int
-) -> None:
+def test_every_history_ends_with_the_folders_mirrored(tmp_path: Path, seed: int) -> None:
     with Campaign(tmp_path, seed) as campaign:
         campaign.run(SECONDS)
 
@@ -53,7 +51,7 @@ def test_nothing_is_lost_with_random_seeds(tmp_path: Path, number: int) -> None:
         campaign.run(LONG_SECONDS)
 
 
-def test_the_seeds_cover_what_conditions_there_are() -> None:
+def test_the_seeds_cover_all_conditions() -> None:
     conditions = [Conditions.of(seed) for seed in SEEDS]
     assert {each.watch for each in conditions} == {"events", "poll"}
     assert {each.hold == "never" for each in conditions} == {True, False}
@@ -105,7 +103,7 @@ def test_a_picture_that_may_have_been_moved_out_of_sight_is_not_certain(ledger: 
     assert ledger.judge(request("DELETE", "tests.a")) is None
 
 
-def test_of_twins_nobody_knows_which_is_which_once_the_state_file_is_lost(ledger: Ledger) -> None:
+def test_equal_files_may_swap_their_ids_when_the_state_file_is_lost(ledger: Ledger) -> None:
     ledger.copy(PICTURE)
     assert ledger.expected() == {PICTURE: "tests.a"}
     ledger.lose_state()

@@ -59,7 +59,7 @@ def test_include_is_gitignore_syntax(include: list[str], path: bytes, wanted: bo
 
 
 @pytest.mark.parametrize("directory", [b"private", b"a/@own", b"a/@own/b/c"])
-def test_an_excluded_directory_is_not_entered_nor_what_is_in_it(directory: bytes) -> None:
+def test_an_excluded_directory_and_those_below_are_not_entered(directory: bytes) -> None:
     selection = Selection(None, OWN_EXCLUDE)
     assert not selection.enters(directory)
     assert not selection.wants(directory + b"/a.jpg")

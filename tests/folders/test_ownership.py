@@ -61,7 +61,7 @@ def test_the_owner_of_a_lost_state_file_is_that_of_the_embedded_collection(
     assert owners(home) == {"old"}
 
 
-def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
+def test_a_configured_owner_wins_and_a_change_is_logged_with_its_consequences(
     home: Installation,
 ) -> None:
     home.ok("resync")

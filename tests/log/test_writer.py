@@ -54,7 +54,7 @@ def mirrors_all_the_same(home: Installation, stderr: int) -> None:
 
 
 @pytest.mark.integration
-def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+def test_a_service_mirrors_while_its_standard_error_is_blocked(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}, level: debug}}\n")
     with full_pipe() as (_, stderr):
@@ -63,7 +63,7 @@ def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installat
     assert log_file.read_text().endswith("stopped\n")
 
 
-def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+def test_a_resync_mirrors_while_its_standard_error_is_blocked(home: Installation) -> None:
     home.configure(f"{QUICK_SYNC}log: {{level: debug}}\n")
     with full_pipe() as (_, stderr):
         resync = subprocess.Popen(
@@ -90,7 +90,7 @@ def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Instal
 
 
 @pytest.mark.integration
-def test_a_service_mirrors_while_nobody_reads_the_pipe_that_it_logs_to(home: Installation) -> None:
+def test_a_service_mirrors_while_its_log_pipe_is_blocked(home: Installation) -> None:
     fifo = home.home / "the.log"
     os.mkfifo(fifo)
     home.configure(f"{QUICK_SYNC}log: {{file: {fifo}}}\n")
@@ -154,7 +154,7 @@ def test_lines_after_the_end_are_written_at_once() -> None:
     assert gate.lines == ["one", "two"]
 
 
-def test_nobody_waits_for_lines_after_the_end() -> None:
+def test_no_thread_waits_for_lines_after_the_end() -> None:
     """Python flushes every handler at exit, after the log has ended."""
     writer = BackgroundWriter(logging.NullHandler())
     writer.end()

@@ -127,7 +127,7 @@ def test_a_dismissed_pair_is_never_alerted_again(world: World, alerts: Alerts) -
     assert alerts() == []
 
 
-def test_a_changed_file_is_looked_at_again(world: World, alerts: Alerts) -> None:
+def test_a_changed_file_is_searched_for_again(world: World, alerts: Alerts) -> None:
     world.disk.write("a.jpg", encode(photo(1, SIZE)))
     world.disk.write("b.jpg", encode(photo(2, SIZE)))
     world.disk.write("c.jpg", encode(photo(3, SIZE)))

@@ -55,9 +55,6 @@ def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> N
         live.rest()
 
 
-# The counting.
-
-
 # Files that are refused.
 
 
@@ -66,7 +63,7 @@ def refuse_all(world: World, status: int = 415) -> None:
 
 
 @pytest.mark.integration
-def test_five_thousand_files_that_are_refused_are_a_few_lines(
+def test_five_thousand_refused_files_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(5000):
@@ -96,7 +93,7 @@ def tiff_of_too_many_samples(seed: int) -> bytes:
     return bytes(data)
 
 
-def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path: Path) -> None:
+def test_messages_of_libraries_about_bad_pictures_are_not_logged(tmp_path: Path) -> None:
     """Pillow logs it for each picture, in its own format."""
     home = Installation(tmp_path)
     for number in range(30):
@@ -110,7 +107,7 @@ def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path
 
 
 @pytest.mark.integration
-def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
+def test_files_that_are_refused_repeatedly_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -158,7 +155,7 @@ def test_a_file_that_has_changed_and_is_refused_again_is_logged_again(
 # Deletions that are held.
 
 
-def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
+def test_files_removed_one_by_one_while_deletions_are_held_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are logged again when their number has doubled, and finally with the total."""
@@ -195,7 +192,7 @@ def test_deletions_that_are_held_after_others_were_approved_are_logged(
 # An outage.
 
 
-def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
+def test_a_service_that_fails_and_recovers_all_day_causes_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = refused = 0
@@ -218,9 +215,7 @@ def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
     assert how_many(lines(caplog)[-1]) == refused - len(said)
 
 
-def test_keys_that_are_refused_for_long_are_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refused_keys_are_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with world.running() as live:
         world.remote.server.fault_for = lambda seen: answers(401)
         for number in range(50):
@@ -236,9 +231,7 @@ def test_keys_that_are_refused_for_long_are_one_line(
 # Folders.
 
 
-def test_a_folder_that_is_away_for_long_is_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_folder_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     with world.running() as live:
         aside = world.disk.root.rename(world.base / "aside")
@@ -249,7 +242,7 @@ def test_a_folder_that_is_away_for_long_is_one_line(
     assert len(lines(caplog)) == 2
 
 
-def test_a_folder_that_comes_and_goes_is_counted(
+def test_a_folder_that_keeps_disappearing_is_logged_and_counted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.disk.write("a.jpg", fake_picture(1))
@@ -285,7 +278,7 @@ class UnreadableDisk(UnstampedDisk):
             yield entries
 
 
-def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
+def test_unreadable_directories_are_logged_once_until_they_are_readable(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -304,7 +297,7 @@ def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
 # Alerts.
 
 
-def test_an_alert_log_that_can_not_be_written_is_one_line(
+def test_an_unwritable_alert_log_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     announce = announce_to_file(tmp_path)

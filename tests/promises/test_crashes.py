@@ -246,7 +246,7 @@ def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> l
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_it_was_doing_when_it_was_killed(
+def test_a_kill_at_any_call_loses_nothing(
     nurseries: list[Nursery], tmp_path: Path, part: int
 ) -> None:
     edges = count_edges(nurseries[0], tmp_path / "uninterrupted")
@@ -290,19 +290,23 @@ def play_adoption(nursery: Nursery, base: Path, kill_at: int) -> Stage:
 
 
 @pytest.mark.parametrize("kill_at", range(2, 400, 40))
-def test_deletions_that_are_too_many_wait(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
+def test_too_many_deletions_wait(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
     play_loss(nursery, tmp_path / "trial", kill_at)
 
 
 @pytest.mark.parametrize("kill_at", range(2, 180, 20))
-def test_what_rebuilds_the_state_file(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
+def test_the_state_file_is_rebuilt_after_each_damage(
+    nursery: Nursery, tmp_path: Path, kill_at: int
+) -> None:
     play_adoption(nursery, tmp_path / "trial", kill_at)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_killed_at_each_of_its_edge_calls(nursery: Nursery, tmp_path: Path, goes_on: bool) -> None:
+def test_a_kill_at_each_edge_call_loses_nothing(
+    nursery: Nursery, tmp_path: Path, goes_on: bool
+) -> None:
     for kill_at in itertools.count(1):
         if not play(nursery, tmp_path / "trial", Trial(kill_at, goes_on=goes_on)).kills:
             break
@@ -311,7 +315,7 @@ def test_killed_at_each_of_its_edge_calls(nursery: Nursery, tmp_path: Path, goes
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("attempt", [play_loss, play_adoption])
-def test_killed_at_each_of_the_edge_calls_of(
+def test_a_kill_at_each_edge_call_of_a_command_loses_nothing(
     nursery: Nursery, tmp_path: Path, attempt: Callable[[Nursery, Path, int], Stage]
 ) -> None:
     for kill_at in itertools.count(1):
@@ -321,7 +325,7 @@ def test_killed_at_each_of_the_edge_calls_of(
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_killed_at_each_of_its_edge_calls_and_later_again(nursery: Nursery, tmp_path: Path) -> None:
+def test_two_kills_at_edge_calls_lose_nothing(nursery: Nursery, tmp_path: Path) -> None:
     edges = count_edges(nursery, tmp_path / "uninterrupted")
     seed = random.randrange(1_000_000)
     say(f"{edges} edge calls, seed {seed}")
@@ -329,7 +333,7 @@ def test_killed_at_each_of_its_edge_calls_and_later_again(nursery: Nursery, tmp_
         play(nursery, tmp_path / "trial", trial)
 
 
-def test_a_deletion_that_was_killed_before_it_was_written_down_counts_as_one(world: World) -> None:
+def test_a_deletion_that_a_kill_interrupted_is_counted_once(world: World) -> None:
     world.hold = HoldPolicy(count=1, percent=0)
     for number in range(4):
         world.disk.write(f"{number}.jpg", fake_picture(number))

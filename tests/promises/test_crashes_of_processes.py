@@ -174,7 +174,7 @@ def server() -> Iterator[CollectionServer]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("world", range(WORLDS))
-def test_killed_at_any_moment_while_people_work(
+def test_a_kill_at_any_moment_of_a_random_history_loses_nothing(
     tmp_path: Path, server: CollectionServer, world: int
 ) -> None:
     seed = random.randrange(1_000_000)

@@ -135,7 +135,7 @@ def test_a_folder_that_is_renamed_away_is_missing(filled: World, stage: Stage) -
     check_back_at_work(filled)
 
 
-def test_a_folder_that_comes_back_is_at_work_again_by_itself(filled: World) -> None:
+def test_a_folder_that_comes_back_is_mirrored_again_by_itself(filled: World) -> None:
     root = filled.disk.root
     with filled.running(ToldWatcher()) as live:
         root.rename(root.with_name("away"))
@@ -167,7 +167,7 @@ def test_a_folder_that_was_replaced_by_another_directory_is_missing(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_folder_that_can_not_be_read_is_missing(filled: World, stage: Stage, code: int) -> None:
+def test_an_unreadable_folder_is_missing(filled: World, stage: Stage, code: int) -> None:
     disk = filled.disk_edge = TroubledDisk()
     disk.code = code
     root = os.fsencode(filled.disk.root)
@@ -192,7 +192,7 @@ def test_a_folder_that_is_gone_for_good_keeps_its_images(filled: World, stage: S
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_below_a_directory_that_can_not_be_listed_nothing_is_deleted(
+def test_nothing_below_an_unreadable_directory_is_deleted(
     filled: World, stage: Stage, code: int
 ) -> None:
     disk = filled.disk_edge = TroubledDisk()
@@ -296,9 +296,7 @@ def test_an_empty_disk_mounted_over_a_folder_deletes_nothing(filled: World, stag
 
 
 @needs_root
-def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
-    filled: World, stage: Stage
-) -> None:
+def test_unmounting_a_disk_below_a_folder_deletes_nothing(filled: World, stage: Stage) -> None:
     mount_point = filled.disk.root / "disk"
     mount_point.mkdir()
     with mounted(mount_point, *FRESH):
@@ -413,7 +411,7 @@ def remove_some(world: World, *numbers: int) -> None:
         world.disk.remove(f"{number % 2}/{number}.jpg")
 
 
-def test_many_deletions_are_held_and_uploads_go_on(filled: World, stage: Stage) -> None:
+def test_many_deletions_are_held_and_uploads_continue(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     with stage(filled) as see:
         remove_some(filled, 0, 1, 2, 3)
@@ -498,7 +496,7 @@ def test_deletions_spread_over_more_than_the_window_are_sent(filled: World) -> N
     assert len(filled.remote.deletes()) == 6
 
 
-def test_held_deletions_go_out_when_they_are_approved(filled: World, stage: Stage) -> None:
+def test_held_deletions_are_sent_when_they_are_approved(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     remove_some(filled, 0, 1, 2, 3)
     filled.resync()
@@ -552,7 +550,7 @@ def test_held_deletions_are_cancelled_when_the_files_come_back(filled: World, st
     assert filled.remote.changes() == []
 
 
-def test_a_hold_is_counted_the_same_whatever_was_sent_beside_it(filled: World) -> None:
+def test_a_hold_is_counted_the_same_whatever_else_is_sent(filled: World) -> None:
     """Otherwise a rehearsal, which sends nothing, would hold deletions that the resync sends."""
     filled.hold = HoldPolicy(count=0, percent=20)
     remove_some(filled, 0, 1, 2)

@@ -14,16 +14,7 @@ import pytest
 
 from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.core.left_out import (
-    LeftOut,
-    LeftOutCounts,
-    count,
-    describe,
-    dump,
-    load,
-    merge,
-    totals,
-)
+from snoopsync.core.left_out import totals
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Action, Delete, Update, Verb
 from snoopsync.folders.open_folder import OpenFolder
@@ -36,60 +27,6 @@ from tests.support.unstamped import UnstampedDisk
 from tests.support.world import ToldWatcher, World, fake_picture
 
 TRASHED = ".Trash-1000/files/a.jpg"
-
-
-# Counts.
-
-
-def counted(**numbers: int) -> LeftOutCounts:
-    counts: LeftOutCounts = {}
-    for name, number in numbers.items():
-        for _ in range(number):
-            count(counts, LeftOut.UNSUPPORTED, b"a." + name.encode())
-    return counts
-
-
-def test_counts_are_by_reason_and_suffix_whatever_its_case() -> None:
-    counts = counted(cr2=2, CR2=1, dng=4)
-    count(counts, LeftOut.SYMLINK, b"link.jpg")
-    assert totals(counts) == {"symlink": 1, "unsupported": 7}
-    assert describe(counts) == "1 symlink, 7 unsupported (.dng 4, .cr2 3)"
-
-
-def test_nothing_is_described_as_nothing() -> None:
-    assert (describe({}), totals({})) == ("", {})
-
-
-def test_only_the_most_frequent_suffixes_are_named() -> None:
-    counts = counted(a=1, b=9, c=8, d=7, e=6, f=5, g=4)
-    assert describe(counts) == "40 unsupported (.b 9, .c 8, .d 7, .e 6, .f 5, ...)"
-
-
-def test_counts_of_directories_add_up() -> None:
-    counts = counted(cr2=2)
-    merge(counts, counted(cr2=1, dng=1))
-    assert describe(counts) == "4 unsupported (.cr2 3, .dng 1)"
-
-
-@pytest.mark.parametrize("name", [b"a", b".hidden", b"a.", b"a.\xff", b"a.b c", b"a." + b"x" * 99])
-def test_an_odd_end_of_a_name_is_no_suffix(name: bytes) -> None:
-    counts: LeftOutCounts = {}
-    count(counts, LeftOut.OTHER_TYPE, name)
-    assert describe(counts) == "1 other-type"
-
-
-def test_any_number_of_suffixes_is_a_bounded_number_of_counts() -> None:
-    counts: LeftOutCounts = {}
-    for number in range(5000):
-        count(counts, LeftOut.OTHER_TYPE, b"page.%d" % number)
-    assert totals(counts) == {"other-type": 5000}
-    assert len(counts[LeftOut.OTHER_TYPE]) <= 101
-
-
-def test_counts_are_kept_as_text() -> None:
-    counts = counted(cr2=2)
-    assert load(dump(counts)) == counts
-    assert load("nonsense") == load("[1]") == load('{"a": 1}') == {}
 
 
 # What a scan counts.
@@ -131,7 +68,7 @@ IN_WORDS = (
 )
 
 
-def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installation) -> None:
+def test_status_counts_left_out_files_by_reason_and_is_in_sync(home: Installation) -> None:
     home.ok("resync")
     status = home.status()
     assert status["in_sync"] is True
@@ -144,23 +81,23 @@ def test_a_running_service_reports_the_counts_of_its_last_scan(home: Installatio
         assert home.status()["folders"][0]["left_out"] == LEFT_OUT
 
 
-def test_check_counts_what_is_left_out_on_one_line(home: Installation) -> None:
+def test_check_counts_left_out_files_on_one_line(home: Installation) -> None:
     assert f"ok       left out of pictures: {IN_WORDS}" in home.ok("check").splitlines()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
-def test_the_summary_of_a_resync_counts_what_is_left_out(
+def test_the_summary_of_a_resync_counts_left_out_files(
     home: Installation, arguments: tuple[str, ...]
 ) -> None:
     assert f"left out: {IN_WORDS}" in home.ok("resync", *arguments).splitlines()
 
 
-def test_a_resync_beside_a_service_counts_it_too(home: Installation) -> None:
+def test_a_resync_through_a_service_has_the_same_counts(home: Installation) -> None:
     with home.running():
         assert f"left out: {IN_WORDS}" in home.ok("resync").splitlines()
 
 
-def test_a_folder_without_anything_else_says_nothing_of_it(tmp_path: Path) -> None:
+def test_a_folder_with_pictures_only_reports_no_left_out_files(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     (home.pictures / "a.jpg").write_bytes(encode(photo(1)))
     home.configure()
@@ -226,7 +163,7 @@ def test_an_unreadable_lost_and_found_is_left_out_and_all_is_mirrored(world: Wor
     assert world.folder_state() == "ok"
 
 
-def test_a_directory_that_can_not_be_listed_is_counted_as_unreadable(world: World) -> None:
+def test_an_unreadable_directory_is_counted_as_unreadable(world: World) -> None:
     world.disk.write("secret/a.jpg", fake_picture(1))
     world.disk_edge = SecretiveDisk(b"/secret")
     report = world.resync()
@@ -275,7 +212,7 @@ def test_a_new_default_deletes_nothing(before: World) -> None:
     assert before.remote.ids() == ids
 
 
-def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prunes_it(
+def test_newly_left_out_images_are_logged_once_with_the_command_that_prunes_them(
     before: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before.resync()
@@ -289,7 +226,7 @@ def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prune
     assert told(caplog) == []
 
 
-def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
+def test_only_a_prune_deletes_left_out_images(before: World) -> None:
     before.resync()
     plan = before.rehearse(prune=True)
     assert [(verb, path) for verb, path, _ in plan.lines] == [(Verb.DELETE, f"photos/{TRASHED}")]
@@ -315,7 +252,7 @@ def test_a_picture_is_no_duplicate_of_an_image_that_is_left_out(
     assert PairState.OPEN not in [pair.state for pair in before.duplicates_known()]
 
 
-def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
+def test_an_image_that_is_included_again_is_a_duplicate_without_another_alert(
     before: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before.resync()
@@ -366,7 +303,7 @@ def removed(world: World) -> Action:
 
 
 @pytest.mark.parametrize("change", [edited, removed])
-def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
+def test_the_plan_for_a_left_out_image_waits_until_the_image_is_included_again(
     world: World, change: Callable[[World], Action]
 ) -> None:
     world.disk.write("a.jpg", fake_picture(0))

@@ -313,7 +313,7 @@ def test_the_safety_scan_finds_changes_without_events(playground: Playground) ->
         assert complaints(service) == []
 
 
-def test_it_does_raise_no_event(playground: Playground) -> None:
+def test_the_change_raises_no_event(playground: Playground) -> None:
     """If one day it does, the watcher should make use of it."""
     begin_secrets(playground)
     before = playground.on_disk()

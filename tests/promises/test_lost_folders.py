@@ -226,7 +226,7 @@ MOUNTS = (
 
 @needs_root
 @pytest.mark.parametrize("story", MOUNTS, ids=str)
-def test_what_is_mounted_is_watched(playground: Playground, story: Story) -> None:
+def test_a_mounted_disk_is_watched(playground: Playground, story: Story) -> None:
     check_story(playground, story)
 
 

@@ -127,7 +127,7 @@ def reads(photos: Folder, path: bytes, _elsewhere: set[int]) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", [b"d/a.jpg", b"d/e/a.jpg"])
 @pytest.mark.parametrize("what", [lists, looks, reads])
-def test_nothing_elsewhere_is_seen_whenever_a_directory_becomes_a_link(
+def test_no_file_outside_of_the_folder_is_read_when_a_directory_becomes_a_link(
     scene: tuple[Folder, Swapped],
     tmp_path: Path,
     what: Callable[[Folder, bytes, set[int]], None],
@@ -196,7 +196,7 @@ class SwappingDisk(UnstampedDisk):
 
 @pytest.mark.parametrize("lists", [False, True])
 @pytest.mark.parametrize("is_known", [False, True])
-def test_nothing_elsewhere_is_mirrored_however_well_the_swaps_are_timed(
+def test_no_file_outside_of_the_folder_is_mirrored_at_any_timing_of_a_swap(
     world: World, is_known: bool, lists: bool
 ) -> None:
     elsewhere = world.base / "elsewhere"

@@ -53,7 +53,7 @@ def test_a_service_that_was_killed_leaves_no_lock_behind(home: Installation) -> 
         assert home.status()["service"]["pid"] == service.pid
 
 
-def test_a_lock_whose_file_was_removed_is_taken_again(home: Installation) -> None:
+def test_a_lock_whose_file_was_removed_can_be_taken_again(home: Installation) -> None:
     with home.running() as service:
         lock_of(home).unlink()
         until(lock_of(home).exists)
@@ -62,7 +62,7 @@ def test_a_lock_whose_file_was_removed_is_taken_again(home: Installation) -> Non
         assert is_turned_down(home.run("run"), by=service)
 
 
-def test_a_service_whose_lock_another_one_got_ends(home: Installation) -> None:
+def test_a_service_that_lost_its_lock_ends(home: Installation) -> None:
     """A person removed the lock file as a leftover. Two services at once would be worse."""
     with home.running() as service, (home.home / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -195,7 +195,7 @@ def test_only_a_regular_state_file_is_read(home: Installation, what: str) -> Non
     assert "Traceback" not in done.err
 
 
-def test_beside_a_service_of_another_user_commands_ask_it(home: Installation) -> None:
+def test_commands_ask_the_service_of_another_user(home: Installation) -> None:
     directory = configure(home)
     picture(home)
     with home.service("--config", str(home.config), "run", under=AS_OTHER) as service:
@@ -241,7 +241,7 @@ def test_the_command_names_the_configuration_that_was_found(home: Installation) 
     assert f" --config {home.config} resync " in home.run("resync").err
 
 
-def test_a_user_with_a_name_is_called_by_it(home: Installation) -> None:
+def test_a_user_with_an_account_is_named(home: Installation) -> None:
     directory = configure(home)
     account = pwd.getpwnam("nobody")
     os.chown(directory, account.pw_uid, account.pw_gid)

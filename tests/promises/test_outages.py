@@ -312,7 +312,7 @@ def test_a_request_that_always_fails_leaves_no_outage() -> None:
     assert counts == ["7", "7", "1", "7"]
 
 
-def test_a_request_that_always_fails_beside_others_leaves_no_outage() -> None:
+def test_a_request_that_always_fails_causes_no_outage() -> None:
     """Other requests have ended the outage meanwhile, so the last attempt is no probe."""
 
     class Releasing(FastClock):

@@ -162,7 +162,7 @@ def test_a_restart_does_not_restart_the_schedule(world: World) -> None:
         assert first - begun == pytest.approx(3600.0, abs=30.0)
 
 
-def test_a_resync_that_a_person_asks_for_tries_it_at_once(world: World) -> None:
+def test_a_requested_resync_retries_refused_files_at_once(world: World) -> None:
     refuses = True
     world.remote.server.fault_for = lambda seen: answers(415) if seen.length and refuses else None
     world.disk.write("a.jpg", GOOD)

@@ -258,7 +258,7 @@ def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
     host.ok("rm", "-r", "/srv/photos", "/usr/local/bin/snoopsync")
 
 
-def test_it_starts_and_mirrors(running: Host) -> None:
+def test_the_service_starts_and_mirrors(running: Host) -> None:
     """Within its sandbox: what is dropped in is noticed by the kernel's events and sent."""
     assert running.shown("ActiveState") == "active"
     until(lambda: running.shown("StatusText") == "watching, everything is sent")
@@ -272,7 +272,7 @@ def test_it_starts_and_mirrors(running: Host) -> None:
     assert status["service"] == {**status["service"], "running": True, "pid": running.pid}
 
 
-def test_it_can_do_no_harm(running: Host) -> None:
+def test_the_service_cannot_write_elsewhere(running: Host) -> None:
     """It has its own user, and everything except its state is read-only."""
     shown = running.ok("cat", f"/proc/{running.pid}/status")
     assert "\nCapEff:\t0000000000000000\n" in shown
@@ -435,7 +435,7 @@ def test_a_service_that_is_killed_continues_where_it_stopped(running: Host) -> N
     until(running.is_in_sync)
 
 
-def test_it_stops_in_time(running: Host) -> None:
+def test_the_service_stops_in_time(running: Host) -> None:
     """While it has something to do."""
     for seed in range(2, 60):
         running.add(f"{seed}.jpg", seed)
@@ -448,7 +448,7 @@ def test_it_stops_in_time(running: Host) -> None:
     until(lambda: len(running.images()) == 59)
 
 
-def test_the_timer_has_the_running_service_compare_everything(running: Host) -> None:
+def test_the_timer_starts_a_resync_of_the_running_service(running: Host) -> None:
     assert running.shown("ActiveState", TIMER) == "active"
     assert running.shown("NextElapseUSecRealtime", TIMER)
     pid = running.pid
@@ -505,7 +505,7 @@ def served(host: Host, folder: Path) -> Iterator[str]:
         yield f"http://localhost:{said.readline().strip()}/api/v1"
 
 
-def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path: Path) -> None:
+def test_the_secret_of_a_service_can_come_from_systemd(host: Host, tmp_path: Path) -> None:
     """Only root can read the file with the secret; everybody can read the configuration."""
     secret = "/etc/snoopsync/the secret of 100%"
     host.write(secret, SECRET_KEY, 0o600)
@@ -583,7 +583,7 @@ def test_the_pictures_of_a_person_are_read_as_that_person(host: Host) -> None:
     host.ok("userdel", "--remove", "ada")
 
 
-def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
+def test_the_service_notices_a_disk_that_is_unplugged_and_plugged_in(host: Host) -> None:
     """The service has its own mount namespace, and still sees mounts that come and go."""
     host.ok("mkdir", "/srv/disk")
     host.add("first.jpg", 1)
@@ -599,7 +599,7 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
     host.ok("rmdir", "/srv/disk")
 
 
-def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
+def test_without_a_service_root_gets_the_command_that_runs_as_its_user(running: Host) -> None:
     """The files that the printed command creates belong to the service's user."""
     running.ok("systemctl", "stop", UNIT)
     running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")
@@ -659,7 +659,7 @@ def test_the_unit_of_a_person_allows_every_restriction_that_the_kernel_offers(ho
         assert_nothing_is_withheld(host.messages_of_user("snoopsync-probe.service"))
 
 
-def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:
+def test_the_service_is_installed_and_removed_without_a_trace(running: Host) -> None:
     running.ok("systemctl", "is-enabled", UNIT, TIMER)
     said = running.ok(SNOOPSYNC, "service", "uninstall")
     for line in said.partition("then:\n")[2].splitlines():

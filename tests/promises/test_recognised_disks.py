@@ -148,7 +148,7 @@ def test_a_disk_that_is_plugged_in_again_is_recognised_whatever_its_device_numbe
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_a_running_service_deletes_what_is_deleted_on_a_disk_without_an_id(
+def test_a_running_service_deletes_images_of_files_deleted_on_a_disk_without_an_id(
     world: World, drives: Drives, name: str
 ) -> None:
     require(name)
@@ -166,7 +166,7 @@ def test_a_running_service_deletes_what_is_deleted_on_a_disk_without_an_id(
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
+def test_files_missing_from_an_older_backup_need_approval_and_uploads_continue(
     world: World, drives: Drives, stage: Stage, name: str
 ) -> None:
     require(name)
@@ -213,7 +213,7 @@ def test_holds_for_a_backup_end_when_the_original_disk_is_back(
     assert world.remote.changes() == []
 
 
-def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
+def test_files_missing_from_a_backup_need_approval_after_a_crash(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -411,7 +411,7 @@ def test_a_disk_below_a_folder_that_is_plugged_in_again_is_recognised(
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_what_an_older_backup_below_a_folder_lacks_waits_for_a_person(
+def test_files_missing_from_an_older_backup_below_a_folder_need_approval(
     world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
     require(name)
@@ -434,7 +434,7 @@ def test_what_an_older_backup_below_a_folder_lacks_waits_for_a_person(
 
 
 @pytest.mark.parametrize("name", ["ext4", "bind"])
-def test_what_is_mounted_below_a_folder_is_not_gone_when_it_is_unmounted(
+def test_files_of_a_disk_below_a_folder_are_not_gone_when_it_is_unmounted(
     world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
     """Nor is it when it is of the folder's own file system, whose device tells nothing."""
@@ -476,7 +476,7 @@ def test_another_directory_of_a_disk_in_the_place_of_one_below_a_folder_deletes_
 @pytest.mark.parametrize(
     ("name", "before"), [("ext4", "unnumbered"), ("ext4", "own ID"), ("bind", "folder's own")]
 )
-def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
+def test_files_of_a_disk_that_had_no_number_are_recognised_by_content(
     world: World, drives: Drives, below: Path, name: str, before: str
 ) -> None:
     """As older versions recorded them."""

@@ -171,9 +171,7 @@ def is_healed(mirrored: Mirrored) -> None:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_after_any_damage_a_resync_finds_all_images_where_they_are(
-    mirrored: Mirrored, seed: int
-) -> None:
+def test_after_any_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)
@@ -181,7 +179,7 @@ def test_after_any_damage_a_resync_finds_all_images_where_they_are(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2000, 2600))
-def test_after_much_more_damage_too(mirrored: Mirrored, seed: int) -> None:
+def test_after_repeated_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)
@@ -388,7 +386,7 @@ def fill(directory: Path) -> Path:
 
 @needs_root
 @pytest.mark.parametrize("when", ["while it runs", "at the start"])
-def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
+def test_a_service_on_a_full_disk_waits_for_space_and_continues(
     small: Installation, when: str
 ) -> None:
     add_pictures(small, 1, 2, 3)
@@ -413,7 +411,7 @@ def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
 
 
 @needs_root
-def test_a_resync_on_a_full_disk_says_so_and_the_next_one_does_it(small: Installation) -> None:
+def test_a_resync_on_a_full_disk_fails_and_the_next_one_succeeds(small: Installation) -> None:
     add_pictures(small, 1, 2, 3)
     small.ok("resync")
     filler = fill(small.home / "state")
@@ -479,9 +477,7 @@ def test_a_collection_on_a_full_disk_is_an_outage_and_fails_no_picture(
 
 @needs_root
 @pytest.mark.parametrize("journal", [False, True])
-def test_status_shows_what_can_be_shown_of_a_state_that_is_read_only(
-    tmp_path: Path, journal: bool
-) -> None:
+def test_status_reads_a_read_only_state_file(tmp_path: Path, journal: bool) -> None:
     home = Installation(tmp_path)
     home.configure()
     add_pictures(home, 1, 2, 3)
@@ -526,7 +522,7 @@ def turn_read_only(directory: Path) -> None:
 
 
 @needs_root
-def test_a_service_whose_file_system_turns_read_only_waits_and_goes_on_when_it_is_repaired(
+def test_a_service_on_a_read_only_file_system_waits_until_it_is_writable(
     tmp_path: Path,
 ) -> None:
     home = Installation(tmp_path)

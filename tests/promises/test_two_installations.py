@@ -73,7 +73,7 @@ def test_our_own_changes_are_not_foreign_changes(mirrored: World) -> None:
         assert mirrored.remote.changes() == []
 
 
-def test_a_listing_that_writes_times_otherwise_says_nothing(
+def test_another_format_of_times_in_a_listing_changes_nothing(
     mirrored: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = mirrored.remote.server.collection

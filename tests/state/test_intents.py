@@ -137,7 +137,7 @@ def test_two_files_can_swap_their_paths(state: State) -> None:
     assert state.record_at(B) == Record("nas.1", B, version(3, 1).fingerprint, sha256=ONE)
 
 
-def test_a_ring_of_renames_across_folders_goes_through(state: State) -> None:
+def test_a_cycle_of_renames_across_folders_is_applied(state: State) -> None:
     rel_paths = [A, B, RelPath("scans", b"2024/c.jpg")]
     for number, rel_path in enumerate(rel_paths):
         synced(state, rel_path, f"nas.{number}", inode=number)

@@ -22,7 +22,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
 
-def test_a_second_process_is_told_who_holds_the_lock(state: Path) -> None:
+def test_the_error_names_the_process_that_holds_the_lock(state: Path) -> None:
     with lock_held(state) as other:
         assert holder(state) == other.pid
         with pytest.raises(StateLocked, match=rf"process {other.pid}"), locked(state):

@@ -26,7 +26,9 @@ NEWEST = 1_700_000_000.0
 def fill(database: Database, count: int) -> None:
     """So many groups of three images: two copies, and a smaller picture that is like them. Two
     neighbours have the same waste."""
-    images, nodes, links = [], [], []
+    images: list[tuple[object, ...]] = []
+    nodes: list[tuple[object, ...]] = []
+    links: list[tuple[object, ...]] = []
     for group in range(count):
         first = 2 * group + 1
         for node_id, copies, width in ((first, 2, 4000), (first + 1, 1, 1000)):

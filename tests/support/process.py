@@ -39,7 +39,7 @@ def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) ->
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"the condition did not become true in {seconds} s"
         pause.wait(0.02)
 
 
@@ -179,6 +179,13 @@ class Installation:
         with self.service() as service:
             service.line_with("sync complete")
             yield service
+
+
+def unconfigured(home: Path) -> Installation:
+    """A home directory with the picture ``a.jpg`` and without a configuration."""
+    installation = Installation(home)
+    (installation.pictures / "a.jpg").write_bytes(encode(photo(0)))
+    return installation
 
 
 def command(*arguments: str | Path | bytes) -> list[str | bytes]:

@@ -159,7 +159,7 @@ class Alarm:
         """Wait until it is so, looking whenever we are woken (and now and then)."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to be so in time"
+            assert time.monotonic() < deadline, "the condition did not become true in time"
             self.rung.wait(0.05)
             self.rung.clear()
 

@@ -466,7 +466,7 @@ class Live:
         """Step until the condition is true."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to be so in time"
+            assert time.monotonic() < deadline, "the condition did not become true in time"
             self.step()
 
     def rest(self) -> None:

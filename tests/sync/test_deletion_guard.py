@@ -125,7 +125,7 @@ def test_a_few_deletions_are_sent(folder_of: Callable[..., Folder]) -> None:
     assert not verdict.hold
 
 
-def test_too_many_at_once_are_held_all_of_them(folder_of: Callable[..., Folder]) -> None:
+def test_too_many_deletions_are_all_held(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
     verdict = folder.delete(folder.rel_paths[:6])
     assert rel_paths_of(verdict.hold) == folder.rel_paths[:6]
@@ -171,7 +171,7 @@ def test_deletions_that_trickle_in_over_ten_minutes_are_counted_together(
 
 
 @pytest.mark.parametrize(("seconds", "counts"), [(600.0, True), (600.1, False)])
-def test_what_was_sent_ten_minutes_ago_counts_and_nothing_before(
+def test_deletions_of_the_last_ten_minutes_count(
     folder_of: Callable[..., Folder], seconds: float, counts: bool
 ) -> None:
     folder = folder_of(40)
@@ -236,7 +236,7 @@ def test_while_some_are_held_those_that_follow_are_held_too_also_after_a_restart
     assert folder.delete([folder.rel_paths[6]], NOW + 10 * WINDOW_SECONDS).hold
 
 
-def test_what_was_approved_goes_out_and_is_not_counted(folder_of: Callable[..., Folder]) -> None:
+def test_approved_deletions_are_sent_and_not_counted(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:20])
     folder.state.deletions.approve("photos")
@@ -413,7 +413,7 @@ def test_nothing_is_ever_held_if_the_policy_is_never(folder_of: Callable[..., Fo
 
 
 @pytest.mark.parametrize("policy", [HoldPolicy(count=5, percent=10), None])
-def test_what_needs_approval_is_held_however_few_until_it_is_approved(
+def test_deletions_that_need_approval_are_held_however_few(
     folder_of: Callable[..., Folder], policy: HoldPolicy | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(40, policy)
@@ -513,7 +513,7 @@ def test_the_log_names_count_percent_and_some_paths(
     assert "003.jpg" not in message
 
 
-def test_a_state_file_that_was_closed_keeps_what_is_held(folder_of: Callable[..., Folder]) -> None:
+def test_held_deletions_survive_a_restart(folder_of: Callable[..., Folder]) -> None:
     folder = folder_of(40)
     folder.delete(folder.rel_paths[:6])
     with closing(Database(folder.path, readonly=True)) as database:

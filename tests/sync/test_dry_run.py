@@ -62,7 +62,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(history=histories, policy=policies, prune=st.booleans(), loses_state=st.booleans())
-def test_a_rehearsal_equals_what_the_next_resync_does(
+def test_a_rehearsal_equals_the_next_resync(
     history: list[list[tuple[str, int, str, int]]],
     policy: HoldPolicy | None,
     prune: bool,
@@ -82,7 +82,7 @@ def test_a_rehearsal_equals_what_the_next_resync_does(
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_a_rehearsal_holds_what_the_next_resync_holds(world: World, count: int) -> None:
+def test_a_rehearsal_holds_the_same_deletions_as_the_next_resync(world: World, count: int) -> None:
     world.hold = HoldPolicy(count=3, percent=10)
     for number in range(20):
         world.disk.write(f"{number}.jpg", fake_picture(number))

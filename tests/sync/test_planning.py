@@ -136,7 +136,7 @@ class EmptyReader:
         return PlanInput("tests", frozenset(), {}, {}, ())
 
 
-def test_deletions_are_planned_together_though_one_settled_when_the_gathering_ended(
+def test_deletions_are_planned_together_though_one_settled_last(
     filled: World,
 ) -> None:
     with filled.running() as live:

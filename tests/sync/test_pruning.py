@@ -160,7 +160,7 @@ def test_a_prune_of_one_folder_deletes_what_was_left_out_of_it(two: World) -> No
     assert [seen.image_id for seen in two.remote.deletes()] == [before["photos/0.jpg"]]
 
 
-def test_a_prune_of_one_folder_says_what_it_keeps(two: World) -> None:
+def test_a_prune_of_one_folder_reports_the_kept_images(two: World) -> None:
     two.lose_state()
     report = two.resync("photos", prune=True)
     assert report.pruning is not None
@@ -168,7 +168,7 @@ def test_a_prune_of_one_folder_says_what_it_keeps(two: World) -> None:
     assert "4 images without a record" in kept
 
 
-def test_nothing_is_pruned_while_a_directory_can_not_be_read(two: World) -> None:
+def test_nothing_is_pruned_while_a_directory_is_unreadable(two: World) -> None:
     two.disk_edge = UnreadableDirectory()
     two.lose_state()
     disk_of(two, "second").remove("0.jpg")
@@ -194,7 +194,7 @@ def test_a_prune_needs_its_proof_right_before_each_request(two: World) -> None:
     assert of_resync(report) != Exit.OK
 
 
-def test_an_image_that_found_its_file_meanwhile_is_not_pruned(two: World) -> None:
+def test_an_image_whose_file_returned_is_not_pruned(two: World) -> None:
     with two.running() as live:
         mirror = live.components.engine
         rel_path = RelPath("photos", b"0.jpg")
@@ -219,9 +219,7 @@ def test_files_of_a_configured_folder_that_match_no_include_are_deleted_by_prune
 
 
 @pytest.mark.parametrize("is_approved", [False, True])
-def test_a_rehearsal_of_a_prune_equals_what_the_next_one_does(
-    two: World, is_approved: bool
-) -> None:
+def test_a_rehearsal_of_a_prune_equals_the_next_prune(two: World, is_approved: bool) -> None:
     two.hold = HoldPolicy(count=2, percent=10)
     two.configure("second", exclude=("*.jpg",))
 

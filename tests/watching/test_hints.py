@@ -75,7 +75,7 @@ def test_the_tree_of_the_folder_itself_is_everything() -> None:
     assert box.take(never) == Hints(everything=True)
 
 
-def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
+def test_a_hint_about_a_tree_includes_the_names_below() -> None:
     box = HintBox()
     for path in (b"a/b", b"a/b/c", b"a/b/c/d", b"a/bc"):
         box.tree(path)
@@ -86,7 +86,7 @@ def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
     assert set(hints.directories) == {b"a", b"a/bb"}
 
 
-def test_a_written_file_that_has_another_name_by_now_means_its_directory() -> None:
+def test_a_write_to_a_renamed_file_is_a_hint_about_the_directory() -> None:
     box = HintBox()
     box.name(b"a", b"#123", NameChange.WRITTEN)
     box.name(b"a", b"x", NameChange.ENTERED)
@@ -95,7 +95,7 @@ def test_a_written_file_that_has_another_name_by_now_means_its_directory() -> No
     assert box.take(there).directories == {b"a": frozenset({b"x"})}
 
 
-def test_an_entry_that_comes_before_it_is_written_to_or_goes_after_is_the_file_itself() -> None:
+def test_an_entry_created_before_a_write_or_removed_after_it_is_the_file() -> None:
     box = HintBox()
     box.name(b"a", b"x", NameChange.WRITTEN)
     box.name(b"a", b"x", NameChange.LEFT)
@@ -104,7 +104,7 @@ def test_an_entry_that_comes_before_it_is_written_to_or_goes_after_is_the_file_i
     assert box.take(never).directories == {b"a": frozenset({b"x", b"y"})}
 
 
-def test_a_file_that_is_written_to_after_its_entry_went_means_its_directory() -> None:
+def test_a_write_after_the_removal_of_its_entry_is_a_hint_about_the_directory() -> None:
     box = HintBox()
     box.name(b"a", b"x", NameChange.LEFT)
     box.name(b"a", b"x", NameChange.WRITTEN)
@@ -112,7 +112,7 @@ def test_a_file_that_is_written_to_after_its_entry_went_means_its_directory() ->
     assert box.take(there).directories == {b"a": None}
 
 
-def test_a_file_that_is_written_to_before_an_entry_comes_means_its_directory() -> None:
+def test_a_write_before_the_creation_of_its_entry_is_a_hint_about_the_directory() -> None:
     box = HintBox()
     box.name(b"a", b"x", NameChange.WRITTEN)
     box.name(b"a", b"x", NameChange.ENTERED)

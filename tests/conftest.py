@@ -5,7 +5,6 @@ from __future__ import annotations
 import compileall
 import logging
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -16,13 +15,19 @@ from hypothesis import settings
 
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.watching.watcher import Watcher
+from tests.support.authority import Authority
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
+from tests.support.deep import deep_below, write_in
 from tests.support.documentation import undocumented
 from tests.support.losing import Playground
+from tests.support.postbox import Postbox
 from tests.support.process import Installation
 from tests.support.queue_limit import usual_queue
 from tests.support.watching import Alarm, Follower
 from tests.support.world import ServedWorld, Shelf, World
+
+#: Each worker takes some 300 MB.
+MOST_WORKERS = 16
 
 
 def pytest_configure() -> None:
@@ -38,6 +43,14 @@ def pytest_configure() -> None:
     # How long an example takes says more of the machine than of the code.
     settings.register_profile("snoopsync", deadline=None)
     settings.load_profile("snoopsync")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` starts two workers for each processor: tests mostly wait."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist uses this number
+    return min(2 * len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +81,34 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Folders, a state file and a collection behind HTTP; one folder, ``photos``, is configured."""
     with ServedWorld(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    """A home directory with three pictures, and a configuration that mirrors them."""
+    home = Installation(tmp_path)
+    home.add_pictures(3)
+    home.configure()
+    return home
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The data directory of ``serve``."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def postbox() -> Iterator[Postbox]:
+    """A place that notifications are sent to."""
+    with Postbox() as postbox:
+        yield postbox
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority. Skips the test where there is no openssl."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -106,22 +147,9 @@ def server(tmp_path: Path) -> Iterator[CollectionServer]:
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[bytes]:
     """A directory whose path is longer than the 4,096 bytes that a call takes."""
-    name = b"d" * 250
-    top = tmp_path / "deep"
-    top.mkdir()
-    descriptor = os.open(top, os.O_RDONLY)
-    path = os.fsencode(top)
-    while len(path) < 5000:
-        os.mkdir(name, dir_fd=descriptor)
-        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor, path = below, path + b"/" + name
-    file = os.open(b"a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
-    os.write(file, b"deep down")
-    os.close(file)
-    os.close(descriptor)
-    yield path
-    shutil.rmtree(top)
+    with deep_below(tmp_path) as (path, descriptor):
+        write_in(descriptor, b"a.jpg", b"deep down")
+        yield path
 
 
 # A folder that is only watched.

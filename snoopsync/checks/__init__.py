@@ -1,4 +1,4 @@
-"""``snoopsync check``: finds problems of an installation and says how to fix them. Changes nothing.
+"""``snoopsync check``: finds problems of an installation and how to fix them. Changes nothing.
 
 Each module checks one part and returns ``Finding`` values. In reading order:
 

@@ -1,8 +1,10 @@
-"""The collection. A service: does it respond, does it accept the keys, is the clock right? The
-embedded collection: can it be opened, are its libraries installed?"""
+"""Checks the collection. For a service: whether it responds and accepts the keys, and whether the
+clock is right. For the embedded collection: whether it can be opened, and whether its libraries
+work."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,13 +48,13 @@ _MAX_TIMEOUT_SECONDS = 10.0
 
 _ALLOW = (
     "snoopsync service install; then restart the service\n"
-    "or remove the drop-in that refuses it: systemctl cat snoopsync"
+    "or remove the drop-in that forbids it: systemctl cat snoopsync"
 )
 
 _INSTALL = "pip install 'snoopsync[embedded]'"
 
-#: The libraries of the embedded collection: the module to import, its package, and what does not
-#: work without it, ``None`` if nothing does.
+#: The libraries of the embedded collection: the module to import, its package, and the effect of
+#: its absence, or ``None`` if the collection can't work without it.
 _LIBRARIES = (
     ("numpy", "numpy", None),
     ("PIL.AvifImagePlugin", "pillow", None),
@@ -62,8 +64,8 @@ _LIBRARIES = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A service's response: the session or the error, and how far our clock is ahead of the
-    service's, ``None`` if unknown."""
+    """A service's response: the session or the error, and how far this machine's clock is ahead of
+    the service's clock, or ``None`` if that is unknown."""
 
     session: Session | None
     error: CollectionError | None
@@ -95,7 +97,7 @@ def ask_service(settings: CollectionConfig, secret_key: str) -> Reply:
 
 
 def address_finding(endpoint: str) -> Finding:
-    """Is the connection to this endpoint encrypted?"""
+    """A finding about whether the connection to this endpoint is encrypted."""
     from snoopsync.client.collection import is_insecure  # imported late, as in ask_service
 
     if is_insecure(endpoint):
@@ -133,21 +135,22 @@ def _clock(ahead: float) -> Finding:
 
 
 def embedded_finding(path: Path, *, known: bool) -> Finding:
-    """Can the embedded collection be opened? ``known``: the state file refers to one."""
+    """A finding about whether the embedded collection can be opened. ``known``: the state file
+    refers to an embedded collection."""
     shown = printable(str(path))
     if not is_own(path.parent):
-        # Opening it would create files of SQLite in an unsafe directory. The finding about the
-        # state directory says what to do.
+        # Opening the collection would create SQLite files in an unsafe directory. The finding about
+        # the state directory describes the fix.
         return ok(
             COLLECTION, f"{shown}: embedded, not checked: other users can change its directory"
         )
     if (found := write_obstacle(path)) is not None:
         return error(COLLECTION, f"{shown}: {found.problem}", found.fix, CollectionError)
-    if not path.exists():
+    if not os.path.lexists(path):
         if known:
             fix = "restore it, or run snoopsync resync: it creates a new one and adds every image"
             return error(COLLECTION, f"{shown} is missing", fix, CollectionError)
-        return ok(COLLECTION, "embedded, does not exist yet, the first run creates it")
+        return ok(COLLECTION, "embedded, does not exist yet: the first run creates it")
     try:
         return ok(COLLECTION, f"{shown}: embedded, {images(count_images(path))}")
     except CollectionError as failure:
@@ -174,7 +177,7 @@ def missing_libraries() -> dict[str, str]:
         _, stderr = process.communicate()
         if process.returncode:
             last = (stderr.strip().splitlines() or [""])[-1]
-            missing[package] = last or f"it crashes Python (code {process.returncode})"
+            missing[package] = last or f"importing it crashes Python (code {process.returncode})"
     return missing
 
 
@@ -193,7 +196,8 @@ def library_findings(missing: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def try_decoders() -> Outcome | CollectionError:
-    """Which restrictions are in force in a decoder of this process, or why there is none."""
+    """Which restrictions are in force in a decoder that this process starts, or why it can't
+    start."""
     try:
         with closing(Decoders(1)) as decoders:
             return decoders.warm_up()
@@ -204,11 +208,12 @@ def try_decoders() -> Outcome | CollectionError:
 def decoder_findings(
     tried: Outcome | CollectionError, service_lacks: Sequence[str] | None
 ) -> Iterator[Finding]:
-    """Whether pictures are decoded in a sandbox.
+    """Findings about whether pictures are decoded in a sandbox.
 
-    ``tried`` is a decoder that this command started. ``service_lacks`` names the restrictions that
-    are not in force in the decoders of the running service; ``None`` if that is unknown. Both have
-    the same kernel, so the unit of the service withholds what only its decoders lack.
+    ``tried`` is the result of a decoder that this command started. ``service_lacks`` names the
+    restrictions that are not in force in the decoders of the running service; ``None`` if that is
+    unknown. Both use the same kernel, so a restriction that only the service lacks is withheld by
+    its unit.
     """
     if isinstance(tried, CollectionError):
         yield error(DECODERS, tried.message, "report this as a bug", SnoopsyncError)
@@ -224,7 +229,7 @@ def decoder_findings(
     withheld = [name for name in service_lacks or () if name not in tried.missing]
     if withheld:
         message = (
-            f"the service decodes pictures without {', '.join(withheld)}: its unit refuses it, and"
-            " this kernel offers it"
+            f"the service decodes pictures without {', '.join(withheld)}: the kernel supports this,"
+            " but the service's unit forbids it"
         )
         yield warning(DECODERS, message, _ALLOW)

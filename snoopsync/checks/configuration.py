@@ -1,4 +1,4 @@
-"""The configuration: its file and problems, and the source of the secret key."""
+"""Checks the configuration: its file, its problems, and the source of the secret key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CheckedConfig:
     secret_from: str | None = None
 
     def is_valid(self, section: str) -> bool:
-        """Is this top-level key free of problems?"""
+        """Whether this top-level key has no problems."""
         if self.config is None:
             return False
         return not any(
@@ -78,7 +78,7 @@ def configuration_findings(checked: CheckedConfig, folders: int) -> list[Finding
 
 
 def owner_findings(config: CollectionConfig, known: str | None) -> Iterator[Finding]:
-    """Has the owner changed, or is it about to? ``known``: the owner in the state file."""
+    """Findings about a changed owner. ``known``: the owner in the state file."""
     host = default_owner()
     owner = config.owner or known or host
     if config.owner is not None and known not in (None, config.owner):

@@ -1,4 +1,4 @@
-"""Each folder: is it present, can all of it be read, how is it watched?"""
+"""Checks each folder: whether it is present and readable, and how it is watched."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _FORBIDDEN = os.strerror(errno.EACCES)
 
 @dataclass(frozen=True, slots=True)
 class FolderSurvey:
-    """Counts of a folder's images to mirror, directories and unreadable paths, and the first of
-    these with the reason. ``left_out`` counts what is not mirrored. ``is_complete`` is false if
-    time ran out."""
+    """The numbers of a folder's images to mirror, directories and unreadable paths, and the first
+    unreadable path with the reason. ``left_out`` counts what is not mirrored. ``is_complete`` is
+    false if time ran out."""
 
     images: int
     directories: int
@@ -57,13 +57,13 @@ def survey(
     unreadable: dict[bytes, str] = {}
     left_out: LeftOutCounts = {}
     pending = deque([b""])
-    with folder.session() as view:
+    with folder.session() as session:
         while pending and clock() < until:
             directory = pending.popleft()
             try:
-                listing = view.list_directory(directory)
+                listing = session.list_directory(directory)
             except FileNotFoundError:
-                continue  # it was removed since its parent was listed
+                continue  # the directory was removed after its parent was listed
             except (OSError, FolderMissing) as failure:
                 unreadable[directory] = getattr(failure, "strerror", None) or str(failure)
                 not_listed += 1
@@ -75,7 +75,7 @@ def survey(
             unreadable |= {prefix + name: reason for name, reason in listing.unclear.items()}
             not_listed += len(listing.unclear)
             for name in listing.files:
-                if not view.may_read(prefix + name):
+                if not session.may_read(prefix + name):
                     unreadable[prefix + name] = _FORBIDDEN
             pending.extend(listing.directories)
     first = next(((folder.absolute(path), why) for path, why in unreadable.items()), None)
@@ -85,7 +85,8 @@ def survey(
 
 
 def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = None) -> Finding:
-    """Why a folder counts as missing. ``reason``: why the present directory is not the folder."""
+    """The finding about a missing folder. ``reason``: why the directory at its path is not the
+    folder."""
     try:
         folder.identify()
     except FolderMissing as failure:
@@ -102,11 +103,11 @@ def missing_finding(config: FolderConfig, folder: Folder, reason: str | None = N
 
 
 def hidden_finding(config: FolderConfig, folder: Folder, state: State) -> Finding | None:
-    """A finding about the first directory whose images are on a disk that is not mounted now, or
-    are hidden by another mount. ``None`` if there is none."""
-    with folder.session() as view:
+    """A finding about the first directory whose files are on a disk that is not mounted now, or are
+    hidden by another mount. ``None`` if there is no such directory."""
+    with folder.session() as session:
         for directory, submount in state.directories_of_disks(config.name):
-            if not view.is_hidden(directory + b"/" if directory else b"", submount):
+            if not session.is_hidden(directory + b"/" if directory else b"", submount):
                 continue
             wants = folder.selection.chooser(directory)
             known = state.known(config.name, directory)

@@ -1,4 +1,4 @@
-"""Are the system's inotify limits high enough for the folders?"""
+"""Checks whether the system's inotify limits are high enough for the folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WATCHES = "inotify watches"
 INSTANCES = "inotify instances"
 QUEUE = "inotify queue"
 
-#: Warn from this share of a limit on.
+#: Warn if more than this share of a limit is used.
 _NEAR = 0.75
 
 #: The smallest limits to recommend: the defaults of most distributions and of the kernel.
@@ -27,14 +27,14 @@ _SYSCTL_FILE = "/etc/sysctl.d/60-snoopsync.conf"
 def inotify_findings(
     limits: Limits, others: Use, folders: int, directories: int, *, at_least: bool = False
 ) -> Iterator[Finding]:
-    """The findings about the limits. ``others``: what other programs of this user take. ``folders``
-    are watched by events and have this many directories in total (``at_least``: not all were
-    counted)."""
+    """The findings about the limits. ``others``: what other programs of this user use. ``folders``:
+    the number of folders that are watched by events. ``directories``: the total number of their
+    directories, or with ``at_least`` only a lower bound."""
     if not folders:
         yield ok("inotify", "no folder is watched by events")
         return
     least = "at least " if at_least else ""
-    # One more watch per folder is for the probe that tests whether events arrive.
+    # Each folder needs one more watch, for the event that tests the watcher.
     yield _limit_finding(
         WATCHES,
         f"{least}{counted(directories, 'directory', 'directories')} to watch",

@@ -1,5 +1,5 @@
-"""Directories that the folders contain twice because of bind mounts. (Folders whose configured
-paths contain each other are a problem of the configuration.)"""
+"""Finds directories that the folders contain twice because of bind mounts. (The configuration check
+finds folders whose configured paths contain each other.)"""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _mounted_directories(folder: Folder, mounts: list[Mount]) -> Iterator[_Mount
 
 def _findings(part: _MountedDirectory, other: _MountedDirectory, rest: bytes) -> Iterator[Finding]:
     """According to the mount table, ``part`` is the directory ``rest`` of ``other``. Yields nothing
-    if ``part`` is not accessible there."""
+    if it is not accessible through ``other``."""
     here, there = part.below, _join(other.below, rest).lstrip(b"/")
     if (part.folder is other.folder and here == there) or not other.folder.selection.enters(there):
         return

@@ -1,4 +1,4 @@
-"""Is the service running, and will systemd start it again?"""
+"""Checks whether the service is running, and whether systemd starts it at boot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snoopsync.checks.finding import Finding, error, ok, warning
 from snoopsync.core.errors import ServiceUnavailable, SnoopsyncError
-from snoopsync.status.status import ServiceStatus
+from snoopsync.status.model import ServiceStatus
 from snoopsync.version import __version__
 
 SERVICE = "service"
@@ -36,7 +36,7 @@ def service_finding(service: ServiceStatus) -> Finding:
         return warning(SERVICE, message, "snoopsync run, or permanently: snoopsync service install")
     running = f"running (process {service.pid})"
     if service.trouble is not None:
-        fix = "fix that; the service then continues by itself"
+        fix = "fix this problem; the service then continues by itself"
         message = f"{running}, but blocked: {service.trouble}"
         return error(SERVICE, message, fix, SnoopsyncError)
     if not service.answers:

@@ -1,7 +1,9 @@
-"""The state file: can it be written, is there free space, is it sound? And the log files."""
+"""Checks the state file: whether it is writable and undamaged, and its free space. Also checks
+whether the log files are writable."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ from snoopsync.state.reading import scratch
 STATE_DIRECTORY = "state directory"
 STATE_FILE = "state file"
 
-#: Below this many free bytes a disk is nearly full: the state of 100,000 images takes 40 MB.
+#: With fewer free bytes than this a disk is nearly full: the state of 100,000 images takes 40 MB.
 _LOW_SPACE = 100_000_000
 
 #: A file that does not exist. Reading it gives an empty state.
@@ -60,7 +62,7 @@ def read_state(path: Path) -> CheckedState:
         database = scratch(path, proven=True)
     except StateError as failure:
         return CheckedState(scratch(NOWHERE), _unusable(failure))
-    if not path.exists():  # does not raise: ``scratch`` would have failed first
+    if not path.exists():  # this does not raise, because ``scratch`` has read the path
         return CheckedState(
             database, ok(STATE_FILE, "does not exist yet: the first run creates it")
         )
@@ -78,7 +80,7 @@ def _unusable(failure: StateError) -> Finding:
 
 
 def output_findings(config: Config) -> Iterator[Finding]:
-    """Can the state file and the log files be written?"""
+    """Findings about whether the state file and the log files can be written."""
     yield state_directory_finding(config.state)
     group = config.control.group
     if group is not None and (obstacle := group_obstacle(config.state.parent, group)) is not None:
@@ -96,8 +98,8 @@ def _log_problem(path: Path | None) -> str | None:
 
 
 def state_directory_finding(path: Path) -> Finding:
-    """Can the state file at this path be written, is there free space, and does its directory
-    belong to this user alone?"""
+    """A finding about whether the state file at this path can be written, whether there is free
+    space, and whether its directory belongs to this user alone."""
     directory = printable(str(path.parent))
     if (finding := _ownership_finding(path)) is not None:
         return finding
@@ -113,7 +115,7 @@ def state_directory_finding(path: Path) -> Finding:
 
 
 def _ownership_finding(path: Path) -> Finding | None:
-    """A finding if the directory does not belong to this user alone."""
+    """A finding if the directory does not belong to this user alone, else ``None``."""
     try:
         require_own(path.parent)
     except UnsafeDirectory as unsafe:
@@ -134,6 +136,12 @@ def _ownership_finding(path: Path) -> Finding | None:
 def write_obstacle(path: Path) -> WriteObstacle | None:
     """Why this file can't be written or created, or ``None`` if it can."""
     first = _first_to_create(path)
+    try:
+        first.lstat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            problem = f"{printable(str(first))}: {error.strerror}"
+            return WriteObstacle(problem, "choose another path")
     if os.path.isdir(first):  # noqa: PTH112 - Path.is_dir raises without permission
         return WriteObstacle(f"{printable(str(first))} is a directory", "name a file")
     if not os.path.isdir(first.parent):  # noqa: PTH112
@@ -150,7 +158,7 @@ def write_obstacle(path: Path) -> WriteObstacle | None:
 
 
 def _first_to_create(path: Path) -> Path:
-    """The file, or if its directory does not exist, the first directory above it to create."""
+    """The file, or if its directory does not exist, the topmost directory to create."""
     while not os.path.lexists(path.parent):
         path = path.parent
     return path

@@ -1,4 +1,4 @@
-"""The command line. Only this package prints, and only here errors become exit codes.
+"""The command line. Only this package prints, and only this package turns errors into exit codes.
 
 Modules, in reading order:
 
@@ -23,11 +23,14 @@ Modules, in reading order:
 ``prompts``        the questions of ``init``
 ``prune_prompt``   asks for confirmation of a prune
 ``progress``       a progress bar on a terminal, log lines elsewhere
+``progress_bar``   the progress bar
+``resync_text``    what a resync did, as text
 ``watch``          ``status --watch``
 ``status_view``    the status as text
 ``tables``         aligned columns on a terminal, tabs elsewhere
-``output``         results as text and as JSON
-``exit_codes``     the exit codes of ``check`` and ``status``
+``output``         results of other commands, as text and as JSON
+``json_lines``     prints lines of JSON
+``exit_codes``     the exit code of each command
 ``owner_command``  the command line for the owner of a directory
 =================  ===========================================================
 """

@@ -59,7 +59,7 @@ def approve(context: Context, folder: str | None, discard: bool, dry_run: bool) 
         line = f"{images(count)} forgotten, and kept in the collection"
         context.out.print(line, highlight=False)
     elif count:
-        context.out.print(f"{images(count)} to be deleted {when}", highlight=False)
+        context.out.print(f"{images(count)} will be deleted {when}", highlight=False)
     elif not is_accepted:
         context.out.print("no deletions are held")
     return Exit.OK

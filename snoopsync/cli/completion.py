@@ -58,9 +58,10 @@ def completion(context: click.Context, shell: str) -> Exit:
 
 
 def offer_folders(names: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
-    """The names that begin with ``incomplete``; if there are none, directories.
+    """The names that begin with ``incomplete``, after the directories.
 
-    Leaves out names that are not printable, and names with a comma, which click's scripts cut."""
+    Leaves out names that are not printable, and names with a comma, where click's scripts would cut
+    them."""
     matching = [
         CompletionItem(name)
         for name in names
@@ -73,5 +74,5 @@ def offer_folders(names: Iterable[str], incomplete: str) -> list[CompletionItem[
 def complete_file(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Files, for an argument that need not be a file."""
+    """Completes files, for an argument that may also be something else."""
     return [CompletionItem(incomplete, type="file")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 
 from snoopsync.cli.completion import offer_folders
 from snoopsync.config.file import find_config, load_config
@@ -26,6 +26,10 @@ from snoopsync.runtime.owned_directory import is_another_users
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from snoopsync.state.reading import readable
+
+if TYPE_CHECKING:
+    # rich is imported late: a resync without a terminal does not need it.
+    from rich.console import Console
 
 folders_argument = click.argument(
     "folders", nargs=-1, type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]..."
@@ -45,7 +49,7 @@ def complete_folder(
     return offer_folders(names, incomplete)
 
 
-#: Folders of the configuration, or new folders if there is none.
+#: Folders of the configuration, or new folders if there is no configuration.
 mirrored_argument = click.argument(
     "folders",
     nargs=-1,
@@ -56,21 +60,27 @@ mirrored_argument = click.argument(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let the program handle it. rich would exit."""
-        raise BrokenPipeError
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The global options, and the consoles for output and errors."""
+    """The global options."""
 
     config_path: Path | None
     verbosity: int
     log_format: LogFormat | None
-    out: Console = field(default_factory=_Console)
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    @property
+    def out(self) -> Console:
+        """The console for results."""
+        from snoopsync.cli.tables import OutputConsole
+
+        return OutputConsole()
+
+    @property
+    def err(self) -> Console:
+        """The console for progress."""
+        from rich.console import Console
+
+        return Console(stderr=True)
 
     def configuration(self) -> Config | None:
         """Load the configuration and set up logging. Returns ``None`` if there is no configuration
@@ -95,14 +105,14 @@ class Context:
         return config
 
     def installation(self) -> Config:
-        """The configuration, or without one the folders that an earlier ``run FOLDER`` stored in
-        the state file."""
+        """The configuration. Without a configuration file it has the folders that an earlier ``run
+        FOLDER`` stored in the state file."""
         config = self.configuration()
         return config or self.start_logging(_remembered(default_config(())))
 
     def installation_with(self, folders: Sequence[Path]) -> Config:
-        """As ``installation``, for a command that names folders: a damaged state file, which such a
-        command rebuilds, counts as empty."""
+        """As ``installation``, for a command that names folders. Such a command rebuilds a damaged
+        state file, so a damaged file counts as empty."""
         try:
             return self.installation()
         except StateDamaged:
@@ -122,16 +132,16 @@ def reading(config: Config) -> AbstractContextManager[Database]:
 
 
 def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[FolderConfig, ...]:
-    """The given folders that are not known yet, with names. Raises ``FolderMissing`` for one that
-    does not exist: a typing error must not be stored as a missing folder."""
+    """The given folders that are not known yet, with names. Raises ``FolderMissing`` for a folder
+    that does not exist, because a typing error must not be stored as a missing folder."""
     known_paths = {os.path.realpath(folder.path) for folder in known}
     new = name_folders([path for path in given if os.path.realpath(path) not in known_paths])
     for folder in new:
-        if not folder.path.is_dir():
+        if not os.path.isdir(folder.path):  # noqa: PTH112 - Path.is_dir raises without permission
             raise FolderMissing(f"{printable(str(folder.path))}: folder not found")
         for other in known:
-            # If the other one no longer exists, it may be this one after a move.
-            if other.name == folder.name and other.path.is_dir():
+            # If the other folder no longer exists, it may have moved to this path.
+            if other.name == folder.name and os.path.isdir(other.path):  # noqa: PTH112
                 raise click.UsageError(
                     f"{printable(str(other.path))} is already named {folder.name}: write a"
                     " configuration (snoopsync init) with a unique name for each folder"
@@ -140,21 +150,21 @@ def new_folders(known: Sequence[FolderConfig], given: Sequence[Path]) -> tuple[F
 
 
 def names_of(config: Config, given: Sequence[Path | str]) -> set[str]:
-    """The names of configured folders, given by path or by name. Returns all names if none is
+    """The names of configured folders, given by name or by path. Returns all names if none is
     given. Raises ``UsageError`` for an unknown folder."""
-    if not given:
-        return {folder.name for folder in config.folders}
-    names = set()
-    for each in given:
-        found = {
-            folder.name
-            for folder in config.folders
-            if folder.name == str(each) or os.path.realpath(folder.path) == os.path.realpath(each)
-        }
-        if not found:
-            raise click.UsageError(f"{printable(str(each))} is not a configured folder")
-        names |= found
-    return names
+    names = {folder.name for folder in config.folders}
+    return {_name_of(config, str(each)) for each in given} if given else names
+
+
+def _name_of(config: Config, given: str) -> str:
+    """The name of one folder. A name comes before a path: another folder may be at that path."""
+    paths = {os.path.realpath(folder.path): folder.name for folder in config.folders}
+    if any(folder.name == given for folder in config.folders):
+        return given
+    name = paths.get(os.path.realpath(given))
+    if name is None:
+        raise click.UsageError(f"{printable(given)} is not a configured folder")
+    return name
 
 
 def ask_service(config: Config, request: Message) -> Iterator[Message]:

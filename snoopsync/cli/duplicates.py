@@ -6,20 +6,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from snoopsync.cli import group_view
+from snoopsync.cli import exit_codes, group_view
 from snoopsync.cli import output as results
 from snoopsync.cli.completion import complete_file
 from snoopsync.cli.context import Context, json_option, names_of, reading
 from snoopsync.cli.dismissals import dismiss, restore
 from snoopsync.cli.group_selection import folder_option, kind_option
+from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.named import file_links, member_named, rel_paths_named
 from snoopsync.cli.queries import details_option
 from snoopsync.cli.surplus import surplus_files
@@ -35,31 +37,36 @@ from snoopsync.state.searches import Searches
 from snoopsync.sync.comparing import comparing
 
 
-class _DuplicatesGroup(click.Group):
-    """A group whose arguments are those of the list, unless the first one is a subcommand."""
+class _ListingGroup(click.Group):
+    """A group that lists if its first argument is not a subcommand. Its own arguments and options
+    are those of the list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, with the name of the list (an empty one) where none is given."""
-        is_completion = ctx.resilient_parsing and not args
-        is_named = is_completion or (bool(args) and args[0] in self.commands)
-        return super().parse_args(ctx, args if is_named else ["", *args])
+        """Parse the arguments of the list, or find the subcommand."""
+        ctx.allow_interspersed_args = not (args and args[0] in self.commands)
+        return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the subcommands, without that of the list."""
-        return [name for name in super().list_commands(ctx) if name]
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The arguments and options of the list; none before a subcommand."""
+        # click also asks with the context of a subcommand, for its usage.
+        is_list = ctx.command is self and ctx.allow_interspersed_args
+        return super().get_params(ctx) if is_list else []
 
-
-class _ListCommand(click.Command):
-    """The list, which has no name of its own."""
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the usage without the empty name."""
-        formatter.write_usage(ctx.command_path.rstrip(), " ".join(self.collect_usage_pieces(ctx)))
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage of the list."""
+        return ["[OPTIONS]", "[PATH]..."]
 
 
-@click.group(cls=_DuplicatesGroup)
-def duplicates() -> None:
-    """List duplicate pictures in groups, and decide about them."""
+def _complete_path_or_subcommand(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Completes files and, in the place of the first argument, subcommands."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    if context.params.get("paths"):
+        return complete_file(context, parameter, incomplete)
+    subcommands = group.shell_complete(context, incomplete)
+    return [*complete_file(context, parameter, incomplete), *subcommands]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,8 @@ class _Options:
     everything: bool
 
 
-@duplicates.command(name="", cls=_ListCommand, hidden=True)
-@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_file)
+@click.group(cls=_ListingGroup, invoke_without_command=True)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=_complete_path_or_subcommand)
 @json_option
 @kind_option
 @folder_option
@@ -104,17 +111,8 @@ class _Options:
     help="Exit with 8 if a listed group is open, with 3 if images are still to be compared.",
 )
 @details_option
-@click.pass_obj
-def list_duplicates(
-    context: Context,
-    /,
-    paths: tuple[str, ...],
-    kind: str | None,
-    folder: str | None,
-    group: int | None,
-    max_rank: int | None,
-    **flags: Any,
-) -> Exit:
+@click.pass_context
+def duplicates(click_context: click.Context, /, **given: Any) -> Exit:
     """List groups of pictures that are the same or alike, the largest waste first.
 
     With PATHs, only groups that contain one of these files. The rank measures similarity: 0 is the
@@ -124,37 +122,51 @@ def list_duplicates(
     `snoopsync duplicates dismiss` marks images as not duplicates of each other, and `snoopsync
     duplicates restore` reverts that.
     """
+    if click_context.invoked_subcommand is not None:
+        return Exit.OK
+    context: Context = click_context.obj
     config = context.installation()
-    if folder is not None:
-        [folder] = names_of(config, [folder])
     with reading(config) as database, comparing(config) as compare:
-        wanted = _groups_named(config, database, paths) if paths else None
-        if group is not None:
-            wanted = frozenset({group}) if wanted is None else wanted & {group}
-        surplus = flags["surplus"]
-        options = _Options(
-            flags["as_json"],
-            GroupFilter(None if surplus else kind, folder, max_rank, wanted),
-            GroupSort(flags["sort"]),
-            flags["limit"],
-            flags["everything"],
-        )
+        options = _options(config, database, **given)
         groups = Groups(database, config.folder_order, compare)
-        if surplus:
-            if kind not in (None, "identical", "reencoded"):
-                raise click.UsageError("--surplus takes --kind identical or reencoded only")
-            is_open = _print_surplus(
-                config, database, _listed(groups, options), kind=kind, nul=flags["nul"]
-            )
-        elif flags["pairs"]:
+        if given["surplus"]:
+            is_open = _print_surplus(config, database, _listed(groups, options), given)
+        elif given["pairs"]:
             is_open = _print_pairs(context, config, database, options)
         else:
             is_open = _print_groups(context, database, _listed(groups, options), options)
-        if not flags["as_exit_code"]:
+        if not given["as_exit_code"]:
             return Exit.OK
-        if is_open:
-            return Exit.DUPLICATES_OPEN
-        return Exit.IMAGES_FAILED if Searches(database).count_due() else Exit.OK
+        return exit_codes.of_duplicates(is_open=is_open, to_compare=Searches(database).count_due())
+
+
+def _options(
+    config: Config,
+    database: Database,
+    *,
+    paths: tuple[str, ...],
+    group: int | None,
+    folder: str | None,
+    kind: str | None,
+    max_rank: int | None,
+    **flags: Any,
+) -> _Options:
+    if folder is not None:
+        [folder] = names_of(config, [folder])
+    wanted = _groups_named(config, database, paths) if paths else None
+    if group is not None:
+        wanted = frozenset({group}) if wanted is None else wanted & {group}
+    if flags["surplus"]:
+        if kind not in (None, "identical", "reencoded"):
+            raise click.UsageError("--surplus takes --kind identical or reencoded only")
+        kind = None  # which files are printed, not which groups are listed
+    return _Options(
+        flags["as_json"],
+        GroupFilter(kind, folder, max_rank, wanted),
+        GroupSort(flags["sort"]),
+        flags["limit"],
+        flags["everything"],
+    )
 
 
 def _listed(groups: Groups, options: _Options) -> Iterator[Group]:
@@ -189,7 +201,7 @@ def _print_groups(
     opened = _Opened()
     noted = opened.noting(groups)
     if options.as_json:
-        results.print_json(map(group_view.group_json, noted))
+        print_json(map(group_view.group_json, noted))
     else:
         group_view.print_groups(context.out, noted, file_links(database))
     return opened.is_any
@@ -225,7 +237,7 @@ def _print_pairs(context: Context, config: Config, database: Database, options: 
             yield results.ListedPair(pair, pair.keep(order, now))
 
     if options.as_json:
-        results.print_json(map(results.pair_json, listed()))
+        print_json(map(results.pair_json, listed()))
     else:
         results.print_duplicates(context.out, listed(), file_links(database))
     return opened
@@ -245,13 +257,14 @@ def _pair_matches(pair: Duplicate, which: GroupFilter) -> bool:
 
 
 def _print_surplus(
-    config: Config, database: Database, groups: Iterator[Group], *, kind: str | None, nul: bool
+    config: Config, database: Database, groups: Iterator[Group], given: Mapping[str, Any]
 ) -> bool:
     """Print the paths of the files that can be removed. Returns whether a group is open."""
     opened = _Opened()
     decisions = Decisions(database)
+    nul, with_reencoded = given["nul"], given["kind"] == "reencoded"
     for group in opened.noting(groups):
-        for path in surplus_files(config, decisions, group, with_reencoded=kind == "reencoded"):
+        for path in surplus_files(config, decisions, group, with_reencoded=with_reencoded):
             if not nul and b"\n" in path:
                 sys.stderr.write(f"left out, because of a newline: {printable(path)}\n")
                 continue

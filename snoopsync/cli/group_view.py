@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from snoopsync.cli.output import side_text
-from snoopsync.cli.status_view import ago
 from snoopsync.cli.tables import FileLinks, LinkCell, written
 from snoopsync.core.model import path_keys, printable
-from snoopsync.core.text import images, iso
+from snoopsync.core.text import ago, images, iso
 from snoopsync.state.groups import Group, GroupImage
 from snoopsync.state.sides import Side
 

@@ -112,7 +112,7 @@ def init(
 
 
 def _write(settings: InitSettings, target: Path, secret_target: Path) -> list[Path]:
-    """Write the configuration, and a typed secret key to its file: both or neither. Returns the
+    """Write the configuration, and a typed secret key to its own file: both or neither. Returns the
     written files."""
     contents = {}
     secret_key_file = settings.secret_key_file

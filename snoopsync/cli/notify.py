@@ -8,8 +8,8 @@ from concurrent.futures import Future
 
 import click
 
-from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option
+from snoopsync.cli.json_lines import print_json
 from snoopsync.config.settings import default_owner
 from snoopsync.core.exits import Exit
 from snoopsync.log.setup import NOTIFYING
@@ -40,7 +40,7 @@ def test_command(context: Context, as_json: bool) -> Exit:
     notification = Notification(f"snoopsync ({owner}): test", text, logging.INFO, time.time())
     errors = _send(targets_of(config), notification)
     if as_json:
-        results.print_json({"target": label, "error": error} for label, error in errors)
+        print_json({"target": label, "error": error} for label, error in errors)
     else:
         for label, error in errors:
             line = f"{label}: {'sent' if error is None else f'failed: {error}'}"

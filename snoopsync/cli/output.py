@@ -6,10 +6,9 @@ are surrogates, which ``os.fsencode`` turns back into the bytes.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,37 +16,25 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.filesize import decimal
 
-from snoopsync.cli.status_view import ago
+from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.tables import Column, FileLinks, LinkCell, Row, coloured, write_table
 from snoopsync.core.duplicates import facts_of
 from snoopsync.core.keep import Keep
-from snoopsync.core.left_out import describe
 from snoopsync.core.model import ImageState, RelPath, path_keys, printable
 from snoopsync.core.planner import Action
 from snoopsync.core.protocol import Match, PictureFacts
-from snoopsync.core.text import counted, images, iso
+from snoopsync.core.text import ago, iso
 from snoopsync.state.images import ImageRow, State
 from snoopsync.state.pairs import Duplicate
 from snoopsync.state.sides import Side
-from snoopsync.sync.resync_report import ResyncReport
 
 if TYPE_CHECKING:
-    # Late, because the checks load what a resync does not need.
+    # Only for types: the checks load modules that a resync does not need.
     from snoopsync.checks import Finding
 
 
-def print_json(values: Iterable[Mapping[str, Any]]) -> None:
-    """Print each value as a line of JSON."""
-    sys.stdout.writelines(json.dumps(value) + "\n" for value in values)
-
-
-def print_json_error(message: str, exit_code: int) -> None:
-    """Print an error as a line of JSON on standard error."""
-    sys.stderr.write(json.dumps({"error": message, "exit_code": int(exit_code)}) + "\n")
-
-
 def print_finding(console: Console, finding: Finding) -> None:
-    """Print a finding on one line, and how to fix it below."""
+    """Print a finding on one line, and its fix below."""
     severity = coloured(console, f"{finding.severity:<7}")
     sys.stdout.write(f"{severity}  {finding.check}: {printable(finding.message)}\n")
     for line in (finding.fix or "").splitlines():
@@ -249,78 +236,6 @@ def print_held(console: Console, state: State, folders: Collection[str]) -> None
         print_images(console, rows, FileLinks({}))
     elif console.is_terminal:
         console.print("no deletions are held")
-
-
-def print_report(console: Console, report: ResyncReport, *, dry_run: bool = False) -> None:
-    """Print what a resync did, and what remains to be done."""
-    _print(console, _summary(report, dry_run=dry_run))
-    if report.left_out:
-        _print(console, f"left out: {describe(report.left_out)}")
-    for missing in report.missing:
-        _print(console, f"missing: {printable(missing)}")
-    for unsent in report.unsent:
-        _print(console, printable(unsent))
-    more = report.refused + report.waiting - len(report.unsent)
-    if more > 0:
-        _print(console, f"and {more} more (snoopsync list --state failed, --state pending)")
-    for unreadable in report.unreadable:
-        _print(console, f"can't be read: {printable(unreadable)}")
-    waiting = len(report.pruning.deletes) if report.pruning and report.pruning.waits else 0
-    if report.summary.held > waiting:
-        _print(console, "to send the held deletions: snoopsync approve")
-    if report.pruning is None and report.orphans:
-        orphans = counted(
-            report.orphans, "image in the collection has", "images in the collection have"
-        )
-        _print(console, f"{orphans} no file here; to delete them: snoopsync resync --prune")
-    for message in unpruned_reasons(report):
-        _print(console, printable(message))
-
-
-def unpruned_reasons(report: ResyncReport) -> Iterator[str]:
-    """Why a prune did not delete everything that it was asked to."""
-    pruning = report.pruning
-    if pruning is None:
-        return
-    yield from pruning.kept
-    if pruning.waits:
-        why = "; ".join(pruning.doubts) or "more than sync.hold_deletes_over allows"
-        yield (
-            f"{images(len(pruning.deletes))} to prune, but none was deleted: {why}; to delete"
-            " exactly those printed above: snoopsync resync --prune --yes"
-        )
-    if pruning.failed:
-        yield f"{images(pruning.failed)} could not be pruned: see the log"
-
-
-def _summary(report: ResyncReport, *, dry_run: bool) -> str:
-    """What a resync did, in one sentence."""
-    summary = report.summary
-    counts = {
-        "added": summary.added,
-        "updated": summary.updated,
-        "renamed": summary.renamed,
-        "adopted": summary.adopted,
-        "deleted": summary.deleted,
-        "failed": report.refused,
-        "waiting": report.waiting,
-        "not compared": summary.failed - report.refused - report.waiting,
-        "held": summary.held,
-    }
-    changes = [f"{count} {name}" for name, count in counts.items() if count]
-    scanned = f"{images(summary.scanned)} scanned"
-    took = f"({summary.seconds:.1f} s)"
-    if report.trouble is not None:
-        done = ", ".join([scanned, *changes])
-        return (
-            f"incomplete, because the collection failed: {printable(report.trouble)}; {done} {took}"
-        )
-    would = "would be: " if dry_run and changes else ""
-    return f"{scanned}, {would}{', '.join(changes) or 'nothing to do'} {took}"
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _path_text(rel_path: RelPath | None) -> str:

@@ -27,15 +27,15 @@ def program_words() -> tuple[str, ...]:
 def with_command(
     error: UnsafeDirectory, arguments: Sequence[str], *, uses_service: bool
 ) -> UnsafeDirectory:
-    """The same error, with the command for the owner if the directory is another user's.
-    ``arguments``: those of the failed command. ``uses_service``: the command works for any user
-    while the service runs."""
+    """The same error, with the command for the owner if the directory belongs to another user.
+    ``arguments``: the arguments of the failed command. ``uses_service``: the command works for any
+    user while the service runs."""
     if error.owner is None or error.directory is None:
         return error
     words = [*program_words(), *arguments]
     if error.directory.is_relative_to(DYNAMIC_STATE) and error.directory != DYNAMIC_STATE:
         name = error.directory.relative_to(DYNAMIC_STATE).parts[0]
-        text = f"Run it as the service's user: {_for_dynamic_user(name, words)}"
+        text = f"Run this command as the service's user: {_for_dynamic_user(name, words)}"
         if uses_service:
             start = f"systemctl start {shlex.quote(name)}"
             text = f"{text} Or start the service and repeat this command: {start}"
@@ -52,15 +52,15 @@ def _for_user(directory: Path, uid: int, words: Sequence[str]) -> str:
         user, group = f"#{uid}", uid
     # Containers often run as root, with a directory that belongs to a user of the host.
     return (
-        f"Run it as its owner: sudo -u {shlex.quote(user)} {shlex.join(words)} (in a container:"
-        f" start the container with --user {uid}:{group}, or change the owner of the directory:"
-        f" chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(directory))})"
+        f"Run this command as the owner: sudo -u {shlex.quote(user)} {shlex.join(words)} (in a"
+        f" container: start the container with --user {uid}:{group}, or change the owner of the"
+        f" directory: chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(directory))})"
     )
 
 
 def _for_dynamic_user(name: str, words: Sequence[str]) -> str:
-    """A command with the user and the state directory of a service. ``name``: its ``User=`` and
-    ``StateDirectory=``, which are the same in our units."""
+    """A command that runs with the user and the state directory of a service. ``name``: the
+    ``User=`` and the ``StateDirectory=``, which are the same in our units."""
     run = ["systemd-run", "--pipe", "--wait", "--collect", "--property=DynamicUser=yes"]
     run += [f"--property=User={name}", f"--property=StateDirectory={name}"]
     run += ["--property=StateDirectoryMode=0700"]

@@ -7,24 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from snoopsync.core.durations import describe_duration
 from snoopsync.core.events import Event, log_event
 from snoopsync.core.text import counted, images
 from snoopsync.sync.resync import ResyncProgress, Show
+
+if TYPE_CHECKING:
+    from snoopsync.cli.context import Context
 
 log = logging.getLogger("snoopsync.progress")
 
@@ -34,56 +25,24 @@ LINE_SECONDS = 10.0
 _SCANNING = "scanning"
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        """The rate in images per second."""
-        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
 @contextmanager
-def progress(console: Console, *, wanted: bool = True) -> Iterator[Show]:
-    """A function that shows progress during the ``with`` block, or does nothing if not
+def progress(context: Context, *, wanted: bool = True) -> Iterator[Show]:
+    """Yield a function that shows progress during the ``with`` block, or does nothing if not
     ``wanted``."""
     if not wanted:
         yield lambda progress: None
-    elif console.is_terminal:
-        with _bar(console) as show:
+    elif (console := context.err).is_terminal:
+        from snoopsync.cli.progress_bar import progress_bar
+
+        with progress_bar(console) as show:
             yield show
     else:
         yield lines(time.monotonic)
 
 
-@contextmanager
-def _bar(console: Console) -> Iterator[Show]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-    )
-    # Leave standard output alone: it may be another terminal or a file.
-    with Bar(*columns, console=console, transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(_SCANNING, total=None)
-        phase = _SCANNING
-
-        def show(progress: ResyncProgress) -> None:
-            nonlocal phase
-            if progress.phase != phase:
-                phase = progress.phase
-                bar.reset(task, description=phase)  # each phase has its own rate
-            if phase == _SCANNING:
-                bar.update(task, completed=progress.scanned)
-            else:
-                total = progress.done + progress.left
-                bar.update(task, completed=progress.done, total=total)
-
-        yield show
-
-
 def lines(clock: Callable[[], float]) -> Show:
-    """A function that logs the progress, the rate and the time left every ``LINE_SECONDS``."""
+    """Return a function that logs the progress, the rate and the time left every
+    ``LINE_SECONDS``."""
     begun = last = clock()
     phase = _SCANNING
     done_before = 0

@@ -1,5 +1,5 @@
-"""The questions of ``init`` on a terminal. Each answer is checked at once, and an invalid one is
-asked for again."""
+"""The questions of ``init`` on a terminal. Each answer is checked at once. After an invalid answer,
+the question is repeated."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def _optional_path(value: Value) -> Path | None:
 
 
 def _with_folder(console: Console, others: tuple[Path, ...], path: Path) -> tuple[Path, ...]:
-    """Check a folder and print the finding. Returns the others, with this one if it is usable."""
+    """Check a folder and print the finding. Returns ``others``, plus this folder if it is
+    usable."""
     if path in others:
         click.echo("this folder is already in the list")
         return others

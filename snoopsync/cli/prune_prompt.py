@@ -1,4 +1,4 @@
-"""Asks for confirmation of a prune that the guard holds back."""
+"""Asks for confirmation of a prune that needs approval."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 import click
-from rich.console import Console
 
-from snoopsync.cli import output as results
+from snoopsync.cli.context import Context
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.text import images
 from snoopsync.sync.pruning import Pruning
@@ -19,12 +18,12 @@ def ask_to_prune(
     report: ResyncReport,
     resync: Callable[[str], ResyncReport],
     folders: Sequence[FolderConfig],
-    console: Console,
+    context: Context,
     *,
     yes: bool,
     as_json: bool,
 ) -> ResyncReport:
-    """If a prune waits for approval, ask for it and prune. Its plan is already printed.
+    """If a prune waits for approval, ask for approval and prune. The plan is already printed.
 
     ``resync`` runs another resync, which prunes if its plan still has this digest. ``folders``: all
     configured folders. Returns the combined report.
@@ -37,7 +36,9 @@ def ask_to_prune(
     report = resync(pruning.digest).after(report)
     if report.pruning is not None and report.pruning.waits:
         click.echo("the images to prune have changed, so none was deleted:", err=True)
-        results.print_plan(console, report.pruning.deletes, as_json=as_json)
+        from snoopsync.cli.output import print_plan
+
+        print_plan(context.out, report.pruning.deletes, as_json=as_json)
     return report
 
 

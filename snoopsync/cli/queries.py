@@ -15,6 +15,7 @@ from snoopsync.checks import examine
 from snoopsync.cli import exit_codes
 from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option, reading
+from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.named import file_links, record_named
 from snoopsync.cli.status_view import print_status
 from snoopsync.cli.watch import watch_status
@@ -55,7 +56,7 @@ def status(context: Context, watch: bool, as_json: bool) -> Exit:
         return watch_status(context.out, config, as_json=as_json)
     current = read_status(config)
     if as_json:
-        results.print_json([current.as_message()])
+        print_json([current.as_message()])
     else:
         print_status(context.out, current)
     return exit_codes.of_status(current)
@@ -75,7 +76,7 @@ def check(context: Context, as_json: bool) -> Exit:
     code = Exit.OK
     for finding in examine(context.config_path, os.environ):
         if as_json:
-            results.print_json([results.finding_json(finding)])
+            print_json([results.finding_json(finding)])
         else:
             results.print_finding(context.out, finding)
         sys.stdout.flush()  # the next check may wait for a disk or the network
@@ -100,7 +101,7 @@ def list_command(context: Context, as_json: bool, state: str | None) -> Exit:
     with reading(context.installation()) as database:
         rows = State(database).images(ImageState(state) if state else None)
         if as_json:
-            results.print_json(map(results.image_json, rows))
+            print_json(map(results.image_json, rows))
         else:
             results.print_images(context.out, rows, file_links(database))
     return Exit.OK
@@ -138,7 +139,7 @@ def search(context: Context, image: Path, as_json: bool) -> Exit:
         found = [_search_result(config, State(database), searched, match) for match in matches]
         links = file_links(database)
     if as_json:
-        results.print_json([{"results": [*map(results.match_json, found)]}])
+        print_json([{"results": [*map(results.match_json, found)]}])
     else:
         results.print_matches(context.out, found, links)
     return Exit.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import os
@@ -23,7 +24,7 @@ from snoopsync.log.formats import LogFormat
 from snoopsync.log.writer import is_stuck
 from snoopsync.version import __version__
 
-#: The exit code of a program that Ctrl-C ended, by convention of the shells.
+#: The exit code of a program that Ctrl-C ended, by convention.
 _INTERRUPTED = 130
 
 
@@ -68,10 +69,12 @@ class _Commands(Mapping[str, click.Command]):
             location, short_help = _COMMANDS[name]
             module, _, attribute = location.partition(":")
             command = getattr(importlib.import_module(f"snoopsync.cli.{module}"), attribute)
+            gc.freeze()  # what is loaded now stays
+            gc.enable()
             command.short_help = short_help
             if isinstance(command, click.Group):
                 for subcommand in command.commands.values():
-                    # click would cut it to 45 characters in lists and manual pages.
+                    # click would cut the short help to 45 characters in lists and manual pages.
                     subcommand.short_help = subcommand.get_short_help_str(limit=_MAX_SHORT_HELP)
             self._loaded[name] = command
         return self._loaded[name]
@@ -186,7 +189,7 @@ def program(
     collection can't be reached; 6 the collection refused the credentials; 7 another snoopsync holds
     the state file; 78 the configuration is invalid.
     """
-    # Imported late, as the commands are: completion does not need it.
+    # Imported late, like the commands, because completion does not need it.
     from snoopsync.cli.context import Context
 
     context.obj = Context(
@@ -197,11 +200,13 @@ def program(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     prepare()
+    gc.disable()  # until the command is loaded: that makes no garbage
     code = run_program(arguments)
     if is_stuck():
-        # At exit Python would wait for the stream that accepts no more log lines.
+        # At exit Python would wait for the stream that no longer accepts log lines.
         sys.stdout.flush()
         os._exit(code)
+    gc.freeze()  # at exit Python would search all objects for garbage
     sys.exit(code)
 
 
@@ -248,7 +253,7 @@ def _fail(message: str, code: Exit) -> int:
 
 
 def _fail_with_json(message: str, code: Exit) -> int:
-    from snoopsync.cli.output import print_json_error
+    from snoopsync.cli.json_lines import print_json_error
 
     print_json_error(message, code)
     return code

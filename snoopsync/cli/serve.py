@@ -8,27 +8,31 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.table import Table
 
-from snoopsync.cli import output as results
 from snoopsync.cli.context import Context, json_option
+from snoopsync.cli.json_lines import print_json
 from snoopsync.config.directories import no_home, state_directory
 from snoopsync.config.settings import LogConfig
 from snoopsync.core.addresses import Address
 from snoopsync.core.errors import Refused, SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
-from snoopsync.core.text import counted
+from snoopsync.core.text import counted, iso
 from snoopsync.log import setup as logs
+
+if TYPE_CHECKING:
+    # Late, because it loads SQLite.
+    from snoopsync.server.registry import Key
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _default_data() -> Path:
-    """The unit's state directory in a service of systemd, else a directory of the user."""
+    """The state directory of the systemd unit, else a directory of the user."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
@@ -78,7 +82,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=(os.cpu_count() or 1) + 1,  # one client can use all but one
+    default=(os.cpu_count() or 1) + 1,  # one client can use all but one process
     show_default="the number of cores plus one",
     help="The number of processes that decode pictures.",
 )
@@ -158,7 +162,7 @@ def add(context: Context, name: str, data: Path, as_json: bool) -> Exit:
         "secret_key": master.secret_of(key.public_key),
     }
     if as_json:
-        results.print_json([created])
+        print_json([created])
         return Exit.OK
     for label, value in created.items():
         click.echo(f"{label}: {value}")
@@ -177,7 +181,7 @@ def list_keys(context: Context, data: Path, as_json: bool) -> Exit:
     with closing(Registry(data)) as registry:
         known = registry.keys()
     if as_json:
-        results.print_json(asdict(key) for key in known)
+        print_json(_key_json(key) for key in known)
         return Exit.OK
     table = Table(box=None, header_style="bold")
     for title in ("public key", "collection", "ID", "created", "revoked"):
@@ -202,6 +206,10 @@ def revoke(context: Context, public_key: str, data: Path) -> Exit:
             raise click.ClickException(f"unknown or revoked key: {printable(public_key)}")
     context.out.print("revoked")
     return Exit.OK
+
+
+def _key_json(key: Key) -> dict[str, Any]:
+    return asdict(key) | {"created_at": iso(key.created_at), "revoked_at": iso(key.revoked_at)}
 
 
 def _day(seconds: float | None) -> str:

@@ -52,7 +52,7 @@ _root_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class _UnitLocation:
-    """Where to write the units: the system's below ``root``, or the user's own."""
+    """The location of the units: the system's below ``root``, or the user's own."""
 
     for_user: bool
     root: Path
@@ -73,7 +73,7 @@ class _UnitLocation:
         return USER_UNITS if self.for_user else SYSTEM_UNITS
 
     def commands(self, verb: str) -> tuple[str, ...]:
-        """The commands to run next: the one with ``verb``, and daemon-reload."""
+        """The commands to run next: systemctl with ``verb``, and daemon-reload."""
         systemctl = "systemctl --user" if self.for_user else "systemctl"
         # The timer starts this service.
         names = [name for name in self.units if name != "snoopsync-resync.service"]
@@ -139,7 +139,7 @@ def uninstall(for_user: bool, root: Path) -> Exit:
         raise click.ClickException(
             f"nothing was removed, because files were changed by hand; to remove them: rm {files}"
         )
-    # Links that systemctl enable made, which would dangle.
+    # The links that systemctl enable created, which would dangle.
     links = [
         link
         for unit in location.units
@@ -152,7 +152,7 @@ def uninstall(for_user: bool, root: Path) -> Exit:
             path.unlink()
             click.echo(f"removed {path}")
         for directory in {link.parent for link in links}:
-            with suppress(OSError):  # it has other links
+            with suppress(OSError):  # the directory has other links
                 directory.rmdir()
     if not existing:
         click.echo(f"no units are installed in {location.directory}")
@@ -176,7 +176,7 @@ def _account(name: str | None) -> pwd.struct_passwd | None:
 
 def _configuration(context: Context, *, for_user: bool) -> Path:
     """The configuration file for the service, which may not exist yet. Raises ``ConfigError``."""
-    # Not root's own configuration, which the system's service can't read.
+    # Do not use root's own configuration, which the system's service can't read.
     usual = user_config_file() if for_user else SYSTEM_PATH
     found = find_config(context.config_path, os.environ, user_dir=usual.parent, system_path=usual)
     return (found or usual).absolute()
@@ -221,13 +221,13 @@ def _os_errors(*, for_user: bool) -> Iterator[None]:
     except OSError as error:
         fix = ""
         if isinstance(error, PermissionError) and not for_user:
-            fix = ": run it with sudo, or install your own service with --user"
+            fix = ": run this command with sudo, or install your own service with --user"
         raise click.ClickException(f"{error.filename}: {error.strerror}{fix}") from None
 
 
 def _require_safe(location: _UnitLocation) -> None:
-    """Raise ``UnsafeDirectory`` if another user could change what is written. Below ``--root`` no
-    link is followed either, because it could lead into this system."""
+    """Raise ``UnsafeDirectory`` if another user could change what is written, or if a directory
+    below ``--root`` is a link, because the link could lead into this system."""
     if location.for_user or location.root == Path("/"):
         require_guarded(resolve(location.directory))
         return
@@ -246,7 +246,8 @@ def _require_writable(directory: Path) -> None:
 
 
 def _is_unchanged(path: Path) -> bool:
-    """Is the unit as ``service install`` wrote it? A link is not: a link to /dev/null masks it."""
+    """Whether the unit is as ``service install`` wrote it. A link is not: a link to /dev/null masks
+    the unit."""
     return not path.is_symlink() and is_unchanged(path.read_text("utf-8", "replace"))
 
 

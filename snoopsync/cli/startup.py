@@ -1,4 +1,4 @@
-"""Prepares the process before a command runs: open standard streams, and UTF-8."""
+"""Prepares the process before a command runs: opens standard streams, and ensures UTF-8."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _open_closed_streams() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
-            os.set_inheritable(descriptor, True)  # like the standard streams
+            os.set_inheritable(descriptor, True)  # as standard streams are
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
@@ -48,9 +48,9 @@ def _is_open(descriptor: int) -> bool:
 def _require_utf8() -> None:
     """Restart in Python's UTF-8 mode (PEP 540) if the locale has another encoding.
 
-    File names are bytes, which Python decodes with the locale's encoding. But configurations are
-    UTF-8, and so are nearly all file names. Image IDs depend on the folder's name, so they must not
-    depend on the locale. Output keeps the locale's encoding.
+    Python decodes file names with the locale's encoding, but configurations and nearly all file
+    names are UTF-8. Image IDs depend on the folder's name, so they must not depend on the locale.
+    Output keeps the locale's encoding.
     """
     is_utf8 = sys.getfilesystemencoding() == "utf-8"
     if is_utf8 or sys.flags.utf8_mode or not sys.executable:

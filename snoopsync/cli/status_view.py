@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.style import Style
@@ -16,8 +14,8 @@ from rich.text import Text
 from snoopsync.cli.tables import COLOURS, file_uri, has_links
 from snoopsync.core.left_out import describe
 from snoopsync.core.model import printable
-from snoopsync.core.text import counted, images
-from snoopsync.status.status import FolderStatus, Status
+from snoopsync.core.text import ago, counted, images
+from snoopsync.status.model import FolderStatus, Status
 
 _TITLES = ("folder", "state", "images", "waiting", "failed", "held", "scanned", "path")
 
@@ -44,7 +42,8 @@ def status_group(console: Console, status: Status) -> Group:
     remarks = Table.grid(padding=(0, 1, 0, 0))
     for remark in _remarks(status):
         remarks.add_row("-", Text(remark, overflow="fold"))
-    parts.append(remarks)
+    if remarks.row_count:  # an empty table is a blank line
+        parts.append(remarks)
     parts += [Text(line, overflow="fold") for line in [*_left_out(status), *_notes(status)]]
     return Group(*parts)
 
@@ -76,7 +75,7 @@ def _service_line(status: Status) -> str:
 
 
 def _remarks(status: Status) -> Iterator[str]:
-    """The reasons why it is not in sync, and the last error if no reason contains it."""
+    """The reasons why not everything is mirrored, and the last error if no reason contains it."""
     reasons = status.reasons()
     yield from map(printable, reasons)
     error = status.collection.last_error
@@ -92,7 +91,7 @@ def _left_out(status: Status) -> Iterator[str]:
 
 
 def _notes(status: Status) -> Iterator[str]:
-    """Facts that do not matter for being in sync."""
+    """Facts that do not affect whether everything is mirrored."""
     if status.to_renew:
         to_renew = counted(status.to_renew, "image is", "images are")
         yield (
@@ -145,16 +144,3 @@ def _cells(folder: FolderStatus, now: float) -> tuple[str, ...]:
         ago(folder.row.last_scan, now),
         printable(folder.row.path),
     )
-
-
-def ago(then: float | None, now: float) -> str:
-    """A time in the past, in words. ``then`` and ``now`` are Unix times."""
-    if then is None:
-        return "never"
-    seconds = max(0.0, now - then)
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name} ago"
-    with suppress(OverflowError, ValueError, OSError):  # a time in a damaged file
-        return datetime.fromtimestamp(then).astimezone().strftime("%Y-%m-%d %H:%M")
-    return "unknown"

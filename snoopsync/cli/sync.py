@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snoopsync.cli import output as results
+from snoopsync.cli import exit_codes
 from snoopsync.cli.context import (
     Context,
     ask_service,
@@ -24,8 +24,10 @@ from snoopsync.cli.context import (
     names_of,
     new_folders,
 )
+from snoopsync.cli.json_lines import print_json, print_json_error
 from snoopsync.cli.progress import progress
 from snoopsync.cli.prune_prompt import ask_to_prune
+from snoopsync.cli.resync_text import print_report, unpruned_reasons
 from snoopsync.config.settings import Config
 from snoopsync.core.durations import parse_duration
 from snoopsync.core.errors import (
@@ -100,10 +102,10 @@ def run(context: Context, folders: tuple[Path, ...]) -> Exit:
             "there is no configuration: name a folder (snoopsync run ~/Pictures) or write a"
             " configuration (snoopsync init ~/Pictures)"
         )
-    # Late, because a resync does without it.
+    # Imported late, because a resync does not need it.
     from snoopsync.service.daemon import run_service
 
-    showing = partial(progress, context.err, wanted=context.verbosity >= 0)
+    showing = partial(progress, context, wanted=context.verbosity >= 0)
     with logs.in_background():
         run_service(config, showing, reload, context.start_logging, SystemdNotifier(os.environ))
     return Exit.OK
@@ -137,7 +139,7 @@ def _chosen(config: Config | None, folders: Sequence[Path]) -> Config | None:
 
 
 def _reloaded(context: Context, folders: Sequence[Path]) -> Config:
-    """The configuration after a change, while the service runs. Raises ``ConfigError``."""
+    """The configuration for a reload of the running service. Raises ``ConfigError``."""
     try:
         config = _chosen(context.load(), folders)
     except click.UsageError as error:
@@ -149,8 +151,8 @@ def _reloaded(context: Context, folders: Sequence[Path]) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class _Resync:
-    """What to resync. ``names``: of folders. ``approved``: the digest of a plan to prune that is
-    approved although it exceeds the guard's limit."""
+    """What to resync. ``names``: the names of the folders. ``approved``: the digest of an approved
+    prune plan that exceeds the guard's limit."""
 
     config: Config
     names: frozenset[str]
@@ -180,7 +182,8 @@ class _Resync:
         show: Show = lambda progress: None,
         approve: Approve | None = None,
     ) -> ResyncReport:
-        """Run the resync. ``approve`` decides about a prune instead of ``approved``."""
+        """Run the resync. If ``approve`` is given, it decides about a prune instead of
+        ``approved``."""
         approve = approve or (lambda plan: plan.digest == self.approved)
         request = ResyncRequest(
             self.names,
@@ -243,7 +246,7 @@ def resync_command(
     planned: list[Action] = []
 
     def attempt(approved: str | None = None) -> ResyncReport:
-        with progress(context.err, wanted=context.verbosity >= 0 and not as_json) as show:
+        with progress(context, wanted=context.verbosity >= 0 and not as_json) as show:
             if dry_run:
                 return _rehearse(wanted, planned, yes=yes)
             return _resync(replace(wanted, approved=approved), show)
@@ -252,27 +255,30 @@ def resync_command(
     if report.pruning is not None and report.pruning.waits:
         planned += report.pruning.deletes
     if planned:
-        results.print_plan(context.out, planned, as_json=as_json)
+        # Imported late: most resyncs plan nothing to be printed.
+        from snoopsync.cli.output import print_plan
+
+        print_plan(context.out, planned, as_json=as_json)
     if not dry_run:
-        out, all_folders = context.out, config.folders
-        report = ask_to_prune(report, attempt, all_folders, out, yes=yes, as_json=as_json)
+        report = ask_to_prune(report, attempt, config.folders, context, yes=yes, as_json=as_json)
     if as_json:
-        _print_json_report(report)
+        _print_json_report(report, folders)
     else:
-        results.print_report(context.out, report, dry_run=dry_run)
-    return report.exit_code
+        print_report(report, folders, dry_run=dry_run)
+    return exit_codes.of_resync(report)
 
 
-def _print_json_report(report: ResyncReport) -> None:
+def _print_json_report(report: ResyncReport, folders: Sequence[Path]) -> None:
     """Print the summary as JSON, and what was not done on standard error."""
-    level = logging.ERROR if report.exit_code else logging.WARNING
-    results.print_json([report.summary_message()])
+    code = exit_codes.of_resync(report)
+    level = logging.ERROR if code else logging.WARNING
+    print_json([report.summary_message()])
     for line in (*report.unsent, *report.unreadable):
         click.echo(f"snoopsync: {printable(line)}", err=True)
-    for message in results.unpruned_reasons(report):
+    for message in unpruned_reasons(report, folders):
         log_event(log, level, Event.NOT_PRUNED, "%s", message, error=message)
     if report.trouble is not None:
-        results.print_json_error(f"the collection: {report.trouble}", report.exit_code)
+        print_json_error(f"the collection: {report.trouble}", code)
 
 
 def _config_with(context: Context, folders: Sequence[Path]) -> Config:
@@ -295,7 +301,8 @@ def _resync(wanted: _Resync, show: Show) -> ResyncReport:
             try:
                 return _resync_alone(wanted, show)
             except StateDamaged as error:
-                # Damage that was not found on opening. A second error is not caused by this file.
+                # The damage was not found when the file was opened. A second error has another
+                # cause.
                 set_aside(config.state, error)
                 return _resync_alone(wanted, show)
     except StateLocked as error:
@@ -367,6 +374,7 @@ def _rehearse(wanted: _Resync, planned: list[Action], *, yes: bool) -> ResyncRep
         wanted.open_components(database, collection, rehearsal=True) as components,
     ):
         components.engine.on_done = planned.extend
-        report = wanted.run(components, approve=lambda _plan: yes)
-        components.engine.close(1.0)
-    return report
+        try:
+            return wanted.run(components, approve=lambda _plan: yes)
+        finally:
+            components.engine.close(1.0)

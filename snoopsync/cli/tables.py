@@ -1,7 +1,8 @@
 """Rows for people: aligned columns on a terminal, tab-separated cells elsewhere.
 
-rich's tables need all rows at once. These are written row by row, so that a list of any length
-starts at once and needs little memory. On a terminal with hyperlinks, images link to their files.
+rich's tables need all rows at once. These tables are written row by row, so that a list of any
+length starts at once and needs little memory. On a terminal with hyperlinks, images link to their
+files.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ _MIN_LAST_WIDTH = 40
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``width``: the minimum, in cells. ``right``: align right, for numbers. ``optional``: leave
-    out on a narrow terminal."""
+    """A column. ``width``: the minimum width in cells. ``right``: align right, for numbers.
+    ``optional``: leave the column out on a narrow terminal."""
 
     title: str
     width: int = 0
@@ -67,6 +68,14 @@ class LinkCell:
 
     def __str__(self) -> str:
         return self.text + self.remark
+
+
+class OutputConsole(Console):
+    """Standard output."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the program handle it. rich would exit."""
+        raise BrokenPipeError
 
 
 Row = Sequence[str | LinkCell]
@@ -92,12 +101,12 @@ def file_uri(host: str, path: bytes) -> str:
 
 
 def has_links(console: Console) -> bool:
-    """Does the console's terminal show hyperlinks, or at least ignore them?"""
+    """Whether the console's terminal shows hyperlinks, or at least ignores them."""
     return sys.stdout.isatty() and console.is_terminal and console.color_system is not None
 
 
 def coloured(console: Console, text: str) -> str:
-    """The text in the colour of its word, if it has one and the console has colours."""
+    """The text in the colour of its word in ``COLOURS``, if the console has colours."""
     return _styled(console, text, Style(color=COLOURS.get(text.rstrip())))
 
 

@@ -15,21 +15,21 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from snoopsync.cli import output as results
+from snoopsync.cli.json_lines import print_json
 from snoopsync.cli.status_view import status_group, status_lines
 from snoopsync.config.settings import Config
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import printable
 from snoopsync.state.lock import holder
+from snoopsync.status.model import Status
 from snoopsync.status.reading import read_status
-from snoopsync.status.status import Status
 
 #: The time between updates.
 _PAUSE_SECONDS = 1.0
 
-#: The largest share of CPU time for reading the status of a service. Without a service, when
-#: folders and collection are scanned, the largest share of elapsed time.
+#: The largest share of CPU time to spend on reading the status of a service. Without a service,
+#: when folders are scanned, the largest share of elapsed time.
 _MAX_LOAD = 0.05
 
 #: The time between blocks of lines while only numbers change.
@@ -143,7 +143,7 @@ def _as_json() -> Iterator[Display]:
             message = {"in_sync": False, "error": str(current)}
         if message != shown:
             shown = message
-            results.print_json([message])
+            print_json([message])
             sys.stdout.flush()
 
     yield display

@@ -1,6 +1,6 @@
 """The HTTP client of a collection: signed requests, checked responses, and retries.
 
-``sync`` uses ``RetryingCollection``; ``snoopsync.Collection`` is the public client in Python.
+``sync`` uses ``RetryingCollection``. The public Python client is ``snoopsync.Collection``.
 
 Modules, in reading order:
 
@@ -9,8 +9,8 @@ Modules, in reading order:
 ``responses``        interprets a response
 ``sources``          reads the bytes of an image to send
 ``proxies``          finds the proxy that the environment names
-``tls``              which certificates are trusted
-``connections``      connections that another thread can shut
+``tls``              decides which certificates are trusted
+``connections``      connections that another thread can shut down
 ``jsonstream``       reads a long JSON list entry by entry
 ``lists``            interprets a response with a long list
 ``paging``           reads a listing page by page

@@ -1,8 +1,8 @@
 """A circuit breaker for a service that can be down.
 
-During an outage calls wait in a queue. Only the first call in the queue is sent, as a probe, and
+During an outage, calls wait in a queue. Only the first call in the queue is sent, as a probe, and
 the pauses between probes grow. A call whose probe failed goes to the end of the queue, so a request
-that takes the service down by itself can't block the others.
+that itself takes the service down can't block the others.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from snoopsync.runtime.clock import Clock
 
 logger = logging.getLogger("snoopsync.collection")
 
-#: How often a call that is not the next probe looks at the stop event and the time.
+#: How often a call that is not the next probe checks the stop event and the time.
 _POLL_SECONDS = 0.1
 
-#: The most outages in a row that are logged. Further ones are counted.
+#: How many outages in a row are logged. Further outages are only counted.
 _MOST_LOGGED_OUTAGES = 5
 
 
@@ -37,9 +37,9 @@ class RetryPolicy:
     """How often a call is sent, and how long it waits.
 
     A call is sent at most ``attempts`` times. The delay before the next attempt is random between 0
-    and ``base_seconds``, doubled with every failure up to ``cap_seconds``, and at least as long as
-    the service asks for. During an outage calls wait until the outage has lasted
-    ``max_outage_seconds``, or for any time if that is ``None``.
+    and a limit. The limit is ``base_seconds``, doubles with every failure, and is at most
+    ``cap_seconds``. The delay is never shorter than the service asks for. During an outage, calls
+    wait until the outage has lasted ``max_outage_seconds``; ``None``: they wait without a limit.
     """
 
     attempts: int = 5
@@ -55,8 +55,8 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An outage of the service: when it began (Unix seconds, for people), the number of failed
-    probes, the last error, and how many seconds it has lasted."""
+    """An outage of the service. ``since``: when it began (Unix seconds, for people). ``attempts``:
+    the number of failed probes. ``seconds``: how long it has lasted."""
 
     since: float
     attempts: int
@@ -66,7 +66,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permission to send one request. ``outages`` counts the outages that had ended before."""
+    """Permission to send one request. ``outages``: how many outages had ended when it was given."""
 
     is_probe: bool
     outages: int
@@ -86,11 +86,13 @@ class _OngoingOutage:
 
 
 class CircuitBreaker:
-    """Decides who may send a request to the service. All threads that call the service share it.
+    """Decides when a call may send a request to the service. All threads that call the service
+    share it.
 
-    ``service`` is the name in log lines. When ``stop`` is set, calls that wait raise ``Stopped``,
-    and so does every new call. During an outage of the ``parent``, calls here wait and send no
-    probes. An outage here does not affect the parent. ``random`` returns a number from 0 to 1.
+    ``service``: the service's name in log lines. ``stop``: when it is set, waiting calls and all
+    new calls raise ``Stopped``. ``parent``: during an outage of this other breaker, calls of this
+    one wait and send no probes. An outage of this breaker does not affect the parent. ``random``
+    returns a number from 0 to 1.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class CircuitBreaker:
 
     @property
     def outage(self) -> Outage | None:
-        """The current outage, or ``None`` if there is none."""
+        """The current outage; ``None`` if there is none."""
         with self._changed:
             ongoing = self._ongoing
             if ongoing is None:
@@ -127,11 +129,11 @@ class CircuitBreaker:
 
     @contextmanager
     def permit(self) -> Iterator[Permit]:
-        """Wait until the caller may send a request. In the ``with``, the caller sends it and
-        reports the result to ``record_answer`` or ``record_failure``.
+        """Wait until the caller may send a request. In the ``with`` block, the caller sends the
+        request and calls ``record_answer`` or ``record_failure``.
 
-        Raises ``Stopped``, and the outage's last error, with ``outage`` set, when the outage lasts
-        longer than the policy allows.
+        Raises ``Stopped``. If the outage lasts longer than the policy allows, raises the outage's
+        last error with ``outage`` set.
         """
         ticket = object()
         try:
@@ -144,7 +146,8 @@ class CircuitBreaker:
                 self._leave_queue(ticket)
 
     def wait_for_recovery(self) -> None:
-        """Wait until no outage is left, and send no probe. Raises as ``permit``."""
+        """Wait until the outage is over, without sending a probe. Raises the same errors as
+        ``permit``."""
         with self._changed:
             while (ongoing := self._ongoing) is not None:
                 self._check_stop()
@@ -157,17 +160,18 @@ class CircuitBreaker:
         return self.policy.delay(failures, self._random())
 
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, outage or not. Raises ``Stopped``."""
+        """Wait for this many seconds, whether or not there is an outage. Raises ``Stopped``."""
         self._check_stop()
         if seconds > 0:
             self.clock.wait_until(self._stop, self.clock.boottime() + seconds)
             self._check_stop()
 
     def record_answer(self, permit: Permit) -> None:
-        """The service has answered the request of this permit: a probe ends the outage.
+        """Record that the service answered the request of this permit. If the request was a probe,
+        the outage ends.
 
-        The answer to a request that was sent before the outage does not end it. Otherwise a service
-        that fails every second request would begin and end an outage each time.
+        An answer to a request that was sent before the outage does not end the outage. Otherwise a
+        service that fails every second request would begin and end an outage each time.
         """
         with deferred_events(), self._changed:
             now = self.clock.boottime()
@@ -191,18 +195,18 @@ class CircuitBreaker:
                 )
 
     def record_failure(self, error: CollectionError, permit: Permit) -> None:
-        """The service did not answer the request of this permit: an outage begins, or the next
-        probe is sent later."""
+        """Record that the service did not answer the request of this permit. An outage begins, or
+        the next probe is delayed."""
         now = self.clock.boottime()
         retry_at = now + (error.retry_after or 0.0)
         with deferred_events(), self._changed:
             ongoing = self._ongoing
             if ongoing is None:
                 if permit.outages != self._outages:
-                    return  # the request failed in an outage that has ended since
+                    return  # the request failed during an outage that has ended since
                 ongoing = self._ongoing = self._begun(error, now)
             elif not permit.is_probe:
-                # The request was sent before the outage, so its failure is no failed probe.
+                # The request was sent before the outage, so this is not a failed probe.
                 ongoing.probe_at = max(ongoing.probe_at, retry_at)
                 return
             ongoing.attempts += 1
@@ -257,7 +261,7 @@ class CircuitBreaker:
                 if not is_first:
                     self._changed.wait(_POLL_SECONDS)
             if is_first:
-                # Only a probe ends an outage, and the first in the queue sends the next one.
+                # Only a probe ends an outage, and the first call in the queue sends the next probe.
                 self.clock.wait_until(self._stop, probe_at)
 
     def _leave_queue(self, ticket: object) -> None:
@@ -271,7 +275,7 @@ class CircuitBreaker:
 
 
 def _outage_error(ongoing: _OngoingOutage) -> CollectionError:
-    # A copy, because several threads raise it, and each needs its own traceback.
+    # The error is copied, because several threads raise it and each needs its own traceback.
     error = copy.copy(ongoing.last_error)
     error.outage = True
     return error

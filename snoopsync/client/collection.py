@@ -1,7 +1,7 @@
-"""The HTTP client of a collection: one request per call.
+"""The HTTP client of a collection. Each call sends one request.
 
-The error of a failed call says whether a retry is useful (``CollectionError.permanent``).
-``retrying`` does the retries.
+The error of a failed call shows whether a retry is useful (``CollectionError.permanent``). The
+module ``retrying`` retries calls.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ _USUAL_PATH = "/api/v1"
 
 
 class Collection:
-    """A collection at an endpoint, opened with a key pair. For any number of threads.
+    """A collection at an endpoint, opened with a key pair. Thread-safe.
 
-    ``timeout`` is in seconds. It applies to the connection, to each piece of a body that is sent,
-    and to the whole response. ``ca_file`` is a PEM file with the certificates to trust, or
-    ``system`` for those that the system trusts. ``now`` returns Unix seconds. ``on_sent`` gets the
-    number of bytes of each piece of an image that is sent.
+    ``timeout``: in seconds, for connecting, for each piece of a body that is sent, and for the
+    whole response. ``ca_file``: a PEM file with the certificates to trust, or ``system`` for those
+    that the system trusts. ``now`` returns Unix seconds. ``on_sent`` is called with the number of
+    bytes of each piece of an image that is sent.
 
     An image is a path (``str`` or ``PathLike``), the picture's ``bytes``, or a binary file. An
     image's ID is a text of 1 to 100 characters, or a number. Raises ``ValueError`` for an invalid
@@ -79,8 +79,8 @@ class Collection:
         on_sent: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self.endpoint = endpoint
-        #: By how many seconds our clock was ahead of the service's at the last response, to the
-        #: second, or ``None`` if that is not known.
+        #: How many seconds this machine's clock was ahead of the service's at the last response
+        #: (accurate to a second), or ``None`` if that is unknown.
         self.clock_ahead_seconds: float | None = None
         self._origin, self._base_path = _split_endpoint(endpoint)
         self._signer = Signer(public_key, secret_key)
@@ -89,8 +89,8 @@ class Collection:
         self._on_sent = on_sent
         self._sockets = OpenSockets()
         self._adapter = Adapter(self._sockets)
-        # requests' adapter is used without its Session, because that has cookies, redirects and
-        # .netrc, which would replace the signature.
+        # The adapter of requests is used without a Session, which would handle cookies, redirects
+        # and .netrc. The last of these would replace the signature.
         self._trust_store = choose_trust_store(
             None if ca_file is None else os.fspath(ca_file), os.environ
         )
@@ -112,7 +112,7 @@ class Collection:
         self.close()
 
     def close(self) -> None:
-        """Shut every connection. Calls under way in other threads raise ``Unreachable``."""
+        """Close every connection. Calls in progress in other threads raise ``Unreachable``."""
         self._sockets.shut_all()
         self._adapter.close()
 
@@ -122,7 +122,7 @@ class Collection:
 
     @property
     def id(self) -> str:
-        """The collection's ID. The first use of it, ``name`` or ``user`` sends a request."""
+        """The collection's ID. The first use of ``id``, ``name`` or ``user`` sends a request."""
         return self._session.collection_id
 
     @property
@@ -138,9 +138,9 @@ class Collection:
     def add_image(
         self, image: ImageSource, image_id: ImageId | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add or update an image, as ``ImageCollection`` says. Returns the service's answer.
+        """Add or update an image: see ``ImageCollection``. Returns the service's answer.
 
-        An error of reading the image is raised unchanged, and nothing was stored then.
+        If the image can't be read, that error is raised unchanged, and nothing was stored.
         """
         image_id = None if image_id is None else id_text(image_id)
         if update_existing and image_id is None:
@@ -150,10 +150,10 @@ class Collection:
         return responses.parse_changed_image(response, image_id, self._known_id())
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """Return one page of the images that an older version of the service has described, as
-        ``Renewable`` says. Raises ``NotFound`` if the service does not offer that."""
+        """Return one page of the images that an older version of the service described: see
+        ``Renewable``. Raises ``NotFound`` if the service does not offer this."""
         if after is None:
-            # The session says whether the service offers this, and whether any image is outdated.
+            # The session shows whether the service offers this, and whether any image is outdated.
             session = self._open_session()
             if session.outdated is None:
                 raise NotFound("this collection does not list outdated images")
@@ -167,24 +167,25 @@ class Collection:
         )
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Send an image's own bytes to be described again, as ``Renewable`` says."""
+        """Send an image's bytes so that the service describes them again: see ``Renewable``."""
         response = self._call("PUT", _image_path(image_id), image, only="renew")
         return responses.parse_changed_image(response, image_id, self._known_id())
 
     def get_image(self, image_id: ImageId) -> ImageAnswer:
-        """Return the facts about an image. Raises ``NotFound`` if it is not in the collection."""
+        """Return the answer about an image. Raises ``NotFound`` if the collection does not have
+        it."""
         image_id = id_text(image_id)
         response = self._call("GET", _image_path(image_id))
         return responses.parse_image(response, image_id, self._known_id())
 
     def delete_image(self, image_id: ImageId) -> ImageAnswer:
-        """Remove an image. Raises ``NotFound`` if it is not in the collection."""
+        """Remove an image. Raises ``NotFound`` if the collection does not have it."""
         image_id = id_text(image_id)
         response = self._call("DELETE", _image_path(image_id))
         return responses.parse_changed_image(response, image_id, self._known_id())
 
     def get_images(self, start: ImageId | None = None, count: int | None = None) -> ListAnswer:
-        """Return one page of the listing, from the image ``start`` on, newest first. Raises
+        """Return one page of the listing, newest first, beginning with the image ``start``. Raises
         ``ExcessiveAnswer`` for a page of more than ``count`` images."""
         first = None if start is None else id_text(start)
         return self._call_streaming(
@@ -195,13 +196,13 @@ class Collection:
         )
 
     def images(self) -> Iterator[ListedImage]:
-        """Yield every image of the collection once, and read the pages as needed."""
+        """Yield every image of the collection once. Pages are read as needed."""
         return list_all(lambda start: self.get_images(start, DEFAULT_LIMITS.page_images))
 
     def search_images_by_id(self, image_id: ImageId, limit: int | None = None) -> SearchByIdAnswer:
-        """Return the images that are like an image of the collection, which is not among them, the
-        nearest first. ``limit``: at most so many (see ``ImageCollection``); ``MOST_RESULTS``
-        otherwise. Raises ``NotFound``."""
+        """Return the images similar to this image of the collection, which is not among them,
+        nearest first: at most ``limit`` (see ``ImageCollection``) or ``MOST_RESULTS``. Raises
+        ``NotFound``."""
         known = id_text(image_id)
         return self._call_streaming(
             lambda response: lists.parse_search_by_id(response, known, self._known_id(), limit),
@@ -210,7 +211,7 @@ class Collection:
         )
 
     def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
-        """Return the images that are like this one, the nearest first. ``limit`` as in
+        """Return the images similar to this picture, nearest first. ``limit``: as in
         ``search_images_by_id``."""
         return self._call_streaming(
             lambda response: lists.parse_search(response, self._known_id(), limit),
@@ -221,8 +222,7 @@ class Collection:
         )
 
     def _known_id(self) -> str:
-        """The collection's ID, or an empty text if no session was opened: it is not worth a
-        request."""
+        """The collection's ID, or an empty text if no session was opened. This sends no request."""
         known: Session | None = self.__dict__.get("_session")
         return known.collection_id if known else ""
 
@@ -244,8 +244,8 @@ class Collection:
         image: ImageSource | None = None,
         **query: str | None,
     ) -> T:
-        """Send one request, and return what ``read`` makes of its successful response while it
-        arrives. Raises as ``_call``, and what ``read`` raises."""
+        """Send one request, and return what ``read`` returns for a successful response, which
+        ``read`` may process while it arrives. Raises the errors of ``_call`` and of ``read``."""
         if image is None:
             response, result = self._exchange(self._request(method, path, query, None), read)
         else:
@@ -256,7 +256,7 @@ class Collection:
         self.clock_ahead_seconds = responses.clock_ahead(response, now)
         error = responses.error_of(response, now)
         is_final = isinstance(error, Refused) or responses.confirms_without_body(response)
-        # Only an image can be missing. Where the call itself is not found, there is no collection.
+        # Only an image can be missing. If any other path is not found, there is no collection.
         is_unknown_call = isinstance(error, NotFound) and not path.startswith(_IMAGE_PATHS)
         if is_unknown_call or (is_final and not responses.is_from_collection(response)):
             self._require_collection(response, path)
@@ -265,9 +265,9 @@ class Collection:
         return read(response) if result is None else result
 
     def _require_collection(self, response: Response, path: str) -> None:
-        """Raise ``CollectionError`` unless a collection can have sent this response.
+        """Raise ``CollectionError`` unless a collection may have sent this response.
 
-        A proxy may answer every request with 404 while the service behind it starts. That must not
+        A proxy may answer every request with 404 while the service behind it starts. This must not
         look like a missing image.
         """
         if path != _SESSION_PATH:
@@ -289,7 +289,7 @@ class Collection:
         given = {name: value for name, value in query.items() if value is not None}
         suffix = f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
         path = self._base_path + path
-        # Not by prepare(), which decodes %2E and guesses the body's length.
+        # prepare() is not used, because it decodes %2E and guesses the body's length.
         request = requests.PreparedRequest()
         request.method = method
         request.url = self._origin + path + suffix
@@ -312,10 +312,10 @@ class Collection:
         self, request: requests.PreparedRequest, read: Callable[[Response], T]
     ) -> tuple[Response, T | None]:
         """Send the request. Returns the response, and what ``read`` returns for a success with a
-        body. Of an error, only the status and the beginning are read.
+        body. For an error, only the status and the beginning of the body are read.
 
-        Errors of the libraries are translated here, and raised outside the ``except``, so that the
-        ``__context__`` does not lead to the request and its headers.
+        Errors of the libraries are translated here, and raised outside of the ``except`` block, so
+        that ``__context__`` does not lead to the request and its headers.
         """
         error: Exception
         if self._sockets.is_shut:
@@ -345,11 +345,12 @@ class Collection:
 
 
 def _read_beginning(sent: requests.Response) -> Response:
-    """Return the response with the beginning of its body. Of an error, the part that arrives."""
+    """Return the response with the beginning of its body. For an error, this may be only the part
+    that has arrived."""
     status, reason = sent.status_code, sent.reason or ""
     if status < 200:
-        # The body stays unread, so that the connection, which may use another protocol now, is not
-        # used again.
+        # The body is not read, so that the connection is not used again: it may use another
+        # protocol now.
         return Response(status, reason, sent.headers, b"")
     body = bytearray()
     pieces = sent.iter_content(_PIECE_BYTES)
@@ -365,18 +366,19 @@ def _read_beginning(sent: requests.Response) -> Response:
 
 
 def _image_path(image_id: str | None) -> str:
-    """The path of an image. Without an ID, the path for adding one whose ID the service makes."""
+    """The path of an image. ``None``: the path for adding an image whose ID the service creates."""
     return "/image" if image_id is None else f"/image/{quoted_id(image_id)}"
 
 
 def _split_endpoint(endpoint: str) -> tuple[str, str]:
-    """Return the origin (scheme and host), and the path without a final ``/``, as they are sent."""
+    """Return the origin (scheme and host) and the path without a trailing ``/``, as they are
+    sent."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an endpoint must be like https://host/api/v1, not {endpoint!r}")
+        raise ValueError(f"an endpoint must be a URL like https://host/api/v1, not {endpoint!r}")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("an endpoint must not contain a user, a query or a fragment")
-    # requests encodes a host name in another script.
+    # requests encodes a host name that is not ASCII.
     url = requests.Request("GET", f"{parts.scheme}://{parts.netloc}/").prepare().url
     path = quote(parts.path.strip("/"), safe="/%:@!$&'()*+,;=")
     return str(url).rstrip("/"), f"/{path}" if path else ""

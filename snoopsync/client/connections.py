@@ -1,7 +1,8 @@
-"""Connections that another thread can shut, responses with a deadline, and the meaning of errors.
+"""Connections that another thread can shut down, responses with a deadline, and the translation of
+errors.
 
-The timeout of a socket starts again with every byte that arrives, so a service that sends a byte
-now and then would hold a call for ever. Here the timeout applies to the whole response.
+The timeout of a socket starts again with every byte that arrives, so a service that occasionally
+sends a byte could block a call forever. Here the timeout applies to the whole response.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from snoopsync.client import responses, tls
 from snoopsync.client.proxies import Proxy
 from snoopsync.core.errors import BadAnswer, CollectionError, NotConnected, Unreachable
 
-#: Errors of an invalid URL of a proxy.
+#: Errors that mean that the URL of a proxy is invalid.
 _INVALID_PROXY = (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown)
 
 #: Errors that prove that no request was sent.
@@ -47,24 +48,24 @@ _BEFORE_THE_REQUEST = (
     ssl.SSLCertVerificationError,
 )
 
-#: Errors of the connection to a proxy, if there is one.
+#: If there is a proxy, these errors mean that it was not reached.
 _BEFORE_THE_PROXY = (ConnectTimeoutError, NewConnectionError, socket.gaierror, *_INVALID_PROXY)
 
-#: The beginning of the error of Python's HTTP client when a proxy refuses to connect.
+#: How Python's HTTP client begins its error message when a proxy refuses to connect.
 _TUNNEL_REFUSED = "Tunnel connection failed: "
 
-#: The idle connections that are kept for the next call.
+#: How many idle connections are kept for later calls.
 _KEPT_CONNECTIONS = 64
 
-#: The most bytes of a line in a response: the same as for a header.
+#: The largest size of a line in a response, which is Python's limit for a header.
 _LONGEST_LINE_BYTES = 65536
 
-#: The only status below 200 that no other response follows.
+#: The only status below 200 that ends a response.
 _SWITCHED = 101
 
 
 class OpenSockets:
-    """The open sockets, so that another thread can end the calls under way."""
+    """The open sockets. Another thread can shut them down to end the calls in progress."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,14 +73,14 @@ class OpenSockets:
         self.is_shut = False
 
     def add(self, sock: socket.socket) -> None:
-        """Add a socket that was just connected. It is shut at once if all were shut."""
+        """Add a connected socket. After ``shut_all``, the socket is shut down at once."""
         with self._lock:
             self._sockets.add(sock)
             if self.is_shut:
                 _shut(sock)
 
     def shut_all(self) -> None:
-        """Shut every connection, and every one that is still being made."""
+        """Shut down every connection, including those that are added later."""
         with self._lock:
             self.is_shut = True
             for sock in self._sockets:
@@ -87,14 +88,16 @@ class OpenSockets:
 
 
 def _shut(sock: socket.socket) -> None:
-    # Not closed: another socket could get the file descriptor that a thread still reads from.
+    # The socket is not closed: another socket could get the file descriptor while a thread still
+    # reads from it.
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
 def track_connections(manager: PoolManager, sockets: OpenSockets) -> None:
     """Make all connections of this manager add their socket to ``sockets`` and use
-    ``DeadlineResponse``. A manager for a SOCKS proxy has connection classes of its own."""
+    ``DeadlineResponse``. This keeps the special connection classes of a manager for a SOCKS
+    proxy."""
     manager.pool_classes_by_scheme = {
         scheme: _tracked(pool, sockets) for scheme, pool in manager.pool_classes_by_scheme.items()
     }
@@ -110,12 +113,12 @@ def _tracked(pool: type[HTTPConnectionPool], sockets: OpenSockets) -> type[HTTPC
             super().connect()
             sockets.add(self.sock)
 
-    # The pool keeps its name. urllib3 recognises connections with TLS by their base class.
+    # The pool keeps its class name. urllib3 recognises TLS connections by their base class.
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
 class Adapter(HTTPAdapter):
-    """The connections that requests makes, without its retries. For any number of threads."""
+    """The connections of requests, without its retries. Thread-safe."""
 
     def __init__(self, sockets: OpenSockets) -> None:
         self._sockets = sockets
@@ -146,9 +149,9 @@ class DeadlineResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the status and the headers of the final response.
 
-        Python skips the status 100 only. Any other interim response (early hints, for example)
-        would be taken for the final one, and the final one for that to the next request on this
-        connection.
+        Python only skips the status 100. It would mistake any other interim response (early hints,
+        for example) for the final one, and then the final response for the response to the next
+        request on this connection.
         """
         super().begin()
         while 100 <= self.status < 200 and self.status != _SWITCHED:
@@ -157,7 +160,8 @@ class DeadlineResponse(http.client.HTTPResponse):
 
 
 class _LimitedLines(io.BufferedReader):
-    """Limits the lines that urllib3 reads without a limit, such as the size of a chunk."""
+    """Limits the length of lines that urllib3 reads without a limit, such as the size of a
+    chunk."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         limit = _LONGEST_LINE_BYTES + 1 if size is None or size < 0 else size
@@ -191,7 +195,7 @@ class _DeadlineReader(io.RawIOBase):
 def translate_error(
     error: Exception, host: str, timeout: float, proxy: Proxy | None = None
 ) -> CollectionError:
-    """Return what a library's error of a request to ``host``, through ``proxy``, means."""
+    """Translate a library's error of a request to ``host``, through ``proxy`` if it is given."""
     chain = list(_chain(error))
     if any(isinstance(link, DecodeError) for link in chain):
         return BadAnswer(f"{host}: the answer can't be decompressed")
@@ -219,7 +223,7 @@ def _describe(error: BaseException, timeout: float) -> str | None:
         case InvalidSchema():
             return "a SOCKS proxy needs PySocks: pip install 'snoopsync[socks]'"
         case InvalidProxyURL() | ProxySchemeUnknown():
-            return "invalid URL: the URL of a proxy is like http://proxy.example:3128"
+            return "invalid URL: a proxy's URL must be like http://proxy.example:3128"
         case socket.gaierror():
             return f"the name can't be resolved: {error.strerror}"
         case http.client.RemoteDisconnected():
@@ -238,8 +242,8 @@ def _describe(error: BaseException, timeout: float) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all errors inside it, outermost first. The libraries keep them as causes,
-    contexts, arguments and reasons."""
+    """Yield the error and all errors inside it, outermost first. The libraries store inner errors
+    as causes, contexts, arguments and reasons."""
     waiting, seen = [error], set()
     while waiting:
         link = waiting.pop(0)

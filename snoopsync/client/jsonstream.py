@@ -1,9 +1,9 @@
 """Reads a JSON object that contains one long list, entry by entry.
 
-``json`` reads a text as a whole, and small JSON can become large objects: 16 MB of ``{},{},...``
-take 400 MB. Here each entry of the list is decoded separately, so the memory does not grow with
-the list, and no entry may be longer than ``LONGEST_VALUE``. (The streaming parsers on PyPI limit
-neither the length of a text nor that of a number.)
+``json`` decodes a whole text at once, and a small text can become large objects: 16 MB of
+``{},{},...`` take 400 MB. Here each entry of the list is decoded separately and must not be longer
+than ``LONGEST_VALUE``, so memory use does not grow with the list. The streaming parsers on PyPI do
+not limit the length of a text or a number.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any
 
 from snoopsync.core.errors import ExcessiveAnswer
 
-#: The most characters of one entry of the list, and of all other values together.
+#: The largest number of characters in one entry of the list, and in all other values together.
 LONGEST_VALUE = 64 * 1024
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 
-#: The rest of a text in which a number may still continue.
+#: Matches the rest of a text if a number may continue after it.
 _NUMBER_REST = re.compile(r"[-+.0-9eE]*\Z")
 
 
 def read_object(
     pieces: Iterable[bytes], list_name: str, take: Callable[[Any], None]
 ) -> dict[str, Any] | None:
-    """Return the JSON object in these pieces of UTF-8, or ``None`` if they are something else.
+    """Return the JSON object in these pieces of UTF-8; ``None`` if they are not a JSON object.
 
-    ``take`` is called with each entry of the list ``list_name``, which is empty in the result.
+    ``take`` is called with each entry of the list ``list_name``. The list is empty in the result.
     Raises ``ExcessiveAnswer`` for a value that is too long, and whatever ``take`` raises.
     """
     reader = _Reader(pieces)
@@ -65,7 +65,7 @@ def _object(reader: _Reader, list_name: str, take: Callable[[Any], None]) -> dic
             reader.expect(",")
     reader.expect("}")
     if reader.peek():
-        raise ValueError("there is more after the object")
+        raise ValueError("more text follows the object")
     return found
 
 
@@ -81,7 +81,7 @@ def _each(reader: _Reader, take: Callable[[Any], None]) -> None:
 
 
 class _Reader:
-    """Reads pieces of text when they are needed, and forgets what was read."""
+    """Reads pieces of text as they are needed, and drops what was used."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -91,8 +91,8 @@ class _Reader:
         self._has_ended = False
 
     def _more(self, characters: int) -> bool:
-        """Read at least so many more characters, or up to the end. Returns whether there were
-        any."""
+        """Read at least this many more characters, or up to the end. Returns whether any were
+        read."""
         parts, count = [self._text[self._at :]], 0
         while count < characters and not self._has_ended:
             piece = next(self._pieces, None)
@@ -103,7 +103,7 @@ class _Reader:
         return count > 0
 
     def peek(self) -> str:
-        """Return the next character that is not a space, or an empty text at the end."""
+        """Return the next character that is not white space; an empty text at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None
@@ -114,7 +114,7 @@ class _Reader:
                 return ""
 
     def expect(self, character: str) -> None:
-        """Skip this character. Raises ``ValueError`` for another one."""
+        """Skip this character. Raises ``ValueError`` if the next character is another one."""
         if self.peek() != character:
             raise ValueError(f"{character} is missing")
         self._at += 1
@@ -128,8 +128,8 @@ class _Reader:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except ValueError:
                 end = None
-            # A number at the end of the text may continue in the next piece, also after a part that
-            # is no number yet, such as the "e" of an exponent.
+            # A number at the end of the text may continue in the next piece, even if the text ends
+            # in a part that is not decoded yet, such as the "e" of an exponent.
             if end is not None and (self._has_ended or not _NUMBER_REST.match(self._text, end)):
                 length, self._at = end - self._at, end
                 if length > LONGEST_VALUE:
@@ -137,7 +137,7 @@ class _Reader:
                 return value, length
             if has > LONGEST_VALUE:
                 raise _too_long("a value in it")
-            # Double the text, or the time would grow with the square of its length.
+            # The text is doubled. Otherwise the time would grow with the square of its length.
             if not self._more(max(has, 1)):
                 raise ValueError("the text ends in the middle of a value")
 

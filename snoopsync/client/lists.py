@@ -1,8 +1,8 @@
 """Reads responses with a long list: a listing, or the results of a search.
 
-Each entry is read as it arrives, and only the needed part of it is kept, so no service can fill the
-memory. As in ``responses``, all functions raise ``BadAnswer`` for a response that is not the
-collection's.
+Each entry is read as it arrives, and only the necessary parts of it are kept, so no service can
+fill the memory. As in ``responses``, all functions raise ``BadAnswer`` for a response that does not
+come from a collection.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from snoopsync.core.protocol import (
     SearchByIdAnswer,
 )
 
-#: The most bytes of a page of a listing. A page of 1,000 images has some 150 KB.
+#: The largest page of a listing. A page of 1,000 images has about 150 KB.
 LARGEST_PAGE_BYTES = 16 * 1024 * 1024
 
-#: The most bytes of an answer to a search. Two million results have some 200 MB.
+#: The largest answer to a search. Two million results have about 200 MB.
 LARGEST_SEARCH_BYTES = 256 * 1024 * 1024
 
 #: How many of the nearest results of a search are kept.
 MOST_RESULTS = 10_000
 
-#: The most images on a page of those that an older version has described.
+#: The largest number of images on a page of outdated images.
 MOST_OUTDATED = 10_000
 
-#: A result with a larger rank is not similar at all.
+#: A result with a larger rank is ignored, because it is not similar at all.
 _LARGEST_RANK = 2**31 - 1
 
 #: The largest size of a picture, in pixels or bytes.
@@ -78,8 +78,8 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class _Nearest:
-    """The nearest results of a stream. With a ``limit``, results that tell the same SHA-256 count
-    as one, as a service that offers limits counts them."""
+    """The nearest results of a stream. With a ``limit``, results with the same SHA-256 count as
+    one, as in a service that offers limits."""
 
     def __init__(self, limit: int | None) -> None:
         self._most = MOST_RESULTS if limit is None else min(max(1, limit), MOST_RESULTS)
@@ -90,7 +90,7 @@ class _Nearest:
         self.is_cut = False
 
     def add(self, match: Match) -> None:
-        """Add a result, unless it is farther than enough others."""
+        """Add a result, unless enough others are nearer."""
         content = match.get("sha256") if self._merges else None
         known = None if content is None else self._by_content.get(content)
         if known is not None:
@@ -110,13 +110,13 @@ class _Nearest:
         self._by_content.pop(dropped.get("sha256", ""), None)
 
     def sorted(self) -> list[Match]:
-        """The results, the nearest first."""
+        """The results, nearest first."""
         return [match for *_order, match in sorted(self._heap, reverse=True)]
 
 
 def parse_search(response: Response, collection_id: str, limit: int | None = None) -> SearchAnswer:
-    """Return the answer to a search by an image's bytes, the nearest results first: at most
-    ``limit``, or ``MOST_RESULTS``. ``collection_id`` is filled in if the response has none."""
+    """Return the answer to a search by an image's bytes, with at most ``limit`` or ``MOST_RESULTS``
+    results, nearest first. ``collection_id`` is used if the response has none."""
     nearest = _Nearest(limit)
 
     def take(entry: Any) -> None:
@@ -137,8 +137,8 @@ def parse_search(response: Response, collection_id: str, limit: int | None = Non
 def parse_search_by_id(
     response: Response, image_id: str, collection_id: str, limit: int | None = None
 ) -> SearchByIdAnswer:
-    """Return the answer to a search by an image's ID. What the response leaves out, except the
-    results, is filled in."""
+    """Return the answer to a search by an image's ID. Missing fields are filled in, except the
+    results."""
     answer = parse_search(response, collection_id, limit)
     found = {"image_id": image_id, "image_time": "", **answer}
     require_fields(response, found, image_id=str, image_time=str)
@@ -146,7 +146,7 @@ def parse_search_by_id(
 
 
 def _match(response: Response, entry: Any) -> Match | None:
-    """Return the known fields of one result, or ``None`` if it can't be a match."""
+    """Return the known fields of one result; ``None`` if it can't be a match."""
     if not _has_valid_id(response, entry):
         return None
     require_fields(response, entry, rank=int)
@@ -161,7 +161,8 @@ def _match(response: Response, entry: Any) -> Match | None:
 
 
 def _extras(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the optional fields, without those that another service uses in another sense."""
+    """Return the optional fields with valid values. Another service may use the same names in
+    another sense."""
     extras = _usable(given, _EXTRAS)
     if "evidence" in extras:
         extras["evidence"] = _usable(extras["evidence"], _EVIDENCE)
@@ -188,11 +189,11 @@ def _is_usable(name: str, value: Any) -> bool:
 
 
 def parse_listing(response: Response, collection_id: str, count: int | None = None) -> ListAnswer:
-    """Return one page of the listing. ``collection_id`` is filled in if the response has none.
+    """Return one page of the listing. ``collection_id`` is used if the response has none.
 
-    An entry with an invalid ``id`` is left out: no request could name it, and it must not stop the
-    comparison of the others. Raises ``ExcessiveAnswer`` for a page of more than ``count`` entries,
-    without reading the rest.
+    An entry with an invalid ``id`` is left out: no request could name the image, and it must not
+    prevent the comparison of the others. Raises ``ExcessiveAnswer`` for a page of more than
+    ``count`` entries, without reading the rest.
     """
     images: list[ListedImage] = []
     entries = 0
@@ -202,8 +203,8 @@ def parse_listing(response: Response, collection_id: str, count: int | None = No
         entries += 1
         if count is not None and entries > count:
             raise ExcessiveAnswer(
-                f"the listing is refused: a page has more than the {count} images that were asked"
-                " for"
+                f"the listing is refused: a page has more than the {count} images that were"
+                " requested"
             )
         if _has_valid_id(response, entry):
             require_fields(response, entry, image_time=str)
@@ -221,7 +222,7 @@ def parse_listing(response: Response, collection_id: str, count: int | None = No
 
 
 def empty_outdated(session: Session) -> OutdatedAnswer:
-    """Return the page of a collection that has no outdated images, by its session."""
+    """Return the page for the collection of this session if it has no outdated images."""
     return {
         "status": 200,
         "message": "OK",
@@ -233,7 +234,7 @@ def empty_outdated(session: Session) -> OutdatedAnswer:
 
 
 def parse_outdated(response: Response, collection_id: str) -> OutdatedAnswer:
-    """Return one page of the images that an older version of the service has described. Raises
+    """Return one page of the images that an older version of the service described. Raises
     ``ExcessiveAnswer`` for more than ``MOST_OUTDATED`` images."""
     ids: list[str] = []
 
@@ -263,8 +264,8 @@ def _read(
     take: Callable[[Any], None],
     most_bytes: int,
 ) -> dict[str, Any]:
-    """Return the JSON object of a response without the entries of its list ``name``, and call
-    ``take`` with each entry."""
+    """Call ``take`` with each entry of the list ``name`` in a response. Return the response's JSON
+    object with this list empty."""
     found = read_object(_pieces(response, most_bytes), name, take)
     found = {"collection_id": collection_id, **with_status(response, found)}
     require_fields(response, found, collection_id=str, **{name: list})
@@ -283,7 +284,7 @@ def _pieces(response: Response, most_bytes: int) -> Iterator[bytes]:
 
 
 def _has_valid_id(response: Response, entry: Any) -> bool:
-    """Whether the ``id`` of this entry is valid. Raises ``BadAnswer`` if it is no text."""
+    """Whether the ``id`` of this entry is valid. Raises ``BadAnswer`` if it is not a text."""
     if not (isinstance(entry, dict) and isinstance(entry.get("id"), str)):
         raise invalid_field(response, "id", entry.get("id") if isinstance(entry, dict) else None)
     return is_valid_id(entry["id"])

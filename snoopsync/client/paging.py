@@ -1,4 +1,4 @@
-"""Reads a listing page by page, however the service cuts its pages."""
+"""Reads a listing page by page, whatever the sizes of the pages."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import dataclass
 from snoopsync.core.errors import BadAnswer, ExcessiveAnswer, Refused
 from snoopsync.core.protocol import ListAnswer, ListedImage
 
-#: More images than any collection has. A longer listing is treated as endless.
+#: A longer listing is treated as endless. No collection has this many images.
 MOST_IMAGES = 20_000_000
 
-#: How often a listing is read from the top again because the image that starts a page was deleted.
+#: How often a listing is read again from the start because the first image of a page was deleted.
 _RESTARTS = 10
 
-#: How many pages may repeat an earlier page before the listing is treated as a circle.
+#: How many pages may repeat an earlier page before the listing is treated as endless.
 _REPEATED_PAGES = 20
 
-#: How many pages in a row may be empty. A service that cuts its pages first and leaves out deleted
-#: images afterwards sends many.
+#: How many pages in a row may be empty. Some services send many, because they divide the listing
+#: into pages before they leave out deleted images.
 _EMPTY_PAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ListingLimits:
-    """How much of a listing is read: the images to ask for in each page, the most images and pages
-    of a listing, and the most of our images that may be in it and not in the state file (each takes
-    up to 300 bytes of memory)."""
+    """How much of a listing is read. ``page_images``: how many images to request for each page.
+    ``images``, ``pages``: the limits of the whole listing. ``unknown_images``: how many images of
+    this owner may be in the listing but not in the state file (each takes up to 300 bytes of
+    memory)."""
 
     page_images: int = 1000
     images: int = MOST_IMAGES
@@ -40,8 +41,7 @@ DEFAULT_LIMITS = ListingLimits()
 def list_all(
     get_page: Callable[[str | None], ListAnswer], limits: ListingLimits = DEFAULT_LIMITS
 ) -> Iterator[ListedImage]:
-    """Yield every image once, in the order of the listing; otherwise as ``read_pages``. Keeps all
-    IDs in memory."""
+    """Like ``read_pages``, but yield every image only once. Keeps all IDs in memory."""
     given: set[str] = set()
     for image in read_pages(get_page, limits):
         if image["id"] not in given:
@@ -53,11 +53,11 @@ def read_pages(
     get_page: Callable[[str | None], ListAnswer], limits: ListingLimits = DEFAULT_LIMITS
 ) -> Iterator[ListedImage]:
     """Yield every image, in the order of the listing. ``get_page`` takes the ``start`` of a page.
-    The memory does not grow with the listing.
+    Memory use does not grow with the listing.
 
-    The pages may shift while they are read, so an image may come twice. When the image that starts
-    a page was deleted, services refuse the page in different ways, and the listing is read from the
-    top again. Raises ``BadAnswer`` for a listing that has no end, and whatever ``get_page`` raises.
+    Pages may shift while they are read, so an image may appear twice. If the first image of a page
+    was deleted, services refuse the page in different ways, and the listing is read again from the
+    start. Raises ``BadAnswer`` for a listing that has no end, and whatever ``get_page`` raises.
     """
     images = pages = 0  # of all passes together
 
@@ -78,7 +78,7 @@ def read_pages(
         except _StartDeleted as deleted:
             if restart == _RESTARTS:
                 raise BadAnswer(
-                    "the listing always leads to an image that is not in the collection:"
+                    "the listing keeps leading to an image that is not in the collection:"
                     f" {deleted.start!r:.120} ({deleted.error})"
                 ) from None
 
@@ -90,7 +90,7 @@ class _StartDeleted(Exception):
 
 
 def _one_pass(get_page: Callable[[str | None], ListAnswer]) -> Iterator[ListedImage]:
-    """Yield the images of one pass. It finds a circle by comparing each page with one earlier page,
+    """Yield the images of one pass. To detect a cycle, each page is compared with one earlier page,
     at a distance that doubles (Brent's algorithm)."""
     compared: tuple[frozenset[str], str | None] = frozenset(), None
     pages = repeated = stuck = empty = 0

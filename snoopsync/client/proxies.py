@@ -11,8 +11,8 @@ from requests.utils import get_environ_proxies, select_proxy
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the variable that names it. ``url`` may contain a password, ``str()`` never
-    does."""
+    """A proxy, and the environment variable that names it. ``url`` may contain a password; the
+    result of ``str()`` never does."""
 
     url: str
     variable: str
@@ -29,9 +29,9 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for this URL (``$HTTPS_PROXY`` and the like), or ``None``, also when
-    ``$NO_PROXY`` excludes the host. requests reads the variables from the process's environment;
-    ``environ`` only serves to find the variable's name."""
+    """Return the proxy for this URL (from ``$HTTPS_PROXY`` or similar variables); ``None`` if there
+    is none, or if ``$NO_PROXY`` excludes the host. requests reads the variables from the process's
+    environment. ``environ`` is only used to find the variable's name."""
     chosen = select_proxy(url, get_environ_proxies(url, no_proxy=None))
     if chosen is None:
         return None

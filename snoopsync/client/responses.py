@@ -1,7 +1,7 @@
-"""Interprets responses of the collection: the HTTP status first, then the JSON, if there is any.
+"""Interprets responses of the collection: first the HTTP status, then the JSON, if there is any.
 
-The functions here take a response that has arrived, and return its content or its error. ``lists``
-reads the responses with a long list.
+These functions take a response, and return its content or its error. The module ``lists`` reads the
+responses with a long list.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from snoopsync.core.errors import (
 )
 from snoopsync.core.protocol import ImageAnswer
 
-#: The most bytes of a response about the collection or about one image.
+#: The largest response about the collection or about one image.
 LARGEST_PLAIN_BYTES = 256 * 1024
 
-#: The most characters of a name, and of an ID that is not an image's.
+#: The largest number of characters of a name, or of an ID that is not an image's.
 _LONGEST_NAME = 1000
 
-#: The most characters of a time. One in ISO 8601 has some 32.
+#: The largest number of characters of a time. A time in ISO 8601 has about 32.
 _LONGEST_TIME = 64
 
-#: The longest wait that a service can ask for.
+#: The longest delay that a service can request.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
-#: A larger difference between the clocks may be why the service refuses a signature.
+#: A larger difference between the clocks may be the reason why the service refuses a signature.
 _CLOCK_TOLERANCE_SECONDS = 60.0
 
 _LONGEST_MESSAGE = 200
@@ -47,13 +47,13 @@ _LONGEST_MESSAGE = 200
 #: How much of an unexpected body an error message shows.
 _SHOWN_CHARACTERS = 60
 
-#: Statuses outside 5xx that mean "later".
+#: Statuses outside of 5xx that mean that a later attempt may succeed.
 _LATER = frozenset({408, 425, 429})
 
 #: Statuses that confirm a change without a body.
 _DONE = frozenset({201, 204})
 
-#: What to check when something other than the collection has answered.
+#: What to check if the answer does not come from a collection.
 _ADVICE = "is collection.endpoint right, or does something else answer (a login page, a proxy)?"
 
 #: What to do when a proxy requires a login.
@@ -62,8 +62,8 @@ _PROXY_LOGIN = "put a user and a password into the URL of the proxy"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response as it arrives. The names in ``headers`` are case-insensitive. ``body`` is the
-    beginning of the body, and ``rest`` yields the pieces after it, if there are any."""
+    """A response that may still be arriving. The names in ``headers`` are case-insensitive.
+    ``body``: the beginning of the body. ``rest`` yields the remaining pieces, if there are any."""
 
     status: int
     reason: str
@@ -75,7 +75,7 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Session:
     """The collection that the keys open, and its user. ``outdated``: the number of its images that
-    an older version of the service has described, or ``None`` if the service does not say."""
+    an older version of the service described; ``None`` if the service does not report it."""
 
     collection_id: str
     collection_name: str
@@ -84,20 +84,20 @@ class Session:
 
 
 def complete(response: Response) -> Response:
-    """Return the response if ``body`` is its whole body. Raises ``ExcessiveAnswer`` if not."""
+    """Return the response if ``body`` is its whole body. Otherwise raises ``ExcessiveAnswer``."""
     if len(response.body) > LARGEST_PLAIN_BYTES or any(response.rest):
         raise too_large(LARGEST_PLAIN_BYTES)
     return response
 
 
 def too_large(most_bytes: int) -> ExcessiveAnswer:
-    """Return the error for a response of more bytes."""
+    """Return the error for a response of more than this many bytes."""
     unit, size = ("MB", 20) if most_bytes >> 20 else ("KB", 10)
     return ExcessiveAnswer(f"the answer is refused: it has more than {most_bytes >> size} {unit}")
 
 
 def error_of(response: Response, now: float) -> CollectionError | None:
-    """Return the error of a response, or ``None`` for a success. ``now`` is Unix seconds."""
+    """Return the error of a response; ``None`` for a success. ``now``: Unix seconds."""
     status = response.status
     if 200 <= status < 300:
         return None
@@ -121,8 +121,8 @@ def error_of(response: Response, now: float) -> CollectionError | None:
 
 
 def is_from_collection(response: Response) -> bool:
-    """Whether the body is JSON with ``status`` and ``message``, as in the collection's protocol,
-    and not that of a proxy, a web server or another program."""
+    """Whether the body is JSON with ``status`` and ``message``, as in the collection's protocol.
+    Bodies from proxies, web servers and other programs are not."""
     found = _json(response)
     return (
         isinstance(found, dict)
@@ -132,13 +132,13 @@ def is_from_collection(response: Response) -> bool:
 
 
 def confirms_without_body(response: Response) -> bool:
-    """Whether the response confirms a change, and has no body."""
+    """Whether the response confirms a change and has no body."""
     return response.status in _DONE and not response.body.strip()
 
 
 def no_collection_error(response: Response, likely_endpoint: str | None = None) -> BadAnswer:
-    """Return the error for a response that did not come from a collection. ``likely_endpoint``:
-    where the collection may be."""
+    """Return the error for a response that did not come from a collection. ``likely_endpoint``: an
+    endpoint at which the collection may be."""
     advice = _ADVICE
     if likely_endpoint is not None and response.status == HTTPStatus.NOT_FOUND:
         advice = f"collection.endpoint lacks its path, try {likely_endpoint}"
@@ -148,8 +148,8 @@ def no_collection_error(response: Response, likely_endpoint: str | None = None) 
 
 
 def message_of(response: Response) -> str:
-    """Return the message of a response, on one line: that of the JSON, else the name of the status,
-    else the beginning of the body."""
+    """Return the message of a response on one line: the message in its JSON, otherwise the name of
+    its status, otherwise the beginning of its body."""
     found = _json(response)
     message = found.get("message") if isinstance(found, dict) else None
     if isinstance(message, str) and one_line(message):
@@ -162,9 +162,9 @@ def message_of(response: Response) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the first line of the text that is not blank, with printable characters only, and cut
-    to a readable length."""
-    # Cut first, because the text may have megabytes.
+    """Return the first line of the text that is not blank, shortened to a readable length, with a
+    space in place of other characters than printable ones."""
+    # The text is shortened first, because it may have megabytes.
     for line in text[: 20 * _LONGEST_MESSAGE].splitlines():
         printable = "".join(char if char.isprintable() else " " for char in line)
         if words := " ".join(printable.split()):
@@ -173,9 +173,10 @@ def one_line(text: str) -> str:
 
 
 def retry_after(response: Response, now: float) -> float | None:
-    """Return the seconds after which the service asks to be called again, or ``None``.
+    """Return how many seconds to wait before the next attempt, as the service requests it; ``None``
+    if it requests nothing.
 
-    The header has seconds or a date (RFC 9110, 10.2.3). The result is from 0 to
+    The header contains seconds or a date (RFC 9110, 10.2.3). The result is from 0 to
     ``LONGEST_RETRY_AFTER_SECONDS``.
     """
     text = response.headers.get("Retry-After", "").strip()
@@ -190,8 +191,8 @@ def retry_after(response: Response, now: float) -> float | None:
 
 
 def clock_ahead(response: Response, now: float) -> float | None:
-    """Return by how many seconds our clock is ahead of the service's, by the response's ``Date``
-    (to the second), or ``None`` without a ``Date``."""
+    """Return how many seconds this machine's clock is ahead of the service's (accurate to a
+    second); ``None`` if the response has no ``Date``."""
     date = parse_date(response.headers.get("Date", ""))
     return None if date is None else now - date
 
@@ -205,7 +206,7 @@ def _clock_hint(response: Response, now: float) -> str:
 
 
 def parse_session(response: Response) -> Session:
-    """Return the session that the keys open. Raises ``BadAnswer``, as all functions below."""
+    """Return the session that the keys open. Raises ``BadAnswer``, as all functions below do."""
     found = _object(response)
     require_fields(response, found, collection_id=str, collection_name=str, user=str)
     for key in ("collection_id", "collection_name", "user"):
@@ -225,9 +226,9 @@ def parse_changed_image(
 ) -> ImageAnswer:
     """Return the answer to adding, updating or deleting an image.
 
-    What the response leaves out is filled in: the ID of the request, the collection's ID, an empty
-    ``image_time``. Web servers answer 200 to anything, so a 200 is a success only with the fields
-    of the collection's protocol, or with the image's ID.
+    Missing fields are filled in: the ID from the request, the collection's ID, and an empty
+    ``image_time``. Some web servers answer 200 to any request, so a 200 counts as a success only if
+    it has the fields of the collection's protocol, or the image's ID.
     """
     has_no_body = confirms_without_body(response)
     found = {
@@ -243,7 +244,7 @@ def parse_changed_image(
 
 
 def parse_image(response: Response, image_id: str, collection_id: str) -> ImageAnswer:
-    """Return the answer about an image. IDs that the response leaves out are filled in."""
+    """Return the answer about an image. Missing IDs are filled in."""
     return _image(response, {"image_id": image_id, **_filled(response, collection_id)}, image_id)
 
 
@@ -267,7 +268,7 @@ def is_valid_id(text: str) -> bool:
 
 
 def valid_time(text: str) -> str:
-    """Return the time, or an empty text if it can't be one."""
+    """Return the text; an empty text if it is too long for a time."""
     return text if len(text) <= _LONGEST_TIME else ""
 
 
@@ -282,8 +283,8 @@ def _object(response: Response) -> dict[str, Any]:
 
 
 def with_status(response: Response, found: Any) -> dict[str, Any]:
-    """Return this JSON of the response with the HTTP status and a message. Raises ``BadAnswer`` if
-    it is no object."""
+    """Return the response's JSON ``found`` with the HTTP status and a message. Raises ``BadAnswer``
+    if it is not an object."""
     if not isinstance(found, dict):
         raise BadAnswer(
             f"not the collection's JSON but {_beginning(response)}: {_ADVICE}",
@@ -296,7 +297,7 @@ def with_status(response: Response, found: Any) -> dict[str, Any]:
 
 
 def _json(response: Response) -> Any:
-    """Return the JSON in the body, or ``None`` if it is not JSON."""
+    """Return the JSON in the body; ``None`` if the body is not JSON."""
     try:
         return json.loads(response.body)
     except (ValueError, RecursionError):
@@ -312,7 +313,7 @@ def require_fields(response: Response, found: object, **types: type) -> None:
     """Raise ``BadAnswer`` unless ``found`` is an object with all these keys and types."""
     for key, expected in types.items():
         value = found.get(key) if isinstance(found, dict) else None
-        # In JSON, unlike in Python, true is not a number.
+        # In Python, unlike in JSON, true is a number.
         if not isinstance(value, expected) or isinstance(value, bool):
             raise invalid_field(response, key, value)
         if isinstance(value, str) and not _is_text(value):
@@ -320,7 +321,7 @@ def require_fields(response: Response, found: object, **types: type) -> None:
 
 
 def _is_text(value: str) -> bool:
-    """Whether the text can be encoded. JSON can contain one half of a surrogate pair."""
+    """Whether the text can be encoded as UTF-8. JSON can contain one half of a surrogate pair."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -329,7 +330,7 @@ def _is_text(value: str) -> bool:
 
 
 def invalid_field(response: Response, key: str, value: object) -> BadAnswer:
-    """Return the error for this value."""
+    """Return the error for a response with this invalid value."""
     return BadAnswer(
         f"not the collection's JSON: no valid {key!r} ({value!r:.60}) in"
         f" {_beginning(response)}: {_ADVICE}",

@@ -1,8 +1,8 @@
 """A wrapper around a collection that retries failed calls.
 
-It asks an error one question, ``permanent``, and does all the waiting. It may send a request again,
-because a second time does no harm: it makes the IDs itself, and a result that an earlier attempt
-may have produced counts as success.
+The wrapper decides by one property of an error, ``permanent``, and does all the waiting. Retries
+are safe: the wrapper creates the IDs of new images itself, and counts a result that an earlier
+attempt may have produced as a success.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Generic, Self, TypeVar
-
-import tenacity
 
 from snoopsync.client.circuit_breaker import CircuitBreaker, Outage, Permit
 from snoopsync.client.paging import DEFAULT_LIMITS, ListingLimits, list_all, read_pages
@@ -28,6 +26,7 @@ from snoopsync.core.errors import (
     Unreachable,
 )
 from snoopsync.core.protocol import (
+    IdRange,
     ImageAnswer,
     ImageCollection,
     ImageSource,
@@ -43,13 +42,13 @@ from snoopsync.runtime.counters import Call, Counters
 
 T = TypeVar("T")
 
-#: The statuses of a service that is down as a whole, or of the gateway before it. A content
-#: delivery network that can't reach the service sends 520 to 530; a network that wants a login
+#: The statuses that mean that the whole service, or the gateway before it, is down. A content
+#: delivery network that can't reach the service sends 520 to 530. A network that requires a login
 #: sends 511.
 _OUTAGE_STATUSES = frozenset({429, 502, 503, 504, 511, *range(520, 531)})
 
-#: A service that accepts each signature once refuses a second one of the same second with this
-#: status. It concerns this request only, which succeeds a second later.
+#: A service that accepts each signature only once refuses the same request with this status if it
+#: is sent twice within a second. The request succeeds a second later, and no other one is affected.
 _TOO_EARLY = 425
 
 #: The status of an image that was not in the collection before.
@@ -59,8 +58,8 @@ _CREATED = 201
 class RetryingCollection:
     """An ``ImageCollection`` that retries the calls of another one.
 
-    ``breaker`` holds back the calls during an outage. Each call raises ``Stopped`` when the breaker
-    is stopped. ``new_id`` makes the ID of an image that is added without one. ``counters`` counts
+    ``breaker`` delays the calls during an outage. Each call raises ``Stopped`` when the breaker is
+    stopped. ``new_id`` creates the ID of an image that is added without one. ``counters`` counts
     the requests.
     """
 
@@ -95,7 +94,7 @@ class RetryingCollection:
 
     @property
     def outage(self) -> Outage | None:
-        """The outage that calls wait for, or ``None`` if there is none."""
+        """The current outage; ``None`` if there is none."""
         return self._breaker.outage
 
     @property
@@ -116,12 +115,12 @@ class RetryingCollection:
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add or update an image, as ``ImageCollection`` says.
+        """Add or update an image: see ``ImageCollection``.
 
-        An image without an ID gets one here, so that an attempt whose answer was lost leaves no
-        second image behind. A conflict after such an attempt is with that attempt: the image is
-        updated with the same bytes. Each attempt opens a path again, and rewinds a file to where it
-        was.
+        An image without an ID gets one here, so that a retry after a lost answer does not add a
+        second image. A conflict after a lost answer means that the earlier attempt added the image,
+        which is then updated with the same bytes. Each attempt opens a path again, and rewinds a
+        file to its first position.
         """
         if image_id is None and not update_existing:
             image_id = self._new_id()
@@ -138,11 +137,12 @@ class RetryingCollection:
             return self._persist(Call.UPDATE if update_existing else Call.ADD, send)
 
     def get_image(self, image_id: str) -> ImageAnswer:
-        """Return the facts about an image. Raises ``NotFound`` if it is not in the collection."""
+        """Return the answer about an image. Raises ``NotFound`` if the collection does not have
+        it."""
         return self.retry(Call.GET, lambda inner: inner.get_image(image_id))
 
     def delete_image(self, image_id: str) -> ImageAnswer:
-        """Remove an image. Raises ``NotFound`` if it was not in the collection before the first
+        """Remove an image. Raises ``NotFound`` if the collection did not have it before the first
         attempt."""
 
         def send(may_have_run: bool) -> ImageAnswer:
@@ -162,11 +162,11 @@ class RetryingCollection:
         return self._persist(Call.DELETE, send)
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
-        """Return one page of the listing, from the image ``start`` on, newest first."""
+        """Return one page of the listing, newest first, beginning with the image ``start``."""
         return self.retry(Call.LIST, lambda inner: inner.get_images(start, count))
 
     def images(self) -> Iterator[ListedImage]:
-        """Yield every image of the collection. Each page has its own attempts."""
+        """Yield every image of the collection once. Each page is retried separately."""
         return list_all(self._get_page, self._limits)
 
     def _get_page(self, start: str | None) -> ListAnswer:
@@ -174,7 +174,7 @@ class RetryingCollection:
 
     @property
     def lists_times(self) -> bool:
-        """Whether ``image_times`` returns when the bytes of an image last changed."""
+        """Whether the collection's listing contains the time when an image's bytes last changed."""
         return not isinstance(self._inner, NamesAll)
 
     def image_times(
@@ -182,10 +182,11 @@ class RetryingCollection:
         known: Container[str] = frozenset(),
         is_wanted: Callable[[str], bool] = lambda _image_id: True,
     ) -> dict[str, str]:
-        """Return the IDs of all images, page by page. Only images are kept that are ``known`` or
-        wanted. A known one has the time when its bytes last changed, all others have an empty text.
+        """Read the whole listing. Return the IDs of the images that are ``known`` or wanted. The
+        value of a known image is the time when its bytes last changed; all others have an empty
+        text.
 
-        Raises ``ExcessiveAnswer`` for more wanted images that are not known than the limit.
+        Raises ``ExcessiveAnswer`` if more wanted images are unknown than the limit allows.
         """
         times: dict[str, str] = {}
         unknown = 0
@@ -199,37 +200,37 @@ class RetryingCollection:
                 if unknown > self._limits.unknown_images:
                     raise ExcessiveAnswer(
                         f"the listing is refused: it has more than {self._limits.unknown_images}"
-                        " images of ours that the state file does not know"
+                        " images of this owner that are not in the state file"
                     )
         return times
 
-    def image_ids(self, after: str, most: int) -> list[str]:
-        """Return the IDs of all images in order, as ``NamesAll`` says. Only for a collection that
-        does not list times."""
+    def image_ids(self, after: str, most: int) -> IdRange:
+        """Return the IDs of images in order: see ``NamesAll``. Only for a collection that does not
+        list times."""
         inner = self._inner
         assert isinstance(inner, NamesAll)
         return self.retry(Call.LIST, lambda _inner: inner.image_ids(after, most))
 
     def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
-        """Return the images that are like an image of the collection, which is not among them.
+        """Return the images similar to this image of the collection, which is not among them.
         Raises ``NotFound``."""
         return self.retry(Call.SEARCH, lambda inner: inner.search_images_by_id(image_id, limit))
 
     def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
-        """Return the images that are like this one."""
+        """Return the images similar to this picture."""
         with rewindable(image) as source:
             return self.retry(Call.SEARCH, lambda inner: inner.search_images(source(), limit))
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """Return one page of the images that an older version has described, as ``Renewable`` says.
-        Raises ``NotFound`` if the collection does not offer that."""
+        """Return one page of the images that an older version described: see ``Renewable``. Raises
+        ``NotFound`` if the collection does not offer this."""
         inner = self._inner
         if not isinstance(inner, Renewable):
             raise NotFound("this collection does not list outdated images")
         return self.retry(Call.LIST, lambda _inner: inner.outdated(owner, after))
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Send an image's own bytes to be described again, as ``Renewable`` says."""
+        """Send an image's bytes so that the collection describes them again: see ``Renewable``."""
         inner = self._inner
         if not isinstance(inner, Renewable):
             raise NotFound("this collection does not describe images again")
@@ -237,18 +238,26 @@ class RetryingCollection:
             return self.retry(Call.UPDATE, lambda _inner: inner.renew_image(image_id, source()))
 
     def retry(self, kind: Call, request: Callable[[ImageCollection], T]) -> T:
-        """Return what ``request`` returns, and retry it like any other call. Each attempt calls it
-        after all waiting, with the wrapped collection. An error that is no ``CollectionError`` ends
-        the attempts."""
+        """Call ``request`` with the wrapped collection, retry it like any other call, and return
+        its result. An error that is not a ``CollectionError`` is not retried."""
         return self._persist(kind, lambda _may_have_run: request(self._inner))
 
     def _persist(self, kind: Call, send: Callable[[bool], T]) -> T:
-        """Return what ``send`` returns. Its argument says whether an earlier attempt may have taken
-        effect. Raises the last error, and ``Stopped``."""
+        """Call ``send``, retry it if necessary, and return its result. Its argument is whether an
+        earlier attempt may have taken effect. Raises the last error, and ``Stopped``."""
         call = _Attempts(kind, send)
+        try:
+            return self._attempt(call)
+        except CollectionError as error:
+            if not _may_succeed_later(error) or self._has_no_attempt(call):
+                raise
+        # Imported late: most processes never retry a call.
+        import tenacity
+
+        self._breaker.pause(self._pause_after(call))
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_succeed_later),
-            stop=lambda _state: call.failures >= self._breaker.policy.attempts,
+            stop=lambda _state: self._has_no_attempt(call),
             wait=lambda _state: self._pause_after(call),
             sleep=self._breaker.pause,
             reraise=True,
@@ -256,17 +265,21 @@ class RetryingCollection:
         result: T = retrying(self._attempt, call)
         return result
 
+    def _has_no_attempt(self, call: _Attempts[T]) -> bool:
+        return call.failures >= self._breaker.policy.attempts
+
     def _pause_after(self, call: _Attempts[T]) -> float:
-        """Seconds to wait after a failed attempt. During an outage the circuit breaker waits."""
+        """Return the seconds to wait after a failed attempt: 0 during an outage, when the circuit
+        breaker waits."""
         if call.met_outage:
             return 0.0
         return max(call.retry_after, self._breaker.delay(call.failures))
 
     def _attempt(self, call: _Attempts[T]) -> T:
         with self._breaker.permit() as permit:
-            # A request that takes the service down looks like an outage to itself, and a service
-            # that fails every call looks like a call that always fails. So before the last attempt
-            # another call must be answered; a failure of the last attempt is the call's own then.
+            # A call that itself takes the service down looks like an outage, and an outage looks
+            # like a call that always fails. To distinguish them, another call must succeed before
+            # the last attempt. If the last attempt then fails, the cause is this call.
             is_last = 0 < call.failures == self._breaker.policy.attempts - 1
             if is_last:
                 self._check_service(call, permit)
@@ -274,7 +287,7 @@ class RetryingCollection:
                 with self._count(call.kind, again=call.failures > 0):
                     result = call.send()
             except CollectionError as error:
-                # A probe that is answered with 500 does not show that the service has recovered.
+                # If a probe is answered with 500, the service has not recovered.
                 call.met_outage = _is_outage(error) or (permit.is_probe and not error.permanent)
                 if not call.met_outage:
                     self._breaker.record_answer(permit)
@@ -285,7 +298,7 @@ class RetryingCollection:
             return result
 
     def _check_service(self, call: _Attempts[T], permit: Permit) -> None:
-        """Send a small request. Raises the error of a service that is down."""
+        """Send a small request. Raises the error if the service is down."""
         try:
             with self._count(Call.LIST):
                 self._inner.get_images(count=1)
@@ -301,9 +314,9 @@ class RetryingCollection:
 
 
 class _Attempts(Generic[T]):
-    """The attempts of one call. ``failures`` counts them, without those that failed because the
-    whole service did: every other call would have failed too. ``met_outage`` and ``retry_after``
-    (seconds) are about the last attempt."""
+    """The attempts of one call. ``failures``: how many attempts failed, without those for which
+    every other call would have failed too. ``met_outage`` and ``retry_after`` (seconds) are about
+    the last attempt."""
 
     def __init__(self, kind: Call, send: Callable[[bool], T]) -> None:
         self.kind = kind
@@ -320,19 +333,20 @@ class _Attempts(Generic[T]):
             if not error.concerns_all:
                 self.failures += 1
             self.retry_after = error.retry_after or 0.0
-            # The service may send any other error after it has done what was asked.
+            # For any other error, the service may already have carried out the request.
             did_not_run = isinstance(error, NotConnected) or error.status == _TOO_EARLY
             self._may_have_run = self._may_have_run or not did_not_run
             raise
 
 
 def _may_succeed_later(error: BaseException) -> bool:
-    """Whether another attempt makes sense. An error of an outage was waited for already."""
+    """Whether to try again. After an outage that lasted too long, the circuit breaker has already
+    waited."""
     return isinstance(error, CollectionError) and not (error.permanent or error.outage)
 
 
 def _is_outage(error: CollectionError) -> bool:
-    """Whether the service has failed, as far as one request shows, and not only this request."""
+    """Whether this error indicates that the whole service has failed, not only this request."""
     if isinstance(error, Unavailable):
         if error.status == _TOO_EARLY:
             return False
@@ -344,22 +358,22 @@ def _is_outage(error: CollectionError) -> bool:
 def put_image(
     collection: ImageCollection, image_id: str, image: ImageSource, *, expected: bool
 ) -> ImageAnswer:
-    """Make the collection hold these bytes under this ID, whether it has the ID or not.
+    """Make the collection hold these bytes under this ID, whether or not it already has the ID.
 
-    ``expected`` says whether it probably has the ID, which decides what is tried first.
+    ``expected``: whether it probably has the ID, so that an update is tried before an addition.
     """
     with rewindable(image) as source:
         with suppress(NotFound if expected else Conflict):
             answer = collection.add_image(source(), image_id, update_existing=expected)
-            # Adding never overwrites: a service that has the ID may answer 200 and keep the old
-            # bytes.
+            # Adding never overwrites: a service that already has the ID may answer 200 and keep the
+            # old bytes.
             if expected or answer["status"] == _CREATED:
                 return answer
         return collection.add_image(source(), image_id, update_existing=not expected)
 
 
 def remove_image(collection: ImageCollection, image_id: str) -> bool:
-    """Make the collection not hold this ID. Returns whether it did."""
+    """Remove an image, if the collection has it. Returns whether the collection had it."""
     try:
         collection.delete_image(image_id)
     except NotFound:

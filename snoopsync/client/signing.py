@@ -1,4 +1,4 @@
-"""VSHMAC: signs requests, which proves that the client knows the secret key.
+"""VSHMAC: signs requests, to prove that the client knows the secret key.
 
 ``Authorization: VSHMAC <public key>:<signature>``, where the signature is the base64 of
 HMAC-SHA1(secret key, METHOD "\\n" PATH "\\n" DATE). PATH is the path as it is sent:
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import ImageId
 
-#: The most characters of an image ID.
+#: The largest number of characters of an image ID.
 LONGEST_ID = 100
 
 
@@ -31,11 +31,11 @@ class Signer:
         if not secret_key:
             raise ValueError("secret_key is empty")
         self.public_key = public_key
-        # Keyed once and copied for every request: the secret itself is not kept.
+        # This is keyed once and copied for every request, so the secret itself is not kept.
         self._keyed = hmac.new(secret_key.encode(), digestmod=hashlib.sha1)
 
     def headers(self, method: str, path: str, time: float) -> dict[str, str]:
-        """Return the ``Date`` and ``Authorization`` headers of a request. ``time`` is Unix
+        """Return the ``Date`` and ``Authorization`` headers of a request. ``time``: Unix
         seconds."""
         date = formatdate(time, usegmt=True)
         signature = _signature(self._keyed, method, path, date)
@@ -43,7 +43,7 @@ class Signer:
 
 
 def parse_date(text: str) -> float | None:
-    """Return the date of a header in Unix seconds, or ``None`` if it is not a date."""
+    """Return the date in a header as Unix seconds; ``None`` if it is not a date."""
     try:
         date = parsedate_to_datetime(text)
         # "-0000" is UTC with an unknown time zone, which Python parses as a naive time.
@@ -65,7 +65,7 @@ def _signature(keyed: hmac.HMAC, method: str, path: str, date: str) -> str:
 
 
 def id_text(image_id: ImageId) -> str:
-    """Return the ID as text: numbers, which are common as IDs, in decimal digits. Raises
+    """Return the ID as text. A number, which is a common ID, becomes decimal digits. Raises
     ``Refused`` for other types."""
     if isinstance(image_id, int) and not isinstance(image_id, bool):
         return str(image_id)
@@ -75,7 +75,7 @@ def id_text(image_id: ImageId) -> str:
 
 
 def quoted_id(image_id: str) -> str:
-    """Return the ID as one segment of a path. Raises ``Refused`` if it is no valid ID.
+    """Return the ID as one segment of a path. Raises ``Refused`` if it is not a valid ID.
 
     The IDs ``.`` and ``..`` are encoded, because HTTP libraries and proxies would resolve them as
     relative steps.

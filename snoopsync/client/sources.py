@@ -1,4 +1,5 @@
-"""Reads the bytes of an image to send: completely, or not at all."""
+"""Reads the bytes of an image to send. The service gets either the complete image or no complete
+body."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from snoopsync.core.protocol import ImageSource
 #: How many bytes are read and sent at a time.
 PIECE_BYTES = 64 * 1024
 
-#: A larger copy of a stream that can't seek goes to a temporary file.
+#: A larger copy of a stream that can't seek is written to a temporary file on disk.
 _SPOOL_BYTES = 8 * 1024 * 1024
 
 
@@ -26,7 +27,7 @@ def open_image(image: ImageSource) -> Iterator[BinaryIO]:
     """Open the image as a binary file that can seek.
 
     A path is opened, and closed at the end. Bytes are the image itself. A file is used from its
-    current position, and left open. A file that can't seek (a pipe, a socket) is copied to a
+    current position, and stays open. A file that can't seek (a pipe, a socket) is copied to a
     temporary file first. Raises the file system's ``OSError``.
     """
     if isinstance(image, bytes):
@@ -47,7 +48,7 @@ def open_image(image: ImageSource) -> Iterator[BinaryIO]:
 def rewindable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
     """Yield a function that returns the image to send, each time it is called.
 
-    A path and bytes are returned as they are, and the sender opens them again. A file is rewound to
+    A path or bytes are returned unchanged, and the sender opens them again. A file is rewound to
     its first position.
     """
     if isinstance(image, str | bytes | os.PathLike):
@@ -64,8 +65,8 @@ def rewindable(image: ImageSource) -> Iterator[Callable[[], ImageSource]]:
 
 
 class SourceError(Exception):
-    """Carries an error of the image's file through the HTTP library, which would treat an
-    ``OSError`` as an error of the connection."""
+    """Carries an error of the image's file through the HTTP library, which would mistake an
+    ``OSError`` for an error of the connection."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -76,21 +77,21 @@ class RequestBody:
     """The bytes of an open file, from its position to its end, to be sent once.
 
     ``length`` is announced before the bytes are sent. The last piece is sent only after the file
-    has ended at that length. So after any error of the file, even at its end, the service never has
-    a complete body.
+    has ended at that length. This way, the service never gets a complete body if reading the file
+    fails, even at its end.
     """
 
     def __init__(
         self, file: BinaryIO, on_sent: Callable[[int], None] = lambda _bytes: None
     ) -> None:
-        """``on_sent`` gets the number of bytes of each piece that is sent."""
+        """``on_sent`` is called with the number of bytes of each piece that is sent."""
         self._file = file
         self._on_sent = on_sent
         start = file.tell()
         self.length = file.seek(0, os.SEEK_END) - start
         file.seek(start)
         self._left = self.length
-        # One piece ahead of the connection, so that the last one can be held back.
+        # The file is read one piece ahead, so that the last piece can be held back.
         self._next = self._read()
 
     def __iter__(self) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""TLS: which certificates are trusted, and what an error of TLS means."""
+"""TLS: decides which certificates are trusted, and describes TLS errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from snoopsync.core.protocol import SYSTEM_STORE
 
-#: The variables that name trusted certificates for all programs, in the order of precedence. The
-#: first two are those of requests and curl, the last is OpenSSL's.
+#: The environment variables for trusted certificates, in the order of precedence. They belong to
+#: requests, curl and OpenSSL.
 _VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
-#: The files with a system's trusted certificates, if OpenSSL does not know where they are: Debian
-#: and Arch, Fedora, openSUSE, Alpine.
+#: The usual files with a system's trusted certificates, for when OpenSSL does not know the file:
+#: Debian and Arch, Fedora, openSUSE, Alpine.
 _SYSTEM_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -27,10 +27,10 @@ _ADD_AUTHORITY = (
     " machine trusts it"
 )
 _NO_TLS = "the service does not use TLS on this port: correct the port, or use http://"
-_OLD_TLS = "the service has no secure version of TLS: it needs TLS 1.2 or newer"
+_OLD_TLS = "the service does not support a secure version of TLS: it needs TLS 1.2 or newer"
 _NO_CIPHER = "the service and snoopsync have no secure cipher in common"
 
-#: What OpenSSL's codes for a refused certificate mean (x509_vfy.h), and what to do.
+#: The meaning of OpenSSL's codes for a refused certificate (x509_vfy.h), and what to do.
 _VERIFICATIONS = {
     9: "its certificate is not valid yet: correct the clock of this machine, or the certificate",
     10: "its certificate has expired: renew it, or correct the clock of this machine",
@@ -44,7 +44,7 @@ _VERIFICATIONS = {
 
 #: Parts of OpenSSL's names for the other failures (sslerr.h), and what they mean.
 _REASONS = (
-    ("CERTIFICATE_REQUIRED", "the service requires a client certificate, and snoopsync has none"),
+    ("CERTIFICATE_REQUIRED", "the service requires a client certificate, but snoopsync has none"),
     ("WRONG_VERSION_NUMBER", _NO_TLS),
     ("HTTP_REQUEST", _NO_TLS),
     ("RECORD_LAYER_FAILURE", _NO_TLS),
@@ -63,14 +63,14 @@ _REASONS = (
 
 
 def describe_tls_error(error: ssl.SSLError) -> str:
-    """Return what an error of TLS means, and what to do, on one line."""
+    """Return what a TLS error means, and what to do, on one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = error.verify_message.rstrip(".")
-        return _VERIFICATIONS.get(error.verify_code, f"its certificate is not trusted: {said}")
+        message = error.verify_message.rstrip(".")
+        return _VERIFICATIONS.get(error.verify_code, f"its certificate is not trusted: {message}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return (
             "the service closed the connection during the TLS handshake: it does not use TLS on"
-            " this port, or it requires a client certificate, and snoopsync has none"
+            " this port, or it requires a client certificate, but snoopsync has none"
         )
     reason = error.reason or ""
     for part, meaning in _REASONS:
@@ -81,15 +81,15 @@ def describe_tls_error(error: ssl.SSLError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """The trusted certificates. ``path`` is a PEM file or an OpenSSL directory, or ``None`` for the
-    certificates that come with snoopsync (certifi's). ``source`` names the setting."""
+    """The trusted certificates. ``path``: a PEM file or an OpenSSL directory; ``None`` for the
+    certificates that come with snoopsync (those of certifi). ``source``: the setting's name."""
 
     path: str | None
     source: str
 
     @property
     def problem(self) -> str | None:
-        """Why the certificates can't be used, on one line, or ``None`` if they can."""
+        """Why the certificates can't be used, on one line; ``None`` if they can be."""
         if self.path is None:
             return None
         path = Path(self.path)
@@ -101,7 +101,7 @@ class TrustStore:
         except StopIteration:
             why = "the directory is empty"
         except ssl.SSLError:
-            why = "the file has no certificates in PEM form"
+            why = "the file contains no PEM certificates"
         except OSError as error:
             why = error.strerror or "it can't be read"
         else:
@@ -110,8 +110,8 @@ class TrustStore:
 
 
 def choose_trust_store(ca_file: str | None, environ: Mapping[str, str]) -> TrustStore:
-    """Return the certificates to trust: those of ``ca_file`` (a path, or ``SYSTEM_STORE``), else
-    those that the environment names, else those that come with snoopsync."""
+    """Return the certificates to trust: those of ``ca_file`` (a path, or ``SYSTEM_STORE``),
+    otherwise those that the environment names, otherwise those that come with snoopsync."""
     if ca_file == SYSTEM_STORE:
         return TrustStore(_system_store(), "collection.ca_file: system")
     if ca_file:
@@ -123,7 +123,8 @@ def choose_trust_store(ca_file: str | None, environ: Mapping[str, str]) -> Trust
 
 
 def _system_store() -> str:
-    """The path of the system's trusted certificates, or where OpenSSL looks if there are none."""
+    """The path of the system's trusted certificates, or the default path of OpenSSL if none are
+    found."""
     known = ssl.get_default_verify_paths()
     files = [path for path in (known.cafile, *_SYSTEM_FILES) if path and Path(path).is_file()]
     return next(iter(files), known.capath or known.openssl_cafile)

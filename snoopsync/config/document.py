@@ -1,14 +1,13 @@
 """Reads YAML into dataclasses. Each value knows its key and line, for error messages.
 
-A dataclass is its own schema: the metadata of a field (see ``key``) names the key and the function
-that reads it. Such a function takes a ``Value`` and returns what it means, or raises
-``SettingError`` with the reason why it can't be used. A ``Document`` collects the problems, so that
-all are reported at once. No message quotes a value, because it may be a secret or be next to one.
+A dataclass is its own schema: the metadata of a field (see ``key``) names the key and its reader. A
+reader is a function that converts a ``Value``, or raises ``SettingError`` with the reason why the
+value can't be used. A ``Document`` collects the problems, so that all are reported at once. No
+message quotes a value, because the value may be a secret or be next to one.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,15 +36,16 @@ class SettingError(Exception):
 
 
 def key(name: str, read: Callable[[Value], Any]) -> Mapping[str, Any]:
-    """The metadata of a field: ``read`` reads it from the key ``name``."""
+    """The metadata of a field that is read from the key ``name`` by the reader ``read``."""
     return {"key": name, "read": read}
 
 
 def read_fields(cls: type, value: Value) -> dict[str, Any]:
     """Read the fields of a dataclass from a mapping. Returns the values by field name.
 
-    Fields with a problem are reported and left out. A key without a value counts as absent if the
-    field's default is ``None``. Raises ``SettingError`` if the value is not a mapping.
+    Reports each field that has a problem, and omits it from the result. A key without a value
+    counts as absent if the field's default is ``None``. Raises ``SettingError`` if the value is not
+    a mapping.
     """
     schema = {field.metadata["key"]: field for field in fields(cls) if field.metadata}
     given = {}
@@ -72,7 +72,7 @@ class Document:
         """Parse the file and return its top-level mapping. Raises ``ConfigError``."""
         node = self._compose(content)
         if node is None:
-            self.fail("is empty; `snoopsync init` writes one to start from")
+            self.fail("is empty: `snoopsync init` creates a configuration to start from")
         value = Value(node, "", self)
         if value.kind != MAPPING:
             self.fail(f"must be a mapping with keys such as folders:, not {value.kind}", value.line)
@@ -115,7 +115,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a document, under its dotted key."""
+    """One value of a document, with its dotted key."""
 
     node: yaml.Node
     key: str
@@ -123,8 +123,8 @@ class Value:
 
     @classmethod
     def of_text(cls, text: str) -> Value:
-        """A value that is not from a file, such as a command-line option. A relative path in it is
-        relative to the current directory."""
+        """A value that is not from a file, such as a command-line option. If it is a relative path,
+        it is relative to the current directory."""
         return cls(yaml.ScalarNode(_TEXT_TAG, text), "", Document(Path("none")))
 
     @property
@@ -143,12 +143,12 @@ class Value:
 
     @property
     def raw(self) -> str:
-        """The text of a scalar without its quotes; ``""`` for a list or mapping."""
+        """The text of a scalar, without quotes; ``""`` for a list or mapping."""
         return self.node.value if isinstance(self.node, yaml.ScalarNode) else ""
 
     @contextmanager
     def reporting_errors(self) -> Iterator[None]:
-        """Turn a ``SettingError`` or ``SecretError`` in the ``with`` block into a problem of this
+        """Report a ``SettingError`` or ``SecretError`` in the ``with`` block as a problem of this
         value."""
         try:
             yield
@@ -187,13 +187,16 @@ class Value:
             message = "a key is one word, followed by a colon and a space"
             self.document.report(self.key or "file", message, self.line)
             return
-        close = difflib.get_close_matches(self.raw, known, n=1)
+        from difflib import get_close_matches  # only a wrong configuration needs it
+
+        close = get_close_matches(self.raw, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"the keys are {', '.join(known)}"
         name = f"{self.key}.{self.raw}".lstrip(".")
         self.document.report(name, f"unknown key; {hint}", self.line)
 
 
 def _without_quoted_names(problem: str) -> str:
-    # PyYAML quotes the names of undefined aliases and tags, and parses a secret that begins with *
-    # or ! as one. Everything else it quotes is a single character or a token of YAML.
+    # PyYAML quotes the names of undefined aliases and tags. It would quote a secret that begins
+    # with * or !, because it parses it as one. Otherwise it quotes only single characters and YAML
+    # tokens.
     return problem.partition(" '")[0] if "undefined" in problem else problem

@@ -25,7 +25,8 @@ from snoopsync.runtime.owned_directory import resolve
 CONFIG_VARIABLE = "SNOOPSYNC_CONFIG"
 SYSTEM_PATH = Path("/etc/snoopsync/config.yaml")
 
-#: The state directory of the system's service. systemd creates it, because the unit says so.
+#: The state directory of the system's service. systemd creates it: the unit sets
+#: ``StateDirectory=``.
 SYSTEM_STATE_DIRECTORY = Path("/var/lib/snoopsync")
 
 #: The name of the configuration file in the user's directory.
@@ -33,7 +34,7 @@ _FILE_NAME = "config.yaml"
 
 _MAX_BYTES = 1 << 20
 
-#: The library that a section needs; the extra with the section's name installs it.
+#: The library that each section needs. The extra with the section's name installs it.
 _NEEDED_LIBRARIES = {"notify": "apprise", "metrics": "prometheus_client"}
 
 
@@ -52,17 +53,19 @@ def find_config(
     user_dir: Path | None = None,
     system_path: Path = SYSTEM_PATH,
 ) -> Path | None:
-    """The path of the configuration file to read, or ``None`` if there is none.
+    """The path of the configuration file to read; ``None`` if there is none.
 
-    The first of: ``explicit`` (from the command line), ``$SNOOPSYNC_CONFIG``, ``config.yaml`` in
-    ``user_dir`` (by default the user's own directory), and the system's file. Raises
-    ``ConfigError`` if one of the first two is given but does not exist.
+    The first of these is used: ``explicit`` (from the command line), ``$SNOOPSYNC_CONFIG``,
+    ``config.yaml`` in ``user_dir`` (by default the user's own directory), and the system's file.
+    Raises ``ConfigError`` if the first two are given but the file does not exist.
     """
-    variable = environ.get(CONFIG_VARIABLE)
-    named = {
-        "--config": explicit,
-        f"${CONFIG_VARIABLE}": Path(variable).expanduser() if variable else None,
-    }
+    variable = f"${CONFIG_VARIABLE}"
+    try:
+        given = environ.get(CONFIG_VARIABLE)
+        named = {"--config": explicit, variable: Path(given).expanduser() if given else None}
+    except RuntimeError:
+        problem = Problem(variable, "begins with ~, but that home directory does not exist")
+        raise ConfigError("the environment", (problem,)) from None
     for origin, path in named.items():
         if path is not None:
             if not _may_exist(path):
@@ -70,13 +73,13 @@ def find_config(
             return path
     own = user_dir or config_directory()
     usual = (system_path,) if own is None else (own / _FILE_NAME, system_path)
-    # Not Path.exists, which raises if a directory above it can't be searched.
+    # Path.exists would raise an error if a parent directory can't be searched.
     return next((path for path in usual if os.path.exists(path)), None)  # noqa: PTH110
 
 
 def _may_exist(path: Path) -> bool:
-    """Does the file exist, or is it in a directory that this user can't search? In that case
-    reading it fails with the reason."""
+    """Returns whether the file exists, or may exist in a directory that this user can't search. In
+    the second case, reading the file fails with the reason."""
     try:
         path.stat()
     except OSError as error:
@@ -91,14 +94,14 @@ def service_state_path(
     system_path: Path = SYSTEM_PATH,
     system_directory: Path = SYSTEM_STATE_DIRECTORY,
 ) -> Path | None:
-    """The state file of the service that systemd runs with this configuration, or ``None`` if the
-    user's own state file is meant.
+    """The state file of the service that systemd runs with this configuration; ``None`` if this is
+    not the configuration of such a service.
 
-    In the service it is in ``$STATE_DIRECTORY``. Commands have no such variable but must use the
-    same file: the path of the system's configuration tells them.
+    The service's state file is in ``$STATE_DIRECTORY``. Commands do not have this variable but must
+    use the same file, so they recognize the path of the system's configuration.
     """
     directory = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    # lexists, because only its owner can enter the directory.
+    # lexists works for every user, although only its owner can enter the directory.
     if not directory and source == system_path and os.path.lexists(system_directory):
         directory = str(system_directory)
     return resolve(Path(directory)) / STATE_NAME if directory else None
@@ -106,8 +109,8 @@ def service_state_path(
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """A configuration file and its problems. Values with a problem have their default in
-    ``config``. ``secret_from`` names the source of the secret key."""
+    """A configuration file and its problems. In ``config``, each value with a problem has its
+    default. ``secret_from``: the name of the secret key's source."""
 
     config: Config
     problems: tuple[Problem, ...]
@@ -117,8 +120,9 @@ class ParsedConfig:
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration file. Raises ``ConfigError`` with every problem.
 
-    The secret key is the first of: ``$SNOOPSYNC_SECRET_KEY``, ``secret_key`` or ``secret_key_file``
-    in the file, the systemd credential ``snoopsync-secret-key``.
+    The secret key comes from the first of these that is set: ``$SNOOPSYNC_SECRET_KEY``,
+    ``secret_key`` or ``secret_key_file`` in the file, and the systemd credential
+    ``snoopsync-secret-key``.
     """
     parsed = parse_config(path, environ)
     if parsed.problems:
@@ -127,7 +131,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def parse_config(path: Path, environ: Mapping[str, str]) -> ParsedConfig:
-    """As ``load_config``, but returns the problems next to what could be read. Raises
+    """Like ``load_config``, but returns the problems together with the configuration. Raises
     ``ConfigError`` only if the file can't be parsed at all."""
     document = Document(path)
     content, mode = _read(document, path)
@@ -174,15 +178,14 @@ def _read(document: Document, path: Path) -> tuple[bytes, int]:
 def _find_secret(
     collection: CollectionConfig, document: Document, environ: Mapping[str, str]
 ) -> tuple[str | None, Secret | None]:
-    """The name of the source that has the secret key, and the key. Reports a problem if there is
-    none."""
+    """The name of the secret key's source, and the key. Reports a problem if no source has it."""
     not_readable: tuple[str, SecretError] | None = None
     for name, find in _secret_sources(collection, environ):
         try:
             if (secret := find()) is not None:
                 return name, secret
         except SecretNotReadable as error:
-            # In a service that is not root, systemd passes the same file as a credential.
+            # If the service does not run as root, systemd passes the same file as a credential.
             not_readable = name, error
         except SecretError as error:
             document.report(name, error.message, fix=error.fix)
@@ -202,7 +205,7 @@ def _find_secret(
 def _secret_sources(
     collection: CollectionConfig, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, Callable[[], Secret | None]]]:
-    """The sources of the secret key by name, in the order of precedence."""
+    """The sources of the secret key, each with its name, in the order of precedence."""
     yield f"${secrets.SECRET_VARIABLE}", partial(secrets.secret_from_environment, environ)
     yield "collection.secret_key", lambda: collection.secret_key
     if collection.secret_key_file is not None:

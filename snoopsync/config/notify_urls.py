@@ -1,4 +1,4 @@
-"""The addresses for notifications, which contain keys and passwords."""
+"""Reads the addresses for notifications, which contain keys and passwords."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from snoopsync.config.settings import Config, NotifyConfig
 def with_notify_urls(
     config: Config, document: Document, mode: int, environ: Mapping[str, str]
 ) -> Config:
-    """The configuration with the addresses, from the configuration file, ``urls_file`` or the
-    systemd credential. ``mode``: of the configuration file. Problems are reported."""
+    """The configuration with the addresses from the configuration file, ``urls_file`` or the
+    systemd credential. Reports problems. ``mode``: the configuration file's mode."""
     notify = config.notify
     if notify is None:
         return config
@@ -47,7 +47,7 @@ def _urls_elsewhere(notify: NotifyConfig, environ: Mapping[str, str]) -> tuple[S
         try:
             return secrets.secrets_from_file(notify.urls_file)
         except SecretNotReadable:
-            # In a service that is not root, systemd passes the same file as a credential.
+            # If the service does not run as root, systemd passes the same file as a credential.
             if not (urls := secrets.secrets_from_credentials(environ)):
                 raise
             return urls

@@ -1,5 +1,5 @@
-"""The kinds of values in a configuration. Each function takes a ``Value`` and returns what it
-means, or raises ``SettingError`` with what it should be."""
+"""The readers, one for each kind of value in a configuration. A reader converts a ``Value``, or
+raises ``SettingError`` with a description of a valid value."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Item = TypeVar("Item")
 Section = TypeVar("Section")
 
-#: The endpoint that is not a URL: the collection that comes with snoopsync.
+#: The endpoint of the embedded collection, in place of a URL.
 EMBEDDED = "embedded"
 
-# YAML 1.1 accepts more as whole numbers: 1:30 would be 90, and 010 would be 8.
+# YAML 1.1 has other whole numbers too: 1:30 would be 90, and 010 would be 8.
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
-# Far more than anyone waits, and far less than the limit of the system's timers.
+# The limit of the system's timers is far higher.
 _MAX_DURATION = "365d"
 
 
@@ -80,7 +80,7 @@ def whole_number(low: int, high: int) -> Callable[[Value], int]:
 
 
 def duration(at_least: str) -> Callable[[Value], float]:
-    """A reader of durations from ``at_least`` to a year. It returns seconds."""
+    """A reader of durations from ``at_least`` to a year, which returns seconds."""
     low, high = parse_duration(at_least), parse_duration(_MAX_DURATION)
 
     def read(value: Value) -> float:
@@ -138,7 +138,7 @@ def path(value: Value) -> Path:
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise SettingError("contains a character that no path can have")
+        raise SettingError("contains a character that is not allowed in a path")
     try:
         return absolute_path(value.document.folder / Path(given).expanduser())
     except RuntimeError:
@@ -146,7 +146,7 @@ def path(value: Value) -> Path:
 
 
 def ca_file(value: Value) -> str:
-    """The certificates to trust: ``system``, or the path of a PEM file."""
+    """The certificates to trust: ``system``, or the absolute path of a valid PEM file."""
     if text(value) == SYSTEM_STORE:
         return SYSTEM_STORE
     given = path(value)
@@ -162,8 +162,9 @@ def ca_file(value: Value) -> str:
 
 
 def state(value: Value) -> Path:
-    """The path of the state file with links resolved, because its lock and its socket are next to
-    it. A link that another user can change stays in the path, and opening it is refused."""
+    """The path of the state file. Links are resolved, because the lock and the socket are next to
+    the file. A link that another user can change stays in the path, and opening the file then
+    fails."""
     return resolve(path(value))
 
 
@@ -173,12 +174,12 @@ def absolute_path(given: Path) -> Path:
 
 
 def section(cls: type[Section]) -> Callable[[Value], Section]:
-    """A reader of a mapping as a dataclass, each of whose fields has a default."""
+    """A reader of mappings that returns a dataclass. Each field of ``cls`` must have a default."""
     return lambda value: cls(**read_fields(cls, value))
 
 
 def is_name(given: str) -> bool:
-    """Is this a valid name of a folder?"""
+    """Returns whether this is a valid name of a folder."""
     is_odd = any(unicodedata.category(char) in ("Cc", "Cs") for char in given)
     return 1 <= len(given) <= 255 and "/" not in given and not is_odd
 
@@ -187,7 +188,7 @@ def name(value: Value) -> str:
     """A folder's name."""
     given = text(value)
     if not is_name(given):
-        raise SettingError("must have 1 to 255 characters, without slashes and control characters")
+        raise SettingError("must have 1 to 255 characters, and no slash or control character")
     return given
 
 
@@ -205,17 +206,17 @@ def owner(value: Value) -> str:
     """The prefix of all image IDs."""
     given = text(value)
     if not OWNER_PATTERN.fullmatch(given):
-        raise SettingError("must be 1 to 32 of a-z, 0-9 and -")
+        raise SettingError("must have 1 to 32 characters, each one of a-z, 0-9 or -")
     return given
 
 
 def endpoint(value: Value) -> str:
-    """``embedded``, or the URL of a service. A slash at the end is removed."""
+    """``embedded``, or the URL of a service without its trailing slashes."""
     given = text(value)
     if given != EMBEDDED and not _is_url(given):
         raise SettingError(
             f'must be "{EMBEDDED}" or a URL such as https://host/api/v1, without user, password, '
-            "query and fragment"
+            "query or fragment"
         )
     return given.rstrip("/")
 
@@ -260,5 +261,5 @@ def patterns(value: Value) -> tuple[str, ...]:
 def include_patterns(value: Value) -> tuple[str, ...]:
     """A list of gitignore patterns with at least one item."""
     if not value.items():
-        raise SettingError("is empty, so no image would be mirrored: remove it for all images")
+        raise SettingError("is empty, so no image would be mirrored: remove it to mirror all")
     return patterns(value)

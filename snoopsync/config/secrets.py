@@ -24,8 +24,8 @@ _MAX_LIST_BYTES = 1 << 16
 
 
 class SecretError(Exception):
-    """A secret can't be used. The message says why, without any part of the secret; ``fix`` is a
-    command that fixes it, if there is one."""
+    """A secret can't be used. ``message``: why, without any part of the secret. ``fix``: a command
+    that fixes the problem, if there is one."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
         self.message = message
@@ -38,8 +38,8 @@ class SecretNotReadable(SecretError):
 
 
 class Secret:
-    """A text that shows as ``***`` wherever it is printed, formatted, logged or dumped. Only
-    ``reveal`` returns it."""
+    """A text that appears as ``***`` wherever it is printed, formatted, logged or dumped. Only
+    ``reveal`` returns the text."""
 
     __slots__ = ("_text",)
 
@@ -74,7 +74,7 @@ class Secret:
 
 
 def secret_from_environment(environ: Mapping[str, str]) -> Secret | None:
-    """The secret in ``$SNOOPSYNC_SECRET_KEY``, or ``None`` if the variable is unset or empty."""
+    """The secret in ``$SNOOPSYNC_SECRET_KEY``; ``None`` if the variable is unset or empty."""
     text = environ.get(SECRET_VARIABLE, "")
     return Secret(text) if text.strip() else None
 
@@ -95,11 +95,11 @@ def secrets_from_file(path: Path) -> tuple[Secret, ...]:
 
 
 def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
-    """The secret that systemd passes to the service, or ``None`` if it passes none or an empty one
-    (the default in our units).
+    """The secret that systemd passes to the service; ``None`` if there is no credential, or if it
+    is empty (the default in snoopsync's units).
 
-    The file's mode is not checked: systemd protects its directory, and admits the service's user
-    with an access control list, which looks like a group permission.
+    The file's mode is not checked. systemd protects the directory, and gives the service's user
+    access by an access control list, which looks like a group permission in the mode.
     """
     path = _credential(environ, CREDENTIAL)
     content, _ = _read(path) if path is not None else (b"", 0)
@@ -107,7 +107,7 @@ def secret_from_credentials(environ: Mapping[str, str]) -> Secret | None:
 
 
 def secrets_from_credentials(environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    """The addresses that systemd passes to the service, empty if it passes none."""
+    """The addresses that systemd passes to the service; empty if it passes none."""
     path = _credential(environ, NOTIFY_CREDENTIAL)
     content, _ = _read(path, _MAX_LIST_BYTES) if path is not None else (b"", 0)
     return _decode_lines(content, path or "") if content.strip() else ()

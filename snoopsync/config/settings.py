@@ -40,8 +40,8 @@ STATE_NAME = "state.sqlite3"
 
 
 class Watch(StrEnum):
-    """How changes in a folder are detected. ``AUTO``: by events if the file system has them, else
-    by polling."""
+    """How changes in a folder are detected. ``AUTO``: by events if the file system supports them,
+    otherwise by polling."""
 
     AUTO = "auto"
     EVENTS = "events"
@@ -58,16 +58,17 @@ def default_state_path() -> Path:
 
 
 def default_owner(host: str | None = None) -> str:
-    """The default owner for a host name, by default this host's."""
+    """The default owner for this host name. ``host``: ``None`` for the name of this host."""
     label = (socket.gethostname() if host is None else host).partition(".")[0].lower()
     return re.sub(r"[^a-z0-9-]+", "-", label)[:32].strip("-") or "snoopsync"
 
 
 def default_name(folder: Path) -> str:
-    """The last part of the path. Characters that a name can't contain are escaped (``\\n``).
+    """The default name of a folder: the last part of its path. Characters that a name can't contain
+    are escaped (``\\n``).
 
-    Raises ``SettingError`` if the result is not a valid name: the path is ``/``, or the escapes
-    make it too long.
+    Raises ``SettingError`` if the result is not a valid name, because the path is ``/`` or the
+    escapes make the name too long.
     """
     name = folder.name if readers.is_name(folder.name) else printable(os.fsencode(folder.name))
     if not readers.is_name(name):
@@ -77,9 +78,9 @@ def default_name(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """The collection that the folders are mirrored into. ``owner`` is ``None`` for the owner in the
-    state file, or else the host's name (``snoopsync.folders.ownership``). ``ca_file``: the path of
-    the certificates to trust, or ``system``."""
+    """The collection that the folders are mirrored into. ``owner``: ``None`` for the owner in the
+    state file or, if it has none, the host's name (see ``snoopsync.folders.ownership``).
+    ``ca_file``: the path of the certificates to trust, or ``system``."""
 
     endpoint: str = field(default=EMBEDDED, metadata=key("endpoint", readers.endpoint))
     public_key: str | None = field(default=None, metadata=key("public_key", readers.public_key))
@@ -93,15 +94,15 @@ class CollectionConfig:
 
     @property
     def embedded(self) -> bool:
-        """Is this the collection that comes with snoopsync, not a service?"""
+        """Returns whether this is the embedded collection, not a service."""
         return self.endpoint == EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
 class FolderConfig:
-    """One folder. ``include`` is ``None`` for all supported images; ``path`` is absolute.
-    ``exclude_defaults``: also exclude files of other programs. ``prefer``: of identical files, the
-    one in this folder is the one to keep."""
+    """One folder. ``path`` is absolute. ``include``: ``None`` for all supported images.
+    ``exclude_defaults``: whether to exclude the files of other programs too. ``prefer``: whether
+    files in this folder are preferred over identical files elsewhere."""
 
     name: str = field(metadata=key("name", readers.name))
     path: Path = field(metadata=key("path", readers.path))
@@ -119,7 +120,8 @@ class FolderConfig:
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """Deletions are held if there are more than ``count`` and more than ``percent`` of a folder."""
+    """Deletions are held if there are more than ``count`` and they are more than ``percent`` of the
+    folder's images."""
 
     count: int = field(default=50, metadata=key("count", whole_number(0, 10**9 - 1)))
     percent: int = field(default=10, metadata=key("percent", whole_number(0, 100)))
@@ -130,7 +132,7 @@ def _hold_policy(value: Value) -> HoldPolicy | None:
         return None
     if value.kind != MAPPING or not value.node.value:
         raise SettingError('must be "never" or {count: NUMBER, percent: NUMBER}')
-    # A limit that is left out is 0, so that the other one decides.
+    # A limit that is not given is 0, so that the other one decides.
     return HoldPolicy(**{"count": 0, "percent": 0} | read_fields(HoldPolicy, value))
 
 
@@ -138,8 +140,8 @@ def _hold_policy(value: Value) -> HoldPolicy | None:
 class SyncConfig:
     """When and how changes are sent."""
 
-    # The kernel's clock for file times ticks every 1 to 10 ms. Two looks at a file must be several
-    # ticks apart to tell whether it is being written.
+    # The kernel's clock for file times ticks every 1 to 10 ms. Two observations of a file must be
+    # several ticks apart to show whether it is being written.
     settle_seconds: float = field(default=0.5, metadata=key("settle", duration("50ms")))
     delete_after_seconds: float = field(default=5.0, metadata=key("delete_after", duration("0s")))
     rescan_interval_seconds: float = field(
@@ -153,7 +155,7 @@ class SyncConfig:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesConfig:
-    """The matches to alert about. ``log``: a file for the alerts, one line of JSON each."""
+    """The matches to alert about. ``log``: a file that gets each alert as a line of JSON."""
 
     alert: bool = field(default=True, metadata=key("alert", readers.boolean))
     # Ranks of the embedded collection are distances between codes of 256 bits.
@@ -163,7 +165,7 @@ class DuplicatesConfig:
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """What to log, in which format, and to which file besides standard error."""
+    """What to log, in which format, and to which file in addition to standard error."""
 
     level: LogLevel = field(default=LogLevel.INFO, metadata=key("level", choice(LogLevel)))
     format: LogFormat = field(default=LogFormat.AUTO, metadata=key("format", choice(LogFormat)))
@@ -172,8 +174,8 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class NotifyConfig:
-    """Notifications. ``urls`` are Apprise addresses, including those from ``urls_file`` or the
-    systemd credential once the configuration is loaded."""
+    """Notifications. ``urls``: Apprise addresses. After the configuration is loaded, they include
+    those from ``urls_file`` or the systemd credential."""
 
     urls: tuple[Secret, ...] = field(default=(), metadata=key("urls", list_of(readers.secret)))
     urls_file: Path | None = field(default=None, metadata=key("urls_file", readers.path))
@@ -190,7 +192,7 @@ class NotifyConfig:
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """The HTTP server for metrics and health. No known exporter uses the default port."""
+    """The HTTP server for metrics and health checks. No known exporter uses the default port."""
 
     listen: Address = field(
         default=Address("127.0.0.1", 10667), metadata=key("listen", readers.address)
@@ -245,8 +247,8 @@ def _folders(value: Value) -> tuple[FolderConfig, ...]:
 
 
 def _conflicts(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, str]]:
-    """Folders that would give two images one ID, or one image two IDs: the folder's label, the
-    key, and the problem. ``folders`` maps labels for messages to folders."""
+    """The conflicts by which two images would get one ID, or one image two IDs. For each, returns
+    the folder's label, the key, and the problem. ``folders``: by their labels for messages."""
     names: dict[str, str] = {}
     for label, folder in folders.items():
         if (first := names.setdefault(folder.name, label)) != label:
@@ -263,7 +265,7 @@ def _conflicts(folders: Mapping[str, FolderConfig]) -> Iterator[tuple[str, str, 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. ``source`` is the file that it was read from, if any."""
+    """The whole configuration. ``source``: the file that it was read from, if any."""
 
     collection: CollectionConfig = field(
         default_factory=CollectionConfig, metadata=key("collection", _collection)
@@ -289,22 +291,23 @@ class Config:
 
     @property
     def folder_order(self) -> dict[str, tuple[int, bool]]:
-        """For each folder: its position in the configuration, from 0, and is it preferred?"""
+        """For each folder: its position in the configuration, from 0, and whether it is
+        preferred."""
         return {folder.name: (at, folder.prefer) for at, folder in enumerate(self.folders)}
 
 
 def default_config(folders: Sequence[Path]) -> Config:
     """The configuration without a file: these folders and the embedded collection. Raises
-    ``ConfigError`` as ``name_folders``."""
+    ``ConfigError`` as ``name_folders`` does."""
     return Config(folders=name_folders(folders))
 
 
 def name_folders(given: Sequence[Path]) -> tuple[FolderConfig, ...]:
-    """Folders at these paths, each named by the last part of its path.
+    """Folders at these paths, each named after the last part of its path.
 
-    Image IDs depend on the name, so the name must not depend on the order of the folders: folders
-    that share the last part all get a hash of their path after it. Raises ``ConfigError`` for
-    folders that can't be named, or that contain each other.
+    Image IDs depend on the names, so the names must not depend on the order of the folders: if
+    several paths have the same last part, a hash of the path is appended to each name. Raises
+    ``ConfigError`` for folders that can't be named, or that contain each other.
     """
     paths = dict.fromkeys(readers.absolute_path(path) for path in given)
     last_parts = Counter(path.name for path in paths)

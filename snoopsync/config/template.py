@@ -1,4 +1,4 @@
-"""A new configuration file to start from."""
+"""Creates a new configuration file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def render_config(
 ) -> str:
     """A commented configuration for these folders (at least one), with every key at its default.
 
-    It contains the owner, so that a new host name does not change it. Raises ``ConfigError`` for
-    folders that can't be mirrored together.
+    It contains the owner, so that a change of the host name does not change the owner. Raises
+    ``ConfigError`` for folders that can't be mirrored together.
     """
     first, *others = name_folders(folders)
     more = [f"  - path: {_yaml(str(each.path))}\n    name: {_yaml(each.name)}\n" for each in others]
@@ -58,15 +58,15 @@ _TEMPLATE = Template(
 collection:
   # "embedded", or the URL of a service: https://host/api/v1
   endpoint: $endpoint
-  # The keys for that service. Better keep the secret key in a file that only you can read, in
-  # $$SNOOPSYNC_SECRET_KEY, or in the systemd credential "snoopsync-secret-key".
+  # The keys for that service. The best places for the secret key are a file that only you can read,
+  # $$SNOOPSYNC_SECRET_KEY, and the systemd credential "snoopsync-secret-key".
   $public_key
   #secret_key: sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX
   $secret_key_file
   # The first part of the ID of each image: 1 to 32 of a-z, 0-9 and -. snoopsync changes no image of
   # another owner.
   owner: $owner
-  # How long to wait for an answer of the service.
+  # How long to wait for an answer from the service.
   timeout: 30s
   # Which certificates to trust instead of the bundled ones: a PEM file, or "system" for those that
   # this machine trusts.
@@ -74,20 +74,20 @@ collection:
 
 folders:
   - path: $path
-    # The name in listings, unique, and part of the identity of the images. The default is the last
-    # part of the path.
+    # The unique name of the folder in listings. The IDs of its images depend on it. The default is
+    # the last part of the path.
     name: $name
     # Which files are mirrored, as in a .gitignore. The default is all supported formats.
     #include: ["*.jpg", "*.JPG"]
-    # Which of these are left out, as in a .gitignore. This is added to the default list.
+    # Which of these files are left out, as in a .gitignore. This is added to the default list.
     exclude: []
     # Leave out what other programs keep in folders of pictures: trash, thumbnails, versions,
     # snapshots, temporary files. docs/left-out.md has the list. A "!pattern" in exclude removes an
     # entry from it.
     exclude_defaults: true
-    # Of identical files, recommend to keep the one in this folder. snoopsync deletes no file.
+    # Of identical files, recommend keeping the one in this folder. snoopsync never deletes a file.
     prefer: false
-    # How to notice changes: auto, events or poll.
+    # How to detect changes: auto, events or poll.
     watch: auto
     # How often to scan the folder when polling.
     poll_interval: 30s
@@ -99,7 +99,7 @@ sync:
   delete_after: 5s
   # How often to scan all folders, in case an event was missed.
   rescan_interval: 15m
-  # Parallel uploads.
+  # The number of parallel uploads.
   workers: 4
   # Deletions are held for `snoopsync approve` when they exceed both this number and this share of
   # the folder within 10 minutes, or when a folder of 10 images or more would keep none. A prune of
@@ -109,8 +109,8 @@ sync:
 duplicates:
   # Alert about duplicates.
   alert: true
-  # How much a duplicate may differ: 0 the same picture, 31 strict, 60 loose. Above 75, unrelated
-  # pictures match.
+  # How much a duplicate may differ: 0 means the same picture, 31 is strict, 60 is loose. Above 75,
+  # unrelated pictures match.
   max_rank: 50
   # A file that gets each alert as a line of JSON.
   #log: ~/.local/state/snoopsync/duplicates.jsonl
@@ -136,7 +136,7 @@ log:
 # Send events by mail, chat or push. This needs the extra "notify".
 #notify:
   # URLs of Apprise (appriseit.com/services). They contain passwords: if you list them here, no
-  # other user may be able to read this file.
+  # other user must be able to read this file.
   #urls: ["ntfys://ntfy.sh/topic", "mailtos://user:password@example.org"]
   # Or a file that only you can read, with one URL per line.
   #urls_file: ~/.config/snoopsync/notify-urls
@@ -145,7 +145,7 @@ log:
 
 # Serve metrics for Prometheus, and a health check. This needs the extra "metrics".
 #metrics:
-  # Where to listen. Whoever can reach this address can read the names of the folders.
+  # Where to listen. Anyone who can reach this address can read the names of the folders.
   #listen: 127.0.0.1:10667
 """
 )

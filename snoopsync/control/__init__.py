@@ -4,7 +4,7 @@ Modules, in reading order:
 
 ================  ============================================================================
 ``commands``      the commands, with their keys and types
-``channel``       the socket, both ends
+``channel``       both ends of the socket
 ``group_access``  whether a group can reach the socket
 ``client``        sends a request, and returns the result
 ``report``        what the service reports about itself

@@ -1,9 +1,9 @@
 """The socket next to the state file, on which commands send requests to a running service.
 
-Each line is a JSON object. The client sends one line and reads lines until the service closes the
-connection; the last line has the key ``result`` or ``error``. While it works, the service sends
-``ALIVE`` regularly, so that the client can time out on a service that hangs. Only the owner of the
-state file can connect, and the members of the configured group, if there is one.
+Each line is a JSON object. The client sends one line, and reads lines until the service closes the
+connection. The last line has the key ``result`` or ``error``. While the service works on a request,
+it sends ``ALIVE`` regularly, so that the client can time out if the service hangs. Only the owner
+of the state file can connect, and the members of the configured group, if there is one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from snoopsync.runtime.owned_directory import opened_directory
 
 log = logging.getLogger("snoopsync.control")
 
-#: How long the service waits for the request, and the client for each message.
+#: How long the service waits for the request, and how long the client waits for each message.
 _TIMEOUT_SECONDS = 10.0
 
 #: A list of groups names those that the person has decided about: 100,000 of them have 3 MB.
 _MAX_REQUEST_BYTES = 4 << 20
 
-#: The longest response, with all its messages: a plan for a million images, and days of progress.
+#: The longest response, with all its messages. A plan for a million images and days of progress are
+#: shorter.
 _MAX_RESPONSE_BYTES = 512 << 20
 
-#: The peer of a socket: process, user, group (unix(7), SO_PEERCRED).
+#: The peer of a socket: the IDs of its process, user and group (unix(7), SO_PEERCRED).
 _CREDENTIALS = struct.Struct("3i")
 
 Message = dict[str, Any]
@@ -77,7 +78,7 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
         with _short(self._path) as address:
             self._socket.bind(address)
-        # Set the mode before listen(): nobody can connect until then.
+        # The mode is set before listen(), since nobody can connect before that.
         self._path.chmod(0o600)
         if self._group is not None:
             self._open_to(self._group)
@@ -100,7 +101,7 @@ class ControlServer:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         with suppress(OSError):
-            # Leave the socket of another service, which can run if the lock file was removed.
+            # If the lock file was removed, another service may run. Its socket must stay.
             if os.path.samestat(self._path.stat(), self._identity):
                 self._path.unlink()
         self._thread.join(_TIMEOUT_SECONDS)
@@ -150,9 +151,9 @@ def ask(
     """Send a request to the service that holds this state file. Yields the messages of the
     response, without ``ALIVE``.
 
-    ``timeout_seconds``: how long to wait for each message. ``max_bytes``: no longer response is
-    read. Raises ``ServiceUnavailable`` if no service responds, or its response is invalid: it may
-    be another user's.
+    ``timeout_seconds``: how long to wait for each message. ``max_bytes``: the longest response that
+    is read. Raises ``ServiceUnavailable`` if no service responds, or if its response is invalid:
+    the service may be another user's.
     """
     path = socket_path(state)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -183,9 +184,9 @@ def _no_response(path: Path, why: object) -> ServiceUnavailable:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    """Connect to the service of the directory's owner. Root may connect to the services of others,
-    which this owner may not. So neither a link to one of them, nor a directory that replaces this
-    one, leads there. Raises ``OSError`` and ``UnsafeDirectory``."""
+    """Connect to the service of the directory's owner. Root can connect to every user's services.
+    The owner must not be able to make root connect to another user's service, by a link or by
+    replacing the directory. Raises ``OSError`` and ``UnsafeDirectory``."""
     with opened_directory(path.parent) as directory:
         connection.connect(f"/proc/self/fd/{directory}/{path.name}")
         option = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -196,8 +197,8 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """A path for this socket within the limit of 107 bytes. A longer path is addressed through its
-    directory's descriptor, which Linux allows."""
+    """A path for this socket within the limit of 107 bytes. A longer path is replaced by a path
+    through a descriptor of its directory, which Linux allows."""
     if len(os.fsencode(path)) <= 100:
         yield str(path)
         return

@@ -16,7 +16,7 @@ def ask_service(state: Path, request: Message) -> Iterator[Message]:
     response. Raises ``ServiceUnavailable`` and ``ServiceFailed``."""
     for message in ask(state, request):
         if "error" in message:
-            # It may be the service of another user, who is asked by root.
+            # The service may belong to another user, whom root must not trust.
             given = message.get("exit_code")
             code = given if isinstance(given, int) and given in tuple(Exit) else Exit.BUG
             raise ServiceFailed(printable(str(message["error"])), code)

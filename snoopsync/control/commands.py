@@ -155,11 +155,11 @@ _COMMANDS: Mapping[str, Mapping[str, _Type]] = {
 
 
 def validate_command(command: Mapping[str, object]) -> None:
-    """Raise ``SnoopsyncError`` unless the command is known, and all of its keys are known and have
-    values of the right type.
+    """Raise ``SnoopsyncError`` unless the command and all of its keys are known, and all values
+    have the right types.
 
-    An unknown key is an error because it comes from a newer version, and ignoring it could change
-    what the command does (``dry_run``, for example).
+    An unknown key is an error. It comes from a newer version, and ignoring it could change what the
+    command does (``dry_run``, for example).
     """
     name = command.get("command")
     known = _COMMANDS.get(name) if isinstance(name, str) else None

@@ -1,8 +1,8 @@
 """What a running service reports about itself, to commands, health checks and metrics.
 
-The engine's thread publishes one ``ServiceReport`` each turn. On the socket it is a JSON object,
-and the two ends may be of different versions: ``from_message`` skips what it does not know, and
-takes what is missing, or has another type, for unknown.
+The engine's thread publishes one ``ServiceReport`` in each turn. On the socket, the report is a
+JSON object. The two ends may have different versions, so ``from_message`` ignores unknown keys, and
+treats a value that is missing or has another type as unknown.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ _COMPARING = "comparing folders and collection"
 
 @dataclass(frozen=True, slots=True)
 class ServiceReport:
-    """How the service is, ``age_seconds`` ago. The defaults prove nothing: they are what a message
-    that lacks a value means.
+    """The state of the service, ``age_seconds`` ago. The defaults are for values that are missing
+    from a message. They do not prove that anything is mirrored.
 
-    ``reconciled``: everything was compared since the start. ``looking``: there is more to look at
-    in a folder. ``unsettled``: paths that changed and are not planned for. ``in_flight``: images
-    that are being sent or removed. ``last_error``: what keeps the most from being done.
-    ``unproven``: folders whose watcher does not work. ``stalled``: parts that make no progress.
-    ``scan_ages``: seconds since the last whole scan, by folder, ``None`` before the first one.
-    ``to_renew``: images that an older version of the collection described. ``decoders_without``:
-    restrictions of the decoders that are not in force, ``None`` before the first decoder.
+    ``reconciled``: whether everything was compared since the start. ``looking``: whether a folder
+    has more to examine. ``unsettled``: how many paths changed and are not planned for.
+    ``in_flight``: how many images are being sent or removed. ``last_error``: the most serious
+    problem. ``unproven``: folders whose watcher does not work. ``missing``: folders that are
+    missing. ``stalled``: parts that make no progress. ``scan_ages``: seconds since the last full
+    scan, by folder; ``None`` before the first scan. ``to_renew``: how many images an older version
+    of the collection described. ``decoders_without``: restrictions of the decoders that are not in
+    force; ``None`` before the first decoder.
     """
 
     pid: int | None = None
@@ -60,7 +61,7 @@ class ServiceReport:
 
     @classmethod
     def from_message(cls, message: object) -> ServiceReport:
-        """The report in a JSON object that ``as_message`` made, in whatever version."""
+        """The report from a JSON object that ``as_message`` of any version created."""
         values = message if isinstance(message, dict) else {}
         known = {
             name: read(values[name])
@@ -70,8 +71,8 @@ class ServiceReport:
         report = cls(**known)
         if known.keys() >= _PROOFS:
             return report
-        # Without all of these nothing is proven to be mirrored.
-        error = report.last_error or "its report is incomplete, restart it"
+        # Without all of these values, nothing is proven to be mirrored.
+        error = report.last_error or "its report is incomplete: restart it"
         return replace(report, reconciled=False, last_error=error)
 
     @property
@@ -91,16 +92,16 @@ class ServiceReport:
 
     @property
     def sending(self) -> str:
-        """How far the sending is, on one line, while there is ``progress``."""
+        """The progress of sending, on one line. Only valid while there is ``progress``."""
         return f"{'mirroring' if self.reconciled else _COMPARING}: {self.progress}"
 
     def scan_age_seconds(self, folder: str) -> float | None:
-        """How long ago the last whole scan of a folder ended, if the service knows."""
+        """The seconds since the last full scan of a folder ended; ``None`` if they are unknown."""
         age = self.scan_ages.get(folder)
         return None if age is None else age + self.age_seconds
 
 
-#: What a value is read as that is not of the kind it should be.
+#: The result of reading a value that has the wrong type.
 _UNKNOWN = object()
 
 
@@ -160,14 +161,14 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "age_seconds": _seconds,
 }
 
-#: What must be known before everything can be said to be mirrored.
+#: The values that must be known to prove that everything is mirrored.
 _PROOFS = {"reconciled", "looking", "unsettled", "in_flight", "reachable", "unauthorized"} | {
     *("unproven", "stalled")
 }
 
 
 class LatestReport:
-    """The report of the last turn of the engine. For any thread."""
+    """The report of the engine's last turn. Thread-safe."""
 
     def __init__(self) -> None:
         self._report = ServiceReport()
@@ -177,11 +178,11 @@ class LatestReport:
 
     @property
     def turns(self) -> int:
-        """How many turns of the engine have ended."""
+        """The number of turns of the engine that have ended."""
         return self._turns
 
     def publish(self, report: ServiceReport) -> None:
-        """A turn of the engine has ended with this report."""
+        """Store the report of a turn of the engine that has ended."""
         with self._published:
             self._report = report
             self._at = time.monotonic()
@@ -189,16 +190,16 @@ class LatestReport:
             self._published.notify_all()
 
     def get(self) -> ServiceReport | None:
-        """The last report; ``None`` before the first."""
+        """The last report; ``None`` before the first one."""
         with self._published:
             return self._aged() if self._turns else None
 
     def fresh(self, wake: Callable[[], None]) -> ServiceReport:
-        """The report after a whole turn from now. An engine that is blocked cannot publish one, so
-        after two seconds the last report is returned, whose ``age_seconds`` shows that."""
+        """The report of a turn that begins after this call. If the engine publishes none within two
+        seconds, because it is blocked, the last report is returned, with its ``age_seconds``."""
         deadline = time.monotonic() + _FRESH_SECONDS
         with self._published:
-            # The first turn to end may have begun before this call, and have looked around already.
+            # The first turn that ends may have begun before this call.
             for _ in range(2):
                 turns = self._turns
                 wake()
@@ -212,11 +213,11 @@ class LatestReport:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """How the service looks to its own health checks and metrics.
+    """What the service's own health checks and metrics know about it.
 
-    ``report``: its last one; ``None`` before the first. ``trouble``: what keeps the service from
-    working at all. ``stalled``: its parts that make no progress. ``patience_seconds``: how long a
-    part may make no progress.
+    ``report``: the last report; ``None`` before the first one. ``trouble``: why the service can't
+    work at all. ``stalled``: parts that make no progress. ``patience_seconds``: a part is stalled
+    after this time without progress.
     """
 
     report: ServiceReport | None = None

@@ -4,9 +4,9 @@ Modules, in reading order:
 
 ==============  ==============================================================================
 ``errors``      every error that snoopsync raises on purpose, as a tree
-``exits``       the exit codes of commands
-``model``       the values that everything else is made of: paths, observations, records
-``protocol``    what every collection can do, and what it answers
+``exits``       the exit codes, and the code of each error
+``model``       the basic values: paths, observations, records
+``protocol``    the methods of every collection, and the shapes of their answers
 ``events``      the events of the log, with their keys
 ``durations``   durations as people write them
 ``backoff``     how long to wait before another attempt
@@ -16,9 +16,9 @@ Modules, in reading order:
 ``left_out``    what a folder holds that is not mirrored, counted by reason
 ``identity``    whether a directory is the known folder
 ``settle``      when a path has stopped changing
-``assignment``  which of the collection's unclaimed images each new file is
-``planner``     what to do, from what was observed and what is recorded
-``bulk_guard``  which deletions are held for a person
+``assignment``  which unclaimed image of the collection each new file matches
+``planner``     the actions that follow from the observations and the records
+``bulk_guard``  how many deletions are too many to be sent without approval
 ``tally``       what a resync did with each image
 ``duplicates``  what a search for duplicates found
 ``groups``      which pictures links connect

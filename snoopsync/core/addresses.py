@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """Where a service listens. ``host``: a name, or an address of IPv4 or IPv6."""
+    """Where a service listens. ``host``: a name, or an IPv4 or IPv6 address."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
-        """The address ``HOST:PORT`` or ``[HOST]:PORT``. Port 0, where it is allowed, is any free
-        one. Raises ``ValueError`` for anything else."""
+        """The address in a text ``HOST:PORT`` or ``[HOST]:PORT``. ``lowest_port=0`` allows port 0,
+        which stands for any free port. Raises ``ValueError`` for any other text."""
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
             host = str(ipaddress.IPv6Address(host[1:-1]))

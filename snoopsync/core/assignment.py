@@ -1,4 +1,4 @@
-"""Decides which of the collection's unclaimed images each new file is."""
+"""Decides which unclaimed image of the collection each new file matches."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from itertools import islice
 
 from snoopsync.core.model import RelPath, image_ids
 
-#: How many IDs of a path's series are compared with what a search found. A later one only matters
-#: after a picture was renamed away from the same path that many times.
+#: How many IDs of a path's series are compared with the search results. A later ID is only used
+#: after this many pictures were renamed away from the path.
 _SERIES_TO_TRY = 8
 
 
 def assign_images(
     owner: str, matches: Mapping[RelPath, Collection[str]], unclaimed: Collection[str]
 ) -> dict[RelPath, str]:
-    """Which unclaimed image each of these files is. ``matches``: for each file, the images that a
-    search showed to be the same picture, in order of preference. The IDs of a file's own path are
-    assigned first, so that of several copies each gets its own image back."""
+    """The unclaimed image that each file matches. ``matches``: for each file, the images that a
+    search found to be the same picture, in order of preference. The IDs of a file's own path are
+    assigned first, so that each of several copies gets its own image back."""
     assigned: dict[RelPath, str] = {}
     free = set(unclaimed)
 

@@ -1,8 +1,11 @@
-"""How long to wait before something that failed is tried again."""
+"""How long to wait before a failed operation is retried."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+#: The pauses after each refusal of an image, in seconds, without jitter. The last one is repeated.
+IMAGE_RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +14,8 @@ class Backoff:
     ``base_seconds`` after the first failure, doubles with every failure after it, and never exceeds
     ``cap_seconds``.
 
-    Full jitter: clients that failed together do not come back together. See "Exponential Backoff
-    And Jitter" in the AWS Architecture Blog.
+    With full jitter, clients that failed at the same time do not retry at the same time. See
+    "Exponential Backoff And Jitter" in the AWS Architecture Blog.
     """
 
     base_seconds: float

@@ -1,11 +1,13 @@
-"""What a search for duplicates found, as values."""
+"""What a search for duplicates found, as values, and the sentence of an alert."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from snoopsync.core.events import Field
+from snoopsync.core.model import printable
 from snoopsync.core.protocol import Match, PictureFacts
 
 #: How many of the nearest pictures a picture is linked to, not counting dismissed ones.
@@ -16,7 +18,7 @@ _FURTHER_RESULTS = 48
 
 
 class Pair(NamedTuple):
-    """Two similar images in the order of their IDs."""
+    """Two similar images, ordered by ID: the pair is the same whichever image was searched for."""
 
     a: str
     b: str
@@ -30,9 +32,9 @@ class Pair(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class FoundImage:
     """An image that a search found. ``rank``: 0 for the same picture, larger for less similar ones.
-    ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` are about this image, and
-    ``copies`` is the number of images with its bytes. Each is ``None`` or empty if the collection
-    does not report it."""
+    ``kind``: how the two differ. ``sha256``, ``label`` and ``facts`` describe this image.
+    ``copies``: the number of images with its bytes. A value that the collection does not report is
+    ``None`` or empty."""
 
     image_id: str
     rank: int
@@ -45,8 +47,8 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the search for an image found, the nearest first. ``facts`` are about the image itself.
-    ``is_complete``: there are no further images within the rank."""
+    """What the search for an image found, nearest first. ``facts`` describe the image that was
+    searched for. ``is_complete``: no further image is within the rank."""
 
     images: tuple[FoundImage, ...] = ()
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
@@ -62,7 +64,7 @@ def findings_of(
     image_id: str, matches: Iterable[Match], max_rank: int, *, limit: int, is_cut: bool = False
 ) -> Findings:
     """The findings of a search for this image. ``matches`` with a rank above ``max_rank`` (bits of
-    256 that differ) do not count. ``limit``: how many results were asked for. ``is_cut``: the
+    256 that differ) do not count. ``limit``: how many results were requested. ``is_cut``: the
     answer lacks some results."""
     found: dict[str, FoundImage] = {}
     asked = PictureFacts()
@@ -88,12 +90,43 @@ def findings_of(
 
 
 def facts_of(match: Match) -> PictureFacts:
-    """The facts about the matching picture in a search result."""
+    """The facts about the picture that a search found."""
     facts = PictureFacts()
     for name in ("width", "height", "size_bytes", "evidence"):
         if name in match:
             facts[name] = match[name]
     return facts
+
+
+def describe_duplicate(
+    fields: Mapping[str, Field], shorten: Callable[[str], str] = str, *, with_ids: bool = False
+) -> str:
+    """The sentence of an alert, for the log and for notifications. ``fields``: the keys of the
+    event ``duplicate``. ``shorten``: applied to the name of each image. ``with_ids``: name each
+    image with its ID; otherwise only images without a path have theirs."""
+
+    def name(prefix: str, image_id: Field, *, with_id: bool) -> str:
+        folder, path, label = (fields.get(f"{prefix}{key}") for key in ("folder", "path", "label"))
+        if path is not None:
+            text = shorten(f"{folder}/{printable(str(path))}")
+            return f"{text} ({image_id})" if with_id else text
+        text = shorten(printable(str(label))) if label else "an image without a file here"
+        return f"{text} ({image_id})"
+
+    sides = ("", fields["image_id"]), ("match_", fields["match_id"])
+    image, match = (name(*side, with_id=with_ids) for side in sides)
+    likeness = "the same picture as" if fields["rank"] == 0 else "like"
+    text = f"{image} is {likeness} {match}, rank {fields['rank']}"
+    if fields.get("kind") is not None:
+        text += f", {printable(str(fields['kind']))}"
+    if fields.get("keep") is not None:
+        kept = name(*sides[fields["keep"] == fields["match_id"]], with_id=False)
+        text += f"; keep {kept} ({str(fields['reason']).replace('-', ' ')})"
+    if fields.get("others"):
+        text += f"; {fields['others']} more"
+    if fields.get("group") is not None:
+        text += f" (snoopsync duplicates --group {fields['group']})"
+    return text
 
 
 def _digest(sha256: str | None) -> bytes | None:

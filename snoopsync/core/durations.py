@@ -13,7 +13,7 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError("must be a duration: 500ms, 5s, 15m, 2h, 1d or a number of seconds")
-    # A factor of 0.001 would make 0.009000000000000001 s of 9 ms.
+    # Multiplying by 0.001 would turn 9 ms into 0.009000000000000001 s.
     return float(match[1]) * _MILLISECONDS[match[2] or "s"] / 1000
 
 

@@ -7,7 +7,7 @@
     ├── StateError                the state file can't be used
     │   ├── StateLocked           another snoopsync holds it
     │   ├── StateTooNew           a newer snoopsync wrote it
-    │   ├── StateDamaged          it is no sound SQLite database
+    │   ├── StateDamaged          it is not a valid SQLite database
     │   ├── StateFull             its disk is full
     │   ├── StateReadOnly         its file system is read-only
     │   ├── StateReplaced         it was deleted or replaced while it was open
@@ -17,21 +17,21 @@
     ├── PictureRefused            a picture can't be shown or moved to the trash
     ├── ServiceUnavailable        the running service did not answer on its socket
     ├── ServiceFailed             the running service answered with an error
-    ├── Stopped                   snoopsync is shutting down: the call was given up
+    ├── Stopped                   a call was interrupted because snoopsync is shutting down
     └── CollectionError           a request to the collection failed
         ├── Unreachable           no answer: connection reset or timed out
         │   └── NotConnected      no connection: nothing was sent
         ├── Unavailable           the service can't answer now: 5xx, 408, 425, 429
-        │   └── Unwritable            no space for any image: 507
-        ├── BadAnswer             not an answer of a collection: HTML, truncated JSON
-        │   └── ExcessiveAnswer       larger than was asked for, or than any answer needs
+        │   └── Unwritable            the collection can't be changed: 507
+        ├── BadAnswer             not a collection's answer: HTML, truncated JSON
+        │   └── ExcessiveAnswer       larger than requested, or than any answer needs
         ├── Unauthorized          401, 403: the keys or the clock are wrong
-        └── Refused               any other 4xx: another attempt will not help
+        └── Refused               any other 4xx: a retry would fail too
             ├── NotFound          404
             └── Conflict          409
 
-``CollectionError.permanent`` tells whether the same request would fail again.
-``CollectionError.concerns_all`` tells whether every other request would fail too.
+``CollectionError.permanent``: whether the same request would fail again.
+``CollectionError.concerns_all``: whether every other request would fail too.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class StateTooNew(StateError):
 
 
 class StateDamaged(StateError):
-    """The state file is not a sound SQLite database."""
+    """The state file is not a valid SQLite database."""
 
 
 class StateFull(StateError):
@@ -102,9 +102,9 @@ class StateReplaced(StateError):
 
 
 class UnsafeDirectory(StateError):
-    """A directory that snoopsync would write to is not its user's alone, or a file in it is a link
-    or another user's. ``owner``: the user ID of the owner of ``directory``, if it belongs to
-    another user, who can run the same command."""
+    """A directory that snoopsync would write to is not safe: another user owns it or can write in
+    it, or a file in it is a link or belongs to another user. ``owner``: the user ID of the other
+    user who owns ``directory`` and who can run the same command, if there is one."""
 
     def __init__(
         self, message: str, *, directory: Path | None = None, owner: int | None = None
@@ -132,7 +132,8 @@ class ServiceUnavailable(SnoopsyncError):
 
 
 class ServiceFailed(SnoopsyncError):
-    """The running service answered with an error. ``exit_code``: for the command that asked."""
+    """The running service answered with an error. ``exit_code``: the exit code of the command that
+    sent the request."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
@@ -140,21 +141,21 @@ class ServiceFailed(SnoopsyncError):
 
 
 class Stopped(SnoopsyncError):
-    """snoopsync is shutting down, and gave up a call that waited."""
+    """A call was interrupted while it waited, because snoopsync is shutting down."""
 
 
 class CollectionError(SnoopsyncError):
     """A request to the collection failed.
 
-    ``status``: the HTTP status, ``None`` without an answer. ``message``: the service's message, or
-    what happened. ``retry_after``: seconds to wait before the next attempt, if the service asked
-    for that.
+    ``status``: the HTTP status; ``None`` if there was no answer. ``message``: the service's
+    message, or a description of the failure. ``retry_after``: seconds to wait before the next
+    attempt, if the service asked for a delay.
     """
 
-    #: Whether the same request would fail again, however often it is sent.
+    #: Whether the same request would always fail again.
     permanent: bool = False
 
-    #: Whether the whole service was down for longer than the caller waits, not only this request.
+    #: Whether the whole service, not only this request, failed for longer than the caller waits.
     outage: bool = False
 
     @property
@@ -172,13 +173,13 @@ class CollectionError(SnoopsyncError):
 
 
 class Unreachable(CollectionError):
-    """There was no answer: the connection was reset or closed, or the request timed out. It is
-    unknown whether the request was carried out."""
+    """There was no answer: the connection was reset or closed, or the request timed out. The
+    service may or may not have carried out the request."""
 
 
 class NotConnected(Unreachable):
-    """There was no connection: refused, unknown host name, untrusted certificate. The request was
-    not sent."""
+    """No connection was made: it was refused, the host name is unknown, or the certificate is not
+    trusted. The request was not sent."""
 
 
 class Unavailable(CollectionError):
@@ -186,21 +187,22 @@ class Unavailable(CollectionError):
 
 
 class Unwritable(Unavailable):
-    """The collection can't be changed now: its disk is full or read-only. It may still be read."""
+    """The collection can't be changed now: its disk is full or read-only. Reading may still
+    work."""
 
     @property
     def concerns_all(self) -> bool:
-        """Yes."""
+        """Always true: no image can be written."""
         return True
 
 
 class BadAnswer(CollectionError):
-    """The answer is not one of a collection: HTML, truncated JSON, a missing key."""
+    """The answer does not come from a collection: HTML, truncated JSON, a missing key."""
 
 
 class ExcessiveAnswer(BadAnswer):
-    """The answer is larger than was asked for, or than any answer needs. It was not read to its
-    end, and another attempt would have the same result."""
+    """The answer is larger than requested, or than any answer needs. It was not read to its end,
+    and a retry would have the same result."""
 
     permanent = True
 
@@ -212,12 +214,12 @@ class Unauthorized(CollectionError):
 
     @property
     def concerns_all(self) -> bool:
-        """Yes."""
+        """Always true: every request uses the same keys and clock."""
         return True
 
 
 class Refused(CollectionError):
-    """The service refuses this request, however often it is sent."""
+    """The service refuses this request, and would refuse it again."""
 
     permanent = True
 

@@ -1,7 +1,7 @@
 """The events of the log: one line for each event, with keys.
 
-The message of a line is for people and may change. The event and its keys are for programs, and
-stay the same. The documentation has a table of all events and what to do about them.
+The message of a line is for people and may change. The event and its keys are for programs and do
+not change. The documentation lists all events and what to do about each.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def log_event(
     log: logging.Logger, level: int, event: Event, message: str, *args: object, **keys: Field
 ) -> None:
     """Log an event: ``message % args`` for people, ``event`` and ``keys`` for programs. Inside
-    ``deferred_events`` it is logged later."""
+    ``deferred_events``, the event is logged when that ends."""
     write = partial(log.log, level, message, *args, extra=_extra(event, keys))
     if _this_thread.deferred is None:
         write()
@@ -121,7 +121,7 @@ def log_event(
 
 
 class _Thread(threading.local):
-    #: The events to log later, while ``deferred_events`` lasts.
+    #: The events to log when ``deferred_events`` ends; ``None`` outside of it.
     deferred: list[Callable[[], None]] | None = None
 
 
@@ -130,10 +130,10 @@ _this_thread = _Thread()
 
 @contextmanager
 def deferred_events() -> Iterator[None]:
-    """Log what this thread logs in the ``with`` when the outermost of these ends.
+    """Collect the events of this thread, and log them when the outermost of these contexts ends.
 
-    It goes around a lock or a transaction. A handler may wait for a disk or a pipe, and must not
-    keep other threads waiting for the lock.
+    Put it around a lock or a transaction: a log handler may wait for a disk or a pipe, and other
+    threads must not wait for the lock meanwhile.
     """
     if _this_thread.deferred is not None:
         yield

@@ -1,4 +1,4 @@
-"""The exit codes of commands."""
+"""The exit codes, and the code of each error. ``cli.exit_codes`` decides for each command."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _CODES: tuple[tuple[type[SnoopsyncError], Exit], ...] = (
 
 
 def exit_code(error: SnoopsyncError) -> Exit:
-    """The exit code of a command that ends with this error."""
+    """The exit code of a command that fails with this error."""
     if isinstance(error, ServiceFailed):
         return Exit(error.exit_code)
     return exit_code_of_kind(type(error))
 
 
 def exit_code_of_kind(kind: type[SnoopsyncError]) -> Exit:
-    """The exit code of a command that ends with an error of this kind."""
+    """The exit code of a command that fails with an error of this class."""
     return next((code for each, code in _CODES if issubclass(kind, each)), Exit.BUG)

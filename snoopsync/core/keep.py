@@ -1,7 +1,7 @@
-"""Which of two files that show the same picture to keep. snoopsync only reports the answer.
+"""Decides which of two files with the same picture to keep. snoopsync only reports the decision.
 
-There is an answer only where there is evidence. The number of bytes is no evidence: it depends on
-the format and on padding. Age is no evidence either, unless the bytes are the same.
+A decision needs evidence. The size in bytes is no evidence: it depends on the format and on
+padding. Age is no evidence either, unless the bytes are the same.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Keep:
 FolderOrder = Mapping[str, tuple[int, bool]]
 
 
-#: Directories in which other programs keep deleted files and thumbnails. By default they are not
-#: mirrored; where they are, their files are not the ones to keep.
+#: Directories in which other programs keep deleted files and thumbnails. By default snoopsync does
+#: not mirror them. If they are mirrored, their files are never the ones to keep.
 _LEFTOVER_DIRECTORIES = frozenset(
     {
         b".Trash",
@@ -74,9 +74,9 @@ _LEFTOVER_DIRECTORIES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CandidateFile:
-    """A file that exists, in a configured folder. ``modified_ns``: nanoseconds of Unix time.
-    ``folder_order``: the folder's position in the configuration, from 0. ``is_preferred``: of
-    identical files, those in this folder are kept."""
+    """An existing file in a configured folder. ``modified_ns``: Unix time in nanoseconds.
+    ``folder_order``: the folder's position in the configuration, from 0. ``is_preferred``: whether
+    files in this folder are preferred over identical files elsewhere."""
 
     rel_path: RelPath
     modified_ns: int
@@ -94,8 +94,8 @@ class CandidateFile:
 
 @dataclass(frozen=True, slots=True)
 class KeepCandidate:
-    """One of the two images. ``facts``: what the collection reports about the picture. ``file`` is
-    ``None`` if no configured folder contains the image, which is then never the one to keep."""
+    """One of the two images. ``facts``: what the collection reports about the picture. ``file``:
+    ``None`` if no configured folder contains the image; such an image is never the one to keep."""
 
     image_id: str
     facts: PictureFacts = field(default_factory=lambda: PictureFacts())
@@ -103,36 +103,36 @@ class KeepCandidate:
 
     @property
     def can_be_kept(self) -> bool:
-        """Returns whether there is a file, outside of trash and thumbnail directories."""
+        """Returns whether the image has a file outside of trash and thumbnail directories."""
         return self.file is not None and not self.file.is_leftover
 
 
-#: An earlier time is that of a clock that was never set: 1970, or 1980 on FAT.
+#: An earlier time means that the clock was never set: it starts in 1970, or in 1980 on FAT.
 _FIRST_PLAUSIBLE_NS = int(datetime(1980, 1, 2, tzinfo=UTC).timestamp() * 1e9)
 
-#: Sizes that differ by less than this are equal, but rounded differently: a share of the larger
-#: number of pixels, or a number of pixels of each side.
+#: Sizes that differ by no more than this count as equal, because programs round differently: a
+#: share of the larger number of pixels, or a number of pixels on each side.
 _ROUNDING_SHARE = 0.02
 _ROUNDING_PIXELS = 2
 
-#: Estimated qualities that differ by less do not count: programs use different tables.
+#: A smaller difference of estimated qualities does not count: programs use different tables.
 _QUALITY_STEP = 6
 
-#: Kinds of pairs whose pixels differ by more than a re-save. The compression of the two does not
-#: tell which one is the original.
+#: Kinds of pairs whose pixels differ by more than a re-save. Their compression does not show which
+#: one is the original.
 _EDITED, _RECOLOURED, _BORDERED = "edited", "recoloured", "bordered"
 _REENCODED = "reencoded"
 
-#: What evidence tells about two files: whether to keep the first one, or nothing.
+#: Returns whether the evidence favours the first of two pictures; ``None`` if it favours neither.
 _Rule = Callable[[PictureFacts, PictureFacts], bool | None]
 
 
 def which_to_keep(
     one: KeepCandidate, other: KeepCandidate, kind: str | None, now_ns: int, *, identical: bool
 ) -> Keep | None:
-    """Which of two similar images to keep; ``None`` if no evidence favours one whose file exists.
-    ``kind``: how they differ. ``identical``: they have the same bytes; then there is always an
-    answer if one of the files exists. ``now_ns``: Unix time.
+    """Which of two similar images to keep; ``None`` if no evidence favours one whose file can be
+    kept. ``kind``: how they differ. ``now_ns``: Unix time in nanoseconds. ``identical``: they have
+    the same bytes; the result is then ``None`` only if neither file can be kept.
 
     The order of the two does not matter.
     """
@@ -272,7 +272,7 @@ def _has_more_pixels(one: PictureFacts, other: PictureFacts) -> bool | None:
 
 
 def _sides(facts: PictureFacts) -> tuple[int, int] | None:
-    """The shorter and the longer side: one of the two pictures may be rotated."""
+    """The shorter and the longer side in pixels, since one of the pictures may be rotated."""
     width, height = facts.get("width"), facts.get("height")
     return None if width is None or height is None else (min(width, height), max(width, height))
 
@@ -306,7 +306,8 @@ def _has_true_colour(one: PictureFacts, other: PictureFacts) -> bool | None:
 
 
 def _differing(one: PictureFacts, other: PictureFacts, name: str) -> bool | None:
-    """Returns whether the first has this, if both are known and only one has."""
+    """Returns whether the first picture has this property; ``None`` if they do not differ, or if
+    the property of one is unknown."""
     ours: Mapping[str, Any] = _evidence(one)
     theirs: Mapping[str, Any] = _evidence(other)
     if name not in ours or name not in theirs or ours[name] == theirs[name]:

@@ -1,4 +1,4 @@
-"""What a folder contains that is not mirrored, counted by reason and by suffix."""
+"""Counts what a folder contains that is not mirrored, by reason and by suffix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from snoopsync.core.model import printable
 
-#: How many suffixes of a reason a sentence names: the most frequent ones.
+#: How many suffixes ``describe`` names for each reason: the most frequent ones.
 _NAMED_SUFFIXES = 5
 
-#: How many suffixes are counted for one reason. Names like ``page.1``, ``page.2``... must not make
-#: the counts as long as the folder. Further suffixes count under ``""``.
+#: How many suffixes are counted separately for one reason. Further suffixes count under ``""``, so
+#: that names like ``page.1``, ``page.2``... do not make the counts as long as the folder.
 _MOST_SUFFIXES = 100
 
 _SUFFIX = re.compile(rb"(?s).+(\.[A-Za-z0-9_+-]{1,12})")
@@ -22,12 +22,12 @@ _SUFFIX = re.compile(rb"(?s).+(\.[A-Za-z0-9_+-]{1,12})")
 class LeftOut(StrEnum):
     """Why a file or a directory is not mirrored. The values are keys of ``status --json``.
 
-    A directory that is not entered counts as one. What is in it is not counted.
+    A directory that is not entered counts as one, whatever it contains.
     """
 
     #: A symbolic link. snoopsync does not follow links.
     SYMLINK = "symlink"
-    #: A picture, by its suffix, of a format that snoopsync cannot read.
+    #: A picture, by its suffix, in a format that snoopsync can't read.
     UNSUPPORTED = "unsupported"
     #: A file without the suffix of a picture.
     OTHER_TYPE = "other-type"
@@ -43,7 +43,7 @@ class LeftOut(StrEnum):
     UNREADABLE = "unreadable"
 
 
-#: The reasons for which suffixes are counted.
+#: Files with these reasons are counted by suffix.
 _SUFFIXES_MATTER = frozenset({LeftOut.UNSUPPORTED, LeftOut.OTHER_TYPE, LeftOut.NOT_INCLUDED})
 
 #: Numbers by reason and then by suffix (in lower case, with its dot; ``""`` for none).
@@ -104,7 +104,7 @@ def dump(counts: LeftOutCounts) -> str:
 
 
 def load(text: str) -> LeftOutCounts:
-    """The counts from a text of ``dump``; empty for any other text."""
+    """The counts from the output of ``dump``; empty for any other text."""
     try:
         counts = json.loads(text)
         return {
@@ -112,4 +112,4 @@ def load(text: str) -> LeftOutCounts:
             for reason, by_suffix in counts.items()
         }
     except (ValueError, TypeError, AttributeError):
-        return {}  # the file is damaged here, but the next scan counts again
+        return {}  # the state file is damaged, but the next scan counts again

@@ -1,4 +1,4 @@
-"""The values that everything else is made of.
+"""The basic values: paths, fingerprints, image IDs, observations and records.
 
 Paths below a folder are ``bytes``, as in the file system: a name need not be UTF-8.
 """
@@ -52,14 +52,14 @@ class RelPath(NamedTuple):
 
 
 def path_keys(rel_path: RelPath | None) -> dict[str, str | None]:
-    """The path as keys of JSON and of events; nulls for an unknown path."""
+    """The path as keys of JSON and of events; ``None`` for both if there is no path."""
     if rel_path is None:
         return {"folder": None, "path": None}
     return {"folder": rel_path.folder, "path": rel_path.text}
 
 
 def printable(path: bytes | str) -> str:
-    """The path or text for people: always on one line, with other characters escaped."""
+    """The path or text as one printable line, with all other characters escaped."""
     text = os.fsdecode(path)
     if text.isprintable():
         return text
@@ -78,9 +78,9 @@ FingerprintKey = tuple[int, int, int, int]
 
 
 class Fingerprint(NamedTuple):
-    """Four numbers of ``lstat``: while they stay the same, the file's bytes are the same.
+    """Four numbers of ``lstat``. While they are unchanged, the file's bytes are unchanged.
 
-    ``ctime_ns`` changes also if a file is rewritten with the same size and its mtime is restored.
+    ``ctime_ns`` changes even if a file is rewritten with the same size and its mtime is restored.
     """
 
     inode: int
@@ -94,18 +94,18 @@ class Fingerprint(NamedTuple):
         return cls(*fingerprint_key(stat))
 
     def same_file(self, other: Fingerprint) -> bool:
-        """Returns whether all but ctime are equal: a rename changes ctime."""
+        """Returns whether all numbers but the ctime are equal: a rename changes the ctime."""
         return self[:3] == other[:3]
 
 
 def fingerprint_key(stat: os.stat_result) -> FingerprintKey:
     """The numbers of a fingerprint, each wrapped to 64 bits."""
-    key = inode, size, mtime_ns, ctime_ns = (
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime_ns,
-        stat.st_ctime_ns,
-    )
+    return wrapped((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+def wrapped(key: FingerprintKey) -> FingerprintKey:
+    """The numbers of a fingerprint, each wrapped to 64 bits."""
+    inode, size, mtime_ns, ctime_ns = key
     if inode < _INT64_END and mtime_ns < _INT64_END and ctime_ns < _INT64_END:
         return key
     return int64(inode), size, int64(mtime_ns), int64(ctime_ns)
@@ -117,10 +117,10 @@ def int64(number: int) -> int:
 
 
 def image_ids(owner: str, rel_path: RelPath) -> Iterator[str]:
-    """The IDs that a picture at this path may get: an endless series.
+    """An endless series of the IDs for pictures at this path.
 
-    The first ID is used unless a picture that was renamed away from this path still has it; then
-    the next one is used, and so on.
+    A new picture gets the first ID that is free: pictures that were renamed away from the path keep
+    theirs.
     """
     number = 0
     while True:
@@ -147,7 +147,7 @@ class ImageState(StrEnum):
 
 
 class FolderState(StrEnum):
-    """The state of a folder. Only ``ok`` means that it is known to be mirrored."""
+    """The state of a folder. Only ``ok`` means that the folder is known to be mirrored."""
 
     OK = "ok"
     SCANNING = "scanning"
@@ -156,14 +156,15 @@ class FolderState(StrEnum):
     UNWATCHED = "unwatched"
 
 
-#: The ``submount`` of a file on another disk than its folder's that has no number yet.
+#: The ``submount`` of a file that is on another mount than its folder, if the mount has no number
+#: yet.
 UNNUMBERED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """There is a regular file. ``submount``: 0 if it is on the same mount as the folder, else the
-    number that ``Submounts`` gives to its mount."""
+    """A regular file exists. ``submount``: 0 if it is on the same mount as the folder, otherwise
+    the number that ``Submounts`` gives to its mount."""
 
     fingerprint: Fingerprint
     submount: int = 0
@@ -171,12 +172,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no file: proven, because the directories are unchanged and can be listed."""
+    """The file does not exist. This is certain: its directories are unchanged and can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """Unknown whether there is a file. ``reason`` tells people why."""
+    """Whether the file exists is unknown. ``reason``: why, for people."""
 
     reason: str
 
@@ -188,11 +189,12 @@ Observation = File | Gone | Unclear
 class Record:
     """What the state file stores about one image.
 
-    ``seen``: the file when it was last planned for, whether or not it has been sent since.
-    ``submount``: the mount that the file was on, as in ``File``. ``sha256``: of the bytes that the
-    collection confirmed; ``None`` while it does not have the image, empty if its bytes are unknown.
-    ``dirty``: something was planned and is not confirmed, so the collection's content is unknown.
-    ``marked_for_deletion``: its deletion is held, needs approval, or is approved and not done.
+    ``seen``: the file's fingerprint at its last plan, whether or not the file was sent since.
+    ``submount``: the mount that the file was on, as in ``File``. ``sha256``: the digest of the
+    bytes that the collection confirmed; ``None`` while the collection does not have the image,
+    empty if the bytes are unknown. ``dirty``: an action was planned and is not confirmed, so the
+    collection's content is unknown. ``marked_for_deletion``: the deletion is held for approval, or
+    is approved and not done.
     """
 
     image_id: str

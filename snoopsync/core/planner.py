@@ -1,24 +1,25 @@
-"""Decides what to do, as a pure function of what is on the disk, in the state file and remote.
+"""Decides what to do: a pure function of the disk, the state file and the collection.
 
 ``run`` and ``resync`` both plan here. They differ only in whether the collection's listing is
 known. The rules apply in this order, and each relies on those before it:
 
 1. A record stays at its path while the file there is the same one (by inode).
-2. A record whose file is not at its path any more moves to the path where that file is found: by
-   the file's identity first, then by the content's hash, unless the record's own path has the same
-   bytes again. A record never moves onto the path of a record that finds no new path itself: that
-   would leave an image without a file to prove gone. A record that is dirty, or that the collection
-   has lost, also moves, and is sent from its new path.
-3. A record that did not move, with another file at its path, was atomically replaced: an update.
-4. A record that did not move, with no file at its path, is deleted once that is certain.
-5. A file that no record moved to is new. It is adopted if the collection holds it already, and
-   added if not.
+2. A record whose file is no longer at its path moves to the path where that file is now. The file
+   is found by its identity first, then by the hash of its content, unless the record's own path has
+   the same bytes again. A record never moves onto the path of a record that has no new path: the
+   second image would have no path at which its file can be proven gone. A record that is dirty, or
+   whose image the collection has lost, also moves, and is sent from its new path.
+3. If a record did not move and another file is at its path, the file was atomically replaced. The
+   image is updated.
+4. If a record did not move and no file is at its path, the image is deleted once that is certain.
+5. A file that no record moved to is new. It is adopted if the collection already holds it, and
+   added otherwise.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
@@ -27,7 +28,7 @@ from snoopsync.core.model import File, Gone, Observation, Record, RelPath, image
 
 
 class Verb(StrEnum):
-    """The name of an action, as it is shown to people."""
+    """The name of an action, as shown to people."""
 
     ADD = "add"
     UPDATE = "update"
@@ -71,21 +72,22 @@ class Rename(_OfFile):
 
 @dataclass(frozen=True, slots=True)
 class Refresh(_OfFile):
-    """The file was touched, or is back, and its bytes are the confirmed ones. Nothing is sent."""
+    """The file was touched or has come back, and its bytes are the confirmed ones. Nothing is
+    sent."""
 
     verb: ClassVar = Verb.REFRESH
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt(_OfFile):
-    """The collection holds this file already, under this ID. Nothing is sent."""
+    """The collection already holds this file under this ID. Nothing is sent."""
 
     verb: ClassVar = Verb.ADOPT
     sha256: bytes
 
 
 class Cause(StrEnum):
-    """Why an image is deleted. Only ``GONE`` is planned without a request."""
+    """Why an image is deleted. Only ``GONE`` is planned without a request from a person."""
 
     GONE = "the file is gone"
     LEFT_OUT = "the configuration leaves the file out"
@@ -94,7 +96,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove the image. ``rel_path`` is ``None`` exactly if the cause is ``UNKNOWN``."""
+    """Remove the image. ``rel_path`` is ``None`` only if the cause is ``UNKNOWN``."""
 
     verb: ClassVar = Verb.DELETE
     rel_path: RelPath | None
@@ -104,7 +106,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop the record. The collection does not have the image any more."""
+    """Drop the record. The collection no longer has the image."""
 
     verb: ClassVar = Verb.FORGET
     rel_path: RelPath
@@ -116,8 +118,8 @@ Action = Add | Update | Rename | Refresh | Adopt | Delete | Forget
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search with a file's bytes found: the unclaimed image that the file is, if it is one,
-    and the SHA-256 of the file, if it could be read."""
+    """The result of a search with a file's bytes: the unclaimed image that the file matches, if
+    any, and the SHA-256 of the file, if it could be read."""
 
     image_id: str | None = None
     sha256: bytes | None = None
@@ -125,16 +127,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What the collection's listing says beside the state file.
+    """How the collection's listing differs from the state file.
 
-    ``unclaimed``: our images that no record knows. ``missing``: confirmed images that are proven
-    not to be in the collection. ``found``: for files that were searched for, what was found.
+    ``unclaimed``: images of this owner that have no record. ``missing``: confirmed images that are
+    proven not to be in the collection. ``found``: the result for each file that was searched for.
     ``reserved``: the unclaimed images that were found for any file, whether or not the file is part
     of this plan.
     """
 
-    unclaimed: frozenset[str] = frozenset()
-    missing: frozenset[str] = frozenset()
+    unclaimed: Set[str] = frozenset()
+    missing: Set[str] = frozenset()
     found: Mapping[RelPath, Found] = field(default_factory=dict)
     reserved: Container[str] = frozenset()
 
@@ -143,10 +145,10 @@ class Remote:
 class PlanInput:
     """Everything that a plan is made from.
 
-    ``asked`` are the paths to decide on. ``observations`` and ``records`` also have the paths that
-    a file may have come from. ``gone_for_good`` are the paths that were seen to be gone for long
-    enough. ``hashes`` has the SHA-256 of the files whose content may decide. ``taken`` has the IDs
-    that a new file could get and that are given out already.
+    ``asked``: the paths to decide on. ``observations`` and ``records`` also contain the paths that
+    a file may have come from. ``taken``: IDs that are in use, of those that a new file could get.
+    ``hashes``: the SHA-256 of each file whose content may decide. ``gone_for_good``: the paths
+    whose files have been gone for long enough.
     """
 
     owner: str
@@ -161,11 +163,11 @@ class PlanInput:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions that make the collection equal to the disk, in an order in which they can be
-    applied one after the other: renames together and first, then what is sent, deletions last.
+    """The actions that make the collection equal to the disk, in the order in which to apply them:
+    all renames first, then files to send, then deletions.
 
-    ``unsearched``: new files that may be unclaimed images. Nothing is planned for them before the
-    collection was searched for them.
+    ``unsearched``: new files that may be unclaimed images. They must be searched for in the
+    collection before anything is planned for them.
     """
 
     actions: list[Action]
@@ -173,7 +175,7 @@ class Plan:
 
 
 def plan(plan_input: PlanInput) -> Plan:
-    """What to do about the paths that are asked for."""
+    """The plan for the paths in ``asked``."""
     moves = _find_moves(plan_input)
     moved_to = {rel_path: record for record, rel_path in moves.items()}
     moved_from = {record.rel_path for record in moves}
@@ -204,8 +206,8 @@ def plan(plan_input: PlanInput) -> Plan:
 
 
 def prune(left_out: Iterable[Record], unknown: Iterable[str]) -> list[Delete]:
-    """Deletions that only a person can ask for: of images whose files the configuration leaves
-    out, and of images of ours that no record knows."""
+    """Deletions that only a person can request: of images whose files the configuration leaves
+    out, and of this owner's images that have no record."""
     deletes = [Delete(each.rel_path, each.image_id, Cause.LEFT_OUT) for each in left_out]
     return deletes + [Delete(None, image_id, Cause.UNKNOWN) for image_id in sorted(unknown)]
 
@@ -217,12 +219,12 @@ def _file(plan_input: PlanInput, rel_path: RelPath) -> File:
 
 
 def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
-    """At the record's path is its own file, or one that replaced it."""
+    """The actions for a record whose path has its own file, or a file that replaced it."""
     lost = plan_input.remote is not None and record.image_id in plan_input.remote.missing
     if lost:
         return [Add(record.rel_path, record.image_id, file)]
     if file.fingerprint == record.seen:
-        # Confirmed, or planned for already and waiting to be sent.
+        # The file is confirmed, or is already planned and waits to be sent.
         return (
             [Refresh(record.rel_path, record.image_id, file)] if record.marked_for_deletion else []
         )
@@ -237,7 +239,7 @@ def _keep(plan_input: PlanInput, record: Record, file: File) -> list[Action]:
 
 
 def _keep_moved(plan_input: PlanInput, record: Record, rel_path: RelPath) -> list[Action]:
-    """The record's own file is at its new path: what has to be sent of it, if anything."""
+    """The actions, beside the rename, for a record whose file is now at ``rel_path``."""
     file = _file(plan_input, rel_path)
     moved = replace(record, rel_path=rel_path, seen=file.fingerprint, marked_for_deletion=False)
     return _keep(plan_input, moved, file)
@@ -247,13 +249,13 @@ def _remove(plan_input: PlanInput, record: Record) -> Action:
     lost = plan_input.remote is not None and record.image_id in plan_input.remote.missing
     if lost and not record.dirty:
         return Forget(record.rel_path, record.image_id)
-    # An image that is lost and dirty may be a deletion of ours that was done and not recorded. The
-    # deletion is sent again, finds nothing, and is counted as every other one.
+    # If the image is lost and dirty, an earlier deletion may have succeeded without being recorded.
+    # Sending it again is harmless, and counts it like every other deletion.
     return Delete(record.rel_path, record.image_id)
 
 
 def _find_moves(plan_input: PlanInput) -> dict[Record, RelPath]:
-    """The records that have a new path: rule 2."""
+    """The records that move to a new path, by rule 2."""
     homeless = [record for record in plan_input.records.values() if _has_left(plan_input, record)]
     if not homeless:
         return {}
@@ -298,14 +300,15 @@ def _has_left(plan_input: PlanInput, record: Record) -> bool:
 
 
 def _known_content(record: Record) -> bytes | None:
-    """The hash of what the collection holds, if that is certain."""
+    """The hash of the bytes that the collection holds, if it is certain."""
     return None if record.dirty else record.sha256
 
 
 def _is_same_file(plan_input: PlanInput, record: Record, rel_path: RelPath) -> bool:
-    """Is the file at this path the record's? It has the same four numbers, or three of them and the
-    same content: renaming changes the ctime, and a file system gives a freed inode to the next new
-    file. Unknown content, which is sent again wherever the record goes, needs no proof."""
+    """Returns whether the file at this path is the record's: it has the same four numbers, or three
+    of them and the same content. Renaming changes the ctime, and a file system gives a freed inode
+    to the next new file. If the content is unknown, three numbers are enough, since the file is
+    sent again anyway."""
     fingerprint = _file(plan_input, rel_path).fingerprint
     if fingerprint == record.seen:
         return True
@@ -320,16 +323,18 @@ def _match(
     like: Callable[[RelPath], Sequence[Record]],
     moves: dict[Record, RelPath],
 ) -> None:
-    """Pair paths with the records that are like them, each at most once. Of several records, one
-    with the same file name is preferred."""
+    """Add to ``moves`` a matching record for each path, using each record and path at most once. A
+    record with the same file name is preferred."""
     filled = set(moves.values())
     for rel_path in open_paths:
+        if rel_path in filled:
+            continue
         found = [
             record
             for record in like(rel_path)
             if record not in moves and record.rel_path != rel_path
         ]
-        if found and rel_path not in filled:
+        if found:
             best = min(
                 found, key=lambda record: (record.rel_path.name != rel_path.name, record.rel_path)
             )
@@ -339,7 +344,8 @@ def _match(
 def _cancel_evictions(
     plan_input: PlanInput, left: set[RelPath], moves: dict[Record, RelPath]
 ) -> None:
-    """A record with no new path keeps its old one if a file is there: no record moves onto it."""
+    """Cancel each move onto the old path of a record that has no new path itself."""
+    movers = {rel_path: record for record, rel_path in moves.items()}
     waiting = list(moves)
     while waiting:
         record = waiting.pop()
@@ -347,14 +353,15 @@ def _cancel_evictions(
         if target is None or target not in left or plan_input.records[target] in moves:
             continue
         del moves[record]
-        # A record that was to move to the old path of this one may not do so now.
-        waiting += [other for other, rel_path in moves.items() if rel_path == record.rel_path]
+        # This record now stays, so a move onto its path must be cancelled too.
+        if record.rel_path in movers:
+            waiting.append(movers[record.rel_path])
 
 
 def _settle_new(
     plan_input: PlanInput, remote: Remote, rel_paths: Sequence[RelPath]
 ) -> list[Action]:
-    """Files without a record: rule 5."""
+    """The actions for files without a record, by rule 5."""
     given: set[str] = set()
     actions: list[Action] = []
     for rel_path in rel_paths:
@@ -372,7 +379,7 @@ def _settle_new(
             and candidate not in remote.reserved
         )
         given.add(image_id)
-        # An unclaimed image with this ID is another picture: the one that was here before.
+        # An unclaimed image with this ID is another picture, which was at this path before.
         verb = Update if image_id in remote.unclaimed else Add
         actions.append(verb(rel_path, image_id, file))
     return actions

@@ -1,4 +1,4 @@
-"""What every collection can do, and what it answers.
+"""The methods of every collection, and the shapes of their answers.
 
 Three classes implement ``ImageCollection``: the HTTP client (``client.Collection``), the embedded
 collection (``embedded.EmbeddedCollection``), and the retrying wrapper around either
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import BinaryIO, NotRequired, Protocol, TypedDict, runtime_checkable
+from json import loads
+from typing import BinaryIO, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
-#: Instead of a PEM file: the certificates that the system trusts.
+#: Given in place of a PEM file: use the certificates that the system trusts.
 SYSTEM_STORE = "system"
 
 #: How a picture can differ from a similar one.
@@ -29,17 +30,17 @@ KINDS = frozenset(
     }
 )
 
-#: An image's ID, for the client of a service; everywhere else it is a ``str``.
+#: An image's ID as the HTTP client accepts it; everywhere else an ID is a ``str``.
 ImageId = str | int
 
-#: An image to send: a path (a text or a ``PathLike``), the picture's own bytes, or a binary file
-#: that is read from its current position to its end.
+#: An image to send: a path (``str`` or ``PathLike``), the picture's bytes, or a binary file that is
+#: read from its current position to its end.
 ImageSource = str | bytes | os.PathLike[str] | BinaryIO
 
 
 class ImageAnswer(TypedDict):
     """The answer about one image. ``image_time``: when its bytes last changed, in ISO 8601.
-    ``outdated``: an older version of the service has described it (see ``Renewable``)."""
+    ``outdated``: an older version of the service described the image (see ``Renewable``)."""
 
     status: int
     message: str
@@ -50,7 +51,7 @@ class ImageAnswer(TypedDict):
 
 
 class PictureEvidence(TypedDict):
-    """What a picture's file tells about its origin; see ``decoding.evidence``."""
+    """What a picture's file shows about its origin; see ``decoding.evidence``."""
 
     camera: NotRequired[bool]
     jpeg_quality: NotRequired[int | None]
@@ -60,7 +61,8 @@ class PictureEvidence(TypedDict):
 
 
 class PictureFacts(TypedDict):
-    """The size of a picture, upright, in pixels and in bytes, and the evidence in its file."""
+    """The size of a picture in pixels (after its orientation is applied) and in bytes, and the
+    evidence in its file."""
 
     width: NotRequired[int]
     height: NotRequired[int]
@@ -69,13 +71,13 @@ class PictureFacts(TypedDict):
 
 
 class Match(PictureFacts):
-    """One image that is similar to the searched one.
+    """One image that is similar to the searched picture.
 
-    ``rank`` is 0 for the same picture, and larger for less similar ones. Further keys exist only if
-    the service reports them, as snoopsync's does: ``sha256`` (hexadecimal) of the image's bytes,
-    the facts about it, ``kind``, how the two differ (``embedded.kinds``), ``asked``, the facts
-    about the searched picture, ``label``, what its owner calls the image, and, in a search with a
-    limit, ``copies``, the number of images with the same bytes, which count as one.
+    ``rank`` is 0 for the same picture, and larger for less similar ones. The other keys exist only
+    if the service reports them, as snoopsync's service does. ``sha256``: of the image's bytes, in
+    hexadecimal. ``kind``: how the two differ (``embedded.kinds``). ``asked``: the facts about the
+    searched picture. ``label``: what its owner calls the image. ``copies``, in a search with a
+    limit: the number of images with the same bytes, which count as one.
     """
 
     id: str
@@ -88,9 +90,9 @@ class Match(PictureFacts):
 
 
 class SearchAnswer(TypedDict):
-    """The answer to a search. ``results``: the best match first. ``partial``: another version has
-    described some images, which were compared by their bytes only. ``cut``: there are more results
-    than these nearest ones."""
+    """The answer to a search. ``results``: the best match first. ``partial``: some images, which
+    another version described, were compared by their bytes only. ``cut``: only the nearest results
+    are in the answer, and there are more."""
 
     status: int
     message: str
@@ -101,8 +103,8 @@ class SearchAnswer(TypedDict):
 
 
 class SearchByIdAnswer(SearchAnswer):
-    """The answer to a search by ID, with the searched image, which is not among the results.
-    ``outdated``: an older version has described it."""
+    """The answer to a search by ID. The searched image is described here and is not among the
+    results. ``outdated``: an older version described the searched image."""
 
     image_id: str
     image_time: str
@@ -146,10 +148,11 @@ class ImageCollection(Protocol):
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add an image. The service creates the ID if ``image_id`` is ``None``.
+        """Add an image. The service creates the ID if ``image_id`` is ``None``. Raises ``Conflict``
+        if the collection already has the ID.
 
-        Raises ``Conflict`` if the collection has the ID. With ``update_existing`` the image is
-        replaced; raises ``NotFound`` if there is none (some services add it instead: 201).
+        With ``update_existing``, replace the image instead. Raises ``NotFound`` if the collection
+        does not have it; some services then add it and answer 201.
         """
 
     def get_image(self, image_id: str) -> ImageAnswer:
@@ -165,20 +168,21 @@ class ImageCollection(Protocol):
         """All images of the collection, read in pages."""
 
     def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
-        """Images similar to one of the collection, without that one. ``limit``: only so many, the
-        nearest first, where images with the same bytes count as one; a service that does not offer
-        this returns more. Raises ``NotFound``."""
+        """Images similar to this image of the collection, which is not among them. ``limit``: at
+        most so many, nearest first; images with the same bytes count as one. A service that does
+        not offer limits returns more. Raises ``NotFound``."""
 
     def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
-        """Images similar to this one. ``limit`` as in ``search_images_by_id``."""
+        """Images similar to this picture. ``limit``: as in ``search_images_by_id``."""
 
     def close(self) -> None:
-        """Close connections and files. A call in progress may fail. No call may follow."""
+        """Close connections and files. A call in progress may fail. No method may be called after
+        this."""
 
 
 class OutdatedAnswer(TypedDict):
-    """One page of the images that an older version has described. ``total``: their number, on the
-    first page. ``next``: to pass for the next page; ``None`` on the last page."""
+    """One page of the images that an older version described. ``total``: their number, on the first
+    page. ``next``: the ``after`` of the next page; ``None`` on the last page."""
 
     status: int
     message: str
@@ -190,23 +194,37 @@ class OutdatedAnswer(TypedDict):
 
 @runtime_checkable
 class Renewable(Protocol):
-    """A collection that stores descriptions of pictures, but no pictures. When a new version
-    describes pictures in another way, it needs each picture again."""
+    """A collection that stores descriptions of pictures, but not the pictures. If a new version
+    describes pictures in another way, the collection needs each picture again."""
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """One page of the images of this owner, or of all, that an older version has described.
-        ``after``: ``next`` of the page before. Raises ``NotFound`` if this is not offered."""
+        """One page of the images, of this owner or of all, that an older version described.
+        ``after``: ``next`` of the previous page. Raises ``NotFound`` if the service does not offer
+        this."""
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Describe an image again from its bytes. Nothing else of it changes.
+        """Describe an image again from its bytes. Nothing else about the image changes.
 
-        Raises ``NotFound``, and ``Conflict`` if it has other bytes.
+        Raises ``NotFound``, and ``Conflict`` if the collection's image has other bytes.
         """
+
+
+class IdRange(NamedTuple):
+    """IDs of images in order. ``json`` is a JSON array of them, as SQLite writes it, so that equal
+    ranges are equal texts: to parse a hundred thousand IDs takes longer than to compare them.
+    ``last`` is the last ID, if there may be more; else ``None``."""
+
+    json: str
+    last: str | None
+
+    def ids(self) -> list[str]:
+        """The IDs."""
+        return list(loads(self.json))
 
 
 @runtime_checkable
 class NamesAll(Protocol):
     """A collection that can name all of its images in order, without the times of a listing."""
 
-    def image_ids(self, after: str, most: int) -> list[str]:
-        """The IDs of all images in order, from the first one after ``after``: at most ``most``."""
+    def image_ids(self, after: str, most: int) -> IdRange:
+        """At most ``most`` IDs of all images, in order, beginning after ``after``."""

@@ -20,8 +20,8 @@ FOLDER_GONE = (
 
 
 def disk_gone(directory: bytes) -> str:
-    """Why nothing in this directory (below its folder) is deleted, and what to do if its disk is
-    gone for good."""
+    """Why no image of this directory (a path below its folder) is deleted, and what to do if its
+    disk is gone for good."""
     return (
         "a disk was mounted or unmounted here, its images are not deleted; if that disk is gone"
         f" for good: add {exclude_pattern(directory)} to the folder's exclude, and snoopsync resync"

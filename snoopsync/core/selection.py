@@ -1,11 +1,12 @@
-"""Which files of a folder are mirrored: gitignore patterns, applied to a directory at a time.
+"""Decides which files of a folder are mirrored, by gitignore patterns.
 
-The patterns are those of https://git-scm.com/docs/gitignore. ``exclude`` is read just as git does:
-what is in an excluded directory stays excluded, whatever a later ``!pattern`` says. ``include`` is
-read for each file alone, so ``["2024/", "!*.gif"]`` is 2024 without its GIFs.
+The patterns are those of https://git-scm.com/docs/gitignore. ``exclude`` works exactly as in git:
+the content of an excluded directory stays excluded, even if a later ``!pattern`` matches it.
+``include`` is applied to each file alone, so ``["2024/", "!*.gif"]`` selects all of 2024 but its
+GIFs.
 
-``DEFAULT_EXCLUDE`` stands before the folder's own ``exclude``, so a ``!pattern`` of the folder can
-take one of its patterns back.
+``DEFAULT_EXCLUDE`` applies before the folder's own ``exclude``, so a ``!pattern`` of the folder can
+cancel one of its patterns.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Protocol
 
 from snoopsync.core.left_out import LeftOut
 
-#: The image suffixes that the embedded collection can decode; in any case: ``.jpg``, ``.JPG``.
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+#: The image suffixes that the embedded collection can decode. Case does not matter.
 SUPPORTED_SUFFIXES = tuple(
     b".jpg .jpeg .jpe .jfif .mpo .png .webp .gif .tif .tiff .bmp .avif .heic .heif .hif".split()
 )
 
-#: Suffixes of pictures that snoopsync can't read: camera raw formats first, then the others.
+#: Suffixes of pictures that snoopsync can't read: first camera raw formats, then others.
 UNSUPPORTED_SUFFIXES = frozenset(
     b".3fr .ari .arw .bay .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef"
     b" .mos .mrw .nef .nrw .orf .ori .pef .ptx .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
@@ -36,8 +39,9 @@ UNSUPPORTED_SUFFIXES = frozenset(
 )
 
 #: Files and directories of other programs: AppleDouble files, trash, thumbnails, versions,
-#: snapshots, sync data and temporary files. In gitignore syntax, but without regard to case, since
-#: NTFS, exFAT and macOS keep these names in several spellings. None has a slash inside.
+#: snapshots, sync data and temporary files. The syntax is that of gitignore, but case does not
+#: matter, since NTFS, exFAT and macOS store these names in several spellings. No pattern has a
+#: slash before its end.
 DEFAULT_EXCLUDE = (
     "._*",
     "__MACOSX/",
@@ -70,8 +74,8 @@ DEFAULT_EXCLUDE = (
 )
 
 _SUPPORTED = frozenset(SUPPORTED_SUFFIXES)
-_AS_USUAL = (*SUPPORTED_SUFFIXES, *(suffix.upper() for suffix in SUPPORTED_SUFFIXES))
-_ANY_NAME_ENDING_SO = re.compile(r"\*(\.[\w.-]+)")
+_SAME_CASE_SUFFIXES = (*SUPPORTED_SUFFIXES, *(suffix.upper() for suffix in SUPPORTED_SUFFIXES))
+_SUFFIX_PATTERN = re.compile(r"\*(\.[\w.-]+)")
 
 
 def _regex(patterns: Sequence[str]) -> str:
@@ -80,12 +84,12 @@ def _regex(patterns: Sequence[str]) -> str:
     return "|".join("[^/]*".join(map(re.escape, name.split("*"))) for name in names)
 
 
-# One expression for all of them, because a scan applies it to every file.
+# One expression for all patterns, because a scan applies it to every file.
 _is_program_file = re.compile(
     f"(?is)(?:{_regex([each for each in DEFAULT_EXCLUDE if not each.endswith('/')])})".encode()
 ).fullmatch
-#: The first characters of names with a picture's suffix that are files of other programs.
-_BEGINNINGS = b".~"
+#: Every name with a picture's suffix that ``DEFAULT_EXCLUDE`` matches begins with one of these.
+_PROGRAM_FILE_STARTS = b".~"
 _has_program_directory = re.compile(
     f"(?is)(?:\\A|/)(?:{_regex(DEFAULT_EXCLUDE)})(?:/|\\Z)".encode()
 ).search
@@ -94,10 +98,9 @@ _has_program_directory = re.compile(
 class Selection:
     """The files that a folder's ``include`` and ``exclude`` patterns select.
 
-    ``include`` is ``None`` for the supported image suffixes. Without ``exclude_defaults``, files
-    and directories of other programs are mirrored too. Paths are below the folder, without a slash
-    at either end; ``b""`` is the folder itself. Raises ``ValueError`` for a pattern that means
-    nothing.
+    ``include``: ``None`` selects the supported image suffixes. ``exclude_defaults``: whether
+    ``DEFAULT_EXCLUDE`` applies. Paths are relative to the folder, without a slash at either end;
+    ``b""`` is the folder itself. Raises ``ValueError`` for a pattern that is wrong or can't match.
     """
 
     def __init__(
@@ -109,17 +112,17 @@ class Selection:
     ) -> None:
         for pattern in (*(include or ()), *exclude):
             check_pattern(pattern)
-        self._include = None if include is None else _spec(include)
+        self._include = None if include is None else _matches(include)
         self._included_suffixes = None if include is None else _suffixes(include)
-        self._exclude = _spec(exclude)
+        self._exclude = _matches(exclude)
         self._excluded_suffixes = _suffixes(exclude)
-        self._excluded_directories = _spec(_as_files(exclude))
+        self._excluded_directories = _matches(_as_files(exclude))
         self._has_defaults = exclude_defaults
         self._reopens = any(pattern.startswith("!") for pattern in exclude)
-        # Only where a "!pattern" may override a default: applying all of them takes long.
+        # These are slow to apply, and are needed only if a "!pattern" may override a default.
         joined = [*map(_any_case, DEFAULT_EXCLUDE), *exclude] if exclude_defaults else exclude
-        self._joined = _spec(joined if self._reopens else ())
-        self._joined_directories = _spec(_as_files(joined) if self._reopens else ())
+        self._joined = _matches(joined if self._reopens else ())
+        self._joined_directories = _matches(_as_files(joined) if self._reopens else ())
         meaning = (
             SUPPORTED_SUFFIXES if include is None else tuple(include),
             tuple(exclude),
@@ -129,12 +132,11 @@ class Selection:
         self.digest = hashlib.sha256(repr(meaning).encode(errors="surrogatepass")).hexdigest()
 
     def enters(self, directory: bytes) -> bool:
-        """Returns whether there may be wanted files below this directory: neither the directory nor
-        one above it is excluded."""
+        """Returns whether a scan enters this directory: neither it nor a parent is excluded."""
         return self.why_not_entered(directory) is None
 
     def why_not_entered(self, directory: bytes) -> LeftOut | None:
-        """Why this directory is not entered; ``None`` if it is."""
+        """Why a scan does not enter this directory; ``None`` if it does."""
         if self._reopens:
             matches = self._joined_directories.match_file
             excluded = next((above for above in _down_to(directory) if matches(_text(above))), None)
@@ -152,8 +154,8 @@ class Selection:
         return None
 
     def chooser(self, directory: bytes) -> Callable[[bytes], bool]:
-        """A function that tells which names of files directly in this directory are wanted.
-        ``enters`` must be true for the directory."""
+        """A function that returns whether a file with a given name, directly in this directory, is
+        wanted. ``enters`` must be true for the directory."""
         included = self._includer(directory)
         why_excluded = self._excluder(directory)
         if why_excluded is None:
@@ -163,8 +165,8 @@ class Selection:
         return lambda name: included(name) and why_excluded(name) is None
 
     def reasoner(self, directory: bytes) -> Callable[[bytes], LeftOut | None]:
-        """A function that tells why a file with this name, directly in this directory, is not
-        wanted; it returns ``None`` if the file is wanted. It is slower than that of ``chooser``."""
+        """A function that returns why a file with a given name, directly in this directory, is not
+        wanted, or ``None`` if it is wanted. It is slower than the function of ``chooser``."""
         included = self._includer(directory)
         why_excluded = self._excluder(directory) or (lambda _name: None)
 
@@ -182,7 +184,7 @@ class Selection:
         return reason
 
     def wants(self, path: bytes) -> bool:
-        """Returns whether the file at this path is to be mirrored."""
+        """Returns whether the file at this path is mirrored."""
         directory, _, name = path.rpartition(b"/")
         return self.enters(directory) and self.chooser(directory)(name)
 
@@ -195,8 +197,8 @@ class Selection:
         return _matcher(self._include, suffixes, directory)
 
     def _excluder(self, directory: bytes) -> Callable[[bytes], LeftOut | None] | None:
-        """A function that tells by which list the name of a file in this directory is excluded;
-        ``None`` if no name is."""
+        """A function that returns which list excludes a file name in this directory, or ``None`` if
+        no list does. ``None`` in place of the function if no name is excluded."""
         if self._excluded_suffixes == ():
             return _why_default if self._has_defaults else None
         own = _matcher(self._exclude, self._excluded_suffixes, directory)
@@ -219,33 +221,33 @@ def _why_default(name: bytes) -> LeftOut | None:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise ``ValueError`` with the reason for a pattern that is wrong or can't match anything.
+    """Raise ``ValueError``, with the reason, for a pattern that is wrong or can't match anything.
 
-    git passes over some of these in silence; in a list of patterns they can only be mistakes.
+    git silently ignores some of these, but in a list of patterns they can only be mistakes.
     """
     if "\n" in pattern:
-        raise ValueError("is more than one line: give each pattern an item of its own")
+        raise ValueError("is more than one line: write each pattern as its own list item")
     if pattern.startswith("#"):
-        raise ValueError('is a comment to git: write "\\#" for a name that begins with "#"')
+        raise ValueError('is a comment in git: write "\\#" for a name that begins with "#"')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FutureWarning)
             spec, directories = _spec([pattern]), _spec(_as_files([pattern]))
     except (ValueError, re.error, FutureWarning):
-        raise ValueError("is no gitignore pattern") from None
-    # pathspec drops an empty line, and keeps a comment without effect.
+        raise ValueError("is not a valid gitignore pattern") from None
+    # pathspec drops an empty line, and keeps a comment as a pattern without effect.
     if not all(each and each.patterns[0].include is not None for each in (spec, directories)):
         raise ValueError("is a pattern that matches nothing")
 
 
 def _is_supported(name: bytes) -> bool:
-    # Most names are in lower case already, and this runs for every file of a scan.
-    return name.endswith(_AS_USUAL) or _suffix(name) in _SUPPORTED
+    # This runs for every file of a scan, and most suffixes are all lower case or all upper case.
+    return name.endswith(_SAME_CASE_SUFFIXES) or _suffix(name) in _SUPPORTED
 
 
 def _is_wanted_by_default(name: bytes) -> bool:
-    # This runs for every file of a scan: most are decided by their first and last characters.
-    if name.endswith(_AS_USUAL) and name[0] not in _BEGINNINGS:
+    # This runs for every file of a scan. The first character and the suffix decide most of them.
+    if name.endswith(_SAME_CASE_SUFFIXES) and name[0] not in _PROGRAM_FILE_STARTS:
         return True
     return _is_supported(name) and not _is_program_file(name)
 
@@ -255,15 +257,15 @@ def _suffix(name: bytes) -> bytes:
 
 
 def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:
-    """The endings of the names that the patterns match; ``None`` if the ending does not decide.
+    """The suffixes that decide whether a name matches; ``None`` if a suffix alone can't decide.
 
-    This is for speed alone: a scan asks for every file.
+    This is an optimization: a scan matches every file.
     """
     suffixes = []
     for pattern in patterns:
         if pattern.endswith("/"):
             continue  # A pattern for directories matches no file itself.
-        ending = _ANY_NAME_ENDING_SO.fullmatch(pattern)
+        ending = _SUFFIX_PATTERN.fullmatch(pattern)
         if ending is None:
             return None
         suffixes.append(os.fsencode(ending[1]))
@@ -271,23 +273,41 @@ def _suffixes(patterns: Sequence[str]) -> tuple[bytes, ...] | None:
 
 
 def _matcher(
-    spec: GitIgnoreSpec, suffixes: tuple[bytes, ...] | None, directory: bytes
+    spec: _Matches, suffixes: tuple[bytes, ...] | None, directory: bytes
 ) -> Callable[[bytes], bool]:
     if suffixes is not None:
         return lambda name: name.endswith(suffixes)
     prefix = directory + b"/" if directory else b""
-    return lambda name: spec.match_file(_text(prefix + name))
+    return lambda name: bool(spec.match_file(_text(prefix + name)))
+
+
+class _Matches(Protocol):
+    """Does a path match any of some patterns?"""
+
+    def match_file(self, file: str) -> bool | None: ...
+
+
+class _MatchesNothing:
+    def match_file(self, file: str) -> bool:
+        return False
+
+
+def _matches(patterns: Sequence[str]) -> _Matches:
+    return _spec(patterns) if patterns else _MatchesNothing()
 
 
 def _spec(patterns: Sequence[str]) -> GitIgnoreSpec:
-    # pathspec would use other backends if they are installed, which can't read names that are not
-    # UTF-8.
+    # Imported late: most folders have no patterns.
+    from pathspec import GitIgnoreSpec
+
+    # If other backends are installed, pathspec would use them, but they can't read names that are
+    # not UTF-8.
     return GitIgnoreSpec.from_lines(patterns, backend="simple")
 
 
 def _as_files(patterns: Sequence[str]) -> list[str]:
-    # pathspec is asked about files. That a directory itself is matched, not only what is in it,
-    # comes out by asking for it as for a file, with "name/" and "name" the same.
+    # "name/" matches only the content of a directory in pathspec. Without the slash, it matches the
+    # path of the directory itself.
     return [pattern.rstrip().rstrip("/") for pattern in patterns]
 
 
@@ -299,13 +319,13 @@ def _any_case(pattern: str) -> str:
 
 
 def _text(path: bytes) -> str:
-    # In a regular expression "." is no newline, but any name may have one. It goes where the
-    # bytes go that are not UTF-8, to a place that none of them takes.
+    # pathspec's "." does not match a newline, but a file name may contain one. It is replaced by
+    # "\udc0a", which os.fsdecode never returns: its surrogates begin at U+DC80.
     return os.fsdecode(path).replace("\n", "\udc0a")
 
 
 def _down_to(directory: bytes) -> Iterator[bytes]:
-    """The directories from the top to this one: ``a``, ``a/b``, ``a/b/c``."""
+    """The directories from the topmost to this one: ``a``, ``a/b``, ``a/b/c``."""
     end = directory.find(b"/")
     while end >= 0:
         yield directory[:end]

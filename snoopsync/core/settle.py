@@ -1,8 +1,9 @@
-"""Decides when a path has stopped changing. The observations and the time are arguments.
+"""Decides when a path has stopped changing. Observations and times are arguments.
 
-A file may be sent when two observations, at least ``settle`` apart, had the same fingerprint, and
-none in between differed. A file is gone when all observations during ``delete_after`` found it
-missing. The clock of the file system is not used, so a file server's wrong clock does no harm.
+A file may be sent after two observations, at least ``settle`` apart, had the same fingerprint and
+no observation between them differed. A file is gone after all observations during ``delete_after``
+found it missing. The file system's clock is not used, so a wrong clock of a file server is
+harmless.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ class _Waiting:
 class Settler:
     """The last observation of each path that has not settled.
 
-    Times are seconds of one clock that never goes back.
+    Times are seconds of one monotonic clock.
     """
 
     def __init__(self, settle_seconds: float, delete_after_seconds: float) -> None:
         self._settle_seconds = settle_seconds
         self._delete_after_seconds = delete_after_seconds
         self._waiting: dict[RelPath, _Waiting] = {}
-        # An entry counts only if ``_alarms`` has its time; the others are obsolete. A path with an
-        # alarm gets a new one only if that is earlier, so a path that never settles adds none.
+        # An entry is valid only if ``_alarms`` has the same time for its path; other entries are
+        # obsolete. A path with an alarm gets another one only for an earlier time, so a path that
+        # never settles does not make this list grow.
         self._due: list[tuple[float, RelPath]] = []
         self._alarms: dict[RelPath, float] = {}
         self._gone: dict[str, set[RelPath]] = {}
@@ -44,8 +46,8 @@ class Settler:
         return rel_path in self._waiting
 
     def see(self, rel_path: RelPath, seen: Fingerprint | None, now: float) -> bool:
-        """Record an observation (``None``: there is no file). Returns whether the path has settled;
-        it is then forgotten here."""
+        """Record an observation (``None``: there is no file). Returns whether the path has settled.
+        A settled path is forgotten here."""
         waiting = self._waiting.get(rel_path)
         if waiting is None or waiting.seen != seen:
             waiting = _Waiting(seen, now + self._delay(seen))
@@ -61,12 +63,12 @@ class Settler:
         return False
 
     def drop(self, rel_path: RelPath) -> None:
-        """Forget a path: it is as recorded, or can't be observed."""
+        """Forget a path that is unchanged or can't be observed."""
         self._waiting.pop(rel_path, None)
         self._forget_gone(rel_path)
 
     def drop_folder(self, folder: str) -> None:
-        """Forget all paths of a folder, which is missing: nothing can be concluded about them."""
+        """Forget all paths of a missing folder: nothing can be concluded about them."""
         for rel_path in [rel_path for rel_path in self._waiting if rel_path.folder == folder]:
             self.drop(rel_path)
 
@@ -89,7 +91,7 @@ class Settler:
         return rel_paths
 
     def next_due(self) -> float | None:
-        """When to call ``due`` next, or ``None``."""
+        """When to call ``due`` next; ``None`` if no path waits."""
         return self._due[0][0] if self._due else None
 
     def waiting(self) -> Iterator[tuple[RelPath, Fingerprint | None]]:
@@ -97,11 +99,11 @@ class Settler:
         return ((rel_path, waiting.seen) for rel_path, waiting in self._waiting.items())
 
     def gone(self, folder: str) -> frozenset[RelPath]:
-        """The paths of this folder whose files are missing, but not for ``delete_after`` yet."""
+        """The paths of this folder whose files have been missing for less than ``delete_after``."""
         return frozenset(self._gone.get(folder, ()))
 
     def has_gone(self, folder: str) -> bool:
-        """Returns whether there are any such paths."""
+        """Returns whether ``gone`` has a path of this folder."""
         return folder in self._gone
 
     def _delay(self, seen: Fingerprint | None) -> float:

@@ -4,18 +4,19 @@ and the review page.
 Modules, in reading order:
 
 ============  ================================================================================
-``features``  what is stored of a picture
+``features``  what is stored about a picture
 ``source``    reads an image once, completely
 ``layout``    the answers of decoders as bytes
 ``messages``  an answer as messages on a socket
-``landlock``  gives up the file system
-``seccomp``   gives up system calls
+``landlock``  denies access to the file system
+``seccomp``   denies most system calls
 ``sandbox``   all restrictions of a decoder
 ``zygote``    the process that decoders are forked from
 ``pool``      the decoder processes and their queue
-``decoders``  the entry points: describe and render a picture
+``decoders``  the entry points: extract the features of a picture, and render it
 ``work``      what a decoder runs for each picture
 ``samples``   a tiny picture for each codec
+``formats``   the table of formats
 ``opening``   opens a picture, within limits of work
 ``jpeg``      the structure of a JPEG
 ``png``       the structure of a PNG
@@ -26,7 +27,7 @@ Modules, in reading order:
 ``pdq``       PDQ, the perceptual code
 ``traces``    traces of an earlier JPEG in the pixels
 ``evidence``  whether the file is an original or a copy
-``decode``    makes the features of a picture from its bytes
+``decode``    extracts the features of a picture from its bytes
 ``rendering`` makes the pixels of a picture for people
 ``metadata``  reads what a camera wrote into a file
 ============  ================================================================================

@@ -1,19 +1,20 @@
-"""Finds uniform borders: frames, letterboxes, the white around a scan."""
+"""Finds uniform borders: frames, letterboxes, and the white margins of a scan."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Left, top, right and bottom in pixels, as in Pillow: right and bottom are just outside.
+#: Left, top, right and bottom in pixels, as in Pillow: right and bottom are just outside of it.
 Box = tuple[int, int, int, int]
 
-#: How far a pixel of a border may be from the border's shade (0 to 255), as in the ringing of a
-#: strong JPEG. On photographs with borders, at JPEG qualities down to 20, larger and smaller values
-#: found fewer borders.
+#: How much a pixel of a border may differ from the border's shade (0 to 255): strong JPEG
+#: compression changes pixels near edges. On photographs with borders, at JPEG qualities down to 20,
+#: larger and smaller values found fewer borders.
 _TOLERANCE = 32
 
-#: What must remain of each side: a share of it, and pixels. Otherwise the border is the picture.
+#: How much of each side must remain: a share, and a number of pixels. If less remains, the border
+#: is the picture.
 _MIN_SHARE = 0.25
 _MIN_PIXELS = 32
 
@@ -48,7 +49,7 @@ def _content_lines(grey: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _border_lines(grey: NDArray[np.uint8]) -> int:
-    """How many lines, from the first on, have only the shade of the first line."""
+    """How many lines at the start have only the shade of the first line."""
     shade = np.int16(np.median(grey[0]))
     has_content: NDArray[np.bool_] = (np.abs(grey - shade) > _TOLERANCE).any(axis=1)
     return int(has_content.argmax()) if has_content.any() else len(grey)

@@ -1,4 +1,4 @@
-"""Makes the features of a picture from its bytes. Runs in a decoder only."""
+"""Extracts the features of a picture from its bytes. Only decoders run this."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from snoopsync.core.errors import Refused
 from snoopsync.decoding import border, pdq, pixels, tiff
 from snoopsync.decoding.evidence import evidence_of
 from snoopsync.decoding.features import COLOUR_SIDE, Features, Thumbnail
+from snoopsync.decoding.formats import FORMATS_TEXT
 from snoopsync.decoding.frames import Frames, frames_of, has_more_frames, has_other_pictures
 from snoopsync.decoding.opening import (
-    FORMATS_TEXT,
     MAX_PIXELS,
     WORKING_SIDE,
     open_picture,
@@ -32,7 +32,7 @@ from snoopsync.decoding.opening import (
 
 _DIGEST_BYTES = 16
 
-# Pillow logs every odd file. Without a handler, Python would write that to standard error.
+# Pillow logs every unusual file. Without a handler, Python would write that to standard error.
 _pillow = logging.getLogger("PIL")
 _pillow.addHandler(logging.NullHandler())
 _pillow.propagate = False
@@ -41,10 +41,10 @@ _pillow.propagate = False
 with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
-#: What Pillow says when libwebp cannot open a file.
+#: Pillow's error message when libwebp cannot open a file.
 _WEBP_UNOPENED = "could not create decoder object"
 
-#: What codecs say when a file ends too early.
+#: The error messages of codecs for a file that ends too early.
 _TRUNCATED = re.compile("truncated|end of file", re.IGNORECASE)
 
 _LUMA = np.array((0.299, 0.587, 0.114))
@@ -63,10 +63,11 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def features_of(content: io.BytesIO, sha256: bytes) -> Features:
-    """The features of the picture in ``content``, which is at its start and has this ``sha256``.
+    """The features of the picture in ``content``, which must be at its start. ``sha256``: of
+    ``content``.
 
-    Raises ``Refused``, with a reason for the picture's owner: 413 if decoding would take too much
-    work, 415 if the picture cannot be decoded correctly.
+    Raises ``Refused`` with a reason for the picture's owner, and the status 413 if decoding would
+    take too much work, or 415 if the picture cannot be decoded correctly.
     """
     with no_warnings:
         try:
@@ -89,8 +90,8 @@ class _Rendering(NamedTuple):
 
 
 class _Codes(NamedTuple):
-    """The codes of a picture and its quality. ``trimmed`` are the codes without its borders and
-    ``inner`` the shades of grey without them; both are empty if it has no borders."""
+    """The codes of a picture and its quality. ``trimmed``: the codes of the picture without its
+    borders. ``inner``: the shades of grey without its borders. Both are empty if it has none."""
 
     codes: bytes
     quality: int
@@ -106,8 +107,8 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
             size, picture, frames = _decoded(image, size)
             evidence = evidence_of(image, whole)
             rendering = _rendered(frames.sheet if frames else picture)
-            # Borders are trimmed from single opaque pictures only: in a sheet they are around each
-            # frame, and of a trimmed picture only the grey is stored, not what is transparent.
+            # Borders are only trimmed from single opaque pictures: in a sheet, each frame has its
+            # own borders, and for a trimmed picture only the grey is stored, not its transparency.
             codes = _codes(rendering, may_trim=frames is None and not rendering.alpha)
     pixels_of_digest = rendering.thumbnail.tobytes() + rendering.alpha
     digest = hashlib.blake2b(pixels_of_digest, digest_size=_DIGEST_BYTES)
@@ -115,7 +116,8 @@ def _extract(whole: io.BytesIO, content: io.BytesIO, sha256: bytes) -> Features:
         digest.update(frames.digest)
     is_complete = frames is None or frames.is_complete
     if not is_complete or has_other_pictures(image):
-        # Not all of the file was decoded, so only the same bytes may be the same picture.
+        # Part of the file was not decoded, so only a file with the same bytes counts as the same
+        # picture.
         digest.update(sha256)
     return Features(
         sha256=sha256,
@@ -141,7 +143,7 @@ def _stored_thumbnail(rendering: _Rendering, inner: bytes) -> Thumbnail:
 
 
 def _rendered(picture: Image.Image) -> _Rendering:
-    """The picture as a person sees it: on white, or on black if it has more contrast there."""
+    """The picture as a person sees it: on white, or on black if that gives more contrast."""
     on_white = pixels.on_background(picture, "white")
     thumbnail = _thumbnail(on_white)
     opacity = pixels.opacity_of(picture)
@@ -164,8 +166,8 @@ def _thumbnail(picture: Image.Image, box: border.Box | None = None) -> Image.Ima
 def _codes(rendering: _Rendering, *, may_trim: bool) -> _Codes:
     """The codes of this picture, and those without its borders if it has any.
 
-    If the quality without borders is too low for codes, it is the picture's quality: the codes
-    would only describe the frame, which any flat picture may have.
+    If the quality without the borders is too low for codes, it becomes the picture's quality. The
+    picture's own codes would then only describe the borders, which any flat picture may have.
     """
     luma = _luma(rendering.thumbnail)
     quality = pdq.quality(luma)
@@ -198,8 +200,8 @@ def _decoded(
     image: Image.Image, size: tuple[int, int]
 ) -> tuple[tuple[int, int], Image.Image, Frames | None]:
     """The upright picture's width and height in pixels, its first frame (shrunk, in RGB or RGBA),
-    and all its frames if it has several."""
-    # Before reading the orientation, which may load the picture and hide damage.
+    and all frames if it has several."""
+    # The frame is loaded first: reading the orientation may load the picture and hide damage.
     load(image)
     orientation = orientation_of(image)
     if image.format == "TIFF":
@@ -223,7 +225,7 @@ def load(image: Image.Image) -> None:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The decoded frame: upright, shrunk, in RGB or RGBA."""
+    """The decoded frame, upright, shrunk, and in RGB or RGBA."""
     picture = pixels.eight_bits(image, is_inverted=tiff.is_inverted(image))
     picture = pixels.reduced(picture, WORKING_SIDE)
     return picture.transpose(TO_UPRIGHT[orientation]) if orientation in TO_UPRIGHT else picture
@@ -233,13 +235,13 @@ def orientation_of(image: Image.Image) -> int:
     """The orientation in EXIF, from 1 to 8; 1 (upright) if none can be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # parsers of metadata raise anything; the pixels may be intact
+    except Exception:  # parsers of metadata may raise any error, and the pixels may be intact
         return 1
 
 
 @contextmanager
 def refusing(kind: str | None = None) -> Iterator[None]:
-    """Turn whatever a codec raises into a refusal. ``kind`` is the picture's format, if known."""
+    """Turn any error of a codec into a refusal. ``kind``: the picture's format, if known."""
     try:
         yield
     except Refused:
@@ -251,7 +253,7 @@ def refusing(kind: str | None = None) -> Iterator[None]:
             f"not a supported picture ({FORMATS_TEXT}), or damaged at its start",
             status=415,
         ) from error
-    except Exception as error:  # codecs that read hostile bytes raise anything
+    except Exception as error:  # codecs that read hostile bytes may raise any error
         raise Refused(_reason(kind, error), status=415) from error
 
 
@@ -261,21 +263,21 @@ def _reason(kind: str | None, error: Exception) -> str:
         return f"a {what} that takes more memory than a decoder may use"
     if kind == "TIFF" and tiff.is_unknown_kind(error):
         return tiff.UNSUPPORTED
-    said = " ".join(str(error).split()) or type(error).__name__
-    if said == _WEBP_UNOPENED:
-        # libwebp says the same for both: it allocates two whole frames at once.
+    message = " ".join(str(error).split()) or type(error).__name__
+    if message == _WEBP_UNOPENED:
+        # libwebp allocates two whole frames at once, and reports both failures in the same way.
         return "a WebP that is damaged, or that takes more memory than a decoder may use"
-    if isinstance(error, EOFError) or _TRUNCATED.search(said):
-        return f"a truncated {what}: the file ends too early ({said})"
-    return f"a damaged or truncated {what} ({said})"
+    if isinstance(error, EOFError) or _TRUNCATED.search(message):
+        return f"a truncated {what}: the file ends too early ({message})"
+    return f"a damaged or truncated {what} ({message})"
 
 
 class _NoWarnings:
-    """Ignores Pillow's warnings about odd files while any thread decodes.
+    """Ignores Pillow's warnings about unusual files while any thread decodes.
 
-    Warning filters belong to the whole process, and two threads with overlapping
-    ``catch_warnings`` would restore the wrong ones. So the first thread that enters sets the
-    filters, and the last one that leaves restores them.
+    Warning filters apply to the whole process. If two threads used overlapping ``catch_warnings``,
+    they would restore the wrong filters. For this reason, the first thread that enters sets the
+    filters, and the last thread that leaves restores them.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The entry points: describe and render pictures in sandboxed processes."""
+"""The entry points: extract the features of pictures, and render them, in sandboxed processes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _DEFAULT_COUNT = 2
 
 
 class Decoders:
-    """A few sandboxed processes that decode pictures. Safe for several threads."""
+    """A few sandboxed processes that decode pictures. Thread-safe."""
 
     def __init__(self, count: int, limits: DecoderLimits | None = None, work: str = _WORK) -> None:
-        """``work`` names the function that they run (see ``zygote.main``). The first picture, or
-        ``warm_up``, starts the processes."""
+        """``work``: the name of the function that the processes run (see ``zygote.main``). The
+        first picture, or ``warm_up``, starts the processes."""
         self._pool = Pool(count, work, limits)
 
     @property
@@ -44,7 +44,8 @@ class Decoders:
 
     @property
     def missing(self) -> list[str] | None:
-        """The restrictions that are not in force in the processes; ``None`` before the first."""
+        """The restrictions that are not in force in the processes; ``None`` before the first
+        process."""
         outcome = self._pool.outcome
         return None if outcome is None else outcome.missing
 
@@ -54,8 +55,8 @@ class Decoders:
         return self._pool.warm_up()
 
     def check(self) -> None:
-        """Raises ``Unavailable`` if no decoder could be started when one was last needed, and none
-        can be started now."""
+        """Raises ``Unavailable`` if the last attempt to start a decoder failed, and another attempt
+        fails too."""
         self._pool.check()
 
     def extract_features(self, picture: PictureFile) -> Features:
@@ -111,6 +112,6 @@ def _only() -> Decoders:
 
 
 def shared() -> Decoders:
-    """The default decoders of this process. They end with it."""
+    """The default decoders of this process, which end with it."""
     with _sharing:
         return _only()

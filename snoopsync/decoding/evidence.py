@@ -1,12 +1,14 @@
-"""Evidence in a picture's file: whether it is an original or a copy of one.
+"""Finds evidence whether a picture's file is an original or a copy.
 
-This only describes the file. ``snoopsync.core.keep`` decides which of two files to keep.
+This module only describes the file. ``snoopsync.core.keep`` decides which of two files to keep.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from snoopsync.decoding.formats import LOSSLESS_KINDS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,8 +22,8 @@ _EXIF_DIRECTORY = 0x8769
 #: The sum of the luminance table of ITU-T T.81, annex K.1, which libjpeg scales by the quality.
 _STANDARD_TABLE_SUM = 3688
 
-#: A photograph that was reduced to a palette uses more colours than this. A drawing with a palette
-#: uses fewer, and lost nothing.
+#: A photograph that was reduced to a palette uses more colours than this. A drawing uses fewer
+#: colours, so a palette does not change it.
 _DRAWN_COLOURS = 64
 
 _LOSSLESS_TIFF = frozenset(
@@ -39,7 +41,7 @@ class FileEvidence:
     - ``jpeg_quality``: 1 to 100, estimated from the quantisation table; ``None`` for other formats.
     - ``lossless``: the format keeps every pixel unchanged.
     - ``palette``: a photograph that was reduced to a palette of colours.
-    - ``resaved``: the pixels show that they were a JPEG of a lower quality before.
+    - ``resaved``: the pixels show that the picture was a JPEG of a lower quality before.
     """
 
     camera: bool = False
@@ -51,7 +53,7 @@ class FileEvidence:
 
 def evidence_of(image: Image.Image, content: BinaryIO) -> FileEvidence:
     """The evidence in a loaded picture and in the bytes that it was read from. Damaged metadata is
-    no evidence, and no error."""
+    ignored."""
     # Imported late: processes that decode no pictures may have no numpy.
     from snoopsync.decoding.traces import was_jpeg
 
@@ -64,7 +66,7 @@ def evidence_of(image: Image.Image, content: BinaryIO) -> FileEvidence:
         jpeg_quality=quality,
         lossless=lossless,
         palette=palette,
-        # Metadata of a camera is stronger evidence, so the costly search for traces is left out.
+        # The metadata of a camera is stronger evidence, so the slow search for traces is skipped.
         resaved=not camera and was_jpeg(image, content, quality, lossless=lossless),
     )
 
@@ -76,12 +78,13 @@ def _has_camera(image: Image.Image) -> bool:
             return True
         photograph = exif.get_ifd(_EXIF_DIRECTORY)
         return any(photograph.get(tag) for tag in _EXPOSURE_TAGS)
-    except Exception:  # parsers of metadata raise anything
+    except Exception:  # parsers of metadata may raise any error
         return False
 
 
 def _jpeg_quality(image: Image.Image) -> int | None:
-    """The quality of a JPEG, by the inverse of libjpeg's ``jpeg_quality_scaling``."""
+    """The quality of a JPEG, by the inverse of libjpeg's ``jpeg_quality_scaling``; ``None`` for
+    other formats."""
     tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
     if image.format not in ("JPEG", "MPO") or not tables:
         return None
@@ -95,6 +98,6 @@ def _is_lossless(image: Image.Image, content: BinaryIO) -> bool:
         return image.info.get("compression") in _LOSSLESS_TIFF
     if image.format == "WEBP":
         content.seek(0)
-        # The chunk of a lossless picture. A lossy one has the chunk "VP8 ".
+        # A lossless picture has the chunk VP8L, a lossy one has the chunk "VP8 ".
         return b"VP8L" in content.read(_WEBP_HEADER_BYTES)
-    return image.format in ("PNG", "BMP", "GIF")
+    return image.format in LOSSLESS_KINDS

@@ -1,7 +1,7 @@
 """Pictures with several frames: animations, and scans of several pages.
 
-A code describes one picture. So the frames are put on one sheet, in their order, and searches
-compare the sheets: two animations with only the same first frame have different sheets.
+A code describes one picture. For this reason, all frames are put on one sheet, in order, and
+searches compare the sheets. Two animations that share only the first frame have different sheets.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
+from snoopsync.decoding.formats import KINDS_WITH_FRAMES
 from snoopsync.decoding.pdq import SIDE
 from snoopsync.decoding.pixels import opacity_of
 
 #: At most this many frames are decoded.
 MAX_FRAMES = 1_000
 
-#: Formats in which all frames belong to the picture. In a JPEG (MPO) and a HEIC, further frames are
-#: previews, depth maps, or other pictures of a burst.
-_FORMATS = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})
-
-#: The numbers of frames along each side of a sheet: the smallest that holds all frames is used.
+#: The possible numbers of frames along each side of a sheet. The smallest sheet that holds all
+#: frames is used.
 _SHEET_SIDES = (2, 4, 8)
 
-#: Flags of a TIFF's directory that is not a page: a smaller version of another one, or a mask.
+#: Flags of a directory in a TIFF that is not a page: a smaller version of a page, or a mask.
 _REDUCED_OR_MASK = 1 | 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The decoded frames of a picture: how many they are, a sheet that shows them, and a digest of
-    all their pixels. If ``is_complete`` is false, the file has more frames."""
+    """The decoded frames of a picture. ``count``: how many there are, at least 2. ``sheet``: one
+    picture that shows them. ``digest``: of all their pixels. ``is_complete``: whether all frames of
+    the file were decoded."""
 
     count: int
     sheet: Image.Image
@@ -42,12 +41,12 @@ class Frames:
 
 def has_more_frames(image: Image.Image) -> bool:
     """Whether this picture has more than one frame."""
-    return image.format in _FORMATS and bool(getattr(image, "is_animated", False))
+    return image.format in KINDS_WITH_FRAMES and bool(getattr(image, "is_animated", False))
 
 
 def has_other_pictures(image: Image.Image) -> bool:
     """Whether the file has other pictures, which are not compared."""
-    return image.format not in _FORMATS and int(getattr(image, "n_frames", 1)) > 1
+    return image.format not in KINDS_WITH_FRAMES and int(getattr(image, "n_frames", 1)) > 1
 
 
 def frames_of(
@@ -55,8 +54,8 @@ def frames_of(
 ) -> Frames | None:
     """All frames of a picture; ``None`` if all look like the first one.
 
-    ``first`` is the decoded first frame; ``following`` decodes the current frame of ``image``. At
-    most ``max_pixels`` pixels are decoded in all. Raises the errors of Pillow.
+    ``first``: the decoded first frame. ``following`` decodes the current frame of ``image``. At
+    most ``max_pixels`` pixels are decoded in total. Raises the errors of Pillow.
     """
     small = [_small(first)]
     pixels = image.width * image.height
@@ -71,7 +70,8 @@ def frames_of(
             is_complete = False
             break
         frame = _small(following())
-        # Encoders write a frame that does not change once or many times. Pages may be equal.
+        # Equal frames in a row count as one: some encoders write an unchanged frame once, others
+        # many times. Equal pages count separately.
         if image.format == "TIFF" or not _is_equal(frame, small[-1]):
             small.append(frame)
     if len(small) == 1 and is_complete:

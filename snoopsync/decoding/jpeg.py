@@ -1,4 +1,5 @@
-"""Reads the structure of a JPEG before it is decoded: how much work it is, and whether it ends.
+"""Reads the structure of a JPEG before it is decoded: how much work decoding takes, and whether the
+file is complete.
 
 The markers are described in ITU-T T.81, annex B.
 """
@@ -17,12 +18,12 @@ _SOS, _EOI, _DRI, _FRAME = 0xDA, 0xD9, 0xDD, 0xC0
 _BLOCK = 8
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
-#: The next marker after compressed data, in which 0 or RST0 to RST7 follow on each 0xFF.
+#: The next marker after compressed data. Within the data, 0 or RST0 to RST7 follows each 0xFF.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
-#: No encoder writes so many scans: counting stops here.
+#: Counting stops at this number of scans, which no encoder writes.
 MAX_SCANS = 100
 
 #: Two different paddings for a file without an end marker. If the decoder reads any of the padding,
@@ -36,9 +37,10 @@ class JpegStructure:
     """How a JPEG file is built.
 
     - ``width``, ``height``: in pixels.
-    - ``scans``: how often the decoder passes over the picture, up to ``MAX_SCANS`` + 1.
+    - ``scans``: the number of scans, which the decoder processes one by one; at most ``MAX_SCANS``
+      + 1.
     - ``has_end``: whether the file has an end marker.
-    - ``is_too_short``: the compressed data cannot hold that many pixels.
+    - ``is_too_short``: whether the compressed data is too short for the number of pixels.
     """
 
     width: int
@@ -85,7 +87,7 @@ def structure_of(content: io.BytesIO) -> JpegStructure | None:
 
 
 class _FrameHeader(NamedTuple):
-    """The header of a frame. ``units`` is the number of minimum coded units in a scan."""
+    """The header of a frame. ``units``: the number of minimum coded units in a scan."""
 
     is_sequential: bool
     width: int
@@ -94,8 +96,8 @@ class _FrameHeader(NamedTuple):
 
     @property
     def least_bits(self) -> int:
-        """The least bits of a sequential frame with Huffman codes: each block takes two codes of
-        at least one bit. Arithmetic codes and progressive scans can take less."""
+        """The smallest size in bits of a sequential frame with Huffman codes: each block takes two
+        codes of at least one bit. Arithmetic codes and progressive scans can take less."""
         return 2 * _count(self.width, _BLOCK) * _count(self.height, _BLOCK)
 
 

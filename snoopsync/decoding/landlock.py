@@ -1,8 +1,8 @@
-"""Landlock: a process gives up access to files by name, to TCP, and to other processes.
+"""Landlock: denies a process access to files by name, to TCP, and to other processes.
 
 The calls and numbers are those of Linux's ``linux/landlock.h`` and
-``Documentation/userspace-api/landlock.rst``. A ruleset that handles a right and has no rule for it
-denies that right everywhere.
+``Documentation/userspace-api/landlock.rst``. If a ruleset handles a right and has no rule for it,
+the right is denied everywhere.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 #: Since version 4: to bind and to connect TCP sockets.
 _NETWORK_VERSION, _NETWORK_RIGHTS = 4, 0b11
 
-#: Since version 6: abstract Unix sockets, and signals to processes outside.
+#: Since version 6: abstract Unix sockets, and signals to processes outside of the sandbox.
 _SCOPE_VERSION, _SCOPES = 6, 0b11
 
 
 def version() -> int:
-    """The ABI version that the kernel offers, 0 if it offers none or a filter refuses the call."""
+    """The ABI version of the kernel's Landlock; 0 if the kernel has none, or if a filter refuses
+    the call."""
     found: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_VERSION)
     return max(0, found)
 
 
 def give_up_all() -> int:
-    """Deny this process, permanently, all rights that the kernel's version can deny. The process
-    must have set no_new_privs. Returns the ABI version. Raises ``OSError`` if the kernel has no
-    Landlock, or refuses."""
+    """Permanently deny this process all rights that the kernel's version of Landlock can deny. The
+    process must have set no_new_privs. Returns the ABI version. Raises ``OSError`` if the kernel
+    has no Landlock or refuses the call."""
     found = version()
     if not found:
         number = ctypes.get_errno()

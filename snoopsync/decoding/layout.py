@@ -11,7 +11,7 @@ number is checked, and nothing in the answer is executed. All numbers are little
 ``R``      a refusal: the HTTP status (2 bytes), then the reason in UTF-8
 =========  =====================================================================
 
-An answer does not contain the size and the SHA-256 of the file: the caller knows them.
+An answer does not contain the size and the SHA-256 of the file, because the caller knows them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from snoopsync.decoding.features import (
     Features,
     Thumbnail,
 )
+from snoopsync.decoding.formats import KINDS
 
 _FEATURES, _PIXELS, _METADATA_TAG, _REFUSAL = b"F", b"P", b"M", b"R"
 
@@ -60,12 +61,11 @@ _COLOUR_BYTES = 2 * COLOUR_SIDE * COLOUR_SIDE
 
 _MOST_REASON_BYTES = 2000
 
-_FORMATS = frozenset({"AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP"})
 
 #: The statuses that a refusal may have.
 _STATUSES = frozenset({400, 413, 415})
 
-#: The fields of ``FileEvidence`` that are flags, a bit each.
+#: The fields of ``FileEvidence`` that are flags. Each takes one bit.
 _FLAGS = ("camera", "lossless", "palette", "resaved")
 
 
@@ -191,7 +191,7 @@ def unpack_metadata(answer: bytes) -> Metadata:
             kind, taken_at, camera = (
                 part.rstrip(b"\0").decode("utf-8", "ignore") for part in _METADATA.unpack(body)
             )
-            if kind in _FORMATS:
+            if kind in KINDS:
                 if taken_at:
                     datetime.fromisoformat(taken_at)
                 return Metadata(kind, taken_at, _printable(camera))
@@ -220,16 +220,16 @@ def _features(body: bytes, sha256: bytes, size_bytes: int) -> Features:
         parts.append(body[at : at + length])
         at += length
     grey, colour, codes, trimmed, alpha, inner = parts
-    is_sound = (
+    is_valid = (
         at == len(body)
-        and kind in _FORMATS
+        and kind in KINDS
         and min(width, height, frames) >= 1
         and max(quality, jpeg_quality) <= 100
         and flags < 1 << len(_FLAGS)
         and {len(codes), len(trimmed)} <= {0, FORM_COUNT * CODE_BYTES}
         and {len(alpha), len(inner)} <= {0, _GREY_BYTES}
     )
-    if not is_sound:
+    if not is_valid:
         raise ValueError("invalid features")
     evidence = FileEvidence(
         **{name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS)},

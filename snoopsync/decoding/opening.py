@@ -1,4 +1,4 @@
-"""Opens a picture of any supported format, within limits of the work that decoding takes."""
+"""Opens a picture of any supported format, and limits the work of decoding it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Imported to register these formats. Pillow would import all of its fifty formats to find them.
+# These imports register the formats. Otherwise Pillow would import all of its fifty formats.
 import PIL.AvifImagePlugin
 import PIL.MpoImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
@@ -15,20 +15,17 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from snoopsync.core.errors import Refused
 from snoopsync.decoding import jpeg, png, tiff
+from snoopsync.decoding.formats import PILLOW_KINDS
 
-#: The formats that Pillow may decode; pillow-heif decodes HEIC. Pillow's other decoders, which are
-#: less tested, never read a file.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-FORMATS_TEXT = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC"
-
-#: The most pixels that are decoded, in all frames of a picture together: Pillow's own limit,
-#: rounded. A JPEG that is decoded at a reduced size may have more.
+#: The largest number of pixels to decode, in all frames of a picture together. This is Pillow's own
+#: limit, rounded. A JPEG that is decoded at a reduced size may have more.
 MAX_PIXELS = 178_000_000
 
-#: The most pixels times scans of a JPEG, at whatever size it is decoded: some seconds of work.
+#: The largest number of pixels times scans of a JPEG, at whatever size it is decoded. This takes a
+#: few seconds.
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 
-#: A picture is shrunk until its shorter side has less than twice this many pixels.
+#: A picture is shrunk until its shorter side has fewer than twice this many pixels.
 WORKING_SIDE = 256
 
 #: Makes the decoder of a JPEG decode it at a reduced size.
@@ -39,7 +36,7 @@ _HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
 
 
 class OpenedPicture(NamedTuple):
-    """A picture before it is decoded. ``size`` is width and height in the file, in pixels; a JPEG
+    """A picture before it is decoded. ``size``: the width and height in the file, in pixels. A JPEG
     is decoded at a reduced size."""
 
     image: Image.Image
@@ -69,7 +66,7 @@ def open_picture(content: io.BytesIO, shrink: Shrink = shrink_to_working_side) -
     elif header.startswith(tiff.SIGNATURES):
         image = _open_tiff(content)
     else:
-        image = Image.open(content, formats=_FORMATS)
+        image = Image.open(content, formats=PILLOW_KINDS)
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels()
     return OpenedPicture(image, image.size)
@@ -88,7 +85,7 @@ def _open_jpeg(content: io.BytesIO, shrink: Shrink) -> OpenedPicture:
         _check_work(structure)
         if not structure.has_end:
             content = _with_end(content, shrink if structure.scans == 1 else None)
-    # Not ``Image.open``, which limits the pixels in the file, not the pixels that are decoded.
+    # ``Image.open`` would limit the pixels in the file instead of the pixels that are decoded.
     try:
         image = JpegImagePlugin.jpeg_factory(content)
     except SyntaxError as error:
@@ -121,14 +118,15 @@ def _check_work(structure: jpeg.JpegStructure) -> None:
 
 
 def _pixels_missing() -> Refused:
-    return Refused("a truncated JPEG: the file ends before all pixels", status=415)
+    return Refused("a truncated JPEG: the file ends before the last pixel", status=415)
 
 
 def _with_end(content: io.BytesIO, shrink: Shrink | None) -> io.BytesIO:
-    """This JPEG with the end marker that it lacks.
+    """This JPEG with the missing end marker added.
 
-    Raises ``Refused`` if pixels are missing as well: then the decoder reads what follows them.
-    ``shrink`` decodes at a reduced size, which does not show what later scans lack.
+    Raises ``Refused`` if pixels are missing too, which shows because the decoder then reads the
+    padding. ``shrink``: decode at a reduced size. This does not show what is missing in later
+    scans.
     """
     data = jpeg.without_end(content)
     one, other = (_decoded(data + padding + jpeg.END, shrink) for padding in jpeg.PADDINGS)
@@ -163,7 +161,7 @@ def _is_heif(header: bytes) -> bool:
 
 def _open_heif(content: io.BytesIO) -> Image.Image:
     try:
-        # Imported late: it takes 5 MiB that only HEIC pictures need, and may not be installed.
+        # Imported late: it takes 5 MiB, is needed only for HEIC, and may not be installed.
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise Refused(

@@ -1,9 +1,9 @@
-"""PDQ, a perceptual code of 256 bits, as Facebook described it in "The TMK+PDQF Video-Hashing
+"""PDQ, a perceptual code of 256 bits, as published by Facebook in "The TMK+PDQF Video-Hashing
 Algorithm and the PDQ Image-Hashing Algorithm" (2019).
 
-A code is made from 64 x 64 shades of grey. The publication makes these with a Jarosz filter,
-``decode`` with bilinear scaling. So these codes differ in some bits from those of other programs,
-and cannot be compared with them.
+A code is computed from 64 x 64 shades of grey. The publication scales the picture with a Jarosz
+filter, but ``decode`` uses bilinear scaling. For this reason, these codes differ in some bits from
+the codes of other programs, and cannot be compared with them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIDE = features.SIDE
 #: Below this quality (flat pictures, slides, text), equal codes alone do not prove a match.
 MIN_QUALITY = 50
 
-#: Below this quality, a code says nothing: all even pictures have the same code.
+#: Below this quality, a code is meaningless: all uniform pictures have the same code.
 MIN_QUALITY_OF_CODES = 5
 
 _WAVES = 16
@@ -37,15 +37,15 @@ _MIRROR = np.where(np.arange(1, _WAVES + 1) % 2, -1.0, 1.0)
 
 def waves_of(luma: NDArray[np.float64]) -> NDArray[np.float64]:
     """The 16 x 16 longest waves of a picture of 64 x 64 shades, without the mean."""
-    # Not with ``@``: BLAS keeps 30 MiB for each thread that ever called it, and its last digits
-    # depend on the machine.
+    # The operator ``@`` would use BLAS, which keeps 30 MiB for each thread that ever called it, and
+    # whose last digits depend on the machine.
     waves: NDArray[np.float64] = np.einsum("ik,jk->ij", np.einsum("ik,kj->ij", DCT, luma), DCT)
     return waves
 
 
 def codes_of(waves: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The codes of pictures with these waves (picture, 16, 16): a row of 32 bytes each. A bit is
-    set where a wave is above the median."""
+    """The codes of pictures with these waves (picture, 16, 16): a row of 32 bytes for each picture.
+    A bit is set if a wave is above the median."""
     flat = waves.reshape(len(waves), -1)
     return np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
 
@@ -56,9 +56,10 @@ FORMS = tuple(itertools.product((False, True), repeat=3))
 
 
 def eight_codes(luma: NDArray[np.float64]) -> bytes:
-    """The codes (32 bytes each) of this picture in each of ``FORMS``, the first as it is.
+    """The codes (32 bytes each) of this picture in each of ``FORMS``. The first code is of the
+    unchanged picture.
 
-    Rotating and mirroring only moves and negates the waves, so one transform serves all eight.
+    Rotating and mirroring only move and negate the waves, so one transform is enough for all eight.
     """
     waves = waves_of(luma)
     even = np.ones(_WAVES)
@@ -72,10 +73,10 @@ def eight_codes(luma: NDArray[np.float64]) -> bytes:
 
 
 def quality(luma: NDArray[np.float64]) -> int:
-    """How much detail the picture has, from 0 (one even shade) to 100.
+    """How much detail the picture has, from 0 (a single shade) to 100.
 
-    As published: the sum of the differences between neighbours, each in whole percent of the range,
-    divided by 90.
+    The formula is the published one: the sum of the differences between neighbours, each in whole
+    percent of the range, divided by 90.
     """
     steps = sum(np.abs(np.trunc(np.diff(luma, axis=axis) * (100 / 255))).sum() for axis in (0, 1))
     return min(100, int(steps / 90))

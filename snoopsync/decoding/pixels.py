@@ -10,26 +10,27 @@ from PIL import Image
 
 Values = NDArray[Any]
 
-#: The largest values of grey, by the number of bits. Floats may also have 1.
+#: The largest values of grey for different numbers of bits. For floats, it may also be 1.
 _WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 15, 16, 24, 31))
 
-#: The percentiles that limit the range of values: a few hot or dead pixels lie outside.
+#: The percentiles that limit the range of values, so that a few hot or dead pixels do not count.
 _LIMITS = (0.1, 99.9)
 
 #: A picture that uses less than this share of its range is spread over all shades.
 _NARROW = 1 / 16
 
-#: A longer side is shrunk, however short the other side is.
+#: A longer side is shrunk, whatever the other side is.
 _LONGEST_SIDE = 8_192
 
-#: The number of pixels that are sampled for the range, and that are converted at a time.
+#: How many pixels are sampled for the range, and how many are converted at a time.
 _SAMPLE = 1_000_000
 
 
 def eight_bits(image: Image.Image, *, is_inverted: bool = False) -> Image.Image:
-    """The picture in RGB or RGBA, 8 bits per channel; itself if it already is.
+    """The picture in RGB or RGBA, with 8 bits per channel. Returns ``image`` itself if it already
+    has this form.
 
-    ``is_inverted``: in its wide grey, 0 is white.
+    ``is_inverted``: whether 0 is white in the picture's wide grey.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_wide_grey(image, is_inverted).convert("RGB")
@@ -38,10 +39,10 @@ def eight_bits(image: Image.Image, *, is_inverted: bool = False) -> Image.Image:
 
 
 def reduced(picture: Image.Image, side: int) -> Image.Image:
-    """The picture shrunk by whole numbers, until its shorter side has less than twice ``side``
-    pixels. The colour of transparent pixels does not mix with that of others."""
+    """The picture shrunk by whole numbers, until its shorter side has fewer than twice ``side``
+    pixels. The colour of transparent pixels does not affect other pixels."""
     shared = max(1, min(picture.size) // side)
-    # A strip of one line and millions of columns would stay as large as it is.
+    # Without this, a strip of one line and millions of columns would keep its size.
     across, down = (max(shared, each // _LONGEST_SIDE) for each in picture.size)
     if across == down == 1 or picture.mode == "RGB":
         return picture.reduce((across, down))
@@ -71,7 +72,7 @@ def _from_wide_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
     grey = np.empty(values.shape, np.uint8)
     rows = max(1, _SAMPLE // values.shape[1])
     for top in range(0, len(values), rows):
-        # In parts: as floats, a large picture would take gigabytes.
+        # The picture is converted in parts: as floats, a large picture would take gigabytes.
         part = np.nan_to_num(values[top : top + rows].astype(np.float64), nan=low)
         shades = (np.clip(part, low, high) - low) * (255 / (high - low))
         grey[top : top + rows] = np.rint(255 - shades if is_inverted else shades)
@@ -81,9 +82,9 @@ def _from_wide_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
 def _range_in_use(values: Values) -> tuple[float, float]:
     """The values that become black and white.
 
-    These are 0 and the largest value of the smallest number of bits that holds the picture, so a
-    picture has the same shades with 8 bits and with 16. If the picture uses little of that range,
-    or has negative values, they are its darkest and its brightest value.
+    These are 0 and the largest value for the smallest number of bits that holds the picture, so a
+    picture has the same shades with 8 bits and with 16 bits. If the picture uses little of this
+    range, or has negative values, they are its darkest and its brightest value.
     """
     flat = values.ravel()
     sample = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)

@@ -1,8 +1,8 @@
 """Removes the metadata of a PNG before it is decoded.
 
 Pillow reads all chunks of a file, and refuses the picture if a text or a colour profile is larger
-than 1 MB or has a wrong checksum. Neither changes a pixel. The PNG specification (W3C, third
-edition) describes the chunks.
+than 1 MB or has a wrong checksum, although these do not change a pixel. The PNG specification (W3C,
+third edition) describes the chunks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: The chunks that pixels are made from. Pillow checks their checksums, so it still finds damage.
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
 
-#: A larger EXIF block is removed. The orientation, which is needed, takes a few bytes.
+#: A larger EXIF block is removed. Only its orientation is needed, which takes a few bytes.
 _MAX_EXIF_BYTES = 1024 * 1024
 
 
 def without_metadata(content: io.BytesIO) -> io.BytesIO:
-    """The same PNG with only its pixels and its EXIF block, at its start; ``content`` itself if it
-    has nothing else.
+    """A copy of the PNG, at its start, with only its pixels and its EXIF block. Returns ``content``
+    itself if it has nothing else.
 
-    Whatever follows the last complete chunk stays, so a truncated file stays truncated.
+    The bytes after the last complete chunk are kept, so a truncated file stays truncated.
     """
     data = content.getbuffer()
     kept: list[tuple[int, int]] = []
@@ -34,7 +34,7 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO:
         end = at + 12 + length
         if end > size or (name not in _PIXELS and not name.isalpha()):
             break
-        if name in _PIXELS or (name == b"eXIf" and _is_sound(data[at:end])):
+        if name in _PIXELS or (name == b"eXIf" and _is_valid(data[at:end])):
             kept.append((at, end))
         else:
             is_all = False
@@ -47,6 +47,6 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO:
     return io.BytesIO(b"".join(parts))
 
 
-def _is_sound(chunk: memoryview) -> bool:
+def _is_valid(chunk: memoryview) -> bool:
     (check,) = struct.unpack(">I", chunk[-4:])
     return len(chunk) <= _MAX_EXIF_BYTES and zlib.crc32(chunk[4:-4]) == check

@@ -1,7 +1,8 @@
 """A pool of decoder processes.
 
-If a decoder dies, its picture is tried again in a fresh one, as something else may have killed the
-first. If that one dies too, the picture is refused. A decoder that takes too long is killed.
+If a decoder dies, its picture is retried in a new decoder, since something else may have killed
+the first one. If the second one dies too, the picture is refused. A decoder that takes too long is
+killed.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ _START_SECONDS = 120.0
 #: How long a fork may take.
 _FORK_SECONDS = 30.0
 
-#: The features of a picture have a few kilobytes. A longer answer is not valid.
+#: The features of a picture have a few kilobytes. A longer answer is invalid.
 _MOST_ANSWER_BYTES = 64 << 10
 
-#: How often a picture is tried again after something ended all decoders.
+#: How often a picture is tried if all decoders keep being killed.
 _MOST_RESTARTS = 5
 
 
@@ -49,8 +50,8 @@ Result = TypeVar("Result")
 
 
 class _DecoderDied(Exception):
-    """The decoder ended without a valid answer. ``status`` is that of ``waitpid``; ``None`` if it
-    is unknown because all decoders were ended."""
+    """The decoder ended without a valid answer. ``status``: its status from ``waitpid``; ``None``
+    if the status is unknown because all decoders were ended."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
@@ -63,7 +64,7 @@ class _TooSlow(Exception):
 
 @dataclass(slots=True)
 class _Decoder:
-    """One decoder process. ``done`` counts its pictures; ``owner`` is its zygote."""
+    """One decoder process. ``done``: how many pictures it has decoded. ``owner``: its zygote."""
 
     socket: socket.socket
     process: int
@@ -72,8 +73,8 @@ class _Decoder:
     done: int = 0
 
     def require_idle(self) -> None:
-        """Raises ``OSError`` if the decoder has ended, or has sent an answer without a question,
-        which would be taken for the answer about the next picture."""
+        """Raises ``OSError`` if the decoder has ended, or if it has sent an answer without being
+        asked, which would be mistaken for the answer about the next picture."""
         timeout = self.socket.gettimeout()
         self.socket.settimeout(0.0)
         try:
@@ -91,7 +92,7 @@ class _Decoder:
 
 
 class _Zygote:
-    """The process that decoders are forked from. Not safe for several threads at once."""
+    """The process that decoders are forked from. Not thread-safe."""
 
     def __init__(self, work: str, limits: DecoderLimits) -> None:
         """Starts the process, and waits until it has loaded every codec. Raises ``Unavailable``."""
@@ -99,13 +100,14 @@ class _Zygote:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(_START_SECONDS)
         command = (
-            # Without -P, a module in the current directory, which anybody may have put there, would
-            # be imported first.
+            # Without -P, Python would first import a module from the current directory, and any
+            # user may have created that module.
             *(sys.executable, "-P", "-m", "snoopsync.decoding.zygote"),
             *(str(theirs.fileno()), work, str(limits.memory_bytes), str(limits.cpu_seconds)),
         )
         paths = [path for path in sys.path if Path(path).is_absolute()]
-        # It contains no secrets. numpy must not start threads, which a fork would lose.
+        # The environment contains no secrets. numpy must not start threads, since a fork would lose
+        # them.
         environment = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         try:
             with theirs:
@@ -117,7 +119,7 @@ class _Zygote:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C goes to this process only
+                    start_new_session=True,  # so that Ctrl-C does not end the zygote
                 )
             hello = self.socket.recv(MESSAGE_BYTES)
         except OSError as error:
@@ -154,8 +156,8 @@ class _Zygote:
         return _Decoder(ours, process, self, outcome)
 
     def end(self, decoder: _Decoder) -> int | None:
-        """Kill this decoder if it lives. Returns the status that it ended with; ``None`` if it is
-        unknown. Raises ``OSError`` if the zygote does not answer."""
+        """Kill this decoder if it is still running. Returns its exit status; ``None`` if the status
+        is unknown. Raises ``OSError`` if the zygote does not answer."""
         decoder.socket.close()
         self.socket.send(KILL + NUMBER.pack(decoder.process))
         process, status = self._reply(KILL)
@@ -164,13 +166,13 @@ class _Zygote:
         return None if status < 0 else status
 
     def close(self) -> None:
-        """End the zygote and with it every decoder. A second call does nothing."""
+        """End the zygote, which ends every decoder too. A second call does nothing."""
         self.socket.close()
         self.kill()
         self._process.wait()
 
     def kill(self) -> None:
-        """Kill the zygote without waiting for its end. Safe for any thread."""
+        """Kill the zygote without waiting for its end. Any thread may call this."""
         self._process.kill()
 
     def _reply(self, to: bytes) -> tuple[int, ...]:
@@ -182,11 +184,11 @@ class _Zygote:
 
 
 class Pool:
-    """Up to ``count`` decoder processes. Safe for several threads."""
+    """Up to ``count`` decoder processes. Thread-safe."""
 
     def __init__(self, count: int, work: str, limits: DecoderLimits | None = None) -> None:
-        """``work`` names the function that decoders run (see ``zygote.main``). The first picture,
-        or ``warm_up``, starts the processes."""
+        """``work``: the name of the function that decoders run (see ``zygote.main``). The first
+        picture, or ``warm_up``, starts the processes."""
         self.limits = limits or DecoderLimits()
         self._work = work
         self._lock = threading.Lock()
@@ -195,9 +197,9 @@ class Pool:
         self._trying = threading.Lock()
         #: Which restrictions are in force in the decoders; ``None`` before the first one.
         self.outcome: Outcome | None = None
-        #: Why no decoder could be started when one was last needed.
+        #: Why the last attempt to start a decoder failed; ``None`` if it succeeded.
         self._failure: str | None = None
-        #: Idle decoders, and ``None`` for each that may still be forked.
+        #: Idle decoders, and a ``None`` for each decoder that may still be forked.
         self._slots: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()
         for _ in range(count):
             self._slots.put(None)
@@ -218,12 +220,12 @@ class Pool:
             self._slots.put(slot)
 
     def check(self) -> None:
-        """Raises ``Unavailable`` if no decoder could be started when one was last needed, and none
-        can be started now."""
+        """Raises ``Unavailable`` if the last attempt to start a decoder failed, and another attempt
+        fails too."""
         failure = self._failure
         if failure is None:
             return
-        # One caller tries again; the others get the previous error meanwhile.
+        # Only one caller tries again. The others get the previous error meanwhile.
         if not self._trying.acquire(blocking=False):
             raise Unavailable(failure)
         try:
@@ -238,11 +240,12 @@ class Pool:
         read: Callable[[bytes], Result],
         most_bytes: int = _MOST_ANSWER_BYTES,
     ) -> Result:
-        """What ``read`` returns for the decoder's answer to this question about this picture, a
-        descriptor whose offset changes. ``read`` raises ``InvalidAnswer`` for invalid bytes.
+        """Ask a decoder this question about this picture. Returns what ``read`` returns for the
+        answer; ``read`` must raise ``InvalidAnswer`` for invalid bytes. ``picture``: a descriptor,
+        whose offset changes.
 
-        Waits for a decoder. Raises ``Refused`` for a picture that takes too long or crashes its
-        decoder, and ``Unavailable`` if no decoder can be started.
+        Waits for a free decoder. Raises ``Refused`` for a picture that takes too long or crashes
+        its decoder, and ``Unavailable`` if no decoder can be started.
         """
         deaths = 0
         for _ in range(_MOST_RESTARTS):
@@ -259,7 +262,7 @@ class Pool:
                         f"takes more than {self.limits.cpu_seconds} s of processor time to decode",
                         status=415,
                     ) from None
-                # Without a status, all decoders were ended: that is not the fault of this picture.
+                # Without a status, all decoders were ended, which this picture did not cause.
                 deaths += died.status is not None
                 if deaths >= _TRIES:
                     raise Refused(
@@ -273,13 +276,13 @@ class Pool:
         self._is_closed = True
         zygote = self._zygote
         if zygote is not None:
-            zygote.kill()  # a thread that waits for it may hold the lock
+            zygote.kill()  # a thread that waits for the zygote may hold the lock
         with self._lock:
             if self._zygote is not None:
                 self._zygote.close()
                 self._zygote = None
         idle = []
-        with suppress(queue.Empty):  # busy decoders are put back by their users
+        with suppress(queue.Empty):  # the threads that use busy decoders put them back
             while True:
                 idle.append(self._slots.get_nowait())
         for slot in idle:
@@ -294,7 +297,7 @@ class Pool:
             try:
                 slot.require_idle()
             except OSError:
-                # It ended, or misbehaved, before this picture.
+                # The decoder ended, or misbehaved, before this picture.
                 self._end(slot)
                 slot = None
                 raise _DecoderDied(None) from None
@@ -315,7 +318,8 @@ class Pool:
         except (Refused, Unavailable, _DecoderDied):
             raise
         except BaseException:
-            # It may still answer, and that would be taken for the answer about the next picture.
+            # The decoder may still answer, and its answer would be mistaken for the answer about
+            # the next picture.
             if slot is not None:
                 self._end(slot)
                 slot = None
@@ -324,7 +328,7 @@ class Pool:
             self._put_back(slot)
 
     def _put_back(self, slot: _Decoder | None) -> None:
-        """Let other threads use this slot. After ``close``, its decoder has ended."""
+        """Let other threads use this slot. After ``close``, its decoder is dropped."""
         if self._is_closed and slot is not None:
             slot.socket.close()
             slot = None
@@ -373,12 +377,12 @@ class Pool:
         return Unavailable(message)
 
     def _end(self, decoder: _Decoder) -> int | None:
-        """End the decoder. Returns the status that it ended with; ``None`` if it is unknown."""
+        """End the decoder. Returns its exit status; ``None`` if the status is unknown."""
         with self._lock:
             try:
                 return decoder.owner.end(decoder)
             except OSError:
-                # A late reply would be taken for the reply to the next request.
+                # A late reply would be mistaken for the reply to the next request.
                 decoder.owner.close()
                 if self._zygote is decoder.owner:
                     self._zygote = None

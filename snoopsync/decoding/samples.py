@@ -1,14 +1,15 @@
-"""A tiny picture for each codec, decoded before the first real picture so that all code is loaded.
+"""A tiny picture for each codec. All are decoded before the first real picture, so that all code is
+loaded.
 
-Each is 16 x 16 pixels, drawn and encoded with Pillow and pillow-heif. libtiff has one codec for
-each compression, and separate code reads animations, pages and metadata.
+Each picture has 16 x 16 pixels, and was drawn and encoded with Pillow and pillow-heif. libtiff has
+one codec for each compression, and separate code reads animations, pages and metadata.
 """
 
 from __future__ import annotations
 
 import base64
 
-#: Name of the codec, and a file for it in Base64.
+#: The name of each codec, and a file for it in Base64.
 _ENCODED = {
     "JPEG": (
         "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDACgcHiMeGSgjISMtKygwPGRBPDc3PHtYXUlkkYCZlo+AjIqgtObDoK"

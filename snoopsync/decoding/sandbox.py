@@ -1,8 +1,8 @@
 """What a decoder gives up before it reads a picture: user, files, network, memory, time.
 
-``Restriction`` names each restriction. The kernel may lack one, or a system call filter that was in
-force before may refuse one. The others still apply. ``Outcome`` says which are in force, and
-why one is not.
+``Restriction`` names each restriction. The kernel may lack a restriction, or an earlier system call
+filter may refuse it. The others still apply. ``Outcome`` describes which restrictions are in force,
+and why the others are not.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 #: From linux/capability.h: version 3, whose data are two structs of three 32-bit sets.
 _CAPABILITY_VERSION, _CAPABILITY_BYTES = 0x20080522, 24
 
-#: The user and group ``nobody`` of every Linux.
+#: The IDs of the user and the group ``nobody`` on Linux.
 _NOBODY = 65534
 
-#: Standard input, output and error, the socket, the picture, a codec's copy of it, and some spare.
+#: Standard input, output and error, the socket, the picture, a codec's copy of its descriptor, and
+#: a few more.
 _MOST_DESCRIPTORS = 10
 
 _LAST_CAPABILITY = 63
 
-#: A decoder is nicer than its parent, which also answers other requests.
+#: A decoder has a lower priority than its parent, which also answers other requests.
 _NICENESS = 5
 
-#: The kernel kills the process with the highest score first when memory runs out.
+#: When memory runs out, the kernel first kills the process with the highest score.
 _OOM_SCORE = "1000"
 
 
@@ -69,8 +70,8 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is ``applied``, and what of the rest a system call filter ``refused``: the filter of a
-    service's unit or of a container. The kernel lacks what is in neither."""
+    """The restrictions that are in force (``applied``), and those that a system call filter of the
+    service's unit or of a container ``refused``. The kernel lacks the others."""
 
     applied: Restriction
     refused: Restriction
@@ -82,16 +83,16 @@ class Outcome:
 
     @property
     def refused_names(self) -> list[str]:
-        """The names of those that a filter refused."""
+        """The names of the restrictions that a filter refused."""
         return [name for each, name in NAMES.items() if each in self.refused]
 
     @property
     def lacking_names(self) -> list[str]:
-        """The names of those that the kernel lacks."""
+        """The names of the restrictions that the kernel lacks."""
         return [name for name in self.missing if name not in self.refused_names]
 
     def __str__(self) -> str:
-        """What is missing, and why, on one line. Empty if nothing is."""
+        """What is missing, and why, on one line; empty if nothing is missing."""
         parts = []
         if self.lacking_names:
             parts.append(f"{', '.join(self.lacking_names)} (this kernel does not offer it)")
@@ -115,7 +116,7 @@ class DecoderLimits:
 def enter(limits: DecoderLimits, parent: int) -> Outcome:
     """Apply all restrictions to this process, permanently. Returns which are in force.
 
-    This process ends when the process ``parent`` ends, and now if it has already ended.
+    This process ends when the process ``parent`` ends, or immediately if ``parent`` has ended.
     """
     applied = refused = Restriction(0)
     is_filtered = _is_filtered()
@@ -124,7 +125,7 @@ def enter(limits: DecoderLimits, parent: int) -> Outcome:
         (Restriction.NO_NEW_PRIVILEGES, lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
         (Restriction.LIMITS, lambda: _limit(limits)),
         (Restriction.LANDLOCK, landlock.give_up_all),
-        # The last one: it refuses the system calls of the others.
+        # This must be the last step, because it refuses the system calls of the others.
         (Restriction.SECCOMP, seccomp.install),
     )
     with suppress(OSError):
@@ -136,13 +137,13 @@ def enter(limits: DecoderLimits, parent: int) -> Outcome:
             apply()
             applied |= restriction
         except OSError as error:
-            # The kernel itself answers with other errors where it lacks something. A filter that
-            # answers with one of those can't be told from such a kernel.
+            # If the kernel lacks a restriction, it returns other errors. A filter that returns one
+            # of those errors can't be distinguished from such a kernel.
             if is_filtered and error.errno == errno.EPERM:
                 refused |= restriction
         if restriction is Restriction.USER:
-            # A change of the user resets this, so it follows the change. If the parent ended before
-            # this call, no signal comes.
+            # A change of the user resets this setting, so it is set after the change. If the parent
+            # ended before this call, no signal is sent.
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(0)
@@ -150,7 +151,7 @@ def enter(limits: DecoderLimits, parent: int) -> Outcome:
 
 
 def _is_filtered() -> bool:
-    """Is there a system call filter in force, which is not ours?"""
+    """Whether a system call filter is already in force."""
     mode: int = ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0)
     return mode == seccomp.MODE_FILTER
 
@@ -158,7 +159,7 @@ def _is_filtered() -> bool:
 def allow_cpu(seconds: int) -> None:
     """Let this process use ``seconds`` more of processor time before the kernel ends it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    # The kernel compares whole seconds, of user and system time together.
+    # The kernel compares whole seconds of user time plus system time.
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, most), most))
@@ -174,7 +175,7 @@ def _become_nobody() -> None:
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    # The service may have ambient capabilities as another user, too.
+    # A service that does not run as root may have ambient capabilities.
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
@@ -191,10 +192,10 @@ def _limit(limits: DecoderLimits) -> None:
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
-        # Not 0: a descriptor that is passed in needs a number.
+        # The limit is not 0, because a descriptor that is passed in needs a number.
         (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
         (resource.RLIMIT_AS, memory),
-        # For all pictures together; ``allow_cpu`` sets the limit for one.
+        # This limit is for all pictures together. ``allow_cpu`` sets the limit for one.
         (resource.RLIMIT_CPU, limits.pictures * limits.cpu_seconds),
     ):
         _, hard = resource.getrlimit(what)
@@ -202,7 +203,7 @@ def _limit(limits: DecoderLimits) -> None:
             most = min(most, hard)
         try:
             resource.setrlimit(what, (most, most))
-        except ValueError as error:  # what Python makes of EPERM
+        except ValueError as error:  # Python raises this for EPERM
             raise PermissionError(errno.EPERM, str(error)) from None
 
 

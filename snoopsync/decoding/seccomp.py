@@ -1,13 +1,13 @@
-"""A seccomp filter for a process that computes: it allows some system calls and refuses the rest.
+"""A seccomp filter for decoders, which allows a few system calls and refuses all others.
 
-The list is short because a decoder reads one descriptor, computes, and answers on one socket. There
-is no ``open``, ``socket``, ``execve``, ``ptrace`` or ``kill`` in it, and no memory becomes
-executable. A refused call returns EPERM, so a codec that asks for something unusual fails like any
-other codec that fails, and the picture is refused.
+The list of calls is short, because a decoder only reads one descriptor, computes, and answers on
+one socket. The list does not contain ``open``, ``socket``, ``execve``, ``ptrace`` or ``kill``, and
+no memory can become executable. A refused call returns EPERM. If a codec makes an unusual call, it
+fails like any other failing codec, and the picture is refused.
 
 The filter is classic BPF, built here and installed by ``ctypes``. The maintained bindings
-(``pyseccomp``, libseccomp's own) need libseccomp on the machine, which a virtual environment cannot
-install; a list of forty numbers needs neither. The numbers come from Linux's
+(``pyseccomp``, and those of libseccomp) need libseccomp on the machine, which a virtual environment
+cannot install. A list of forty numbers does not. The numbers come from Linux's
 ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (ARM64). On any other processor there is
 no filter, and ``install`` raises ``OSError``.
 """
@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _PR_SET_SECCOMP = 22
-#: Of ``prctl``: a process has this mode if its system calls are filtered.
+#: The seccomp mode (see prctl(2)) of a process whose system calls are filtered.
 MODE_FILTER = 2
 
 # linux/seccomp.h
@@ -31,8 +31,8 @@ _RET_ALLOW = 0x7FFF0000
 _RET_ERRNO = 0x00050000
 _RET_KILL_PROCESS = 0x80000000
 
-# Where struct seccomp_data has its members. Both processors are little-endian, so that the low half
-# of an argument comes first.
+# The offsets of the members of struct seccomp_data. Both processors are little-endian, so the low
+# half of an argument comes first.
 _NUMBER_AT = 0
 _PROCESSOR_AT = 4
 _ARGUMENTS_AT = 16
@@ -46,7 +46,8 @@ _RETURN = 0x06  # BPF_RET | BPF_K
 
 _PROT_EXEC = 0x4
 
-#: What glibc's and musl's pthread_create asks of clone(2): a thread that shares everything.
+#: The flags that pthread_create of glibc and musl passes to clone(2): a thread that shares
+#: everything.
 _PTHREAD_FLAGS = 0x3D0F00
 
 #: System calls of x86-64's other table (x32) have this bit.
@@ -65,16 +66,16 @@ _PROCESSORS = {
     "aarch64": _Processor(0xC00000B7, 1),
 }
 
-#: The numbers of a call on x86-64 and on ARM64. ``None``: the processor does not have the call.
+#: The numbers of each call on x86-64 and on ARM64. ``None``: the processor does not have the call.
 _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "read": (0, 63),
     "readv": (19, 65),
     "pread64": (17, 67),
-    "write": (1, 64),  # only to descriptors that were passed in: none can be opened
+    "write": (1, 64),  # only to descriptors that were passed in, since none can be opened
     "lseek": (8, 62),
     "close": (3, 57),
     "fstat": (5, 80),
-    "dup": (32, 23),  # libtiff's
+    "dup": (32, 23),  # used by libtiff
     "munmap": (11, 215),
     "mremap": (25, 216),
     "brk": (12, 214),
@@ -106,26 +107,26 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
 
 
 class _Condition(NamedTuple):
-    """A condition on an argument's low 32 bits: they equal ``exactly``, or have none of the bits
-    ``without``."""
+    """A condition on the low 32 bits of an argument: they equal ``exactly``, or have none of the
+    bits in ``without``."""
 
     argument: int
     without: int = 0
     exactly: int | None = None
 
 
-#: Calls that are allowed for some arguments only.
+#: Calls that are allowed only with some arguments.
 _CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], _Condition]] = {
     # Memory cannot become executable.
     "mmap": ((9, 222), _Condition(2, without=_PROT_EXEC)),
     "mprotect": ((10, 226), _Condition(2, without=_PROT_EXEC)),
-    # Threads only, no processes.
+    # Only threads can be created, not processes.
     "clone": ((56, 220), _Condition(0, exactly=_PTHREAD_FLAGS)),
-    # The limits of this process only.
+    # Only the limits of this process can be read or changed.
     "prlimit64": ((302, 261), _Condition(0, exactly=0)),
 }
 
-#: glibc falls back to ``clone``, whose flags a filter can see.
+#: This call returns ENOSYS, so that glibc falls back to ``clone``, whose flags a filter can check.
 _CLONE3 = 435
 
 
@@ -139,8 +140,8 @@ def supports(machine: str | None = None) -> bool:
 
 
 def install() -> None:
-    """Filter the system calls of this process from now on, permanently. The process must have set
-    no_new_privs. Raises ``OSError`` if the kernel refuses, and for an unknown processor."""
+    """Permanently filter the system calls of this process. The process must have set no_new_privs.
+    Raises ``OSError`` if the kernel refuses, or if there is no filter for this processor."""
     machine = platform.machine()
     if not supports(machine):
         raise OSError(errno.ENOSYS, f"there is no filter for {machine}")
@@ -184,7 +185,8 @@ def _conditions(column: int) -> Iterator[bytes]:
         number = numbers[column]
         if number is None:
             continue
-        # A call of this number ends here, so the next rules still find the number loaded.
+        # The filter ends here for a call with this number. For other calls, the number is still
+        # loaded for the next rules.
         yield _instruction(_JUMP_IF_EQUAL, number, if_false=4)
         yield _instruction(_LOAD, _ARGUMENTS_AT + 8 * condition.argument)
         if condition.exactly is None:

@@ -1,6 +1,6 @@
 """Reads an image once and completely into sealed memory, and hashes it.
 
-Nothing can change the bytes after that. So a decoder reads exactly the bytes that were hashed,
+After that, nothing can change the bytes. A decoder reads exactly the bytes that were hashed,
 whatever happens to the file on disk.
 """
 
@@ -18,7 +18,8 @@ from typing import BinaryIO
 from snoopsync.core.errors import Refused
 from snoopsync.core.protocol import ImageSource
 
-#: The largest file that is read. A larger one is hardly a picture, and would fill the memory.
+#: The largest file that is read. A larger file is unlikely to be a picture, and would fill the
+#: memory.
 MAX_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
@@ -28,7 +29,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """The bytes of an image in sealed memory. Close it, or use it in a ``with``."""
+    """The bytes of an image in sealed memory. Close it, or use it in a ``with`` statement."""
 
     file: BinaryIO
     size_bytes: int
@@ -51,7 +52,7 @@ class PictureFile:
 
 
 def read_picture(image: ImageSource) -> PictureFile:
-    """All bytes of the image: of the file at a path, of a file object from its position to its end,
+    """Read all bytes of the image: the file at a path, a file object from its position to its end,
     or the bytes themselves.
 
     Raises ``Refused`` if the image is empty (400) or too large (413), and the errors of reading the

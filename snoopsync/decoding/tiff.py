@@ -1,6 +1,7 @@
-"""Corrects what Pillow decodes wrongly in a TIFF, and names the kinds that it cannot decode.
+"""Corrects what Pillow decodes wrongly in a TIFF, and refuses the kinds that it cannot decode.
 
-The TIFF 6.0 specification and its supplements describe the tags; libtiff's describes BigTIFF.
+The TIFF 6.0 specification and its supplements describe the tags. The documentation of libtiff
+describes BigTIFF.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO = 0
 _PLANAR = 2
 
-#: What Pillow says about a TIFF of a kind that it cannot decode.
+#: Parts of Pillow's error messages for a TIFF of a kind that it cannot decode.
 _UNKNOWN_KINDS = (
     "unknown pixel mode",
     "unknown data organization",
@@ -34,7 +35,7 @@ UNSUPPORTED = "an unsupported kind of TIFF"
 _PLANAR_MODES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
 
 #: Corrected modes for compressed big-endian samples. libtiff returns them in the machine's byte
-#: order, which Pillow takes into account for some modes only.
+#: order, but Pillow considers this only for some modes.
 _NATIVE_MODES = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 
 #: The tags that describe how the pixels are stored. All others are metadata.
@@ -44,15 +45,15 @@ _PIXEL_TAGS = frozenset(
 )
 _ORIENTATION = 274
 
-#: Type and count of a tag that is one number of 16 bits.
+#: The type and the count of a tag that is one number of 16 bits.
 _ONE_SHORT = [3, 1]
 
-#: The most directories that are followed: twice as many as the pages that are decoded.
+#: At most this many directories are followed, twice the number of pages that are decoded.
 _MAX_DIRECTORIES = 2_000
 
 
 def correct(image: Image.Image) -> None:
-    """Correct how Pillow decodes the current page of a TIFF; other formats stay as they are.
+    """Correct how Pillow decodes the current page of a TIFF. Other formats are not changed.
 
     Raises ``Refused`` (415) for a page that Pillow would decode wrongly.
     """
@@ -61,7 +62,7 @@ def correct(image: Image.Image) -> None:
     bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))
     if len(image.tile) == 1 and image.tile[0].codec_name == "libtiff":
         tile = image.tile[0]
-        assert isinstance(tile.args, tuple)  # as Pillow makes those of libtiff
+        assert isinstance(tile.args, tuple)  # Pillow always passes a tuple to libtiff
         mode, *rest = tile.args
         image.tile = [tile._replace(args=(_NATIVE_MODES.get(mode, mode), *rest))]
     elif image.tag_v2.get(ExifTags.Base.PlanarConfiguration) == _PLANAR and max(bits) > 8:
@@ -74,7 +75,8 @@ def correct(image: Image.Image) -> None:
 
 
 def is_inverted(image: Image.Image) -> bool:
-    """Whether this is a TIFF with wide grey in which 0 is white. Pillow itself inverts 8 bits."""
+    """Whether this is a TIFF with wide grey in which 0 is white. Pillow itself inverts grey of 8
+    bits."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     photometric = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation)
@@ -86,7 +88,7 @@ def refusal_of_unsupported(content: io.BytesIO) -> Refused | None:
     try:
         content.seek(0)
         TiffImagePlugin.TiffImageFile(content)
-    except Exception as error:  # codecs that read hostile bytes raise anything
+    except Exception as error:  # codecs that read hostile bytes may raise any error
         if is_unknown_kind(error):
             return _unsupported(_tags_of(content))
     return None
@@ -94,7 +96,7 @@ def refusal_of_unsupported(content: io.BytesIO) -> Refused | None:
 
 def is_unknown_kind(error: BaseException) -> bool:
     """Whether Pillow raised this error because it cannot decode that kind of TIFF."""
-    return any(said in str(error) for said in _UNKNOWN_KINDS)
+    return any(part in str(error) for part in _UNKNOWN_KINDS)
 
 
 def _unsupported(tags: Mapping[int, object]) -> Refused:
@@ -115,8 +117,8 @@ def _tags_of(content: io.BytesIO) -> Mapping[int, object]:
 
 
 class _Layout(NamedTuple):
-    """How a directory is stored: ``struct`` formats of its length and of offsets, and the bytes of
-    an entry."""
+    """How a directory is stored. ``number`` and ``offset``: the ``struct`` formats of its length
+    and of offsets. ``entry_bytes``: the size of an entry."""
 
     number: str
     entry_bytes: int
@@ -127,7 +129,7 @@ _CLASSIC, _BIG = _Layout("H", 12, "I"), _Layout("Q", 20, "Q")
 
 
 def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
-    """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, and if the
+    """A copy of this TIFF with only the tags of its pixels; ``None`` for any other file, or if the
     directories cannot be followed."""
     data = bytearray(content.getvalue())
     if data[:4] not in SIGNATURES:
@@ -147,8 +149,8 @@ def without_metadata(content: io.BytesIO) -> io.BytesIO | None:
 
 
 def _strip_directory(data: bytearray, at: int, order: str, layout: _Layout) -> int:
-    """Remove the other tags from the directory at this offset. Returns the offset of the next one,
-    0 after the last."""
+    """Remove all tags but those of the pixels from the directory at this offset. Returns the offset
+    of the next directory; 0 after the last one."""
     (count,) = struct.unpack_from(order + layout.number, data, at)
     first = at + struct.calcsize(order + layout.number)
     last = first + count * layout.entry_bytes

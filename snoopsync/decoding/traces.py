@@ -1,13 +1,14 @@
 """Finds traces of an earlier JPEG in a picture, which show that the file was made from a JPEG.
 
-JPEG rounds the waves of each block of 8 x 8 pixels to multiples of a step. After decoding, and
-saving as PNG or as a JPEG of a higher quality, the waves still lie near those multiples. Image
-forensics calls this double quantisation (Popescu and Farid, "Statistical Tools for Digital
-Forensics", 2004). A copy that was scaled or cropped does not have these traces.
+JPEG rounds the waves of each block of 8 x 8 pixels to multiples of a step. After the picture is
+decoded and saved as a PNG, or as a JPEG of a higher quality, the waves are still near those
+multiples. Image forensics calls this double quantisation (Popescu and Farid, "Statistical Tools for
+Digital Forensics", 2004). A copy that was scaled or cropped does not have these traces.
 
-On 21 photographs, traces were found in all PNGs made from JPEGs of quality 90 and 95, in nearly all
-JPEGs of quality 95 that had quality 50 to 90 before and of 90 that had 50 to 75, in some of 85 that
-had 75, and in no picture that was never a JPEG or only once.
+On 21 photographs, traces were found in all PNGs that were made from JPEGs of quality 90 and 95. Of
+JPEGs that were saved again, traces were found in nearly all with quality 95 (50 to 90 before) and
+quality 90 (50 to 75 before), and in some with quality 85 (75 before). No traces were found in
+pictures that were never a JPEG, or were saved as JPEG only once.
 """
 
 from __future__ import annotations
@@ -26,40 +27,40 @@ if TYPE_CHECKING:
 
 _BLOCK = 8
 
-#: A JPEG has traces of an earlier one only if its own quality is higher.
+#: A JPEG of a lower quality has no traces of an earlier JPEG.
 _MIN_QUALITY = 82
 
-#: A picture with a shorter side, in pixels, has too few blocks.
+#: If a side has fewer pixels than this, the picture has too few blocks.
 _MIN_SIDE = 128
 
 #: The size of the part of the picture that is examined, in pixels.
 _PART_WIDTH, _PART_HEIGHT = 160, 128
 
-#: The lines of a large JPEG that are decoded, from its top.
+#: How many lines of a large JPEG are decoded, from its top.
 _TOP_LINES = 160
 
-#: The waves (down, across) that are examined. JPEG's steps are small for long waves, and short
-#: waves have few values.
+#: The waves (down, across) that are examined. JPEG uses small steps for long waves, and short waves
+#: have few values.
 _WAVES = ((0, 1), (1, 0), (1, 1), (0, 5), (6, 0), (1, 4), (5, 1), (2, 4), (3, 3), (4, 3))
 
-#: The steps that are tried. The rounding of pixels hides smaller ones.
+#: The steps that are tried. The rounding of pixels hides smaller steps.
 _STEPS = np.arange(3, 26, dtype=np.float32)
 
 #: A step of an earlier JPEG is at least this many times the file's own step.
 _LARGER_STEP = 1.5
 
-#: Smaller values may come from the rounding of pixels.
+#: Smaller values may be caused by the rounding of pixels.
 _NOISE = 1.4
 
 _LEAST_VALUE = min(_NOISE, 0.45 * float(_STEPS[0]))
 
-#: The least values that a wave must have, the most that are examined, and the least waves that must
-#: have traces.
+#: How many values a wave must have, how many values are examined, and how many waves must have
+#: traces.
 _MIN_VALUES = 40
 _MOST_VALUES = 128
 _MIN_WAVES = 3
 
-#: The least nearness of values to multiples of a step: 1 is on them, 0 is random.
+#: How near the values must be to multiples of a step: 1 means exactly on them, 0 means random.
 _MIN_NEARNESS = 0.55
 
 _ONES = np.ones((_BLOCK, _BLOCK))
@@ -86,10 +87,10 @@ _Waves = NDArray[np.float32]
 
 
 def was_jpeg(image: Image, content: BinaryIO, quality: int | None, *, lossless: bool) -> bool:
-    """Whether this picture was a JPEG of a lower quality before; false if that cannot be seen.
+    """Whether this picture was a JPEG of a lower quality before; false if that cannot be detected.
 
-    ``image`` is loaded, and may be shrunk. ``quality`` is the quality of a JPEG. ``lossless``: the
-    format keeps every pixel unchanged.
+    ``image`` must be loaded, and may be shrunk. ``quality``: ``None`` if the file is not a JPEG.
+    ``lossless``: whether the format keeps every pixel unchanged.
     """
     if image.mode not in ("RGB", "L"):
         return False
@@ -106,8 +107,8 @@ def was_jpeg(image: Image, content: BinaryIO, quality: int | None, *, lossless: 
 
 
 def _parts(image: Image) -> Iterator[_Waves]:
-    """The waves in the middle of the picture, with blocks aligned to each of its corners: in a
-    rotated or mirrored copy, the blocks may be aligned to any of them."""
+    """The waves in the middle of the picture, with blocks aligned to each of its corners. In a
+    rotated or mirrored copy, the blocks may be aligned to any corner."""
     if min(image.size) < _MIN_SIDE:
         return
     width, height = image.size
@@ -143,7 +144,7 @@ def _has_traces(waves: _Waves, own_steps: NDArray[np.float64]) -> bool:
 
 
 def _has_step(values: NDArray[np.float32], own_step: float) -> bool:
-    """Whether these values lie near multiples of a step that is larger than the file's own."""
+    """Whether these values are near multiples of a step that is larger than the file's own step."""
     values = np.sort(values[values > _LEAST_VALUE])
     if len(values) < _MIN_VALUES:
         return False
@@ -161,8 +162,8 @@ def _has_step(values: NDArray[np.float32], own_step: float) -> bool:
 
 
 def _at_full_size(image: Image, content: BinaryIO) -> Image | None:
-    """The picture at full size, or its top lines. ``None`` for a progressive JPEG, of which no part
-    can be decoded alone."""
+    """The picture at full size, or its top lines; ``None`` for a progressive JPEG, which can't be
+    decoded in part."""
     content.seek(0)
     found = _frame_of(content.read())
     if found is None:
@@ -171,19 +172,19 @@ def _at_full_size(image: Image, content: BinaryIO) -> Image | None:
     if image.size == (width, height):
         return image
     if height > _TOP_LINES:
-        # With fewer lines in the header, the decoder stops early.
+        # The decoder stops early if the header has fewer lines.
         data = data[: at + 1] + struct.pack(">H", _TOP_LINES) + data[at + 3 :]
     try:
         with Pillow.open(io.BytesIO(data), formats=("JPEG",)) as top:
             top.load()
             return top.copy()
-    except Exception:  # codecs that read damaged bytes raise anything
+    except Exception:  # codecs that read damaged bytes may raise any error
         return None
 
 
 def _frame_of(data: bytes) -> tuple[bytes, int, tuple[int, int]] | None:
     """The file's bytes, the offset of the parameters of its sequential frame, and the frame's
-    height and width in pixels. ``None`` if it has no sequential frame."""
+    height and width in pixels; ``None`` if the file has no sequential frame."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         if data[at + 1] in _SEQUENTIAL_FRAMES:

@@ -1,4 +1,4 @@
-"""What a decoder runs for each picture. Runs in the sandbox only."""
+"""The function that a decoder runs for each picture, inside the sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def extract(picture: BinaryIO, sha256: bytes) -> bytes:
 
 
 def extract_prepare() -> None:
-    """Decode a picture of each codec, so that nothing has to be loaded later. A codec that is not
-    installed does not matter here: its pictures are refused."""
+    """Decode a sample of each codec, so that no code has to be loaded later. If a codec is not
+    installed, its sample is refused, which is harmless."""
     for sample in samples().values():
         extract(io.BytesIO(sample), b"")

@@ -1,18 +1,18 @@
 """The process that decoders are forked from, and the loop of a decoder.
 
 The zygote has one thread. It imports and tries every codec before the first fork, because a decoder
-cannot open a file to load one later. It never reads a picture itself. It ends when the other end of
-its socket is closed, and its decoders end with it.
+cannot open files to load a codec later. The zygote itself never reads a picture. It ends when the
+other end of its socket is closed, and its decoders end with it.
 
-Messages are packets of a Unix socket (SEQPACKET). To this process:
+Messages are packets of a Unix socket (SEQPACKET). Messages to the zygote:
 
 - ``F`` and a socket: fork a decoder that serves this socket. Answer: ``F`` and its process ID.
 - ``K`` and a process ID: kill this decoder, and wait for its end. Answer: ``K``, the process ID and
-  its status from ``waitpid``, -1 if it cannot be killed. Only the parent of a process knows that
-  the ID does not belong to another process by now.
+  the status from ``waitpid``, or -1 if the decoder cannot be killed. The zygote does this because
+  only the parent of a process can be sure that the ID does not belong to another process now.
 
-To a decoder: the picture's descriptor with a question of a few bytes. Answer: what ``layout``
-describes, sent as ``messages`` describes.
+Messages to a decoder: the picture's descriptor with a question of a few bytes. Answer: see
+``layout``, sent as in ``messages``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ FORK, KILL = b"F", b"K"
 READY, FAILED = b"R", b"E"
 
 NUMBER = struct.Struct("<q")
-#: Limits of ``sandbox.DecoderLimits``: bytes of memory, seconds of processor time.
+#: Two limits of ``sandbox.DecoderLimits``: bytes of memory, and seconds of processor time.
 LIMITS = struct.Struct("<qq")
-#: A decoder's first packet, ``sandbox.Outcome``: the restrictions in force, and those refused.
+#: The first packet of a decoder, a ``sandbox.Outcome``: the restrictions that are in force, and
+#: those that were refused.
 REPORT = struct.Struct("<qq")
 
-#: A decoder's work: makes the answer for a picture and a question about it.
+#: The work of a decoder: returns the answer for a picture and a question about it.
 Work = Callable[[BinaryIO, bytes], bytes]
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -48,11 +49,11 @@ _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -> None:
     """Serve the socket with this descriptor until its other end is closed.
 
-    ``work_name`` is ``module:function``, the function that decoders run for each picture. If the
-    module has a function ``<function>_prepare``, it runs once, before the first fork.
+    ``work_name``: ``module:function``, the function that decoders run for each picture. If the
+    module has a function ``<function>_prepare``, that runs once, before the first fork.
     """
-    # A terminal and a service manager signal the whole process group. Decoders end only when their
-    # user closes the socket.
+    # A terminal or a service manager sends signals to the whole process group. Decoders must only
+    # end when the other end closes the socket.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
@@ -85,7 +86,7 @@ def main(descriptor: int, work_name: str, memory_bytes: int, cpu_seconds: int) -
 
 
 def _kill(child: int, children: set[int]) -> int:
-    """The status that the decoder ended with; -1 if it is unknown."""
+    """Kill the decoder. Returns its status from ``waitpid``; -1 if the status is unknown."""
     if child not in children:
         return -1
     try:
@@ -119,7 +120,8 @@ def _fork(
 def _serve_pictures(
     pictures: socket.socket, work: Work, limits: sandbox.DecoderLimits, parent: int
 ) -> None:
-    """The loop of a decoder: enter the sandbox, then answer pictures until the socket is closed."""
+    """The loop of a decoder. Enter the sandbox, then answer for pictures until the socket is
+    closed."""
     outcome = sandbox.enter(limits, parent)
     pictures.send(REPORT.pack(outcome.applied, outcome.refused))
     while True:

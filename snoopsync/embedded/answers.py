@@ -20,12 +20,12 @@ MAX_ID_CHARACTERS = 100
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-#: Half of a character, which can be neither stored nor sent.
+#: One half of a surrogate pair, which can't be stored or sent.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_id(image_id: str) -> None:
-    """Raises ``Refused`` (400) if this is no valid ID."""
+    """Raises ``Refused`` (400) if this is not a valid ID."""
     if (
         not isinstance(image_id, str)
         or not 1 <= len(image_id) <= MAX_ID_CHARACTERS
@@ -37,21 +37,20 @@ def check_id(image_id: str) -> None:
 
 
 def image_time(moment: int) -> str:
-    """Microseconds of Unix time as ISO 8601 in UTC, always with the microseconds."""
+    """A Unix time in microseconds as ISO 8601 in UTC, always with microseconds."""
     seconds, microseconds = divmod(moment, 1_000_000)
     return f"{_whole_second(seconds)}.{microseconds:06d}+00:00"
 
 
-# Images that are added together are listed together. This halves the time of a listing.
+# Images that were added together are listed together, so this cache halves the time of a listing.
 @lru_cache(maxsize=16)
 def _whole_second(seconds: int) -> str:
     return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def outdated_key(text: str | None) -> OutdatedKey:
-    """The key that a page of outdated images begins after; before all images for ``None``.
-
-    ``text`` is the ``next`` of the page before. Raises ``Refused`` (400) for any other text.
+    """The key after which a page of outdated images begins. ``text``: the ``next`` of the previous
+    page, or ``None`` for the first page. Raises ``Refused`` (400) for any other text.
     """
     if text is None:
         return -1, ""
@@ -62,7 +61,8 @@ def outdated_key(text: str | None) -> OutdatedKey:
 
 
 def match_of(similar: SimilarImage, asked: Features) -> Match:
-    """A similar image as a search answers it; ``asked`` is the picture that was searched for."""
+    """A similar image, as in the answer to a search. ``asked``: the picture that was searched
+    for."""
     match: Match = {
         "id": similar.stored.image_id,
         "rank": similar.score.rank,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.protocol import (
+    IdRange,
     ImageAnswer,
     ImageSource,
     ListAnswer,
@@ -23,7 +24,6 @@ from snoopsync.core.protocol import (
     SearchAnswer,
     SearchByIdAnswer,
 )
-from snoopsync.decoding.decoders import shared
 from snoopsync.decoding.features import FEED_VERSION, Features
 from snoopsync.decoding.source import PictureFile, read_picture
 from snoopsync.embedded.answers import EPOCH, check_id, image_time, match_of, outdated_key
@@ -37,16 +37,17 @@ if TYPE_CHECKING:
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
-#: Images on a page of outdated images.
+#: The number of images on a page of outdated images.
 OUTDATED_PAGE = 1000
 
-#: In the order of IDs, the character after the dot: it ends the range of one owner's IDs.
+#: The character after the dot in the order of IDs. An owner followed by it ends the range of the
+#: owner's IDs.
 _AFTER_DOT = "/"
 
 #: The optional libraries that decoding and searching need.
 _LIBRARIES = ("numpy", "PIL")
 
-#: The collection remembers the starts of this many pages.
+#: How many starts of pages the collection remembers.
 _MAX_PAGE_STARTS = 10_000
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -63,8 +64,9 @@ def _random_id() -> str:
 class EmbeddedCollection:
     """A collection of images in this process: an ``ImageCollection`` on an SQLite file.
 
-    A change is on disk when its method returns. Several threads, and several processes on one file,
-    may use the collection at once. It stores what pictures look like, never their bytes.
+    A change is durable when its method returns. Several threads may use the collection at once, and
+    several processes may use one file. The collection stores descriptions of pictures, never their
+    bytes.
     """
 
     def __init__(
@@ -78,19 +80,17 @@ class EmbeddedCollection:
         new_id: Callable[[], str] = _random_id,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
-        """Opens the collection in the file ``database``. If it does not exist, creates it for its
-        owner only, with ``collection_id`` or a new ID.
+        """Opens the collection in the file ``database``. A missing file is created with access for
+        this user only, and with ``collection_id`` or a new ID.
 
-        ``extract_features`` is by default that of this process's decoders. ``now`` returns a time
-        with a time zone. ``new_id`` makes the IDs of images that are added without one.
-        ``busy_seconds``: how long a change waits for the change of another process. Raises
-        ``Unavailable`` if the file cannot be used.
+        ``extract_features``: by default, the decoders of this process do this. ``now`` returns a
+        time with a time zone. ``new_id`` creates the IDs of images that are added without one.
+        ``busy_seconds``: how long a change waits for another process. Raises ``Unavailable`` if the
+        file can't be used.
         """
         self._name = name
-        self._extract_features = extract_features or (
-            lambda picture: shared().extract_features(picture)
-        )
-        #: The moments of the images that pages named as the start of the next page.
+        self._extract_features = extract_features or _shared_extract_features
+        #: The moment of each image that a page named as the start of the next page, by its ID.
         self._page_starts: OrderedDict[str, int] = OrderedDict()
         self._page_starts_lock = threading.Lock()
         self._now = now
@@ -121,16 +121,17 @@ class EmbeddedCollection:
     def add_image(
         self, image: ImageSource, image_id: str | None = None, update_existing: bool = False
     ) -> ImageAnswer:
-        """Add an image or, with ``update_existing``, replace one. Without ``image_id``, the ID has
-        32 random hexadecimal digits.
+        """Add an image or, with ``update_existing``, replace one. Without ``image_id``, the image
+        gets an ID from ``new_id``.
 
-        Raises ``Conflict`` if the ID is taken, and with ``update_existing`` ``NotFound`` if it is
-        unknown. Raises ``Refused``, with the reason, for a picture that cannot be decoded.
+        Raises ``Conflict`` if the ID is taken; with ``update_existing``, raises ``NotFound`` if the
+        collection does not have the image. Raises ``Refused``, with the reason, for a picture that
+        cannot be decoded.
         """
         if image_id is None:
             image_id = self._new_id()
         check_id(image_id)
-        # Checked before the costly decoding. The store checks again, in its transaction.
+        # This is checked before the slow decoding. The store checks again in its transaction.
         known = self._store.find(image_id) is not None
         if update_existing and not known:
             raise image_not_found(image_id)
@@ -145,9 +146,9 @@ class EmbeddedCollection:
         return self._image_answer(stored, "Updated")
 
     def renew_image(self, image_id: str, image: ImageSource) -> ImageAnswer:
-        """Describe an image again from its own bytes. Its time stays, and nothing changes if this
-        version has described it already. Raises ``NotFound``, ``Conflict`` if the image has other
-        bytes, and ``Refused``, with the reason, for a picture that cannot be decoded."""
+        """Describe an image again from its bytes. Its time does not change. Nothing changes if this
+        version already described the image. Raises ``NotFound``, ``Conflict`` if the image has
+        other bytes, and ``Refused``, with the reason, for a picture that cannot be decoded."""
         self._find(image_id)
         features = self._features_of(image)
         now = self._microseconds()
@@ -157,8 +158,8 @@ class EmbeddedCollection:
         return self._image_answer(stored, "Updated")
 
     def outdated(self, owner: str | None = None, after: str | None = None) -> OutdatedAnswer:
-        """One page of the images that an older version has described: all, or those of ``owner``.
-        ``after`` is the ``next`` of the page before; any other text raises ``Refused``."""
+        """One page of the images, of ``owner`` or of all, that an older version described.
+        ``after``: the ``next`` of the previous page. Raises ``Refused`` for any other text."""
         first, end = ("", None) if owner is None else (f"{owner}.", owner + _AFTER_DOT)
         page = self._store.outdated(outdated_key(after), OUTDATED_PAGE + 1, first, end)
         last = page[:OUTDATED_PAGE][-1] if len(page) > OUTDATED_PAGE else None
@@ -166,14 +167,14 @@ class EmbeddedCollection:
             "status": 200,
             "message": "OK",
             "collection_id": self.id,
-            # Only with the first page: counting takes as long as listing all pages.
+            # Only the first page has it, because counting takes as long as listing all pages.
             "total": self._store.count_outdated(first, end) if after is None else None,
             "ids": [image_id for _, image_id in page[:OUTDATED_PAGE]],
             "next": None if last is None else f"{last[0]}:{last[1]}",
         }
 
     def count_outdated(self) -> int:
-        """The number of images that an older version has described."""
+        """The number of images that an older version described."""
         return self._store.count_outdated()
 
     def get_image(self, image_id: str) -> ImageAnswer:
@@ -190,12 +191,12 @@ class EmbeddedCollection:
         return self._image_answer(stored, "Deleted")
 
     def get_images(self, start: str | None = None, count: int | None = None) -> ListAnswer:
-        """One page of the listing, newest first, from the image ``start`` on.
+        """One page of the listing, newest first, beginning with the image ``start``.
 
-        ``count`` is 100 by default; a number below 1 counts as 1, above 1000 as 1000. A page
-        continues where the page before it ended, even if the image that it named as the next start
-        was removed or changed. Raises ``NotFound`` if the collection has no image ``start``, and no
-        page has named it.
+        ``count`` is 100 by default; a number below 1 counts as 1, and one above 1000 as 1000. A
+        page continues where the previous page ended, even if the image ``start`` was removed or
+        changed since. Raises ``NotFound`` if the collection does not have the image ``start``, and
+        no page named it as the start of the next page.
         """
         count = DEFAULT_PAGE if count is None else min(max(1, count), MAX_PAGE)
         page = self._store.page(None if start is None else self._page_start(start), count + 1)
@@ -213,19 +214,20 @@ class EmbeddedCollection:
         }
 
     def images(self) -> Iterator[ListedImage]:
-        """Every image at the time of the first step, newest first, whatever changes after it."""
+        """Every image that the collection has when the first one is read, newest first. Later
+        changes have no effect."""
         for block in self._store.walk():
             for moment, image_id in block:
                 yield {"id": image_id, "image_time": image_time(moment)}
 
-    def image_ids(self, after: str, most: int) -> list[str]:
-        """The IDs of all images in order, from the first one after ``after``: at most this many.
-        It is what comparing needs, in a tenth of the time of a listing."""
+    def image_ids(self, after: str, most: int) -> IdRange:
+        """At most ``most`` IDs of all images, in order, beginning after ``after``. A comparison
+        needs only the IDs, and this takes a tenth of the time of a listing."""
         return self._store.ids(after, most)
 
     def search_images_by_id(self, image_id: str, limit: int | None = None) -> SearchByIdAnswer:
-        """The images similar to this one, without itself. ``limit`` as in ``ImageCollection``; a
-        number below 1 counts as 1. Raises ``NotFound``."""
+        """The images similar to this image, which is not among them. ``limit``: as in
+        ``ImageCollection``; a number below 1 counts as 1. Raises ``NotFound``."""
         check_id(image_id)
         found = self._store.find_described(image_id)
         if found is None:
@@ -246,9 +248,9 @@ class EmbeddedCollection:
         return answer
 
     def search_images(self, image: ImageSource, limit: int | None = None) -> SearchAnswer:
-        """The images similar to this picture: of those that this version has described, and of all
-        others those with the same bytes. ``limit`` as in ``search_images_by_id``. Raises
-        ``Refused``, with the reason, for a picture that cannot be decoded."""
+        """The images similar to this picture. An image that another version described is found only
+        if it has the same bytes. ``limit``: as in ``search_images_by_id``. Raises ``Refused``, with
+        the reason, for a picture that cannot be decoded."""
         features = self._features_of(image)
         answer: SearchAnswer = {
             "status": 200,
@@ -261,7 +263,8 @@ class EmbeddedCollection:
         return answer
 
     def close(self) -> None:
-        """Close the file. A second call does nothing; other calls then raise ``Unavailable``."""
+        """Close the file. A second call does nothing. All other methods then raise
+        ``Unavailable``."""
         self._store.close()
 
     def _image_answer(self, stored: StoredImage, message: str, status: int = 200) -> ImageAnswer:
@@ -288,7 +291,7 @@ class EmbeddedCollection:
                 self._page_starts.popitem(last=False)
 
     def _page_start(self, image_id: str) -> int:
-        """The moment that the page from this image on begins with."""
+        """The moment at which the page that begins with this image starts."""
         with self._page_starts_lock:
             moment = self._page_starts.get(image_id)
         return self._find(image_id).moment if moment is None else moment
@@ -301,7 +304,7 @@ class EmbeddedCollection:
             return self._extract_features(picture)
 
     def _microseconds(self) -> int:
-        """The time of the clock, in microseconds of Unix time."""
+        """The present Unix time in microseconds."""
         return (self._now() - EPOCH) // _MICROSECOND
 
     def compare_images(self, image_id: str, other_id: str) -> Score | None:
@@ -333,12 +336,19 @@ class EmbeddedCollection:
         with self._search_lock:
             if self._search is None:
                 _require_libraries()
-                # Imported late, because numpy takes 0.1 s and 20 MiB: listing, and a resync that
-                # finds nothing new, do not need it.
+                # Imported late, because numpy takes 0.1 s and 20 MiB. A listing, and a resync that
+                # finds nothing new, do not need numpy.
                 from snoopsync.embedded.search import SimilaritySearch
 
                 self._search = SimilaritySearch(self._store)
             return self._search
+
+
+def _shared_extract_features(picture: PictureFile) -> Features:
+    # Imported late: a resync that finds nothing new decodes nothing.
+    from snoopsync.decoding.decoders import shared
+
+    return shared().extract_features(picture)
 
 
 def _require_libraries() -> None:
@@ -346,7 +356,7 @@ def _require_libraries() -> None:
     for name in _LIBRARIES:
         try:
             is_installed = find_spec(name) is not None
-        except ValueError:  # an entry in ``sys.modules`` that is no module
+        except ValueError:  # an entry in ``sys.modules`` that is not a module
             is_installed = False
         if not is_installed:
             raise SnoopsyncError(

@@ -11,7 +11,7 @@ from snoopsync.core.errors import Unavailable, Unwritable
 from snoopsync.runtime import sqlite
 from snoopsync.runtime.sqlite import Access, Failure, FailureKind
 
-#: Each takes a database from one version to the next. A step, once released, is never changed.
+#: Each step upgrades a database from one version to the next. A released step never changes.
 _STEPS = (
     """
     CREATE TABLE collection (id TEXT NOT NULL, moment INTEGER NOT NULL);
@@ -29,13 +29,14 @@ _STEPS = (
         codes      BLOB NOT NULL,
         trimmed    BLOB NOT NULL
     );
-    -- All that a listing needs, in a tenth of the table's pages.
+    -- Everything that a listing needs, in a tenth of the table's pages.
     CREATE INDEX image_listing ON image (moment, id);
     CREATE INDEX image_by_sha256 ON image (sha256);
     CREATE INDEX image_by_thumbnail ON image (thumbnail);
     """,
-    # Apart from the codes, which are read all at once when a collection is opened, and are a tenth
-    # of this. Images of earlier versions have no row here; ``image.thumbnail`` is a digest.
+    # Thumbnails have their own table, so that the codes, which have a tenth of the size, are read
+    # quickly when a collection is opened. Images that earlier versions described have no row in it.
+    # ``image.thumbnail`` is a digest.
     """
     CREATE TABLE small (
         moment INTEGER PRIMARY KEY,
@@ -44,36 +45,36 @@ _STEPS = (
     );
     """,
     """
-    -- What else the comparison looks at: transparency, the picture without its borders, frames.
+    -- What comparisons also use: transparency, the picture without its borders, frames.
     ALTER TABLE small ADD COLUMN alpha BLOB NOT NULL DEFAULT x'';
     ALTER TABLE small ADD COLUMN inside BLOB NOT NULL DEFAULT x'';
     ALTER TABLE small ADD COLUMN frames INTEGER NOT NULL DEFAULT 1;
-    -- Where the file comes from, as JSON; see the module ``evidence``.
+    -- What the file shows about its origin, as JSON (see the module ``evidence``).
     ALTER TABLE image ADD COLUMN evidence TEXT;
-    -- The order in which an index reads new rows, where that is not the moment: an image that was
+    -- The position at which an index reads the row, if that is not the moment. An image that was
     -- described again keeps its moment, since its bytes have not changed.
     ALTER TABLE image ADD COLUMN mark INTEGER;
     CREATE UNIQUE INDEX image_by_mark ON image (mark) WHERE mark IS NOT NULL;
-    -- Which images an older version has described.
+    -- To find the images that an older version described.
     CREATE INDEX image_by_feed ON image (feed, id);
     """,
 )
 
-#: How long a change waits for another process's.
+#: How long a change waits for another process.
 BUSY_SECONDS = 30.0
 
 
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    """A connection that any thread may use (one at a time), without implicit transactions, to the
-    tables of this version."""
+    """A connection to the tables of this version, without implicit transactions, which only one
+    thread at a time may use."""
     return sqlite.open_durable(path, _STEPS, busy_seconds=busy_seconds)
 
 
 def collection_id(connection: sqlite3.Connection, new_id: Callable[[], str]) -> str:
-    """The collection's ID, which is from ``new_id`` for a new collection."""
+    """The collection's ID. A new collection gets one from ``new_id``."""
     row = connection.execute("SELECT id FROM collection").fetchone()
     if row is None:
-        # Another process may be about to do the same: the first one decides.
+        # Another process may do the same at this moment. The first one sets the ID.
         connection.execute(
             "INSERT INTO collection (id, moment)"
             " SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM collection)",
@@ -84,12 +85,12 @@ def collection_id(connection: sqlite3.Connection, new_id: Callable[[], str]) -> 
 
 
 def count_images(path: Path) -> int:
-    """The number of images in a collection. Nothing is changed, also while it is in use.
+    """The number of images in a collection. This changes nothing, and the collection may be in use.
 
-    Raises ``Unavailable`` if it can't be read, or if a newer snoopsync created it.
+    Raises ``Unavailable`` if the file can't be read, or if a newer snoopsync created it.
     """
     with translated(path):
-        # Without a journal no process has it open, and SQLite must not create one to read.
+        # Without a journal, no process has the file open, and SQLite must not create a journal.
         in_use = path.with_name(f"{path.name}-wal").exists()
         access = Access.READ if in_use else Access.IMMUTABLE
         with closing(sqlite.connect(path, access)) as connection:
@@ -100,8 +101,8 @@ def count_images(path: Path) -> int:
 
 
 def translated(path: Path) -> AbstractContextManager[None]:
-    """Errors of SQLite and of the disk become ``Unavailable`` with the file's name, or
-    ``Unwritable`` where the disk is full or read-only."""
+    """Translate errors of SQLite and of the disk to ``Unavailable``, or to ``Unwritable`` if the
+    disk is full or read-only."""
     return sqlite.translated(path, lambda failure: _error(path, failure))
 
 
@@ -110,5 +111,5 @@ def _error(path: Path, failure: Failure) -> Unavailable:
     if failure.kind in (FailureKind.DISK_FULL, FailureKind.READ_ONLY):
         return Unwritable(message)
     if failure.kind is FailureKind.DAMAGED:
-        message += "; move it away, and `snoopsync resync` will add every image again"
+        message += "; move the file away, and `snoopsync resync` will add every image again"
     return Unavailable(message)

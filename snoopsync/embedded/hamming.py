@@ -1,12 +1,13 @@
 """Exact search for all codes within a distance of some query codes, by counting differing bits.
 
-The counts of one query serve up to four queries. Mirroring a picture, or turning it upside down,
-negates some of its waves and so inverts the same bits of its code: mirroring inverts one quarter of
-the bits, turning another one, either inverts the third, and none the fourth. From the number of
-differing bits in each quarter follows the distance of all four forms of the picture: in an inverted
-quarter, exactly those bits differ that did not. This holds only nearly: each form compares its
-waves with another median, which changes about ten bits. So the counts, with that tolerance, only
-select the codes that may be near, and the distances of these are counted exactly.
+The counts of one query are enough for up to four queries. Mirroring a picture negates some of its
+waves, and so inverts some bits of its code. Flipping the picture upside down inverts others. The
+bits are divided into quarters: mirroring inverts two of them, flipping inverts one of these and a
+third, and the fourth never changes. In an inverted quarter, exactly those bits differ that were
+equal before. For this reason, the number of differing bits in each quarter gives the distances of
+all four forms. These distances are only approximate: each form compares its waves with another
+median, which changes about ten bits. The counts, with this tolerance, only select codes that may be
+near, and the distances of these codes are counted exactly.
 """
 
 from __future__ import annotations
@@ -17,51 +18,51 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Codes of 32 bytes, a row each.
+#: Codes of 32 bytes, one in each row.
 Codes = NDArray[np.uint8]
 
 #: The same codes as ``words_of`` arranges them: a row of 64-bit words for each quarter of their
 #: bits, a column for each code.
 Words = NDArray[np.uint64]
 
-#: For each hit the position of the code, the position of the query, and the distance in bits. A
+#: For each hit: the position of the code, the position of the query, and the distance in bits. A
 #: code that is near to several queries has several hits.
 Hits = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-#: Codes that are searched at once, with the position of the first.
+#: Codes that are searched at once, with the position of the first one.
 Chunk = tuple[int, Words]
 
 _NONE = np.empty(0, np.int64)
 
 NO_HITS: Hits = (_NONE, _NONE, _NONE)
 
-#: The number of codes that lie together in memory.
+#: The number of codes in one block of memory.
 BLOCK_CODES = 131_072
 
-#: The number of comparisons that are made at once: their counts stay in the processor's cache, and
-#: the time of the Python interpreter does not matter.
+#: The number of comparisons that are made at once: few enough that their counts stay in the
+#: processor's cache, and enough that the time of the Python interpreter does not matter.
 _COMPARISONS_AT_ONCE = 131_072
 
-#: The number of queries (or pictures in four forms) in these comparisons, if there are as many.
+#: The largest number of queries (or pictures in four forms) in these comparisons.
 _QUERIES_AT_ONCE = 4
 
 _QUARTERS = 4
 
-#: Half of the bits of two quarters.
+#: Half of the number of bits in two quarters.
 _HALF_OF_TWO = 64
 
-#: The distance of unrelated codes in bits: half of them, give or take 8.
+#: The typical distance of unrelated codes: half of the bits, plus or minus 8.
 _UNRELATED = 128
 
-#: Up to this distance, few of a million unrelated codes are near to a query.
+#: Within this distance of a query, there are few of a million unrelated codes.
 _MAX_REACH = 112
 
 _ODD_COLUMNS, _EVEN_COLUMNS = 0xAAAA, 0x5555
 
 _KEPT, _INVERTED = np.uint64(0), ~np.uint64(0)
 
-#: Which quarters of the bits are inverted (a row for each quarter) in four forms of a picture that
-#: differ from each other by mirroring and turning, in the order of ``pdq.FORMS``.
+#: Which quarters of the bits (a row each) are inverted in each of four forms of a picture (a column
+#: each). The forms differ by mirroring and flipping, in the order of ``pdq.FORMS``.
 _FORMS = np.array(
     [
         [_KEPT, _INVERTED, _INVERTED, _KEPT],
@@ -73,8 +74,8 @@ _FORMS = np.array(
 
 
 def words_of(codes: Codes) -> Words:
-    """The codes with their bits in quarters: the odd and the even lines of the 16 x 16 waves, and
-    in each of them the odd and the even columns."""
+    """The codes with their bits arranged in quarters: the odd and the even lines of the 16 x 16
+    waves, and within these the odd and the even columns."""
     lines = np.ascontiguousarray(codes).view(">u2")
     words = np.empty((2, 2, len(codes), 4), np.uint16)
     for even in (0, 1):
@@ -94,8 +95,8 @@ def empty_block() -> Words:
 class HammingSearch:
     """A search for all codes within ``radius`` bits of any of the queries.
 
-    Safe for several threads. The search is faster when queries that are forms of one picture follow
-    each other in the order of ``pdq.FORMS``.
+    Thread-safe. The search is faster if queries that are forms of one picture follow each other in
+    the order of ``pdq.FORMS``.
     """
 
     def __init__(self, queries: Codes, radius: int) -> None:
@@ -108,8 +109,8 @@ class HammingSearch:
         return sum(len(group.first) for group in self._groups)
 
     def chunks(self, blocks: Sequence[Words], count: int, threads: int) -> list[Chunk]:
-        """The first ``count`` codes of these blocks in chunks for ``hits``, small enough that each
-        of so many threads gets some."""
+        """The first ``count`` codes of these blocks, in chunks for ``hits``. The chunks are small
+        enough that each of ``threads`` threads gets some."""
         largest = _COMPARISONS_AT_ONCE // min(max(self.passes, 1), _QUERIES_AT_ONCE)
         found = []
         for begin, block in zip(range(0, count, BLOCK_CODES), blocks, strict=True):
@@ -120,8 +121,8 @@ class HammingSearch:
         return found
 
     def hits(self, chunks: Iterator[Chunk]) -> Hits:
-        """The hits in these chunks. Several threads may share one iterator of a list: each takes
-        the next chunk when its core is free."""
+        """The hits in these chunks. Several threads may share one iterator of a list. Each thread
+        takes the next chunk when it has finished one."""
         found = [NO_HITS]
         buffers = _Buffers()
         for start, codes in chunks:
@@ -136,7 +137,7 @@ class HammingSearch:
 
 
 def joined(hits: Sequence[Hits]) -> Hits:
-    """All hits of one or more sets of them."""
+    """All hits of one or more sets of hits."""
     places, queries, distances = (np.concatenate(parts) for parts in zip(*hits, strict=True))
     return places, queries, distances
 
@@ -145,9 +146,9 @@ def joined(hits: Sequence[Hits]) -> Hits:
 class _QueryGroup:
     """Queries that are compared together: pictures in one form or in four.
 
-    ``queries`` has the shape (quarter, picture, form). ``first`` is the position of each picture's
-    first form among all queries. ``reach`` is the distance in bits up to which a code may be near
-    to any form of the picture.
+    ``queries``: has the shape (quarter, picture, form). ``first``: the position of each picture's
+    first form among all queries. ``reach``: for each picture, the approximate distance in bits up
+    to which a code may be near to any of its forms.
     """
 
     queries: Words
@@ -160,7 +161,7 @@ class _QueryGroup:
         return int(self.queries.shape[2])
 
     def parts(self, size: int) -> Iterator[_QueryGroup]:
-        """The group in parts of ``size`` pictures."""
+        """The group, divided into parts of ``size`` pictures."""
         for start in range(0, len(self.first), size):
             part = slice(start, start + size)
             yield _QueryGroup(self.queries[:, part], self.first[part], self.reach[part])
@@ -175,8 +176,8 @@ class _QueryGroup:
 
 
 class _Buffers:
-    """Memory for the counts, used again for each chunk: the allocator would return such large
-    pieces to the system, and to get them back takes longer than counting."""
+    """Memory for the counts, which is used again for each chunk. Otherwise the allocator would
+    return such large pieces to the system, and getting them back takes longer than counting."""
 
     def __init__(self) -> None:
         self._differing = np.empty(_COMPARISONS_AT_ONCE, np.uint64)
@@ -188,7 +189,8 @@ class _Buffers:
         """The pictures (their rows in the group) and the codes (their places) that may be near to
         each other, pair by pair.
 
-        All counts are bytes, less half of the bits: -128 means that no bit differs.
+        Half of the number of bits is subtracted from each count, so that it fits in a byte: a sum
+        of -128 means that no bit differs.
         """
         shape = len(group.first), codes.shape[1]
         size = shape[0] * shape[1]
@@ -200,10 +202,10 @@ class _Buffers:
         sums = np.add(counts[2:], counts[:2], out=self._sums[:, :size].reshape(2, *shape))
         sums -= _HALF_OF_TWO
         if group.forms == 1:
-            # 256 differing bits overflow to -128. That costs an exact count and misses no code.
+            # 256 differing bits overflow to -128. This costs an exact count, but misses no code.
             nearest = np.add(sums[0], sums[1], out=sums[0])
         else:
-            # The nearer of the picture as it is and mirrored, then of the two that are turned.
+            # For each pair of forms that differ by mirroring, this is the nearer form.
             differences = self._differences[:, :size].reshape(2, *shape)
             np.subtract(counts[2:], counts[:2], out=differences)
             for first, second in (sums, differences):
@@ -239,8 +241,8 @@ def _grouped(queries: Words, radius: int) -> list[_QueryGroup]:
 
 
 def _form_tolerances(queries: Words) -> NDArray[np.int64]:
-    """For each query and the three after it: the most bits by which one of them differs from what
-    the inverted quarters make of the first one."""
+    """For each query and the three queries after it: in how many bits at most one of them differs
+    from the first query with the form's quarters inverted."""
     if queries.shape[1] < len(_FORMS):
         return _NONE
     fours = np.lib.stride_tricks.sliding_window_view(queries, len(_FORMS), axis=1)

@@ -1,4 +1,4 @@
-"""Codes in memory under keys: add, remove, and exact search."""
+"""Stores codes in memory under keys, and searches them exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from snoopsync.embedded.hamming import (
 
 Keys = NDArray[np.int64]
 
-#: One core makes so many comparisons in about 5 ms. For fewer, other cores are not worth waking.
+#: One core makes this many comparisons in about 5 ms. For fewer, other cores are not worth using.
 _ONE_CORE_COMPARISONS = 1_000_000
 
 _FIRST_CAPACITY = 256
@@ -32,12 +32,13 @@ _REMOVED = -1
 
 
 class CodeIndex:
-    """Codes, each under a key of its own. Not safe for several threads at once.
+    """Codes, each under its own key. Not thread-safe.
 
-    Adding and removing take constant time: the last code moves to the place of a removed one. A
-    table lists the keys in the order in which they were added, which is ascending, with the place
-    of each code. A binary search finds a key: this takes 16 bytes a code, where a dictionary would
-    take 100. The line of a removed key stays in the table until the table would have to grow.
+    Adding and removing take constant time, because the last code moves to the place of a removed
+    code. A table lists the keys in ascending order, which is the order of adding, with the place of
+    each code. A binary search in the table finds a key. The table takes 16 bytes for each code; a
+    dictionary would take 100. The line of a removed key stays in the table until the table would
+    have to grow.
     """
 
     def __init__(self) -> None:
@@ -53,12 +54,13 @@ class CodeIndex:
 
     @property
     def size_bytes(self) -> int:
-        """The memory that codes and tables take."""
+        """The size in memory of the codes and the tables."""
         tables = (self._line_of, self._keys, self._place_of)
         return sum(each.nbytes for each in self._blocks) + sum(each.nbytes for each in tables)
 
     def add(self, keys: Keys, codes: Codes) -> None:
-        """Add codes (a row each) under ``keys``, which are ascending and larger than all before."""
+        """Add codes (one in each row) under ``keys``, which must be ascending and larger than all
+        earlier keys."""
         added = len(keys)
         self._make_room(added)
         places = np.arange(self._count, self._count + added)
@@ -82,7 +84,7 @@ class CodeIndex:
         del self._blocks[-(-last // BLOCK_CODES) :]
 
     def search(self, queries: Codes, radius: int) -> Hits:
-        """All codes within ``radius`` bits of a query, in no order: for each hit the key of the
+        """All codes within ``radius`` bits of a query, in any order. For each hit: the key of the
         code, the position of the query, and the distance in bits."""
         search = HammingSearch(queries, radius)
         is_long = search.passes * self._count > _ONE_CORE_COMPARISONS
@@ -109,8 +111,8 @@ class CodeIndex:
         return self._blocks[number][:, at]
 
     def _make_room(self, added: int) -> None:
-        # In place, as nothing refers to these arrays between two calls: copies of this size, made
-        # and freed repeatedly, would fragment the memory of the process.
+        # The arrays are resized in place, since nothing refers to them between two calls. If copies
+        # of this size were made and freed repeatedly, they would fragment the process's memory.
         if self._count + added > len(self._line_of):
             capacity = max(self._count + added, int(len(self._line_of) * _GROWTH))
             self._line_of.resize(capacity, refcheck=False)

@@ -1,6 +1,6 @@
-"""The kinds of matches, and what decides them: the difference of two thumbnails of 64 x 64 shades.
+"""The kinds of matches, which depend on the difference of two thumbnails of 64 x 64 shades.
 
-The limits were measured on photographs, slides and drawings; each says on which.
+The limits were measured on photographs, slides and drawings, as the comment of each limit states.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snoopsync.decoding.pdq import FORMS, SIDE
 
 
 class MatchKind(StrEnum):
-    """What one of two similar pictures is to the other."""
+    """How two similar pictures differ."""
 
     #: The same bytes.
     IDENTICAL = "identical"
@@ -25,7 +25,7 @@ class MatchKind(StrEnum):
     REENCODED = "reencoded"
     #: The same picture with other tones or colours: brighter, in grey, tinted.
     RECOLOURED = "recoloured"
-    #: The same picture except for a part of it: a caption over it, a watermark, a retouched spot.
+    #: The same picture except for a part: a caption over it, a watermark, a retouched spot.
     EDITED = "edited"
     #: Rotated by 90, 180 or 270 degrees, or by a few degrees.
     ROTATED = "rotated"
@@ -37,7 +37,7 @@ class MatchKind(StrEnum):
     CROPPED = "cropped"
 
 
-#: For each of ``FORMS``, the kind of a match by the code of that form.
+#: For each of ``FORMS``: the kind of a match with the code of that form.
 FORM_KINDS = tuple(
     MatchKind.MIRRORED if sum(form) % 2 else MatchKind.ROTATED if any(form) else MatchKind.REENCODED
     for form in FORMS
@@ -45,60 +45,60 @@ FORM_KINDS = tuple(
 
 _BLOCK = 8
 
-#: The most shades (of 256, root mean square) by which a block differs that was only encoded again:
-#: photographs at a quarter of their size or at JPEG quality 10 stay below.
+#: If a block was only encoded again, it differs by at most this many shades (of 256, root mean
+#: square). Photographs at a quarter of their size or at JPEG quality 10 stay below this limit.
 _SAME_BLOCK = 8.0
 
-#: The same for the worst block of a picture in which nothing was edited.
+#: The same limit for the worst block of a picture in which nothing was edited.
 _SAME_PICTURE = 10.0
 
-#: The same for flat pictures and those with few details: two slides with different faint text are 4
-#: shades apart in the worst block, one slide in two sizes less than 1.
+#: The same limit for flat pictures and those with few details. In the worst block, two slides with
+#: different faint text differ by 4 shades, and one slide in two sizes by less than 1.
 _SAME_FLAT_PICTURE = 3.0
 
-#: Tones or colours that differ by more shades than this on average were changed: JPEG quality 10
-#: stays below 2.
+#: If tones or colours differ by more shades than this on average, they were changed. JPEG quality
+#: 10 stays below 2.
 _OTHER_TONES = 3.0
 
-#: The least share of equal blocks: where only tones or colours were changed (clipped blocks
-#: differ), and where a part was edited.
+#: The smallest share of equal blocks if only tones or colours were changed (clipped blocks differ),
+#: and if a part was edited.
 _UNCLIPPED_SHARE = 0.9
 _UNEDITED_SHARE = 0.7
 
-#: The least share of equal blocks, and the most shades in the worst one, where a part of a drawing
-#: was edited. Of 24 pie charts, barcodes, charts and smileys each, the nearest two different ones
-#: have a block that differs by 25 shades, or a smaller share of equal blocks; a slide in which one
-#: word was replaced has neither.
+#: If a part of a drawing was edited: the smallest share of equal blocks, and the largest difference
+#: of the worst block in shades. In each set of 24 pie charts, barcodes, charts and smileys, the two
+#: nearest ones either have a block that differs by 25 shades, or a smaller share of equal blocks.
+#: Neither is true of a slide in which one word was replaced.
 _UNEDITED_SHARE_OF_DRAWING = 0.93
 _EDITED_DRAWING = 24.0
 
-#: The least standard deviation of a block with details, in shades: that two skies, or the white of
-#: two slides, are equal says nothing.
+#: The smallest standard deviation of a block with details, in shades. Other equal blocks, such as
+#: two skies or the white of two slides, are no evidence.
 _DETAIL = 2.0
 
-#: Fewer blocks with details prove nothing when they are equal.
+#: If fewer blocks with details are equal, this is no evidence.
 _MIN_DETAILED_BLOCKS = 24
 
-#: The least standard deviation of a block of a photograph, even of its sky, and how many of the 64
-#: blocks must have it: of 124 photographs all but one have 54 or more, even at JPEG quality 10. A
-#: drawing has areas of one shade, in which a JPEG has less.
+#: The smallest standard deviation of a photograph's blocks, even in its sky, and how many of the 64
+#: blocks must have it. Of 124 photographs, all but one have 54 or more such blocks, even at JPEG
+#: quality 10. A drawing has areas of one shade, which have less even in a JPEG.
 _GRAIN = 1.0
 _MIN_GRAINY_BLOCKS = 52
 
-#: The largest standard deviation along the edge of a frame, in shades: all frames had less, at any
-#: quality of the file, and so had 3 of 484 photographs.
+#: The largest standard deviation along the edge of a frame, in shades. All frames had less, at any
+#: quality of the file, but also 3 of 484 photographs.
 _FRAME_SHADES = 1.0
 
-#: The share of a bar's pixels that lies within so many neighbouring shades: all captions under
-#: photographs had 0.44 or more, three in four strips of the photographs less than 0.37.
+#: In a bar, at least this share of the pixels is within this many neighbouring shades. All captions
+#: under photographs had 0.44 or more. Three in four strips of the photographs had less than 0.37.
 _BAR_SHADES = 13
 _BAR_SHARE = 0.42
 
-#: The least shorter side of a picture in pixels, and the squares of the thumbnail in which it is
-#: compared then.
+#: The smallest length of a picture's shorter side in pixels, and the size of the squares of the
+#: thumbnail that are then compared.
 _SQUARES = ((2 * SIDE, 1), (SIDE // 2, 2), (SIDE // 4, 4))
 
-#: The number of groups of equally many pixels in which the tones of two pictures are compared.
+#: The number of groups, with equally many pixels, in which the tones of two pictures are compared.
 _TONES = 32
 
 
@@ -106,10 +106,10 @@ _TONES = 32
 class ThumbnailDifference:
     """How two thumbnails differ after their tones were made equal.
 
-    ``worst_block`` is the largest difference of a block, in shades (root mean square), and
-    ``same_share`` the share of equal blocks. ``detailed_blocks`` have something to see in them;
-    ``detailed_share`` is the share of these that is equal. ``tones`` and ``colours`` are the mean
-    differences in shades.
+    ``worst_block``: the largest difference of a block, in shades (root mean square).
+    ``same_share``: the share of equal blocks. ``detailed_blocks``: the number of blocks with
+    details. ``detailed_share``: the share of these that are equal. ``tones`` and ``colours``: the
+    mean differences in shades.
     """
 
     worst_block: float
@@ -121,13 +121,14 @@ class ThumbnailDifference:
 
     @property
     def is_same(self) -> bool:
-        """Whether only format, quality and size differ, however few details the pictures have."""
+        """Whether only format, quality and size differ. This is reliable even for pictures with few
+        details."""
         return self.worst_block <= _SAME_FLAT_PICTURE and not self._has_other_tones
 
     @property
     def is_same_drawing(self) -> bool:
-        """Whether the pictures are the same even if they are drawings. Drawings of one type have
-        the same layout, so only those that are equal nearly everywhere are the same."""
+        """Whether the pictures are the same. This is reliable even for drawings: since drawings of
+        one type have the same layout, they must be equal nearly everywhere."""
         is_faint_edit = (
             self.worst_block <= _EDITED_DRAWING and self.same_share >= _UNEDITED_SHARE_OF_DRAWING
         )
@@ -140,14 +141,14 @@ class ThumbnailDifference:
 
     @property
     def is_certain(self) -> bool:
-        """Whether most details of the one are in the other. This proves something for photographs
-        only."""
+        """Whether the pictures have most details in common. This is evidence only for
+        photographs."""
         has_details = self.detailed_blocks >= _MIN_DETAILED_BLOCKS
         return has_details and self.detailed_share >= _UNEDITED_SHARE
 
     @property
     def kind(self) -> MatchKind | None:
-        """The kind of the match; ``None`` if too many blocks differ for any."""
+        """The kind of the match; ``None`` if too many blocks differ."""
         if self._has_other_tones and (self.worst_block <= _SAME_PICTURE or self.is_nearly_same):
             return MatchKind.RECOLOURED
         if self.worst_block <= _SAME_PICTURE:
@@ -174,7 +175,7 @@ def without_borders(thumbnail: Thumbnail) -> Thumbnail | None:
 
 
 def in_form(thumbnail: Thumbnail, form: tuple[bool, ...]) -> Thumbnail:
-    """The picture in this one of ``FORMS``: rotated, mirrored or both."""
+    """The picture in this form, which is one of ``FORMS``: rotated, mirrored or both."""
     return replace(
         thumbnail,
         grey=_in_form(thumbnail.grey, 1, form),
@@ -192,8 +193,8 @@ def _in_form(values: bytes, channels: int, form: tuple[bool, ...]) -> bytes:
 
 
 def is_bar(pixels: NDArray[np.float64]) -> bool:
-    """Whether these pixels of a strip along a side are a bar, not more of the picture. Much of a
-    bar has one shade, whatever is written on it."""
+    """Whether these pixels of a strip along a side are a bar, not a part of the picture. A large
+    part of a bar has one shade, even if there is text on it."""
     counts = np.bincount(np.rint(pixels).astype(np.int64), minlength=256)
     return int(np.convolve(counts, np.ones(_BAR_SHADES), "same").max()) >= _BAR_SHARE * pixels.size
 
@@ -201,8 +202,8 @@ def is_bar(pixels: NDArray[np.float64]) -> bool:
 def is_photographic(thumbnail: Thumbnail) -> bool:
     """Whether the picture has details nearly everywhere and no frame.
 
-    Slides, drawings and screenshots do not count: different ones have similar parts. Nor do framed
-    pictures, as any two frames are similar.
+    Slides, drawings and screenshots do not count, because different ones have similar parts. Framed
+    pictures do not count either, because any two frames are similar.
     """
     luma = luma_of(thumbnail)
     grainy = _blocks(luma).std(axis=1) >= _GRAIN
@@ -220,7 +221,7 @@ def _is_framed(luma: NDArray[np.float64]) -> bool:
 def compare(one: Thumbnail, other: Thumbnail, side: int = SIDE) -> ThumbnailDifference:
     """The difference of two pictures in the same form and with the same edges.
 
-    ``side`` is the shorter side of the smaller picture in pixels: finer details are not compared.
+    ``side``: the shorter side of the smaller picture, in pixels. Finer details are not compared.
     """
     ours, theirs = (_coarse(luma_of(each), side) for each in (one, other))
     expected = _in_tones_of(theirs, ours)
@@ -254,8 +255,8 @@ def _block_differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> 
 
 
 def _coarse(plane: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """The mean of each square of 1, 2, 4 or 8 pixels: this hides thin lines, which a picture whose
-    shorter side has so few pixels cannot show."""
+    """The plane with each square of 1, 2, 4 or 8 pixels replaced by its mean. This hides thin
+    lines, which a picture with a shorter side of ``side`` pixels cannot show."""
     square = next((each for least, each in _SQUARES if side >= least), _BLOCK)
     if square == 1:
         return plane
@@ -266,8 +267,9 @@ def _coarse(plane: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def _in_tones_of(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Our picture with the tones of theirs: each shade becomes another shade, as by a change of
-    brightness, contrast or gamma. Medians ignore what was done to a part only."""
+    """Our picture with the tones of theirs. Each shade becomes another shade, as with a change of
+    brightness, contrast or gamma. Because medians are used, a change of only a part has no
+    effect."""
     order = np.argsort(ours, axis=None, kind="stable")
     pairs = np.stack(
         [
@@ -276,8 +278,8 @@ def _in_tones_of(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> NDAr
         ]
     )
     all_becoming, all_shades = pairs[:, np.lexsort(pairs)]
-    # A shade that much of the picture has, such as the white of a page, becomes one shade: the
-    # middle one of those that its groups become.
+    # A frequent shade, such as the white of a page, fills several groups, which become different
+    # shades. The middle one of these is used.
     shades, first, count = np.unique(all_shades, return_index=True, return_counts=True)
     becoming = all_becoming[first + (count - 1) // 2]
     beyond = ours - np.clip(ours, shades[0], shades[-1])
@@ -286,6 +288,6 @@ def _in_tones_of(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> NDAr
 
 
 def _blocks(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 64 blocks of the picture: a row of 64 pixels each."""
+    """The 64 blocks of the picture, each a row of 64 pixels."""
     count = SIDE // _BLOCK
     return picture.reshape(count, _BLOCK, count, _BLOCK).swapaxes(1, 2).reshape(count**2, -1)

@@ -1,7 +1,7 @@
-"""The rank and the kind of a pair of pictures: the same, whichever of the two is searched for.
+"""The rank and the kind of a pair of pictures, which do not depend on which one is searched for.
 
-``scoring`` compares the variants of one picture with the other as it is stored. This scores both
-directions; the nearer one counts.
+``scoring`` compares the variants of one picture with the other picture as it is stored. This module
+scores both directions, and the nearer one counts.
 """
 
 from __future__ import annotations
@@ -24,37 +24,39 @@ from snoopsync.embedded.scoring import (
 
 
 class ComparablePicture:
-    """The features of a picture, and the codes that are made from them when first needed."""
+    """The features of a picture, and the codes that are computed from them when they are needed."""
 
     def __init__(self, features: Features) -> None:
         self.features = features
 
     @property
     def is_low_quality(self) -> bool:
-        """Whether the picture has too little detail for its codes to say much."""
+        """Whether the picture has so little detail that its codes are weak evidence."""
         return self.features.quality < pdq.MIN_QUALITY
 
     @property
     def form_codes(self) -> NDArray[np.uint8]:
-        """The codes of its forms, with and without its borders: a row of 32 bytes each."""
+        """The codes of the picture's forms, with and without its borders, each a row of 32
+        bytes."""
         codes = self.features.codes + self.features.trimmed
         return np.frombuffer(codes, np.uint8).reshape(-1, CODE_BYTES)
 
     @cached_property
     def queries(self) -> QueryCodes:
-        """All codes that the picture is searched by."""
+        """All codes that a search for the picture uses."""
         return QueryCodes(self.features, with_variants=not self.is_low_quality)
 
     @cached_property
     def stored_codes(self) -> NDArray[np.uint64]:
-        """The codes that the picture is found by, a row of four words each: as it is and, if it has
-        borders, without them."""
+        """The codes by which searches find the picture, each a row of four words: the code of the
+        picture and, if it has borders, the code without them."""
         codes = (self.features.codes[:CODE_BYTES], self.features.trimmed[:CODE_BYTES])
         return _words(b"".join(codes))
 
 
 def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score | None:
-    """How similar two different pictures are; ``None`` if they are not. Symmetric."""
+    """How similar two different pictures are, in either order; ``None`` if they are not
+    similar."""
     is_low_quality = asked.is_low_quality or candidate.is_low_quality
     radius = MAX_RANK_OF_LOW_QUALITY if is_low_quality else MAX_RANK
     directions = [
@@ -62,7 +64,7 @@ def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score 
         for one, other in ((asked, candidate), (candidate, asked))
         if (matches := _code_matches(one, other, radius))
     ]
-    # Where both directions are equally near, the hashes decide, whichever picture was asked for.
+    # If both directions are equally near, the hashes decide, so that the order does not matter.
     directions.sort(key=lambda way: (way[2][0].bits, way[0].features.sha256))
     for one, other, matches in directions:
         found = score(one.queries, other.features, matches)
@@ -72,8 +74,8 @@ def score_pair(asked: ComparablePicture, candidate: ComparablePicture) -> Score 
 
 
 def _code_matches(one: ComparablePicture, other: ComparablePicture, radius: int) -> list[CodeMatch]:
-    """The matches within ``radius`` bits between query codes of the one and stored codes of the
-    other, as far as they are evidence of similarity; the nearest first."""
+    """The matches within ``radius`` bits between the query codes of one picture and the stored
+    codes of the other, nearest first. Matches that are no evidence of similarity are left out."""
     queries = one.queries
     if not len(queries.codes) or not len(other.stored_codes):
         return []

@@ -1,4 +1,4 @@
-"""The features of a picture as columns of the database: which column has which field."""
+"""Converts the features of a picture to columns of the database, and back."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _THUMBNAIL = ["grey", "colour", "alpha", "inside"]
 #: The columns that are named differently from their field.
 _FIELDS = {"thumbnail": "digest", "inside": "inner"}
 
-#: What ``image_values`` and ``small_values`` write.
+#: The columns that ``image_values`` and ``small_values`` return values for.
 IMAGE_COLUMNS = (*_FEATURES, "evidence", "feed")
 SMALL_COLUMNS = (*_THUMBNAIL, "frames")
 
-#: What ``features_from`` reads, of ``FEATURES_TABLES``.
+#: The columns of ``FEATURES_TABLES`` that ``features_from`` reads.
 FEATURES_COLUMNS = ", ".join((*_FEATURES, "evidence", *SMALL_COLUMNS))
 FEATURES_TABLES = "image LEFT JOIN small ON small.moment = image.moment"
 
 
 def image_values(features: Features) -> list[Any]:
-    """The values of ``IMAGE_COLUMNS`` for features that this version made."""
+    """The values of ``IMAGE_COLUMNS`` for features that this version extracted."""
     evidence = None if features.evidence is None else json.dumps(asdict(features.evidence))
     return [*_values(features, _FEATURES), evidence, FEED_VERSION]
 

@@ -1,7 +1,7 @@
-"""Scores candidates: which pictures with a near code are similar, by what rank, and of what kind.
+"""Scores candidates: which pictures with a near code are similar, and with what rank and kind.
 
-This scores one direction: the codes of one picture, and of its variants, against another picture
-as it is stored. ``pairing`` combines both directions.
+This module scores one direction: it compares the codes of one picture and of its variants with
+another picture as it is stored. ``pairing`` combines both directions.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from snoopsync.embedded.variants import (
     variant_codes,
 )
 
-#: The largest distance of a match, in bits: up to it, 90 million pairs of distinct photographs had
-#: no false match.
+#: The largest distance of a match, in bits. Within this distance, 90 million pairs of different
+#: photographs had no false match.
 MAX_RANK = 75
 
-#: The same for pictures of low quality, whose thumbnails must be the same as well: a faint slide at
-#: half its size is 20 bits away.
+#: The same for pictures of low quality, whose thumbnails must be the same too. A faint slide at
+#: half its size has a distance of 20 bits.
 MAX_RANK_OF_LOW_QUALITY = 31
 
-#: The largest rank of pictures that are certainly the same for the most part, however much their
-#: codes differ: a caption over a tenth of a photograph changes up to 60 bits.
+#: The largest rank of pictures that certainly have most details in common, even if their codes
+#: differ more: a caption over a tenth of a photograph changes up to 60 bits.
 _MAX_RANK_OF_CERTAIN = 50
 
-#: How many bits nearer another form or variant must be to decide the kind.
+#: Another form or variant decides the kind only if it is nearer by at least this many bits.
 _NEARER_BITS = 8
 
 
 class Score(NamedTuple):
     """How similar two pictures are.
 
-    ``rank`` 0 is the same picture. Above 0, it is the distance in bits of the form or variant of
-    one picture that is nearest to the other. ``kind`` is ``None`` if too little is stored to tell.
+    ``rank``: 0 for the same picture, otherwise the distance in bits between one picture's nearest
+    form or variant and the other picture. ``kind``: ``None`` if too little is stored to decide it.
     """
 
     rank: int
@@ -65,8 +65,8 @@ class Score(NamedTuple):
 class CodeMatch(NamedTuple):
     """A stored code that is near to a query code.
 
-    ``bits`` is their distance and ``query`` the position of the query code. ``trimmed``: the stored
-    code is that of the picture without its borders.
+    ``bits``: their distance. ``query``: the position of the query code. ``trimmed``: whether the
+    stored code is that of the picture without its borders.
     """
 
     bits: int
@@ -75,7 +75,7 @@ class CodeMatch(NamedTuple):
 
 
 class QueryCodes:
-    """The codes that a picture is searched by: those of its forms, of its forms without borders
+    """The codes that a search for a picture uses: those of its forms, of its forms without borders
     and, if ``with_variants``, of its variants."""
 
     def __init__(self, features: Features, *, with_variants: bool) -> None:
@@ -90,7 +90,7 @@ class QueryCodes:
 
     @cached_property
     def luma(self) -> Luma:
-        """The shades of the picture's thumbnail, which it must have."""
+        """The shades of the picture's thumbnail. The picture must have a thumbnail."""
         assert self._thumbnail is not None
         return luma_of(self._thumbnail)
 
@@ -101,7 +101,7 @@ class QueryCodes:
 
     @cached_property
     def close_variants(self) -> CloseVariants:
-        """The variants that are very near to the picture, which must have a thumbnail."""
+        """The variants that are very near to the picture. The picture must have a thumbnail."""
         return CloseVariants(self.luma)
 
     def supports(self, match: CodeMatch, candidate: Features) -> bool:
@@ -111,24 +111,24 @@ class QueryCodes:
         thumbnails = self._as_matched(match, candidate)
         if thumbnails is None:
             return True
-        # A drawing on an even page can look like a photograph once the page is trimmed.
+        # A drawing on a uniform page can look like a photograph after the page is trimmed.
         is_photograph = self.is_photograph or _is_photograph(candidate)
         if is_photograph and all(is_photographic(each) for each in thumbnails):
             return True
         ours, theirs = thumbnails
         side = _shorter_side(self.features, candidate)
         difference = compare(ours, theirs, side)
-        # One picture's tones may be made from the other's, but not the reverse.
+        # It may be possible to make one picture's tones from the other's, but not the reverse.
         return difference.is_same_drawing or (
             difference.is_nearly_same and compare(theirs, ours, side).is_same_drawing
         )
 
     def is_direct(self, match: CodeMatch) -> bool:
-        """Whether both codes are those of the pictures as they are: upright, and with borders."""
+        """Whether both codes are those of the unchanged pictures: upright, and with borders."""
         return match.query == 0 and not match.trimmed
 
     def crop_of(self, match: CodeMatch) -> Crop | None:
-        """The crop whose code matched; ``None`` if it was another code."""
+        """The crop whose code matched; ``None`` if the code is not that of a crop."""
         number = match.query - self._first_variant
         return CROPS[number] if 0 <= number < len(CROPS) else None
 
@@ -145,8 +145,9 @@ class QueryCodes:
         return match.query >= self._first_variant
 
     def _variant_supports(self, match: CodeMatch, *, is_of_photograph: bool) -> bool:
-        """A variant matches photographs only. If one picture is a part of the other, only the part
-        must be a photograph: whatever else the other has, such as a bar, is no counterevidence."""
+        """Whether a match with a variant is evidence, which it is only for photographs. If one
+        picture is a part of the other, only the part must be a photograph, because the other one
+        may also have a bar, for example."""
         crop = self.crop_of(match)
         if crop is None:
             return self.is_photograph and is_of_photograph
@@ -167,9 +168,9 @@ class QueryCodes:
 
 
 def score(queries: QueryCodes, candidate: Features, matches: list[CodeMatch]) -> Score | None:
-    """How similar the candidate is to the picture of ``queries``; ``None`` if it is not.
+    """How similar the candidate is to the picture of ``queries``; ``None`` if it is not similar.
 
-    ``matches`` has at least one match, the nearest first; ``queries`` supports each of them.
+    ``matches``: at least one match, nearest first. ``queries.supports`` must accept each of them.
     """
     features = queries.features
     if (features.frames > 1) != (candidate.frames > 1):
@@ -196,7 +197,7 @@ def score(queries: QueryCodes, candidate: Features, matches: list[CodeMatch]) ->
 
 
 def _kind_by_code(queries: QueryCodes, match: CodeMatch, candidate: Features) -> MatchKind:
-    """The kind of pictures of which a form or variant matches."""
+    """The kind of two pictures if a form or variant of one matches the other."""
     crop = queries.crop_of(match)
     kind = queries.kind_of(match)
     if crop is None or kind is not MatchKind.BORDERED or candidate.thumbnail is None:
@@ -209,12 +210,12 @@ def _kind_by_code(queries: QueryCodes, match: CodeMatch, candidate: Features) ->
 def _kind_by_difference(
     difference: ThumbnailDifference, queries: QueryCodes, candidate: Features
 ) -> MatchKind:
-    """The kind of pictures that match as they are."""
+    """The kind of two pictures that match without a change of form."""
     kind = difference.kind
     if kind is MatchKind.RECOLOURED or kind is MatchKind.REENCODED:
         return kind
     assert candidate.thumbnail is not None  # otherwise there is no difference
-    # In a picture that was cropped or rotated a little, every block differs a little.
+    # If a picture was cropped or rotated slightly, every block differs slightly.
     variant_kind = queries.close_variants.kind_of(luma_of(candidate.thumbnail))
     return variant_kind or kind or MatchKind.EDITED
 

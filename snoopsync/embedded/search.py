@@ -1,13 +1,13 @@
-"""Which stored pictures are similar to a picture: indexes in memory that follow the store.
+"""Finds the stored pictures that are similar to a picture, with indexes in memory.
 
 Importing this module imports numpy and Pillow.
 
-A mark is never given twice, so an index only asks the store for the codes after the last mark that
-it has. A code whose image was removed or changed, by this or another process, cannot be mistaken
-for another image's: a search that comes upon it removes it.
+A mark is never used twice, so an index only reads the codes after its last mark from the store. If
+this or another process has removed or changed an image, its code cannot be mistaken for that of
+another image. The first search that finds such a code removes it.
 
 Codes of different versions cannot be compared. Each version has its own index, and a picture is
-searched for among the images that its own version has described.
+searched for only among the images that the same version described.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from snoopsync.embedded.pairing import ComparablePicture, score_pair
 from snoopsync.embedded.scoring import MAX_RANK, MAX_RANK_OF_LOW_QUALITY, Score
 from snoopsync.embedded.store import DescribedImage, Store, StoredCodes, StoredImage
 
-#: Variants are searched for in an index of up to this many codes. They take 25 ms at this size, on
-#: a slow machine with two cores.
+#: Variants are searched for only in an index of up to this many codes. At this size, searching for
+#: them takes 25 ms on a slow machine with two cores.
 _MAX_CODES_FOR_VARIANTS = 50_000
 
 _ROWS_PER_READ = 4_096
 
-#: This many stored pictures stay in memory for comparison: searches for copies find the same
+#: How many stored pictures stay in memory for comparison, since searches for copies find the same
 #: pictures again. Each takes up to 350 KiB, most of it for its variants.
 _MAX_RECENT = 48
 
@@ -49,7 +49,7 @@ class SimilarImage:
 
 
 class SimilaritySearch:
-    """Finds stored images by what they look like. Safe for several threads."""
+    """Finds stored images by what they look like. Thread-safe."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -64,13 +64,13 @@ class SimilaritySearch:
 
     @property
     def size_bytes(self) -> int:
-        """The memory that the indexes take."""
+        """The size of the indexes in memory."""
         with self._lock:
             return sum(index.size_bytes for index in self._indexes.values())
 
     def matches(self, features: Features, version: int = FEED_VERSION) -> list[SimilarImage]:
-        """The images similar to this picture, the most similar first: of those that the version
-        ``version`` has described, and of all others those with the same bytes."""
+        """The images similar to this picture, most similar first. An image that another version
+        than ``version`` described is found only if it has the same bytes."""
         asked = ComparablePicture(features)
         same, near = self._marks(asked, version)
         marks = same | near
@@ -138,7 +138,7 @@ class SimilaritySearch:
         return sorted(found, key=lambda each: (each.score.rank, each.stored.image_id))
 
     def forget(self, mark: int) -> None:
-        """Remove the codes with this mark: their image is gone, or has another mark."""
+        """Remove the codes with this mark, whose image was removed or has another mark now."""
         with self._lock:
             self._recent.pop(mark, None)
             for index in self._indexes.values():
@@ -159,7 +159,8 @@ class SimilaritySearch:
             index = self._indexes.setdefault(version, _VersionIndex(version))
             index.follow(self._store)
             with_variants = len(index) <= _MAX_CODES_FOR_VARIANTS
-        # Without the lock: other threads search while the codes of the variants are made.
+        # The lock is released, so that other threads can search while the codes of the variants are
+        # computed.
         codes = asked.queries.codes if with_variants else asked.form_codes
         if not len(codes):
             return set()
@@ -169,7 +170,7 @@ class SimilaritySearch:
 
 
 class _VersionIndex:
-    """The codes of one version. Not safe for several threads at once."""
+    """The codes of one version. Not thread-safe."""
 
     def __init__(self, version: int) -> None:
         self._version = version
@@ -181,11 +182,11 @@ class _VersionIndex:
 
     @property
     def size_bytes(self) -> int:
-        """The memory that the codes take."""
+        """The size of the codes in memory."""
         return self._codes.size_bytes
 
     def follow(self, store: Store) -> None:
-        """Add what is new in the store."""
+        """Add the new codes of the store."""
         while rows := store.codes_after(self._last_mark, _ROWS_PER_READ, self._version):
             self._add(rows)
             self._last_mark = rows[-1][0]

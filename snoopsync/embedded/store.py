@@ -1,16 +1,17 @@
 """The images of an embedded collection in SQLite: all SQL except the schema.
 
-An image's ``moment`` is the time its bytes last changed, in microseconds of Unix time. No moment is
-given twice, and each is larger than those before it, whatever the clock does. So the moment is both
-the image's time and its place in the listing. ``collection.moment`` is the last one given.
+An image's ``moment`` is the time when its bytes last changed, as Unix time in microseconds. No
+moment is used twice, and each is larger than all earlier ones, whatever the clock does. The moment
+is both the image's time and its position in the listing. ``collection.moment`` is the last moment
+that was used.
 
-The ``mark`` of an image tells an index what is new. It is the moment until a newer version
-describes the image again: then the image gets a mark of its own from the same series, and keeps its
+The ``mark`` of an image shows an index what is new. It equals the moment until a newer version
+describes the image again. Then the image gets a new mark from the same series, and keeps its
 moment.
 
-The ``version`` of an image (the column ``feed``) is the version of snoopsync's codes that has
-described it: ``features.FEED_VERSION`` at that time. Images that different versions have described
-can only be compared by their bytes.
+The ``version`` of an image (the column ``feed``) is the version of snoopsync's codes that described
+the image: ``features.FEED_VERSION`` at that time. Images that different versions described can only
+be compared by their bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from snoopsync.core.errors import Conflict, NotFound
+from snoopsync.core.protocol import IdRange
 from snoopsync.decoding.features import CODE_BYTES, FEED_VERSION, Features
 from snoopsync.embedded import database
 from snoopsync.embedded.rows import (
@@ -40,7 +42,7 @@ from snoopsync.runtime.sqlite import transaction
 
 _ROWS_PER_BLOCK = 5_000
 
-#: Larger than any moment.
+#: No moment is larger than this.
 _END_OF_TIME = 2**63 - 1
 
 #: The columns of a ``StoredImage``, and those of a ``DescribedImage``.
@@ -51,7 +53,7 @@ _STORED_COUNT = 5
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One image of the listing."""
+    """One stored image, without its features."""
 
     moment: int
     image_id: str
@@ -61,31 +63,31 @@ class StoredImage:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether an older version has described the image."""
+        """Whether an older version described the image."""
         return self.version < FEED_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedImage:
-    """An image with its features, as the version ``stored.version`` made them."""
+    """An image with the features that the version ``stored.version`` extracted."""
 
     stored: StoredImage
     features: Features
 
 
-#: Version and ID of an outdated image, which are listed in this order.
+#: The version and the ID of an outdated image. Outdated images are listed in this order.
 OutdatedKey = tuple[int, str]
 
-#: An image's mark, the code of the picture as it is, and the code without its borders (empty if it
-#: has none). A plain tuple, as SQLite returns it: the first search reads a million of them.
+#: An image's mark, its code, and its code without borders (empty if it has none). This is a plain
+#: tuple, as SQLite returns it, because the first search may read a million of them.
 StoredCodes = tuple[int, bytes, bytes]
 
 
 class Store:
-    """The images of one collection. Safe for several threads and processes.
+    """The images of one collection. Several threads and processes may use it.
 
-    A change is on disk when the method returns. Methods raise ``Unavailable`` when the database
-    cannot be read or written.
+    A change is durable when the method returns. Methods raise ``Unavailable`` if the database
+    can't be read or written.
     """
 
     def __init__(
@@ -94,11 +96,12 @@ class Store:
         new_id: Callable[[], str],
         busy_seconds: float = database.BUSY_SECONDS,
     ) -> None:
-        """Opens the database. If it does not exist, creates it for its owner only, with an ID from
-        ``new_id``. ``busy_seconds``: how long a change waits for the change of another process."""
+        """Opens the database. If it does not exist, creates it with access for this user only, and
+        with an ID from ``new_id``. ``busy_seconds``: how long a change waits for another
+        process."""
         self._path = path
         self._busy_seconds = busy_seconds
-        # Two locks: no search waits for the disk while an image is added.
+        # With two locks, no search waits for the disk while an image is added.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         with database.translated(path):
             self._writer = database.connect(path, busy_seconds)
@@ -126,8 +129,9 @@ class Store:
     def replace(
         self, image_id: str, features: Features, now: int
     ) -> tuple[StoredImage, StoredImage]:
-        """Store other features for this image, and return it as it was and as it is. It keeps its
-        moment if only the version that has described its bytes changes. Raises ``NotFound``."""
+        """Store other features for this image. Returns the image before and after the change. The
+        image keeps its moment if its bytes are the same and an older version described them. Raises
+        ``NotFound``."""
         with self._write_transaction() as writer:
             stored = _find(writer, image_id)
             if stored is not None and stored.is_outdated and stored.sha256 == features.sha256:
@@ -135,9 +139,9 @@ class Store:
             return _delete(writer, image_id), _insert(writer, image_id, features, now)
 
     def renew(self, image_id: str, features: Features, now: int) -> tuple[StoredImage, StoredImage]:
-        """Store the features that this version makes of an image's own bytes, and return the image
-        as it was and as it is. Changes nothing if this version has described it already. Raises
-        ``NotFound``, and ``Conflict`` if the image has other bytes."""
+        """Store the features that this version extracted from an image's bytes. Returns the image
+        before and after the change. Changes nothing if this version already described the image.
+        Raises ``NotFound``, and ``Conflict`` if the image has other bytes."""
         with self._write_transaction() as writer:
             stored = _find(writer, image_id)
             if stored is None:
@@ -149,17 +153,17 @@ class Store:
             return stored, _describe(writer, stored, features, now)
 
     def remove(self, image_id: str) -> StoredImage:
-        """Remove this image, and return it as it was. Raises ``NotFound``."""
+        """Remove this image. Returns the removed image. Raises ``NotFound``."""
         with self._write_transaction() as writer:
             return _delete(writer, image_id)
 
     def find(self, image_id: str) -> StoredImage | None:
-        """The image with this ID; ``None`` if the collection has none."""
+        """The image with this ID; ``None`` if there is none."""
         with self._read_connection() as reader:
             return _find(reader, image_id)
 
     def find_described(self, image_id: str) -> DescribedImage | None:
-        """The image with this ID, and its features; ``None`` if the collection has none."""
+        """The image with this ID, and its features; ``None`` if there is none."""
         with self._read_connection() as reader:
             row = reader.execute(
                 f"SELECT {_DESCRIBED} FROM {FEATURES_TABLES} WHERE id = ?", (image_id,)
@@ -167,7 +171,8 @@ class Store:
         return None if row is None else _described_image(row)
 
     def page(self, newest: int | None, count: int) -> list[StoredImage]:
-        """Up to ``count`` images of the listing, newest first, from the moment ``newest`` on."""
+        """Up to ``count`` images of the listing, newest first, beginning at the moment
+        ``newest``; ``None`` for the newest image."""
         newest = _END_OF_TIME if newest is None else newest
         with self._read_connection() as reader:
             rows = reader.execute(
@@ -177,9 +182,10 @@ class Store:
             return [StoredImage(*row) for row in rows]
 
     def walk(self) -> Iterator[list[tuple[int, str]]]:
-        """Moment and ID of every image at the time of the first step, newest first, in blocks.
+        """The moment and ID of every image, newest first, in blocks.
 
-        It uses a connection of its own: one read transaction, which does not see later changes.
+        This uses its own connection and one read transaction, so that changes after the first block
+        have no effect.
         """
         with (
             database.translated(self._path),
@@ -189,26 +195,26 @@ class Store:
             while block := rows.fetchmany(_ROWS_PER_BLOCK):
                 yield block
 
-    def ids(self, after: str, most: int) -> list[str]:
-        """The IDs of all images in order, from the first one after ``after``: at most this many."""
+    def ids(self, after: str, most: int) -> IdRange:
+        """At most ``most`` IDs of all images, in order, beginning after ``after``."""
         with self._read_connection() as reader:
-            # As one value: reading rows would switch between threads a thousand times.
-            (ids,) = reader.execute(
-                "SELECT json_group_array(id)"
+            # All IDs are read as one value. Reading rows would switch between threads for each row.
+            ids, last, count = reader.execute(
+                "SELECT json_group_array(id), max(id), count(*)"
                 " FROM (SELECT id FROM image WHERE id > ? ORDER BY id LIMIT ?)",
                 (after, most),
             ).fetchone()
-        return list(json.loads(ids))
+        return IdRange(ids, last if count == most else None)
 
     def marks_of_same_picture(self, features: Features, version: int) -> list[int]:
         """The marks of the images that are the same picture: those with the same bytes, and those
-        that the given version gave the same size and digest."""
+        with the same size and digest if ``version`` described them."""
         with self._read_connection() as reader:
             rows = reader.execute(
                 "SELECT coalesce(mark, moment) FROM image WHERE sha256 = :sha256"
                 " UNION SELECT coalesce(mark, moment) FROM image"
-                # The unary plus keeps SQLite from using the index of versions: the index of digests
-                # finds far fewer images.
+                # The unary plus keeps SQLite from using the index of versions, because the index of
+                # digests finds far fewer images.
                 " WHERE thumbnail = :digest AND +feed = :version"
                 " AND width = :width AND height = :height",
                 {
@@ -222,7 +228,7 @@ class Store:
             return [mark for (mark,) in rows]
 
     def with_marks(self, marks: Sequence[int]) -> list[DescribedImage]:
-        """The images with these marks; those that were removed or changed are left out."""
+        """The images with these marks. Images that were removed or changed are left out."""
         found = []
         with self._read_connection() as reader:
             for mark in marks:
@@ -249,7 +255,7 @@ class Store:
             return [StoredImage(*row) for row in rows]
 
     def codes_after(self, mark: int, count: int, version: int) -> list[StoredCodes]:
-        """The codes that the given version made of up to ``count`` images, in ascending order of
+        """The codes of up to ``count`` images that ``version`` described, in ascending order of
         their marks, beginning after ``mark``. Images without codes are left out."""
         codes = "substr(codes, 1, :bytes), ifnull(substr(trimmed, 1, :bytes), x'') FROM image"
         # The unary plus keeps SQLite from using the index of versions, which would need a sort.
@@ -264,7 +270,7 @@ class Store:
             return rows.fetchall()
 
     def has_other_versions(self, version: int) -> bool:
-        """Whether any image was described by another version than this one."""
+        """Whether another version than ``version`` described any image."""
         with self._read_connection() as reader:
             (exists,) = reader.execute(
                 "SELECT EXISTS (SELECT 1 FROM image WHERE feed < :version)"
@@ -274,8 +280,8 @@ class Store:
         return bool(exists)
 
     def count_outdated(self, first_id: str = "", end_id: str | None = None) -> int:
-        """The number of images that an older version has described, with IDs from ``first_id`` up
-        to, but not including, ``end_id``."""
+        """The number of images that an older version described, with IDs from ``first_id`` up to,
+        but not including, ``end_id``."""
         with self._read_connection() as reader:
             (count,) = reader.execute(
                 "SELECT count(*) FROM image WHERE feed < :version AND id >= :first"
@@ -317,7 +323,7 @@ class Store:
 
 def id_taken(image_id: str) -> Conflict:
     """The error for an ID that another image has."""
-    return Conflict(f"an image with the ID {image_id!r} exists already", status=409)
+    return Conflict(f"an image with the ID {image_id!r} already exists", status=409)
 
 
 def image_not_found(image_id: str) -> NotFound:
@@ -347,7 +353,7 @@ def _insert(
 def _describe(
     connection: sqlite3.Connection, stored: StoredImage, features: Features, now: int
 ) -> StoredImage:
-    """Replace an image's features by others of the same bytes."""
+    """Replace an image's features with new features of the same bytes."""
     mark = _next_moment(connection, now)
     values = image_values(features)
     connection.execute(

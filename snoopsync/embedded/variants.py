@@ -1,12 +1,12 @@
 """Variants of a picture: cropped, extended, without a strip at one side, or rotated a little.
 
 A search for the codes of all variants finds pictures that were cropped, framed or straightened.
-The variants are made from the stored 64 x 64 grey thumbnail, so a search for a stored picture
+The variants are computed from the stored 64 x 64 grey thumbnail, so a search for a stored picture
 finds as much as a search for a new file.
 
-A crop, and its inverse, is one matrix for the lines and one for the columns. The transform of a
-variant is the product of these with the transform's own matrix, which is computed once. No pixel
-of a variant is needed for that.
+A crop, and its inverse, is a matrix for the lines and a matrix for the columns. The transform of a
+variant is the product of these matrices with the transform's own matrix, which is computed once.
+This does not need the pixels of the variant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIDE = pdq.SIDE
 
 
 class Span(NamedTuple):
-    """A part of one axis. The picture goes from 0 to 1; a span may extend beyond it."""
+    """A part of one axis. The picture extends from 0 to 1. A span may extend beyond the picture."""
 
     start: float
     end: float
@@ -40,8 +40,9 @@ class Span(NamedTuple):
 class Crop:
     """The picture between these lines and columns.
 
-    ``kind`` is the kind of the match when this variant of one picture equals the other picture.
-    Beyond the picture's edge, the variant has the mirrored picture or, with ``has_bar``, one shade.
+    ``kind``: the kind of the match if this variant of one picture equals the other picture.
+    ``has_bar``: whether the variant has one shade beyond the picture's edge, instead of the
+    mirrored picture.
     """
 
     kind: MatchKind
@@ -51,13 +52,13 @@ class Crop:
 
     @property
     def is_part(self) -> bool:
-        """Whether the variant lies inside the picture."""
+        """Whether the variant is inside the picture."""
         return _is_within(self.lines) and _is_within(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The picture rotated about its middle by ``degrees``, and enlarged ``zoom`` times."""
+    """The picture, rotated about its middle by ``degrees`` and enlarged ``zoom`` times."""
 
     degrees: float
     zoom: float
@@ -67,7 +68,8 @@ WHOLE = Span(0.0, 1.0)
 
 
 def _crops() -> Iterator[Crop]:
-    # A crop of 10 % is found only within about 2 % of its place, so it needs a finer grid.
+    # A crop of 10 % is found only if a variant is within about 2 % of its position, so this share
+    # needs a finer grid.
     for share, steps in ((0.05, 3), (0.1, 4)):
         places = [step / (steps - 1) for step in range(steps)]
         corners = [(down, across) for down in places for across in places]
@@ -84,13 +86,13 @@ def _crops() -> Iterator[Crop]:
 
 
 def _inner_span(share: float, place: float) -> Span:
-    """The span without this share of the picture: at ``place`` 0 its end is left out, at 1 its
-    start."""
+    """The span that leaves out this share of the picture: its end for the ``place`` 0, its start
+    for the ``place`` 1."""
     return Span(place * share, place * share + 1 - share)
 
 
 def _outer_span(share: float, place: float) -> Span:
-    """The inverse of ``_inner_span``: the picture is what is left of this span."""
+    """The inverse of ``_inner_span``: leaving out the share of this span gives the picture."""
     width = 1 / (1 - share)
     return Span(-place * (width - 1), width - place * (width - 1))
 
@@ -100,14 +102,15 @@ _CLOSE_DEGREES = (-1.0, 1.0)
 #: The share of the picture that close variants leave out or add.
 _CLOSE_SHARE = 0.02
 
-#: A close variant wins only if it differs by less than this share of the plain difference.
+#: A close variant decides the kind only if its difference from the other picture is smaller than
+#: this share of the difference between the two pictures.
 _CLOSER = 0.5
 
 
 def _rotations() -> Iterator[Rotation]:
     for degrees in _CLOSE_DEGREES:
         yield Rotation(degrees, 1.0)
-    # A straightened horizon: with empty corners, or cropped until the corners are gone.
+    # A straightened horizon, with empty corners, or cropped until no corner is empty.
     for degrees in (-3.0, 3.0):
         for zoom in (1.0, 0.92, 1 / 0.92):
             yield Rotation(degrees, zoom)
@@ -116,12 +119,12 @@ def _rotations() -> Iterator[Rotation]:
 CROPS = tuple(_crops())
 ROTATIONS = tuple(_rotations())
 
-#: For each of ``variant_codes``, the kind of a match by that code.
+#: For each of ``variant_codes``: the kind of a match with that code.
 VARIANT_KINDS = tuple(crop.kind for crop in CROPS) + (MatchKind.ROTATED,) * len(ROTATIONS)
 
 
 def variant_codes(luma: Luma) -> NDArray[np.uint8]:
-    """The codes of all variants: a row of 32 bytes each, in the order of ``VARIANT_KINDS``."""
+    """The codes of all variants, each a row of 32 bytes, in the order of ``VARIANT_KINDS``."""
     matrices = _crop_matrices()
     spans = np.einsum("sik,kl->sil", matrices.waves, luma)
     cropped = np.einsum("nil,njl->nij", spans[matrices.lines], matrices.waves[matrices.columns])
@@ -138,8 +141,8 @@ def _rotated(luma: Luma) -> Luma:
 
 
 def pixels_outside_overlap(crop: Crop, ours: Luma, theirs: Luma) -> NDArray[np.float64]:
-    """The pixels that the larger of two pictures has around the smaller one, when ``crop`` of ours
-    equals theirs. One axis, shades from 0 to 255."""
+    """The pixels that the larger of two pictures has around the smaller one, if ``crop`` of ours
+    equals theirs. Returns shades from 0 to 255 on one axis."""
     if crop.is_part:
         return ours[~_covered(crop.lines, crop.columns)]
     return theirs[~_covered(_inverse(crop.lines), _inverse(crop.columns))]
@@ -163,7 +166,7 @@ def _covered(lines: Span, columns: Span) -> NDArray[np.bool_]:
 
 
 class CloseVariants:
-    """The variants whose codes are near to the picture's own: slightly cropped, extended or
+    """The variants whose codes are near to the picture's own code: slightly cropped, extended or
     rotated."""
 
     def __init__(self, luma: Luma) -> None:
@@ -174,8 +177,8 @@ class CloseVariants:
         self._variants = np.stack([_normal(each) for each in (luma, *cropped, *rotated)])
 
     def kind_of(self, theirs: Luma) -> MatchKind | None:
-        """The kind of the variant that the other picture equals; ``None`` if no variant is much
-        nearer to it than the picture itself."""
+        """The kind of the variant that is nearest to the other picture; ``None`` if no variant is
+        much nearer than this picture itself."""
         differences = 1 - np.einsum("vp,p->v", self._variants, _normal(theirs))
         best = int(differences.argmin())
         if not best or differences[best] > _CLOSER * differences[0]:
@@ -206,8 +209,8 @@ def _sampled(luma: Luma, crop: Crop) -> Luma:
 
 
 class _CropMatrices(NamedTuple):
-    """``waves`` has, for each span in use, the matrix from the picture's lines to the waves along
-    the span. ``lines`` and ``columns`` are the positions in ``waves`` that each crop uses."""
+    """``waves``: for each span in use, the matrix that converts the picture's lines to the waves
+    along the span. ``lines`` and ``columns``: the positions in ``waves`` that each crop uses."""
 
     waves: NDArray[np.float64]
     lines: list[int]
@@ -216,7 +219,7 @@ class _CropMatrices(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _crop_matrices() -> _CropMatrices:
-    # The shade of a bar does not matter: an even area has no waves.
+    # The shade of a bar does not matter, because a uniform area has no waves.
     used = [((crop.lines, crop.has_bar), (crop.columns, crop.has_bar)) for crop in CROPS]
     spans = sorted({each for both in used for each in both})
     waves = np.stack([np.einsum("ik,kl->il", pdq.DCT, _sampling(*each)) for each in spans])
@@ -224,9 +227,10 @@ def _crop_matrices() -> _CropMatrices:
     return _CropMatrices(waves, [*map(spans.index, lines)], [*map(spans.index, columns)])
 
 
-@lru_cache(maxsize=64)  # all spans in use, 32 KiB each
+@lru_cache(maxsize=64)  # holds all spans in use; each takes 32 KiB
 def _sampling(span: Span, has_bar: bool = False) -> NDArray[np.float64]:
-    """The 64 x 64 matrix from the picture's lines to those of the span. Lines of a bar are 0."""
+    """The 64 x 64 matrix that converts the picture's lines to those of the span. The lines of a bar
+    are 0."""
     middle = (np.arange(_SIDE) + 0.5) / _SIDE
     at = (span.start + (span.end - span.start) * middle) * _SIDE - 0.5
     first, share = np.floor(at).astype(int), at % 1
@@ -276,6 +280,6 @@ def _rotation_sampling() -> _RotationSampling:
 
 
 def _mirrored_inside(place: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places inside the picture that these are the mirror images of, at its edges."""
+    """The places, with those outside of the picture mirrored at its edges into the picture."""
     place = np.where(place < 0, -1 - place, place)
     return np.where(place >= _SIDE, 2 * _SIDE - 1 - place, place)

@@ -1,7 +1,7 @@
 """The configured folders: their directories, their rows in the state file, and their monitors.
 
-A folder is recognised by its directory. If the configuration gives it another name than before, it
-is still the same folder and keeps its images.
+A folder is recognised by its directory. A folder that gets another name in the configuration is
+still the same folder and keeps its images.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("snoopsync")
 
-#: How many of the images that are newly left out are named.
+#: How many of the images that are now left out a log line names.
 _SAMPLE_PATHS = 3
 
 
@@ -50,7 +50,7 @@ def monitors_of(
     clock: Clock | None = None,
 ) -> tuple[FolderMonitor, ...]:
     """Write the configured folders into the state file, and return a monitor for each. ``kept`` has
-    the monitors that exist already, by folder."""
+    the existing monitors to keep, by folder name."""
     kept = kept or {}
     _register(config, state)
     take_owner(config.collection, state)
@@ -76,8 +76,8 @@ def monitors_of(
 
 def _register(config: Config, state: State) -> None:
     """Write the configured folders into the state file. A folder that was renamed in the
-    configuration stays the same folder. Images that the configuration does not want any more are
-    left out from now on."""
+    configuration stays the same folder. Images that the configuration no longer wants are left out
+    from now on."""
     left_out: dict[str, list[RelPath]] = {}
     rows = {row.name: row for row in state.folders.rows()}
     configured = {folder.name for folder in config.folders}
@@ -123,17 +123,17 @@ def _register(config: Config, state: State) -> None:
             state.folders.drop(name)
     for name, rel_paths in left_out.items():
         if rel_paths:
-            _tell_left_out(name, rel_paths)
+            _log_left_out(name, rel_paths)
 
 
-def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
+def _log_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
     samples = rel_paths[:_SAMPLE_PATHS]
     log_event(
         log,
         logging.WARNING,
         Event.LEFT_OUT,
-        "folder %s: the configuration leaves out %s from now on: %s%s. They stay in the"
-        " collection, and are no duplicates. To delete them there:"
+        "folder %s: the configuration now leaves out %s: %s%s. These images stay in the collection"
+        " and are not searched for duplicates. To delete them from the collection:"
         " snoopsync resync --prune --dry-run, then without --dry-run",
         *(name, images(len(rel_paths))),
         ", ".join(printable(rel_path.path) for rel_path in samples),
@@ -147,8 +147,8 @@ def _tell_left_out(name: str, rel_paths: Sequence[RelPath]) -> None:
 def _known_before(
     config: FolderConfig, rows: Sequence[FolderRow], state: State
 ) -> FolderRow | None:
-    """The row of this folder under its former name, with ``recognised_by_content`` set if only the
-    content proves that."""
+    """The row of this folder under its former name, or ``None``. ``recognised_by_content`` is set
+    if only the folder's content proves the match."""
     folder = folder_of(config)
     try:
         identity = folder.identify()
@@ -169,15 +169,15 @@ def _known_before(
 
 
 def _may_be(row: FolderRow, folder: Folder, identity: Identity) -> bool:
-    """Is it worth comparing the files? If the row's own directory still exists, a directory with
-    other numbers is a copy."""
-    is_elsewhere = row.path != folder.path and os.path.lexists(row.path)
-    has_its_numbers = row.identity is not None and row.identity[:2] == identity[:2]
-    return has_its_numbers or not is_elsewhere
+    """Whether the row's folder may be this directory, so that comparing files is useful. If the
+    row's own directory still exists, a directory with another device or inode is a copy."""
+    old_path_exists = row.path != folder.path and os.path.lexists(row.path)
+    has_same_inode = row.identity is not None and row.identity[:2] == identity[:2]
+    return has_same_inode or not old_path_exists
 
 
 def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
-    """The folders of an earlier run that had no configuration."""
+    """The folders that an earlier run without a configuration stored."""
     return tuple(
         FolderConfig(row.name, Path(row.path_text))
         for row in state.folders.rows()
@@ -186,17 +186,17 @@ def remembered_folders(state: State) -> tuple[FolderConfig, ...]:
 
 
 def folder_of(config: FolderConfig, disk: Disk | None = None) -> Folder:
-    """The folder on the disk that the configuration means."""
+    """The folder on disk for this configuration."""
     return Folder(config.name, os.fsencode(config.path), selection_of(config), disk)
 
 
 def selection_of(config: FolderConfig) -> Selection:
-    """Which files of the folder the configuration wants."""
+    """The files of the folder that the configuration wants."""
     return Selection(config.include, config.exclude, exclude_defaults=config.exclude_defaults)
 
 
 def identity_of(folder: FolderConfig) -> Identity:
-    """Which directory is at the folder's path now? Raises ``FolderMissing``."""
+    """The identity of the directory at the folder's path now. Raises ``FolderMissing``."""
     return folder_of(folder).identify()
 
 

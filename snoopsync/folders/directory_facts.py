@@ -1,7 +1,7 @@
-"""Reads a directory's mount and birth time, which ``os.stat`` does not tell.
+"""Reads a directory's mount and birth time, which ``os.stat`` does not return.
 
-The system call is statx(2). Python has no ``os.statx`` before 3.15, so this module calls the C
-library.
+The system call is statx(2). Before version 3.15 Python has no ``os.statx``, so this module calls
+the C library.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 class DirectoryFacts(NamedTuple):
-    """What the kernel tells about a directory.
+    """What the kernel reports about a directory.
 
-    ``mount`` is a different number for every mount that this process sees; 0 where the system does
-    not tell it. If ``is_unique``, the kernel never uses the number again; else the number changes
-    whenever anything is mounted or unmounted. ``birth_ns`` is Unix time in nanoseconds, 0 where the
-    system does not tell it."""
+    ``mount`` is a different number for every mount that this process sees, and 0 if the system does
+    not report it. If ``is_unique`` is true, the kernel never uses the number again; else the number
+    changes whenever anything is mounted or unmounted. ``birth_ns`` is Unix time in nanoseconds, and
+    0 if the system does not report it."""
 
     mount: int
     birth_ns: int
@@ -49,9 +49,9 @@ def facts_of(descriptor: int) -> DirectoryFacts:
 
 
 def mount_id_of(descriptor: int) -> int:
-    """The ID of the mount that an opened directory is on; 0 where the system does not tell it. Two
-    directories have the same ID if they are on the same mount now. Before Linux 6.8 the kernel may
-    give the ID to a later mount. Raises ``OSError``."""
+    """The ID of the mount that an opened directory is on, or 0 if the system does not report it.
+    Two directories have the same ID if they are on the same mount now. Before Linux 6.8 the kernel
+    may give the ID to a later mount. Raises ``OSError``."""
     mask, _, mount = _statx(descriptor)
     if mask & (_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE):
         return mount
@@ -63,14 +63,14 @@ def _statx(descriptor: int) -> tuple[int, int, int]:
     call = _statx_call()
     if call is None:
         return 0, 0, 0
-    answer = ctypes.create_string_buffer(_STATX_BYTES)
+    buffer = ctypes.create_string_buffer(_STATX_BYTES)
     wanted = _STATX_BTIME | _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
-    if call(descriptor, b"", _AT_EMPTY_PATH, wanted, answer):
+    if call(descriptor, b"", _AT_EMPTY_PATH, wanted, buffer):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    (mask,) = struct.unpack_from("=I", answer, _MASK_AT)
-    seconds, nanoseconds = struct.unpack_from("=qI", answer, _BIRTH_AT)
-    (mount,) = struct.unpack_from("=Q", answer, _MOUNT_AT)
+    (mask,) = struct.unpack_from("=I", buffer, _MASK_AT)
+    seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BIRTH_AT)
+    (mount,) = struct.unpack_from("=Q", buffer, _MOUNT_AT)
     return mask, seconds * 1_000_000_000 + nanoseconds, mount
 
 
@@ -88,10 +88,10 @@ def _statx_call() -> ctypes._NamedFuncPointer | None:
 
 
 def _reused_mount(descriptor: int) -> int:
-    """A number for the mount where mount IDs are not unique. Before Linux 6.8 the kernel uses a
-    mount ID again, also for the next mount in the same place. So the number combines the ID with a
-    count of the changes of the mount table. While the descriptor is open, no other mount gets the
-    ID; every later mount changes the table."""
+    """A number for the mount if mount IDs are not unique. Before Linux 6.8 the kernel reuses a
+    mount ID, even for the next mount at the same path. So the number combines the ID with a count
+    of the changes of the mount table. While the descriptor is open, no other mount gets the ID;
+    every later mount changes the table."""
     table = _mount_table()
     if table is None:
         return 0
@@ -113,7 +113,7 @@ class _MountTable:
     """Counts the changes of the mount table. poll(2) reports each change once."""
 
     def __init__(self) -> None:
-        # This stays open as long as the process lives.
+        # This file stays open until the process ends.
         table = os.open(_MOUNT_TABLE, os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(table, select.POLLPRI)

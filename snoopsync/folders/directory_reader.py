@@ -1,9 +1,8 @@
-"""Reads directories for a scan: lists them, or looks only at their known files.
+"""Reads directories for a scan: lists them, or checks only their known files.
 
-Most directories of a scan are as they were at the last one. If a directory's stamp proves that its
-entries are those of the stored listing, its files are looked at, and nothing else. This takes about
-half as long. To be safe against a file system that does not keep its promise, each directory is
-listed once a day all the same.
+Most directories have not changed since the last scan. If a directory's stamp proves that its
+entries are those of the stored listing, only its known files are checked, which takes about half as
+long. A file system may break that guarantee, so each directory is still listed once a day.
 """
 
 from __future__ import annotations
@@ -12,22 +11,23 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from snoopsync.core.left_out import dump
+from snoopsync.core.model import wrapped
 from snoopsync.folders.directory_stamp import DirectoryStamp
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import FolderSession, Listing
 from snoopsync.state.images import State
 from snoopsync.state.listings import StoredListing, digest_of
 
-#: How long a stored listing stands for its directory, in nanoseconds.
+#: How long a stored listing may replace listing the directory, in nanoseconds.
 _STORED_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of a directory. The rest is of a scan only. ``digest``: of the files.
-    ``known_digest``: the one for which the rows are known to be the same. ``stamp``: the
-    directory's while it was listed, at ``listed_at_ns`` (Unix time); ``None`` if only its known
-    files were looked at, or if it proves nothing."""
+    """What was read from a directory. Only a scan sets the other fields. ``digest``: the digest of
+    the files. ``known_digest``: the digest of the files when they last matched the rows. ``stamp``:
+    the directory's stamp while it was listed, at ``listed_at_ns`` (Unix time); ``None`` if only the
+    known files were checked, or if the stamp proves nothing."""
 
     listing: Listing
     digest: bytes | None = None
@@ -37,15 +37,15 @@ class Reading:
 
     @property
     def is_known(self) -> bool:
-        """Are the files sure to be what the rows say?"""
+        """Whether the files are proven to match the rows."""
         return self.digest is not None and self.digest == self.known_digest
 
 
 class DirectoryReader:
-    """For the scans of one folder. Used by one thread.
+    """Reads the directories of one folder. Used by one thread.
 
-    ``lists_all``: list every directory, whatever its stamp. Events were lost, or it is not sure
-    that the directories are still the same.
+    ``lists_all``: list every directory, whatever its stamp, because events were lost or the
+    directories may be different ones.
     """
 
     def __init__(self, folder: str, state: State, disk: Disk) -> None:
@@ -58,34 +58,38 @@ class DirectoryReader:
         self._listings.begin()
 
     def read(self, session: FolderSession, directory: bytes, *, in_full: bool) -> Reading:
-        """Read one directory; ``in_full``: list it, whatever its stamp. Raises ``OSError`` or
-        ``FolderMissing``: then nothing is known of what is in it."""
+        """Read one directory. ``in_full``: list it, whatever its stamp. Raises ``OSError`` or
+        ``FolderMissing``: then nothing is known about its entries."""
         stored = self._listings.of(directory)
         known_digest = stored.digest if stored is not None else None
         now_ns = self._disk.now_ns()
-        stamp = session.stamp(directory)
-        if not in_full and stored is not None and self._proves(stored, stamp, now_ns):
+        if not in_full and stored is not None and self._is_fresh(stored, now_ns):
             known = session.list_known(directory, stored)
             if known is not None:
-                return Reading(known, digest_of(known.files), known_digest)
+                digest = digest_of(known.files)
+                if digest != known_digest:
+                    files = {name: wrapped(key) for name, key in known.files.items()}
+                    known, digest = known._replace(files=files), digest_of(files)
+                return Reading(known, digest, known_digest)
+        stamp = session.stamp(directory)
         listing = session.list_directory(directory)
         if listing.unclear:
             stamp = None
         if stamp is not None:
-            # It was opened again to be listed: something else may be mounted there since.
+            # Listing opened the directory again, and something else may be mounted over it now.
             session.forget()
             if session.stamp(directory) != stamp:
                 stamp = None
         return Reading(listing, digest_of(listing.files), known_digest, stamp, now_ns)
 
-    def _proves(self, stored: StoredListing, stamp: DirectoryStamp | None, now_ns: int) -> bool:
-        if self.lists_all or stamp is None or stamp != stored.stamp:
+    def _is_fresh(self, stored: StoredListing, now_ns: int) -> bool:
+        if self.lists_all or stored.stamp is None:
             return False
-        # One that was stored in the future was stored before the clock was set back.
+        # A listing with a time in the future was stored before the clock was set back.
         return 0 <= now_ns - stored.listed_at_ns < _STORED_NS
 
     def learn(self, directory: bytes, reading: Reading) -> None:
-        """What was read is what the rows say."""
+        """Note that what was read matches the rows."""
         listing, stamp = reading.listing, reading.stamp
         if reading.digest is None:
             return
@@ -100,10 +104,10 @@ class DirectoryReader:
             self._listings.learn(directory, StoredListing(reading.digest))
 
     def save(self) -> None:
-        """Keep what was learned since ``begin``."""
+        """Store what was learned since ``begin``."""
         self._listings.save()
 
     def end(self, directories: Collection[bytes]) -> None:
-        """A scan has come to its end, and found these directories."""
+        """Note that a scan has ended, and found these directories."""
         self.lists_all = False
         self._listings.keep_only(directories)

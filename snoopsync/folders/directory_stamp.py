@@ -1,13 +1,13 @@
-"""Proves by a directory's ctime that its entries are those of an earlier listing.
+"""Proves by a directory's ctime that its entries are still those of an earlier listing.
 
-Whoever adds, removes, renames or replaces an entry changes the directory's ctime, which nobody can
-set back as an mtime can be. This holds on the file systems that are named here, with two limits:
+Adding, removing, renaming or replacing an entry changes the directory's ctime. Unlike an mtime, a
+ctime can't be set back. This holds on the file systems named here, with two limits:
 
-- Time stamps advance in steps of up to 10 ms. A ctime that was younger when the directory was
-  listed may be that of a change after the listing, too.
-- ext4 with small inodes has whole seconds only. There no ctime counts.
+- Time stamps advance in steps of up to 10 ms. If the ctime was more recent than that at the
+  listing, a change after the listing may have the same ctime.
+- ext4 with small inodes stores whole seconds only. A ctime in whole seconds proves nothing.
 
-What is mounted over an entry does not change the directory: it changes the entry's own stamp.
+A mount over an entry changes the stamp of the entry, not that of the directory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from typing import NamedTuple
 
 from snoopsync.core.model import int64
 
-#: The ``f_type`` of statfs(2), from linux/magic.h: ext4 (ext2 and ext3 have the same), xfs, btrfs
-#: and tmpfs.
+#: The ``f_type`` of statfs(2), from linux/magic.h: ext4 (also ext2 and ext3), xfs, btrfs and tmpfs.
 _FILE_SYSTEMS = frozenset({0xEF53, 0x58465342, 0x9123683E, 0x01021994})
 
-#: A ctime counts once it is older than this, in nanoseconds.
+#: A ctime proves something once it is older than this, in nanoseconds.
 _LEAST_AGE_NS = 20_000_000
 
 _SECOND_NS = 1_000_000_000
@@ -34,8 +33,8 @@ _STATFS_BYTES = 256
 
 
 class DirectoryStamp(NamedTuple):
-    """Which directory this is, and when its entries or its permissions changed last. While all
-    three stay, so do its entries."""
+    """Which directory this is, and when its entries or permissions last changed. While all three
+    values stay the same, the entries stay the same."""
 
     device: int
     inode: int
@@ -43,8 +42,8 @@ class DirectoryStamp(NamedTuple):
 
 
 def stamp_of(descriptor: int, now_ns: int) -> DirectoryStamp | None:
-    """The stamp of an opened directory; ``None`` if its ctime proves nothing. ``now_ns`` is Unix
-    time, from before. Raises ``OSError``."""
+    """The stamp of an opened directory, or ``None`` if its ctime proves nothing. ``now_ns`` is a
+    Unix time before this call. Raises ``OSError``."""
     stat = os.fstat(descriptor)
     ctime_ns = stat.st_ctime_ns
     if ctime_ns > now_ns - _LEAST_AGE_NS or ctime_ns % _SECOND_NS == 0:
@@ -55,15 +54,15 @@ def stamp_of(descriptor: int, now_ns: int) -> DirectoryStamp | None:
 
 
 def _file_system_type(descriptor: int) -> int:
-    """The ``f_type`` of the file system, 0 where the system does not tell it."""
+    """The ``f_type`` of the file system, or 0 if the system does not report it."""
     call = _fstatfs_call()
     if call is None:
         return 0
-    answer = ctypes.create_string_buffer(_STATFS_BYTES)
-    if call(descriptor, answer):
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if call(descriptor, buffer):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    return ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
 @cache

@@ -1,9 +1,9 @@
-"""The one place that reads the disk of the folders.
+"""Reads the folders on disk. No other module does.
 
-Every call names an ``OpenFolder`` and a path below it, as ``bytes``; ``b""`` is the folder itself.
-No call follows a symbolic link below the folder: anybody may swap a directory on the path for a
-link at any moment. A hard link can't be told from a file, and a mount below the folder is part of
-the folder.
+Every call takes an ``OpenFolder`` and a path below it, as ``bytes``; ``b""`` is the folder itself.
+No call follows a symbolic link below the folder, because anyone with write access could replace a
+directory on the path with a link at any moment. Hard links are read as ordinary files, and a mount
+below the folder is part of the folder.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import BinaryIO
 
-from snoopsync.core.model import FingerprintKey, fingerprint_key, int64
+from snoopsync.core.model import FingerprintKey, int64
 from snoopsync.folders.directory_facts import DirectoryFacts, facts_of, mount_id_of
 from snoopsync.folders.directory_stamp import DirectoryStamp, stamp_of
 from snoopsync.folders.open_folder import OpenFolder, parent_and_name
@@ -23,13 +24,17 @@ from snoopsync.folders.open_folder import OpenFolder, parent_and_name
 #: FS_IOC_GETFSUUID of Linux 6.9: the length of the UUID, and the UUID.
 _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT = 0x80111500, 17, 1
 
-#: XFS_IOC_FSGEOMETRY_V1, for XFS on older kernels: the UUID is at the 64th byte of the answer.
+#: XFS_IOC_FSGEOMETRY_V1, for XFS on older kernels: the UUID is at the 64th byte of the result.
 _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT = 0x80705864, 112, 64
+
+
+#: The numbers of a fingerprint, not wrapped to 64 bits.
+_key_of = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class Disk:
     """Reads directories and files. Tests use subclasses that fail. Every method raises ``OSError``
-    for what it can't look at."""
+    if it can't read its path."""
 
     def open_folder(self, path: bytes) -> OpenFolder:
         """Open a folder. Its own path may be a symbolic link."""
@@ -45,8 +50,9 @@ class Disk:
         return os.stat(name, dir_fd=root.directory(parent), follow_symlinks=False)
 
     def file_system(self, root: OpenFolder, directory: bytes) -> int:
-        """The ID of the file system, a signed number of 64 bits that stays the same wherever it is
-        mounted; 0 if it has none. A number that comes from the device does not count."""
+        """The ID of the file system: a signed 64-bit number that does not depend on where the file
+        system is mounted; 0 if it has no ID. A number that is derived from the device is not an
+        ID."""
         descriptor = root.directory(directory)
         number = os.fstatvfs(descriptor).f_fsid
         if number in (0, _device_number(os.fstat(descriptor).st_dev)):
@@ -58,33 +64,38 @@ class Disk:
         return facts_of(root.directory(directory))
 
     def mount_id(self, root: OpenFolder, directory: bytes) -> int:
-        """Two directories have the same number if they are on the same mount now; 0 where the
-        system does not tell it."""
+        """The ID of the mount that a directory is on now, or 0 if the system does not report it."""
         return mount_id_of(root.directory(directory))
 
     def now_ns(self) -> int:
-        """The time by which the time stamps of files are made, in nanoseconds of Unix time."""
+        """The current time on the clock of the files' time stamps, in nanoseconds of Unix time."""
         return time.time_ns()
 
     def stamp(self, root: OpenFolder, directory: bytes) -> DirectoryStamp | None:
-        """The stamp of a directory; ``None`` if its ctime proves nothing."""
+        """The stamp of a directory, or ``None`` if its ctime proves nothing."""
         now_ns = self.now_ns()
         return stamp_of(root.directory(directory), now_ns)
 
+    def has_stamp(
+        self, root: OpenFolder, directory: bytes, stamp: tuple[int, int, int] | None
+    ) -> bool:
+        """Does the directory still have this stamp, which proved something when it was taken?"""
+        stat = os.fstat(root.directory(directory))
+        return (int64(stat.st_dev), int64(stat.st_ino), int64(stat.st_ctime_ns)) == stamp
+
     def fingerprints(
-        self, root: OpenFolder, directory: bytes, names: Iterable[bytes]
+        self, root: OpenFolder, directory: bytes, names: Sequence[bytes]
     ) -> dict[bytes, FingerprintKey]:
-        """The fingerprints of these entries of a directory."""
+        """The fingerprints of these entries of a directory, not wrapped to 64 bits."""
+        # This runs for every file of a scan: most of its time has to be the system's.
         descriptor, stat = root.directory(directory), os.stat
-        return {
-            name: fingerprint_key(stat(name, dir_fd=descriptor, follow_symlinks=False))
-            for name in names
-        }
+        keys = [_key_of(stat(name, dir_fd=descriptor, follow_symlinks=False)) for name in names]
+        return dict(zip(names, keys, strict=True))
 
     @contextmanager
     def entries(self, root: OpenFolder, directory: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """The entries of a directory, to be read inside the ``with``. Their names are decoded as
-        by ``os.fsdecode``."""
+        """The entries of a directory, to be read inside the ``with`` block. Their names are decoded
+        as by ``os.fsdecode``."""
         descriptor = root.open_to_list(directory)
         try:
             with os.scandir(descriptor) as listing:
@@ -93,8 +104,8 @@ class Disk:
             os.close(descriptor)
 
     def open(self, root: OpenFolder, path: bytes) -> BinaryIO:
-        """Open a regular file for reading. This never follows a symbolic link and never waits: a
-        FIFO that has taken the file's place would block an ordinary open."""
+        """Open a regular file for reading. This never follows a symbolic link and never blocks, as
+        an ordinary open would if a FIFO had replaced the file."""
         parent, name = parent_and_name(path)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(name, flags, dir_fd=root.directory(parent))
@@ -106,8 +117,8 @@ class Disk:
             raise
 
     def may_read(self, root: OpenFolder, path: bytes) -> bool:
-        """May this process read the file? ``True`` also for a file that is gone. For a symbolic
-        link, the answer is that for its target: not every system can check the link itself."""
+        """Whether this process may read the file. ``True`` if the file is gone. For a symbolic link
+        the result is about the target, because not every system can check the link itself."""
         parent, name = parent_and_name(path)
         try:
             descriptor = root.directory(parent)
@@ -122,18 +133,18 @@ class Disk:
 
 
 def _device_number(device: int) -> int:
-    """The device as Linux encodes it (``new_encode_dev``). Some file systems, XFS among them,
-    return this number from statfs(2)."""
+    """The device as Linux encodes it (``new_encode_dev``). Some file systems, such as XFS, return
+    this number from statfs(2)."""
     major, minor = os.major(device), os.minor(device)
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
 def _number_of_uuid(root: OpenFolder, directory: bytes) -> int:
-    """The UUID of the file system, as a number made in the kernel's way (``uuid_to_fsid``); 0 if
-    the file system does not tell its UUID."""
+    """The UUID of the file system, converted to a number as the kernel does it (``uuid_to_fsid``);
+    0 if the file system does not report a UUID."""
     descriptor = root.open_to_list(directory)
     try:
-        uuid = _ask_uuid(descriptor, _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT) or _ask_uuid(
+        uuid = _read_uuid(descriptor, _GET_UUID, _UUID_ANSWER_BYTES, _UUID_AT) or _read_uuid(
             descriptor, _XFS_GEOMETRY, _XFS_ANSWER_BYTES, _XFS_UUID_AT
         )
     finally:
@@ -141,7 +152,7 @@ def _number_of_uuid(root: OpenFolder, directory: bytes) -> int:
     return int.from_bytes(uuid[:8], "little") ^ int.from_bytes(uuid[8:], "little")
 
 
-def _ask_uuid(descriptor: int, call: int, answer_bytes: int, at: int) -> bytes:
+def _read_uuid(descriptor: int, call: int, answer_bytes: int, at: int) -> bytes:
     answer = bytearray(answer_bytes)
     try:
         fcntl.ioctl(descriptor, call, answer)

@@ -1,8 +1,8 @@
-"""One configured folder: is it still the same one, what is in it, and is a file really gone?
+"""One configured folder: its identity, its contents, and the proof that a file is gone.
 
-A missing file means that its image is deleted, so this module reports a file as gone only
-with proof. Whatever stands in the way of a proof (an unmounted disk, a directory that can't be
-listed, an I/O error) becomes ``Unclear``, from which nobody may conclude anything.
+When a file is gone, its image is deleted. So this module reports a file as gone only with proof.
+Anything that prevents the proof (an unmounted disk, a directory that can't be listed, an I/O error)
+becomes ``Unclear``, from which nothing may be concluded.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.folders.submounts import Submounts, is_submount, own_number
-from snoopsync.state.listings import StoredListing
+from snoopsync.state.listings import NOTHING_LEFT_OUT, StoredListing
 
 
 class Listing(NamedTuple):
-    """What is directly in a directory: the wanted files by name, and the paths of the directories
-    to enter. ``unclear`` has the names that may be either and can't be looked at, with the reason.
+    """The entries of a directory: the wanted files by name, and the paths of the directories to
+    enter. ``unclear`` has the names that may be either but can't be examined, each with the reason.
     ``left_out`` counts all other entries."""
 
     files: dict[bytes, FingerprintKey]
@@ -54,10 +54,10 @@ class Listing(NamedTuple):
 class Folder:
     """One folder on the disk.
 
-    ``identity`` is the directory that the folder is known to be. While it is ``None``, or while the
-    disk shows another directory, no file in the folder counts as gone. ``bytes_read`` grows with
-    every read of a file. ``submounts`` recognises disks below the folder that have no ID of their
-    own; without it, no file on such a disk counts as gone."""
+    ``identity`` identifies the directory that is known to be the folder. While it is ``None``, or
+    while another directory is at the path, no file in the folder counts as gone. ``bytes_read``
+    grows with every read of a file. ``submounts`` recognises disks below the folder that have no
+    ID; without it, no file on such a disk counts as gone."""
 
     def __init__(
         self, name: str, path: bytes, selection: Selection, disk: Disk | None = None
@@ -71,17 +71,17 @@ class Folder:
         self.disk = disk or Disk()
 
     def session(self) -> FolderSession:
-        """A session for one batch of looks, to be used in a ``with``."""
+        """A session for one batch of calls, to be used in a ``with`` statement."""
         return FolderSession(self)
 
     def identify(self) -> Identity:
-        """Which directory is at the folder's path now? Raises ``FolderMissing`` if there is none
-        that can be read."""
+        """The identity of the directory at the folder's path now. Raises ``FolderMissing`` if no
+        readable directory is at the path."""
         with self.session() as session:
             return session.identify()
 
     def is_present(self) -> bool:
-        """Is the directory at the folder's path the one that this folder is known to be?"""
+        """Whether the directory at the folder's path is known to be the folder."""
         with self.session() as session:
             return session.is_of_the_folder()
 
@@ -90,24 +90,24 @@ class Folder:
         return self.path.rstrip(b"/") + b"/" + path if path else self.path
 
     def rel_path(self, path: bytes) -> RelPath:
-        """This path below the folder, with the folder's name."""
+        """The ``RelPath`` of a path below this folder."""
         return RelPath(self.name, path)
 
     def list_directory(self, directory: bytes) -> Listing:
-        """As ``FolderSession.list_directory``, with a session of its own."""
+        """As ``FolderSession.list_directory``, with a separate session."""
         with self.session() as session:
             return session.list_directory(directory)
 
     def look(self, path: bytes) -> Observation:
-        """What is at this path now?"""
+        """What is at this path now."""
         with self.session() as session:
             return session.look(path)
 
     def prove_gone(self, path: bytes, submount: int) -> Observation:
-        """What is at this path? ``Gone`` only if that is proven: the folder is the same one before
-        and after the look, and the nearest existing directory can be listed and is on the disk
-        ``submount`` that the file was on. A file is not gone if its disk below the folder is
-        unmounted, or if a mount hides it."""
+        """What is at this path now. ``Gone`` is only returned if it is proven: the folder is the
+        same directory before and after the look, and the nearest existing directory above the path
+        can be listed and is on the disk ``submount`` that the file was on. A file is not gone if
+        its disk below the folder is unmounted, or if a mount hides it."""
         missing = Unclear(f"{printable(self.path)} is missing or not the same directory")
         with self.session() as session:
             if not session.is_of_the_folder():
@@ -116,10 +116,10 @@ class Folder:
             if isinstance(observation, Gone):
                 observation = session.look_at_nearest(path, submount)
             if isinstance(observation, Gone):
-                # Another disk may have hidden the file, and may be unmounted by now.
+                # Another disk may have hidden the file, and may now be unmounted.
                 session.forget()
                 observation = session.look(path)
-        # The session still has the directory that it opened first.
+        # The session keeps the directory that it opened first, so check again without it.
         return observation if self.is_present() else missing
 
     def open(self, path: bytes) -> StableFile:
@@ -127,15 +127,15 @@ class Folder:
         return StableFile(self.disk, self.path, path, self._count)
 
     def _count(self, size: int) -> None:
-        # Two threads at the same time may lose a count. Only growth matters.
+        # Two threads at the same time may lose a count, which is harmless: only growth matters.
         self.bytes_read += size
 
 
 class FolderSession:
-    """One batch of looks at a folder. Used by one thread, in a ``with``.
+    """One batch of calls on a folder. Used by one thread, in a ``with`` statement.
 
-    The first look opens the folder's directory, and the end of the ``with`` closes it. In between,
-    the session remembers which directories it has found. It must not outlive the batch: see
+    The first call opens the folder's directory, and the end of the ``with`` block closes it. The
+    session caches what it finds out about directories. It must not outlive the batch: see
     ``OpenFolder``."""
 
     def __init__(self, folder: Folder) -> None:
@@ -168,20 +168,20 @@ class FolderSession:
         return self._root
 
     def forget(self) -> None:
-        """Look up every directory again."""
+        """Clear the cache: look up every directory again."""
         self._directories.clear()
         if self._root is not None:
             self._root.forget()
 
     def identify(self) -> Identity:
-        """The identity of this directory. Raises ``FolderMissing`` if it can't be read."""
+        """The identity of the folder's directory. Raises ``FolderMissing`` if it can't be read."""
         root = self.root
         try:
             stat = self._disk.stat(root, b"")
             with self._disk.entries(root, b""):
                 file_system = self._disk.file_system(root, b"")
                 facts = self._disk.facts(root, b"")
-                # With a file system's own ID, the often changing mount table is not needed.
+                # With a file system's ID, the frequently changing mount table is not needed.
                 mount = facts.mount if facts.is_unique or not file_system else 0
                 return Identity(stat.st_dev, int64(stat.st_ino), file_system, facts.birth_ns, mount)
         except OSError as error:
@@ -189,7 +189,7 @@ class FolderSession:
             raise FolderMissing(f"{path}: {os.strerror(error.errno or 0)}") from None
 
     def is_of_the_folder(self) -> bool:
-        """Is this the directory that the folder is known to be?"""
+        """Whether this directory is known to be the folder."""
         try:
             return self.identify() == self._folder.identity
         except FolderMissing:
@@ -219,7 +219,7 @@ class FolderSession:
                         else:
                             count(left_out, reason, name)
                     else:
-                        count(left_out, _why_no_file(entry, why_unwanted(name)), name)
+                        count(left_out, _why_left_out(entry, why_unwanted(name)), name)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -228,26 +228,28 @@ class FolderSession:
         return Listing(files, directories, unclear, left_out)
 
     def stamp(self, directory: bytes) -> DirectoryStamp | None:
-        """The stamp of a directory; ``None`` if it is not there or proves nothing."""
+        """The stamp of a directory, or ``None`` if it does not exist or proves nothing."""
         try:
             return self._disk.stamp(self.root, directory)
         except (OSError, FolderMissing):
             return None
 
     def list_known(self, directory: bytes, known: StoredListing) -> Listing | None:
-        """The listing of a directory whose stamp proves that its entries are those of ``known``:
-        only its files are looked at. ``None`` if one can't be: list the directory."""
+        """The listing of a directory whose stamp proves that its entries are those of ``known``.
+        This only examines the files. Returns ``None`` if that fails: then list the directory. The
+        numbers are not wrapped to 64 bits."""
         try:
+            if not self._disk.has_stamp(self.root, directory, known.stamp):
+                return None
             files = self._disk.fingerprints(self.root, directory, known.names)
         except (OSError, FolderMissing):
             return None
         prefix = directory + b"/" if directory else b""
-        return Listing(
-            files, [prefix + name for name in known.directories], {}, load(known.left_out)
-        )
+        left_out = {} if known.left_out == NOTHING_LEFT_OUT else load(known.left_out)
+        return Listing(files, [prefix + name for name in known.directories], {}, left_out)
 
     def look(self, path: bytes) -> Observation:
-        """What is at this path now?"""
+        """What is at this path now."""
         above = self._look_at_directory(path.rpartition(b"/")[0])
         if not isinstance(above, _Directory):
             return above
@@ -266,22 +268,22 @@ class FolderSession:
         return self._disk.stat(self.root, directory)
 
     def may_read(self, path: bytes) -> bool:
-        """May this process read a file that was listed?"""
+        """Whether this process may read a listed file."""
         return self._disk.may_read(self.root, path)
 
     def is_directory(self, path: bytes) -> bool:
-        """Is a directory, and not a symbolic link to one, at this path?"""
+        """Whether a directory, and not a symbolic link to one, is at this path."""
         try:
             return S_ISDIR(self._disk.lstat(self.root, path).st_mode)
         except (OSError, FolderMissing):
             return False
 
     def is_hidden(self, path: bytes, submount: int) -> bool:
-        """May a file that is not visible at this path still exist? It may if the nearest existing
-        directory is not on the disk ``submount`` that the file was on: that disk is unmounted, or
-        another disk is mounted over it or in its place."""
+        """Whether a file that is not visible at this path may still exist. It may if the nearest
+        existing directory is not on the disk ``submount`` that the file was on: then that disk is
+        unmounted, or another disk is mounted over it or in its place."""
         _, nearest = self._nearest(path)
-        return not isinstance(nearest, _Directory) or not _is_disk_of(submount, nearest.submount)
+        return not isinstance(nearest, _Directory) or not _is_same_disk(submount, nearest.submount)
 
     def look_at_nearest(self, path: bytes, submount: int) -> Observation:
         """For a file that is not at this path: ``Gone`` if the nearest existing directory above it
@@ -299,7 +301,7 @@ class FolderSession:
             return Unclear(f"{absolute} can't be listed: {error.strerror}")
         if isinstance(now_submount, Unclear):
             return now_submount
-        if not _is_disk_of(submount, now_submount):
+        if not _is_same_disk(submount, now_submount):
             return Unclear(f"a disk was mounted or unmounted at or below {absolute}")
         return Gone()
 
@@ -325,7 +327,7 @@ class FolderSession:
         except FolderMissing as error:
             return Unclear(str(error))
         except OSError as error:
-            # The folder itself is missing, never gone.
+            # The folder itself can be missing, but is never ``Gone``.
             if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return Gone()
             return Unclear(f"{printable(self._folder.absolute(directory))}: {error.strerror}")
@@ -337,14 +339,14 @@ class FolderSession:
             return 0
         if device == identity.device and not is_submount(self._disk, self.root, directory):
             return 0
-        # The number is not remembered by device, which may be another disk's by now.
+        # The number is not cached by device, because the device may now be another disk.
         if submounts is not None:
             return submounts.number(self.root, directory, device)
         return own_number(self._disk, self.root, directory) or UNNUMBERED
 
 
 class FolderSessions(ExitStack):
-    """The sessions of several folders for one batch of looks."""
+    """The sessions of several folders for one batch of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -358,9 +360,10 @@ class FolderSessions(ExitStack):
         return session
 
 
-def _why_no_file(entry: os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:
-    """Why this entry, which is no directory, is not mirrored. ``unwanted`` is the selection's
-    reason for its name. The target of a link is not looked at: it may be on a dead network."""
+def _why_left_out(entry: os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:
+    """Why this entry, which is not a directory, is not mirrored. ``unwanted`` is the selection's
+    reason for its name. The target of a link is not examined, because it may be on a network that
+    does not respond."""
     if unwanted in (LeftOut.EXCLUDED, LeftOut.OTHER_PROGRAM):
         return unwanted
     if entry.is_symlink():
@@ -370,8 +373,8 @@ def _why_no_file(entry: os.DirEntry[str], unwanted: LeftOut | None) -> LeftOut:
     return unwanted
 
 
-def _is_disk_of(known: int, now: int) -> bool:
-    """Is the disk ``now`` the one that a file was on?"""
+def _is_same_disk(known: int, now: int) -> bool:
+    """Whether the disk ``now`` is the disk ``known`` that a file was on."""
     return known == now != UNNUMBERED
 
 

@@ -1,4 +1,4 @@
-"""Finds the images that are one file under several names. A hard link is no duplicate, since it
+"""Finds images whose files are hard links of one file. They are not duplicates, because a hard link
 takes no space.
 """
 
@@ -12,19 +12,19 @@ from snoopsync.state.images import State
 
 
 class HardLinks:
-    """Looks at the disk for one image and its matches. Thread-safe."""
+    """Compares the files of an image and its matches. Thread-safe."""
 
     def __init__(self, state: State, folders: Mapping[str, Folder]) -> None:
         self._state = state
         self._folders = folders
 
     def of(self, image_id: str, others: Collection[str]) -> set[str]:
-        """Those of the others whose file is this image's file now, by device and inode. A file that
-        can't be looked at is no hard link."""
+        """The IDs in ``others`` whose file is now the same file as this image's, by device and
+        inode. A file that can't be examined does not count as a hard link."""
         record = self._state.record(image_id)
         if record is None:
             return set()
-        # The records have the inodes, so only likely files are looked at on the disk.
+        # The records have the inodes, so only likely files are examined on disk.
         likely = [
             other
             for other in self._state.records_with_inode(record.seen.inode)

@@ -1,5 +1,5 @@
-"""Decides whether the directory at a folder's path is the folder: by its numbers, or by a sample of
-its files. A thread of its own compares the sample.
+"""Decides whether the directory at a folder's path is the folder: by its ``Identity``, or by a
+sample of its files, which a separate thread compares.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from snoopsync.folders.sample import SAMPLE_FILES, in_thread, take_sample
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import State
 
-#: How often a directory that is not the folder is compared again if it stays the same.
+#: How often a directory that is not the folder is compared again while it stays the same.
 REFUSED_SECONDS = 30.0
 
-#: A disk that returns no bytes for this long, while its files are compared, does not answer.
+#: A disk that returns no bytes for this long while its files are compared does not respond.
 STALLED_SECONDS = 60.0
 
-#: How long ``go_on`` waits for the end of the comparison.
+#: How long each call of ``go_on`` waits for the end of the comparison.
 _LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Whether the directory is the folder. ``sample``: what was compared, if anything was."""
+    """Whether the directory is the folder. ``sample``: the compared sample, or ``None``."""
 
     identity: Identity
     verdict: IdentityVerdict
@@ -36,7 +36,8 @@ class Finding:
 
 @dataclass(slots=True)
 class _Comparison:
-    """``bytes_read`` changes with its progress, last at ``since`` (monotonic seconds)."""
+    """A running comparison. ``bytes_read`` shows its progress, and last changed at ``since``
+    (monotonic seconds)."""
 
     identity: Identity
     sample: Future[Sample]
@@ -45,12 +46,12 @@ class _Comparison:
 
 
 class IdentityCheck:
-    """For one folder, used by one thread. ``now`` is monotonic seconds."""
+    """Checks the identity of one folder. Used by one thread. ``now`` is monotonic seconds."""
 
     def __init__(self, folder: Folder, state: State) -> None:
         self._folder = folder
         self._state = state
-        # From this process only, since mount IDs mean nothing in another process.
+        # Kept in this process only, because mount IDs mean nothing in another process.
         self._observed: Identity | None = None
         self._comparison: _Comparison | None = None
         self._refused: tuple[Identity, float] | None = None
@@ -58,7 +59,7 @@ class IdentityCheck:
 
     @property
     def is_under_way(self) -> bool:
-        """Is a sample being compared?"""
+        """Whether a sample is being compared."""
         return self._comparison is not None
 
     def take(self, identity: Identity) -> None:
@@ -68,14 +69,14 @@ class IdentityCheck:
         self.stop()
 
     def stop(self) -> None:
-        """Drop the comparison."""
+        """Abandon the comparison."""
         if self._comparison is not None and not self._comparison.sample.done():
             self._abandoned = self._comparison.sample
         self._comparison = None
 
     def begin(self, row: FolderRow, identity: Identity, now: float) -> Finding | None:
-        """Is this directory the folder of the row? ``None`` means: call ``go_on`` or, if nothing
-        is under way, call this again later."""
+        """Check whether this directory is the folder of the row. ``None`` means that this is not
+        known yet: call ``go_on`` while ``is_under_way``, else call this again later."""
         if self._comparison is not None:
             if self._comparison.identity == identity:
                 return None
@@ -100,8 +101,8 @@ class IdentityCheck:
         return None
 
     def go_on(self, row: FolderRow, now: float) -> Finding | None:
-        """Wait a moment for the comparison that is under way. Returns ``None`` if it has not ended,
-        or if its directory is not at the path any more. Raises ``FolderMissing``."""
+        """Wait a moment for the running comparison. Returns ``None`` if it has not ended, or if its
+        directory is no longer at the path. Raises ``FolderMissing``."""
         comparison = self._comparison
         if comparison is None:
             return None
@@ -112,7 +113,7 @@ class IdentityCheck:
                 comparison.bytes_read, comparison.since = self._folder.bytes_read, now
             elif now > comparison.since + STALLED_SECONDS:
                 self.stop()
-                raise FolderMissing("its disk does not answer")
+                raise FolderMissing("its disk does not respond")
             return None
         self.stop()
         if self._folder.identify() != identity:

@@ -1,6 +1,6 @@
-"""Monitors one folder: is it still the same directory, and when is it scanned?
+"""Monitors one folder: checks its identity, and decides when to scan it.
 
-The watcher's hints say where to look; a scan looks at the whole folder. A ``Scanner`` does both.
+The watcher's hints say where to look, and a scan covers the whole folder. A ``Scanner`` does both.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ from snoopsync.watching.folder_watch import FolderWatch
 
 log = logging.getLogger("snoopsync.folder")
 
-#: How often the folder itself is checked: is it still the same directory?
+#: How often to check that the folder is still the same directory.
 GUARD_SECONDS = 2.0
 
 #: How often to try again directories that could not be watched or read.
 RETRY_SECONDS = 30.0
 
-#: How many warnings of one topic are logged for a folder. Further ones are counted.
-_MOST_SAID = 10
-_COMES_AND_GOES = "it keeps disappearing and coming back"
+#: How many warnings about one topic are logged for a folder. Further warnings are only counted.
+_MAX_LOGGED = 10
+_KEEPS_DISAPPEARING = "it keeps disappearing and coming back"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a folder is scanned if its events are watched, and if it is polled."""
+    """How often a folder is scanned: ``rescan_seconds`` if it is watched by events,
+    ``poll_seconds`` if it is polled."""
 
     rescan_seconds: float
     poll_seconds: float
 
     def next_scan(self, now: float, mode: str) -> float:
-        """When to scan after a scan that ended now. The time is a little random, so that many
-        folders, or many machines with one server, don't all scan at the same time."""
+        """When to scan after a scan that ended at ``now``. The interval is slightly random, so that
+        many folders, or many machines with one server, don't scan at the same time."""
         if mode == "poll":
             return now + self.poll_seconds
         return now + self.rescan_seconds * random.uniform(0.9, 1.1)
@@ -60,8 +61,8 @@ class Pace:
 class FolderMonitor:
     """Monitors one folder. Used by one thread. ``now`` is monotonic seconds.
 
-    A ``dormant`` folder is never scanned. It is known only because files may be moved out of it.
-    ``scans_ended`` counts the scans of the whole folder that have ended."""
+    A ``dormant`` folder is never scanned. It is only needed because files may be moved out of it.
+    ``scans_ended`` counts the completed scans of the whole folder."""
 
     def __init__(
         self,
@@ -78,13 +79,13 @@ class FolderMonitor:
         self.watch = watch
         self.row = row
         self.scans_ended = 0
-        self._scanner = Scanner(folder, watch, state, self._warn, self._is_by_content)
+        self._scanner = Scanner(folder, watch, state, self._warn, self._is_on_recognised_disk)
         self._state = state
         self._pace = pace
         self._clock = clock or Clock()
         self._dormant = dormant
         self._scanned_at: float | None = None
-        self._throttle = LogThrottle(log, _MOST_SAID)
+        self._throttle = LogThrottle(log, _MAX_LOGGED)
         self._submounts = Submounts(folder.name, folder.path, folder.disk, state, folder.open)
         folder.submounts = self._submounts
         self._check = IdentityCheck(folder, state)
@@ -97,40 +98,41 @@ class FolderMonitor:
 
     @property
     def is_missing(self) -> bool:
-        """Is the folder missing or another directory, or is that not known yet? Then no file in it
-        counts as gone."""
+        """Whether the folder is missing, is another directory, or is not recognised yet. Then no
+        file in it counts as gone."""
         return self.row.state is FolderState.MISSING or self._check.is_under_way
 
     @property
     def is_being_recognised(self) -> bool:
-        """Is it not known yet whether the directory at the folder's path is the folder?
-        ``differences`` goes on finding out."""
+        """Whether it is not known yet if the directory at the folder's path is the folder.
+        ``differences`` continues the check."""
         return self._check.is_under_way
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed and files that can't be looked at, with the reason."""
+        """Directories that can't be listed and files that can't be examined, each with the
+        reason."""
         return self._scanner.unreadable
 
     @property
     def is_scanning(self) -> bool:
-        """Is a scan of the whole folder under way?"""
+        """Whether a scan of the whole folder is running."""
         return self._scanner.is_scanning
 
     @property
     def is_busy(self) -> bool:
-        """Is there anything left to look at now?"""
+        """Whether anything is left to look at now."""
         return self._scanner.is_busy or self._check.is_under_way
 
     @property
     def scanned(self) -> int:
-        """How many files the last scan found, or the scan under way has found so far."""
+        """How many files the last scan found, or the running scan has found so far."""
         return self._scanner.scanned
 
     @property
     def scan_age_seconds(self) -> float | None:
-        """Seconds since the last scan of the whole folder ended, without suspends of the machine;
-        ``None`` before the first scan of this process has ended."""
+        """Seconds since the last scan of the whole folder ended, not counting suspends of the
+        machine; ``None`` before the first scan of this process has ended."""
         return None if self._scanned_at is None else self._clock.monotonic() - self._scanned_at
 
     @property
@@ -154,11 +156,11 @@ class FolderMonitor:
     # The work.
 
     def update(self, now: float) -> None:
-        """Check the folder itself, take the hints, and begin what is due."""
+        """Check the folder's identity, take the hints, and begin what is due."""
         self._now = now
         self._throttle.log_suppressed(now)
         hints = self.watch.take()
-        # The check also comes before a scan, so that no other disk is scanned.
+        # Also check before a scan, so that another disk is never scanned.
         is_scan_due = not self.is_missing and now >= self._next_scan
         if hints.root_gone or is_scan_due or now >= self._next_guard:
             self._next_guard = now + GUARD_SECONDS
@@ -166,7 +168,8 @@ class FolderMonitor:
         if self.is_missing:
             return
         if hints.root_gone:
-            # It looks the same, but may be a new directory with the same number, without a watch.
+            # The folder looks the same, but may be a new directory with the same inode and no
+            # watch.
             self._scanner.forget()
             self._scanner.distrust_stamps()
             self.scan()
@@ -189,7 +192,7 @@ class FolderMonitor:
         was_scanning = self.is_scanning
         unproven: list[RelPath] = []
         for difference in self._scanner.differences(until):
-            if difference.seen is None and self._is_by_content(difference.rel_path):
+            if difference.seen is None and self._is_on_recognised_disk(difference.rel_path):
                 unproven.append(difference.rel_path)
             yield difference
         if unproven:
@@ -222,12 +225,13 @@ class FolderMonitor:
             )
 
     def note_unclear(self, path: bytes, reason: str) -> None:
-        """A file of the folder can't be looked at any more."""
+        """Note that a file of the folder can no longer be examined."""
         self._scanner.note_unclear(path, reason)
 
-    def _is_by_content(self, rel_path: RelPath) -> bool:
-        """Is this file on a disk that was recognised by its content alone, and not scanned since?
-        That disk may be an older backup, so nobody has deleted the files that it lacks."""
+    def _is_on_recognised_disk(self, rel_path: RelPath) -> bool:
+        """Whether this file is on a disk that was recognised by its content alone and not scanned
+        since. That disk may be an older backup, so a file that it lacks may never have been
+        deleted."""
         if self.row.recognised_by_content:
             return True
         if not self._submounts.by_content:
@@ -241,7 +245,7 @@ class FolderMonitor:
             self._submounts.look_around(device, self.folder.selection.enters)
 
     def resume(self, pace: Pace) -> None:
-        """Continue at this pace under a new configuration, which has the folder unchanged."""
+        """Continue at this pace under a new configuration that does not change the folder."""
         self._pace = pace
         self._next_scan = min(self._next_scan, pace.next_scan(self._now, self.watch.mode))
         self._state.folders.save(self.row)
@@ -283,23 +287,23 @@ class FolderMonitor:
             self._refuse(finding.sample)
             return
         if finding.sample is not None:
-            self._tell_recognised(finding.sample)
+            self._log_recognised(finding.sample)
         self._take_identity(finding.identity, by_content=finding.sample is not None)
 
     def accept(self) -> None:
-        """A person approved the directory that is at the path now as the folder. Raises
+        """Accept the directory at the path as the folder, because a person approved it. Raises
         ``FolderMissing``."""
         identity = self.folder.identify()
         self.row = replace(self.row, accepted=True)
         self._take_identity(identity, by_content=False)
 
-    def _tell_recognised(self, sample: Sample) -> None:
+    def _log_recognised(self, sample: Sample) -> None:
         log_event(
             log,
             logging.INFO,
             Event.FOLDER_RECOGNISED,
-            "folder %s is recognised by its contents: of %d known files that were compared, %d are"
-            " there; files that are missing now are not deleted without approval",
+            "folder %s is recognised by its contents: %d known files were compared, and %d were"
+            " found; images of missing files are not deleted without approval",
             *(self.row.name, sample.known, sample.found),
             folder=self.row.name,
             compared=sample.known,
@@ -309,18 +313,18 @@ class FolderMonitor:
     def _refuse(self, sample: Sample | None = None) -> None:
         found = "an empty mount point?"
         if sample is not None:
-            found = f"of {sample.known} known files that were compared, {sample.found} are there"
+            found = f"{sample.known} known files were compared, and {sample.found} were found"
             if not sample.is_decided:
                 unread = sample.known - sample.found - sample.different
-                found += f", and {unread} can't be read"
+                found += f"; {unread} can't be read"
         self._lose(
-            f"{printable(self.folder.path)} is another directory than it was ({found});"
-            f" if that is right: snoopsync approve {self.row.name}"
+            f"{printable(self.folder.path)} is not the same directory as before ({found});"
+            f" to accept it: snoopsync approve {self.row.name}"
         )
 
     def _take_identity(self, identity: Identity, *, by_content: bool) -> None:
         if self.row.state is FolderState.MISSING:
-            self._warn(Event.FOLDER_BACK, _COMES_AND_GOES, "folder %s is back", self.row.name)
+            self._warn(Event.FOLDER_BACK, _KEEPS_DISAPPEARING, "folder %s is back", self.row.name)
         self._check.take(identity)
         self.folder.identity = identity
         self.watch.choose()
@@ -335,7 +339,7 @@ class FolderMonitor:
         is_numbered = identity.file_system != 0 and identity.file_system == self.row.file_system
         with self._state.transaction():
             if by_content or (self.row.accepted and not is_numbered):
-                # These are another file system's, or may be made up with every mount.
+                # The inodes belong to another file system, or may change with every mount.
                 self._state.intents.forget_inodes(row.name)
             self._save(row)
         self._scanner.forget()
@@ -345,8 +349,8 @@ class FolderMonitor:
         if self.row.state is not FolderState.MISSING or self.row.reason != reason:
             self._warn(
                 Event.FOLDER_MISSING,
-                _COMES_AND_GOES,
-                "folder %s is missing, nothing of it is deleted: %s",
+                _KEEPS_DISAPPEARING,
+                "folder %s is missing, so none of its images are deleted: %s",
                 *(self.row.name, reason),
                 path=os.fsdecode(self.folder.path),
                 reason=reason,

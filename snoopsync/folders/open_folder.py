@@ -1,10 +1,10 @@
-"""Opens directories of a folder so that no symbolic link leads out of the folder.
+"""Opens directories of a folder without following a symbolic link out of the folder.
 
-Anybody who writes into a folder can replace a directory in it by a symbolic link at any moment,
-also between two system calls. So each lookup starts at the folder's descriptor, and neither follows
-a link nor leaves the folder. openat2(2) does that in one call. Python has no function for it, so
-this module calls the C library's ``syscall``. Before Linux 5.6, and under a seccomp filter that
-does not know openat2, it opens a path directory by directory.
+Anyone with write access to a folder can replace a directory in it with a symbolic link at any
+moment, even between two system calls. So each lookup starts at the folder's descriptor, and neither
+follows a link nor leaves the folder. openat2(2) does that in one call. Python has no function for
+it, so this module calls the C library's ``syscall``. Before Linux 5.6, or under a seccomp filter
+that does not know openat2, this module opens a path directory by directory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from functools import cache
 from types import TracebackType
 
-#: For a directory to look names up in. This needs no right to list the directory.
+#: The flags for a directory in which names are looked up. They need no permission to list it.
 _LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 #: The number of openat2 on every architecture.
@@ -26,7 +26,7 @@ _OPENAT2 = 437
 _RESOLVE = 0x08 | 0x04 | 0x02
 
 #: Below Linux's PATH_MAX of 4,096.
-_MOST_BYTES = 4000
+_MAX_PATH_BYTES = 4000
 
 _AT_FDCWD = -100
 
@@ -34,8 +34,8 @@ _AT_FDCWD = -100
 def open_directory(anchor: int, path: bytes, flags: int = _LOOKUP) -> int:
     """Open the directory at this path, of any length, below the directory with the descriptor
     ``anchor``. Returns a descriptor that the caller closes. Raises ``OSError``:
-    ``NotADirectoryError`` if a part of the path is a symbolic link."""
-    step, most_bytes = (_openat2, _MOST_BYTES) if _has_openat2() else (_open_name, 0)
+    ``NotADirectoryError`` if a component of the path is a symbolic link."""
+    step, most_bytes = (_openat2, _MAX_PATH_BYTES) if _has_openat2() else (_open_name, 0)
     at = anchor
     try:
         while len(path) > most_bytes:
@@ -62,10 +62,11 @@ def parent_and_name(path: bytes) -> tuple[bytes, bytes]:
 
 
 class OpenFolder:
-    """The directory of a folder, opened for one batch of calls. Used by one thread, in a ``with``.
+    """The directory of a folder, opened for one batch of calls. Used by one thread, in a ``with``
+    statement.
 
-    An open descriptor keeps the disk from being unmounted, and does not show what somebody mounts
-    over the folder's path. So it is closed as soon as the batch is done.
+    An open descriptor prevents the disk from being unmounted, and does not show a new mount over
+    the folder's path. So it is closed as soon as the batch is done.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -79,8 +80,8 @@ class OpenFolder:
         return self.path.rstrip(b"/") + b"/" + path if path else self.path
 
     def directory(self, path: bytes) -> int:
-        """A descriptor to look names up in this directory. It stays open until the next call for
-        another directory, because most calls are for the same directory as the call before. Raises
+        """A descriptor for looking up names in this directory. It stays open until the next call
+        for another directory, because consecutive calls are mostly for the same directory. Raises
         ``OSError``."""
         if not path:
             return self._descriptor
@@ -91,12 +92,12 @@ class OpenFolder:
         return self._last[1]
 
     def open_to_list(self, path: bytes) -> int:
-        """A descriptor to list this directory with. The caller closes it. Raises ``OSError``."""
+        """A descriptor for listing this directory. The caller closes it. Raises ``OSError``."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         return open_directory(self._descriptor, path or b".", flags)
 
     def forget(self) -> None:
-        """Look up the next directory again, even if it is the same as the last one."""
+        """Look up the next directory again, even if it is the last one."""
         if self._last is not None:
             os.close(self._last[1])
             self._last = None
@@ -141,7 +142,7 @@ def _openat2(anchor: int, path: bytes, flags: int) -> int:
 
 
 def _open_name(anchor: int, name: bytes, flags: int) -> int:
-    """For a symbolic link, ``O_DIRECTORY`` with ``O_NOFOLLOW`` gives ``ENOTDIR``."""
+    """Open one component. A symbolic link fails with ``ENOTDIR``."""
     parent_and_name(name)
     return os.open(name, flags | os.O_NOFOLLOW, dir_fd=anchor)
 
@@ -172,8 +173,8 @@ def _syscall() -> ctypes._NamedFuncPointer:
 
 @cache
 def _has_openat2() -> bool:
-    """Tried once on the working directory. An error for another path would say nothing about
-    openat2."""
+    """Whether openat2 works. This tries it once on the working directory, because an error for
+    another path could have other causes."""
     if sys.platform != "linux":
         return False
     try:

@@ -1,7 +1,7 @@
-"""The owner: what the ID of each image of this installation begins with.
+"""The owner: the prefix of the ID of each image of this installation.
 
-A configured owner wins. Without one the state file remembers the owner, so a new name of the host
-changes nothing. Only the very first run takes the host's name.
+A configured owner takes precedence. Without a configured owner, the state file stores the owner, so
+renaming the host changes nothing. Only the very first run uses the host's name.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ log = logging.getLogger("snoopsync")
 
 _OWNER_FACT = "owner"
 
-#: The name of the host that was last compared with the owner: a difference is reported once.
+#: The host name that was last compared with the owner. Each difference is reported once.
 _HOST_FACT = "owner_host"
 
 
 def known_owner(state: State) -> str | None:
-    """The owner that the state file remembers, or the one of its images; ``None`` if there is
-    neither."""
+    """The owner that the state file stores, else the owner of its images, else ``None``."""
     return state.fact(_OWNER_FACT) or state.owner_of_images()
 
 
 def owner_of(config: CollectionConfig, state: State) -> str:
-    """The owner that is in force."""
+    """The owner in use."""
     return config.owner or known_owner(state) or default_owner()
 
 
 def take_owner(config: CollectionConfig, state: State) -> str:
-    """Remember the owner that is in force. If it is another one than before, forget the images of
-    the one before and log what that means."""
+    """Store the owner in use, and return it. If the owner has changed, forget the images of the
+    previous owner and log the consequences."""
     before, owner = known_owner(state), owner_of(config, state)
     with state.transaction():
         others = state.intents.forget_others(owner)
@@ -48,9 +47,9 @@ def take_owner(config: CollectionConfig, state: State) -> str:
             log,
             logging.WARNING,
             Event.OWNER_CHANGED,
-            "the owner is now %s, it was %s: %s of %s will stay in the collection unchanged, and"
-            " the files are added as images of %s",
-            *(owner, before, images(others), before, owner),
+            "the owner changed from %s to %s: %s of %s stay in the collection unchanged, and all"
+            " files are added again as images of %s",
+            *(before, owner, images(others), before, owner),
             count=others,
             owner=owner,
             before=before,
@@ -59,8 +58,8 @@ def take_owner(config: CollectionConfig, state: State) -> str:
 
 
 def recall_owner(state: State, embedded: ImageCollection) -> None:
-    """The state file was lost: take the owner from the embedded collection, which holds the images
-    of this installation only."""
+    """If the state file was lost, take the owner from the embedded collection, which only holds
+    images of this installation."""
     if known_owner(state) is not None:
         return
     with suppress(CollectionError):
@@ -71,8 +70,8 @@ def recall_owner(state: State, embedded: ImageCollection) -> None:
 
 
 def report_host(config: CollectionConfig, state: State) -> None:
-    """If the host has another name than the owner, and no owner is configured, log once that this
-    changes nothing. Call after ``take_owner``."""
+    """If the host's name differs from the owner, and no owner is configured, log once that the
+    owner stays the same. Call this after ``take_owner``."""
     host = default_owner()
     if config.owner is not None or state.fact(_HOST_FACT) == host:
         return
@@ -83,7 +82,7 @@ def report_host(config: CollectionConfig, state: State) -> None:
             log,
             logging.WARNING,
             Event.OWNER_KEPT,
-            "this host is called %s now; the images keep the owner %s. To make that explicit, set"
+            "this host is now called %s; the images keep the owner %s. To make this explicit, set"
             " collection.owner: %s",
             *(host, owner, owner),
             owner=owner,

@@ -1,29 +1,29 @@
-"""The paths that changed and are not planned for yet, from the first sight of a change until it is
-known what the change means.
+"""The paths that changed and have no plan yet, from the first sign of a change until its meaning is
+known.
 
-Each path goes the same way. It settles: ``Settler`` says for how long. It is at rest. Its turn
-comes: it is queued, and decided on together with others. Or it is postponed, because what it means
-depends on something that is not known yet. A path is looked at again whenever it goes on, because
-it may have changed meanwhile.
+Each path takes the same steps. First it settles: ``Settler`` decides how long. A settled path is
+then queued and planned together with others. A path is postponed if the meaning of its change
+depends on something that is not known yet. The path is looked at again before each step, because it
+may have changed meanwhile.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
-from snoopsync.core.model import File, Fingerprint, Observation, RelPath, Unclear
+from snoopsync.core.model import File, Fingerprint, Gone, Observation, RelPath, Unclear
 from snoopsync.core.settle import Settler
 from snoopsync.folders.folder import Folder, FolderSessions
 from snoopsync.runtime.clock import Clock
 
-#: The observation of a path that the configuration leaves out, or whose folder is missing.
+#: The observation of a path that is left out by the configuration, or whose folder is missing.
 _NO_PATH = Unclear("not a path of a folder that is present")
 
 
 class Inbox:
-    """Paths to look at again, whoever asks for it. Used by the engine's thread."""
+    """The paths that any part of the engine wants to look at again. Used by the engine's thread."""
 
     def __init__(self) -> None:
         self._paths: deque[RelPath] = deque()
@@ -41,9 +41,8 @@ class Inbox:
 
 
 class PendingPaths:
-    """Used by the engine's thread. Its length is the number of paths that are not planned for.
-    ``on_unclear`` is called with each path that cannot be looked at. Such a path is dropped here,
-    so nothing else knows about it."""
+    """The pending paths. Used by the engine's thread. The length is the number of these paths. A
+    path that can't be examined is dropped, and ``on_unclear`` is called with it and the reason."""
 
     def __init__(
         self,
@@ -57,94 +56,110 @@ class PendingPaths:
         self._clock = clock
         self._settler = Settler(
             settle_seconds,
-            # A file that was moved comes to rest at its new path first, so that the move is found.
+            # A moved file settles at its new path first, so that the move is found.
             max(delete_after_seconds, 2 * settle_seconds),
         )
-        self._at_rest: dict[RelPath, Observation] = {}
+        self._settled: dict[RelPath, Observation] = {}
         self._queued: dict[RelPath, Observation] = {}
-        # The queued paths in reverse order, so that the next one is removed from the end.
+        # The queued paths in reverse order: the next path is removed from the end.
         self._queue: list[RelPath] = []
-        self._is_queue_fresh = False
         self._postponed: dict[RelPath, Observation] = {}
+        # The settled files in these three, by inode.
+        self._by_inode: dict[int, tuple[RelPath, File]] = {}
 
     def __len__(self) -> int:
-        return self.settling + len(self._at_rest) + len(self._queued) + len(self._postponed)
+        return self.settling + len(self._settled) + len(self._queued) + len(self._postponed)
 
     @property
     def settling(self) -> int:
-        """How many paths have not come to rest."""
+        """How many paths have not settled."""
         return len(self._settler)
 
     @property
-    def has_turn(self) -> bool:
-        """Are there paths that can be decided on now?"""
-        return bool(self._at_rest or self._queue)
+    def can_plan(self) -> bool:
+        """Whether any path can be planned now."""
+        return bool(self._settled or self._queue)
 
     @property
     def has_queue(self) -> bool:
-        """Are there paths that were queued and not decided on?"""
+        """Whether any queued path has no plan yet."""
         return bool(self._queue)
 
     @property
     def has_undecided(self) -> bool:
-        """Are there paths that came to rest and were not decided on?"""
-        return bool(self._at_rest or self._queue or self._postponed)
+        """Whether any settled path has no plan yet."""
+        return bool(self._settled or self._queue or self._postponed)
 
     def unsent(self) -> Iterator[tuple[RelPath, bool]]:
-        """All pending paths, and for each whether there was a file at the last look."""
+        """All pending paths, each with whether it was a file at the last look."""
         for rel_path, seen in self._settler.waiting():
             yield rel_path, seen is not None
-        for rel_path, observation in self._undecided():
+        for rel_path, observation in self._settled_observations():
             yield rel_path, isinstance(observation, File)
 
     def rel_paths(self) -> set[RelPath]:
         """All pending paths."""
         return {rel_path for rel_path, _ in self.unsent()}
 
-    def _undecided(self) -> Iterator[tuple[RelPath, Observation]]:
-        return chain(self._at_rest.items(), self._queued.items(), self._postponed.items())
+    def _settled_observations(self) -> Iterator[tuple[RelPath, Observation]]:
+        return chain(self._settled.items(), self._queued.items(), self._postponed.items())
 
     def next_due(self) -> float | None:
-        """When to call ``look_at_due`` next (monotonic seconds), or ``None``."""
+        """When to call ``look_at_due`` next, in monotonic seconds, or ``None``."""
         return self._settler.next_due()
 
     def vanishing(self, folder: str) -> frozenset[RelPath]:
-        """The paths of this folder that are gone, but not for ``delete_after`` yet."""
-        return self._settler.gone(folder)
+        """The paths of this folder that are gone and have no plan yet, for however long."""
+        undecided = (
+            rel_path
+            for rel_path, observation in self._settled_observations()
+            if rel_path.folder == folder and isinstance(observation, Gone)
+        )
+        return self._settler.gone(folder).union(undecided)
 
     def is_vanishing(self, folder: str) -> bool:
-        """Are there any such paths?"""
+        """Whether any path of this folder is gone, but for less than ``delete_after_seconds``."""
         return self._settler.has_gone(folder)
 
-    def arriving(self) -> dict[int, tuple[RelPath, File]]:
-        """The files that are not decided on, by inode."""
-        arriving = {
+    def arriving(self) -> Mapping[int, tuple[RelPath, File]]:
+        """The pending files, by inode. Valid until the next change."""
+        settling = {
             seen.inode: (rel_path, File(seen))
             for rel_path, seen in self._settler.waiting()
             if seen is not None
         }
-        for rel_path, observation in self._undecided():
+        return ChainMap(self._by_inode, settling)
+
+    def _index(self, observations: Mapping[RelPath, Observation]) -> None:
+        for rel_path, observation in observations.items():
             if isinstance(observation, File):
-                arriving[observation.fingerprint.inode] = (rel_path, observation)
-        return arriving
+                self._by_inode[observation.fingerprint.inode] = rel_path, observation
+
+    def _unindex(self, rel_path: RelPath, observation: Observation | None) -> None:
+        if isinstance(observation, File):
+            inode = observation.fingerprint.inode
+            if self._by_inode.get(inode, (None,))[0] == rel_path:
+                del self._by_inode[inode]
 
     # Looking.
 
     def observation(self, rel_path: RelPath) -> Observation:
         """What is at this path now."""
-        with FolderSessions() as views:
-            return self._observation(rel_path, views)
+        with FolderSessions() as sessions:
+            return self._observation(rel_path, sessions)
 
     def see(self, rel_path: RelPath, seen: Fingerprint | None) -> None:
-        """Note a look that differs from what is known (``None``: there is no file)."""
+        """Note a difference between the disk and the record. ``seen`` is ``None`` if no file is at
+        the path."""
         if self._settler.see(rel_path, seen, self._clock.monotonic()):
-            self._at_rest[rel_path] = self.observation(rel_path)
+            self._settled[rel_path] = observation = self.observation(rel_path)
+            self._index({rel_path: observation})
 
     def look_again(self, rel_paths: Iterable[RelPath]) -> None:
         """Look at these paths as if they had just changed."""
-        with FolderSessions() as views:
+        with FolderSessions() as sessions:
             for rel_path in rel_paths:
-                observation = self._observation(rel_path, views)
+                observation = self._observation(rel_path, sessions)
                 if isinstance(observation, Unclear):
                     self._settler.drop(rel_path)
                     self._report_unclear(rel_path, observation)
@@ -154,71 +169,69 @@ class PendingPaths:
                     )
 
     def look_at_due(self) -> None:
-        """Look at the paths that may have come to rest by now."""
+        """Look at the paths that may have settled by now."""
         self.look_again(self._settler.due(self._clock.monotonic()))
 
-    def leave(self, sources: Iterable[RelPath]) -> None:
-        """Pictures were moved away from these paths, so their absence is planned for. A file that
-        is at one of them now is not."""
-        with FolderSessions() as views:
+    def note_moved_away(self, sources: Iterable[RelPath]) -> None:
+        """Note that files were moved away from these paths, so that their absence is already
+        planned. A new file at one of the paths is pending."""
+        with FolderSessions() as sessions:
             for rel_path in sources:
-                observation = self._observation(rel_path, views)
+                observation = self._observation(rel_path, sessions)
                 if isinstance(observation, File):
                     self.see(rel_path, observation.fingerprint)
                 else:
                     self._settler.drop(rel_path)
-                    self._postponed.pop(rel_path, None)
+                    self._unindex(rel_path, self._postponed.pop(rel_path, None))
 
     def drop_folder(self, name: str) -> None:
-        """The folder is missing: what settles in it means nothing."""
+        """Drop the settling paths of this folder, which is missing, so that they mean nothing."""
         self._settler.drop_folder(name)
 
-    def _observation(self, rel_path: RelPath, views: FolderSessions) -> Observation:
+    def _observation(self, rel_path: RelPath, sessions: FolderSessions) -> Observation:
         folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None or not folder.selection.wants(rel_path.path):
             return _NO_PATH
-        return views.of(folder).look(rel_path.path)
+        return sessions.of(folder).look(rel_path.path)
 
     def _report_unclear(self, rel_path: RelPath, observation: Unclear) -> None:
         if observation is not _NO_PATH:
             self.on_unclear(rel_path, observation.reason)
 
-    # Deciding.
+    # Planning.
 
     def queue(self, *, postponed: bool) -> None:
-        """Queue the paths at rest to be decided on, with the ``postponed`` ones if they are wanted,
-        in the order of paths. What was queued before must have been decided on."""
+        """Queue the settled paths, sorted by path. ``postponed``: also queue the postponed paths.
+        The queue must be empty."""
         assert not self._queue
-        self._is_queue_fresh = not (postponed and self._postponed)
         if postponed:
             self._queued, self._postponed = self._postponed, {}
-        self._queued |= self._at_rest
-        self._at_rest = {}
+        self._queued |= self._settled
+        self._settled = {}
         self._queue = sorted(self._queued, reverse=True)
 
-    def leave_queued(self) -> None:
-        """The rest of the queue is for a later step, which looks at these paths again."""
-        self._is_queue_fresh = False
-
     def next_batch(self, count: int) -> dict[RelPath, Observation]:
-        """Remove the next ``count`` paths from the queue. Returns what is at each of them."""
+        """Remove up to ``count`` paths from the queue. Returns what is at each path now."""
         batch: dict[RelPath, Observation] = {}
-        with FolderSessions() as views:
+        with FolderSessions() as sessions:
             for _ in range(min(count, len(self._queue))):
                 rel_path = self._queue.pop()
-                seen = self._queued.pop(rel_path)
-                observation = seen if self._is_queue_fresh else self._observation(rel_path, views)
+                self._unindex(rel_path, self._queued.pop(rel_path))
+                observation = self._observation(rel_path, sessions)
                 if isinstance(observation, Unclear):
                     self._report_unclear(rel_path, observation)
                 batch[rel_path] = observation
         return batch
 
     def postpone(self, observations: Mapping[RelPath, Observation]) -> None:
-        """It is not known yet what these observations mean."""
+        """Postpone these paths, because the meaning of the observations is not known yet."""
         self._postponed |= observations
+        self._index(observations)
 
     def resume(self, rel_paths: Iterable[RelPath]) -> dict[RelPath, Observation]:
-        """Remove these paths from the postponed ones, and look at them again."""
-        resumed = [each for each in rel_paths if self._postponed.pop(each, None) is not None]
-        with FolderSessions() as views:
-            return {rel_path: self._observation(rel_path, views) for rel_path in resumed}
+        """Remove these paths from the postponed paths, and look at them again."""
+        resumed = [each for each in rel_paths if each in self._postponed]
+        for rel_path in resumed:
+            self._unindex(rel_path, self._postponed.pop(rel_path))
+        with FolderSessions() as sessions:
+            return {rel_path: self._observation(rel_path, sessions) for rel_path in resumed}

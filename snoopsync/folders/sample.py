@@ -20,7 +20,7 @@ from snoopsync.folders.stable_file import StableFile
 #: How many recorded files are compared.
 SAMPLE_FILES = 32
 
-#: How many of the files that match by size and mtime are read as well.
+#: How many of the files that match by size and mtime are also read.
 _PROOFS = 3
 
 Result = TypeVar("Result")
@@ -30,27 +30,27 @@ class _Match(Enum):
     FOUND = "found"
     DIFFERENT = "different"
     UNREADABLE = "unreadable"
-    ONLY_CONTENT_TELLS = "only content tells"
+    MAYBE = "maybe, by its content"
 
 
 def take_sample(
     records: Sequence[Record], open_file: Callable[[bytes], StableFile], disk: Disk, path: bytes
 ) -> Sample:
-    """Compare these files of the folder at ``path`` by size and mtime, and where only the mtime
-    differs, by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT and other
-    file systems make them up with every mount. Small files are read first, and only until the
-    remaining ones can't change the verdict.
+    """Compare the files of these records, in the folder at ``path``, by size and mtime. If only the
+    mtime differs, compare by the SHA-256 that the collection confirmed. Inodes prove nothing: exFAT
+    and other file systems assign new inodes at every mount. Small files are read first, and reading
+    ends when the remaining files can't change the verdict.
 
-    A file whose deletion is pending counts only if it exists: it is already known to be missing.
-    But if the deletion of every file is pending, all of them count, since an empty sample would
-    match any disk.
+    A file whose deletion is pending counts only if it exists, because it is already known to be
+    missing. But if the deletion of every file is pending, all of them count, because an empty
+    sample would match any disk.
     """
     pending_count = all(record.marked_for_deletion for record in records)
 
     def counts(record: Record, match: _Match) -> bool:
         if not record.marked_for_deletion or pending_count:
             return True
-        return match in (_Match.FOUND, _Match.ONLY_CONTENT_TELLS)
+        return match in (_Match.FOUND, _Match.MAYBE)
 
     by_match: dict[_Match, list[Record]] = {match: [] for match in _Match}
     try:
@@ -61,11 +61,11 @@ def take_sample(
                     by_match[match].append(record)
     except OSError:
         return Sample(len(records))
-    to_read = by_match[_Match.ONLY_CONTENT_TELLS]
+    to_read = by_match[_Match.MAYBE]
     found = by_match[_Match.FOUND]
     proofs = list(filter(_has_digest, found))[:_PROOFS]
     if any(_compare_content(record, open_file) is _Match.DIFFERENT for record in proofs):
-        # Files of one size that were written within 2 s are alike on FAT, whatever is in them.
+        # On FAT, files of the same size that were written within 2 s have the same mtime.
         to_read, found = sorted(to_read + found, key=lambda record: record.seen.size), []
     known = len(to_read) + len(found)
     known += len(by_match[_Match.DIFFERENT]) + len(by_match[_Match.UNREADABLE])
@@ -83,7 +83,8 @@ def take_sample(
 
 
 def _has_digest(record: Record) -> bool:
-    """Are the bytes of the file known? While the record is dirty, the confirmed ones may be old."""
+    """Whether the SHA-256 of the file is known. While the record is dirty, the confirmed value may
+    be old."""
     return bool(record.sha256) and not record.dirty
 
 
@@ -98,7 +99,7 @@ def _compare_stat(record: Record, disk: Disk, root: OpenFolder) -> _Match:
         return _Match.DIFFERENT
     if stat.st_mtime_ns == record.seen.mtime_ns:
         return _Match.FOUND
-    return _Match.ONLY_CONTENT_TELLS if _has_digest(record) else _Match.UNREADABLE
+    return _Match.MAYBE if _has_digest(record) else _Match.UNREADABLE
 
 
 def _compare_content(record: Record, open_file: Callable[[bytes], StableFile]) -> _Match:
@@ -114,13 +115,13 @@ def _compare_content(record: Record, open_file: Callable[[bytes], StableFile]) -
 
 
 def in_thread(job: Callable[[], Result], name: str) -> Future[Result]:
-    """Run the job on a thread of its own, because a disk may never answer."""
+    """Run the job on a separate thread, because a disk may never respond."""
     future: Future[Result] = Future()
 
     def work() -> None:
         try:
             future.set_result(job())
-        except BaseException as error:  # it belongs to whoever asks for the result
+        except BaseException as error:  # raised again by ``result()``
             future.set_exception(error)
 
     Thread(target=work, name=name, daemon=True).start()

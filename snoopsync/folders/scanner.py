@@ -1,8 +1,8 @@
 """Reads directories, and finds where they differ from the records.
 
-The step is the same for a hint and for a scan of the whole folder: watch the directory, then read
-it, then compare. A change before the watch is in the listing, and a change after it gives a hint.
-No change falls between.
+The steps are the same for a hint and for a scan of the whole folder: watch the directory, read it,
+compare. A change before the watch is in the listing, and a change after the watch gives a hint. So
+no change is missed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from snoopsync.watching.hints import Hints
 
 
 class Difference(NamedTuple):
-    """A file that is not as it is recorded. ``seen`` is ``None`` if no file is at the path."""
+    """A file that differs from its record. ``seen`` is ``None`` if no file is at the path."""
 
     rel_path: RelPath
     seen: Fingerprint | None
 
 
 class Warn(Protocol):
-    """Logs a warning; counts the warnings of a topic that has too many."""
+    """Logs a warning, or only counts it if its topic has had too many."""
 
     def __call__(
         self, event: Event, topic: str, message: str, *args: object, **keys: Field
@@ -42,12 +42,11 @@ class Warn(Protocol):
 
 
 class Scanner:
-    """The scan of one folder, and the directories and names that are still to look at. Used by one
-    thread.
+    """Scans one folder, and looks where hints point. Used by one thread.
 
-    ``scanned`` is the number of files that the last scan found, or that the scan under way has
-    found so far, and ``left_out`` counts what these scans found and what is not mirrored.
-    ``missed``: changes may have been missed, so a scan is needed.
+    ``scanned`` is the number of files that the last scan found, or that the running scan has found
+    so far. ``left_out`` counts what that scan found that is not mirrored. ``missed``: changes may
+    have been missed, so a scan is needed.
     """
 
     def __init__(
@@ -56,10 +55,10 @@ class Scanner:
         watch: FolderWatch,
         state: State,
         warn: Warn,
-        is_by_content: Callable[[RelPath], bool] = lambda rel_path: False,
+        is_on_recognised_disk: Callable[[RelPath], bool] = lambda rel_path: False,
     ) -> None:
-        """``is_by_content``: is this file on a disk that was recognised by its content alone, and
-        not scanned since?"""
+        """``is_on_recognised_disk`` returns whether a file is on a disk that was recognised by its
+        content alone and not scanned since."""
         self.scanned = 0
         self.missed = False
         self.left_out: LeftOutCounts = {}
@@ -67,7 +66,7 @@ class Scanner:
         self._watch = watch
         self._state = state
         self._warn = warn
-        self._is_by_content = is_by_content
+        self._is_on_recognised_disk = is_on_recognised_disk
         self._renumbered: list[tuple[RelPath, Fingerprint]] = []
         self._reader = DirectoryReader(folder.name, state, folder.disk)
         self._directories_left: deque[tuple[bytes, bool]] = deque()
@@ -80,24 +79,24 @@ class Scanner:
 
     @property
     def is_scanning(self) -> bool:
-        """Is a scan of the whole folder under way?"""
+        """Whether a scan of the whole folder is running."""
         return self._scanned_directories is not None
 
     @property
     def is_busy(self) -> bool:
-        """Is there anything left to look at?"""
+        """Whether anything is left to look at."""
         return bool(self._directories_left or self._names_left) or self.is_scanning
 
     @property
     def unreadable(self) -> Mapping[bytes, str]:
-        """Directories that can't be listed or whose disk is missing, and files that can't be looked
-        at, with the reason."""
+        """Directories that can't be listed or whose disk is missing, and files that can't be
+        examined, each with the reason."""
         hidden = {directory: disk_gone(directory) for directory in sorted(self._hidden)}
         return ChainMap(self._unreadable, hidden, *self._unclear.values())
 
     @property
     def is_troubled(self) -> bool:
-        """Is there anything that can't be watched, listed or looked at?"""
+        """Whether anything can't be watched, listed or examined."""
         return bool(self._unreadable or self._unclear or self._hidden or self._watch.unwatched)
 
     # What to look at.
@@ -114,11 +113,11 @@ class Scanner:
         self._directories_left.append((b"", True))
 
     def distrust_stamps(self) -> None:
-        """List every directory in the scan that ends next."""
+        """List every directory until the next scan ends."""
         self._reader.lists_all = True
 
     def stop(self) -> None:
-        """Drop the scan and everything that is still to look at."""
+        """Drop the scan and everything that is left to look at."""
         self._scanned_directories = None
         self._directories_left.clear()
         self._names_left.clear()
@@ -146,7 +145,7 @@ class Scanner:
         self._directories_left.extend((tree, True) for tree in hints.trees if self._enters(tree))
 
     def retry(self) -> None:
-        """Look again at what could not be watched, listed or looked at."""
+        """Look again at what could not be watched, listed or examined."""
         self._directories_left.extend((directory, False) for directory in self._watch.unwatched)
         self._directories_left.extend((directory, True) for directory in self._unreadable)
         self._directories_left.extend((directory, False) for directory in self._unclear)
@@ -206,7 +205,7 @@ class Scanner:
             elif isinstance(observation, Gone) and record is not None:
                 yield Difference(rel_path, None)
             elif isinstance(observation, Unclear):
-                # The listing tells the reason.
+                # Listing the directory gives the reason.
                 self._directories_left.append((directory, False))
 
     def _look_at_directory(
@@ -220,7 +219,7 @@ class Scanner:
             else:
                 reading = Reading(session.list_directory(directory))
         except FolderMissing as error:
-            if self._is_there():
+            if self._is_present():
                 self._unreadable[directory] = str(error)
             return
         except OSError as error:
@@ -228,9 +227,9 @@ class Scanner:
             return
         listing = reading.listing
         if self._unreadable.pop(directory, None) is not None and not self.is_scanning:
-            # Nobody has watched what is below it.
+            # Nothing below this directory was watched.
             self.missed = True
-        # A hint may lead to a directory a second time during a scan.
+        # During a scan, a hint may lead to a directory a second time.
         if (
             self._scanned_directories is not None
             and deep
@@ -246,7 +245,7 @@ class Scanner:
         before = self._children.get(directory, frozenset())
         children = frozenset(listing.directories)
         if listing.unclear:
-            # A directory that can't be looked at has not vanished.
+            # A directory that can't be examined has not vanished.
             children |= {path for path in before if path.rpartition(b"/")[2] in listing.unclear}
         if children:
             self._children[directory] = children
@@ -254,9 +253,9 @@ class Scanner:
             self._children.pop(directory, None)
         for child in before - children:
             yield from self._vanished(session, child)
-        self._directories_left.extendleft(
-            (child, True) for child in (children if deep else children - before)
-        )
+        # In the order of paths, as the stored listings are read.
+        new = sorted(children if deep else children - before, reverse=True)
+        self._directories_left.extendleft((child, True) for child in new)
 
     def _compare(
         self, session: FolderSession, directory: bytes, reading: Reading
@@ -272,18 +271,19 @@ class Scanner:
             before = known.pop(name, None)
             if before != key:
                 rel_path, seen = self._folder.rel_path(prefix + name), Fingerprint(*key)
-                if before is not None and before[1:] == key[1:] and self._is_by_content(rel_path):
-                    # The inode number is new: some file systems make them up at every mount.
+                is_new_inode = before is not None and before[1:] == key[1:]
+                if is_new_inode and self._is_on_recognised_disk(rel_path):
+                    # Some file systems assign new inodes at every mount.
                     self._renumbered.append((rel_path, seen))
                 else:
                     yield Difference(rel_path, seen)
-        # A file that can't be looked at is not missing.
+        # A file that can't be examined is not missing.
         yield from self._missing(session, directory, known.keys() - unclear.keys())
 
     def _missing(
         self, session: FolderSession, directory: bytes, names: Iterable[bytes]
     ) -> Iterator[Difference]:
-        """These files are recorded in this directory, and its listing does not have them."""
+        """Handle files that are recorded in this directory but not in its listing."""
         wants = self._folder.selection.chooser(directory)
         prefix = directory + b"/" if directory else b""
         submounts = self._state.submounts(self._folder.name, directory)
@@ -297,10 +297,10 @@ class Scanner:
                 hides = True
             else:
                 yield Difference(self._folder.rel_path(path), None)
-        if hides and not self._is_there():
+        if hides and not self._is_present():
             return
         if hides and directory not in self._hidden:
-            topic, reason = "directories are not all there", disk_gone(directory)
+            topic, reason = "some directories are incomplete", disk_gone(directory)
             self._warn_unreadable(topic, "%s: %s", directory, reason)
         (self._hidden.add if hides else self._hidden.discard)(directory)
 
@@ -315,29 +315,29 @@ class Scanner:
                 self._warn_unclear(path, reason)
 
     def note_unclear(self, path: bytes, reason: str) -> None:
-        """Try this file again later: it was listed, and can't be looked at any more. ``reason`` may
+        """Try this listed file again later, because it can no longer be examined. ``reason`` may
         begin with the path."""
         reason = reason.rpartition(": ")[2]
         directory = path.rpartition(b"/")[0]
-        if path not in self._unclear.get(directory, {}) and self._is_there():
+        if path not in self._unclear.get(directory, {}) and self._is_present():
             self._unclear.setdefault(directory, {})[path] = reason
             self._warn_unclear(path, reason)
 
     def _warn_unclear(self, path: bytes, reason: str) -> None:
-        message = "%s can't be looked at, and stays as it is in the collection: %s"
-        self._warn_unreadable("files can't be looked at", message, path, reason)
+        message = "%s can't be examined, so its image stays unchanged in the collection: %s"
+        self._warn_unreadable("files can't be examined", message, path, reason)
 
-    def _is_there(self) -> bool:
-        """Is the folder itself there? If not, only the monitor reports on it, and the folder has to
-        be scanned when it is back."""
-        is_there = self._folder.is_present()
-        self.missed |= not is_there
-        return is_there
+    def _is_present(self) -> bool:
+        """Whether the folder itself is present. If not, only the monitor reports it, and the folder
+        must be scanned when it returns."""
+        is_present = self._folder.is_present()
+        self.missed |= not is_present
+        return is_present
 
     def _not_listed(
         self, session: FolderSession, directory: bytes, error: OSError
     ) -> Iterator[Difference]:
-        if not self._is_there():
+        if not self._is_present():
             return
         if directory and error.errno in (errno.ENOENT, errno.ENOTDIR):
             yield from self._vanished(session, directory)
@@ -345,7 +345,7 @@ class Scanner:
         reason = error.strerror or str(error)
         # The monitor reports what is wrong with the folder itself.
         if directory and directory not in self._unreadable:
-            message = "%s can't be listed, nothing below it is deleted: %s"
+            message = "%s can't be listed, so no image below it is deleted: %s"
             topic = f"directories can't be listed: {reason}"
             self._warn_unreadable(topic, message, directory, reason)
         self._unreadable[directory] = reason
@@ -362,11 +362,12 @@ class Scanner:
         )
 
     def _vanished(self, session: FolderSession, directory: bytes) -> Iterator[Difference]:
-        """A directory is not where it was. Each of its files is looked at before it counts as
-        gone."""
+        """Handle a directory that is no longer at its path. Each of its files is looked at before
+        it counts as gone."""
         self._watch.forget(directory)
-        for path in [path for path in self._children if _is_in(path, directory)]:
-            del self._children[path]
+        vanished = [directory]
+        for path in vanished:  # grows during the loop
+            vanished.extend(self._children.pop(path, ()))
         for known in (self._unreadable, self._unclear):
             for path in [path for path in known if _is_in(path, directory)]:
                 del known[path]
@@ -394,5 +395,5 @@ class Scanner:
 
 
 def _is_in(path: bytes, directory: bytes) -> bool:
-    """Is this path the directory, or is it below the directory?"""
+    """Whether this path is the directory or is below it."""
     return path == directory or not directory or path.startswith(directory + b"/")

@@ -1,4 +1,9 @@
-"""A file that is read to be sent, and that must be the same before and after it is read."""
+"""A file that must not change while it is read.
+
+If the file changes, reading raises ``FileChanged`` before the last bytes, so nobody gets the whole
+file. ``snoopsync.sync.transfer`` then reports ``FileDiffers``, and the sender puts the path into
+the inbox.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +27,9 @@ _BLOCK_BYTES = 1 << 20
 class StableFile(io.BufferedIOBase, BinaryIO):
     """A binary file that must not change while it is read.
 
-    If it is not the same as when it was opened, it raises ``FileChanged`` instead of returning its
-    last bytes.
-
-    So the receiver of a changed file never has a whole body.
-    ``sha256`` is set once the file was read to its end.
+    If the file changes after it is opened, ``read`` raises ``FileChanged`` instead of returning the
+    last bytes, so that a receiver never gets the complete body of a changed file. ``sha256`` is set
+    when the whole file has been read.
     """
 
     def __init__(
@@ -52,19 +55,19 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         self._hashed_bytes = 0
         if not S_ISREG(stat.st_mode):
             self.close()
-            raise self._no_file()
+            raise self._not_regular()
 
     def _open(self, root: OpenFolder) -> BinaryIO:
         try:
             return self._disk.open(root, self._path)
         except OSError as error:
-            # A symbolic link, or a socket.
+            # The path is a symbolic link or a socket.
             if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise self._no_file() from None
+                raise self._not_regular() from None
             raise
 
-    def _no_file(self) -> FileChanged:
-        return FileChanged(f"{printable(self._absolute)} is not a regular file any more")
+    def _not_regular(self) -> FileChanged:
+        return FileChanged(f"{printable(self._absolute)} is no longer a regular file")
 
     @property
     def size(self) -> int:
@@ -98,19 +101,20 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         try:
             # The folder is not kept open between reads, because an upload may take long.
             with self._disk.open_folder(self._folder) as root:
-                there = Fingerprint.of(self._disk.lstat(root, self._path))
+                at_path = Fingerprint.of(self._disk.lstat(root, self._path))
             opened = Fingerprint.of(os.fstat(self._file.fileno()))
         except OSError as error:
             raise FileChanged(
                 f"{printable(self._absolute)}: {error.strerror} while it was read"
             ) from None
-        if end != self.size or not self.fingerprint == there == opened:
+        if end != self.size or not self.fingerprint == at_path == opened:
             raise FileChanged(f"{printable(self._absolute)} changed while it was read")
         if self._hashed_bytes == self.size:
             self.sha256 = self._hash.digest()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move as in any file. After a move to the start, reading computes the hash again."""
+        """Move to a position, as in any file. After a move to the start, reading computes the hash
+        again."""
         position = self._file.seek(offset, whence)
         if position == 0 and self._hashed_bytes:
             self._hash = hashlib.sha256()
@@ -127,11 +131,11 @@ class StableFile(io.BufferedIOBase, BinaryIO):
         return self._file.fileno()
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return ``True``."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return ``True``."""
         return True
 
     def close(self) -> None:

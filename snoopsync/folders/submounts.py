@@ -1,12 +1,12 @@
 """Recognises the file systems that are mounted below a folder.
 
 Each file's record has a number for the mount that the file was on (``Record.submount``); 0 is the
-mount of the folder itself. The number is made of the file system's own ID and the inode of the
-mounted directory, so bind mounts of two directories of one file system have different numbers. A
-bind mount may be of the folder's own file system and have the same device number, so mount IDs are
-compared. A file system without an ID of its own (exFAT, NTFS, squashfs, many FUSE and network
-mounts) gets a random number when it is first seen, and is recognised by a sample of the files that
-were last seen on it. The number is looked up once for each mount.
+mount of the folder itself. The number is derived from the file system's ID and the inode of the
+mounted directory, so that bind mounts of two directories of one file system have different numbers.
+A bind mount of the folder's own file system has the same device number as the folder, so mount IDs
+are compared. A file system without an ID (exFAT, NTFS, squashfs, many FUSE and network mounts) gets
+a random number when it is first seen, and is recognised by a sample of the files that were last
+seen on it. The number is looked up once for each mount.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from snoopsync.folders.stable_file import StableFile
 from snoopsync.state.images import State
 from snoopsync.watching.mounts import MOUNTINFO, parse_mounts
 
-#: How long to wait until a disk is recognised. The comparison goes on after that, and the next
+#: How long to wait until a disk is recognised. After that the comparison continues, and the next
 #: call takes its result.
 _WAIT_SECONDS = 10.0
 
@@ -40,7 +40,7 @@ _Mount = tuple[int, int]
 
 class Submounts:
     """The disks below one folder. Thread-safe. ``by_content`` has the numbers of the disks that
-    were recognised by their content alone since it was last cleared."""
+    were recognised by their content alone since the set was last cleared."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Submounts:
         self._mountinfo = mountinfo
         self._lock = threading.Lock()
         self._numbers: dict[_Mount, int] = {}
-        self._asked: dict[_Mount, Future[dict[int, Sample]]] = {}
+        self._comparisons: dict[_Mount, Future[dict[int, Sample]]] = {}
 
     def look_around(self, device: int, enters: Callable[[bytes], bool]) -> None:
-        """Look up every mount below the folder, which is on this ``device``, in the directories
-        that it ``enters``. This happens before a scan: if a disk is first seen after one of its
+        """Look up every mount below the folder, in the directories that it ``enters``. The folder
+        itself is on ``device``. Call this before a scan: if a disk is first seen after one of its
         files was deleted, that deletion needs approval."""
         try:
             mounts = parse_mounts(self._mountinfo.read_bytes())
@@ -85,8 +85,8 @@ class Submounts:
                         self.number(opened, directory, on)
 
     def number(self, root: OpenFolder, directory: bytes, device: int) -> int | Unclear:
-        """The number of the mount that this directory is on, which is not the folder's own. The
-        directory is below the folder and on this ``device``. Raises ``OSError``."""
+        """The number of the mount that this directory is on. The directory is below the folder, on
+        ``device``, and not on the folder's own mount. Raises ``OSError``."""
         mount = device, self._disk.facts(root, directory).mount
         with self._lock:
             known = self._numbers.get(mount)
@@ -103,8 +103,8 @@ class Submounts:
         own = own_number(self._disk, root, directory)
         samples = self._samples(mount, point, self._candidates(root, mount, point, own))
         if samples is None:
-            return Unclear(f"the disk at {where} does not answer in time")
-        # This opens the folder again: an open directory stays on the mount it was opened on.
+            return Unclear(f"the disk at {where} does not respond in time")
+        # Open the folder again, because an open directory stays on its mount.
         with self._disk.open_folder(self._root) as fresh:
             now = self._disk.facts(fresh, directory).mount
         if mount[1] != now:
@@ -122,7 +122,7 @@ class Submounts:
         if own or best == UNNUMBERED:
             self._state.intents.renumber(self._folder, point, best, new)
             best = new
-        # The file system may make up inode numbers with every mount.
+        # The file system may assign new inodes at every mount.
         self._state.intents.forget_inodes(self._folder, best, point)
         self.by_content.add(best)
         return best
@@ -132,8 +132,8 @@ class Submounts:
         numbers = self._state.submounts_below(self._folder, point)
         if not own:
             return numbers
-        # The number may not have been known at that time. Older versions used the file system's own
-        # ID, and 0 for the folder's own file system.
+        # When these files were recorded, the number may have been unknown. Older versions used the
+        # file system's ID, and 0 for the folder's own file system.
         before = {UNNUMBERED, self._disk.file_system(root, point)}
         if mount[0] == self._disk.stat(root, b"").st_dev:
             before.add(0)
@@ -141,17 +141,17 @@ class Submounts:
         return numbers & before
 
     def _samples(self, mount: _Mount, point: bytes, numbers: set[int]) -> dict[int, Sample] | None:
-        """For each of these disks, a sample of its files compared with the mount; ``None`` while
-        the comparison is not done."""
-        asked = self._asked.get(mount)
-        if asked is None:
+        """For each of these disks, a sample of its files compared with the mount. ``None`` until
+        the comparison is done."""
+        comparison = self._comparisons.get(mount)
+        if comparison is None:
             records = {
                 number: self._state.sample(self._folder, SAMPLE_FILES, number, point)
                 for number in numbers
             }
             if not any(records.values()):
                 return {}
-            asked = self._asked[mount] = in_thread(
+            comparison = self._comparisons[mount] = in_thread(
                 lambda: {
                     number: take_sample(known, self._open, self._disk, self._root)
                     for number, known in records.items()
@@ -159,21 +159,22 @@ class Submounts:
                 "recognise",
             )
         try:
-            samples = asked.result(_WAIT_SECONDS)
+            samples = comparison.result(_WAIT_SECONDS)
         except FutureTimeout:
             return None
-        self._asked.clear()
+        self._comparisons.clear()
         return samples
 
 
 def is_submount(disk: Disk, root: OpenFolder, directory: bytes) -> bool:
-    """Is this directory below the folder on another mount than the folder? Raises ``OSError``."""
+    """Whether this directory below the folder is on another mount than the folder. Raises
+    ``OSError``."""
     return bool(directory) and disk.mount_id(root, directory) != disk.mount_id(root, b"")
 
 
 def own_number(disk: Disk, root: OpenFolder, directory: bytes) -> int:
-    """A number of the mount that this directory below the folder is on. It stays the same wherever
-    and whenever the same directory is mounted; 0 if the file system has no ID of its own. Raises
+    """A number for the mount that this directory below the folder is on. It does not depend on
+    where or when the same directory is mounted. 0 if the file system has no ID. Raises
     ``OSError``."""
     point = _mount_point(disk, root, directory)
     file_system = disk.file_system(root, point)
@@ -185,8 +186,7 @@ def own_number(disk: Disk, root: OpenFolder, directory: bytes) -> int:
 
 
 def _mount_point(disk: Disk, root: OpenFolder, directory: bytes) -> bytes:
-    """The topmost directory below the folder that is on the same file system and mount as this
-    one."""
+    """The topmost directory below the folder that is on the same mount as this directory."""
 
     def mount(path: bytes) -> _Mount:
         return disk.stat(root, path).st_dev, disk.mount_id(root, path)

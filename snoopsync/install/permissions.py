@@ -31,9 +31,10 @@ class Access:
 
 
 def check_access(path: Path, wanted: int, reader: Reader) -> Access:
-    """Can this reader access (``READ`` or ``USE``) the path, with links resolved?
+    """Check whether this reader can access the path (``READ`` or ``USE``), with links resolved.
 
-    A path that does not exist is no barrier. Raises ``OSError`` if the calling process can't look.
+    Returns what access requires. A path that does not exist is not a barrier. Raises ``OSError`` if
+    this process can't examine the path.
     """
     groups: set[int] = set()
     barriers: list[Path] = []
@@ -44,16 +45,16 @@ def check_access(path: Path, wanted: int, reader: Reader) -> Access:
         except (FileNotFoundError, NotADirectoryError):
             break
         bits = wanted if each == real else stat.S_IXOTH
-        if _admits(status, bits, reader):
+        if _allows(status, bits, reader):
             continue
-        if reader.uid is None and _admits(status, bits, Reader(gids=frozenset({status.st_gid}))):
+        if reader.uid is None and _allows(status, bits, Reader(gids=frozenset({status.st_gid}))):
             groups.add(status.st_gid)
         else:
             barriers.append(each)
     return Access(frozenset(groups), tuple(barriers))
 
 
-def _admits(status: os.stat_result, bits: int, reader: Reader) -> bool:
+def _allows(status: os.stat_result, bits: int, reader: Reader) -> bool:
     if status.st_uid == reader.uid:
         bits <<= 6
     elif status.st_gid in reader.gids:

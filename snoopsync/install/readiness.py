@@ -1,5 +1,4 @@
-"""What is missing before the service can run with a configuration, as far as that can be checked
-without running it."""
+"""Finds what is missing before the service can run with a configuration, without running it."""
 
 from __future__ import annotations
 
@@ -21,14 +20,16 @@ from snoopsync.install.permissions import READ, USE, Reader, check_access
 #: The service has private directories in place of these.
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 
-#: Says how to remove barriers to a path.
+#: Returns how to remove the barriers to a path.
 Advice = Callable[[Sequence[Path]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """``problems``: what to do first. ``groups``: the groups that the service's user must be in,
-    each with a path that it reads as a member. ``secret`` and ``notify_urls``: files that the
+    """What the service needs before it can run.
+
+    ``problems``: what to do first. ``groups``: the groups that the service's user must be in, each
+    with a path that the group may read. ``secret`` and ``notify_urls``: files that the
     configuration names."""
 
     problems: tuple[str, ...] = ()
@@ -46,7 +47,8 @@ def user_readiness(source: Path) -> Readiness:
 def system_readiness(
     source: Path, program: Iterable[Path], account: pwd.struct_passwd | None
 ) -> Readiness:
-    """The readiness of the system's service, which runs as this account or as a user of its own.
+    """The readiness of the system's service, which runs as this account, or as a separate user if
+    it is ``None``.
     ``program``: the files of snoopsync itself."""
     config, problems = _load(source, {"STATE_DIRECTORY": str(SYSTEM_STATE_DIRECTORY)})
     access = _AccessCheck(account)

@@ -1,7 +1,7 @@
 """The systemd units: the files in ``systemd/``, adapted to an installation.
 
 The files are complete units. A unit that ``service install`` writes has a first line with a digest
-of the rest, which shows whether somebody has changed the unit since.
+of the rest, which shows whether the unit was changed since.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _settings(installation: Installation) -> dict[str, str]:
 
 
 def is_unchanged(text: str) -> bool:
-    """Is this the unchanged output of ``render``, of any version?"""
+    """Whether this is the unchanged output of ``render``, from any version."""
     mark = _MARKED.match(text)
     return mark is not None and mark[1] == _digest(text[mark.end() :])
 

@@ -17,11 +17,11 @@ _LOCK_AGAIN_SECONDS = 0.01
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append this line, and create the file and its directory if they do not exist.
+    """Append this line. The file and its directory are created if they do not exist.
 
-    The line is written at once, without waiting for a program that has the file locked, or for the
-    reader of a pipe. After an incomplete line, which a crash or a full disk may leave, a new line
-    is begun. Raises ``OSError``.
+    This does not wait for a program that holds the file's lock, or for the reader of a pipe. If the
+    file ends with an incomplete line, after a crash or on a full disk, this begins a new line.
+    Raises ``OSError``.
     """
     descriptor = _open(path)
     try:
@@ -36,11 +36,11 @@ def append_line(path: Path, line: str) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file, if that is possible soon.
+    """Try to lock the file, for a short time.
 
-    A service and the commands beside it may share one log, and must not mix their lines. They hold
-    the lock only for a moment. A program that holds it for longer must not delay this one. Not
-    every network file system has locks.
+    A service and commands may share one log, and must not mix their lines. They hold the lock only
+    for a moment. If a program holds it for longer, or the file system has no locks, the line is
+    written without the lock.
     """
     for _ in range(_LOCK_TRIES):
         try:
@@ -59,8 +59,8 @@ def require_appendable(path: Path) -> None:
 
 
 def _open(path: Path) -> int:
-    # For each line, because the file may have been rotated. A pipe that nobody reads gets full,
-    # which is an error: a writer must not wait for it.
+    # The file is opened for each line, because it may have been rotated. If a pipe is full because
+    # nobody reads it, writing fails instead of waiting.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags, _MODE)

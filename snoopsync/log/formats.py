@@ -43,8 +43,8 @@ class LogFormat(StrEnum):
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-05-04 12:30:01 warning  message``, always on one line. Only the traceback of a bug has
-    more lines."""
+    """``2026-05-04 12:30:01 warning  message``, always on one line. Only a traceback adds more
+    lines."""
 
     def __init__(self, *, coloured: bool = False) -> None:
         super().__init__()

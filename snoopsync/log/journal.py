@@ -25,7 +25,8 @@ _PRIORITIES = {
 
 
 def is_journal(environ: Mapping[str, str]) -> bool:
-    """Returns whether standard error goes to the journal. systemd names its device and inode."""
+    """Returns whether standard error goes to the journal: systemd passes the device and inode of
+    the journal's stream in ``environ``."""
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         stat = os.fstat(sys.stderr.fileno())
@@ -40,18 +41,19 @@ def priority(record: logging.LogRecord) -> int:
 
 
 class JournalHandler(logging.Handler):
-    """Sends entries to journald; ``fallback`` handles entries that journald refuses.
+    """Sends entries to journald. ``fallback`` handles entries that can't be sent.
 
-    A line of text has no fields, and ends at a newline in a path; an entry may contain any bytes.
+    Unlike a line of text, an entry has fields, and may contain any bytes, such as a newline in a
+    path.
     """
 
     def __init__(self, socket: Path, fallback: logging.Handler) -> None:
         """Raises ``OSError`` if the socket can't be created."""
         super().__init__()
-        # Late, because it takes a tenth of a command's start, and most commands need no journal.
+        # Imported late: this takes a tenth of a command's start, and most commands do not need it.
         from logging_journald import JournaldTransport
 
-        # Not connected, so that journald gets the next entry after it restarts.
+        # The socket is not connected, so that sending works again after journald restarts.
         self._transport = JournaldTransport(socket, connected=False)
         self._fallback = fallback
 
@@ -79,7 +81,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, bytes]]:
     yield "SYSLOG_IDENTIFIER", b"snoopsync"
     yield "LOGGER", _bytes(record.name)
     for key, value in fields_of(record).items():
-        # A list becomes several fields of one name; an unknown value becomes none.
+        # A list becomes several fields with the same name. ``None`` becomes no field.
         values = [value] if isinstance(value, str | int | float | None) else value
         for each in values:
             if each is not None:
@@ -88,7 +90,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, bytes]]:
 
 def _bytes(value: object) -> bytes:
     try:
-        # A path gets the bytes that it has on the disk.
+        # This turns a path back into its bytes on the disk.
         return str(value).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Sets up the log: which handlers write it, where they write, and from which level on."""
+"""Sets up the log: its handlers, their destinations, and the lowest level that is logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from snoopsync.log.formats import (
 from snoopsync.log.journal import JournalHandler, is_journal
 from snoopsync.log.writer import BackgroundWriter
 
-#: Set while a separate thread writes the log.
+#: Set while separate threads write the log.
 _BACKGROUND = threading.Event()
 
 _OURS = logging.getLogger("snoopsync")
@@ -33,7 +33,7 @@ _ALL = logging.getLogger()
 
 
 class LogSettings(Protocol):
-    """What ``configure`` reads from the configuration."""
+    """The settings that ``configure`` needs."""
 
     @property
     def level(self) -> LogLevel:
@@ -45,12 +45,12 @@ class LogSettings(Protocol):
 
     @property
     def file(self) -> Path | None:
-        """A file to which the log is written as well."""
+        """A file to which the log is written too; ``None`` for no file."""
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to the current ``sys.stderr``: a progress bar replaces it, so that lines are written
-    above the bar."""
+    """Writes to the current ``sys.stderr``. A progress bar replaces ``sys.stderr``, so that lines
+    are written above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line."""
@@ -60,15 +60,15 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 class LogFileHandler(logging.Handler):
     """Appends to a file that may be rotated at any time. A line that can't be written, for example
-    to a full disk, is lost. The handler ``beside`` logs this once, until lines are written
-    again."""
+    to a full disk, is lost. ``failure_handler`` logs the first failure, and the next one after a
+    line was written again."""
 
-    def __init__(self, path: Path, beside: logging.Handler) -> None:
+    def __init__(self, path: Path, failure_handler: logging.Handler) -> None:
         """Raises ``OSError`` if the file can't be opened."""
         super().__init__()
         require_appendable(path)
         self._path = path
-        self.beside = beside
+        self.failure_handler = failure_handler
         self._failing = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -95,10 +95,10 @@ class LogFileHandler(logging.Handler):
             path=str(self._path),
             error=error.strerror,
         )
-        self.beside.handle(record)
+        self.failure_handler.handle(record)
 
 
-#: How the names of the threads that send notifications begin.
+#: The name of every thread that sends notifications begins with this.
 NOTIFYING = "notify"
 
 _HANDLERS = (StderrHandler, JournalHandler, LogFileHandler, BackgroundWriter)
@@ -111,11 +111,11 @@ def configure(
     environ: Mapping[str, str],
     journal_socket: Path = journal.SOCKET,
 ) -> None:
-    """Write the log of snoopsync, and the warnings of its libraries, to standard error, and to
-    ``log.file`` if it is configured.
+    """Write the log of snoopsync, and the warnings of its libraries, to standard error, and also to
+    ``config.file`` if that is set.
 
     ``verbosity`` changes the level: 1 shows more, -1 less. Raises ``ConfigError`` if the file can't
-    be opened; the log then stays as it was.
+    be opened; the log is then unchanged.
     """
     handlers: list[logging.Handler] = [_stderr_handler(config.format, environ, journal_socket)]
     if config.file is not None:
@@ -130,22 +130,23 @@ def configure(
         handler.addFilter(_may_be_written)
     for earlier in _replace_handlers(handlers):
         earlier.close()
-    # An event may be notified although its level is not logged.
+    # Notifications can include events whose level is not logged.
     _OURS.setLevel(min(level, logging.INFO))
     _OURS.propagate = False
     _ALL.setLevel(max(level, logging.WARNING))
 
 
 def _may_be_written(record: logging.LogRecord) -> bool:
-    """A message of a library that sends a notification may contain the target's password."""
+    """Returns whether a handler may write this record. A message of a library that sends a
+    notification may contain the target's password."""
     is_ours = record.name.partition(".")[0] == _OURS.name
     return is_ours or not (record.threadName or "").startswith(NOTIFYING)
 
 
 @contextmanager
 def in_background() -> Iterator[None]:
-    """In the ``with``, separate threads write the log, so that logging never waits for a disk that
-    hangs or a pipe that nobody reads. Lines that can't be written in time are dropped and
+    """Within the ``with`` block, separate threads write the log, so that logging never waits for a
+    disk that hangs or a pipe that nobody reads. Lines that can't be written in time are dropped and
     counted."""
     _BACKGROUND.set()
     _replace_handlers(_in_background(_ours()))
@@ -159,12 +160,12 @@ def in_background() -> Iterator[None]:
 
 
 def delivered(seconds: float) -> bool:
-    """Returns whether one handler at least has written all lines until now. Waits for at most this
+    """Returns whether at least one handler has written all lines so far. Waits for at most this
     many seconds."""
     handlers = _ours()
     writers = [each for each in handlers if isinstance(each, BackgroundWriter) and each.is_running]
     if not writers or len(writers) < len(handlers):
-        return True  # written at once, or not at all
+        return True  # some handler writes at once, or there is none
     written = threading.Event()
     for writer in writers:
         writer.when_written(written)
@@ -172,7 +173,7 @@ def delivered(seconds: float) -> bool:
 
 
 def release() -> None:
-    """Undo ``configure``: write no log any more."""
+    """Undo ``configure``: no log is written."""
     for earlier in _replace_handlers([]):
         earlier.close()
     _OURS.setLevel(logging.NOTSET)
@@ -185,10 +186,11 @@ def _ours() -> list[logging.Handler]:
 
 
 def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Handler]:
-    """Returns the handlers that were replaced."""
+    """Use these handlers instead of the present ones. Returns the handlers that were removed."""
     before = [each for each in _ours() if each not in handlers]
     for logger in (_OURS, _ALL):
-        # The new ones first: a line that is logged meanwhile is written twice rather than lost.
+        # The new handlers are added first: a line that is logged meanwhile may be written twice,
+        # but is not lost.
         for handler in handlers:
             logger.addHandler(handler)
         for handler in before:
@@ -197,8 +199,8 @@ def _replace_handlers(handlers: Collection[logging.Handler]) -> list[logging.Han
 
 
 def _in_background(handlers: Sequence[logging.Handler]) -> list[logging.Handler]:
-    """The same handlers, each with a thread of its own, so that none waits for another. Lines for a
-    terminal are written at once, because they have to stay above a progress bar."""
+    """The handlers, each wrapped in a thread of its own, so that none waits for another. A handler
+    for a terminal is not wrapped, because its lines must stay above a progress bar."""
     writers: dict[logging.Handler, logging.Handler] = {}
     for handler in handlers:
         if isinstance(handler, StderrHandler) and sys.stderr.isatty():
@@ -210,7 +212,8 @@ def _in_background(handlers: Sequence[logging.Handler]) -> list[logging.Handler]
             writer.addFilter(each)
     for handler in handlers:
         if isinstance(handler, LogFileHandler):
-            handler.beside = writers.get(handler.beside, handler.beside)
+            beside = handler.failure_handler
+            handler.failure_handler = writers.get(beside, beside)
     return list(writers.values())
 
 
@@ -239,9 +242,9 @@ def _has_colours(environ: Mapping[str, str]) -> bool:
     return sys.stderr.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _file_handler(path: Path, kind: LogFormat, beside: logging.Handler) -> logging.Handler:
+def _file_handler(path: Path, kind: LogFormat, failure_handler: logging.Handler) -> logging.Handler:
     try:
-        handler = LogFileHandler(path, beside)
+        handler = LogFileHandler(path, failure_handler)
     except OSError as error:
         problem = Problem("log.file", f"can't be written: {error.strerror}")
         raise ConfigError(str(path), (problem,)) from None

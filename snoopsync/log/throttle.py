@@ -1,8 +1,9 @@
-"""Logs a recurring problem a few times, and then counts it.
+"""Logs a recurring problem a few times, and then only counts it.
 
-A topic is what repeated events have in common: ten thousand files that are refused for one reason
-are one topic. A topic ends when no event of it occurs for a whole window of time. The count of
-suppressed events is logged when a window ends; while the topic goes on, the windows get longer.
+Events with the same cause are one topic: for example, ten thousand files that are refused for the
+same reason. A topic ends when none of its events occurs during a whole window of time. The count of
+suppressed events is logged at the end of each window. While the topic continues, its windows get
+longer.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from snoopsync.core.events import Event, Field, log_event
 #: How many events of a topic are logged before they are only counted.
 MOST_LOGGED = 20
 
-#: The length of the first window. Each next one is twice as long, up to an hour.
+#: The length of the first window. The length doubles after each window, up to an hour.
 WINDOW_SECONDS = 60.0
 _LONGEST_WINDOW_SECONDS = 3600.0
 
-#: More topics than this at one time become one topic. A service that writes the image's ID into its
-#: refusals would otherwise make a topic for each image.
+#: Topics beyond this number become one topic. Otherwise a service that writes the image's ID into
+#: its refusals would create a topic for each image.
 MOST_TOPICS = 50
 OTHER_TOPICS = "other problems"
 
@@ -40,7 +41,7 @@ class _Topic:
 
 class SuppressedCount(NamedTuple):
     """How many events of a topic were suppressed. ``event`` and ``folder`` are those of the last
-    one."""
+    suppressed event."""
 
     topic: str
     suppressed: int
@@ -49,15 +50,15 @@ class SuppressedCount(NamedTuple):
 
 
 class RepeatFilter:
-    """Decides which events are logged. Times are seconds of one clock that never goes back. Memory
-    use is bounded."""
+    """Decides which events are logged. Times are seconds of one monotonic clock. Memory use is
+    bounded."""
 
     def __init__(self, most: int = MOST_LOGGED) -> None:
         self._most = most
         self._topics: dict[str, _Topic] = {}
 
     def should_log(self, name: str, now: float, event: Event, folder: Field = None) -> bool:
-        """True if this event of the topic is to be logged. If not, it is counted."""
+        """Returns whether to log this event of the topic. If not, the event is counted."""
         if name not in self._topics and len(self._topics) >= MOST_TOPICS:
             name = OTHER_TOPICS
         topic = self._topics.get(name)
@@ -73,8 +74,8 @@ class RepeatFilter:
         return False
 
     def counts(self, now: float) -> Iterator[SuppressedCount]:
-        """The counts of topics whose window has ended and had suppressed events. The next windows
-        of these topics begin."""
+        """The counts of the topics whose window has ended with suppressed events. Begins the next
+        window of each topic."""
         ended = [(name, topic) for name, topic in self._topics.items() if topic.ends <= now]
         for name, topic in ended:
             if not topic.occurred:
@@ -86,7 +87,7 @@ class RepeatFilter:
             topic.ends, topic.suppressed, topic.occurred = now + topic.window_seconds, 0, False
 
     def all_counts(self) -> Iterator[SuppressedCount]:
-        """The counts of all topics that had suppressed events. All topics are forgotten."""
+        """The counts of all topics with suppressed events. Forgets all topics."""
         topics, self._topics = self._topics, {}
         return (_count(name, topic) for name, topic in topics.items() if topic.suppressed)
 
@@ -96,7 +97,7 @@ def _count(name: str, topic: _Topic) -> SuppressedCount:
 
 
 class LogThrottle:
-    """Logs the first events of each topic, and then their counts. For one thread at a time."""
+    """Logs the first events of each topic, and then only counts. Not thread-safe."""
 
     def __init__(self, log: logging.Logger, most: int = MOST_LOGGED) -> None:
         self._logger = log
@@ -112,7 +113,7 @@ class LogThrottle:
         *args: object,
         **keys: Field,
     ) -> bool:
-        """Log this event, unless its topic was logged often enough. Returns whether it was
+        """Log this event, unless the topic has reached its limit. Returns whether the event was
         logged."""
         # The count of a topic of images has no folder: the images may be in different folders.
         folder = None if "image_id" in keys else keys.get("folder")
@@ -122,11 +123,11 @@ class LogThrottle:
         return should_log
 
     def log_suppressed(self, now: float) -> None:
-        """Log the counts of suppressed events whose window has ended. Call this often."""
+        """Log the counts of the windows that have ended. Call this often."""
         self._log_counts(self._filter.counts(now))
 
     def close(self) -> None:
-        """Log all counts of suppressed events that are left."""
+        """Log all remaining counts."""
         self._log_counts(self._filter.all_counts())
 
     def _log_counts(self, counts: Iterator[SuppressedCount]) -> None:

@@ -12,25 +12,24 @@ from contextlib import suppress
 from snoopsync.core.events import Event, event_record, fields_of
 from snoopsync.core.text import counted
 
-#: The limit of lines that wait. Further lines are dropped and counted: memory use is bounded while
-#: a disk hangs.
+#: How many lines may wait. Further lines are dropped and counted, so that memory use is bounded
+#: while a disk hangs.
 MOST_WAITING = 10_000
 
-#: How long to wait for the lines that are left when the log ends.
+#: How long to wait for the remaining lines when the log ends.
 DRAIN_SECONDS = 2.0
 
 _THREAD = "log"
 
 
 class BackgroundWriter(logging.Handler):
-    """Passes lines in their order to ``target``, a handler that may be slow."""
+    """Passes lines in order to ``target``, a handler that may be slow, on a separate thread."""
 
     def __init__(self, target: logging.Handler, most_waiting: int = MOST_WAITING) -> None:
         super().__init__()
         self.target = target
         self._most_waiting = most_waiting
-        # This queue is reentrant: a destructor or a signal handler may log in the middle of
-        # ``put``.
+        # This kind of queue is reentrant: a destructor or a signal handler may log during ``put``.
         self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = (
             queue.SimpleQueue()
         )
@@ -41,7 +40,7 @@ class BackgroundWriter(logging.Handler):
 
     @property
     def is_running(self) -> bool:
-        """Returns whether a thread writes the lines. After ``end`` they are written at once."""
+        """Returns whether the thread writes the lines. After ``end``, they are written at once."""
         return not self._is_ended
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -57,25 +56,28 @@ class BackgroundWriter(logging.Handler):
         self._waiting.put(_frozen(record))
 
     def when_written(self, event: threading.Event) -> None:
-        """Set the event when all lines until now are written."""
-        self._waiting.put(event)
+        """Set the event when all lines so far are written."""
+        if self._thread.is_alive():
+            self._waiting.put(event)
+        else:
+            event.set()
 
     def flush(self) -> None:
-        """Wait until all lines until now are written, for ``DRAIN_SECONDS``."""
+        """Wait until all lines so far are written, for at most ``DRAIN_SECONDS``."""
         written = threading.Event()
         self.when_written(written)
         written.wait(DRAIN_SECONDS)
 
     def end(self) -> bool:
-        """Write the lines that are left and end the thread. Returns whether ``DRAIN_SECONDS`` were
-        enough; if not, ``target`` is still in use."""
+        """Write the remaining lines and end the thread. Returns whether the thread has ended within
+        ``DRAIN_SECONDS``; if not, it still uses ``target``."""
         self._is_ended = True
         self._waiting.put(None)
         self._thread.join(DRAIN_SECONDS)
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """End, and close ``target``."""
+        """End the thread, and close ``target``."""
         if self.end():
             self.target.close()
         super().close()
@@ -104,15 +106,15 @@ class BackgroundWriter(logging.Handler):
                     logging.getLogger("snoopsync"),
                     logging.WARNING,
                     Event.LOG_LINES_LOST,
-                    "%s missing from the log here: they came faster than they could be written",
-                    counted(dropped, "line is", "lines are"),
+                    "%s here: events came faster than they could be written",
+                    counted(dropped, "line of the log is missing", "lines of the log are missing"),
                     count=dropped,
                 )
             )
 
 
 def _frozen(record: logging.LogRecord) -> logging.LogRecord:
-    """The record with its message formatted now: its arguments may change."""
+    """A copy of the record with its message formatted, since its arguments may change later."""
     try:
         message = record.getMessage()
     except Exception:  # the target reports the error
@@ -123,5 +125,5 @@ def _frozen(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def is_stuck() -> bool:
-    """Returns whether a line is left that could not be written when its log ended."""
+    """Returns whether a thread of an ended log still has lines to write."""
     return any(thread.name == _THREAD for thread in threading.enumerate())

@@ -5,7 +5,7 @@ Modules, in reading order:
 ==================  ==========================================================================
 ``digest``          groups log events into notifications
 ``retry_queue``     the notifications waiting for one target
-``apprise_target``  the targets: the only import of Apprise
-``notifier``        the threads between the log and the targets
+``apprise_target``  sends notifications with Apprise
+``notifier``        the threads that pass events from the log to the targets
 ==================  ==========================================================================
 """

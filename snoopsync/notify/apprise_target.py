@@ -1,4 +1,4 @@
-"""The targets of notifications: the only import of Apprise.
+"""The targets of notifications. Only this module imports Apprise.
 
 An address contains keys and passwords, and messages of Apprise and its plugins may quote it. Every
 such message is masked before anything else sees it.
@@ -18,7 +18,7 @@ from snoopsync.config.settings import Config, NotifyConfig
 from snoopsync.core.errors import ConfigError, Problem
 from snoopsync.notify.digest import Notification
 
-#: A notification that is sent later than this says when its event happened.
+#: A notification that is sent later than this states when its event happened.
 _LATE_SECONDS = 120.0
 
 #: Shorter parts of an address are not masked: they would match ordinary text.

@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from snoopsync.core.duplicates import describe_duplicate
 from snoopsync.core.events import Event, Field
 from snoopsync.core.model import printable
 from snoopsync.core.text import counted
@@ -25,7 +26,7 @@ PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 3600.0
 
 #: A notification names this many events and counts the others.
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 #: The longest line of a notification in characters, since some services take only 4,000 in all; and
 #: the longest path in a line that may have two.
@@ -66,7 +67,7 @@ class LoggedEvent:
 
     @property
     def is_about_image(self) -> bool:
-        """Is the event about a single image?"""
+        """Whether the event is about a single image."""
         return "image_id" in self.fields
 
     @property
@@ -107,11 +108,11 @@ class _Batch:
         key = self.count if event.is_about_image else event.subject
         if key not in self.named:
             self.count += 1
-        if key in self.named or len(self.named) < MOST_NAMED:
+        if key in self.named or len(self.named) < MAX_NAMED:
             self.named[key] = event
 
     def withdraw(self, subject: str) -> bool:
-        """Remove the unsent event about this subject. Was there one?"""
+        """Remove the unsent event about this subject. Returns whether there was one."""
         was_unsent = self.named.pop(subject, None) is not None
         self.count -= was_unsent
         return was_unsent
@@ -146,7 +147,7 @@ class Digest:
         self._owner = owner
 
     def uses(self, event: object) -> bool:
-        """Can an event with this name lead to a notification? For any thread."""
+        """Whether an event with this name can lead to a notification. For any thread."""
         return event in self._selected or event in ENDS
 
     def add(self, event: LoggedEvent, now: float) -> None:
@@ -229,36 +230,18 @@ def _headline(event: str, count: int) -> str:
 
 
 def _line(event: LoggedEvent) -> str:
-    is_pair = event.event == Event.DUPLICATE and event.is_about_image
-    return _shortened(_duplicate(event.fields) if is_pair else event.text, LONGEST_LINE)
+    is_duplicate = event.event == Event.DUPLICATE and event.is_about_image
+    text = describe_duplicate(event.fields, _shortened_path) if is_duplicate else event.text
+    return _shortened(text, LONGEST_LINE)
 
 
-def _duplicate(fields: Mapping[str, Field]) -> str:
-    kind = "the same picture as" if fields["rank"] == 0 else "like"
-    image = _image(fields["folder"], fields["path"], fields["image_id"])
-    match = _image(fields["match_folder"], fields["match_path"], fields["match_id"])
-    text = f"{image} is {kind} {match}, rank {fields['rank']}"
-    if fields.get("kind") is not None:
-        text += f", {printable(str(fields['kind']))}"
-    if fields.get("keep") is not None:
-        kept = image if fields["keep"] == fields["image_id"] else match
-        text += f"; keep {kept} ({str(fields['reason']).replace('-', ' ')})"
-    if fields.get("others"):
-        text += f"; {fields['others']} more"
-    if fields.get("group") is not None:
-        text += f" (snoopsync duplicates --group {fields['group']})"
-    return text
-
-
-def _image(folder: Field, path: Field, image_id: Field) -> str:
-    if path is None:
-        return f"an image without a file here ({image_id})"
-    return _shortened(f"{folder}/{path}", _LONGEST_PATH)
+def _shortened_path(path: str) -> str:
+    return _shortened(path, _LONGEST_PATH)
 
 
 def _shortened(text: str, most: int) -> str:
-    """The text on one line, without its middle if it is too long: a message ends with the command
-    to run, and a path ends with the file's name."""
+    """The text on one line, without its middle if it is too long: the end of a message is the
+    command to run, and the end of a path is the file's name."""
     text = printable(text)
     kept = (most - 3) // 2
     return text if len(text) <= most else f"{text[:kept]}...{text[-kept:]}"

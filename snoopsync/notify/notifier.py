@@ -1,8 +1,8 @@
-"""Sends notifications about log events to mail, chat or push, whatever Apprise can reach.
+"""Sends notifications about log events to any service that Apprise supports.
 
-Nothing waits for notifications. A log handler puts events into a bounded queue. One thread groups
-them into notifications, and each target has a thread of its own that sends them, so that a target
-that hangs delays no other. Unsent notifications are lost when the process is killed.
+Logging never waits for notifications. A log handler puts events into a bounded queue. One thread
+groups them into notifications, and each target has its own thread that sends them, so that a target
+that hangs does not delay the others. Unsent notifications are lost when the process is killed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ log = logging.getLogger("snoopsync.notify")
 #: How many events the queue between the log and the notification thread holds.
 _QUEUE_SIZE = 1000
 
-#: A target that takes longer than this to answer is reported.
+#: A target that takes longer than this to respond is reported.
 ATTEMPT_TIMEOUT_SECONDS = 30.0
 
-#: How long the notification thread sleeps at most.
+#: The longest time that the notification thread sleeps.
 _IDLE_SECONDS = 60.0
 
 
@@ -65,7 +65,7 @@ class _TargetSender:
 
     @property
     def is_sending(self) -> bool:
-        """Is an attempt running?"""
+        """Whether an attempt is running."""
         return self._attempt is not None
 
     @property
@@ -140,7 +140,7 @@ class _TargetSender:
                 f"a notification to {self.target.label} was dropped",
                 logging.WARNING,
                 Event.NOTIFICATION_DROPPED,
-                "a notification to %s was dropped: it could not be sent for too long",
+                "a notification to %s was dropped because it could not be sent in time",
                 self.target.label,
                 target=self.target.label,
             )
@@ -151,8 +151,8 @@ class _TargetSender:
 
 
 class _QueueingHandler(logging.Handler):
-    """Puts the events that a digest uses into a queue; never waits. ``dropped`` counts the events
-    that found the queue full."""
+    """Puts the events that a digest uses into a queue, and never waits. ``dropped`` counts the
+    events that were dropped because the queue was full."""
 
     def __init__(
         self, digest: Digest, events: queue.Queue[LoggedEvent], wake: threading.Event
@@ -174,7 +174,7 @@ class _QueueingHandler(logging.Handler):
             self._events.put_nowait(LoggedEvent(fields, text, record.levelno, record.created))
         except queue.Full:
             self.dropped += 1
-        except Exception:  # a record that can't be formatted: the other handlers report it
+        except Exception:  # the other handlers report a record that can't be formatted
             return
         self._wake.set()
 
@@ -238,7 +238,7 @@ class Notifier:
             self._wake.clear()
 
     def _is_done(self) -> bool:
-        """Has ``close`` been called, and has everything been sent that can be?"""
+        """Whether ``close`` was called and everything was sent that can be sent."""
         if not self._closing.is_set():
             return False
         with deferred_events(), self._lock:
@@ -246,7 +246,7 @@ class Notifier:
             return not any(sender.is_sending for sender in self._senders)
 
     def _step(self, now: float) -> float:
-        """Do what is due. Returns when to do so again."""
+        """Do what is due. Returns when to call this again."""
         with suppress(queue.Empty):
             while True:
                 self._digest.add(self._events.get_nowait(), now)

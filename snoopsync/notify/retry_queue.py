@@ -15,12 +15,13 @@ from snoopsync.notify.digest import Notification
 #: The pause after the first failure in a row, the second, ..., and after all further ones.
 PAUSES_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 
-#: A notification is dropped after this many attempts. Some services deliver it to some of their
-#: recipients each time.
-MOST_ATTEMPTS = 10
+#: A notification is dropped after this many attempts, because some services deliver it to some of
+#: their recipients at each attempt.
+MAX_ATTEMPTS = 10
 
-#: The oldest notification is dropped beyond this many, and each one beyond this age.
-MOST_WAITING = 50
+#: The oldest notification is dropped if the queue is longer than this, and any notification that is
+#: older than this.
+MAX_WAITING = 50
 LONGEST_WAIT_SECONDS = 86_400.0
 
 
@@ -32,8 +33,8 @@ class _Entry:
 
 
 class RetryQueue:
-    """Times are seconds of one monotonic clock. ``dropped`` counts the notifications that were
-    dropped."""
+    """A queue with retries. Times are seconds of one monotonic clock. ``dropped`` counts the
+    dropped notifications."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -47,7 +48,7 @@ class RetryQueue:
     def put(self, notification: Notification, now: float) -> None:
         """Append a notification. A full queue drops its oldest one."""
         self._entries.append(_Entry(notification, now))
-        if len(self._entries) > MOST_WAITING:
+        if len(self._entries) > MAX_WAITING:
             self._drop_oldest()
 
     @property
@@ -66,22 +67,22 @@ class RetryQueue:
         return self._entries[0].notification
 
     def succeeded(self, notification: Notification) -> None:
-        """The target accepted this notification."""
+        """Note that the target accepted this notification."""
         self._failures = 0
         self._not_before = 0.0
         if self._is_oldest(notification):
             self._entries.popleft()
 
     def failed(self, notification: Notification, now: float) -> None:
-        """The attempt to send this notification failed."""
+        """Note that the attempt to send this notification failed."""
         pause = PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS) - 1)]
         self._failures += 1
         self._not_before = now + pause
-        if self._is_oldest(notification) and self._entries[0].attempts >= MOST_ATTEMPTS:
+        if self._is_oldest(notification) and self._entries[0].attempts >= MAX_ATTEMPTS:
             self._drop_oldest()
 
     def _is_oldest(self, notification: Notification) -> bool:
-        # A full queue may have dropped it during the attempt.
+        # A full queue may have dropped the notification during the attempt.
         return bool(self._entries) and self._entries[0].notification is notification
 
     def _drop_oldest(self) -> None:

@@ -1,16 +1,16 @@
-"""What a long-running process needs, whatever it does.
+"""General tools for a long-running process.
 
 Modules, in reading order:
 
 ===================  =========================================================================
-``clock``            time, as an argument
-``counters``         counts of what was done, for metrics
+``clock``            the clock that code receives as an argument
+``counters``         counts of what the process did, for metrics
 ``liveness``         whether each part of the service makes progress
-``workers``          a few threads that do one job after another
+``workers``          threads that run one job after another
 ``signals``          SIGTERM, SIGINT and SIGHUP
 ``systemd``          sd_notify(3): ready, alive, stopping
 ``owned_directory``  directories and files that only their owner can write to
-``writability``      why a file cannot be written, and what to do
+``writability``      why a file can't be written, and what to do
 ``sqlite``           the one way to open a SQLite file
 ===================  =========================================================================
 """

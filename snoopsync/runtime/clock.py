@@ -1,16 +1,15 @@
-"""Time, as an argument: code that needs the time is given a clock.
+"""The clock. Code that needs the time receives a clock as an argument.
 
-Three kinds of time are kept apart, and are never compared with each other:
+There are three kinds of time, which are never compared with each other:
 
-- Wall-clock time says when something happened. It is shown to people and decides nothing, because
-  it can be set.
+- Wall-clock time is shown to people. No decision depends on it, because it can be set.
 - Monotonic time measures pauses, and how long a part has made no progress. It stops while the
   machine is suspended.
 - Boot time continues while the machine is suspended. The difference between boot time and monotonic
   time is how long the machine was suspended.
 
-The state file has schedule time for rows that decide what is done, such as the next attempt for a
-refused image: see ``snoopsync.state.schedule``.
+Times in the state file that decisions depend on, such as the next attempt for a refused image, are
+schedule times: see ``snoopsync.state.schedule``.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from pathlib import Path
 JUMP_SECONDS = 5.0
 
 #: Readings of two clocks are compared only if they were taken within this time.
-_ONE_MOMENT_SECONDS = 0.5
+_SAME_MOMENT_SECONDS = 0.5
 
-#: How late a wait for a boot time may end after a suspend.
+#: How late ``wait_until`` may return after a suspend.
 _SUSPEND_LATENCY_SECONDS = 1.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:
-    """The machine's time. Tests use a clock of their own."""
+    """The machine's clocks. Tests replace this class."""
 
     def now(self) -> float:
         """The wall-clock time, in seconds of Unix time."""
@@ -48,7 +47,7 @@ class Clock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def boot_id(self) -> str:
-        """A text that is different after each boot; empty if the kernel does not tell it."""
+        """A text that changes with each boot; empty if the kernel does not report it."""
         try:
             return _BOOT_ID.read_text("ascii").strip()
         except (OSError, ValueError):
@@ -61,13 +60,13 @@ class Clock:
     def wait_until(self, event: threading.Event, boottime: float) -> None:
         """Wait until the event is set, or until ``boottime`` reaches this value."""
         while not event.is_set() and (left := boottime - self.boottime()) > 0:
-            # In parts: the time of a suspend counts here, but not for ``event.wait``.
+            # Wait in short steps: ``event.wait`` does not count the time of a suspend.
             event.wait(min(left, _SUSPEND_LATENCY_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """How long the machine was suspended, and how far the wall clock was set (negative: back). Both
+    """How long the machine was suspended, and how far the wall clock was set (negative: back), both
     in seconds."""
 
     suspended: float
@@ -84,14 +83,14 @@ class Jump:
 
 
 class JumpDetector:
-    """Detects that the machine was suspended, or that its wall clock was set. For one thread."""
+    """Detects suspends of the machine and steps of its wall clock. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._suspended, self._offset = self._read()
 
     def look(self) -> Jump | None:
-        """The jump since the last one, or ``None``."""
+        """The jump since the last one that was returned; ``None`` if there is none."""
         suspended, offset = self._read()
         jump = Jump(suspended - self._suspended, offset - self._offset)
         if jump.suspended <= JUMP_SECONDS and abs(jump.stepped) <= JUMP_SECONDS:
@@ -106,5 +105,5 @@ class JumpDetector:
             before = clock.monotonic()
             boottime, now = clock.boottime(), clock.now()
             # A process that was stopped between the readings must not look like a jump.
-            if clock.monotonic() - before < _ONE_MOMENT_SECONDS:
+            if clock.monotonic() - before < _SAME_MOMENT_SECONDS:
                 return boottime - before, now - boottime

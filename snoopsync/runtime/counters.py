@@ -1,5 +1,5 @@
-"""Counts what the process does, for metrics. The counts start at 0 with the process, and continue
-when the service in it is started again.
+"""Counts what the process does, for metrics. The counts begin at 0 when the process starts, and
+continue when the service within the process restarts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Call(StrEnum):
 
 
 class RequestOutcome(StrEnum):
-    """How a request ended. ``GIVEN_UP``: snoopsync gave it up, because the file had changed."""
+    """How a request ended. ``GIVEN_UP``: snoopsync abandoned the request because the file had
+    changed."""
 
     OK = "ok"
     NOT_FOUND = "not_found"
@@ -61,7 +62,7 @@ class RequestOutcome(StrEnum):
 
 
 class Delivery(StrEnum):
-    """How an attempt to deliver a notification ended. ``DROPPED``: there is no further attempt."""
+    """How an attempt to deliver a notification ended. ``DROPPED``: it will not be retried."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -83,8 +84,8 @@ _OUTCOMES: tuple[tuple[type[CollectionError], RequestOutcome], ...] = (
 
 @dataclass(slots=True)
 class Durations:
-    """A histogram of durations. ``counts``: for each bound, the durations up to this one and above
-    the one before; the last is for longer ones."""
+    """A histogram of durations. ``counts``: for each bound, how many durations are at most this
+    bound and above the previous one; the last count is for all longer durations."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
@@ -113,7 +114,7 @@ class Figures:
 
 
 class Counters:
-    """The counters. For any thread."""
+    """The counters. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -127,7 +128,7 @@ class Counters:
 
     @contextmanager
     def request(self, call: Call, monotonic: Callable[[], float], *, again: bool) -> Iterator[None]:
-        """Count the request that is sent in the ``with``. ``again``: it was sent before."""
+        """Count the request that the ``with`` block sends. ``again``: this is a retry."""
         began, outcome = monotonic(), RequestOutcome.OK
         try:
             yield
@@ -141,7 +142,7 @@ class Counters:
                 self._retries[call] += again
 
     def sent(self, count: int) -> None:
-        """Count bytes of images that were sent."""
+        """Count the bytes of an image that were sent."""
         with self._lock:
             self._sent_bytes += count
 
@@ -151,7 +152,7 @@ class Counters:
             self._duplicates += count
 
     def overflowed(self, folder: str, times: int) -> None:
-        """Count how often the kernel's queue for this folder was full, so that events were lost."""
+        """Count how often events were lost because the kernel's queue for this folder was full."""
         with self._lock:
             self._overflows[folder] += times
 
@@ -161,7 +162,7 @@ class Counters:
             self._messages[outcome] += 1
 
     def figures(self) -> Figures:
-        """All counts until now."""
+        """A copy of all counts."""
         with self._lock:
             return Figures(
                 requests=dict(self._requests),

@@ -1,7 +1,7 @@
-"""Whether all parts of the service make progress, and how far sending is.
+"""Whether all parts of the service make progress, and how many images are left to send.
 
 A live thread may hang, for example on a disk that does not respond. A part makes progress if its
-mark changes while it has something to do. The marks and the time are arguments.
+mark changes while it has something to do. Marks and times are arguments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from snoopsync.core.durations import describe_duration
 from snoopsync.core.text import images
 
-#: How long a part that has something to do may make no progress.
+#: A part that has something to do is stalled after this time without progress.
 PATIENCE_SECONDS = 60.0
 
 
@@ -25,7 +25,7 @@ class _Part:
 
 
 class Liveness:
-    """The last progress of each part. Times are seconds of one clock that never goes back."""
+    """The last progress of each part. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._parts: dict[str, _Part] = {}
@@ -39,8 +39,8 @@ class Liveness:
         *,
         at_rest: bool = False,
     ) -> None:
-        """Record the state of a part: ``mark`` changes with its progress. A part ``at_rest`` has
-        nothing to do, or waits for another part."""
+        """Record the state of a part. ``mark``: any value that changes with its progress.
+        ``at_rest``: the part has nothing to do, or waits for another part."""
         known = self._parts.get(part)
         if known is None or at_rest or known.mark != mark:
             self._parts[part] = _Part(mark, now, patience_seconds)
@@ -54,7 +54,8 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """How far sending is: images done since it began, images left, and the seconds since then."""
+    """The progress of sending: images done since it began, images left, and seconds since it
+    began."""
 
     done: int
     left: int
@@ -62,17 +63,17 @@ class SendProgress:
 
     @property
     def total(self) -> int:
-        """The images that are done and the images that are left."""
+        """The number of images that are done or left."""
         return self.done + self.left
 
     @property
     def per_second(self) -> float:
-        """Images per second since it began; 0 while that is unknown."""
+        """Images per second since sending began; 0 while the rate is unknown."""
         return self.done / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """The seconds that the rest takes at this rate; ``None`` while that is unknown."""
+        """The seconds that the images left take at this rate; ``None`` while it is unknown."""
         return self.left / self.per_second if self.per_second else None
 
     def as_message(self) -> dict[str, Any]:
@@ -96,14 +97,15 @@ class SendProgress:
 
 
 class SendProgressTracker:
-    """Follows one run of sending, from the first image that is left to send until none is."""
+    """Tracks the progress of sending. A run begins when an image is left to send, and ends when
+    none is."""
 
     def __init__(self) -> None:
         self._began: tuple[float, int] | None = None
 
     def look(self, done: int, left: int, now: float) -> SendProgress | None:
-        """The progress of this run, or ``None`` if no image is left. ``done``: all images that were
-        sent until now, in this run and before it."""
+        """The progress of this run; ``None`` if no image is left. ``done``: the number of images
+        sent so far, in this run and before it."""
         if not left:
             self._began = None
             return None

@@ -1,20 +1,19 @@
 """Directories and files that only their owner can write to.
 
-snoopsync writes only in a directory that belongs to the user it runs as, that no other user can
-write to, and that no other user can replace by another directory. This holds for root as well: in
-another user's directory root would follow links that this user creates. Once a directory has been
-checked, a path below it names the same file at every later moment, so SQLite can open its files by
-path.
+snoopsync writes only in a directory that belongs to the user it runs as, and that no other user can
+write to or replace. This applies to root too: in another user's directory, root would follow links
+that this user creates. After the check, a path below the directory always names the same file, so
+SQLite can open its files by path.
 
-The rule for the directories above is that of OpenSSH for ``authorized_keys`` (``safe_path`` in
-misc.c), with two exceptions. A sticky directory such as /tmp is allowed: no user can rename what
-belongs to another user there. So is a directory that is writable by a group with no other member
-(Debian's umask for users with a group of their own).
+The rule for the parent directories is that of OpenSSH for ``authorized_keys`` (``safe_path`` in
+misc.c), with two exceptions. A sticky directory such as /tmp is allowed, because no user can rename
+another user's files in it. A directory that is writable by a group with no other member is allowed
+too: on Debian, each user has such a group, and new files are writable by it.
 
-A mode also covers POSIX access control lists: where there is one, the group's bits are its mask,
-and no named user or group has a permission that is not in the mask (acl(5)). So a list gives nobody
-a right to write where the group's write bit is not set. Where it is set, it may be the right of a
-user who is named in the list.
+A mode also covers POSIX access control lists. If a file has a list, the group bits of its mode are
+the list's mask, and no named user or group has a permission outside of the mask (acl(5)). If the
+group's write bit is not set, the list allows nobody to write. If it is set, the list may allow a
+named user to write.
 """
 
 from __future__ import annotations
@@ -36,24 +35,24 @@ from snoopsync.core.model import printable
 #: The number of links that Linux follows in one path.
 _MOST_LINKS = 40
 
-#: A directory that names are looked up in, and never a link.
+#: The flags to open a directory for lookups only. A link is not followed.
 _LOOKUP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _ACCESS_LIST = "system.posix_acl_access"
 
 _ALL_USERS = 2**32 - 1
 
-#: What the kernel takes for users that a namespace does not know, unless it is told otherwise.
+#: The kernel's default number for users that a user namespace does not map.
 _OVERFLOW_USER = 65534
 
 _ELSEWHERE = "or keep the data in another directory"
 
 
 def resolve(path: Path) -> Path:
-    """The absolute path, with the links resolved that only root or this user can have created.
+    """The absolute path, with every link resolved that only root or this user can have created.
 
-    A link of another user, or in a directory that another user can write to, stays in the path,
-    and ``require_own`` refuses it. Raises nothing.
+    A link of another user, or a link in a directory that another user can write to, stays in the
+    path, and ``require_own`` refuses it. Raises nothing.
     """
     done, ahead, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
     while ahead:
@@ -79,21 +78,22 @@ def resolve(path: Path) -> Path:
 
 
 def own_directory(directory: Path) -> Path:
-    """The resolved directory. If it does not exist, it is created for this user alone, with its
-    parents.
+    """The resolved directory. If it or a parent does not exist, it is created with access for this
+    user only.
 
-    Raises ``UnsafeDirectory`` if it is not this user's alone, ``StateError`` if it can't be made.
+    Raises ``UnsafeDirectory`` if another user can write in the directory or replace it, and
+    ``StateError`` if it can't be created.
     """
     real = resolve(directory)
     require_own(real)
     try:
         for each, descriptor in _descend(real, make=True):
-            # Before the next one is made in it: another user may have made this one meanwhile.
+            # Checked before a directory is created in it: another user may have created this one.
             weakness = None if each == real else _weakness(each, os.fstat(descriptor))
             if weakness is not None:
                 raise weakness
     except OSError as error:
-        require_own(real)  # a link that has appeared is told as such
+        require_own(real)  # gives a better error if another user's link caused this one
         raise StateError(f"{printable(str(real))}: {error.strerror}") from None
     require_own(real)
     return real
@@ -101,12 +101,12 @@ def own_directory(directory: Path) -> Path:
 
 @contextmanager
 def opened_directory(directory: Path) -> Iterator[int]:
-    """A descriptor of a directory that may be another user's, to look names up in. Whatever that
-    user does meanwhile, it stays this directory.
+    """A descriptor of a directory for lookups. The directory may belong to another user, who can't
+    make the descriptor refer to another directory.
 
-    Raises ``UnsafeDirectory`` if anybody but root, this user and its owner decides which directory
-    it is, and ``OSError`` if it can't be opened, or a link is on the way that ``resolve`` does not
-    follow.
+    Raises ``UnsafeDirectory`` if anyone but root, this user and the directory's owner could have
+    replaced the directory. Raises ``OSError`` if it can't be opened, or if its path has a link that
+    ``resolve`` does not follow.
     """
     real = resolve(directory)
     above: list[tuple[Path, os.stat_result]] = []
@@ -126,9 +126,9 @@ def opened_directory(directory: Path) -> Iterator[int]:
 
 
 def require_own(directory: Path) -> None:
-    """Raises ``UnsafeDirectory`` if the directory is not this user's alone, or if another user
-    could replace it. A missing directory passes if only this user can create it. Raises
-    ``StateError`` if it can't be examined."""
+    """Raises ``UnsafeDirectory`` if the directory belongs to another user, or if another user can
+    write in it or replace it. A missing directory passes if only this user can create it. Raises
+    ``StateError`` if the directory can't be examined."""
     status = _require_guarded(directory)
     if status is None:
         return
@@ -136,8 +136,8 @@ def require_own(directory: Path) -> None:
         raise _belongs_to_another(directory, status.st_uid)
     if status.st_mode & 0o022:
         raise UnsafeDirectory(
-            f"{printable(str(directory))} can be written by {_writers(directory, status)}, and only"
-            f" its owner may be able to: {_chmod(directory, status)}",
+            f"{printable(str(directory))} can be written by {_writers(directory, status)}, but must"
+            f" be writable only by its owner: {_chmod(directory, status)}",
         )
 
 
@@ -150,8 +150,8 @@ def require_guarded(directory: Path) -> None:
 
 
 def require_own_files(paths: Iterable[Path]) -> None:
-    """Raises ``UnsafeDirectory`` for the first of these paths that is a link, or another user's.
-    Missing files pass."""
+    """Raises ``UnsafeDirectory`` for the first of these paths that is a link or belongs to another
+    user. Missing files pass."""
     for path in paths:
         try:
             status = path.lstat()
@@ -160,12 +160,12 @@ def require_own_files(paths: Iterable[Path]) -> None:
         name = printable(str(path))
         if stat.S_ISLNK(status.st_mode):
             raise UnsafeDirectory(
-                f"{name} is a link, and snoopsync follows none there: put the file itself there,"
-                " or remove the link"
+                f"{name} is a link, and snoopsync does not follow it: replace it with the file, or"
+                " remove it"
             )
         if status.st_uid != os.geteuid():
             raise UnsafeDirectory(
-                f"{name} belongs to {user_name(status.st_uid)}, and snoopsync runs as"
+                f"{name} belongs to {user_name(status.st_uid)}, but snoopsync runs as"
                 f" {user_name(os.geteuid())}: change its owner, or remove it"
             )
 
@@ -180,7 +180,7 @@ def is_own(directory: Path) -> bool:
 
 
 def is_another_users(directory: Path) -> bool:
-    """Returns whether the directory, or its first parent that exists, belongs to another user than
+    """Returns whether the directory (or its nearest existing parent) belongs to a user other than
     root and this one."""
     for each in (directory, *directory.parents):
         try:
@@ -199,8 +199,8 @@ def user_name(uid: int) -> str:
 
 
 def _require_guarded(directory: Path) -> os.stat_result | None:
-    """Check all parents, the root first. Returns the status of the directory itself, or ``None`` if
-    it does not exist."""
+    """Check all parents, from the root down. Returns the status of the directory itself, or
+    ``None`` if it does not exist."""
     for each in (*reversed(directory.parents), directory):
         try:
             status = each.lstat()
@@ -211,7 +211,7 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
         if stat.S_ISLNK(status.st_mode):
             raise _belongs_to_another(each, status.st_uid)
         if not stat.S_ISDIR(status.st_mode):
-            return None  # the system reports that below it
+            return None  # the system reports this error when a path below it is opened
         if each == directory:
             return status
         if (weakness := _weakness(each, status)) is not None:
@@ -221,8 +221,8 @@ def _require_guarded(directory: Path) -> os.stat_result | None:
 
 def _descend(directory: Path, *, make: bool = False) -> Generator[tuple[Path, int], None, None]:
     """Every directory from the root to this one, each with a descriptor that is closed when the
-    next one is asked for. No link is followed. ``make``: those that are not there are made, for
-    this user alone. Raises ``OSError``."""
+    next one is requested. No link is followed. ``make``: create missing directories, with access
+    for this user only. Raises ``OSError``."""
     at, path = os.open("/", _LOOKUP), Path("/")
     try:
         yield path, at
@@ -245,8 +245,8 @@ def _descend(directory: Path, *, make: bool = False) -> Generator[tuple[Path, in
 def _weakness(
     directory: Path, status: os.stat_result, owner: int | None = None
 ) -> UnsafeDirectory | None:
-    """Why another user decides what the names in this directory mean; ``None`` if none does.
-    ``owner`` may, beside root and this user."""
+    """Why another user can replace entries of this directory; ``None`` if no other user can.
+    ``owner``: a user who is allowed to, besides root and this user."""
     if status.st_uid != owner and not _is_trusted(directory, status.st_uid):
         return _belongs_to_another(directory, status.st_uid)
     if status.st_mode & stat.S_ISVTX or not status.st_mode & 0o022:
@@ -256,23 +256,24 @@ def _weakness(
         return None
     return UnsafeDirectory(
         f"{printable(str(directory))} can be written by {_writers(directory, status)}, who could"
-        f" put other directories into the place of those in it: {_chmod(directory, status)}",
+        f" replace the directories in it: {_chmod(directory, status)}",
     )
 
 
 def _trusted() -> frozenset[int]:
-    """This user, root, and the owner of the root directory, who decides about everything below it.
-    In a user namespace, the number of that owner may stand for many users: see ``_is_trusted``."""
+    """The user IDs of this user, of root, and of the owner of ``/``, who controls everything below.
+    In a user namespace, that owner's number may stand for many users, and is then left out: see
+    ``_is_trusted``."""
     top = os.stat("/").st_uid  # noqa: PTH116 - not a path of a user
     return frozenset({0, os.geteuid()} | ({top} - {_unknown_users()}))
 
 
 def _is_trusted(path: Path, uid: int) -> bool:
-    """Returns whether what is at this path belongs to root or to this user.
+    """Returns whether the file or directory at this path belongs to root or to this user.
 
-    In a user namespace, root outside and all other users that the namespace does not know share one
-    number. That number counts as root's if nobody else can write in any directory above: then the
-    owner of one of these created the path. In /tmp, any user may have created it.
+    In a user namespace, root outside of it and all other users that it does not map share one
+    number. This number counts as root's if only the owners of the parent directories can write in
+    them, since one of these owners created the path. In /tmp, any user may have created it.
     """
     if uid in _trusted():
         return True
@@ -288,8 +289,8 @@ def _are_closed(directories: Iterable[Path]) -> bool:
 
 @cache
 def _unknown_users() -> int | None:
-    """The number that stands for all users whom this process's user namespace does not know
-    (user_namespaces(7)); ``None`` where it knows all."""
+    """The number that stands for all users that this process's user namespace does not map
+    (user_namespaces(7)); ``None`` if it maps all users."""
     try:
         known = Path("/proc/self/uid_map").read_bytes().split()[2::3]
         if sum(map(int, known)) >= _ALL_USERS:
@@ -322,14 +323,14 @@ def _has_access_list(path: Path) -> bool:
 def _writers(directory: Path, status: os.stat_result) -> str:
     if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    named = " or those in its access control list" if _has_access_list(directory) else ""
+    named = " or users in its access control list" if _has_access_list(directory) else ""
     return f"group {_group(status.st_gid)}{named}"
 
 
 def _belongs_to_another(path: Path, uid: int) -> UnsafeDirectory:
     return UnsafeDirectory(
-        f"{printable(str(path))} belongs to {user_name(uid)}, and snoopsync runs as"
-        f" {user_name(os.geteuid())}: it writes in no directory of another user",
+        f"{printable(str(path))} belongs to {user_name(uid)}, but snoopsync runs as"
+        f" {user_name(os.geteuid())} and does not write in another user's directory",
         directory=path,
         owner=uid,
     )

@@ -1,8 +1,8 @@
 """The signals of a service: SIGTERM and SIGINT end it, SIGHUP reloads its configuration.
 
-The kernel may deliver a signal to any thread, which does not interrupt a wait of the main thread;
-but only the main thread runs handlers. Python writes a byte to a pipe for every signal, so a thread
-that waits for the pipe misses none.
+Only the main thread runs signal handlers, but the kernel may deliver a signal to any thread, which
+does not wake up the main thread. Python also writes a byte to a pipe for every signal. The main
+thread waits for this pipe, so it misses no signal.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ class Signals:
         self.reload = False
 
     def take_reload(self) -> bool:
-        """Returns whether a reload was asked for since the last call."""
+        """Returns whether a reload was requested since the last call."""
         wanted, self.reload = self.reload, False
         return wanted
 
 
 class Wakeup:
-    """Wakes up a thread that waits. Any thread may call ``notify``; every signal does the same."""
+    """Wakes up a waiting thread. Any thread may call ``notify``, and so does every signal within
+    ``wakeup``."""
 
     def __init__(self) -> None:
         self._read, self.descriptor = os.pipe()
@@ -41,13 +42,14 @@ class Wakeup:
         self._is_closed = False
 
     def notify(self) -> None:
-        """Wake up the thread that waits. Does nothing after ``close``."""
-        with self._lock, suppress(BlockingIOError):  # a full pipe wakes it up as well
+        """Wake up the waiting thread. Does nothing after ``close``."""
+        with self._lock, suppress(BlockingIOError):  # a full pipe also wakes up the thread
             if not self._is_closed:
                 os.write(self.descriptor, b".")
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait for ``notify`` or a signal, for at most this many seconds. Earlier ones count."""
+        """Wait for ``notify`` or a signal, for at most this many seconds. Returns at once if one
+        came since the last wait."""
         if select.select([self._read], [], [], seconds)[0]:
             with suppress(BlockingIOError):
                 os.read(self._read, select.PIPE_BUF)
@@ -62,7 +64,8 @@ class Wakeup:
 
 @contextmanager
 def caught() -> Iterator[Signals]:
-    """Record signals in the ``with`` instead of being ended by them. For the main thread."""
+    """Within the ``with`` block, record signals instead of ending the process. For the main
+    thread."""
     signals = Signals()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -73,7 +76,7 @@ def caught() -> Iterator[Signals]:
 
     handlers = {signal.SIGTERM: stop, signal.SIGINT: stop}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # A terminal that is closed sends it, and then no person is left to end the service.
+        # A closing terminal sends SIGHUP. The service then ends, because nobody is left to end it.
         handlers[signal.SIGHUP] = stop if _is_interactive() else reload
     earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -89,13 +92,14 @@ def _is_interactive() -> bool:
 
 @contextmanager
 def wakeup(signals: Signals) -> Iterator[Wakeup]:
-    """A ``Wakeup`` that signals notify, including those of ``signals``. For the main thread."""
-    with closing(Wakeup()) as it:
+    """A ``Wakeup`` that every signal notifies, including the earlier ones in ``signals``. For the
+    main thread."""
+    with closing(Wakeup()) as wake:
         # Python writes a byte for each signal that has a handler.
-        earlier = signal.set_wakeup_fd(it.descriptor, warn_on_full_buffer=False)
+        earlier = signal.set_wakeup_fd(wake.descriptor, warn_on_full_buffer=False)
         if signals.stop or signals.reload:
-            it.notify()
+            wake.notify()
         try:
-            yield it
+            yield wake
         finally:
             signal.set_wakeup_fd(earlier)

@@ -1,7 +1,7 @@
 """The one way to open a SQLite file: private, durable, with tables of a known version.
 
 The state file, the embedded collection and the registry of a service are opened here. Each of them
-turns the failures into errors of its own: see ``translated``.
+translates failures into its own errors: see ``translated``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ MEMORY = ":memory:"
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 30.0
 
+#: The endings of a database's files: the database itself and the files beside it.
 _ENDINGS = ("", "-wal", "-shm", "-journal")
 
-#: The codes, without their extension, of a file that is not a sound database.
+#: SQLite's primary result codes for a file that is not a valid database.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -44,25 +45,26 @@ class NewerVersion(Exception):
 
     def __init__(self, found: int, known: int) -> None:
         super().__init__(
-            f"was written by a newer snoopsync (format {found}, this one knows {known}): upgrade"
-            " snoopsync"
+            f"was written by a newer snoopsync (format {found}, but this version supports {known}):"
+            " upgrade snoopsync"
         )
 
 
 def make_private(path: Path) -> None:
-    """Create the file and its directory, for their owner only, if they do not exist. SQLite gives
-    the files beside it the same permissions.
+    """Create the file and its directory if they do not exist, with access for this user only.
+    SQLite gives the files beside it the same permissions.
 
-    Raises ``UnsafeDirectory`` if the directory is not this user's alone, or if one of the files is
-    a link or another user's; ``StateError`` if the directory can't be created; ``OSError``.
+    Raises ``UnsafeDirectory`` if another user can write in the directory or replace it, or if one
+    of the files is a link or belongs to another user. Raises ``StateError`` if the directory can't
+    be created, and ``OSError`` if the file can't be.
     """
     own_directory(path.parent)
     require_own_files(path.with_name(path.name + ending) for ending in _ENDINGS)
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        # An existing file is not opened: to close it would release the locks that another
-        # connection of this process has (sqlite.org/howtocorrupt.html, section 2.2).
+        # An existing file is not opened: closing it would release the locks that another connection
+        # of this process holds (sqlite.org/howtocorrupt.html, section 2.2).
         if not os.access(path, os.W_OK, effective_ids=True):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
 
@@ -70,7 +72,7 @@ def make_private(path: Path) -> None:
 def connect(
     path: Path, access: Access = Access.WRITE, *, busy_seconds: float = _BUSY_SECONDS
 ) -> sqlite3.Connection:
-    """A connection without implicit transactions, which any thread may use, one at a time.
+    """A connection without implicit transactions, which only one thread at a time may use.
     ``busy_seconds``: how long it waits for another process's transaction."""
     is_file = str(path) != MEMORY
     return sqlite3.connect(
@@ -85,8 +87,8 @@ def connect(
 def open_durable(
     path: Path, steps: Sequence[str], *, busy_seconds: float = _BUSY_SECONDS
 ) -> sqlite3.Connection:
-    """A connection to a private and durable file, which is created if it does not exist, with
-    tables of the newest version. Raises what ``make_private`` and ``upgrade`` raise."""
+    """A connection to a private and durable file, with tables of the newest version. The file is
+    created if it does not exist. Raises what ``make_private`` and ``upgrade`` raise."""
     make_private(path)
     connection = connect(path, busy_seconds=busy_seconds)
     try:
@@ -99,7 +101,7 @@ def open_durable(
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
-    """From now on every commit is on the disk when it returns, and readers never wait for it."""
+    """Make every commit durable when it returns. Readers never wait for a commit."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 
@@ -109,8 +111,8 @@ def transaction(
     connection: sqlite3.Connection,
     translated: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[None]:
-    """Commit everything in the ``with``, or nothing if it raises. ``translated`` is around the
-    statements that begin and commit, not around the body."""
+    """Commit everything in the ``with`` block, or nothing if the block raises. ``translated`` wraps
+    the statements that begin and commit, but not the block."""
     with translated():
         connection.execute("BEGIN IMMEDIATE")
     try:
@@ -124,8 +126,8 @@ def transaction(
 
 
 def known_version(connection: sqlite3.Connection, steps: Sequence[str]) -> int:
-    """The version of the tables: how many of the steps they have taken. Raises ``NewerVersion`` if
-    these are more than there are."""
+    """The version of the tables: how many of the steps were applied. Raises ``NewerVersion`` if
+    that is more than ``steps`` has."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
         raise NewerVersion(version, len(steps))
@@ -138,7 +140,7 @@ def upgrade(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
     if known_version(connection, steps) == len(steps):
         return
     with transaction(connection):
-        # Another process may have upgraded them since.
+        # Another process may have upgraded the tables since the check above.
         for script in steps[known_version(connection, steps) :]:
             for statement in _statements(script):
                 connection.execute(statement)
@@ -156,8 +158,8 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
-    """Write the database, as it is at one moment, to this private file. It is on the disk on
-    return."""
+    """Write a consistent copy of the database to this file, with access for this user only. The
+    copy is durable on return."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     os.close(os.open(path, flags, 0o600))
     with closing(sqlite3.connect(path)) as copy:
@@ -167,7 +169,7 @@ def copy_to_file(connection: sqlite3.Connection, path: Path) -> None:
 
 
 class FailureKind(Enum):
-    """What kept a statement from being carried out, as far as SQLite and the system tell."""
+    """Why a statement failed, as far as SQLite and the system report it."""
 
     DAMAGED = "damaged"
     REPLACED = "replaced"
@@ -182,8 +184,8 @@ _UNWRITABLE = {DISK_FULL: FailureKind.DISK_FULL, READ_ONLY: FailureKind.READ_ONL
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A foreign error, explained. ``message`` is for people, and does not name the file; ``fix`` is
-    why the file can't be written and what to do, if that is the cause."""
+    """A failure of SQLite or of the system. ``message``: for people, without the file's name.
+    ``fix``: why the file can't be written and what to do, if that is the cause."""
 
     kind: FailureKind
     message: str
@@ -191,7 +193,7 @@ class Failure:
     fix: str | None = None
 
     def about(self, name: str) -> str:
-        """The failure of the database of this name, in one sentence."""
+        """One sentence about the failure, for the database with this name."""
         if self.kind in (FailureKind.NEWER, FailureKind.REPLACED):
             return f"{name} {self.message}"
         return f"{name}: {self.message}" + (f"; {self.fix}" if self.fix else "")
@@ -213,8 +215,8 @@ def _failure(error: Exception, path: Path) -> Failure:
 
 @contextmanager
 def translated(path: Path, error_for: Callable[[Failure], Exception | None]) -> Iterator[None]:
-    """Raise ``error_for`` of what fails in the ``with``, instead of errors of SQLite, of the system
-    and of texts that are not UTF-8. An error for which it returns ``None`` stays as it is."""
+    """Translate errors of SQLite, of the system and of texts that are not UTF-8: raise what
+    ``error_for`` returns instead. If it returns ``None``, the original error is raised."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError, NewerVersion) as error:

@@ -1,7 +1,7 @@
 """sd_notify(3), for units of ``Type=notify``: ready, alive, reloading, stopping.
 
-Without a service manager nothing is sent. The maintained libraries on PyPI support neither
-``RELOADING`` nor ``STOPPING``.
+Without a service manager nothing is sent. No maintained library on PyPI supports ``RELOADING`` or
+``STOPPING``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _HEARTBEATS = 3
 
 
 class SystemdNotifier:
-    """Sends messages to the service manager that started this process. For any thread."""
+    """Sends messages to the service manager that started this process. Thread-safe."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """``environ`` has the manager's variables: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and
-        ``WATCHDOG_PID``."""
+        """``environ``: the manager sets ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``
+        in it."""
         address = environ.get("NOTIFY_SOCKET", "")
         # An abstract socket address is written with an @.
         self._address = "\0" + address[1:] if address.startswith("@") else address
@@ -29,32 +29,33 @@ class SystemdNotifier:
         self._status = ""
 
     def ready(self) -> None:
-        """The service has started, or a reload has ended."""
+        """Report that the service has started, or that a reload has ended."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """Send what the service is doing, if the text has changed."""
+        """Report what the service is doing, if the text has changed."""
         if text != self._status:
             self._status = text
             self._send(f"STATUS={' '.join(text.splitlines())}")
 
     def alive(self) -> None:
-        """Every part of the service makes progress. Call this every ``heartbeat_seconds``."""
+        """Report that every part of the service makes progress. Call this every
+        ``heartbeat_seconds``."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """The service reloads its configuration, until ``ready`` is called."""
+        """Report that the service reloads its configuration, until ``ready`` is called."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
-        """The service is about to end."""
+        """Report that the service is about to end."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # A manager that is restarting misses a message, which does no harm.
+        # A manager that is restarting misses a message, which is harmless.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.setblocking(False)
             channel.sendto(message.encode(errors="backslashreplace"), self._address)

@@ -1,4 +1,4 @@
-"""Threads that run one job after another, and never prevent the process from ending."""
+"""Threads that run one job after another and never keep the process from ending."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 
 
 class Workers:
-    """``count`` daemon threads. The executors of the standard library are joined at exit, and would
-    wait there for a request that hangs."""
+    """Runs jobs on ``count`` daemon threads. The standard library's executors join their threads at
+    exit, so a request that hangs would keep the process from ending."""
 
     def __init__(self, count: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = (
@@ -28,19 +28,20 @@ class Workers:
             thread.start()
 
     def submit(self, job: Callable[[], Result]) -> Future[Result]:
-        """Run the job on one of the threads. The future gets its result or its exception."""
+        """Run the job on one of the threads. Returns a future with its result or exception."""
         future: Future[Result] = Future()
         self._jobs.put((future, job))
         return future
 
     def map(self, job: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Run the job for every item, in parallel. Returns the results in that order."""
+        """Run the job for every item, in parallel. Returns the results in the order of the
+        items."""
         futures = [self.submit(lambda item=item: job(item)) for item in items]  # type: ignore[misc]
         return [future.result() for future in futures]
 
     def close(self, timeout_seconds: float) -> bool:
-        """Cancel the jobs that wait, and let the running ones end. Returns whether all threads have
-        ended within the timeout."""
+        """Cancel the waiting jobs, and wait for the running ones. Returns whether all threads ended
+        within the timeout."""
         while True:
             try:
                 job = self._jobs.get_nowait()

@@ -8,14 +8,14 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryFile
 
-DISK_FULL = "its disk is full: make room there, or set `state:` to a file on another disk"
+DISK_FULL = "its disk is full: free some space, or set `state:` to a file on another disk"
 READ_ONLY = "its file system is read-only: make it writable, or set `state:` to another file"
-_FORBIDDEN = "this user may not write there: change its owner, or run snoopsync as its owner"
+_FORBIDDEN = "this user has no write permission: change its owner, or run snoopsync as its owner"
 
-#: The reasons for error numbers. A disk whose quota is used up is full for this user.
+#: The reasons for error numbers. If this user's quota is used up, the disk counts as full.
 _REASONS = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.EROFS: READ_ONLY}
 
-#: SQLite's codes, without their extension, for a file that could not be written.
+#: SQLite's primary result codes for a file that could not be written.
 _UNWRITTEN_FAMILIES = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 )
@@ -25,8 +25,8 @@ _LEAST_FREE_BYTES = 1 << 20
 
 
 def why_unwritable(path: Path, *, trying: bool = False) -> str | None:
-    """Why this file can't be written, as far as its file system tells; ``None`` if it tells no
-    reason. ``trying``: also write a file without a name beside it."""
+    """Why this file can't be written; ``None`` if no reason is found. ``trying``: also try to write
+    a temporary file in its directory."""
     try:
         file_system = os.statvfs(path.parent)
     except OSError:
@@ -38,13 +38,14 @@ def why_unwritable(path: Path, *, trying: bool = False) -> str | None:
         file_system.f_files and not file_system.f_favail
     ):
         return DISK_FULL
-    if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
+    existing = [each for each in (path.parent, path) if os.path.lexists(each)]
+    if not all(os.access(each, os.W_OK) for each in existing):
         return _FORBIDDEN
     return _try_to_write(path.parent) if trying else None
 
 
 def _try_to_write(directory: Path) -> str | None:
-    # No number tells that a quota is used up, or that Linux treats a damaged file system as
+    # Only a write shows that a quota is used up, or that Linux treats a damaged file system as
     # read-only.
     try:
         with TemporaryFile(dir=directory) as file:
@@ -55,7 +56,8 @@ def _try_to_write(directory: Path) -> str | None:
 
 
 def cause(error: Exception, path: Path) -> str | None:
-    """Why this file could not be written, if that caused this error of SQLite or of the system."""
+    """Why this file could not be written; ``None`` if this error of SQLite or of the system has
+    another cause."""
     if isinstance(error, OSError):
         return _REASONS.get(error.errno or 0) or why_unwritable(path)
     family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

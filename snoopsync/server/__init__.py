@@ -1,17 +1,17 @@
-"""The embedded collection as a service for many machines, with the whole wire protocol.
+"""Hosts collections as a service for many machines, with the whole wire protocol.
 
 The daemon does not use this package. Modules, in reading order:
 
 ===============  ============================================================
-``master_key``   the only secret of a data directory; all others derive from it
+``master_key``   the only stored secret; all others derive from it
 ``registry``     the collections and their keys
 ``signature``    checks that a request is signed, recent and new
-``tenants``      the open collections, and which key may use which
+``tenants``      opens collections and authorizes requests to them
 ``operations``   recognises and performs the operations of the protocol
 ``description``  the operations as OpenAPI
 ``uploads``      receives the body of a request into a file
 ``slots``        shares decoders and threads fairly between keys
-``app``          the ASGI application: authorizes, performs, answers
+``app``          the ASGI application: authorizes, performs, responds
 ``stream``       the bytes of a connection, with limits
 ``connection``   HTTP/1.1 on one connection
 ``http``         accepts connections, limits and closes them

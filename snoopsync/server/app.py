@@ -1,6 +1,6 @@
-"""The wire protocol as an ASGI application: authorizes each request, performs it, and answers.
+"""The wire protocol as an ASGI application: authorizes and performs each request, and responds.
 
-Every answer is JSON with ``status`` and ``message``.
+Every response is JSON with ``status`` and ``message``.
 
 Keys share the service fairly: requests with a picture take turns for a decoder, all others take
 turns for a thread. Neither kind waits for the other.
@@ -86,7 +86,8 @@ class _WorkerPool:
         self._threads = ThreadPoolExecutor(count, name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in a thread. Work that has begun ends also when this is cancelled."""
+        """Run ``work`` in a thread. Work that has begun continues to its end even if this call is
+        cancelled."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
@@ -123,7 +124,8 @@ class Application:
         exchange = _Exchange(Request(scope, receive))
         response = await self._respond(exchange)
         if not exchange.public_key:
-            # Only one in each iteration of the loop, so that authorized requests come first.
+            # Only one unauthorized response in each iteration of the loop, so that authorized
+            # requests come first.
             async with self._unauthenticated:
                 await asyncio.sleep(0)
         self._log_request(exchange, response.status_code, time.perf_counter() - began)
@@ -160,11 +162,11 @@ class Application:
         except UnknownOperation as unknown:
             return _unknown_operation(unknown)
         except ClientDisconnect:
-            return _error_json(400, "the client closed the connection before the answer")
+            return _error_json(400, "the client closed the connection before the response")
         except SnoopsyncError as error:
             return self._error_response(error)
         except asyncio.CancelledError:
-            # The service stops and cancels the request, which is answered all the same.
+            # The stopping service cancels the request, but the client still gets a response.
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
             return _error_json(503, _STOPPING)
@@ -229,12 +231,12 @@ class Application:
     def _end_check(self, task: asyncio.Task[None]) -> None:
         self._health_check = None
         if not task.cancelled():
-            task.exception()  # raised in the requests that wait for it, if any are left
+            task.exception()  # any waiting requests raise this error
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the decoders and send heartbeats, as long as the ``async with`` lasts. Requests
-        that need no decoder are answered from the beginning."""
+        """Start the decoders, and send heartbeats during the ``async with`` block. Requests that
+        need no decoder are answered from the beginning."""
         tasks = [asyncio.create_task(self._send_heartbeats()), asyncio.create_task(self._warm_up())]
         try:
             yield
@@ -283,7 +285,7 @@ class Application:
         return response
 
     def _server_error(self, error: SnoopsyncError) -> Response:
-        if str(error) != self._last_error:  # once, until a request succeeds again
+        if str(error) != self._last_error:  # each error once, until a request succeeds
             self._last_error = str(error)
             log_event(log, logging.ERROR, Event.HOSTING_TROUBLE, "%s", error, error=str(error))
         if isinstance(error, Unwritable):
@@ -314,7 +316,8 @@ async def _wait_for_disconnect(request: Request) -> None:
 def _perform(
     operation: Operation, tenants: Tenants, hosted: HostedCollection, body: Path | None
 ) -> Response:
-    """Perform the operation and encode the answer, which can take long, outside of the loop."""
+    """Perform the operation and encode the response. Both can take long, so this runs in a
+    thread."""
     answer = perform(operation, tenants.collection(hosted), hosted.name, body)
     return JSONResponse(answer, answer["status"])
 

@@ -31,7 +31,7 @@ def back_up(data: Path, target: Path) -> int:
     require_own(data)
     require_guarded(target.parent)
     if target.exists():
-        raise SnoopsyncError(f"{target} already exists: name a new directory")
+        raise SnoopsyncError(f"{target} already exists: choose a new directory")
     if not (data / _KEYS).exists():
         raise SnoopsyncError(f"{data} has no {_KEYS}, so it is not the data directory of a service")
     require_own_files(data / name for name in (_KEYS, _MASTER, "collections"))
@@ -48,13 +48,13 @@ def back_up(data: Path, target: Path) -> int:
 
 def _copy_all(data: Path, target: Path) -> int:
     _copy(data / _KEYS, target / _KEYS)
-    # After the keys, so that every collection that they open exists, if it has an image.
+    # Copied after the keys, so that the copy has the images of every copied key.
     collections = sorted(data.glob("collections/*/collection.sqlite3"))
     for source in collections:
         require_own(source.parent)
         require_own_files([source])
         _copy(source, target / source.relative_to(data))
-    if (data / _MASTER).exists():  # it can be a systemd credential instead
+    if (data / _MASTER).exists():  # otherwise the key is a systemd credential
         descriptor = os.open(target / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as copy:
             copy.write((data / _MASTER).read_bytes())

@@ -14,8 +14,8 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 
 
 def certificate_warning(service: ssl.SSLContext, certificate: Path, now: float) -> str | None:
-    """Return why clients refuse this certificate, or soon will, because of its dates, or ``None``.
-    ``service`` uses the certificate and its key. ``now`` is Unix seconds."""
+    """Return a warning if clients refuse this certificate because of its dates, or soon will, else
+    ``None``. ``service`` uses the certificate and its key. ``now`` is Unix seconds."""
     try:
         expires = _expiry(service, certificate)
     except ssl.SSLCertVerificationError as error:
@@ -40,7 +40,7 @@ def _expiry(service: ssl.SSLContext, certificate: Path) -> float:
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.load_verify_locations(certificate)
-    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # without its issuer
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust it without its issuer
     to_client, to_service = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(to_client, to_service)
     answering = service.wrap_bio(to_service, to_client, server_side=True)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection: h11 parses the requests, an ASGI application answers them.
+"""HTTP/1.1 on one connection: h11 parses the requests, and an ASGI application responds.
 
 Input is parsed in slices, and only when the connection or the application waits for it. A client
-must receive an answer completely before its next request is parsed.
+must completely receive a response before its next request is parsed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEAD_BYTES = 16 << 10
 _HEAD_LINES = 200
 
 #: How many bytes of a head or of a chunked body are parsed in one iteration of the loop. h11 needs
-#: some 25 µs for a chunk.
+#: about 25 µs for a chunk.
 _SLICE_BYTES = 4 << 10
 
 #: A chunked body may have ``_FREE_CHUNKS``, and one more for each ``_BYTES_OF_A_CHUNK``. Clients
@@ -41,11 +41,11 @@ _BYTES_OF_A_CHUNK = 256
 #: How many bytes of a body with a length are read at once. They are copied, not parsed.
 _PIECE_BYTES = 64 << 10
 
-#: An answer is sent in pieces of this size, and the timeout applies to each piece.
+#: A response is sent in pieces of this size, and the timeout applies to each piece.
 _SENT_AT_ONCE_BYTES = 64 << 10
 
 #: How long the rest of a refused request is read and discarded. Closing a connection with unread
-#: input resets it, and the client could lose the answer.
+#: input resets it, and the client could lose the response.
 _LINGER_SECONDS = 30.0
 
 #: The pause between two discarded pieces, so that a flood takes little CPU time.
@@ -60,7 +60,7 @@ _SINGLE_HEADERS = (b"authorization", b"date")
 class ConnectionState:
     """The state of a connection for the server. ``waiting_since`` (``time.monotonic``) is when the
     server began to wait for the client, or ``None`` while the client waits for the server. The
-    server sets ``is_last`` to end the connection after the current answer."""
+    server sets ``is_last`` to end the connection after the current response."""
 
     waiting_since: float | None
     is_answering: bool = False
@@ -80,7 +80,7 @@ class Connection:
         scheme: str,
     ) -> None:
         """The connection keeps ``state`` up to date. ``timeout_seconds`` applies to the beginning
-        of a request, to the rest of its head, and to each piece of an answer."""
+        of a request, to the rest of its head, and to each piece of a response."""
         self._stream = stream
         self._app = app
         self._state = state
@@ -93,7 +93,7 @@ class Connection:
         self._start: Message | None = None
 
     async def run(self) -> None:
-        """Answer the requests, one after the other. Raises ``ConnectionError`` when the client has
+        """Answer the requests one after another. Raises ``ConnectionError`` when the client has
         disconnected, and ``TimeoutError`` when it was too slow."""
         try:
             while not self._state.is_last and (head := await self._next_head()) is not None:
@@ -211,7 +211,7 @@ class Connection:
             raise Refused("the body has too many small chunks", status=400)
 
     async def _send(self, message: Message) -> None:
-        """Send an answer, and wait until the client has received it."""
+        """Send a response, and wait until the client has received it."""
         if message["type"] == "http.response.start":
             self._start = message
             return

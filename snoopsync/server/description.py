@@ -73,13 +73,13 @@ _FOUND = _object(results=_MATCHES)
 _FOUND["properties"] |= {"partial": _FLAG, "outdated": _FLAG}
 
 
-def _answers(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, Any]:
-    def answer(what: str, of: dict[str, Any]) -> dict[str, Any]:
+def _responses(schema: dict[str, Any], status: int, *refusals: int) -> dict[str, Any]:
+    def response(what: str, of: dict[str, Any]) -> dict[str, Any]:
         return {"description": what, "content": {"application/json": {"schema": of}}}
 
-    refused = {str(each): answer("refused", _STATUS) for each in (400, 401, 429, *refusals)}
-    failed = {"default": answer("the service can't do this now", _STATUS)}
-    return {str(status): answer("done", schema)} | refused | failed
+    refused = {str(each): response("refused", _STATUS) for each in (400, 401, 429, *refusals)}
+    failed = {"default": response("the service can't do this now", _STATUS)}
+    return {str(status): response("done", schema)} | refused | failed
 
 
 #: The statuses of refused additions and updates.
@@ -89,7 +89,7 @@ _PATHS = {
     "/collection": {
         "get": {
             "parameters": [{"name": "session", "in": "query", "schema": _TEXT}],
-            "responses": _answers(
+            "responses": _responses(
                 _object(
                     collection_id=_TEXT,
                     collection_name=_TEXT,
@@ -100,11 +100,13 @@ _PATHS = {
             ),
         }
     },
-    "/image": {"post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *_ADD_REFUSALS)}},
+    "/image": {
+        "post": {"requestBody": _BODY, "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS)}
+    },
     "/image/{image_id}": {
         "parameters": [_ID],
-        "get": {"responses": _answers(_IMAGE, 200, 404)},
-        "post": {"requestBody": _BODY, "responses": _answers(_IMAGE, 201, *_ADD_REFUSALS)},
+        "get": {"responses": _responses(_IMAGE, 200, 404)},
+        "post": {"requestBody": _BODY, "responses": _responses(_IMAGE, 201, *_ADD_REFUSALS)},
         "put": {
             "parameters": [
                 {
@@ -116,9 +118,9 @@ _PATHS = {
                 }
             ],
             "requestBody": _BODY,
-            "responses": _answers(_IMAGE, 200, 404, *_ADD_REFUSALS),
+            "responses": _responses(_IMAGE, 200, 404, *_ADD_REFUSALS),
         },
-        "delete": {"responses": _answers(_IMAGE, 200, 404, 425)},
+        "delete": {"responses": _responses(_IMAGE, 200, 404, 425)},
     },
     "/images": {
         "get": {
@@ -126,7 +128,7 @@ _PATHS = {
                 {"name": "start", "in": "query", "schema": _TEXT},
                 {"name": "count", "in": "query", "schema": _COUNT},
             ],
-            "responses": _answers(
+            "responses": _responses(
                 _object(
                     images={"type": "array", "items": {"type": "object"}},
                     next_image_id={"type": ["string", "null"]},
@@ -143,7 +145,7 @@ _PATHS = {
                 {"name": "owner", "in": "query", "schema": _TEXT},
                 {"name": "after", "in": "query", "schema": _TEXT},
             ],
-            "responses": _answers(
+            "responses": _responses(
                 _object(
                     ids={"type": "array", "items": _TEXT},
                     total={"type": ["integer", "null"]},
@@ -157,12 +159,12 @@ _PATHS = {
         "post": {
             "parameters": [_LIMIT],
             "requestBody": _BODY,
-            "responses": _answers(_FOUND, 200, 408, 413, 415),
+            "responses": _responses(_FOUND, 200, 408, 413, 415),
         }
     },
     "/search/{image_id}": {
         "parameters": [_ID],
-        "get": {"parameters": [_LIMIT], "responses": _answers(_FOUND, 200, 404)},
+        "get": {"parameters": [_LIMIT], "responses": _responses(_FOUND, 200, 404)},
     },
 }
 

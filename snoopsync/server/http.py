@@ -1,10 +1,10 @@
 """The HTTP server: accepts connections, limits their number, and closes them.
 
-It is built on asyncio and h11, because it needs limits that other servers do not have. uvicorn and
-hypercorn parse all input as it arrives, and limit neither the time in which a client reads an
-answer, nor pending TLS handshakes, nor connections. granian runs the application in its own worker
-processes. Adding the limits would mean changing their private parts. A proxy in front of the
-service can set such limits too, but is not required.
+The server uses asyncio and h11 directly, because it needs limits that other servers do not have.
+uvicorn and hypercorn parse all input as it arrives. They limit neither the time in which a client
+reads a response, nor pending TLS handshakes, nor connections, and adding these limits would require
+changing their private code. granian runs the application in its own worker processes. A proxy in
+front of the service can set such limits too, but is not required.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ log = logging.getLogger("snoopsync.server")
 #: How many new connections may wait to be accepted.
 _BACKLOG = 256
 
-#: How much of an answer the kernel buffers (it doubles this). Without a limit, the buffer grows to
-#: megabytes for a client that reads nothing.
-_UNREAD_ANSWER_BYTES = 64 << 10
+#: How much of a response the kernel buffers (it doubles this value). Without a limit, the buffer
+#: grows to megabytes for a client that reads nothing.
+_UNREAD_RESPONSE_BYTES = 64 << 10
 
 #: When a client that was refused because of too many connections may try again.
 _RETRY_AFTER_SECONDS = 5
@@ -49,9 +49,9 @@ _RETRY_AFTER_SECONDS = 5
 _FULL_PAUSE_SECONDS = 0.2
 _FULL_LOG_SECONDS = 600.0
 
-#: How long requests may take to finish when the service stops, and then the last answers.
+#: How long requests may take to finish when the service stops, and then the last responses.
 _STOP_SECONDS = 15.0
-_LAST_ANSWERS_SECONDS = 3.0
+_LAST_RESPONSES_SECONDS = 3.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -60,10 +60,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class ConnectionLimits:
     """Limits for connections.
 
-    ``seconds``: how long a connection may keep the server waiting, each time. At most
-    ``connections`` are open, and at most half of the files that the process may open: the rest is
-    for bodies and collections. There is no limit for each address, because a proxy has only one. At
-    most ``handshakes`` of TLS are pending, each for ``handshake_seconds``.
+    ``seconds``: how long the server waits for a client each time. ``connections``: how many
+    connections may be open. They also use at most half of the files that the process may open,
+    because bodies and collections need the rest. There is no limit per address, because all clients
+    of a proxy share one address. ``handshakes``: how many TLS handshakes may be pending, each for
+    ``handshake_seconds``.
     """
 
     seconds: float = 30.0
@@ -200,8 +201,8 @@ class Server:
         has_room = len(self._clients) < self._most_connections or self._make_room()
         state = ConnectionState(waiting_since=time.monotonic())
         client = _Client(accepted, state, is_pending=self._tls is not None)
-        # A connection too many gets an answer too. Until it has sent a request it is closed first.
-        app: ASGIApp = self._app if has_room else _answer_full
+        # A connection over the limit also gets a response to its request.
+        app: ASGIApp = self._app if has_room else _respond_full
         self._clients.add(client)
         client.task = asyncio.create_task(self._serve(client, app))
         client.task.add_done_callback(lambda _: self._remove(client))
@@ -211,7 +212,7 @@ class Server:
         return min(self._limits.connections, self._file_limit() // 2)
 
     def _make_room(self) -> bool:
-        """Close the connection that has kept the server waiting longest. Returns whether there was
+        """Close the connection for which the server has waited longest. Returns whether there was
         one."""
         waiting = [each for each in self._clients if each.state.waiting_since is not None]
         if not waiting:
@@ -226,7 +227,7 @@ class Server:
 
     def _remove(self, client: _Client) -> None:
         self._clients.discard(client)
-        client.socket.close()  # in case asyncio never got it
+        client.socket.close()  # asyncio may never have received the socket
 
     # Serving connections.
 
@@ -269,7 +270,7 @@ class Server:
     # Stopping.
 
     async def _stop_clients(self) -> None:
-        """Close the connections without a request at once, the others after their answer."""
+        """Close the connections without a request at once, the others after their responses."""
         tasks = {each.task for each in self._clients if each.task is not None}
         for client in list(self._clients):
             client.state.is_last = True
@@ -282,12 +283,12 @@ class Server:
             for task in late:
                 task.cancel()
             if late:
-                _, late = await asyncio.wait(late, timeout=_LAST_ANSWERS_SECONDS)
+                _, late = await asyncio.wait(late, timeout=_LAST_RESPONSES_SECONDS)
 
 
 def _reset_at_close(connected: socket.socket) -> None:
     """Discard what the client has not received, which the kernel would keep for many minutes."""
-    with suppress(OSError):  # it is closed
+    with suppress(OSError):  # the socket is already closed
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -296,7 +297,7 @@ def _waiting_since(client: _Client) -> float:
     return time.monotonic() if since is None else since
 
 
-async def _answer_full(scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond_full(scope: Scope, receive: Receive, send: Send) -> None:
     """The application for connections over the limit."""
     headers = {"Retry-After": str(_RETRY_AFTER_SECONDS), "Connection": "close"}
     answer = {"status": 503, "message": "the service has too many requests in progress"}
@@ -309,13 +310,15 @@ def open_listener(address: Address) -> socket.socket:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         # The accepted connections inherit both options.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_ANSWER_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_RESPONSE_BYTES)
         # asyncio sets this only on sockets that were created with the TCP protocol number. Without
-        # it, the body of each answer waits for the acknowledgement of its head, up to 40 ms.
+        # it, the body of each response waits for the acknowledgement of its head, up to 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "invalid host name"
+        # Python appends the address.
+        reason = str(reason).partition(" (while ")[0]
         raise SnoopsyncError(f"can't listen on {address}: {reason}") from None
 
 
@@ -324,6 +327,10 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise SnoopsyncError(f"{certificate}: {error}") from None
+    except ssl.SSLError:
+        names = f"{certificate}" if key is None else f"{certificate} and {key}"
+        raise SnoopsyncError(f"{names}: not a PEM certificate with its private key") from None
+    except OSError as error:
+        names = f"{certificate}" if key is None else f"{certificate} or {key}"
+        raise SnoopsyncError(f"{names}: {error.strerror}") from None
     return context

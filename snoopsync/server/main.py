@@ -29,7 +29,7 @@ from snoopsync.version import __version__
 
 log = logging.getLogger("snoopsync.server")
 
-#: For connections, bodies, and some nine files for each open collection.
+#: For connections, bodies, and about nine files for each open collection.
 _WANTED_FILES = 16384
 
 
@@ -47,7 +47,7 @@ def serve(
     systemd = SystemdNotifier(os.environ)
     _raise_file_limit()
     with ExitStack() as stack:
-        # Two services on one directory would not know each other's signatures.
+        # Two services on one directory would not know which signatures the other has accepted.
         stack.enter_context(locked(data / "keys.sqlite3"))
         registry = stack.enter_context(closing(Registry(data)))
         master = load_master_key(data, os.environ)
@@ -113,7 +113,7 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError):  # the service works with fewer files too
+        with suppress(OSError):  # the service also works with fewer files
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

@@ -1,8 +1,8 @@
 """The master key: the only secret that a data directory stores.
 
-HMAC needs the same secret on both sides. The service does not store the secrets of the key pairs:
-it derives each from the public key and the master key, which has its own file. Nobody can sign with
-a copy of the database alone.
+HMAC needs the same secret on both sides. The service does not store the secret keys: it derives
+each from the public key and the master key, which has its own file. So a copy of the database alone
+is not enough to sign requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operations of the wire protocol: recognises them by method and path, and performs them.
+"""Finds the operation of a request by its method and path, and performs it.
 
 A framework's router would treat an encoded slash in an ID as a path separator, so this module
 parses the path itself.
@@ -52,7 +52,7 @@ class Operation:
 
     @property
     def is_public(self) -> bool:
-        """Whether it needs no key."""
+        """Whether the operation needs no key."""
         return self.path in _PUBLIC
 
     @property
@@ -110,7 +110,7 @@ def _decode_id(segment: str) -> str:
 def perform(
     operation: Operation, collection: EmbeddedCollection, name: str, body: Path | None
 ) -> Mapping[str, Any]:
-    """Perform the operation on the collection with this name, and return the answer. ``body`` is
+    """Perform the operation on the collection with this name, and return the response. ``body`` is
     the file with the picture. Raises ``CollectionError``."""
     if operation.image_id is not None:
         return _perform_on_image(operation, collection, operation.image_id, body)

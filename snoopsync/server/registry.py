@@ -1,5 +1,5 @@
-"""The collections of a data directory, and their key pairs: all SQL that only the service uses.
-The secrets are not stored (see ``master_key``)."""
+"""The collections of a data directory, and their key pairs, in SQLite. The secret keys are not
+stored (see ``master_key``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snoopsync.runtime import sqlite
 from snoopsync.runtime.owned_directory import own_directory
 from snoopsync.runtime.sqlite import Failure
 
-#: Each takes a registry from one version to the next. A step, once released, is never changed.
+#: Each step migrates a registry from one version to the next. A released step never changes.
 _STEPS = (
     """
     CREATE TABLE collection (
@@ -59,12 +59,13 @@ class Key:
 
 
 class Registry:
-    """Which key may use which collection. For any number of threads and processes: each sees the
-    changes of the others in its next call."""
+    """Stores which key may use which collection. For any number of threads and processes. Each call
+    sees all earlier changes."""
 
     def __init__(self, data: Path) -> None:
-        """Opens the registry in this directory, or makes it, for its owner only. Raises
-        ``SnoopsyncError``: ``UnsafeDirectory`` if the directory is not this user's alone."""
+        """Opens or creates the registry in this directory, which is readable by its owner only.
+        Raises ``SnoopsyncError``, and ``UnsafeDirectory`` if the directory does not belong to this
+        user alone."""
         self._data = data = own_directory(data)
         self._path = data / "keys.sqlite3"
         self._lock = threading.Lock()
@@ -72,7 +73,7 @@ class Registry:
             self._connection = sqlite.open_durable(self._path, _STEPS)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the registry."""
         with self._lock:
             self._connection.close()
 
@@ -100,6 +101,8 @@ class Registry:
 
     def revoke(self, public_key: str) -> bool:
         """Revoke this key. Returns whether it was valid."""
+        if not public_key.isascii():
+            return False  # SQLite does not take every text
         with self._changing() as connection:
             changed = connection.execute(
                 "UPDATE key SET revoked_at = ? WHERE public_key = ? AND revoked_at IS NULL",
@@ -150,5 +153,5 @@ class Registry:
         return sqlite.translated(self._path, self._error)
 
     def _error(self, failure: Failure) -> SnoopsyncError:
-        # The fix of a failure is about the state file, which this is not.
+        # The suggested fix of a failure is about the state file, so leave it out.
         return SnoopsyncError(replace(failure, fix=None).about(str(self._path)))

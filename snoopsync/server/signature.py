@@ -2,9 +2,9 @@
 
 A signature covers the method, the path and the date, but neither query nor body. Anyone who records
 a request that changes something could send it again with another body. So a signature is accepted
-once as long as its date is valid. The date counts seconds, so a client that repeats a request
-within a second is asked to send it again a second later. Adding an image without an ID is the
-exception: the published client adds many images in a second, and a repetition changes no image.
+once as long as its date is valid. The date has whole seconds, so a client that repeats a request
+within a second must send it again a second later. Adding an image without an ID is an exception:
+the published client adds many images in a second, and a repetition changes no image.
 
 The functions here read no clock: the time is an argument.
 """
@@ -21,17 +21,17 @@ from email.utils import formatdate
 from snoopsync.client.signing import parse_date, signature_of
 from snoopsync.core.errors import Unauthorized, Unavailable
 
-#: The largest difference between a request's date and our clock.
+#: The largest difference between a request's date and the service's clock.
 WINDOW_SECONDS = 15 * 60.0
 
 #: How long an addition without an ID may be repeated with the same date.
 _SAME_DATE_SECONDS = 2.0
 
-#: The most signatures that are remembered for one key: some 20 MB of memory, or 220 changes a
-#: second for the whole window. Only a key with more changes has to wait.
-MOST_SIGNATURES_PER_KEY = 200_000
+#: The largest number of signatures that are stored for one key: about 20 MB of memory, or 220
+#: changes per second for the whole window. Only a key with more changes must wait.
+MAX_SIGNATURES_PER_KEY = 200_000
 
-#: The longest wait that a key with too many changes is asked for.
+#: The longest wait for a key with too many changes.
 _LONGEST_WAIT_SECONDS = 60.0
 
 _SCHEME = "VSHMAC "
@@ -67,7 +67,7 @@ class Verifier:
         self,
         secret_of: Callable[[str], str],
         started_at: float,
-        most_signatures: int = MOST_SIGNATURES_PER_KEY,
+        most_signatures: int = MAX_SIGNATURES_PER_KEY,
     ) -> None:
         """``secret_of`` returns a secret for every public key, even one that does not exist.
         ``started_at`` is Unix seconds: changes from before may be repetitions, and are refused.
@@ -130,7 +130,7 @@ class _History:
         self._lock = threading.Lock()
         self._count = 0
         self._cleaned_at = 0
-        #: By the second of their date, so that they are removed together.
+        #: Grouped by the second of their date, so that they are removed together.
         self._accepted: dict[int, set[bytes]] = {}
 
     def add(self, signature: str, now: float, second: int) -> None:

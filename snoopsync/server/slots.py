@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict, deque
 
 
 class FairSlots:
-    """A number of slots that keys take turns in. For one event loop.
+    """A fixed number of slots that keys take turns to use. For one event loop.
 
     Free slots go to the keys with waiting requests in turn (round-robin): a key with ten waiting
     requests gets one slot for each slot that another key gets. If there are several slots, no key

@@ -7,7 +7,7 @@ import asyncio
 #: How many bytes are read from a socket at once.
 RECEIVE_BUFFER_BYTES = 32 << 10
 
-#: Reading from the socket pauses while so many received bytes are not consumed.
+#: Reading from the socket pauses while this many received bytes are not consumed.
 _UNREAD_BYTES = 32 << 10
 
 
@@ -52,7 +52,7 @@ class ByteStream(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         self.gone.set()
         self._readable.set()
-        return not self._is_tls  # a client that has closed only its side still gets its answer
+        return not self._is_tls  # a client may close only its sending side
 
     def pause_writing(self) -> None:
         self._sent.clear()

@@ -1,4 +1,4 @@
-"""The open collections of a service, and which key may use which."""
+"""Opens the collections of a service, and authorizes requests to them."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
     """Limits for requests. ``body_bytes`` and ``body_seconds`` are for a whole body,
-    ``pause_seconds`` for the time between two pieces of it. Each key may have
-    ``requests_per_key`` in progress. Of all keys together, ``pictures_at_once`` and
-    ``requests_at_once`` (those without a picture) are worked on, and the others wait in turn."""
+    ``pause_seconds`` for the time between two pieces of it. Each key may have ``requests_per_key``
+    in progress. Of all keys together, ``pictures_at_once`` and ``requests_at_once`` (those without
+    a picture) are processed at the same time, and the others take turns."""
 
     body_bytes: int = 64 << 20
     body_seconds: float = 600.0

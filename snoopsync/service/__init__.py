@@ -3,14 +3,15 @@
 Modules, in reading order:
 
 ====================  ========================================================================
-``environment``       what a service gets from its process
-``reconciler``        when the service makes a full resync
+``environment``       what a service needs from its process
+``reconciler``        decides when the service runs a full resync
 ``command_handlers``  answers commands from the socket
 ``search_thread``     the thread that searches for duplicates
 ``engine_thread``     the thread that steps the engine
-``service``           the threads of one generation
+``generation``        one generation of the service and its threads
+``reload_check``      checks whether a new configuration can be used
 ``control_router``    routes control requests to the current service
 ``exporters``         notifications and metrics
-``daemon``            from the start to the last signal, reloads included
+``daemon``            runs the service until a signal, and reloads it
 ====================  ========================================================================
 """

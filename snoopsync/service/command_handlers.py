@@ -1,8 +1,8 @@
-"""How the service answers the commands on its socket.
+"""Handles the commands that arrive on the service's socket.
 
-A command arrives on a thread of the socket, and is handed to the engine's thread, which owns the
-engine. Only ``status`` is answered at once, from the latest report, and the questions of the review
-page, which read the state file through a connection of their own.
+A command arrives on a socket thread, which passes it to the engine's thread. ``status`` is
+answered at once, from the latest report. The questions of the review page are also answered at
+once, from the state file, through a connection of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STOPPING = ServiceFailed("the service is stopping", Exit.LOCKED)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A command for the engine's thread, and the messages that answer it; ``None`` ends them."""
+    """A command for the engine's thread, and its response messages. ``None`` ends the messages."""
 
     command: Message
     messages: queue.SimpleQueue[Message | None]
@@ -50,7 +50,7 @@ class _Request:
 
 @dataclass(slots=True)
 class _Resync:
-    """The resync that a command asked for, and the progress that it was sent last."""
+    """The resync that a command requested, and the progress that was sent last."""
 
     request: _Request
     run: ResyncRun
@@ -58,7 +58,8 @@ class _Resync:
 
 
 class CommandHandlers:
-    """Answers commands. ``answer`` may be called on any thread; the rest is for the engine's."""
+    """Handles commands. ``answer`` is for any thread; the other methods are for the engine's
+    thread."""
 
     def __init__(
         self,
@@ -76,9 +77,10 @@ class CommandHandlers:
         self._running: _Resync | None = None
 
     def answer(self, command: Message) -> Iterator[Message]:
-        """The messages that answer a command; the last one has ``result`` or ``error``."""
+        """The response messages for a command. The last message has ``result`` or ``error``."""
         try:
-            # Here, on the socket's thread: the engine's only gets commands that it can carry out.
+            # Validated on the socket's thread, so that the engine's thread only gets valid
+            # commands.
             validate_command(command)
         except SnoopsyncError as error:
             yield _error_message(error)
@@ -113,9 +115,8 @@ class CommandHandlers:
     # On the engine's thread.
 
     def handle(self) -> None:
-        """Carry out the commands that arrived, except for resyncs, which wait for
-        ``begin_resync``. Raises ``StateError``, as everything that uses the state file: the command
-        gets that error too, but the service has to deal with it."""
+        """Carry out the commands that arrived. Resyncs wait for ``begin_resync``. Raises
+        ``StateError``: the command gets this error too, but the service must handle it."""
         while (request := self._next_request()) is not None:
             if request.command.get("command") == "resync":
                 self._resyncs.append(request)
@@ -128,8 +129,7 @@ class CommandHandlers:
                     raise
 
     def begin_resync(self) -> None:
-        """Begin the next resync that was asked for, if there is one. The engine must not have one
-        under way."""
+        """Begin the next requested resync, if there is one. The engine must not be running one."""
         if not self._resyncs:
             return
         request = self._resyncs.popleft()
@@ -143,7 +143,8 @@ class CommandHandlers:
             self._running = _Resync(request, run)
 
     def follow_resync(self) -> None:
-        """After a turn of the engine: send the progress of a resync, and its report at the end."""
+        """Send the progress of a resync, and its report at the end. Called after each step of the
+        engine."""
         resync = self._running
         if resync is None:
             return
@@ -156,7 +157,8 @@ class CommandHandlers:
             self._running = None
 
     def close(self, error: StateError | None = None) -> None:
-        """Answer everything that is not done with ``error``, or that the service is stopping."""
+        """Answer all unfinished commands with ``error``, or by default that the service is
+        stopping."""
         unfinished = [] if self._running is None else [self._running.request]
         while (request := self._next_request()) is not None:
             self._resyncs.append(request)
@@ -194,20 +196,20 @@ class CommandHandlers:
         )
 
     def _require_all_known(self, wanted: Iterable[str]) -> None:
-        """Raises ``ServiceFailed`` if the service does not mirror all of these folders: it would
-        take the images of the others for those of folders that are not configured."""
+        """Raise ``ServiceFailed`` if the service does not mirror all of these folders, because a
+        prune would delete the images of the other folders."""
         known = {monitor.folder.name for monitor in self._engine.monitors}
         unknown = sorted(set(wanted) - known)
         if unknown:
             raise ServiceFailed(
                 f"nothing is pruned: the running service does not mirror {', '.join(unknown)};"
-                " reload it, so that it has the configuration that you have",
+                " reload the service, so that it uses the current configuration",
                 Exit.HELD_OR_MISSING,
             )
 
     def _approve(self, command: Message) -> Message:
-        """Approve or discard held deletions. ``images``: how many. ``taken``: whether the directory
-        that is at a missing folder's path is the folder from now on."""
+        """Approve or discard held deletions. In the result, ``images`` is their number, and
+        ``taken`` is whether the directory at a missing folder's path was accepted as the folder."""
         deletions, wanted = self._engine.state.deletions, command.get("folder")
         images, taken = 0, False
         for monitor in self._engine.monitors:

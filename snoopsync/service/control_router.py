@@ -8,23 +8,23 @@ from snoopsync.control.channel import Message
 from snoopsync.control.report import ServiceView
 from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit, exit_code
-from snoopsync.service.service import Service
+from snoopsync.service.generation import Service
 
 
 class ControlRouter:
-    """Outlives every generation of the service. ``service`` and ``trouble``, what keeps the service
-    from running, are set by the main thread; the methods are for any thread."""
+    """Routes requests across generations of the service. The main thread sets ``service``, and
+    ``trouble``, which is why no service can run. The methods are for any thread."""
 
     def __init__(self) -> None:
         self.service: Service | None = None
         self.trouble: SnoopsyncError | None = None
 
     def clear(self) -> None:
-        """There is no service now, and no known trouble."""
+        """Note that no service is running, and that no trouble is known."""
         self.service = self.trouble = None
 
     def answer(self, command: Message) -> Iterator[Message]:
-        """The messages that answer a command from the socket."""
+        """The response messages for a command from the socket."""
         service, trouble = self.service, self.trouble
         if trouble is not None:
             return iter([{"error": str(trouble), "exit_code": exit_code(trouble)}])
@@ -33,7 +33,7 @@ class ControlRouter:
         return service.commands.answer(command)
 
     def view(self) -> ServiceView:
-        """How the service looks to health checks and metrics."""
+        """The view of the service for health checks and metrics."""
         service, trouble = self.service, self.trouble
         if trouble is not None:
             return ServiceView(trouble=str(trouble))

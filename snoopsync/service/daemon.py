@@ -1,5 +1,5 @@
-"""Runs the service from its start to the last signal. It starts again for a new configuration, and
-for a state file that is damaged, was replaced or cannot be written."""
+"""Runs the service until a signal. Restarts it for a new configuration, and for a state file that
+is damaged, was replaced or cannot be written."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from snoopsync.runtime.writability import why_unwritable
 from snoopsync.service.control_router import ControlRouter
 from snoopsync.service.environment import Environment, Reload, Showing
 from snoopsync.service.exporters import Exporters
+from snoopsync.service.generation import Service
 from snoopsync.service.reload_check import require_usable
-from snoopsync.service.service import Service
 from snoopsync.state.lock import locked
 from snoopsync.sync.components import (
     Components,
@@ -48,10 +48,10 @@ from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
 
-#: The pauses before a file is tried again whose disk was full or read-only; and how often to look,
-#: after that, whether it can be written.
+#: The pauses before retrying a file whose disk was full or read-only, and then how often to check
+#: whether the file can be written.
 _UNWRITABLE_BACKOFF = Backoff(base_seconds=4.0, cap_seconds=600.0)
-_LOOK_AGAIN_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 #: The events of a file that cannot be written.
 _UNWRITABLE = {
@@ -69,12 +69,12 @@ def run_service(
     systemd: SystemdNotifier | None = None,
 ) -> None:
     """Run the service until SIGTERM or SIGINT. On SIGHUP it uses the configuration that ``reload``
-    reads and ``begin_to_log`` completes. ``showing`` shows how far the first resync is. Raises
-    ``StateLocked`` if a service runs already, ``StateError`` if the state file cannot be used, and
-    ``ConfigError`` if notifications or metrics cannot.
+    reads and ``begin_to_log`` completes. ``showing`` shows the progress of the first resync. Raises
+    ``StateLocked`` if a service is already running, ``StateError`` if the state file cannot be
+    used, and ``ConfigError`` if notifications or metrics cannot be used.
 
-    When the state file is damaged, was replaced, or cannot be written, everything starts again with
-    what is there then: only what was recorded is known for sure.
+    When the state file is damaged, was replaced, or cannot be written, everything restarts from the
+    file on disk, because only recorded facts are reliable.
     """
     with caught() as signals, wakeup(signals) as wakes:
         environment = Environment(signals, wakes, reload, systemd or SystemdNotifier({}))
@@ -85,8 +85,8 @@ def run_service(
 
 
 class _Daemon:
-    """Runs one generation of the service after the other, with the configuration that was accepted
-    last."""
+    """Runs one generation of the service after another, each with the last accepted
+    configuration."""
 
     def __init__(
         self,
@@ -111,26 +111,27 @@ class _Daemon:
         self._failures = 0
 
     def run(self) -> None:
-        """Until the end."""
+        """Run until a signal or an error."""
         while not (self._is_over or self._environment.signals.stop):
             try:
                 with locked(self._config.state) as require_lock:
                     self._run_locked(require_lock)
             except StateReadOnly as error:
-                # Without the lock: no file may be open on a file system that has to be repaired,
-                # and nobody else can take the lock of a file that is read-only.
+                # Wait without the lock: no file may be open on a file system that must be repaired,
+                # and nobody else can lock a read-only file.
                 self._begin_exports()
                 self._wait_until_writable(error)
 
     def _begin_exports(self) -> None:
-        """Not before it is certain that no other service runs, which would use the address."""
+        """Begin to export, now that it is certain that no other service is running and using the
+        address."""
         if not self._exports:
             self._exporters.use(self._config)
             self._exports = True
 
     def _reload(self) -> Config:
-        """The configuration as it is now. Raises ``ConfigError`` if it cannot be used, and then
-        nothing has changed."""
+        """Read the current configuration and use it for logs and exporters. Raises ``ConfigError``
+        if it cannot be used, and then changes nothing."""
         config = self._read_config()
         if config != self._config:
             require_usable(config, self._config, self._collection)
@@ -148,19 +149,18 @@ class _Daemon:
             self._serve(require_lock)
         except StateReplaced as error:
             path = str(self._config.state)
-            message = "%s: starting again"
+            message = "%s: restarting"
             log_event(log, logging.WARNING, Event.STATE_REPLACED, message, error, path=path)
         except StateDamaged as error:
             if self._was_damaged:
-                raise  # the disk or the memory is bad; systemd may start the service again
+                raise  # the disk or the memory is bad; systemd may restart the service
             self._was_damaged = True
             set_aside(self._config.state, error)
         except (StateFull, Unwritable) as error:
             self._wait_until_writable(error)
 
     def _serve(self, require_lock: Callable[[], None]) -> None:
-        """Run generations of the service, as long as their collection and state file stay the
-        same."""
+        """Run generations of the service while the collection and the state file stay the same."""
         with ExitStack() as stack:
             database = stack.enter_context(closing(open_state(self._config.state)))
             counters = self._environment.counters
@@ -215,7 +215,7 @@ class _Daemon:
                 log,
                 logging.WARNING,
                 Event.NO_SOCKET,
-                "commands cannot reach this service, there is no socket beside the state file: %s",
+                "commands cannot reach this service, because its socket can't be created: %s",
                 error,
                 error=str(error),
             )
@@ -232,11 +232,11 @@ class _Daemon:
         return ControlServer(config.state, self._router.answer, config.control.group)
 
     def _wait_until_writable(self, error: StateFull | StateReadOnly | Unwritable) -> None:
-        """Wait until the file that the error is about can be written again, or for a signal.
-        Commands get the error."""
+        """Wait until the file that the error is about can be written again, or until a signal.
+        Until then, commands get the error."""
         environment, config = self._environment, self._config
         path = embedded_path(config.state) if isinstance(error, Unwritable) else config.state
-        message = "%s; nothing is mirrored until then"
+        message = "%s; nothing is mirrored until this is fixed"
         log_event(log, logging.ERROR, _UNWRITABLE[type(error)], message, error, path=str(path))
         environment.systemd.ready()
         environment.systemd.status(str(error))
@@ -249,13 +249,13 @@ class _Daemon:
             with suppress(OSError):
                 stack.enter_context(self._control_server())
             while not environment.signals.stop:
-                environment.wakeup.wait(_LOOK_AGAIN_SECONDS)
+                environment.wakeup.wait(_CHECK_SECONDS)
                 environment.systemd.alive()
                 # While a file system is repaired, its mount point is empty.
-                is_there = path.exists() or not isinstance(error, StateReadOnly)
+                exists = path.exists() or not isinstance(error, StateReadOnly)
                 is_due = time.monotonic() >= not_before
-                if is_due and is_there and why_unwritable(path, trying=True) is None:
-                    message = "%s can be written again: starting again"
+                if is_due and exists and why_unwritable(path, trying=True) is None:
+                    message = "%s can be written again: restarting"
                     log_event(log, logging.INFO, Event.STATE_ROOM, message, path, path=str(path))
                     return
 
@@ -284,7 +284,7 @@ def _log_start(config: Config, *, is_new: bool) -> None:
 
 
 def collection_name(config: Config) -> str:
-    """The name of the collection, as people know it."""
+    """The name of the collection, for people."""
     if config.collection.embedded:
         return "the embedded collection"
     return config.collection.endpoint

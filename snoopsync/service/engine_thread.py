@@ -1,7 +1,7 @@
-"""The engine's thread: one loop that does everything that one thread owns.
+"""The engine's thread: a loop that runs the engine and everything that uses it.
 
-Each turn begins a full resync if one is due, steps the engine, checks the watcher, carries out
-commands, and publishes a report. Nothing in a turn waits for the network.
+Each iteration begins a full resync if one is due, steps the engine, checks the watcher, carries out
+commands, and publishes a report. An iteration never waits for the network.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync.service")
 
-#: How long the requests under way may take to end when the service stops, in seconds.
+#: How long the running requests may take to end when the service stops, in seconds.
 SHUTDOWN_SECONDS = 4.0
 
 _WATCHER_CHECK_SECONDS = 1.0
 
-#: A suspend, or a step of the clock, is logged this many times, and then counted.
+#: How many suspends or clock changes are logged. Further ones are only counted.
 _MAX_LOGGED = 5
 
 _JUMPS = "the machine was suspended, or its clock was set"
 
 
 class EngineThread:
-    """The work of the engine's thread. ``stalled`` are the parts that make no progress, as the main
-    thread found."""
+    """The work of the engine's thread. The main thread sets ``stalled`` to the parts that make no
+    progress."""
 
     def __init__(
         self,
@@ -77,12 +77,12 @@ class EngineThread:
 
     @property
     def reconciled(self) -> bool:
-        """Was everything compared once?"""
+        """Whether everything was compared once."""
         return self._reconciled_before if self._reconciler is None else self._reconciler.is_done
 
     def run(self, showing: Showing) -> None:
-        """Work until ``stop`` is set. If this service hands over to another one, return only when
-        no thread of the engine is at work any more."""
+        """Work until ``stop`` is set. If this service hands over to another one, first wait until
+        no thread of the engine is working."""
         engine = self._engine
         self._reconciler = reconciler = Reconciler(
             engine,
@@ -98,12 +98,12 @@ class EngineThread:
                         reconciler.begin_if_due()
                     if not engine.is_resyncing:
                         self.commands.begin_resync()
-                    self._turn(reconciler)
+                    self._iterate(reconciler)
                     engine.wait()
             reconciler.close()
             self.commands.close()
             while self.hands_over and engine.has_requests and not self._environment.signals.stop:
-                self._turn(reconciler)
+                self._iterate(reconciler)
                 engine.wait()
         except StateError as raised:
             error = raised
@@ -114,11 +114,11 @@ class EngineThread:
             self._review.close()
             self._throttle.close()
             if not engine.close(SHUTDOWN_SECONDS):
-                message = "some requests did not end in time: they are sent again at the next start"
+                message = "some requests did not end in time, and are sent again at the next start"
                 count = engine.in_flight
                 log_event(log, logging.WARNING, Event.REQUESTS_ABANDONED, message, count=count)
 
-    def _turn(self, reconciler: Reconciler) -> None:
+    def _iterate(self, reconciler: Reconciler) -> None:
         self._engine.step()
         now = time.monotonic()
         jump = self._jumps.look()
@@ -132,7 +132,7 @@ class EngineThread:
         reconciler.follow()
         self._publish_report(reconciler)
         if not self._is_ready:
-            # The folders are looked at and watched, and the first resync has begun.
+            # The folders are watched, and the first resync has begun.
             self._is_ready = True
             self._environment.systemd.ready()
 
@@ -141,13 +141,13 @@ class EngineThread:
         self._environment.require_state()
         engine = self._engine
         left = engine.state.intents.count_due(engine.schedule.now()) + engine.unsettled
-        self._progress = self._activity.look(engine.sender.landed, left, now)
+        self._progress = self._activity.look(engine.sender.completed, left, now)
         is_proven = all(monitor.watch.proven for monitor in engine.monitors)
         self._next_check = now + (_WATCHER_CHECK_SECONDS if is_proven else 0.0)
 
     def _after_jump(self, jump: Jump, now: float, reconciler: Reconciler) -> None:
-        """Look at everything, since no event reports what happened on a network share or another
-        disk meanwhile, and try at once what waits for its next attempt."""
+        """Scan all folders, because no event reports what happened on a network share or another
+        disk meanwhile. Also retry at once what waits for its next attempt."""
         self._throttle.log(
             now,
             _JUMPS,
@@ -172,7 +172,7 @@ class EngineThread:
             engine.sender.stop_sending(refusal)
         search_error = self._search.error
         is_refused = isinstance(engine.trouble, Unauthorized)
-        # The error that keeps the most from being done comes first.
+        # The error that blocks the most comes first.
         last_errors = (
             str(engine.trouble) if engine.trouble else None,
             outage.last_error if outage else None,

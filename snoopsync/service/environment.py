@@ -1,4 +1,4 @@
-"""What a running service gets from the process that it runs in."""
+"""What a service needs from the process that runs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snoopsync.sync.resync import Show
 #: Reads the configuration again. Raises ``ConfigError`` if it cannot be used.
 Reload = Callable[[], Config]
 
-#: Shows progress while its ``with`` lasts.
+#: Returns a context manager that shows progress.
 Showing = Callable[[], AbstractContextManager[Show]]
 
 
@@ -27,9 +27,10 @@ _SEARCH_BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """``patience_seconds``: how long a part may make no progress. ``resync_backoff``: the pauses
-    after a full resync failed. ``search_backoff``: the pauses after a search for duplicates
-    failed."""
+    """The timing of the service.
+
+    ``patience_seconds``: how long a part may make no progress. ``resync_backoff``: the pauses after
+    a full resync failed. ``search_backoff``: the pauses after a search for duplicates failed."""
 
     patience_seconds: float = PATIENCE_SECONDS
     resync_backoff: Backoff = _RESYNC_BACKOFF
@@ -38,8 +39,8 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is around a service. ``require_state`` raises ``StateReplaced`` when the state file is
-    not the one in use. ``counters`` counts what is done."""
+    """The environment of a service. ``require_state`` raises ``StateReplaced`` if the state file is
+    no longer the one in use. ``counters``: the counters for metrics."""
 
     signals: Signals
     wakeup: Wakeup

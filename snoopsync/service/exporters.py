@@ -1,7 +1,7 @@
-"""Notifications and metrics, where they are configured.
+"""Notifications and metrics, if they are configured.
 
-Both outlive every generation of the service. They use a new configuration, or refuse it, before a
-service does.
+Both keep running across generations of the service. They accept or refuse a new configuration
+before a service uses it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("snoopsync.service")
 
-#: How long the waiting notifications may take when the service ends, in seconds.
-_FAREWELL_SECONDS = 2.0
+#: How long the remaining notifications may take when the service ends, in seconds.
+_CLOSE_SECONDS = 2.0
 
 
 class Exporters:
     """Notifications and metrics. Used by one thread."""
 
     def __init__(self, config: Config, counters: Counters, view: Callable[[], ServiceView]) -> None:
-        """Nothing is sent or served before ``use``. ``view`` returns how the service looks."""
+        """Nothing is sent or served before ``use``. ``view`` returns the current view of the
+        service."""
         self._counters = counters
         self._snapshots = SnapshotReader(config, view)
         self._notifier: Notifier | None = None
@@ -46,8 +47,7 @@ class Exporters:
         self.close()
 
     def use(self, config: Config) -> None:
-        """Use this configuration from now on. Raises ``ConfigError``, and then nothing has
-        changed."""
+        """Use this configuration from now on. Raises ``ConfigError``, and then changes nothing."""
         targets = targets_of(config)
         self._listen_on(config.metrics.listen if config.metrics is not None else None)
         self._snapshots.take(config)
@@ -57,14 +57,14 @@ class Exporters:
                 config.notify, config.collection.owner or default_owner(), targets
             )
         elif self._notifier is not None:
-            self._notifier.close(_FAREWELL_SECONDS)
+            self._notifier.close(_CLOSE_SECONDS)
             self._notifier = None
 
     def close(self) -> None:
-        """Stop serving metrics, and send the waiting notifications for a moment."""
+        """Stop serving metrics, and spend a moment sending the remaining notifications."""
         self._listen_on(None)
         if self._notifier is not None:
-            self._notifier.close(_FAREWELL_SECONDS)
+            self._notifier.close(_CLOSE_SECONDS)
             self._notifier = None
 
     def _listen_on(self, address: Address | None) -> None:
@@ -74,7 +74,8 @@ class Exporters:
             if before is not None:
                 before.close()
         elif address != before.address:
-            # Both cannot listen at once: one of them may be for all addresses of the same port.
+            # Both cannot listen at once, because one of them may use all addresses of the same
+            # port.
             before.close()
             try:
                 self._server = self._opened(address)
@@ -98,8 +99,8 @@ class Exporters:
                 log,
                 logging.WARNING,
                 Event.METRICS_EXPOSED,
-                "metrics.listen is %s: whoever can reach it can read the names of the folders, and"
-                " how many images are in them",
+                "metrics.listen is %s: anyone who can reach this address can read the names of the"
+                " folders and the numbers of their images",
                 address,
                 address=str(address),
             )

@@ -1,5 +1,5 @@
-"""When the service makes a full resync of its own accord: at the start, again until one succeeded,
-and when a folder is back that was missing in the last one."""
+"""Decides when the service runs a full resync: at the start, again until one has succeeded, and
+when a folder returns that was missing in the last one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from snoopsync.core.backoff import Backoff
 from snoopsync.core.events import Event, log_event
-from snoopsync.core.exits import Exit
 from snoopsync.core.text import counted
 from snoopsync.folders.monitor import FolderMonitor
 from snoopsync.service.environment import Showing
@@ -24,8 +23,8 @@ log = logging.getLogger("snoopsync.service")
 
 
 class Reconciler:
-    """Used by the engine's thread. ``is_done``: everything was compared once. ``trouble``: why the
-    last resync failed, or ``None``."""
+    """Runs the service's own resyncs. Used by the engine's thread. ``is_done``: everything was
+    compared once. ``trouble``: why the last resync failed, or ``None``."""
 
     def __init__(
         self, engine: SyncEngine, showing: Showing, backoff: Backoff, *, is_done: bool
@@ -44,7 +43,7 @@ class Reconciler:
         self._display = ExitStack()
 
     def begin_if_due(self) -> None:
-        """Begin a resync if one is due. The engine must not have one under way."""
+        """Begin a resync if one is due. The engine must not be running one."""
         if self._is_due():
             folders = [monitor.folder.name for monitor in self._engine.monitors]
             request = ResyncRequest(folders, retry_refused=False)
@@ -52,7 +51,7 @@ class Reconciler:
             self._show = self._display.enter_context(self._showing())
 
     def follow(self) -> None:
-        """After a turn of the engine: show the progress, and note the end."""
+        """Show the progress, and note the end of a resync. Called after each step of the engine."""
         run = self._run
         if run is None:
             return
@@ -64,18 +63,18 @@ class Reconciler:
             self._note(run.report)
 
     def close(self) -> None:
-        """Show no more progress."""
+        """Stop showing progress."""
         self._run = None
         self._display.close()
 
     def retry_now(self) -> None:
-        """Begin at once what would wait for its next attempt."""
+        """Do not wait any longer for the next attempt."""
         self._not_before = min(self._not_before, time.monotonic())
         self._failures = 0
 
     def _is_due(self) -> bool:
         if any(not monitor.is_missing for monitor in self._uncompared):
-            # The collection may hold the files of a folder that is back only now.
+            # The collection may already have the images of a folder that has just returned.
             self._uncompared = []
             self.is_done = False
             return True
@@ -83,7 +82,7 @@ class Reconciler:
             return False
         if self._not_before == 0.0:
             return True
-        # The first resync after an outage began waits for the end of the outage.
+        # After the first attempt, wait for the end of an outage.
         return self._engine.collection.outage is None and self._engine.sender.can_send()
 
     def _missing(self) -> list[FolderMonitor]:
@@ -95,17 +94,17 @@ class Reconciler:
         if report.trouble is None:
             _log_done(report)
         else:
-            self._put_off(report.trouble)
+            self._schedule_retry(report.trouble)
         self.trouble = report.trouble
 
-    def _put_off(self, trouble: str) -> None:
+    def _schedule_retry(self, trouble: str) -> None:
         was_logged = self._engine.trouble is not None
         if not was_logged and trouble != self.trouble:
             log_event(
                 log,
                 logging.WARNING,
                 Event.COMPARISON_FAILED,
-                "the folders could not be compared with the collection; trying again later: %s",
+                "the folders could not be compared with the collection; this will be retried: %s",
                 trouble,
                 error=trouble,
             )
@@ -115,9 +114,8 @@ class Reconciler:
 
 def _log_done(report: ResyncReport) -> None:
     counts = asdict(report.summary)
-    # Held deletions, missing folders and failed images have events of their own.
-    is_ok = report.exit_code == Exit.OK
-    message = "sync complete: %s" if is_ok else "sync complete, with problems: %s"
+    # Held deletions, missing folders and failed images have their own events.
+    message = "sync complete: %s" if report.is_complete else "sync complete, with problems: %s"
     log_event(log, logging.INFO, Event.IN_ORDER, message, _describe(counts), **counts)
     if report.orphans:
         log_event(

@@ -1,4 +1,4 @@
-"""The thread that searches for duplicates of what the collection confirmed."""
+"""The thread that searches for duplicates of confirmed images."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from snoopsync.sync.engine import SyncEngine
 
 log = logging.getLogger("snoopsync.service")
 
-#: A search that fails, and works again, is logged this many times, and then counted.
+#: How many failures of the search are logged. Further ones are only counted.
 _MAX_LOGGED = 5
-_ALTERNATES = "the search for duplicates keeps failing and working again"
+_KEEPS_FAILING = "the search for duplicates keeps failing and working again"
 
 
 class SearchThread:
-    """The work of the thread. The other methods are for any thread. ``error``: why the last search
-    failed, or ``None``."""
+    """Searches for duplicates in ``run``. The other methods are for any thread. ``error``: why the
+    last search failed, or ``None``."""
 
     def __init__(
         self,
@@ -40,34 +40,36 @@ class SearchThread:
         self._stop = stop
         self._backoff = backoff
         self._failures = 0
-        #: When images whose search failed are searched for again (monotonic). New images do not
-        #: wait for that.
+        #: When images whose search failed are searched for again, in monotonic seconds. New images
+        #: do not wait for this.
         self._again_at: float | None = None
         self._refusal: Unauthorized | None = None
+        # Set from the start: images may be due since an earlier process, or an upgrade.
         self._due = threading.Event()
+        self._due.set()
         self._retry = threading.Event()
 
     def search_soon(self) -> None:
-        """There are images to search for."""
+        """Note that there are images to search for."""
         self._due.set()
 
     def retry_now(self) -> None:
-        """Do not wait for the next attempt any longer."""
+        """Do not wait any longer for the next attempt."""
         self._retry.set()
         self._due.set()
 
     def end(self) -> None:
-        """``stop`` is set: wait for nothing any more."""
+        """Stop waiting. Call this after setting ``stop``."""
         self._due.set()
         self._retry.set()
 
     def note_refusal(self, error: Unauthorized) -> None:
-        """The collection refused the keys. The engine stops sending, and asks whether they are
-        accepted again."""
+        """Note that the collection refused the keys. The engine then stops sending, and regularly
+        checks whether the keys are accepted again."""
         self._refusal = error
 
     def take_refusal(self) -> Unauthorized | None:
-        """The last refusal that was not taken yet."""
+        """Remove and return the last refusal, or ``None``."""
         refusal, self._refusal = self._refusal, None
         return refusal
 
@@ -79,7 +81,7 @@ class SearchThread:
                 self._due.wait(self._seconds_left())
                 self._due.clear()
                 if self._engine.trouble is not None:
-                    # The engine asks whether the collection can be used again. That is enough.
+                    # The engine already checks whether the collection can be used again.
                     self._wait(self._backoff.base_seconds)
                     self._due.set()
                     continue
@@ -116,17 +118,17 @@ class SearchThread:
         if self.error is None and not error.concerns_all:
             throttle.log(
                 time.monotonic(),
-                _ALTERNATES,
+                _KEEPS_FAILING,
                 logging.WARNING,
                 Event.SEARCH_FAILED,
-                "the search for duplicates failed, and is tried again: %s",
+                "the search for duplicates failed, and will be retried: %s",
                 error,
                 error=str(error),
             )
         self.error = error
 
     def _wait(self, seconds: float) -> None:
-        """Wait this long, or until ``retry_now`` or ``end``."""
+        """Wait for ``seconds``, or until ``retry_now`` or ``end`` is called."""
         self._retry.clear()
         if not self._stop.is_set():
             self._retry.wait(seconds)

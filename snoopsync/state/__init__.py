@@ -1,20 +1,20 @@
-"""The state file: what snoopsync stores between two starts. All SQL about it is in this package.
+"""The state file: what snoopsync remembers when it restarts. All SQL for it is in this package.
 
 Modules, in reading order:
 
 ===============  =============================================================================
 ``file``         the file on disk
-``lock``         one process for each state file
+``lock``         the lock: only one process uses a state file
 ``schema``       the tables, one step for each version
 ``database``     the open file: transactions, upgrades, damage
 ``reading``      read-only access
 ``kept_open``    keeps the file open for many readings
 ``rows``         from a row to an object
-``images``       what is recorded of each image
-``folders``      what is recorded of each folder
+``images``       the record of each image
+``folders``      the record of each folder
 ``intents``      what was planned and is not confirmed
 ``deletions``    which deletions are held, and which are approved
-``schedule``     when a refused image is tried again
+``schedule``     a clock that survives restarts: for retries and deletions
 ``listings``     directories whose listing is unchanged
 ``unwanted``     images that the configuration leaves out
 ``nodes``        which pictures are connected with which: nodes, links, groups

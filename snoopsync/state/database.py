@@ -1,6 +1,6 @@
-"""The open state file: its transactions, its upgrades, and whether it is damaged.
+"""The open state file: its transactions, its upgrades, and the check for damage.
 
-One connection, guarded by a lock: any thread may call, one at a time.
+A lock guards the one connection, so any thread may call.
 """
 
 from __future__ import annotations
@@ -39,20 +39,23 @@ log = logging.getLogger("snoopsync.state")
 #: How long a writer waits for another process's transaction.
 _BUSY_SECONDS = 10.0
 
-#: Further codes that mean damage. A file that could be opened for writing is not read-only.
+#: Further codes that mean damage: a file that was opened for writing can't be read-only.
 _DAMAGED = frozenset({sqlite3.SQLITE_READONLY})
 
-#: The same while the file is opened: the statements are right, so its header is damaged.
+#: Further codes that mean damage while the file is opened: the statements are correct, so the
+#: file's header is damaged.
 _DAMAGED_HEADER = frozenset({sqlite3.SQLITE_ERROR})
 
 #: The errors of a file that can't be written for now.
 _UNWRITABLE = {FailureKind.DISK_FULL: StateFull, FailureKind.READ_ONLY: StateReadOnly}
 
-#: After a longer session the file is checked when it is opened next: it may have been damaged.
+#: After a longer session, the file is checked the next time that it is opened, since it may have
+#: been damaged meanwhile.
 _SESSION_SECONDS = 600.0
 
-#: Text columns that no index has: the integrity check does not read them.
-_TEXTS = ("SELECT error FROM image WHERE error IS NOT NULL",)
+#: Text columns that no index contains, by table, so the integrity check does not read them. A file
+#: of an older format may lack some of the tables.
+_TEXTS = {"image": "error", "node": "facts", "link": "kind"}
 
 #: Every column of every table, and the definition of every index.
 _LAYOUT = """
@@ -63,9 +66,9 @@ _LAYOUT = """
 
 
 class Database:
-    """An open state file. ``readonly``: nothing is written, also while a service uses the file.
-    ``at_rest``: no process has it open, so that SQLite creates no files beside it either. ``steps``
-    create and upgrade the tables."""
+    """An open state file. ``readonly``: nothing is written; a service may use the file meanwhile.
+    ``at_rest``: no process has the file open, so SQLite need not create files beside it. ``steps``:
+    the scripts that create and upgrade the tables."""
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Database:
 
     @contextmanager
     def read_transaction(self) -> Iterator[None]:
-        """Everything that is read in the ``with`` is the state at one moment."""
+        """Everything that the ``with`` block reads is the state at one moment."""
         with self._lock:
             with self._translated():
                 self._connection.execute("BEGIN")
@@ -113,7 +116,7 @@ class Database:
             return self._connection.execute(sql, parameters).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first column of the first row, or ``None``."""
+        """The first column of the first row; ``None`` if there is no row."""
         with self._lock, self._translated():
             row = self._connection.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
@@ -131,15 +134,15 @@ class Database:
 
     @property
     def changes(self) -> int:
-        """The number of rows that this connection has changed. While it stays the same, no row has
+        """The number of row changes by this connection. While the number is the same, no row has
         changed."""
         with self._lock:
             return self._connection.total_changes
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything in the ``with``, or nothing if it raises. Nested transactions join the
-        outer one. Events are logged after it."""
+        """Commit everything in the ``with`` block, or nothing if the block raises. A nested
+        transaction joins the outer one. Events are logged after the outer transaction."""
         with deferred_events(), self._lock:
             if self._connection.in_transaction:
                 yield
@@ -153,8 +156,8 @@ class Database:
             self._connection.backup(other._connection)
 
     def stand_in_for(self, path: Path) -> None:
-        """Treat this database as a copy of that file. Errors name the original, which a person can
-        fix. Closing the copy records nothing about the original."""
+        """Treat this database as a copy of the file at ``path``. Errors name that file, which a
+        person can fix. Closing the copy records no check of the file."""
         self.path, self._checked_at = path, 0.0
 
     def check_integrity(self) -> None:
@@ -163,7 +166,7 @@ class Database:
             self._check_whole()
 
     def require_in_place(self) -> None:
-        """Raises ``StateReplaced`` if the open file is not the one at its path any more."""
+        """Raises ``StateReplaced`` if the open file is no longer the one at its path."""
         if identity(self.path) != self._identity:
             raise StateReplaced(f"{self.path} was deleted or replaced while it was in use")
 
@@ -174,12 +177,12 @@ class Database:
             if self._identity is not None and identity(self.path) != self._identity:
                 self._remove_journal()
             elif self._checked_at and self._clock.monotonic() < self._opened_at + _SESSION_SECONDS:
-                record_check(self.path, self._checked_at)
+                record_check(self.path, self._checked_at, self._clock)
             self._checked_at = 0.0
             self._journal = None
 
     def _remove_journal(self) -> None:
-        """SQLite leaves the journal of a replaced file, and would apply it to the new file."""
+        """Remove the journal of a replaced file. SQLite would apply it to the new file."""
         journal = beside(self.path, "-wal")
         if self._journal is not None and identity(journal) == self._journal:
             with suppress(OSError):
@@ -193,7 +196,7 @@ class Database:
         return sqlite.connect(self.path, access, busy_seconds=_BUSY_SECONDS)
 
     def _refuse_newer(self) -> None:
-        # In any other mode SQLite would change the files beside that of a newer snoopsync.
+        # In any other mode, SQLite would change the files beside the file of a newer snoopsync.
         if self.path.is_file():
             with closing(sqlite.connect(self.path, Access.IMMUTABLE)) as connection:
                 sqlite.known_version(connection, self._steps)
@@ -202,11 +205,17 @@ class Database:
         version = sqlite.known_version(self._connection, self._steps)
         self._check_layout(version)
         if readonly:
-            if version < len(self._steps):
+            if version == 0:
+                # Another process has just created the file, which contains nothing yet.
+                self._connection.close()
+                self._connection = sqlite.connect(Path(MEMORY))
+                sqlite.upgrade(self._connection, self._steps)
+                self._connection.execute("PRAGMA query_only = ON")
+            elif version < len(self._steps):
                 raise StateError(f"{self.path} has an older format: `snoopsync resync` upgrades it")
             return
-        # Before anything is written:
-        checked_at = last_checked_at(self.path, self._clock.now())
+        # This must be read before anything is written.
+        checked_at = last_checked_at(self.path, self._clock)
         sqlite.make_durable(self._connection)
         if checked_at is None:
             self._check_whole()
@@ -217,12 +226,12 @@ class Database:
         self._checked_at = checked_at
 
     def _back_up(self, version: int) -> None:
-        """Copy a file of an older format, so that a person can return to the snoopsync that wrote
-        it. The copy gets its name when it is complete."""
+        """Copy a file of an older format, so that a person can go back to the older version. The
+        copy gets its final name when it is complete."""
         target = beside(self.path, f".format-{version}")
-        aside = beside(target, ".new")
-        sqlite.copy_to_file(self._connection, aside)
-        aside.replace(target)
+        incomplete = beside(target, ".new")
+        sqlite.copy_to_file(self._connection, incomplete)
+        incomplete.replace(target)
         log_event(
             log,
             logging.INFO,
@@ -234,17 +243,21 @@ class Database:
         )
 
     def _check_whole(self) -> None:
-        """Raises ``StateDamaged`` unless all pages are sound and each index matches its table.
+        """Raises ``StateDamaged`` unless all pages are valid and each index matches its table.
 
-        No check detects that the journal of another file was applied to this one, so that rows
-        are of different times. Digests of listings depend on other rows, and are deleted."""
+        No check can detect that the journal of another file was applied to this file, so that some
+        rows are older than others. Stored listings depend on other rows, so they are deleted."""
         # The quick check takes a tenth of the time, but does not compare indexes with tables.
         problem = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise StateDamaged(f"{self.path} is damaged: {problem}")
         if self._connection.execute("PRAGMA user_version").fetchone()[0]:
-            for sql in _TEXTS:
-                self._connection.execute(sql).fetchall()
+            tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            for table in _TEXTS.keys() & {name for (name,) in tables}:
+                text = _TEXTS[table]
+                self._connection.execute(
+                    f"SELECT {text} FROM {table} WHERE {text} IS NOT NULL"
+                ).fetchall()
             self._connection.execute("DELETE FROM listing")
 
     def _check_layout(self, version: int) -> None:
@@ -261,8 +274,8 @@ class Database:
             raise StateDamaged(f"{self.path} is damaged: its tables are not those of its version")
 
     def _translated(self, damaged: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
-        """SQLite's errors become ``StateError``. ``damaged``: further codes that mean damage
-        here."""
+        """Translate SQLite's errors to ``StateError``. ``damaged``: further codes that mean
+        damage."""
         return sqlite.translated(
             self.path, lambda failure: self._error(failure, _DAMAGED | damaged)
         )
@@ -276,7 +289,7 @@ class Database:
         if failure.kind is FailureKind.REPLACED:
             return StateReplaced(message)
         if _is_damage(failure, damaged):
-            self._checked_at = 0.0  # the file is checked when it is opened next
+            self._checked_at = 0.0  # the file is checked the next time that it is opened
             if not self._readonly:
                 require_check(self.path)
             return StateDamaged(f"{self.path} is damaged: {failure.message}")
@@ -284,9 +297,9 @@ class Database:
 
 
 def _is_damage(failure: Failure, codes: frozenset[int]) -> bool:
-    """Returns whether the failure means that the file is not as it was written. A broken constraint
-    means so (an index does not match its table), and a text that is not UTF-8, which has no
-    code."""
+    """Returns whether the failure means that the file is damaged. A broken constraint also means
+    damage (an index does not match its table), and so does a text that is not UTF-8, an error
+    without a code."""
     if failure.kind is not FailureKind.OTHER:
         return failure.kind is FailureKind.DAMAGED
     if failure.fix is not None or isinstance(failure.error, OSError):

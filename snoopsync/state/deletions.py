@@ -1,6 +1,6 @@
-"""The deletions: how many were sent recently, which are held, and which a person has approved.
+"""The deletions: how many were sent recently, which are held, and which a person approved.
 
-``snoopsync.sync.delete_guard`` decides which deletions are held.
+``snoopsync.sync.deletion_guard`` decides which deletions are held.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ class Deletions:
         self._intents = intents
 
     def newest(self) -> int:
-        """The number of the newest image row. Each image that is planned gets a larger number."""
+        """The number of the newest image row; 0 if there is none. Each new row gets a larger
+        number."""
         number: int | None = self._database.one("SELECT max(rowid) FROM image")
         return number or 0
 
     def count_losses(
         self, folder: str | None, image_ids: Collection[str], newest: int
     ) -> tuple[int, int, int]:
-        """Count the effect of deleting these images and the held ones of the folder.
+        """Count the effect of deleting these images and the held images of the folder.
 
         ``folder``: ``None`` for all images of the owner; ``image_ids`` then have no record. Returns
-        three numbers: confirmed images that stay, whose row is not after ``newest`` and which are
-        neither left out nor approved to be deleted; images that are deleted; and those of them that
-        were never confirmed.
+        three numbers: the confirmed images that stay, without those that are left out, that are
+        approved to be deleted, or whose row is newer than ``newest``; the images that are deleted;
+        and how many of these were never confirmed.
         """
         if folder is None:
             kept: int = self._database.one("SELECT count(*) FROM image WHERE sha256 IS NOT NULL")
@@ -57,8 +58,8 @@ class Deletions:
         return kept, coming, unconfirmed
 
     def sent_since(self, folder: str | None, since: float) -> int:
-        """The number of deletions that were sent for this folder since then (schedule time).
-        Earlier ones are removed from the state file."""
+        """The number of deletions that were sent for this folder after ``since`` (schedule time).
+        Earlier deletions are removed from the state file."""
         self._database.change("DELETE FROM deletion WHERE at < ?", (since,))
         count: int = self._database.one(
             "SELECT count(*) FROM deletion WHERE folder = ?", (folder or "",)
@@ -66,7 +67,7 @@ class Deletions:
         return count
 
     def newest_when_noticed(self, folder: str | None) -> int:
-        """The number of the newest image row when the first of the recorded deletions was
+        """The number that the newest image row had when the first of the recorded deletions was
         noticed."""
         newest: int | None = self._database.one(
             "SELECT min(newest) FROM deletion WHERE folder = ?", (folder or "",)
@@ -74,17 +75,18 @@ class Deletions:
         return _NO_LIMIT if newest is None else newest
 
     def note_sent(self, folder: str | None, now: float, newest: int = _NO_LIMIT) -> None:
-        """Record that a deletion without approval was sent, so that the guard counts it.
-        ``folder``: ``None`` for an image without a record. ``newest``: the number of the newest
-        image row when the deletion was noticed."""
+        """Record that a deletion without approval was sent, so that the bulk guard counts it.
+        ``folder``: ``None`` for an image without a record. ``newest``: the number that the newest
+        image row had when the deletion was noticed."""
         self._database.change("INSERT INTO deletion VALUES (?, ?, ?)", (folder or "", now, newest))
 
     def limit_sent(self, now: float) -> None:
-        """Let no deletion count as sent later than now (schedule time)."""
+        """Change each sending time that is later than ``now`` (schedule time) to ``now``."""
         self._database.change("UPDATE deletion SET at = ?1 WHERE at > ?1", (now,))
 
     def require_approval(self, rel_paths: Iterable[RelPath]) -> None:
-        """Require approval for the deletions of the images at these paths, however few they are."""
+        """Require approval for the deletions of the images at these paths, whatever their
+        number."""
         self._database.change_many(
             "UPDATE image SET needs_approval = 1"
             " WHERE folder = ? AND directory = ? AND name = ? AND NOT approved",
@@ -106,7 +108,7 @@ class Deletions:
         )
 
     def held(self, folder: str, limit: int = -1) -> list[Record]:
-        """The images whose deletion is held, or at most ``limit`` of them."""
+        """The images whose deletion is held. ``limit``: at most this many; -1 for all."""
         return records(
             self._database, "folder = ? AND held ORDER BY directory, name LIMIT ?", (folder, limit)
         )
@@ -124,8 +126,8 @@ class Deletions:
         return self._database.one(found, (folder,)) is not None
 
     def approve(self, folder: str) -> int:
-        """Approve the held deletions. Each is sent when its file is proven to be still gone.
-        Returns their number."""
+        """Approve the held deletions. Each is sent once its file is proven to be still gone.
+        Returns the number of deletions."""
         return self._database.change(
             "UPDATE image SET held = 0, approved = 1, needs_approval = 0 WHERE folder = ? AND held",
             (folder,),
@@ -157,8 +159,8 @@ class Deletions:
         )
 
     def approve_refused(self, folder: str, image_ids: Iterable[str]) -> None:
-        """Approve the deletions of those of these images that the collection refused: no image is
-        lost."""
+        """Approve the deletions of those images that the collection refused. Since the collection
+        does not have them, no image is lost."""
         self._database.change_many(
             "UPDATE image SET approved = 1"
             " WHERE image_id = ? AND folder = ? AND sha256 IS NULL AND error IS NOT NULL",
@@ -170,8 +172,8 @@ class Deletions:
         return records(self._database, "folder = ? AND approved", (folder,))
 
     def discard(self, folder: str) -> int:
-        """Forget the images whose deletion is held; they stay in the collection. Returns their
-        number."""
+        """Remove the records of the images whose deletion is held. The images stay in the
+        collection. Returns their number."""
         image_ids = [record.image_id for record in self.held(folder)]
         with self._database.transaction():
             for image_id in image_ids:

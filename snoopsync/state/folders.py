@@ -1,4 +1,4 @@
-"""The rows of folders: which directory each folder is, and its state."""
+"""The rows of folders: the identity of each folder's directory, and the folder's state."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from snoopsync.state.database import Database
 @dataclass(frozen=True, slots=True)
 class FolderRow:
     """One folder. ``last_scan``: Unix time of the last full scan. ``device``, ``inode``,
-    ``file_system`` and ``birth_ns`` are its identity when it was last present. ``left_out``: what
-    the last scan found that is not mirrored. ``selection``: the digest of the include and exclude
-    patterns that were last applied to its images, ``None`` if none were.
+    ``file_system``, ``birth_ns``: the identity of its directory when it was last present.
+    ``left_out``: what the last scan found that is not mirrored. ``selection``: the digest of the
+    patterns that were last applied to its images; ``None`` if none were.
 
-    ``recognised_by_content``: only the files, not the identity, told that the directory is the
-    folder, and no scan has ended since. A missing file may then only be missing in an older backup.
-    ``accepted``: a person said that the directory is the folder, and its identity was not stored
-    since.
+    ``recognised_by_content``: the directory was recognised as the folder only by its files, not by
+    its identity, and no scan has ended since. A missing file may then be one that an older backup
+    does not have. ``accepted``: a person accepted the directory as the folder, and its identity was
+    not stored since.
     """
 
     name: str
@@ -55,7 +55,7 @@ class FolderRow:
         return Identity(self.device, self.inode, self.file_system, self.birth_ns)
 
     def with_identity(self, identity: Identity) -> FolderRow:
-        """A copy of the row with this directory as the folder."""
+        """A copy of the row with the identity of this directory."""
         return replace(
             self,
             device=identity.device,
@@ -94,7 +94,7 @@ class Folders:
         )
 
     def drop(self, name: str) -> None:
-        """Record that the folder is not configured any more. Its images stay as they are."""
+        """Record that the folder is no longer configured. Its images do not change."""
         self._database.change("UPDATE folder SET configured = 0 WHERE name = ?", (name,))
 
     def rename(self, old: str, new: str) -> None:
@@ -131,5 +131,5 @@ def _folder_state(text: str) -> FolderState:
     try:
         return FolderState(text)
     except ValueError:
-        # The file is damaged here, but the state is found out again at every start.
+        # The file is damaged, but the folder's state is determined again at every start.
         return FolderState.SCANNING

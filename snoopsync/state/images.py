@@ -1,8 +1,8 @@
 """Reads the rows of images, one for each image. The module ``intents`` changes them.
 
-A row never says what to do. It says what was observed (``inode`` to ``ctime_ns``), what the
-collection has confirmed (``sha256``), and whether the two may differ (``dirty``). What to do is
-planned when the row is sent, so no stale command can exist and a crash loses nothing.
+A row is not a command. It stores what was observed (``inode`` to ``ctime_ns``), what the collection
+confirmed (``sha256``), and whether the two may differ (``dirty``). The action is planned when the
+row is sent, so a row can't contain a stale command, and a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snoopsync.core.model import FingerprintKey, ImageState, Record, RelPath
+from snoopsync.core.protocol import IdRange
 from snoopsync.state.database import Database
 from snoopsync.state.decisions import Decisions
 from snoopsync.state.deletions import Deletions
@@ -33,7 +34,7 @@ _IMAGE_STATE = """
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images of one folder, by state."""
+    """The numbers of images of one folder, by state."""
 
     images: int = 0
     pending: int = 0
@@ -43,7 +44,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One image as it is listed. ``synced_at`` is Unix time."""
+    """One image, for listings. ``synced_at``: Unix time."""
 
     image_id: str
     rel_path: RelPath
@@ -54,9 +55,9 @@ class ImageRow:
 
 
 class State:
-    """The state file over a ``Database``: here what is known of the images, and beside that the
-    ``folders``, the ``intents``, the ``deletions``, the ``unwanted`` images and the ``decisions``
-    about duplicates."""
+    """The content of the state file. The methods of this class read the images. Its attributes are
+    the ``folders``, ``intents``, ``deletions``, ``unwanted`` images and ``decisions`` about
+    duplicates."""
 
     def __init__(self, database: Database) -> None:
         self.folders = Folders(database)
@@ -70,7 +71,7 @@ class State:
     # Facts: single values.
 
     def fact(self, name: str) -> str | None:
-        """The stored value, or ``None``."""
+        """The stored value; ``None`` if there is none."""
         value: str | None = self._database.one("SELECT value FROM fact WHERE name = ?", (name,))
         return value
 
@@ -78,14 +79,14 @@ class State:
         """Store a value."""
         self._database.change("REPLACE INTO fact VALUES (?, ?)", (name, value))
 
-    # What is recorded of directories, for the scanner.
+    # Directories, for the scanner.
 
     def known(self, folder: str, directory: bytes) -> dict[bytes, FingerprintKey]:
         """The fingerprints of the files directly in this directory, by name.
 
-        Images whose deletion is held are not among them: their files are known to be gone, so a
-        file that is back counts as new. Nor are images that are left out: a listing does not
-        contain their files."""
+        Images whose deletion is held are not included: their files are known to be gone, so a file
+        that comes back counts as new. Images that are left out are not included either, since a
+        listing does not contain their files."""
         rows = self._database.query(
             "SELECT name, inode, size, mtime_ns, ctime_ns FROM image"
             " WHERE folder = ? AND directory = ? AND NOT held AND NOT left_out",
@@ -94,8 +95,8 @@ class State:
         return {row[0]: row[1:] for row in rows}
 
     def submounts(self, folder: str, directory: bytes) -> dict[bytes, int]:
-        """The names of the files directly in this directory that were on another disk than the
-        folder, with the number of that disk."""
+        """The files directly in this directory that were on another disk than the folder: the
+        number of the disk, by name."""
         rows = self._database.query(
             "SELECT name, submount FROM image WHERE folder = ? AND directory = ? AND submount",
             (folder, directory),
@@ -114,8 +115,9 @@ class State:
         return {row[0] for row in rows}
 
     def directories_of_disks(self, folder: str) -> list[tuple[bytes, int]]:
-        """All directories that contain images directly, once for each disk that the images are on,
-        with the number of the disk. In the order of paths."""
+        """All directories that contain images directly, with the number of the disk that the images
+        are on, ordered by path. A directory with images on several disks appears once for each
+        disk."""
         rows = self._database.query(
             "SELECT DISTINCT directory, submount FROM image WHERE folder = ? ORDER BY directory",
             (folder,),
@@ -133,7 +135,7 @@ class State:
     # Records, for the planner.
 
     def record_at(self, rel_path: RelPath) -> Record | None:
-        """The record of the image at this path."""
+        """The record of the image at this path; ``None`` if there is none."""
         found = self._records(
             "folder = ? AND directory = ? AND name = ?",
             (rel_path.folder, rel_path.directory, rel_path.name),
@@ -141,7 +143,7 @@ class State:
         return found[0] if found else None
 
     def record(self, image_id: str) -> Record | None:
-        """The record of this image."""
+        """The record of this image; ``None`` if there is none."""
         found = self._records("image_id = ?", (image_id,))
         return found[0] if found else None
 
@@ -161,9 +163,9 @@ class State:
         self, folder: str, count: int, submount: int = 0, directory: bytes = b""
     ) -> list[Record]:
         """At most ``count`` records of wanted files that were last seen on this file system (as in
-        ``Record.submount``) in this directory or below it. Up to half of them have a pending
-        deletion. Each half is in the order of the IDs, which are hashes of the paths, so the sample
-        is spread over the folder."""
+        ``Record.submount``), in this directory or below it. Up to half of the records have a
+        pending deletion. Each half is chosen by the order of the IDs, which are hashes of paths, so
+        the sample is spread over the folder."""
         below, limits = below_directory(directory)
         condition = f"folder = ? AND submount = ? AND NOT left_out {below}"
 
@@ -178,8 +180,8 @@ class State:
         return others + pending[: count - len(others)]
 
     def submounts_below(self, folder: str, directory: bytes) -> set[int]:
-        """The numbers of the other file systems than the folder's on which files in this directory
-        or below it were last seen."""
+        """The numbers of the file systems, other than the folder's own, on which files in this
+        directory or below it were last seen."""
         below, limits = below_directory(directory)
         rows = self._database.query(
             f"SELECT DISTINCT submount FROM image WHERE folder = ? AND submount {below}",
@@ -199,10 +201,10 @@ class State:
         """The IDs of all images that the collection has confirmed."""
         return self._ids("sha256 IS NOT NULL")
 
-    def confirmed_ids_between(self, after: str, last: str | None) -> list[str]:
-        """The IDs of the images that the collection has confirmed, in order: those after ``after``,
-        up to ``last``, which is included; ``None`` for all of them."""
-        # From two indexes, of all IDs and of the few that are not confirmed: this reads no rows.
+    def confirmed_ids_between(self, after: str, last: str | None) -> IdRange:
+        """The IDs of the images that the collection has confirmed, in order: from the first one
+        after ``after`` up to and including ``last``. ``last``: ``None`` for no upper limit."""
+        # This reads two indexes (all IDs, and the few that are not confirmed), but no rows.
         between = "image_id > ?1 AND (?2 IS NULL OR image_id <= ?2)"
         ids = self._database.one(
             "SELECT json_group_array(image_id) FROM (SELECT image_id FROM image"
@@ -210,11 +212,11 @@ class State:
             f" INDEXED BY image_unconfirmed WHERE sha256 IS NULL AND {between}) ORDER BY image_id)",
             (after, last),
         )
-        return list(json.loads(ids))
+        return IdRange(ids, last)
 
     def confirmed_times(self) -> dict[str, str]:
-        """For each confirmed image for which nothing was planned since: the time at which its bytes
-        changed, as the collection reports it."""
+        """When the bytes of each image changed, as the collection reported it, by ID. Only for
+        confirmed images for which nothing was planned since."""
         times = self._database.one(
             "SELECT json_group_object(image_id, image_time) FROM image"
             " WHERE sha256 IS NOT NULL AND NOT dirty AND image_time <> ''"
@@ -231,7 +233,8 @@ class State:
         return self._ids("true")
 
     def _ids(self, condition: str) -> set[str]:
-        # As one value: a hundred thousand rows take 1.5 times as long.
+        # All IDs are read as one value. Reading them as a hundred thousand rows takes 1.5 times as
+        # long.
         ids = self._database.one(f"SELECT json_group_array(image_id) FROM image WHERE {condition}")
         return set(json.loads(ids))
 
@@ -241,10 +244,10 @@ class State:
     # What is shown to people.
 
     def counts(self) -> dict[str, Counts]:
-        """The numbers of images by folder and state, at one moment. Images that are left out do not
-        count."""
-        # The indexes of paths, and of the few rows that are held, dirty or left out. A pass over
-        # all rows takes longer.
+        """The numbers of images, by folder and state, at one moment. Images that are left out do
+        not count."""
+        # This uses the index of paths, and the indexes of the few rows that are held, dirty or left
+        # out. Reading all rows takes longer.
         rows = self._database.query(
             "SELECT folder, 'images', count(*) FROM image GROUP BY folder"
             " UNION ALL SELECT folder, 'left_out', count(*) FROM image WHERE left_out"
@@ -261,8 +264,8 @@ class State:
         return {folder: Counts(**by_state) for folder, by_state in totals.items()}
 
     def images(self, state: ImageState | None = None) -> Iterator[ImageRow]:
-        """All images, in the order of folders and paths. Pages of them are read at different
-        moments, so that a slow reader prevents no process from writing."""
+        """All images, ordered by folder and path. They are read in pages, each at its own moment,
+        so that a slow caller does not keep another process from writing."""
         last = ("", b"", b"")
         while True:
             rows = self._database.query(

@@ -1,7 +1,8 @@
-"""What was planned and is not confirmed: recorded before it is sent, and until it is done.
+"""What was planned and is not confirmed. It is recorded before anything is sent, until it is done.
 
-An image is dirty from the moment it is planned. Each plan has a ``mark``. The collection's answer
-to that plan makes the row clean, or removes it; a refusal defers it.
+An image is dirty from the moment that an action for it is planned. Each plan has a number, the
+``mark``. When the collection confirms this plan, the row becomes clean or is removed. When the
+collection refuses it, the row is deferred.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from snoopsync.state.rows import RECORD, below_directory, record_of, records, re
 #: No file has this inode number.
 _NO_INODE = -1
 
-#: The smallest text greater than all IDs of an owner: "/" comes after ".".
+#: An owner followed by this is the smallest text greater than all IDs of the owner, since "/" comes
+#: after ".".
 _AFTER_DOT = "/"
 
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """A dirty row that may be sent now. ``mark`` identifies the plan that a confirmation
-    answers."""
+    """A dirty row that may be sent now. ``mark``: the number of the plan that a confirmation must
+    match."""
 
     record: Record
     mark: int
@@ -35,7 +37,7 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A dirty row, for a report. ``error``: why the collection refused it, if it did."""
+    """A dirty row, for reports. ``error``: why the collection refused the image, if it did."""
 
     image_id: str
     rel_path: RelPath
@@ -61,7 +63,7 @@ class Intents:
     # Plans.
 
     def apply(self, actions: Iterable[Action], now: float) -> None:
-        """Record what was planned, before anything of it is sent. ``now``: Unix time."""
+        """Record a plan's actions, before any of them is sent. ``now``: Unix time."""
         actions = list(actions)
         with self._database.transaction():
             # Renames first, because a new file may have the old path of a renamed one.
@@ -106,7 +108,7 @@ class Intents:
     def _observe(self, image_id: str, seen: Fingerprint, submount: int) -> None:
         self._database.change(
             "UPDATE image SET inode = ?1, size = ?2, mtime_ns = ?3, ctime_ns = ?4, submount = ?5,"
-            # Another file with the same bytes: it may be a new hard link, or one that ended.
+            # Another file has the same bytes: a hard link may have been created or removed.
             " search_due = search_due OR (inode <> ?1 AND NOT left_out AND EXISTS"
             " (SELECT 1 FROM node WHERE content = sha256)),"
             " held = 0, approved = 0, needs_approval = 0 WHERE image_id = ?6",
@@ -131,16 +133,16 @@ class Intents:
             rel_path = action.rel_path
             self._database.change(
                 "UPDATE image SET folder = ?, directory = ?, name = ?,"
-                # The old path may be one that is left out.
+                # The file at the old path may have been left out.
                 " search_due = search_due OR left_out, left_out = 0 WHERE image_id = ?",
                 (rel_path.folder, rel_path.directory, rel_path.name, action.image_id),
             )
             self._observe(action.image_id, action.file.fingerprint, action.file.submount)
 
     def mark_unconfirmed(self, image_id: str, image_time: str) -> bool:
-        """Record that the collection may have other bytes than those it confirmed at this time, so
-        that they are sent again. Returns false if the image was confirmed at another time, or if it
-        is dirty, held or left out."""
+        """Record that the collection may have other bytes than it confirmed at ``image_time``, so
+        that the image is sent again. Returns false, without a change, if the image was confirmed at
+        another time, or if it is dirty, held or left out."""
         changed = self._database.change(
             "UPDATE image SET sha256 = x'', dirty = 1, mark = mark + 1, attempts = 0,"
             " retry_at = NULL, error = NULL, approved = 0"
@@ -150,7 +152,8 @@ class Intents:
         return changed > 0
 
     def send_again(self, image_id: str) -> None:
-        """Have the image's bytes sent again, although the collection has them."""
+        """Mark the image as dirty, so that its bytes are sent again although the collection has
+        them."""
         self._database.change(
             "UPDATE image SET dirty = 1, mark = mark + 1, attempts = 0, retry_at = NULL,"
             " error = NULL WHERE image_id = ? AND NOT dirty AND NOT held",
@@ -167,12 +170,12 @@ class Intents:
         skip: Sequence[str] = (),
         only: Collection[str] | None = None,
     ) -> list[Outstanding]:
-        """At most ``limit`` dirty rows of these folders that may be sent now (schedule time),
-        without those whose IDs are in ``skip``; or ``only`` those with these IDs."""
+        """At most ``limit`` dirty rows of these folders that may be sent at ``now`` (schedule
+        time). ``skip``: IDs to leave out. ``only``: if given, no other IDs are returned."""
         if not folders:
             return []  # SQLite can't use this index for an empty list
-        # SQLite would use the index that has all rows of a folder. A few IDs are found by
-        # themselves, without a look at all rows that are due.
+        # Without the hint, SQLite would use the index of all rows of a folder. For a few IDs no
+        # hint is needed: SQLite looks them up directly.
         index = "INDEXED BY image_due" if only is None else ""
         chosen = "" if only is None else f" AND image_id IN ({_marks(only)})"
         rows = self._database.query(
@@ -199,7 +202,7 @@ class Intents:
         return records(self._database, "folder = ? AND dirty AND NOT held", (folder,))
 
     def unsent(self, folders: Sequence[str]) -> list[Unsent]:
-        """The dirty rows of these folders, without held ones."""
+        """The dirty rows of these folders, without those that are held."""
         if not folders:
             return []
         rows = self._database.query(
@@ -210,7 +213,7 @@ class Intents:
         return [Unsent(row[0], rel_path_of(*row[1:4]), row[4]) for row in rows]
 
     def has_postponed(self, folders: Sequence[str]) -> bool:
-        """Returns whether a dirty row of these folders was not refused."""
+        """Returns whether these folders have a dirty row that was not refused."""
         found = folders and self._database.one(
             "SELECT 1 FROM image INDEXED BY image_due WHERE dirty AND NOT held AND error IS NULL"
             f" AND folder IN ({_marks(folders)}) LIMIT 1",
@@ -219,12 +222,12 @@ class Intents:
         return bool(found)
 
     def count_dirty(self) -> int:
-        """The number of dirty rows, including deferred ones, without held ones."""
+        """The number of dirty rows, including deferred ones but without held ones."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE dirty AND NOT held")
         return count
 
     def count_due(self, now: float) -> int:
-        """The number of rows that may be sent now (schedule time)."""
+        """The number of rows that may be sent at ``now`` (schedule time)."""
         count: int = self._database.one(
             "SELECT count(*) FROM image WHERE dirty AND NOT held AND coalesce(retry_at, 0) <= ?",
             (now,),
@@ -232,8 +235,8 @@ class Intents:
         return count
 
     def retry_now(self, *, refused: bool = True) -> None:
-        """Let postponed rows be sent at once, and with ``refused`` those that were refused as
-        well."""
+        """Let postponed rows be sent at once. ``refused``: whether this includes rows that were
+        refused."""
         self._database.change(
             "UPDATE image SET retry_at = NULL"
             " WHERE dirty AND NOT held AND coalesce(retry_at, 0) > 0 AND (? OR error IS NULL)",
@@ -241,8 +244,9 @@ class Intents:
         )
 
     def limit_retries(self, now: float, delays: Sequence[float]) -> None:
-        """Let no row be tried later than its own delay from now (schedule time). ``delays``: the
-        delay after each attempt; the last one is for all further attempts."""
+        """Limit the time until each row's next attempt to the delay for its number of attempts.
+        ``now``: schedule time. ``delays``: the delay after each attempt; the last one also applies
+        to all further attempts."""
         self._database.change_many(
             "UPDATE image SET retry_at = ?1 WHERE dirty AND NOT held"
             " AND coalesce(retry_at, 0) > ?1 AND min(max(attempts, 1), ?3) = ?2",
@@ -250,7 +254,8 @@ class Intents:
         )
 
     def next_retry(self) -> float | None:
-        """When the next deferred row may be tried (schedule time)."""
+        """When the next deferred row may be sent (schedule time); ``None`` if no row is
+        deferred."""
         at: float | None = self._database.one(
             "SELECT min(retry_at) FROM image WHERE dirty AND NOT held"
         )
@@ -259,9 +264,9 @@ class Intents:
     # Confirmations and refusals.
 
     def confirm(self, sent: Sent, now: float) -> None:
-        """Record what the collection confirmed. A row that was planned again meanwhile stays dirty:
-        the confirmation is for the earlier plan. An approved deletion is one of the bytes that were
-        known before."""
+        """Record that the collection confirmed an image. If the row was planned again meanwhile, it
+        stays dirty, because the confirmation is for the earlier plan. An approval of a deletion is
+        for the bytes that were known before, so it ends if these are others."""
         self._database.change(
             "UPDATE image SET sha256 = ?1, synced_at = ?2, image_time = ?3, search_due = 1,"
             " approved = approved AND coalesce(nullif(sha256, x'') = ?1, 1),"
@@ -271,24 +276,25 @@ class Intents:
         )
 
     def defer(self, image_id: str, mark: int, error: str, retry_at: float) -> bool:
-        """Defer a row that the collection or the disk refused, until ``retry_at`` (schedule time)
-        or until the file changes. Returns whether the error is new for this image."""
+        """Defer a row because of a refusal by the collection or an error of the disk, until
+        ``retry_at`` (schedule time) or until the file changes. Returns whether the error is new for
+        this image."""
         with self._database.transaction():
             known = "SELECT 1 FROM image WHERE image_id = ? AND error = ?"
-            is_news = self._database.one(known, (image_id, error)) is None
+            is_new = self._database.one(known, (image_id, error)) is None
             self._database.change(
                 "UPDATE image SET error = ?, retry_at = ?, attempts = attempts + 1"
                 " WHERE image_id = ? AND mark = ?",
                 (error, retry_at, image_id, mark),
             )
-        return is_news
+        return is_new
 
     def postpone(self, image_id: str, until: float) -> None:
-        """Postpone a dirty row until then (schedule time). It does not count as failed."""
+        """Postpone a dirty row until this schedule time. The image does not count as failed."""
         self._database.change("UPDATE image SET retry_at = ? WHERE image_id = ?", (until, image_id))
 
     def stop_sending(self, image_id: str) -> None:
-        """Send nothing for this image: the configuration leaves its file out. The fingerprint is
+        """Cancel the plan for an image whose file the configuration leaves out. The fingerprint is
         cleared, so that the file counts as changed when the configuration includes it again."""
         self._database.change(
             "UPDATE image SET dirty = 0, inode = 0, size = 0, mtime_ns = 0, ctime_ns = 0,"
@@ -297,8 +303,8 @@ class Intents:
         )
 
     def confirm_deleted(self, image_id: str, mark: int) -> None:
-        """Record that the collection does not have the image any more. A row that was planned again
-        meanwhile, because its file is back, stays: its image has to be added."""
+        """Record that the collection no longer has the image. If the row was planned again
+        meanwhile, because its file is back, the row stays, so that the image is added."""
         with self._database.transaction():
             is_back = self._database.change(
                 "UPDATE image SET sha256 = NULL, synced_at = NULL, image_time = NULL,"
@@ -308,10 +314,10 @@ class Intents:
             if not is_back:
                 self.forget(image_id)
 
-    # Removing rows, and changing files' numbers.
+    # Removing rows, and changing the numbers of files.
 
     def forget(self, image_id: str) -> None:
-        """Remove the image's row. It leaves its group, and its last path stays known."""
+        """Remove the image's row. It leaves its group, and its last path stays recorded."""
         with self._database.transaction():
             self._database.change(
                 "INSERT INTO picture (image_id, sha256, folder, directory, name, gone)"
@@ -332,7 +338,7 @@ class Intents:
 
     def forget_inodes(self, folder: str, submount: int = 0, directory: bytes = b"") -> None:
         """Clear the inode numbers of the files on this file system (as in ``Record.submount``), in
-        this directory or below it. A file that has one of these numbers now is another file."""
+        this directory or below it: another file may have one of these numbers now."""
         below, limits = below_directory(directory)
         self._database.change(
             f"UPDATE image SET inode = {_NO_INODE} WHERE folder = ? AND submount = ? {below}",
@@ -359,8 +365,8 @@ class Intents:
         )
 
     def forget_others(self, owner: str) -> int:
-        """Remove the rows of images of other owners, which snoopsync must not change. Returns their
-        number."""
+        """Remove the rows of other owners' images, which snoopsync must not change. Returns the
+        number of rows."""
         others = self._database.query(
             "SELECT image_id FROM image WHERE image_id < ? OR image_id >= ?",
             (f"{owner}.", owner + _AFTER_DOT),

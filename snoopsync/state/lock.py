@@ -1,4 +1,4 @@
-"""One process for each state file: a lock that the kernel releases when its process ends."""
+"""The lock of a state file. The kernel releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from snoopsync.runtime.owned_directory import opened_directory, own_directory, r
 #: The directory of the embedded collection, beside the state file.
 COLLECTION_DIRECTORY = "collection"
 
-#: The endings of snoopsync's files beside the state file; the empty one is the state file's.
+#: The endings of snoopsync's files beside the state file. The empty ending is for the state file
+#: itself.
 _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".sock", ".checked", ".inflight")
 
 _TRIES = 5
@@ -29,11 +30,12 @@ def lock_path(state: Path) -> Path:
 
 @contextmanager
 def locked(state: Path) -> Iterator[Callable[[], None]]:
-    """Hold the state file's lock. Raises ``StateLocked`` if another process does, and
-    ``UnsafeDirectory`` if the directory, or a file of snoopsync's in it, is not this user's alone.
+    """Hold the state file's lock. Raises ``StateLocked`` if another process holds it, and
+    ``UnsafeDirectory`` if another user can write to the directory or to snoopsync's files in it.
 
     Yields a function that raises ``StateReplaced`` if the lock file was removed, for example by a
-    person who took it for a leftover: the next process would then lock a file of its own.
+    person who thought that it was a leftover. Another process would then create and lock a new
+    file.
     """
     path = lock_path(state)
     try:
@@ -68,7 +70,7 @@ def _in_use(state: Path, pid: int | None) -> StateLocked:
 def _write_pid(path: Path, descriptor: int) -> None:
     text = b"%d\n" % os.getpid()
     try:
-        # Overwritten before it is truncated: this needs no space on a full disk.
+        # The file is overwritten before it is truncated, which needs no space on a full disk.
         os.pwrite(descriptor, text, 0)
         os.ftruncate(descriptor, len(text))
     except OSError as error:
@@ -85,7 +87,7 @@ def _require_in_place(path: Path, descriptor: int) -> None:
 
 
 def _take(descriptor: int) -> bool:
-    # More than once, because ``holder`` takes the lock for a moment.
+    # Several tries, because ``holder`` takes the lock for a moment.
     for _ in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,9 +99,11 @@ def _take(descriptor: int) -> bool:
 
 
 def holder(state: Path) -> int | None:
-    """The process ID of the process that holds the lock, or ``None``."""
-    # Not for writing: the lock may be held where this process can't write. The directory may belong
-    # to another user, who can create a link or a FIFO, and replace the directory by a link.
+    """The ID of the process that holds the lock; ``None`` if no process does, or if its ID can't be
+    read."""
+    # The file is opened for reading only, because this process may not be able to write in the
+    # directory. The directory may belong to another user, who can create a link or a FIFO in it, or
+    # replace it with a link.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         with opened_directory(state.parent) as directory:

@@ -48,7 +48,8 @@ class Duplicate:
     group: int | None = None
 
     def keep(self, order: FolderOrder, now: float) -> Keep | None:
-        """The image to keep, or ``None``. ``order``: the configured folders. ``now``: Unix time."""
+        """The image to keep; ``None`` if nothing decides. ``order``: the configured folders.
+        ``now``: Unix time."""
         a, b = (side.candidate(order) for side in (self.a, self.b))
         return which_to_keep(a, b, self.kind, int(now * 1e9), identical=self.identical)
 
@@ -61,8 +62,8 @@ class Pairs:
         self._page_rows = page_rows
 
     def listed(self, *, everything: bool = False) -> Iterator[Duplicate]:
-        """The open pairs, or all pairs, the newest first. Pages of them are read at different
-        moments."""
+        """The open pairs, newest first. They are read in pages, each at its own moment.
+        ``everything``: also dismissed pairs and pairs that have ended."""
         shown = mirrored_groups(self._database)
         keys = self._keys(everything=everything)
         for start in range(0, len(keys), self._page_rows):
@@ -75,7 +76,7 @@ class Pairs:
                 found = links.get(key, ()) if key[0] != key[1] else nodes.get(key[0], ())
                 for pair in _linked(found, sides) if key[0] != key[1] else _same(found, sides):
                     if shown is not None and pair.group not in shown:
-                        # Its folders are not mirrored any more.
+                        # Its folders are no longer mirrored.
                         pair = replace(pair, state=max(pair.state, PairState.GONE, key=_STATES))
                     if everything or pair.state is PairState.OPEN:
                         yield pair

@@ -1,4 +1,4 @@
-"""From an image's row to the planner's ``Record``: the one place that knows its columns."""
+"""Converts an image's row to the planner's ``Record``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from snoopsync.core.model import Fingerprint, Record, RelPath
 from snoopsync.state.database import Database
 
-#: The least byte string greater than every path below a directory: "0" comes after "/".
+#: A directory followed by this is the smallest path greater than every path below the directory,
+#: since "0" comes after "/".
 _AFTER_SLASH = b"0"
 
 #: The condition that the deletion of an image is held, needs approval, or is approved and not done.
 PENDING_DELETION = "(held OR approved OR needs_approval)"
 
-#: The columns that ``record_of`` makes a record from.
+#: The columns that ``record_of`` needs.
 RECORD = (
     "image_id, folder, directory, name, inode, size, mtime_ns, ctime_ns, submount, sha256, dirty,"
     f" {PENDING_DELETION}"
@@ -43,13 +44,13 @@ def record_of(row: Sequence[Any]) -> Record:
 
 
 def rel_path_of(folder: str, directory: bytes, name: bytes) -> RelPath:
-    """The path, which a row stores as a directory and a name."""
+    """The path of a row, which stores a directory and a name."""
     return RelPath(folder, directory + b"/" + name if directory else name)
 
 
 def below_directory(directory: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """The SQL condition, to append to another one, that an image is in this directory or below it,
-    and its parameters."""
+    """The SQL condition that an image is in this directory or below it, to append to another
+    condition, and its parameters."""
     if not directory:
         return "", ()
     return (

@@ -1,10 +1,11 @@
-"""Schedule time: the time of rows that decide what is done, such as when an image is tried again.
+"""Schedule time: the clock for times in the state file that decisions depend on, such as when an
+image is retried.
 
-Such a row has to survive a restart, so its time can't be monotonic time. It must be neither late
-nor lost when a person sets the clock, so its time can't be wall-clock time. Schedule time is boot
-time plus an offset. The offset is chosen at the first start after a boot, so that schedule time is
-wall-clock time then, and stays until the next boot. So schedule time continues through every
-suspend and restart, whatever the wall clock does.
+Such a time must be valid after a restart, so it can't be monotonic time. It must not become wrong
+when a person sets the clock, so it can't be wall-clock time. Schedule time is boot time plus an
+offset. The offset is chosen at the first start after a boot, so that schedule time equals the wall
+clock at that moment, and does not change until the next boot. This way, schedule time continues
+through every suspend and restart, whatever happens to the wall clock.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.runtime.clock import Clock
 from snoopsync.state.images import State
 
-#: The fact that holds the boot ID and the offset.
+#: The name of the fact with the boot ID and the offset.
 _FACT = "schedule"
-
-#: The pauses after each refusal of an image. After the last one, that pause is repeated.
-RETRY_SECONDS = (25.0, 120.0, 600.0, 3600.0, 18_000.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,8 @@ class Schedule:
     offset_seconds: float
 
     def now(self) -> float:
-        """Seconds that never go back and never stop. They need not be Unix time."""
+        """The schedule time in seconds, which never goes back and never stops. It is not always
+        Unix time."""
         return self.clock.boottime() + self.offset_seconds
 
 
@@ -44,14 +44,15 @@ def read_schedule(state: State, clock: Clock) -> Schedule:
 
 
 def begin_schedule(state: State, clock: Clock) -> Schedule:
-    """The same, for a process that will change rows: the offset is stored until the next boot.
+    """Like ``read_schedule``, for a process that will change rows. The offset is stored until the
+    next boot.
 
-    After a boot the wall clock may be far behind. Retries are moved so that none is later than its
-    own delay from now, and no deletion counts as sent in the future."""
+    After a boot the wall clock may be far behind. Times that are then too late are corrected: of
+    retries, and of deletions that were sent."""
     schedule = read_schedule(state, clock)
     now = schedule.now()
     with state.transaction():
         state.set_fact(_FACT, f"{clock.boot_id()} {schedule.offset_seconds!r}")
-        state.intents.limit_retries(now, RETRY_SECONDS)
+        state.intents.limit_retries(now, IMAGE_RETRY_SECONDS)
         state.deletions.limit_sent(now)
     return schedule

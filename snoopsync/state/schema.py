@@ -17,9 +17,10 @@ STEPS: tuple[str, ...] = (
         last_scan REAL
     ) STRICT;
 
-    -- One row an image, from before its first byte is sent until after its deletion is confirmed.
-    -- inode to ctime_ns: the file as it was last planned for. sha256: the bytes that the collection
-    -- confirmed. dirty: planned, and not confirmed yet; mark: which plan a confirmation answers.
+    -- One row for each image, from before its first byte is sent until after its deletion is
+    -- confirmed. inode to ctime_ns: the file at its last plan. sha256: of the bytes that the
+    -- collection confirmed. dirty: planned and not confirmed. mark: the plan that a confirmation
+    -- must match.
     CREATE TABLE image (
         image_id TEXT PRIMARY KEY,
         folder TEXT NOT NULL,
@@ -43,18 +44,18 @@ STEPS: tuple[str, ...] = (
         search_due INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE UNIQUE INDEX image_place ON image (folder, directory, name);
-    -- All that a scan compares: it reads this one alone.
+    -- Everything that a scan compares, so that it reads only this index.
     CREATE INDEX image_seen
         ON image (folder, directory, name, inode, size, mtime_ns, ctime_ns, held);
     CREATE INDEX image_inode ON image (inode);
     CREATE INDEX image_size ON image (size);
     CREATE INDEX image_sha256 ON image (sha256);
-    -- What is to be sent, in the order of when it may be.
+    -- The rows to send, ordered by the time at which they may be sent.
     CREATE INDEX image_due ON image (coalesce(retry_at, 0)) WHERE dirty AND NOT held;
     CREATE INDEX image_held ON image (folder) WHERE held;
     CREATE INDEX image_search_due ON image (synced_at) WHERE search_due;
 
-    -- A digest of each directory's listing that was found to be what its rows say. It goes with the
+    -- A digest of each directory listing that was equal to the rows. A trigger deletes it with the
     -- first change to what was compared.
     CREATE TABLE listing (
         folder TEXT NOT NULL,
@@ -74,12 +75,12 @@ STEPS: tuple[str, ...] = (
         DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
     END;
 
-    -- Deletions that were sent: the bulk guard counts those of its window.
+    -- Deletions that were sent. The bulk guard counts those in its window.
     CREATE TABLE deletion (folder TEXT NOT NULL, at REAL NOT NULL) STRICT;
     CREATE INDEX deletion_at ON deletion (folder, at);
 
-    -- Duplicates that were found, a < b. The rank is that of the last look; finder is the one of
-    -- the two whose search found the other.
+    -- Duplicates that were found, with a < b. rank: from the last search. finder: the image whose
+    -- search found the other one.
     CREATE TABLE pair (
         a TEXT NOT NULL,
         b TEXT NOT NULL,
@@ -96,12 +97,12 @@ STEPS: tuple[str, ...] = (
 
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
-    # Which disk a folder is on, since a disk's device number, and the inode of its root directory,
-    # may be those of another one. 0: not known, as in ``image.submount``.
+    # The ID of the file system that a folder is on, since another disk may have the same device
+    # number and the same inode of its root directory. 0: unknown.
     "ALTER TABLE folder ADD COLUMN file_system INTEGER NOT NULL DEFAULT 0;",
-    # What the collection tells of a pair since it looks closer: the kind, the better one of the two
-    # and why, and the bytes that were compared. A dismissal is of bytes, a < b, so that it holds
-    # whatever IDs they get.
+    # What the collection reports about a pair: the kind, which image to keep and why, and the bytes
+    # that were compared. A dismissal is stored by bytes, with a < b, so that it applies whatever
+    # IDs the images get.
     """
     ALTER TABLE pair ADD COLUMN kind TEXT;
     ALTER TABLE pair ADD COLUMN better TEXT;
@@ -115,12 +116,12 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     """,
     """
-    -- What the last whole scan of a folder left out, as JSON: {reason: {suffix: count}}. selection:
-    -- the digest of the include and exclude that image.left_out was last decided by.
+    -- What the last full scan of a folder left out, as JSON: {reason: {suffix: count}}. selection:
+    -- the digest of the include and exclude patterns that last decided image.left_out.
     ALTER TABLE folder ADD COLUMN left_out TEXT NOT NULL DEFAULT '{}';
     ALTER TABLE folder ADD COLUMN selection TEXT;
-    -- An image that the collection holds, and whose file the configuration does not want any more.
-    -- Nothing is due for it, and a scan does not expect its file.
+    -- The collection has the image, but the configuration now leaves its file out. Nothing is sent
+    -- for the image, and a scan does not expect its file.
     ALTER TABLE image ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX image_left_out ON image (folder) WHERE left_out;
     DROP INDEX image_seen;
@@ -133,22 +134,22 @@ STEPS: tuple[str, ...] = (
         DELETE FROM listing WHERE folder = old.folder AND directory = old.directory;
         DELETE FROM listing WHERE folder = new.folder AND directory = new.directory;
     END;
-    -- The newest image row when a deletion was noticed: later rows are new files, which must not
-    -- count among the images that a folder keeps.
+    -- The number of the newest image row when a deletion was noticed. Later rows are new files,
+    -- which must not count among the images that a folder keeps.
     ALTER TABLE deletion ADD COLUMN newest INTEGER NOT NULL DEFAULT 9223372036854775807;
-    -- When the folder's directory was made (Unix time in nanoseconds); 0: not known.
+    -- When the folder's directory was created (Unix time in nanoseconds). 0: unknown.
     ALTER TABLE folder ADD COLUMN birth_ns INTEGER NOT NULL DEFAULT 0;
-    -- Only its content says that it is the folder, and no scan has ended since.
+    -- The directory was recognised only by its content, and no scan has ended since.
     ALTER TABLE folder ADD COLUMN recognised_by_content INTEGER NOT NULL DEFAULT 0;
-    -- A person said that it is the folder, and it was not looked at since.
+    -- A person accepted the directory as the folder, and its identity was not stored since.
     ALTER TABLE folder ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
-    -- The file was missing at the first scan of a disk that was recognised by its content alone. An
-    -- older backup looks like that, so a person has to approve the deletion.
+    -- The file was missing in the first scan of a disk that was recognised only by its content. The
+    -- disk may be an older backup, so a person must approve the deletion.
     ALTER TABLE image ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX image_needs_approval ON image (folder) WHERE needs_approval;
-    -- Which one of a pair to keep is decided when it is shown: from what the collection told of the
-    -- two pictures when they were compared (facts: JSON, of the bytes with this digest), and from
-    -- the files as they are. folder to name: where the image's file was last, once it has none.
+    -- Which image of a pair to keep is decided when the pair is shown, from the present files and
+    -- from these facts. facts: what the collection reported about the picture with this digest, as
+    -- JSON. folder to name: the last path of the image's file, if the file is gone.
     CREATE TABLE picture (
         image_id TEXT PRIMARY KEY,
         sha256 BLOB,
@@ -159,14 +160,15 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     ALTER TABLE pair DROP COLUMN better;
     ALTER TABLE pair DROP COLUMN reason;
-    -- The rank that the last search of each side gave; null if it did not find the other.
+    -- The rank from the last search for each image. NULL: that search did not find the other one.
     ALTER TABLE pair ADD COLUMN a_rank INTEGER;
     ALTER TABLE pair ADD COLUMN b_rank INTEGER;
     """,
-    # The index: what is confirmed is compared with the collection's listing without reading a row.
-    # listing: beside the digest, what a listing had and the stamp of its directory (NULL where it
-    # proves nothing). While the stamp stays, only the named files are looked at. names and
-    # directories are joined by slashes; left_out is JSON, as in ``folder``.
+    # image_unconfirmed: with this index, the confirmed images are compared with the collection's
+    # listing without reading rows. listing: now also stores the names in a directory, and the stamp
+    # of the directory (NULL if the stamp proves nothing). While the stamp is unchanged, only these
+    # files are examined. names and directories are joined by slashes. left_out is JSON, as in
+    # ``folder``.
     """
     CREATE INDEX image_unconfirmed ON image (image_id) WHERE sha256 IS NULL;
     DROP TABLE listing;
@@ -242,6 +244,15 @@ STEPS: tuple[str, ...] = (
     ALTER TABLE image ADD COLUMN linked_to TEXT;
     ALTER TABLE image ADD COLUMN named_in INTEGER;
     ALTER TABLE image ADD COLUMN alert_due INTEGER NOT NULL DEFAULT 0;
+    -- Images with the same bytes and inode are probably hard links. Their searches will decide.
+    UPDATE image SET search_due = 1, linked_to =
+        (SELECT other.image_id FROM image AS other WHERE other.inode = image.inode
+         AND other.sha256 = image.sha256 AND other.submount = image.submount
+         AND other.rowid < image.rowid AND NOT other.left_out ORDER BY other.rowid LIMIT 1)
+    WHERE NOT left_out AND EXISTS
+        (SELECT 1 FROM image AS other WHERE other.inode = image.inode
+         AND other.sha256 = image.sha256 AND other.submount = image.submount
+         AND other.rowid < image.rowid AND NOT other.left_out);
     CREATE INDEX image_linked_to ON image (linked_to) WHERE linked_to IS NOT NULL;
     CREATE INDEX image_named_in ON image (named_in) WHERE named_in IS NOT NULL;
     CREATE INDEX image_alert_due ON image (image_id) WHERE alert_due;
@@ -276,7 +287,8 @@ STEPS: tuple[str, ...] = (
         ORDER BY found_at DESC;
     UPDATE node SET
         facts = coalesce((SELECT facts FROM picture WHERE picture.sha256 = content), '{}'),
-        images = (SELECT count(*) FROM image WHERE sha256 = content AND NOT left_out);
+        images = (SELECT count(*) FROM image
+                  WHERE sha256 = content AND NOT left_out AND linked_to IS NULL);
     INSERT OR IGNORE INTO picture (image_id) SELECT a FROM old_pair;
     INSERT OR IGNORE INTO picture (image_id) SELECT b FROM old_pair;
     DELETE FROM picture WHERE image_id IN (SELECT image_id FROM image);
@@ -296,7 +308,8 @@ STEPS: tuple[str, ...] = (
         FROM old_pair
         JOIN node AS node_a ON node_a.content = a_content
         JOIN node AS node_b ON node_b.content = b_content
-        WHERE a_content <> b_content ORDER BY gone, old_pair.found_at DESC;
+        -- A dismissal is of bytes: it covers all pairs with these contents.
+        WHERE a_content <> b_content ORDER BY dismissed DESC, gone, old_pair.found_at DESC;
     UPDATE image SET named_in = 0 WHERE image_id IN
         (SELECT a FROM old_pair WHERE alerted UNION SELECT b FROM old_pair WHERE alerted);
     UPDATE image SET alert_due = 1 WHERE image_id IN

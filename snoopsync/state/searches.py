@@ -1,4 +1,4 @@
-"""Which images have to be searched for, what the searches found, and which alerts are due."""
+"""The images that must be searched for, what the searches found, and the alerts that are due."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What the search for an image found. ``at``: Unix time. ``hard_links``: images of ours that
-    are this image's file under other names. ``uncompared``: images that were not found, and that
-    were not compared either. ``is_partial``: the collection did not compare all images."""
+    """The result of the search for an image. ``at``: Unix time. ``hard_links``: images of ours that
+    are this image's file under other names. ``uncompared``: images that were neither found nor
+    compared. ``is_partial``: the collection did not compare all images."""
 
     due: Due
     findings: Findings
@@ -37,8 +37,8 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class NewDuplicate:
-    """A new picture and the nearest one that it is like. ``kind``: how they differ. ``others``: how
-    many more images the group has."""
+    """A new picture and the nearest picture that is similar to it. ``kind``: how they differ.
+    ``others``: how many more images the group has."""
 
     image: Side
     match: Side
@@ -64,23 +64,23 @@ class Searches:
         return [Due(*row) for row in rows]
 
     def count_due(self) -> int:
-        """The number of images that have to be searched for."""
+        """The number of images that must be searched for."""
         count: int = self._database.one("SELECT count(*) FROM image WHERE search_due")
         return count
 
     def search_again(self) -> None:
-        """Have all images searched for again: the collection describes its pictures in a new
-        way."""
+        """Require a new search for every image, because the collection describes its pictures in a
+        new way."""
         self._database.change(
             "UPDATE image SET search_due = 1 WHERE sha256 IS NOT NULL AND NOT left_out"
         )
 
     def limit(self, due: Due) -> int:
-        """How many results the search for this image has to ask for."""
+        """How many results the search for this image must request."""
         return search_limit(self._nodes.count_dismissed(due.sha256))
 
     def has_node(self, due: Due) -> bool:
-        """Returns whether the image is known as a duplicate, or was one."""
+        """Whether the image is a known duplicate, or was one."""
         return self._nodes.of_content(due.sha256) is not None or (
             self._named_in(due.image_id) is not None
         )
@@ -113,9 +113,9 @@ class Searches:
     # What searches found.
 
     def record(self, results: Sequence[SearchResult]) -> None:
-        """Record what searches found, in one transaction: links, groups, and that the searches are
-        done. An image whose search found something new gets an alert, which is recorded here, so
-        that no alert is lost."""
+        """Record the results of searches in one transaction: links, groups, and that the searches
+        are done. An alert becomes due for an image whose search found something new. It is recorded
+        here, so that no alert is lost."""
         if results:
             with self._database.transaction():
                 for result in results:
@@ -142,7 +142,7 @@ class Searches:
         node = self._nodes.of_content(due.sha256)
         if node is None and not found and len(copies) < 2:
             if not result.is_partial:
-                self._name(due.image_id, None)  # what an alert said about earlier bytes is over
+                self._name(due.image_id, None)  # an alert about earlier bytes no longer counts
             return
         node = self._nodes.record(due.sha256, result.findings.facts, result.at)
         same = found.pop(due.sha256, [])
@@ -167,7 +167,7 @@ class Searches:
     def _record_links(
         self, result: SearchResult, node: Node, found: dict[bytes, list[FoundImage]]
     ) -> bool:
-        """Link the node with what was found. Returns whether any of it is news."""
+        """Link the node with what was found. Whether any of it is news."""
         due, linked = result.due, self._nodes.links_of(node.node_id)
         named_in = self._named_in(due.image_id)
         has_news, open_links = False, 0
@@ -203,7 +203,7 @@ class Searches:
         return has_news
 
     def _is_news(self, other: Node, named_in: int | None) -> bool:
-        """Returns whether a match is news for an image that an alert named in this group. 0 is an
+        """Whether a match is news for an image that an alert named in this group. 0 is an
         alert of an older version."""
         if named_in is None:
             return True
@@ -211,7 +211,7 @@ class Searches:
         return self._has_unnamed(other.content) or (named_in != 0 and group != named_in)
 
     def _news_of_copies(self, image_id: str, node: Node) -> bool:
-        """Returns whether the other images with the same bytes are news."""
+        """Whether the other images with the same bytes are news."""
         if not node.internal:
             return False
         named_in = self._named_in(image_id)
@@ -246,8 +246,8 @@ class Searches:
         )
 
     def _by_content(self, result: SearchResult) -> dict[bytes, list[FoundImage]]:
-        """What was found, the nearest first, by content. Images that the configuration leaves out
-        do not count."""
+        """What was found, nearest first, by content. Images that the configuration leaves out do
+        not count."""
         ids = [image.image_id for image in result.findings.images]
         known = {
             image_id: (sha256, bool(left_out))
@@ -319,7 +319,7 @@ class Searches:
     # Alerts.
 
     def alerts_due(self) -> list[NewDuplicate]:
-        """The alerts to give. Where two of these images are in one group, the alert for the first
+        """The alerts that are due. If two of these images are in one group, the alert for the first
         one counts the second."""
         rows = self._database.query(
             "SELECT image_id, sha256 FROM image WHERE alert_due ORDER BY rowid"
@@ -361,8 +361,8 @@ class Searches:
         return None, 0, None
 
     def mark_alerted(self, alerts: Sequence[NewDuplicate]) -> None:
-        """Record that these alerts were given: they named or counted all images of their groups.
-        Alerts that are not due any more are forgotten."""
+        """Record that these images were alerted. The alerts named or counted all images of their
+        groups. Alerts that are no longer due are dropped."""
         with self._database.transaction():
             for alert in alerts:
                 self._name(alert.image.image_id, alert.group)

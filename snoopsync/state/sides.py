@@ -33,14 +33,14 @@ _WITHOUT_FILE = """
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One image. ``rel_path`` is ``None`` if no folder contains it; ``was`` is then the last path
-    of its file, if it had one, and ``label`` what its owner calls it. ``content``: the SHA-256 of
-    its bytes, or another value that is the same for images with the same bytes. ``facts``: what the
-    collection reported about the picture, empty if it reported nothing about the present bytes.
-    ``size_bytes`` and ``modified_ns`` (nanoseconds of Unix time) are those of the file.
+    """One image. ``rel_path``: ``None`` if no folder contains the image; ``was`` is then the last
+    path of its file, if known, and ``label`` what its owner calls it. ``content``: the SHA-256 of
+    its bytes, or another value that is equal for images with the same bytes. ``facts``: what the
+    collection reported about the picture; empty if it reported nothing about the present bytes.
+    ``size_bytes``: of the file. ``modified_ns``: the file's mtime, as Unix time in nanoseconds.
     ``is_missing``: the file is known to be missing. ``number``: smaller for an image that was added
-    earlier. ``is_gone``: the collection does not have the image any more, or the
-    configuration leaves it out. ``is_mirrored``: it is in a configured folder."""
+    earlier. ``is_gone``: the collection no longer has the image, or the configuration leaves it
+    out. ``is_mirrored``: a configured folder contains it."""
 
     image_id: str
     rel_path: RelPath | None

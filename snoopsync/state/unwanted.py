@@ -1,5 +1,5 @@
-"""Images that the configuration leaves out: they stay in the collection, and nothing is sent for
-them. They are determined again when include or exclude patterns change."""
+"""Images that the configuration leaves out. They stay in the collection, and nothing is sent for
+them. When the include or exclude patterns change, these images are determined again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Unwanted:
         self._intents = intents
 
     def apply(self, folder: str, selection: Selection) -> list[RelPath]:
-        """Decide for every image of the folder whether it is left out. Returns the paths of those
-        that are newly left out, in order; they stay in the collection."""
+        """Decide for every image of the folder whether it is left out. Returns the paths of the
+        images that are newly left out, in order. They stay in the collection."""
         rows = self._database.query(
             "SELECT image_id, directory, name, left_out, sha256 IS NOT NULL FROM image"
             " WHERE folder = ? ORDER BY directory, name",
@@ -32,7 +32,7 @@ class Unwanted:
         last: bytes | None = None
         newly_left_out, newly_wanted = [], []
         with self._database.transaction():
-            # They are what another selection left of their directories.
+            # The stored listings depend on the previous selection.
             self._database.change("DELETE FROM listing WHERE folder = ?", (folder,))
             for image_id, directory, name, is_left_out, is_confirmed in rows:
                 if directory != last:
@@ -52,9 +52,9 @@ class Unwanted:
         return [rel_path for _, rel_path in newly_left_out]
 
     def _leave_out(self, image_ids: list[str]) -> None:
-        # Plans are dropped. No file has ctime -1, so a file that is included again counts as
-        # changed and is planned again. After a request without an answer, the bytes in the
-        # collection are unknown.
+        # Plans are cancelled. No file has ctime -1, so a file that is included again counts as
+        # changed and is planned again. If the image is dirty, the bytes in the collection are
+        # unknown, because a request may have succeeded.
         self._database.change_many(
             "UPDATE image SET left_out = 1, search_due = 0, dirty = 0, held = 0, approved = 0,"
             " attempts = 0, retry_at = NULL, error = NULL,"

@@ -6,13 +6,14 @@ It is unhealthy if it makes no progress or needs a person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snoopsync.control.report import ServiceView
 from snoopsync.core.model import FolderState
 from snoopsync.core.text import counted
-from snoopsync.status.status import FolderStatus
+from snoopsync.status.model import FolderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class StoredStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Status and health as of ``now`` (Unix time)."""
+    """The data for status and health, read at ``now`` (Unix time)."""
 
     service: ServiceView
     stored: StoredStatus
@@ -76,18 +77,18 @@ def _folder_problems(snapshot: Snapshot) -> Iterator[str]:
         if folder.counts.held:
             yield (
                 f"folder {name}: {counted(folder.counts.held, 'deletion')} held"
-                f" (snoopsync approve {name})"
+                f" (snoopsync approve {shlex.quote(name)})"
             )
         if row.state is FolderState.UNWATCHED:
             yield f"folder {name} is unwatched: {row.reason}"
         # A service that is starting has not scanned yet.
         is_old = snapshot.service.report is not None and not folder.is_scanned(snapshot.now)
         if row.state is FolderState.OK and is_old:
-            yield f"folder {name}: the last full scan is too old"
+            yield f"folder {name}: {folder.scan_problem}"
 
 
 def is_mirrored(folder: FolderStatus, now: float) -> bool:
-    """Is every image of the folder in the collection?"""
+    """Whether every image of the folder is in the collection."""
     counts = folder.counts
     is_done = not (counts.pending or counts.failed or counts.held)
     return folder.state is FolderState.OK and is_done and folder.is_scanned(now)

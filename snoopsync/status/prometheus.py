@@ -1,4 +1,4 @@
-"""Serves metrics for Prometheus and a health check: the only import of ``prometheus_client``.
+"""Serves metrics for Prometheus and a health check. Only this module imports ``prometheus_client``.
 
 ``/metrics`` returns the counters and the current snapshot. ``/healthz`` returns 200 if the service
 is healthy, else 503 with the problems.
@@ -32,8 +32,8 @@ from snoopsync.core.addresses import Address
 from snoopsync.core.model import FolderState, ImageState
 from snoopsync.runtime.counters import BOUNDS_SECONDS, Call, Counters, Delivery, Figures
 from snoopsync.status.health import Snapshot, activity, problems
+from snoopsync.status.model import FolderStatus
 from snoopsync.status.snapshot import SnapshotReader
-from snoopsync.status.status import FolderStatus
 from snoopsync.version import __version__
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _buckets(counts: Iterable[int]) -> list[tuple[str, float]]:
 
 def _event_metrics(snapshot: Snapshot, figures: Figures) -> Iterator[Metric]:
     found = [((), figures.duplicates)]
-    yield _counters("duplicates_found", "New pairs of similar images.", (), found)
+    yield _counters("duplicates_found", "New duplicate pairs.", (), found)
     names = {folder.row.name for folder in snapshot.stored.folders} | figures.overflows.keys()
     yield _counters(
         "watch_overflows",
@@ -195,7 +195,7 @@ def _event_metrics(snapshot: Snapshot, figures: Figures) -> Iterator[Metric]:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_port = False  # two services would share the port and respond for each other
+    allow_reuse_port = False  # otherwise two services could share the port
 
     def __init__(self, address: Address) -> None:
         self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
@@ -233,7 +233,7 @@ class MetricsServer:
         self._metrics = make_wsgi_app(registry)
         self._server = _Server(address)
         self.address = Address(address.host, self._server.server_port)
-        self._server.set_app(self._answer)
+        self._server.set_app(self._respond)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="metrics", daemon=True
         )
@@ -245,11 +245,11 @@ class MetricsServer:
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    def _respond(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environ, start)
-            return answer
+            response: Iterable[bytes] = self._metrics(environ, start)
+            return response
         if path == "/healthz":
             snapshot = self._snapshot_reader.look()
             found = problems(snapshot)

@@ -29,7 +29,7 @@ from snoopsync.state.lock import holder
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.reading import readable, scratch
 from snoopsync.state.searches import Searches
-from snoopsync.status.status import (
+from snoopsync.status.model import (
     CollectionStatus,
     ServiceStatus,
     Status,
@@ -53,13 +53,13 @@ def read_status(config: Config) -> Status:
     """Read the status without changing anything. Raises ``StateError``."""
     service = service_status(config)
     if service.is_running:
-        # A running service has checked the state file, and keeps it up to date.
+        # A running service has checked the state file, and keeps the file up to date.
         with readable(config.state) as database, database.read_transaction():
             rows = [row for row in State(database).folders.rows() if row.configured]
-            names = [folder.name for folder in config.folders]
-            rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
+            order = {folder.name: number for number, folder in enumerate(config.folders)}
+            rows.sort(key=lambda row: order.get(row.name, len(order)))
             return _status(config, service, database, rows, {})
-    # Without a service the folders are scanned, and writing to the state's directory is tried.
+    # Without a service, scan the folders, and check whether the state directory is writable.
     require_own(config.state.parent)
     with closing(scratch(config.state, proven=True)) as database:
         rows, differing = _scan_folders(config, State(database))

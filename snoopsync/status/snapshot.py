@@ -17,9 +17,9 @@ from snoopsync.state.images import Counts, State
 from snoopsync.state.pairs import Pairs
 from snoopsync.state.schedule import read_schedule
 from snoopsync.status.health import Snapshot, StoredStatus, is_mirrored
-from snoopsync.status.status import folder_status, scan_age
+from snoopsync.status.model import folder_status, scan_age
 
-#: How long to reuse what was read: counting 100,000 images takes 0.1 s.
+#: How long to reuse a result: counting 100,000 images takes 0.1 s.
 _FRESH_SECONDS = 5.0
 
 #: How long to wait for another thread that is reading. Threads must not pile up on a disk that
@@ -28,7 +28,7 @@ _READING_SECONDS = 2.0
 
 
 class SnapshotReader:
-    """Reads the state file on a connection of its own, and the live state of the service. For any
+    """Reads the state file on a separate connection, and the live state of the service. For any
     thread."""
 
     def __init__(self, config: Config, view: Callable[[], ServiceView]) -> None:
@@ -53,8 +53,8 @@ class SnapshotReader:
         return Snapshot(service, _aged(self._stored_now(service), service), time.time())
 
     def mirrored_at(self, folder: str) -> float:
-        """When the folder was last seen to be completely mirrored (Unix time), or 0 if it was not
-        since the start."""
+        """When the folder was last completely mirrored, in Unix time, or 0 if not since the
+        start."""
         return self._mirrored_at.get(folder, 0.0)
 
     def _stored_now(self, service: ServiceView) -> StoredStatus:
@@ -92,7 +92,8 @@ class SnapshotReader:
 
 
 def _aged(stored: StoredStatus, service: ServiceView) -> StoredStatus:
-    """With the ages of the scans from the service's last report, which is newer than the file."""
+    """The stored status, with the scan ages from the service's last report, which is newer than the
+    file."""
     folders = (
         replace(folder, scan_age_seconds=scan_age(service.report, folder.row.name))
         for folder in stored.folders

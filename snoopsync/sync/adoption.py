@@ -1,10 +1,9 @@
-"""Finds the image in the collection that a new file already is, by searching with the file's bytes.
+"""Finds existing images of new files in the collection, by searching for the files' bytes.
 
-This is needed for files that no record knows, while the collection holds images of ours that no
-record knows either: after the state file was lost, for example. A search takes as long as the
-network does, so the engine never waits for one. It asks for a round of searches, goes on, and plans
-for these files once the round has ended: only then is it known which of several copies is which
-image.
+This is needed for files without a record while the collection holds images of this owner without a
+record, for example after the state file was lost. A search waits for the network, so the engine
+never waits for a search. It starts a round of searches, continues, and plans for these files when
+the round has ended: only then is it known which of several copies is which image.
 """
 
 from __future__ import annotations
@@ -34,38 +33,38 @@ log = logging.getLogger("snoopsync.mirror")
 #: How many searches run at the same time.
 _SEARCHES_AT_ONCE = 2
 
-#: How many searches are given to these threads at the same time: each of them takes memory.
+#: How many searches are queued for these threads at once. Each queued search takes memory.
 _SUBMITTED_AT_ONCE = 1000
 
-#: How long to wait after a round in which the service answered no search.
-_AGAIN_SECONDS = 60.0
+#: How long to wait after a round in which every search failed.
+_RETRY_SECONDS = 60.0
 
 #: How many files a log line names.
 _SAMPLE = 3
 
-#: The smallest GIF that exists. A search for it shows whether the service can search at all.
-_TINY_PICTURE = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=")
+#: The smallest possible GIF. A search for it shows whether the service can search at all.
+_SMALLEST_GIF = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=")
 
-_TOPIC = "new files wait, since the collection can't search"
+_TOPIC = "new files are waiting, because the collection can't search"
 
 
 @dataclass(frozen=True, slots=True)
 class _Searched:
-    """What was found about a file: its SHA-256, if the file could be read, and the images that are
-    the same picture."""
+    """The result of a search for a file: its SHA-256, if the file could be read, and the images
+    that are the same picture."""
 
     seen: Fingerprint
     sha256: bytes | None = None
     image_ids: tuple[str, ...] = ()
 
 
-#: The outcome of one search; ``None`` if the file had changed.
+#: The outcome of one search. ``None``: the file has changed.
 _Outcome = _Searched | CollectionError | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What a round of searches found. ``assigned``: the image that each file is."""
+    """What a round of searches found. ``assigned``: the existing image of each file."""
 
     searched: Mapping[RelPath, _Searched] = field(default_factory=dict)
     assigned: Mapping[RelPath, str] = field(default_factory=dict)
@@ -74,9 +73,9 @@ class _Round:
 
 
 class Adoption:
-    """Searches in rounds, on threads of its own, and remembers what the last round found. Files
-    that changed meanwhile go to the ``inbox``. ``on_round_ended`` is called on another thread; the
-    rest is for the engine's thread."""
+    """Searches in rounds, on its own threads, and keeps the results of the last round. Files that
+    changed meanwhile go to the ``inbox``. ``on_round_ended`` is called on another thread. The
+    methods are for the engine's thread."""
 
     def __init__(
         self,
@@ -98,26 +97,29 @@ class Adoption:
         self._on_round_ended = on_round_ended
         self._round: Future[_Round] | None = None
         self._last = _Round()
+        self._is_outdated = False
         self._not_before = 0.0
         self._throttle = LogThrottle(log)
 
     @property
     def can_search(self) -> bool:
-        """Can a round begin now? Not while another one runs, nor soon after one in which the
-        service had no answers."""
+        """Whether a round can begin now: no round is running, and the pause after a failed round is
+        over."""
         return self._round is None and self._clock.monotonic() >= self._not_before
 
     @property
     def is_searching(self) -> bool:
-        """Is a round under way?"""
+        """Whether a round is running."""
         return self._round is not None and not self._round.done()
 
     def forget(self) -> None:
-        """Forget what was found: the collection is about to be listed again."""
+        """Forget the results, also those of a running round, because the collection is about to be
+        listed again."""
         self._last = _Round()
+        self._is_outdated = self._round is not None
 
     def add_found(self, remote: Remote, observations: Mapping[RelPath, Observation]) -> Remote:
-        """The remote side with what the last round found about these files."""
+        """``remote``, with what the last round found about these files."""
         found = {}
         for rel_path, observation in observations.items():
             searched = self._last.searched.get(rel_path)
@@ -128,24 +130,25 @@ class Adoption:
         return replace(remote, found=found, reserved=self._last.reserved)
 
     def search(self, files: Mapping[RelPath, File], unclaimed: frozenset[str]) -> None:
-        """Begin a round with these files. ``unclaimed``: the images that they may be."""
+        """Begin a round with these files. ``unclaimed``: the images that may belong to them."""
         self._round = self._rounds.submit(lambda: self._search_all(files, unclaimed))
         self._round.add_done_callback(lambda _: self._on_round_ended())
 
     def collect(self) -> None:
-        """Remember what a round found, if one has ended. Raises ``CollectionError`` if the service
-        cannot search."""
+        """Keep the results of a round that has ended, if there is one. Raises ``CollectionError``
+        if the service cannot search."""
         self._throttle.log_suppressed(self._clock.monotonic())
         if self._round is None or not self._round.done():
             return
         ended, self._round = self._round, None
+        is_outdated, self._is_outdated = self._is_outdated, False
         try:
-            self._last = ended.result()
+            result = ended.result()
         except Stopped:
             return
         except CollectionError as error:
             now = self._clock.monotonic()
-            self._not_before = now + _AGAIN_SECONDS
+            self._not_before = now + _RETRY_SECONDS
             if not error.concerns_all:
                 self._throttle.log(
                     now,
@@ -157,11 +160,14 @@ class Adoption:
                     error=str(error),
                 )
             raise
-        self._inbox.put(self._last.changed)
+        if is_outdated:
+            return  # the postponed files are searched for again
+        self._last = result
+        self._inbox.put(result.changed)
 
     def close(self, timeout_seconds: float) -> bool:
-        """End. Searches under way are abandoned after ``timeout_seconds``; false if there are
-        any."""
+        """Stop the threads. Returns false if searches did not end within ``timeout_seconds``. They
+        are abandoned."""
         ended = [each.close(timeout_seconds / 2) for each in (self._rounds, self._searchers)]
         self._throttle.close()
         return all(ended)
@@ -195,11 +201,12 @@ class Adoption:
         return _Round(searched, assigned, frozenset(assigned.values()), changed)
 
     def _require_search(self, error: CollectionError) -> None:
-        """Every search failed. Raises ``error`` if the service is the reason, not the files."""
+        """Raise ``error`` if every search failed because of the service, not because of the
+        files."""
         try:
-            self._collection.search_images(io.BytesIO(_TINY_PICTURE))
+            self._collection.search_images(io.BytesIO(_SMALLEST_GIF))
         except Refused:
-            pass  # the service can search: it looked at the picture
+            pass  # the service examined the picture, so it can search
         except CollectionError:
             raise error from None
 
@@ -215,7 +222,7 @@ class Adoption:
         except (FileChanged, FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, Refused):
-            # Sending the file fails with the reason.
+            # Sending the file will fail and report the reason.
             return _Searched(file.fingerprint)
         except CollectionError as error:
             if error.concerns_all:
@@ -230,7 +237,7 @@ def _log_failed(failed: Mapping[RelPath, CollectionError]) -> None:
         log,
         logging.WARNING,
         Event.UNRECOGNIZED,
-        "%d files can't be searched for in the collection, and count as new: %s (%s)",
+        "%d files can't be searched for in the collection, so they count as new: %s (%s)",
         *(len(failed), ", ".join(map(str, samples)), error),
         count=len(failed),
         samples=[rel_path.full_text for rel_path in samples],
@@ -239,8 +246,8 @@ def _log_failed(failed: Mapping[RelPath, CollectionError]) -> None:
 
 
 def _same(matches: Iterable[Match], sha256: str) -> Iterator[str]:
-    """The IDs of the same picture: those with rank 0 and, where the service also reports the
-    content, the same bytes."""
+    """The IDs of the images that are the same picture: rank 0, and the same bytes if the service
+    reports the content."""
     return (
         match["id"]
         for match in matches

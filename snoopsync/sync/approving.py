@@ -14,9 +14,9 @@ from snoopsync.state.images import State
 
 
 def approve_held(state: State, config: Config, name: str | None, discard: bool) -> dict[str, Any]:
-    """Do what a service would do, for this folder or for all. Returns the same result: ``images``,
-    how many, and ``taken``, whether the directory at a missing folder's path is the folder from now
-    on. Raises ``FolderMissing``."""
+    """Do the same as a running service, for this folder or for all. Returns the same result:
+    ``images``, how many, and ``taken``, whether the present directory is accepted as a folder that
+    was missing. Raises ``FolderMissing``."""
     folders = [folder for folder in config.folders if name in (None, folder.name)]
     with state.transaction():
         if discard:
@@ -28,7 +28,7 @@ def approve_held(state: State, config: Config, name: str | None, discard: bool) 
 
 
 def _accept(state: State, folder: FolderConfig) -> bool:
-    """Accept the present directory as the folder. Was the folder missing?"""
+    """Accept the present directory as the folder. Returns whether the folder was missing."""
     try:
         identity = identity_of(folder)
     except FolderMissing as error:

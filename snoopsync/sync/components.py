@@ -1,4 +1,4 @@
-"""Creates the parts and connects them, for the service and for a single resync."""
+"""Creates and connects the components, for the service and for a single resync."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ from snoopsync.state.images import State
 from snoopsync.state.lock import COLLECTION_DIRECTORY
 from snoopsync.state.schedule import begin_schedule
 from snoopsync.state.searches import Searches
-from snoopsync.sync.duplicate_search import DuplicateSearch, announce_to_file, announce_to_log
+from snoopsync.sync.duplicate_search import (
+    DuplicateSearch,
+    SearchSettings,
+    announce_to_file,
+    announce_to_log,
+)
 from snoopsync.sync.engine import Settings, SyncEngine
 from snoopsync.sync.in_flight import InFlight, path_of
 from snoopsync.sync.planning import PlanningPace
@@ -49,8 +54,8 @@ log = logging.getLogger("snoopsync")
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The connected parts. ``search_collection`` is the collection for searches: when they fail,
-    nothing else is affected."""
+    """The connected components. ``search_collection`` is the collection for searches: a failed
+    search affects nothing else."""
 
     config: Config
     state: State
@@ -63,10 +68,10 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What connects the parts to the outside; tests replace it. ``retry_seconds``: the first pause
-    before a request is retried, in the time of ``outage_clock``. ``listing_limits``: how much of a
-    listing is read. ``counters`` counts what is done. ``planning``: how many files are planned for
-    at a time."""
+    """The external dependencies of the components, which tests replace. ``retry_seconds``: the
+    first pause before a request is retried, on the ``outage_clock``. ``listing_limits``: how much
+    of a listing is read. ``counters``: the counters for metrics. ``planning``: how many files are
+    planned together."""
 
     clock: Clock = field(default_factory=Clock)
     disk: Disk = field(default_factory=Disk)
@@ -79,7 +84,7 @@ class Dependencies:
 
 
 def embedded_path(state: Path) -> Path:
-    """Where the embedded collection of this state file is."""
+    """The path of the embedded collection that belongs to this state file."""
     return state.parent / COLLECTION_DIRECTORY / "collection.sqlite3"
 
 
@@ -92,8 +97,9 @@ def opened_collection(
     counters: Counters | None = None,
 ) -> Iterator[ImageCollection]:
     """The configured collection, without retries. ``timeout_seconds`` replaces the configured
-    timeout. Without ``make`` an embedded collection that does not exist is not created: an empty
-    temporary one takes its place. ``counters`` counts the bytes that are sent to a service."""
+    timeout. Without ``make``, an embedded collection that does not exist is not created, and an
+    empty temporary collection is used instead. ``counters`` counts the bytes that are sent to a
+    service."""
     with ExitStack() as stack:
         if not config.collection.embedded:
             yield stack.enter_context(
@@ -117,8 +123,8 @@ def _client(
             log,
             logging.WARNING,
             Event.NOT_ENCRYPTED,
-            "%s is not encrypted, and the signature covers neither pictures nor queries: anyone"
-            " on the way can read and change them. Use https://",
+            "%s is not encrypted, and the signature covers neither pictures nor queries: others on"
+            " the network can read and change them. Use https://",
             settings.endpoint,
             endpoint=settings.endpoint,
         )
@@ -133,8 +139,8 @@ def _client(
 
 
 def open_state(path: Path) -> Database:
-    """Open the state file. A damaged file is moved aside, and a new one is created: it is rebuilt
-    from the folders and the collection's listing."""
+    """Open the state file. A damaged file is moved aside, and a new file is created, which is
+    rebuilt from the folders and the collection's listing."""
     try:
         return Database(path)
     except StateDamaged as error:
@@ -144,13 +150,13 @@ def open_state(path: Path) -> Database:
 
 def set_aside(path: Path, error: StateDamaged) -> None:
     """Move a damaged state file out of the way, and log that. Raises ``StateError``."""
-    # To the microsecond, so that a second damaged file never replaces the first one.
+    # The name has microseconds, so that a second damaged file never replaces the first one.
     aside = move_aside(path, datetime.now(UTC).strftime("damaged-%Y%m%dT%H%M%S.%fZ"))
     log_event(
         log,
         logging.WARNING,
         Event.STATE_DAMAGED,
-        "%s; it is now %s, and is rebuilt from disk and collection",
+        "%s; the file was moved to %s, and the state is rebuilt from folders and collection",
         *(error, aside),
         path=str(path),
         moved_to=str(aside),
@@ -171,51 +177,51 @@ def open_components(
     dependencies: Dependencies | None = None,
     before: Components | None = None,
 ) -> Iterator[Components]:
-    """Create the parts. Without a ``watcher`` the folders are only scanned, and ``only`` those
-    named there. What is passed here stays the caller's to close. ``before``: go on where these
-    parts ended, which had the same collection, ``database`` and ``watcher``."""
-    edges = dependencies or Dependencies()
+    """Create the components. Without a ``watcher`` the folders are only scanned. ``only``: the
+    names of the folders to scan. The caller closes what it passes. ``before``: components with the
+    same collection, ``database`` and ``watcher``, whose work the new ones continue."""
+    deps = dependencies or Dependencies()
     state = State(database) if before is None else before.state
-    policy = RetryPolicy(base_seconds=edges.retry_seconds, max_outage_seconds=patience_seconds)
-    breaker = CircuitBreaker(policy, stop=stop, clock=edges.outage_clock)
+    policy = RetryPolicy(base_seconds=deps.retry_seconds, max_outage_seconds=patience_seconds)
+    breaker = CircuitBreaker(policy, stop=stop, clock=deps.outage_clock)
     search_breaker = CircuitBreaker(
         policy,
         stop=stop,
-        clock=edges.outage_clock,
+        clock=deps.outage_clock,
         service="the collection's search",
         parent=breaker,
     )
     retrying = RetryingCollection(
-        collection, breaker, limits=edges.listing_limits, counters=edges.counters
+        collection, breaker, limits=deps.listing_limits, counters=deps.counters
     )
-    search_collection = RetryingCollection(collection, search_breaker, counters=edges.counters)
+    search_collection = RetryingCollection(collection, search_breaker, counters=deps.counters)
     kept = _kept(config, before)
     if before is not None:
         _unwatch_dropped(before, kept, watcher)
     if config.collection.embedded:
         recall_owner(state, collection)
-    monitors = monitors_of(config, state, watcher, only, edges.disk, kept, edges.clock)
-    schedule = begin_schedule(state, edges.clock)
+    monitors = monitors_of(config, state, watcher, only, deps.disk, kept, deps.clock)
+    schedule = begin_schedule(state, deps.clock)
     report_host(config.collection, state)
-    settings = _settings(config, owner_of(config.collection, state), edges, rehearsal=rehearsal)
+    settings = _settings(config, owner_of(config.collection, state), deps, rehearsal=rehearsal)
     engine = SyncEngine(
-        settings, monitors, state, retrying, search_collection, schedule, edges.make_workers
+        settings, monitors, state, retrying, search_collection, schedule, deps.make_workers
     )
     if before is not None:
         engine.take_over(before.engine)
     elif not rehearsal:
-        engine.sender.remembered = InFlight(state, path_of(config.state))
+        engine.sender.in_flight_file = InFlight(state, path_of(config.state))
     searches = Searches(database)
     folders = {monitor.folder.name: monitor.folder for monitor in monitors}
     duplicate_search = _duplicate_search(
-        config, search_collection, searches, HardLinks(state, folders), edges.counters
+        config, search_collection, searches, HardLinks(state, folders), deps.counters
     )
     renewal = Renewal(settings.owner, state, searches, folders, search_collection)
     yield Components(config, state, searches, search_collection, engine, duplicate_search, renewal)
     search_collection.log_suppressed()
 
 
-def _settings(config: Config, owner: str, edges: Dependencies, *, rehearsal: bool) -> Settings:
+def _settings(config: Config, owner: str, deps: Dependencies, *, rehearsal: bool) -> Settings:
     return Settings(
         owner=owner,
         settle_seconds=0.0 if rehearsal else config.sync.settle_seconds,
@@ -223,7 +229,7 @@ def _settings(config: Config, owner: str, edges: Dependencies, *, rehearsal: boo
         workers=config.sync.workers,
         hold_over=config.sync.hold_deletes_over,
         rehearsal=rehearsal,
-        planning=edges.planning,
+        planning=deps.planning,
     )
 
 
@@ -238,17 +244,19 @@ def _duplicate_search(
     return DuplicateSearch(
         collection,
         searches,
-        config.duplicates.max_rank,
+        SearchSettings(
+            config.duplicates.max_rank,
+            quiet=not config.duplicates.alert,
+            folders=config.folder_order,
+        ),
         announce_to_log if file is None else announce_to_file(file),
-        quiet=not config.duplicates.alert,
         counters=counters,
         hard_links=hard_links,
-        folders=config.folder_order,
     )
 
 
 def _kept(config: Config, before: Components | None) -> dict[str, FolderMonitor]:
-    """The monitors of the folders that are configured as before, by name."""
+    """The monitors of the folders whose configuration has not changed, by name."""
     if before is None:
         return {}
     earlier = {folder.name: folder for folder in before.config.folders}

@@ -1,6 +1,7 @@
-"""Searches for duplicates of what the collection has confirmed, and alerts once per new picture.
+"""Searches for duplicates of confirmed images, and alerts once about each new picture.
 
-The search comes after the mirror and never delays it: an image whose search failed stays due.
+The search never delays mirroring. An image whose search fails stays due. The wording of an alert is
+in ``snoopsync.core.duplicates.describe_duplicate``.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from snoopsync.core.duplicates import Findings, findings_of
+from snoopsync.core.duplicates import Findings, describe_duplicate, findings_of
 from snoopsync.core.errors import CollectionError, NotFound, Unavailable, Unreachable
 from snoopsync.core.events import Event, Field, event_record, log_event
 from snoopsync.core.keep import IDENTICAL, FolderOrder, Keep, which_to_keep
-from snoopsync.core.model import path_keys, printable
+from snoopsync.core.model import path_keys
 from snoopsync.core.protocol import ImageCollection, SearchByIdAnswer
 from snoopsync.folders.hard_links import HardLinks
 from snoopsync.log.append_file import append_line
@@ -30,20 +31,20 @@ log = logging.getLogger("snoopsync.duplicates")
 
 _BATCH = 50
 
-#: So many alerts are on their way to the log at once, and are marked in one commit.
-_TOLD_AT_ONCE = 500
+#: How many alerts are written to the log together, and then marked in one commit.
+_ALERTS_AT_ONCE = 500
 
-#: How often somebody who waits for the log looks whether the service ends.
+#: How often to check whether the service is stopping while waiting for the log.
 _WAIT_SECONDS = 0.5
 
-#: After so many searches that the service had no answer for, one after the other, it needs a rest.
-_MOST_FAILURES = 20
+#: After this many failed searches in a row, the search pauses.
+_MAX_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One new picture, and the nearest one that it is like. ``kind``, ``group`` and ``others`` as
-    in ``NewDuplicate``."""
+    """An alert about a new picture and the nearest picture that is similar to it. ``kind``,
+    ``others`` and ``group``: as in ``NewDuplicate``."""
 
     image: Side
     match: Side
@@ -62,22 +63,10 @@ class Alert:
         return cls(new.image, new.match, new.rank, new.kind, keep, new.others, new.group)
 
     def __str__(self) -> str:
-        likeness = "the same picture as" if self.rank == 0 else "like"
-        image, match = _describe(self.image), _describe(self.match)
-        text = f"duplicate: {image} is {likeness} {match}, rank {self.rank}"
-        if self.kind is not None:
-            text += f", {printable(self.kind)}"
-        if self.keep is not None:
-            side = self.image if self.keep.image_id == self.image.image_id else self.match
-            text += f"; keep {side.rel_path or side.image_id} ({self.keep.reason.words})"
-        if self.others:
-            text += f"; {self.others} more"
-        if self.group is not None:
-            text += f" (snoopsync duplicates --group {self.group})"
-        return text
+        return f"duplicate: {describe_duplicate(self.keys(), with_ids=True)}"
 
     def keys(self) -> dict[str, Field]:
-        """The keys of its event."""
+        """The keys of the event."""
         match = path_keys(self.match.rel_path)
         return {
             **path_keys(self.image.rel_path),
@@ -95,33 +84,37 @@ class Alert:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """``max_rank``: the largest rank of a duplicate. ``quiet``: record duplicates without alerts.
+    ``folders``: the folders that may contain the file to keep."""
+
+    max_rank: int
+    quiet: bool = False
+    folders: FolderOrder = field(default_factory=dict)
+
+
 class DuplicateSearch:
-    """Searches, one image after the other, and alerts. Used by one thread. ``quiet``: duplicates
-    are recorded, and not alerted about. ``counters`` counts them. ``hard_links`` tells which
-    matches are the image's own file under another name: they are no duplicates. ``folders`` says of
-    which folders a file can be the one to keep."""
+    """Searches for one image after another, and alerts. Used by one thread. ``hard_links`` finds
+    the matches that are hard links of the image's own file, which are not duplicates."""
 
     def __init__(
         self,
         collection: ImageCollection,
         searches: Searches,
-        max_rank: int,
+        settings: SearchSettings,
         announce: Callable[[Alert], None],
         *,
-        quiet: bool = False,
         counters: Counters | None = None,
         hard_links: HardLinks | None = None,
-        folders: FolderOrder | None = None,
     ) -> None:
         self._hard_links = hard_links
         self._collection = collection
         self._searches = searches
-        self._max_rank = max_rank
+        self._settings = settings
         self._announce = announce
-        self._quiet = quiet
         self._counters = counters or Counters()
-        self._folders = folders or {}
-        #: Did the last ``work_off`` try all images that it was to try?
+        #: Whether the last ``work_off`` tried all images.
         self.has_tried_all = False
         self._failed: set[str] = set()
         self._postponed: frozenset[str] = frozenset()
@@ -129,15 +122,15 @@ class DuplicateSearch:
         self._results: list[SearchResult] = []
 
     def work_off(self, is_stopped: Callable[[], bool], *, only_new: bool = False) -> None:
-        """Search for every image that is due, and tell of what was found. An image whose search
-        fails does not keep the others waiting, and is still due after this. If the
-        service has no answer for many, the others wait for the next time. ``only_new``: not for
-        images whose search failed the last time that all were tried.
+        """Search for every image that is due, and alert about new pictures. An image whose search
+        fails does not delay the others, and stays due. After many failures in a row, the remaining
+        images wait for the next call. ``only_new``: skip images whose search failed when all were
+        last tried.
 
-        Raises ``CollectionError``: the first one that was met, if not all could be searched for.
+        Raises the first ``CollectionError`` if some images could not be searched for.
         """
         self._searches.settle()
-        self._tell(is_stopped)
+        self._alert(is_stopped)
         self.has_tried_all = False
         failed_in_a_row = 0
         postponed = self._postponed if only_new else frozenset()
@@ -155,8 +148,8 @@ class DuplicateSearch:
                         self._trouble = self._trouble or error
                         self._failed.add(due.image_id)
                         failed_in_a_row += isinstance(error, Unavailable | Unreachable)
-                        if failed_in_a_row == _MOST_FAILURES:
-                            raise  # the next time goes on with the others
+                        if failed_in_a_row == _MAX_FAILURES:
+                            raise  # the next call continues with the others
             finally:
                 self._record_results()
         trouble, self._trouble = self._trouble, None
@@ -180,7 +173,7 @@ class DuplicateSearch:
             findings = findings_of(
                 due.image_id,
                 answer["results"],
-                self._max_rank,
+                self._settings.max_rank,
                 limit=limit,
                 is_cut=answer.get("cut", False),
             )
@@ -195,17 +188,17 @@ class DuplicateSearch:
         if findings.images or candidates or self._searches.has_node(due):
             # The next search depends on what is recorded.
             self._record_results()
-            self._tell(is_stopped)
+            self._alert(is_stopped)
 
     def _record_results(self) -> None:
-        """Write the results down, many at once: most searches find nothing."""
+        """Record the collected results in one transaction."""
         results, self._results = self._results, []
         self._searches.record(results)
 
     def _uncompared(self, due: Due, answer: SearchByIdAnswer, findings: Findings) -> set[str]:
-        """The linked images that the search did not find and that were not compared. While a new
-        version of the collection describes its pictures again, two pictures that different versions
-        have described are not compared: all are searched for again after that."""
+        """The linked images that the search did not find because they were not compared. During an
+        upgrade, the collection does not compare two pictures that were described by different
+        versions. After the upgrade all images are searched for again."""
         if not answer.get("outdated") and not answer.get("partial"):
             return set()
         missing = set(self._searches.linked_images(due))
@@ -220,16 +213,16 @@ class DuplicateSearch:
         except NotFound:
             return False
 
-    def _tell(self, is_stopped: Callable[[], bool]) -> None:
-        # Announced first, marked after: if the machine stops in between, the alert comes twice. The
-        # other way round it might be lost. An alert is announced when its line is written, not
-        # while the line waits for that.
-        new = self._searches.alerts_due()
-        for start in range(0, len(new), _TOLD_AT_ONCE):
-            batch = new[start : start + _TOLD_AT_ONCE]
-            if not self._quiet:
+    def _alert(self, is_stopped: Callable[[], bool]) -> None:
+        # Alert first, then mark: if the machine stops in between, the alert is repeated. In the
+        # other order, the alert could be lost. An alert is only marked when its log line has been
+        # written.
+        unalerted = self._searches.alerts_due()
+        for start in range(0, len(unalerted), _ALERTS_AT_ONCE):
+            batch = unalerted[start : start + _ALERTS_AT_ONCE]
+            if not self._settings.quiet:
                 for each in batch:
-                    self._announce(Alert.of(each, self._folders, time.time()))
+                    self._announce(Alert.of(each, self._settings.folders, time.time()))
                 while not delivered(_WAIT_SECONDS):
                     if is_stopped():
                         return
@@ -238,13 +231,13 @@ class DuplicateSearch:
 
 
 def announce_to_log(alert: Alert) -> None:
-    """One warning for each new picture."""
+    """Log one warning for each new picture."""
     log_event(log, logging.WARNING, Event.DUPLICATE, "%s", alert, **alert.keys())
 
 
 def announce_to_file(path: Path) -> Callable[[Alert], None]:
-    """One warning for each new picture, and the same as a JSON line, appended to a file that may be
-    rotated away at any time."""
+    """Return a function that logs one warning for each new picture, and appends the same as a JSON
+    line to a file, which may be rotated at any time."""
     formatter = JsonFormatter()
     is_failing = False
 
@@ -261,7 +254,7 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
                     log,
                     logging.ERROR,
                     Event.LOG_UNWRITABLE,
-                    "%s can't be written, alerts are only here: %s",
+                    "%s can't be written, so alerts are only in this log: %s",
                     *(path, error.strerror),
                     path=str(path),
                     error=error.strerror,
@@ -269,7 +262,3 @@ def announce_to_file(path: Path) -> Callable[[Alert], None]:
             is_failing = True
 
     return announce
-
-
-def _describe(side: Side) -> str:
-    return f"{side.rel_path or 'an image of no folder here'} ({side.image_id})"

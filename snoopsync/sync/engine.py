@@ -1,9 +1,9 @@
-"""The engine: from what was seen on the disk to what the collection has confirmed.
+"""The engine: takes changes from the disk to the collection, and records what is confirmed.
 
-One thread owns everything here; workers only send. Each ``step`` goes the same way, in one
-direction: look at the folders, let changes settle, plan, ask the deletion guard, record the
-intents, send, record what was confirmed. A full resync is a state of the engine: while it lasts,
-each step also advances it. ``run`` and ``resync`` differ only in how long they keep stepping.
+One thread owns everything here; workers only send. Each ``step`` goes in one direction: look at the
+folders, let changes settle, plan, ask the deletion guard, record the intents, send, record what was
+confirmed. A full resync is a state of the engine: while it runs, each step also advances it.
+``run`` and ``resync`` only differ in how long they call ``step``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.schedule import Schedule
 from snoopsync.sync.adoption import Adoption
-from snoopsync.sync.delete_guard import Cleared, DeletionGuard, FolderView
+from snoopsync.sync.deletion_guard import Cleared, DeletionGuard, FolderView
 from snoopsync.sync.plan_input import PlanInputReader
 from snoopsync.sync.planning import Planning, PlanningPace
 from snoopsync.sync.remote_listing import RemoteListing
@@ -34,29 +34,29 @@ from snoopsync.sync.resync import ResyncRequest, ResyncRun
 from snoopsync.sync.sender import Sender
 from snoopsync.sync.transfer import Rehearsal, Transfer
 
-#: How long one step looks at directories before it does the rest, in seconds.
+#: How long one step looks at directories, in seconds.
 _LOOK_SECONDS = 0.1
 
 #: How many paths of the inbox one step looks at.
 _LOOKS_AT_ONCE = 2000
 
-#: While more paths than this have not come to rest, no directory is looked at: memory stays flat.
+#: While more paths than this are settling, no directory is looked at. This limits memory.
 _MAX_SETTLING = 20_000
 
-#: How often to step without a reason, in seconds.
+#: The longest time between two steps, in seconds.
 _IDLE_SECONDS = 1.0
 
-#: How often to look whether the requests under way have ended, in seconds.
+#: How often to check whether the running requests have ended, in seconds.
 _DRAINING_SECONDS = 0.1
 
-#: How many images a rehearsal deals with in one step.
+#: How many images a rehearsal handles in one step.
 _REHEARSED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The engine's settings. A ``rehearsal`` plans everything and sends nothing. ``hold_over`` is
-    ``None`` if many deletions are never held."""
+    """The engine's settings. A ``rehearsal`` plans everything and sends nothing. Without
+    ``hold_over``, deletions are never held for being too many."""
 
     owner: str
     settle_seconds: float
@@ -68,11 +68,11 @@ class Settings:
 
 
 class SyncEngine:
-    """Keeps the collection equal to the folders. One thread calls ``step`` and ``wait`` in turns;
-    any thread may call ``wake``.
+    """Keeps the collection equal to the folders. One thread calls ``step`` and ``wait``
+    alternately. Any thread may call ``wake``.
 
-    ``search_collection`` is the collection for searches, which can be down while the rest of it is
-    not. ``on_done`` is called with the actions that are done. Paths that are put into ``inbox`` are
+    ``search_collection`` is the collection for searches, which can fail while other requests
+    succeed. ``on_done`` is called with completed actions. Paths that are put into ``inbox`` are
     looked at again.
     """
 
@@ -105,11 +105,11 @@ class SyncEngine:
         self._readers = make_workers(2, "read")
         senders = make_workers(settings.workers, "send")
         transfer = Rehearsal(collection) if settings.rehearsal else Transfer(collection)
-        # Enough that no worker waits for this thread.
+        # Large enough that no worker waits for this thread.
         capacity = _REHEARSED_AT_ONCE if settings.rehearsal else 2 * settings.workers
         self.sender = Sender(state, folders, transfer, senders, capacity, schedule, self.inbox)
         self.sender.on_done = self._report_done
-        self.sender.on_landed = self.wake
+        self.sender.on_completed = self.wake
         self.listing = RemoteListing(
             settings.owner, state, collection, senders, self.clock, 2 * settings.settle_seconds
         )
@@ -130,7 +130,7 @@ class SyncEngine:
     # A full resync.
 
     def begin_resync(self, request: ResyncRequest) -> ResyncRun:
-        """Begin a full resync, which the next steps advance. Only one runs at a time."""
+        """Begin a full resync, which the next steps advance. Only one resync may run at a time."""
         assert self._resync is None
         self._adoption.forget()
         self._resync = ResyncRun(self, request)
@@ -138,7 +138,7 @@ class SyncEngine:
 
     @property
     def is_resyncing(self) -> bool:
-        """Is a full resync under way?"""
+        """Whether a full resync is running."""
         return self._resync is not None
 
     def _abandon_resync(self) -> None:
@@ -149,19 +149,19 @@ class SyncEngine:
     # For the parts around the engine.
 
     def wake(self) -> None:
-        """There is something to do: do not wait any longer."""
+        """End the current or next ``wait``."""
         self._wake.set()
 
     def drain(self) -> None:
-        """Begin nothing new, but record the results of the requests under way."""
+        """From now on, begin nothing new and only record the results of the running requests."""
         self._is_draining = True
         self.wake()
 
     def take_over(self, before: SyncEngine) -> None:
-        """Go on where an earlier engine ended, for the same collection and state file."""
+        """Continue the work of an earlier engine with the same collection and state file."""
         self.listing.take_over(before.listing)
-        self.sender.remembered = before.sender.remembered
-        # The images that it wanted to delete have to be gone for long enough again.
+        self.sender.in_flight_file = before.sender.in_flight_file
+        # Files whose images it was about to delete must be gone for long enough again.
         dirty = (self.state.intents.dirty_paths(name) for name in self._folders)
         paths = {*before._pending.rel_paths(), *before.inbox.take(len(before.inbox))}
         self.inbox.put(sorted(paths.union(*dirty)))
@@ -175,7 +175,7 @@ class SyncEngine:
         if self._resync is not None and self._resync.can_advance:
             return
         now = self.clock.monotonic()
-        if not (self.is_looking or self.inbox or self._pending.has_turn):
+        if not (self.is_looking or self.inbox or self._pending.can_plan):
             due = [monitor.next_due for monitor in self.monitors]
             settled = self._pending.next_due()
             if settled is not None:
@@ -187,35 +187,35 @@ class SyncEngine:
 
     @property
     def is_idle(self) -> bool:
-        """Is everything done that can be done now?"""
-        if self._pending.settling or not self.is_at_rest:
+        """Whether everything is done that can be done now."""
+        if self._pending.settling or not self.is_idle_except_settling:
             return False
         return not self.sender.has_postponed(self._present)
 
     @property
-    def is_at_rest(self) -> bool:
-        """Is everything done except for files that do not come to rest, or that changed while they
-        were sent?"""
+    def is_idle_except_settling(self) -> bool:
+        """Whether everything is done except for files that are settling, or that changed while they
+        were sent."""
         if self.is_looking or self.inbox or self._pending.has_undecided:
             return False
         return self.sender.is_idle(self._present)
 
     @property
     def is_looking(self) -> bool:
-        """Is there anything left to look at in a folder?"""
+        """Whether anything is left to look at in a folder."""
         return any(monitor.is_busy for monitor in self.monitors)
 
     @property
     def unsettled(self) -> int:
-        """How many paths have changed and are not planned for yet."""
+        """How many changed paths have no plan yet."""
         return len(self._pending) + len(self.inbox)
 
     def unsettled_paths(self) -> Iterator[tuple[RelPath, bool]]:
-        """These paths, and for each whether there was a file at the last look."""
+        """The changed paths without a plan, each with whether it was a file at the last look."""
         return self._pending.unsent()
 
     def has_file(self, rel_path: RelPath) -> bool:
-        """Is there a file at this path now?"""
+        """Whether a file is at this path now."""
         return isinstance(self._pending.observation(rel_path), File)
 
     @property
@@ -225,7 +225,7 @@ class SyncEngine:
 
     @property
     def has_requests(self) -> bool:
-        """Does another thread still wait for an answer of the collection, or work with one?"""
+        """Whether another thread is waiting for the collection, or is handling its response."""
         return bool(self.in_flight or self.listing.is_being_read or self._adoption.is_searching)
 
     @property
@@ -238,21 +238,24 @@ class SyncEngine:
         return [monitor.row.name for monitor in self.monitors if not monitor.is_missing]
 
     def close(self, timeout_seconds: float) -> bool:
-        """Let the requests under way end, and record what they did. False if some did not end
-        within ``timeout_seconds``: they are abandoned, and sent again after the next start."""
-        ended = self.sender.close(timeout_seconds)
-        self._abandon_resync()
-        self._report_held(is_last=True)
-        self._readers.close(timeout_seconds=0.1)
-        self._adoption.close(timeout_seconds=0.2)
-        for monitor in self.monitors:
-            monitor.close()
-        self.collection.log_suppressed()
+        """Wait for the running requests, and record their results. Returns false if some did not
+        end within ``timeout_seconds``. They are abandoned, and sent again after the next start."""
+        try:
+            ended = self.sender.close(timeout_seconds)
+            self._abandon_resync()
+            self._report_held(is_last=True)
+        finally:
+            # Also if the state file is full, so that no thread is left.
+            self._readers.close(timeout_seconds=0.1)
+            self._adoption.close(timeout_seconds=0.2)
+            for monitor in self.monitors:
+                monitor.close()
+            self.collection.log_suppressed()
         return ended
 
     def left_out(self, folders: Container[str] | None = None) -> list[Record]:
-        """The records of files that the configuration does not name any more, in these folders or
-        in all that were ever configured."""
+        """The records of files that the configuration no longer wants, in these folders or in all
+        folders that were ever configured."""
         return [
             record
             for row in self.state.folders.rows()
@@ -262,7 +265,8 @@ class SyncEngine:
         ]
 
     def remove(self, prunes: Sequence[Cleared]) -> None:
-        """Remove these images, which a person asked for and the guard cleared."""
+        """Remove these images. A person asked for a prune, and the guard cleared these
+        deletions."""
         self.listing.note_planned([cleared.delete for cleared in prunes])
         for cleared in prunes:
             self.sender.clear(cleared)
@@ -281,7 +285,7 @@ class SyncEngine:
         """Do what is due now."""
         if self._is_draining:
             self._abandon_resync()
-            self.sender.collect()  # a path to look at again has a dirty row, so it is not lost
+            self.sender.collect()  # the path to look at again is not lost: its row is dirty
             return
         if self._resync is not None:
             self._resync.advance()
@@ -314,7 +318,7 @@ class SyncEngine:
         self._pending.look_at_due()
 
     def _collect(self) -> None:
-        """Take what the workers' requests and the searches of adoption brought."""
+        """Take the results of the workers' requests and of the adoption searches."""
         self.sender.collect()
         try:
             self._adoption.collect()
@@ -324,9 +328,11 @@ class SyncEngine:
         self._pending.look_again(self.inbox.take(_LOOKS_AT_ONCE))
 
     def _send(self) -> None:
-        # While the listing is read, it is not known whether it has an image that is sent meanwhile.
+        # While the listing is read, it is not known whether it contains an image that is sent
+        # meanwhile.
         if not self.listing.is_gathering:
-            self.sender.dispatch(self._present, self._pending.observation)
+            missing = self.listing.remote.missing if self.listing.remote is not None else ()
+            self.sender.dispatch(self._present, self._pending.observation, missing)
 
     def _note_unclear(self, rel_path: RelPath, reason: str) -> None:
         for monitor in self.monitors:
@@ -334,8 +340,8 @@ class SyncEngine:
                 monitor.note_unclear(rel_path.path, reason)
 
     def _note_newest(self) -> None:
-        """Remember the newest image row, for each folder that is known not to lose files now.
-        During a scan nobody can say whether a new file or a loss came first."""
+        """Remember the newest image row, for each folder that is not losing files now. During a
+        scan it is unknown whether a new file or a loss came first."""
         if self._pending.has_undecided:
             return
         newest = self.state.deletions.newest()
@@ -366,8 +372,8 @@ class SyncEngine:
         with self.state.transaction():
             self.state.intents.apply(planned, self.clock.now())
             self.state.deletions.hold(action.image_id for action in verdict.hold)
-        # These files were gone for long enough, and only wait for others that the guard counts with
-        # them. Restarting their timers would deadlock them.
+        # These files have been gone for long enough, and only wait for others that the guard counts
+        # with them. Restarting their timers would deadlock them.
         self._pending.postpone(
             {delete.rel_path: Gone() for delete in verdict.unsettled if delete.rel_path is not None}
         )
@@ -381,5 +387,5 @@ class SyncEngine:
                     self.sender.tally.note(action.rel_path, action.image_id, ImageOutcome.ADOPTED)
         for cleared in verdict.send:
             self.sender.clear(cleared)
-        self._pending.leave(each.source for each in planned if isinstance(each, Rename))
+        self._pending.note_moved_away(each.source for each in planned if isinstance(each, Rename))
         self._report_done([each for each in planned if isinstance(each, Rename | Adopt | Forget)])

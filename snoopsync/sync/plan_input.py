@@ -1,7 +1,7 @@
-"""Reads what the planner has to know about some paths: records, other paths, contents, taken IDs.
+"""Reads what the planner needs to know about some paths: records, other paths, contents, taken IDs.
 
-A file that is new at one path may be the file that left another path. So the paths that it may have
-come from are looked at too, in whatever order the changes were seen.
+A file that is new at one path may be the file that disappeared from another path. So the paths that
+it may have come from are also examined, whatever the order of the events.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from snoopsync.folders.pending import Inbox
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 
-#: For how many images with the same bytes it is checked whether their file has left its path.
-_MOST_TWINS = 64
+#: For how many images with the same bytes to check whether their file has left its path.
+_MAX_SAME_CONTENT = 64
 
 
 @dataclass
-class _Scene:
-    """The plan input while it is read."""
+class _InputDraft:
+    """The plan input while it is being read."""
 
     observations: dict[RelPath, Observation]
     records: dict[RelPath, Record] = field(default_factory=dict)
@@ -31,8 +31,8 @@ class _Scene:
 
 
 class PlanInputReader:
-    """Reads the state file and the disk around the paths that are to be decided on. Files that
-    change while they are read go to the ``inbox``."""
+    """Reads the state file and the disk for the paths to plan. Files that change while they are
+    read go to the ``inbox``."""
 
     def __init__(
         self,
@@ -54,32 +54,32 @@ class PlanInputReader:
         arriving: Callable[[], Mapping[int, tuple[RelPath, File]]],
         remote: Remote | None = None,
     ) -> PlanInput:
-        """What the planner needs for the paths in ``observations``. ``arriving`` returns, by inode,
-        the files that were seen and are not decided on: a record whose file is not at its path may
-        be one of them. ``remote``: what is known of the collection. Paths whose folder went missing
-        meanwhile, and files that changed, are left out."""
+        """What the planner needs for the paths in ``observations``. ``arriving`` returns the
+        pending files by inode, because the file of a record that is not at its path may be one of
+        them. ``remote``: what is known about the collection. Files that changed meanwhile are left
+        out, and a path in a folder that went missing is ``Unclear``."""
         gone = frozenset(each for each, seen in observations.items() if isinstance(seen, Gone))
-        scene = _Scene(dict(observations))
+        draft = _InputDraft(dict(observations))
         for rel_path in observations:
             record = self._state.record_at(rel_path)
             if record is not None:
-                scene.records[rel_path] = record
-        self._follow_homeless(scene, arriving)
-        with FolderSessions() as views:
-            self._follow_files(scene, views)
+                draft.records[rel_path] = record
+        self._follow_displaced(draft, arriving)
+        with FolderSessions() as sessions:
+            self._follow_files(draft, sessions)
         asked = frozenset(observations)
-        changed = self._hash(scene, self._undecided(scene))
-        with FolderSessions() as views:
-            self._follow_contents(scene, views)
-        self._follow_homeless(scene, arriving)
-        changed |= self._hash(scene, self._undecided(scene))
-        self._prove_gone(scene, gone)
+        changed = self._hash(draft, self._undecided(draft))
+        with FolderSessions() as sessions:
+            self._follow_contents(draft, sessions)
+        self._follow_displaced(draft, arriving)
+        changed |= self._hash(draft, self._undecided(draft))
+        self._prove_gone(draft, gone)
         present = {name for name, folder in self._folders.items() if folder.is_present()}
         kept = {
             rel_path: observation
             if rel_path.folder in present
             else Unclear("the folder is missing")
-            for rel_path, observation in scene.observations.items()
+            for rel_path, observation in draft.observations.items()
             if rel_path not in changed
         }
         self._inbox.put(sorted(changed & asked))
@@ -88,109 +88,110 @@ class PlanInputReader:
             asked=asked - changed,
             observations=kept,
             records={
-                rel_path: record for rel_path, record in scene.records.items() if rel_path in kept
+                rel_path: record for rel_path, record in draft.records.items() if rel_path in kept
             },
-            taken=self._taken_ids(scene, asked, remote or Remote()),
-            hashes=scene.hashes,
+            taken=self._taken_ids(draft, asked, remote or Remote()),
+            hashes=draft.hashes,
             gone_for_good=gone,
             remote=remote,
         )
 
     def _taken_ids(
-        self, scene: _Scene, rel_paths: Iterable[RelPath], remote: Remote
+        self, draft: _InputDraft, rel_paths: Iterable[RelPath], remote: Remote
     ) -> frozenset[str]:
-        """The IDs that are given out already, of those that the planner may try for new files."""
+        """The IDs that the planner may try for new files and that are already in use."""
         taken = set()
         for rel_path in rel_paths:
-            if not _is_open(scene, rel_path):
+            if not _has_other_file(draft, rel_path):
                 continue
             for image_id in image_ids(self._owner, rel_path):
                 if self._state.is_taken(image_id):
                     taken.add(image_id)
                 elif image_id not in remote.unclaimed and image_id not in remote.reserved:
-                    break  # the planner gives out this one at the latest
+                    break  # the planner uses this ID or an earlier one
         return frozenset(taken)
 
-    def _look(self, views: FolderSessions, record: Record) -> Observation:
-        """Is the record's file still at its path? A file that a mount hides has not left it. At a
-        path that the configuration leaves out, no other file is of interest."""
+    def _look(self, sessions: FolderSessions, record: Record) -> Observation:
+        """What is at the record's path now. A file that a mount hides has not left its path. At a
+        path that the configuration leaves out, another file counts as ``Gone``."""
         rel_path = record.rel_path
         folder = self._folders.get(rel_path.folder)
         if folder is None or folder.identity is None:
-            return Unclear("the folder is not there")
-        view = views.of(folder)
-        observation = view.look(rel_path.path)
-        if isinstance(observation, Gone) and view.is_hidden(rel_path.path, record.submount):
-            return Unclear("a disk was mounted or unmounted there")
+            return Unclear("the folder is missing")
+        session = sessions.of(folder)
+        observation = session.look(rel_path.path)
+        if isinstance(observation, Gone) and session.is_hidden(rel_path.path, record.submount):
+            return Unclear("a disk was mounted or unmounted at or above the path")
         if isinstance(observation, File) and observation.fingerprint.inode != record.seen.inode:
             return observation if folder.selection.wants(rel_path.path) else Gone()
         return observation
 
-    def _follow_homeless(
-        self, scene: _Scene, arriving: Callable[[], Mapping[int, tuple[RelPath, File]]]
+    def _follow_displaced(
+        self, draft: _InputDraft, arriving: Callable[[], Mapping[int, tuple[RelPath, File]]]
     ) -> None:
-        """For every record whose file is not at its path: the file with its inode, if that is about
-        to come to rest at another path. It has a better claim than a file with the same content."""
+        """For every record whose file is not at its path, add the file with the same inode if it is
+        pending at another path. It takes precedence over a file with the same content."""
         found_inodes = {
             observation.fingerprint.inode
-            for rel_path, observation in scene.observations.items()
-            if isinstance(observation, File) and _is_open(scene, rel_path)
+            for rel_path, observation in draft.observations.items()
+            if isinstance(observation, File) and _has_other_file(draft, rel_path)
         }
-        inodes = {record.seen.inode for record in _homeless(scene)} - found_inodes
+        inodes = {record.seen.inode for record in _displaced(draft)} - found_inodes
         if not inodes:
             return
         by_inode = arriving()
         for inode in inodes:
             found = by_inode.get(inode)
-            if found is not None and found[0] not in scene.observations:
-                self._add(scene, found[0], found[1])
+            if found is not None and found[0] not in draft.observations:
+                self._add(draft, found[0], found[1])
 
-    def _follow_files(self, scene: _Scene, views: FolderSessions) -> None:
-        """For every file that is not its record's own: the records that had its inode, and so on
-        from the files at their paths, until a chain or a ring of renames is complete."""
-        waiting = [rel_path for rel_path in scene.observations if _is_open(scene, rel_path)]
+    def _follow_files(self, draft: _InputDraft, sessions: FolderSessions) -> None:
+        """For every file that is not its path's recorded file, add the records with its inode.
+        Continue with the files at their paths, until each chain or cycle of renames is complete."""
+        waiting = [rel_path for rel_path in draft.observations if _has_other_file(draft, rel_path)]
         while waiting:
-            observation = scene.observations[waiting.pop()]
+            observation = draft.observations[waiting.pop()]
             assert isinstance(observation, File)
             for record in self._state.records_with_inode(observation.fingerprint.inode):
-                if record.rel_path not in scene.observations:
-                    self._add(scene, record.rel_path, self._look(views, record), record)
-                    if _is_open(scene, record.rel_path):
+                if record.rel_path not in draft.observations:
+                    self._add(draft, record.rel_path, self._look(sessions, record), record)
+                    if _has_other_file(draft, record.rel_path):
                         waiting.append(record.rel_path)
 
-    def _prove_gone(self, scene: _Scene, rel_paths: Iterable[RelPath]) -> None:
+    def _prove_gone(self, draft: _InputDraft, rel_paths: Iterable[RelPath]) -> None:
         for rel_path in rel_paths:
-            record, folder = scene.records.get(rel_path), self._folders.get(rel_path.folder)
+            record, folder = draft.records.get(rel_path), self._folders.get(rel_path.folder)
             if record is not None and folder is not None:
-                scene.observations[rel_path] = folder.prove_gone(rel_path.path, record.submount)
+                draft.observations[rel_path] = folder.prove_gone(rel_path.path, record.submount)
 
-    def _follow_contents(self, scene: _Scene, views: FolderSessions) -> None:
-        for sha256 in set(scene.hashes.values()):
-            for record in self._state.records_with_content(sha256, _MOST_TWINS):
-                if record.rel_path not in scene.observations:
-                    self._add(scene, record.rel_path, self._look(views, record), record)
+    def _follow_contents(self, draft: _InputDraft, sessions: FolderSessions) -> None:
+        for sha256 in set(draft.hashes.values()):
+            for record in self._state.records_with_content(sha256, _MAX_SAME_CONTENT):
+                if record.rel_path not in draft.observations:
+                    self._add(draft, record.rel_path, self._look(sessions, record), record)
 
     def _add(
         self,
-        scene: _Scene,
+        draft: _InputDraft,
         rel_path: RelPath,
         observation: Observation,
         record: Record | None = None,
     ) -> None:
-        scene.observations[rel_path] = observation
+        draft.observations[rel_path] = observation
         record = record or self._state.record_at(rel_path)
         if record is not None:
-            scene.records[rel_path] = record
+            draft.records[rel_path] = record
 
-    def _undecided(self, scene: _Scene) -> list[RelPath]:
-        """The files whose content has to be known: those that differ from their record, or have
-        none, unless their identity already says which record is theirs, or their size is new."""
-        left = {record.seen for record in _homeless(scene)}
+    def _undecided(self, draft: _InputDraft) -> list[RelPath]:
+        """The files whose content must be read: those that differ from their record or have none.
+        Files whose fingerprint identifies a displaced record, or whose size is unknown, need no
+        reading."""
+        left = {record.seen for record in _displaced(draft)}
         undecided = []
-        for rel_path, observation in scene.observations.items():
+        for rel_path, observation in draft.observations.items():
             if not isinstance(observation, File) or observation.fingerprint in left:
                 continue
-            record = scene.records.get(rel_path)
+            record = draft.records.get(rel_path)
             if record is not None and record.seen == observation.fingerprint:
                 continue
             if observation.fingerprint.size and self._state.knows_size(
@@ -199,11 +200,11 @@ class PlanInputReader:
                 undecided.append(rel_path)
         return undecided
 
-    def _hash(self, scene: _Scene, rel_paths: Iterable[RelPath]) -> set[RelPath]:
+    def _hash(self, draft: _InputDraft, rel_paths: Iterable[RelPath]) -> set[RelPath]:
         """Read the files. Returns the paths of those that changed meanwhile."""
 
         def hash_one(rel_path: RelPath) -> bytes | None:
-            observation = scene.observations[rel_path]
+            observation = draft.observations[rel_path]
             assert isinstance(observation, File)
             try:
                 with self._folders[rel_path.folder].open(rel_path.path) as file:
@@ -212,28 +213,28 @@ class PlanInputReader:
             except FileChanged:
                 return None
             except OSError:
-                # The file can't be read: sending it fails with the reason.
+                # The file can't be read. Sending it will fail and report the reason.
                 return b""
 
-        wanted = [rel_path for rel_path in rel_paths if rel_path not in scene.hashes]
+        wanted = [rel_path for rel_path in rel_paths if rel_path not in draft.hashes]
         digests = dict(zip(wanted, self._readers.map(hash_one, wanted), strict=True))
-        scene.hashes.update({rel_path: digest for rel_path, digest in digests.items() if digest})
+        draft.hashes.update({rel_path: digest for rel_path, digest in digests.items() if digest})
         return {rel_path for rel_path, digest in digests.items() if digest is None}
 
 
-def _homeless(scene: _Scene) -> list[Record]:
-    """The records whose file is not at their path. A hard link's record is none of them, though its
-    file can be seen at a path that another record's file has come to."""
+def _displaced(draft: _InputDraft) -> list[Record]:
+    """The records whose file is not at their path. A hard link at another path does not displace a
+    record whose own path still has the file."""
     return [
         record
-        for rel_path, record in scene.records.items()
-        if isinstance(scene.observations[rel_path], Gone) or _is_open(scene, rel_path)
+        for rel_path, record in draft.records.items()
+        if isinstance(draft.observations[rel_path], Gone) or _has_other_file(draft, rel_path)
     ]
 
 
-def _is_open(scene: _Scene, rel_path: RelPath) -> bool:
-    """Is there a file that is not the one of the path's own record?"""
-    observation, record = scene.observations[rel_path], scene.records.get(rel_path)
+def _has_other_file(draft: _InputDraft, rel_path: RelPath) -> bool:
+    """Whether the path has a file that is not the file of the path's own record."""
+    observation, record = draft.observations[rel_path], draft.records.get(rel_path)
     if not isinstance(observation, File):
         return False
     return record is None or observation.fingerprint.inode != record.seen.inode

@@ -1,9 +1,10 @@
-"""``resync --prune``: deletes the images that the configuration leaves out, and those that no
-record knows.
+"""``resync --prune``: deletes the images that the configuration leaves out, and images without a
+record.
 
-An ID is a hash and does not tell its folder. So an image without a record is deleted only when all
-configured folders are present and were scanned to the end in this very resync. A prune is all or
-nothing. A plan that exceeds the guard's limit needs a person's approval of exactly this plan.
+An image ID is a hash and does not show the image's folder. So an image without a record is only
+deleted when all configured folders are present and were completely scanned in the same resync. A
+prune deletes everything in its plan or nothing. A plan that exceeds the guard's limit needs a
+person's approval of exactly this plan.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 class Pruning:
     """What a prune found and did.
 
-    ``deletes``: the whole plan. ``waits``: the plan needs approval, because it exceeds the guard's
-    limit or because there are ``doubts`` (one sentence each); it was not approved, and nothing of
-    it was done. ``kept``: why images were kept that may be unwanted (one sentence each).
-    ``failed``: images of the plan that could not be deleted.
+    ``deletes``: the whole plan. ``waits``: nothing was deleted, because the plan needs an approval
+    that it does not have: it exceeds the guard's limit, or there are ``doubts`` (one sentence
+    each). ``kept``: why possibly unwanted images were kept (one sentence each). ``failed``: how
+    many images of the plan could not be deleted.
     """
 
     deletes: tuple[Delete, ...] = ()
@@ -48,8 +49,8 @@ class Pruning:
         return hashlib.sha256("\n".join(plan).encode()).hexdigest()
 
     def counts(self, configured: Sequence[str]) -> list[str]:
-        """How many images of each kind the plan deletes, one text for each kind. ``configured``:
-        the names of the folders in the configuration."""
+        """How many images of each kind the plan deletes, one text per kind. ``configured``: the
+        names of the configured folders."""
         found: Counter[str] = Counter()
         for each in self.deletes:
             if each.rel_path is None:
@@ -61,8 +62,8 @@ class Pruning:
         return [f"{count} {what}" for what, count in found.items()]
 
     def as_message(self) -> dict[str, Any]:
-        """The pruning as JSON, for a command that asked the service. It has the plan only if that
-        needs approval."""
+        """The pruning as JSON, for a command that asked the service. The JSON contains the plan
+        only if it waits for approval."""
         shown = self.deletes if self.waits else ()
         return {
             "deletes": [_delete_message(each) for each in shown],
@@ -74,7 +75,7 @@ class Pruning:
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Pruning:
-        """The pruning that ``as_message`` returned."""
+        """The pruning from the JSON that ``as_message`` returned."""
         deletes = tuple(_delete(each) for each in message["deletes"])
         return cls(
             deletes,
@@ -85,13 +86,13 @@ class Pruning:
         )
 
 
-#: Is this plan, which exceeds the limit, approved?
+#: Returns whether a plan that needs approval is approved.
 Approve = Callable[[Pruning], bool]
 
 
 @dataclass
 class Prune:
-    """One prune, within a resync of ``monitors``. Create it before the scan of that resync
+    """One prune, within a resync of ``monitors``. Create this before the scan of that resync
     begins."""
 
     engine: SyncEngine
@@ -103,7 +104,7 @@ class Prune:
         self._scans_before = {each.folder.name: each.scans_ended for each in self.monitors}
 
     def run(self) -> Iterator[None]:
-        """Plan, and delete what may be deleted. The engine makes a step at each ``yield``."""
+        """Plan, and delete what may be deleted. The engine performs a step at each ``yield``."""
         engine = self.engine
         self.outcome = self._plan()
         deletes = self.outcome.deletes
@@ -113,7 +114,7 @@ class Prune:
             self.outcome = replace(self.outcome, waits=True)
             return
         engine.remove(engine.guard.clear_prune(deletes, approved=needs_approval))
-        while not engine.is_at_rest:
+        while not engine.is_idle_except_settling:
             yield
         self.outcome = replace(self.outcome, failed=engine.sender.tally.unpruned)
 
@@ -135,24 +136,24 @@ class Prune:
         elif monitor not in self.monitors:
             return
         elif monitor.is_busy or monitor.scans_ended == self._scans_before[name]:
-            yield f"folder {name} was not scanned to the end"
+            yield f"folder {name} was not completely scanned"
         elif monitor.unreadable:
-            yield f"folder {name} could not be read completely: {monitor.row.reason}"
+            yield f"folder {name} could not be completely read: {monitor.row.reason}"
 
     def _unknown(self) -> frozenset[str]:
         remote = self.engine.listing.remote
-        return remote.unclaimed if remote is not None else frozenset()
+        return frozenset(remote.unclaimed) if remote is not None else frozenset()
 
     def _keeps_unknown(self) -> tuple[str, ...]:
-        """Why images without a record are kept: one sentence, or none if they are not."""
+        """Why images without a record are kept: one sentence, or none if they are pruned."""
         count, waiting = len(self._unknown()), self.engine.unsettled
         if not count:
             return ()
         kept = f"not pruned: {images(count)} without a record"
         if len(self.monitors) < len(self.engine.monitors):
             return (
-                f"{kept}: only a resync of all folders can tell whether they belong to another one"
-                " (snoopsync resync --prune)",
+                f"{kept}: they may belong to another folder; to check all folders:"
+                " snoopsync resync --prune",
             )
         if waiting:
             files = counted(waiting, "file that is", "files that are")
@@ -160,12 +161,13 @@ class Prune:
         return ()
 
     def _doubts(self) -> tuple[str, ...]:
-        """Folders that may be empty mount points: without a record of its files, nothing tells an
-        empty mount point from the folder itself. With a single folder the guard's limits apply."""
+        """One sentence for each folder that may be an empty mount point: a folder without records
+        looks the same as an empty mount point. With a single folder the guard's limits are
+        enough."""
         if len(self.monitors) == 1:
             return ()
         return tuple(
-            f"folder {monitor.folder.name} holds no image (an empty mount point?)"
+            f"folder {monitor.folder.name} contains no image (an empty mount point?)"
             for monitor in self.monitors
             if not monitor.scanned
         )

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,34 +27,37 @@ _PATHS_AT_ONCE = 2000
 #: How many changed images a log line names.
 _SAMPLE = 5
 
-#: How many images of a collection that names its images in order are compared at once.
+#: How many images are compared at once if the collection lists its images in order.
 _RANGE_IDS = 20_000
 
 
 class ListingDifferences(NamedTuple):
     """How the collection's listing differs from the state file.
 
-    ``unconfirmed``: listed images of ours that are not confirmed. ``missing``: confirmed images
-    that are proven not to be in the collection. ``foreign``: images that were changed since they
-    were confirmed, with the time of that confirmation.
+    ``collection_id``: the collection that was listed. ``unconfirmed``: listed images of this owner
+    that are not confirmed. ``missing``: confirmed images that are proven not to be in the
+    collection. ``foreign``: images that another program changed since they were confirmed, with
+    their confirmed time.
     """
 
+    collection_id: str
     unconfirmed: frozenset[str]
     missing: frozenset[str]
     foreign: Mapping[str, str]
 
 
 class RemoteListing:
-    """What the collection's listing says beside the state file, while it takes part in planning.
+    """The differences between the collection's listing and the state file, while planning uses
+    them.
 
-    From ``begin`` on nothing new is planned; from ``apply`` on the listing takes part. After
-    ``end`` it takes part as long as it has images of ours that no file was found for: the file may
-    be on a disk, or in a directory, that is missing now. Without a state file only the collection
-    can tell which files it has already.
+    After ``begin`` no new file is planned; after ``apply`` planning uses the listing. After ``end``
+    planning uses the listing as long as it has images of this owner without a file, because the
+    file may be on a disk or in a directory that is missing now. If the state file was lost, only
+    the listing shows which files the collection already has.
 
     ``gather_seconds``: for this long after ``apply``, until ``gathers_until`` (monotonic), files
-    may come to rest that are planned together. Which file is which of the unclaimed images is only
-    clear from all of them. A file that never rests is not waited for.
+    may settle and are then planned together. Only all files together show which file is which
+    unclaimed image. A file that does not settle in time is not waited for.
     """
 
     def __init__(
@@ -68,6 +70,9 @@ class RemoteListing:
         gather_seconds: float,
     ) -> None:
         self.remote: Remote | None = None
+        # The sets in ``remote``. They shrink with each plan, and may have a million IDs.
+        self._unclaimed: set[str] = set()
+        self._missing_ids: set[str] = set()
         self._owner = owner
         self._state = state
         self._collection = collection
@@ -80,9 +85,8 @@ class RemoteListing:
         self.is_under_way = False
 
     def begin(self, on_read: Callable[[], None]) -> Future[ListingDifferences]:
-        """Read the listing on a thread of its own, and plan nothing new until ``apply``.
-        ``on_read`` is called on that thread when it has ended. The future raises
-        ``CollectionError``."""
+        """Read the listing on a separate thread, and plan no new file until ``apply``. ``on_read``
+        is called on that thread at the end. The future raises ``CollectionError``."""
         self._awaits_listing = True
         self.is_under_way = True
         future: Future[ListingDifferences] = Future()
@@ -90,7 +94,7 @@ class RemoteListing:
         def read() -> None:
             try:
                 future.set_result(self.read())
-            except BaseException as error:  # it belongs to whoever asks for the result
+            except BaseException as error:  # raised again by ``result()``
                 future.set_exception(error)
             on_read()
 
@@ -100,7 +104,7 @@ class RemoteListing:
 
     @property
     def is_being_read(self) -> bool:
-        """Is the thread that reads the listing at work?"""
+        """Whether the listing is being read."""
         return self._reader is not None and self._reader.is_alive()
 
     def read(self) -> ListingDifferences:
@@ -108,9 +112,10 @@ class RemoteListing:
         this. Raises ``CollectionError``."""
         if not self._collection.lists_times:
             return self._compare_ids()
-        # Read first: what is confirmed meanwhile may have a time that the listing does not know.
+        # Read before the listing: an image that is confirmed meanwhile may have a newer time than
+        # the listing.
         times = self._state.confirmed_times()
-        # Images of other owners do not concern us, and a listing may have millions of them.
+        # Skip images of other owners: a listing may have millions of them.
         listed_times = self._collection.image_times(
             self._state.confirmed_ids(), lambda image_id: owns(self._owner, image_id)
         )
@@ -120,36 +125,37 @@ class RemoteListing:
             image_id for image_id in listed - confirmed if owns(self._owner, image_id)
         )
         missing = self._missing(confirmed - listed)
-        return ListingDifferences(unconfirmed, missing, _foreign(times, listed_times))
+        return ListingDifferences(
+            self._collection.id, unconfirmed, missing, _foreign(times, listed_times)
+        )
 
     def _compare_ids(self) -> ListingDifferences:
-        """The listing of a collection that names its images in order. One range of IDs at a time is
-        compared, so that memory stays flat."""
+        """Compare with a collection that lists its images in order. This compares one range of IDs
+        at a time, to limit memory."""
         unconfirmed: set[str] = set()
         suspects: set[str] = set()
         after: str | None = ""
         while after is not None:
             listed = self._collection.image_ids(after, _RANGE_IDS)
-            last = listed[-1] if len(listed) == _RANGE_IDS else None
-            # Read after the listing: what was confirmed in between is not taken for unconfirmed.
-            confirmed = self._state.confirmed_ids_between(after, last)
-            if listed != confirmed:
-                unconfirmed.update(set(listed).difference(confirmed))
-                suspects.update(set(confirmed).difference(listed))
-            after = last
+            # Read after the listing, so that an image that is confirmed in between is not taken for
+            # unconfirmed.
+            confirmed = self._state.confirmed_ids_between(after, listed.last)
+            if listed.json != confirmed.json:
+                listed_ids, confirmed_ids = set(listed.ids()), set(confirmed.ids())
+                unconfirmed |= listed_ids - confirmed_ids
+                suspects |= confirmed_ids - listed_ids
+            after = listed.last
         ours = frozenset(image_id for image_id in unconfirmed if owns(self._owner, image_id))
-        return ListingDifferences(ours, self._missing(suspects), {})
+        return ListingDifferences(self._collection.id, ours, self._missing(suspects), {})
 
     def _missing(self, suspects: Iterable[str]) -> frozenset[str]:
-        """Those that are not in the collection. A listing in pages can miss an image that was there
-        all the time, so each is asked for."""
-        each = sorted(suspects)
-        there = self._workers.map(self._is_there, each)
-        return frozenset(
-            image_id for image_id, is_there in zip(each, there, strict=True) if not is_there
-        )
+        """The IDs in ``suspects`` that are not in the collection. A listing in pages can miss an
+        image that was in the collection all the time, so each one is requested."""
+        ids = sorted(suspects)
+        found = self._workers.map(self._is_in_collection, ids)
+        return frozenset(image_id for image_id, is_in in zip(ids, found, strict=True) if not is_in)
 
-    def _is_there(self, image_id: str) -> bool:
+    def _is_in_collection(self, image_id: str) -> bool:
         try:
             self._collection.get_image(image_id)
         except NotFound:
@@ -157,16 +163,17 @@ class RemoteListing:
         return True
 
     def apply(self, differences: ListingDifferences) -> None:
-        """Let the listing take part in planning."""
-        # The state is read after the listing, so an image that was added in between is not
+        """Use the listing for planning."""
+        # The state is read after the listing, so that an image that was added in between is not
         # unclaimed.
         unclaimed = differences.unconfirmed
         if unclaimed:
             unclaimed -= self._state.all_ids()
-        self.remote = Remote(unclaimed, differences.missing)
+        self._unclaimed, self._missing_ids = set(unclaimed), set(differences.missing)
+        self.remote = Remote(self._unclaimed, self._missing_ids)
         self._awaits_listing = False
         self.gathers_until = self._clock.monotonic() + self._gather_seconds
-        self._doubt(differences.foreign)
+        self._resend_foreign(differences.foreign)
 
     def missing_paths(self) -> Iterator[list[RelPath]]:
         """The paths of the files whose images are missing, a few thousand at a time."""
@@ -175,16 +182,16 @@ class RemoteListing:
             records = map(self._state.record, image_ids)
             yield [record.rel_path for record in records if record is not None]
 
-    def _doubt(self, foreign: Mapping[str, str]) -> None:
-        """Send again what somebody else changed, and log that."""
+    def _resend_foreign(self, foreign: Mapping[str, str]) -> None:
+        """Mark the images that another program changed to be sent again, and log them."""
         with self._state.transaction():
-            doubtful = [
+            marked = [
                 image_id
                 for image_id in foreign
                 if self._state.intents.mark_unconfirmed(image_id, foreign[image_id])
             ]
-        if doubtful:
-            records = map(self._state.record, doubtful[:_SAMPLE])
+        if marked:
+            records = map(self._state.record, marked[:_SAMPLE])
             samples = [record.rel_path for record in records if record is not None]
             log_event(
                 log,
@@ -192,49 +199,47 @@ class RemoteListing:
                 Event.FOREIGN_CHANGES,
                 "another program changed %s of this owner in the collection; snoopsync sends them"
                 " again: %s%s. Does another installation have the owner %s too?",
-                images(len(doubtful)),
+                images(len(marked)),
                 ", ".join(map(str, samples)),
-                ", ..." if len(doubtful) > _SAMPLE else "",
+                ", ..." if len(marked) > _SAMPLE else "",
                 self._owner,
-                count=len(doubtful),
+                count=len(marked),
                 samples=[rel_path.full_text for rel_path in samples],
             )
 
     @property
     def is_gathering(self) -> bool:
-        """Do new files have to wait?"""
+        """Whether new files must wait."""
         if self._awaits_listing:
             return True
         return self.remote is not None and self._clock.monotonic() < self.gathers_until
 
     def note_planned(self, actions: Sequence[Action]) -> None:
-        """Actions for these images were planned, so they are not unclaimed or missing any more."""
-        if self.remote is not None:
-            planned = {action.image_id for action in actions}
-            self.remote = replace(
-                self.remote,
-                unclaimed=self.remote.unclaimed - planned,
-                missing=self.remote.missing - planned,
-            )
+        """Note that actions were planned, so that their images are no longer unclaimed or
+        missing."""
+        planned = {action.image_id for action in actions}
+        self._unclaimed -= planned
+        self._missing_ids -= planned
 
     def end(self, *, trust_state: bool) -> frozenset[str]:
-        """The comparison is over. New files are planned as they come if the state file knows what
-        the collection holds (``trust_state``). Returns the images of ours that no file was found
-        for."""
-        unclaimed = self.remote.unclaimed if self.remote is not None else frozenset[str]()
-        self.remote = Remote(unclaimed) if unclaimed and trust_state else None
+        """End the comparison. ``trust_state``: the state file is complete, so new files are planned
+        as they appear; otherwise they wait. Returns the images of this owner without a file."""
+        self._missing_ids = set()
+        keeps = bool(self._unclaimed) and trust_state
+        self.remote = Remote(self._unclaimed) if keeps else None
         self._awaits_listing = not trust_state
         self.is_under_way = False
-        return unclaimed
+        return frozenset(self._unclaimed)
 
     def take_over(self, before: RemoteListing) -> None:
-        """Go on with what the listing of an earlier engine said, for the same collection."""
+        """Continue with the listing of an earlier engine with the same collection."""
         self.remote = before.remote
+        self._unclaimed, self._missing_ids = before._unclaimed, before._missing_ids
 
 
 def _foreign(confirmed: Mapping[str, str], listed: Mapping[str, str]) -> dict[str, str]:
     """The images, with their confirmed times, for which the listing has another time."""
     common = [image_id for image_id in confirmed if listed.get(image_id)]
     foreign = {each: confirmed[each] for each in common if listed[each] != confirmed[each]}
-    # If all times differ, the listing writes the same times in another way than the answers do.
+    # If all times differ, the listing formats the same times in another way than the responses.
     return foreign if len(foreign) < len(common) else {}

@@ -1,9 +1,9 @@
-"""Has pictures described again that an older version of the collection has described.
+"""Sends pictures again that an older version of the collection described.
 
-A collection keeps what a picture looks like, and no picture. When a new version describes pictures
-in another way, it needs each one once more. They are sent at low priority, one after the other.
-Which ones are left is the collection's knowledge, so a restart costs nothing. The collection takes
-such a picture only if its bytes are those that it has: nothing else of the image changes, and a
+A collection stores descriptions of pictures, not the pictures. When a new version describes
+pictures in another way, it needs each picture again. They are sent at low priority, one after
+another. The collection knows which pictures remain, so a restart loses nothing. The collection only
+accepts such a picture if the bytes have not changed. So nothing else about the image changes, and a
 file that changes meanwhile does no harm.
 """
 
@@ -34,30 +34,31 @@ from snoopsync.state.searches import Searches
 
 log = logging.getLogger("snoopsync.renewal")
 
-#: The fact that says that pictures were described again, and not searched for since.
+#: The fact in the state file that pictures were described again and not searched for since.
 _FACT = "renewal"
 _UNDER_WAY = "under way"
 
-#: After so many failures in a row the collection is left alone.
-_MOST_FAILURES = 20
+#: After this many failures in a row, the pass ends.
+_MAX_FAILURES = 20
 
-#: Waits for so many seconds, and until there is nothing more important to do. False: stop.
+#: Waits for a number of seconds, then until nothing more important is left to do. Returns false to
+#: stop.
 Rest = Callable[[float], bool]
 
 
 class _Outcome(Enum):
-    """What became of one image."""
+    """The outcome for one image."""
 
     DONE = auto()
-    #: Its file can't be read now, or is being changed.
+    #: The file can't be read now, or is being changed.
     LATER = auto()
-    #: It has no file here, or is waiting to be sent anyway.
+    #: The image has no file here, or will be sent anyway.
     NOT_OURS = auto()
 
 
 class Renewal:
-    """Sends pictures to be described again. Used by one thread; ``left`` may be read by any: how
-    many images of files here are still described by an older version, as far as is known."""
+    """Sends pictures to be described again. Used by one thread. Any thread may read ``left``: how
+    many images of this owner are known to need it."""
 
     def __init__(
         self,
@@ -77,10 +78,10 @@ class Renewal:
         self._most_images = most_images
 
     def work_off(self, rest: Rest) -> bool:
-        """Send all that is left, once. Returns whether all images have to be searched for again.
+        """Send all remaining pictures once. Returns whether all images must be searched for again.
 
         Raises ``CollectionError`` if the collection can't be used, and ``NotFound`` if it does not
-        offer this.
+        support this.
         """
         began = time.monotonic()
         done = later = failures = 0
@@ -91,14 +92,14 @@ class Renewal:
                 failures = 0
             except (Unavailable, Unreachable) as error:
                 failures += 1
-                if error.concerns_all or failures == _MOST_FAILURES:
-                    raise  # the next pass goes on with what is left
+                if error.concerns_all or failures == _MAX_FAILURES:
+                    raise  # the next pass continues with the rest
                 outcome = _Outcome.LATER
             done += outcome is _Outcome.DONE
             later += outcome is _Outcome.LATER
             if outcome is not _Outcome.LATER:
                 self.left -= 1
-            # Half of the time is left to others.
+            # Leave half of the time to others.
             if not rest(time.monotonic() - began_at):
                 return False
         self.left = later
@@ -122,8 +123,7 @@ class Renewal:
         return True
 
     def _outdated(self) -> Iterator[str]:
-        """The IDs of our images that an older version has described, page after page, as long as
-        there can be more of them."""
+        """The IDs of this owner's images that an older version described, read page by page."""
         page = self._collection.outdated(self._owner)
         self.left = page["total"] or 0
         if self.left:
@@ -139,7 +139,7 @@ class Renewal:
         while True:
             yield from (each for each in page["ids"] if owns(self._owner, each))
             named += len(page["ids"])
-            # A page that names nothing and leads on is no page of ours.
+            # An empty page with a next page is invalid, so stop.
             if page["next"] is None or not page["ids"] or named > self._most_images:
                 return
             page = self._collection.outdated(self._owner, page["next"])
@@ -156,7 +156,7 @@ class Renewal:
                 if file.fingerprint != record.seen:
                     return _Outcome.LATER
                 if self._state.fact(_FACT) != _UNDER_WAY:
-                    # Before it is done, so that it is not forgotten to search again.
+                    # Stored before sending, so that the new search is not forgotten.
                     self._state.set_fact(_FACT, _UNDER_WAY)
                 self._collection.renew_image(image_id, file)
         except (FileChanged, OSError, Conflict):
@@ -164,7 +164,8 @@ class Renewal:
         except NotFound:
             return _Outcome.NOT_OURS
         except Refused:
-            # Today's version can't read it. Sent in the usual way, it is listed with the reason.
+            # The new version can't read the picture. Send it in the usual way, which records the
+            # reason.
             self._state.intents.send_again(image_id)
             return _Outcome.NOT_OURS
         except BadAnswer:

@@ -1,4 +1,4 @@
-"""When the service has pictures described again: after everything else, and a little at a time."""
+"""Runs the renewal in the service: after everything else, and a little at a time."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from snoopsync.core.errors import CollectionError, NotFound, Unauthorized
 from snoopsync.sync.engine import SyncEngine
 from snoopsync.sync.renewal import Renewal
 
-#: How often the collection is asked which pictures an older version of it has described; and how
-#: often one that does not offer that.
-_AGAIN_SECONDS = 3600.0
-_OFFERED_AGAIN_SECONDS = 86_400.0
+#: How often to ask the collection which pictures an older version described, and how often if it
+#: does not support that.
+_INTERVAL_SECONDS = 3600.0
+_UNSUPPORTED_SECONDS = 86_400.0
 
 #: The pauses after a failure.
 _BACKOFF = Backoff(base_seconds=30.0, cap_seconds=1800.0)
 
-#: How often it is looked whether there is something more important to do.
+#: How often to check whether something more important is left to do.
 _WAIT_SECONDS = 0.5
 
 
 class Renewer:
-    """Works off a ``Renewal`` until it is told to stop. ``run`` is for a thread of its own.
+    """Runs a ``Renewal`` repeatedly until ``stop`` is set. ``run`` is for a separate thread.
 
-    ``is_reconciled``: was everything compared once? At the start, files are sent first.
-    ``on_renewed`` is called when all pictures are described again, ``on_refused`` when the
-    collection refuses the keys.
+    ``is_reconciled`` returns whether everything was compared once, because at the start files are
+    sent first. ``on_renewed`` is called when all pictures are described again, ``on_refused`` when
+    the collection refuses the keys.
     """
 
     def __init__(
         self,
         renewal: Renewal,
-        mirror: SyncEngine,
+        engine: SyncEngine,
         stop: threading.Event,
         *,
         is_reconciled: Callable[[], bool],
@@ -42,14 +42,14 @@ class Renewer:
         on_refused: Callable[[Unauthorized], None],
     ) -> None:
         self._renewal = renewal
-        self._mirror = mirror
+        self._engine = engine
         self._stop = stop
         self._is_reconciled = is_reconciled
         self._on_renewed = on_renewed
         self._on_refused = on_refused
 
     def run(self) -> None:
-        """Return when it is told to stop."""
+        """Run until ``stop`` is set."""
         while not self._is_reconciled():
             if self._stop.wait(_WAIT_SECONDS):
                 return
@@ -59,21 +59,22 @@ class Renewer:
                 if self._renewal.work_off(self._rest):
                     self._on_renewed()
                 failures = 0
-                self._stop.wait(_AGAIN_SECONDS)
+                self._stop.wait(_INTERVAL_SECONDS)
             except NotFound:
-                self._stop.wait(_OFFERED_AGAIN_SECONDS)
+                self._stop.wait(_UNSUPPORTED_SECONDS)
             except CollectionError as error:
                 if isinstance(error, Unauthorized):
                     self._on_refused(error)
-                # Of a collection that is away, the engine and the searches tell.
+                # The engine and the searches report a collection that is down.
                 failures += 1
                 self._stop.wait(_BACKOFF.pause(failures, random.random()))
 
     def _rest(self, seconds: float) -> bool:
-        """Wait for so long, and until nothing else is to be sent. False when it has to stop."""
+        """Wait for ``seconds``, then until nothing else is left to send. Returns false if ``stop``
+        is set."""
         while not self._stop.wait(seconds):
-            mirror = self._mirror
-            if mirror.trouble is None and not (mirror.in_flight or mirror.unsettled):
+            engine = self._engine
+            if engine.trouble is None and not (engine.in_flight or engine.unsettled):
                 return True
             seconds = _WAIT_SECONDS
         return False

@@ -1,8 +1,9 @@
-"""The full resync: disk, state and the collection's listing are compared and made equal, once.
+"""The full resync: compares the disk, the state and the collection's listing once, and makes them
+equal.
 
-It is a state of the engine. While it lasts, every step of the engine advances it, through these
-phases: the folders are scanned and the listing is read; the two are compared; what differs is
-adopted or sent; and, if that was asked for, images are pruned.
+A resync is a state of the engine. While it runs, every step of the engine advances it through these
+phases: scan the folders and read the listing; compare the two; adopt or send what differs; prune
+images, if the request asks for that.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("snoopsync.resync")
 
-#: The fact in the state file that says which collection it is about.
+#: The fact in the state file that identifies its collection.
 COLLECTION_FACT = "collection_id"
 
 #: How long a command waits for a collection that is down, in seconds.
 COMMAND_PATIENCE_SECONDS = 15.0
 
-#: How long a resync waits for files that are written to all the time, after its last progress.
-_RESTLESS_SECONDS = 60.0
+#: How long a resync waits for files that do not settle, after its last progress.
+_UNSETTLED_SECONDS = 60.0
 
 #: How many files a log line names.
 _SAMPLES = 3
 
-#: How often the progress is counted, in seconds.
+#: How often the progress is updated, in seconds.
 _PROGRESS_SECONDS = 0.2
 
 
 class Phase(StrEnum):
-    """What a resync does now."""
+    """What a resync is doing."""
 
     SCANNING = "scanning"
     SENDING = "sending"
@@ -50,8 +51,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResyncProgress:
-    """How far a resync is. ``phase`` is a ``Phase``, or another word in a message of another
-    version. ``done`` and ``left`` are images."""
+    """The progress of a resync. ``phase`` is a ``Phase``, or another word in a message from another
+    version. ``done`` and ``left`` are numbers of images."""
 
     phase: str
     scanned: int
@@ -59,7 +60,7 @@ class ResyncProgress:
     left: int
 
 
-#: Shows how far a resync is.
+#: Shows the progress of a resync.
 Show = Callable[[ResyncProgress], None]
 
 
@@ -67,10 +68,10 @@ Show = Callable[[ResyncProgress], None]
 class ResyncRequest:
     """What to resync.
 
-    ``prune``: also delete the images that the configuration leaves out; if they are more than the
-    guard's limit, ``prune`` is called to ask whether this plan is approved. ``retry_refused``: try
-    images that were refused now, before their time. ``patience_seconds``: how long the collection
-    may be down.
+    ``prune``: also delete the images that the configuration leaves out. If they exceed the guard's
+    limit, ``prune`` is called and returns whether the plan is approved. ``retry_refused``: retry
+    refused images now, before they are due. ``patience_seconds``: how long the collection may be
+    down.
     """
 
     folders: Collection[str]
@@ -80,8 +81,8 @@ class ResyncRequest:
 
 
 class ResyncRun:
-    """One full resync, which the engine advances. ``progress`` is ``None`` before the first step,
-    and ``report`` is ``None`` until the resync is done. One that is abandoned has no report."""
+    """One full resync, which the engine advances. ``progress`` is ``None`` before the first step.
+    ``report`` is ``None`` until the resync is done, and stays ``None`` if it is abandoned."""
 
     def __init__(self, engine: SyncEngine, request: ResyncRequest) -> None:
         self.progress: ResyncProgress | None = None
@@ -95,7 +96,7 @@ class ResyncRun:
         self._phase = Phase.SCANNING
         self._phases = self._run()
         engine.sender.tally = Tally({monitor.folder.name for monitor in self._monitors})
-        # Of a hundred thousand images, the progress and the sum say more than a line for each.
+        # With very many images, the progress and the summary are more useful than a line for each.
         engine.sender.image_log_level = logging.DEBUG
         engine.state.intents.retry_now(refused=request.retry_refused)
         self._prune: Prune | None = None
@@ -104,11 +105,11 @@ class ResyncRun:
 
     @property
     def can_advance(self) -> bool:
-        """Can the engine advance it without waiting for anything?"""
+        """Whether the engine can advance the resync without waiting."""
         return self._phase is not Phase.SCANNING and self._engine.is_idle
 
     def advance(self) -> None:
-        """Go on, before a step of the engine."""
+        """Advance the resync. Called before each step of the engine."""
         try:
             self._phase = next(self._phases)
         except StopIteration:
@@ -121,7 +122,8 @@ class ResyncRun:
             self._finish(error)
 
     def check(self) -> None:
-        """After a step of the engine: end if the collection cannot be used, and count."""
+        """End the resync if the collection cannot be used, else update the progress. Called after
+        each step of the engine."""
         trouble = self._engine.trouble or self._outage()
         if trouble is not None:
             self._finish(trouble)
@@ -130,7 +132,7 @@ class ResyncRun:
             self.progress = self._count()
 
     def abandon(self) -> None:
-        """End without a report: the engine stops."""
+        """End without a report, because the engine stops."""
         self._end()
 
     def _finish(self, trouble: CollectionError | None) -> None:
@@ -142,12 +144,12 @@ class ResyncRun:
         self.report = with_pruning(report, self._prune.outcome) if self._prune else report
 
     def _end(self) -> int:
-        """Leave the engine as it was before. Returns the number of images without a file."""
+        """Reset the engine to its normal state. Returns the number of images without a file."""
         self.is_over = True
         self._engine.sender.image_log_level = logging.INFO
-        # What is not pruned by now was only proven for this resync.
+        # The proof for a prune is only valid during this resync.
         self._engine.sender.drop_prunes()
-        # Once everything was compared, the state file knows what the collection holds.
+        # After one complete comparison, the state file knows what the collection holds.
         was_compared = self._engine.state.fact(COLLECTION_FACT) is not None
         return len(self._engine.listing.end(trust_state=was_compared))
 
@@ -163,7 +165,7 @@ class ResyncRun:
         left = engine.state.intents.count_dirty() + engine.unsettled
         return ResyncProgress(self._phase, scanned, engine.sender.tally.done, left)
 
-    # The phases. The engine makes a step at each ``yield``, which says what for.
+    # The phases. The engine performs a step at each ``yield`` of the current phase.
 
     def _run(self) -> Iterator[Phase]:
         engine = self._engine
@@ -174,7 +176,8 @@ class ResyncRun:
         yield Phase.SCANNING
         while engine.is_looking or not listing.done():
             yield Phase.SCANNING
-        engine.listing.apply(listing.result())
+        differences = listing.result()
+        engine.listing.apply(differences)
         for rel_paths in engine.listing.missing_paths():
             engine.inbox.put(rel_paths)
             yield Phase.SENDING
@@ -183,22 +186,22 @@ class ResyncRun:
         if self._prune is not None:
             for _ in self._prune.run():
                 yield Phase.PRUNING
-        engine.state.set_fact(COLLECTION_FACT, engine.collection.id)
+        engine.state.set_fact(COLLECTION_FACT, differences.collection_id)
 
     def _send(self) -> Iterator[Phase]:
-        """Until all is sent, except for files that are written to all the time."""
+        """Wait until everything is sent, except for files that do not settle."""
         engine = self._engine
         done, patient_until = -1, 0.0
         while not engine.is_idle:
             now = engine.clock.monotonic()
             if engine.sender.tally.done != done:
-                done, patient_until = engine.sender.tally.done, now + _RESTLESS_SECONDS
-            elif engine.is_at_rest and now > patient_until:
-                self._log_restless()
+                done, patient_until = engine.sender.tally.done, now + _UNSETTLED_SECONDS
+            elif engine.is_idle_except_settling and now > patient_until:
+                self._log_unsettled()
                 return
             yield Phase.SENDING
 
-    def _log_restless(self) -> None:
+    def _log_unsettled(self) -> None:
         rel_paths = sorted(
             rel_path for rel_path, is_file in self._engine.unsettled_paths() if is_file
         )
@@ -206,7 +209,7 @@ class ResyncRun:
             log,
             logging.WARNING,
             Event.RESTLESS,
-            "not waiting for files that are written to all the time (%d): %s%s",
+            "not waiting for files that keep changing (%d): %s%s",
             len(rel_paths),
             ", ".join(map(str, rel_paths[:_SAMPLES])),
             ", ..." if len(rel_paths) > _SAMPLES else "",
@@ -218,7 +221,7 @@ class ResyncRun:
 def run_resync(
     engine: SyncEngine, request: ResyncRequest, show: Show = lambda progress: None
 ) -> ResyncReport:
-    """Step the engine until a full resync is done. ``show`` is called while it runs. Raises
+    """Step the engine until a full resync is done. Calls ``show`` with its progress. Raises
     ``Stopped`` if the engine is stopped meanwhile."""
     run, shown = engine.begin_resync(request), None
     while not run.is_over:

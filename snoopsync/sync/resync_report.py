@@ -1,4 +1,4 @@
-"""What a full resync did: counted when it has ended."""
+"""The report of a full resync, which is made at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from snoopsync.core.errors import CollectionError, Unauthorized
-from snoopsync.core.exits import Exit
 from snoopsync.core.left_out import LeftOutCounts, merge
 from snoopsync.core.model import RelPath, printable
 from snoopsync.core.tally import ImageOutcome
@@ -19,11 +18,11 @@ from snoopsync.sync.pruning import Pruning
 if TYPE_CHECKING:
     from snoopsync.sync.engine import SyncEngine
 
-#: How many images a report names of those that were not sent, and of those that cannot be read.
+#: How many unsent images and how many unreadable paths a report names.
 _NAMED = 20
 
 #: Why an image was not sent, if it was not refused.
-_RESTLESS = "the file is being written to"
+_UNSETTLED = "the file is being written to"
 _NOT_SENT = "not sent yet"
 _NOT_DELETED = "gone, and not deleted from the collection yet"
 
@@ -34,9 +33,8 @@ class Summary:
 
     ``scanned`` is the sum of ``added``, ``updated``, ``renamed``, ``adopted``, ``unchanged`` and
     ``failed``: each file that was found is counted once. ``failed`` counts the files that are not
-    mirrored, for whatever reason, and the images that should be deleted and are not. ``held``
-    counts the deletions that wait for a person, those of a prune too. ``seconds`` is how long it
-    took.
+    mirrored for any reason, and the images that should have been deleted. ``held`` counts the
+    deletions that wait for approval, including those of a prune. ``seconds`` is the duration.
     """
 
     scanned: int
@@ -51,7 +49,7 @@ class Summary:
     seconds: float
 
     def after(self, first: Summary) -> Summary:
-        """This summary and ``first``, of the resync right before it, added up."""
+        """The sum of this summary and ``first``, the summary of the previous resync."""
         changed = first.added + first.updated + first.renamed + first.adopted
         return replace(
             self,
@@ -67,50 +65,62 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class ResyncReport:
-    """The end of a resync.
+    """The report of a resync.
 
-    ``orphans``: images of ours that no file was found for. ``trouble``: why the resync could not be
-    completed, or ``None``. Of the images that failed, some were ``refused`` and some are
-    ``waiting``; the others could not be compared. ``unsent`` and ``unreadable`` name the first of
-    them, with the reason. ``left_out``: what the folders contain that is not mirrored. ``pruning``:
-    what a prune did, if one was asked for.
+    ``orphans``: how many images of this owner have no file. ``trouble``: why the resync could not
+    be completed, or ``None``. ``is_unauthorized``: the collection refused the keys. Of the failed
+    images, some were ``refused`` and some are ``waiting``; the others could not be compared.
+    ``unsent`` and ``unreadable`` name the first ones, each with the reason. ``left_out``: what the
+    folders contain that is not mirrored. ``pruning``: what a prune did, or ``None``.
     """
 
     summary: Summary
-    exit_code: Exit
     missing: tuple[str, ...]
     orphans: int
     trouble: str | None
     left_out: LeftOutCounts
+    is_unauthorized: bool = False
     refused: int = 0
     waiting: int = 0
     unsent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     pruning: Pruning | None = None
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether some images should have been mirrored or deleted, and were not."""
+        prune_failed = self.pruning is not None and self.pruning.failed > 0
+        return bool(self.summary.failed or self.unreadable or prune_failed)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was done: nothing failed, nothing is held, no folder is missing."""
+        waits = self.summary.held or self.missing
+        return self.trouble is None and not (waits or self.has_failures)
+
     def after(self, first: ResyncReport) -> ResyncReport:
-        """This report, with what ``first``, of the resync right before it, did."""
+        """This report, combined with ``first``, the report of the previous resync."""
         return replace(self, summary=self.summary.after(first.summary))
 
     def as_message(self) -> dict[str, Any]:
-        """The report as JSON has it."""
+        """The report as JSON, for a command that asked the service."""
         pruning = self.pruning and self.pruning.as_message()
         return asdict(replace(self, pruning=None)) | {"pruning": pruning}
 
     def summary_message(self) -> dict[str, Any]:
-        """The summary as ``--json`` has it."""
+        """The object that ``resync --json`` prints."""
         return asdict(self.summary)
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> ResyncReport:
-        """The report that ``as_message`` wrote."""
+        """The report from the JSON that ``as_message`` returned."""
         return cls(
             Summary(**message["summary"]),
-            Exit(message["exit_code"]),
             tuple(message["missing"]),
             message["orphans"],
             message["trouble"],
             message["left_out"],
+            message.get("is_unauthorized", False),
             message.get("refused", 0),
             message.get("waiting", 0),
             tuple(message.get("unsent", ())),
@@ -121,8 +131,8 @@ class ResyncReport:
 
 @dataclass(frozen=True, slots=True)
 class _Unsent:
-    """An image that differs from the disk. ``image_id`` is ``None`` for a file that is not planned
-    for. ``is_file``: there is a file; else the image has to be deleted."""
+    """An image that is not mirrored. ``image_id`` is ``None`` for a file without a plan.
+    ``is_file``: the path has a file; otherwise the image must be deleted."""
 
     image_id: str | None
     reason: str
@@ -137,9 +147,9 @@ class _Unsent:
 def _find_unsent(
     engine: SyncEngine, monitors: Sequence[FolderMonitor], *, is_cut_short: bool
 ) -> dict[RelPath, _Unsent]:
-    """The images of these folders that are not mirrored now: what the state file has planned and
-    not confirmed, and what has not come to rest. Of a missing folder only the refused images are
-    known. ``is_cut_short``: it may be all of the images, and nothing had the time to settle."""
+    """The images of these folders that are not mirrored: planned and not confirmed, or not settled.
+    Of a missing folder only the refused images are known. ``is_cut_short``: the resync ended early,
+    so nothing had time to settle."""
     missing = {monitor.folder.name: monitor.is_missing for monitor in monitors}
     found: dict[RelPath, _Unsent] = {}
     for item in engine.state.intents.unsent(list(missing)):
@@ -151,7 +161,7 @@ def _find_unsent(
         found[item.rel_path] = _Unsent(item.image_id, reason, is_file, item.error is not None)
     for rel_path, is_file in engine.unsettled_paths():
         if missing.get(rel_path.folder) is False and rel_path not in found:
-            waits = _NOT_SENT if is_cut_short else _RESTLESS
+            waits = _NOT_SENT if is_cut_short else _UNSETTLED
             found[rel_path] = _Unsent(None, waits if is_file else _NOT_DELETED, is_file)
     return found
 
@@ -164,28 +174,28 @@ def report_of(
     trouble: CollectionError | None,
     seconds: float,
 ) -> ResyncReport:
-    """The report of a resync of these folders, which has ended now."""
+    """The report of a resync of these folders, which has just ended."""
     tally, counts = engine.sender.tally, engine.state.counts()
     unsent = _find_unsent(engine, monitors, is_cut_short=trouble is not None)
-    fates = tally.end({item.image_id for item in unsent.values() if item.image_id})
+    outcomes = tally.end({item.image_id for item in unsent.values() if item.image_id})
     files = sum(item.is_file for item in unsent.values())
     held = sum(counts.get(monitor.folder.name, Counts()).held for monitor in monitors)
-    # A file may have come after its directory was listed.
-    scanned = max(sum(monitor.scanned for monitor in monitors), fates.total() + files)
-    unchanged = scanned - fates.total() - files
+    # A file may have appeared after its directory was listed.
+    scanned = max(sum(monitor.scanned for monitor in monitors), outcomes.total() + files)
+    unchanged = scanned - outcomes.total() - files
     failed = len(unsent)
     if trouble is not None:
-        # It is not known whether the files that could not be compared are as they should be.
+        # Files that could not be compared may differ from their images.
         failed, unchanged = failed + unchanged, 0
     missing = tuple(monitor.row.reason or "" for monitor in monitors if monitor.is_missing)
     unreadable = _unreadable(monitors)
     summary = Summary(
         scanned=scanned,
-        added=fates[ImageOutcome.ADDED],
-        updated=fates[ImageOutcome.UPDATED],
+        added=outcomes[ImageOutcome.ADDED],
+        updated=outcomes[ImageOutcome.UPDATED],
         deleted=tally.deleted,
-        renamed=fates[ImageOutcome.RENAMED],
-        adopted=fates[ImageOutcome.ADOPTED],
+        renamed=outcomes[ImageOutcome.RENAMED],
+        adopted=outcomes[ImageOutcome.ADOPTED],
         unchanged=unchanged,
         failed=failed,
         held=held,
@@ -196,27 +206,16 @@ def report_of(
         merge(left_out, monitor.row.left_out)
     return ResyncReport(
         summary,
-        _exit_code(trouble, waits=bool(held or missing), fails=bool(failed or unreadable)),
         missing,
         orphans,
         str(trouble) if trouble else None,
         left_out,
+        isinstance(trouble, Unauthorized),
         sum(item.is_refused for item in unsent.values()),
         sum(not item.is_refused for item in unsent.values()),
         tuple(unsent[rel_path].describe(rel_path) for rel_path in sorted(unsent)[:_NAMED]),
         unreadable,
     )
-
-
-def _exit_code(trouble: CollectionError | None, *, waits: bool, fails: bool) -> Exit:
-    """``waits``: deletions are held, or a folder is missing. ``fails``: images are not mirrored."""
-    if isinstance(trouble, Unauthorized):
-        return Exit.UNAUTHORIZED
-    if trouble is not None:
-        return Exit.UNREACHABLE
-    if waits:
-        return Exit.HELD_OR_MISSING
-    return Exit.IMAGES_FAILED if fails else Exit.OK
 
 
 def _unreadable(monitors: Sequence[FolderMonitor]) -> tuple[str, ...]:
@@ -234,7 +233,4 @@ def with_pruning(report: ResyncReport, pruning: Pruning) -> ResyncReport:
     if pruning.waits:
         summary = replace(report.summary, held=report.summary.held + len(pruning.deletes))
         report = replace(report, summary=summary)
-    if report.exit_code is Exit.OK and (pruning.waits or pruning.failed):
-        code = Exit.HELD_OR_MISSING if pruning.waits else Exit.IMAGES_FAILED
-        report = replace(report, exit_code=code)
     return report

@@ -1,8 +1,8 @@
-"""Sends what the state file says is outstanding, and records what the collection confirmed.
+"""Sends what is outstanding in the state file, and records what the collection confirmed.
 
-What is sent is decided at the last moment, by one more look at the path: a plan may be old by the
-time its turn comes. An image is removed only if the guard cleared its deletion in this process.
-After a restart, the file of a dirty row has to be gone for long enough again.
+The sender looks at each path again before it sends, because the plan may be old by then. An image
+is only removed if the guard cleared its deletion in this process. After a restart, the file of a
+dirty row must be gone for long enough again.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 
-from snoopsync.core.errors import CollectionError, Unauthorized
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
+from snoopsync.core.errors import CollectionError, Stopped, Unauthorized
 from snoopsync.core.events import Event, Field, log_event
 from snoopsync.core.model import File, Gone, Observation, RelPath, Unclear, path_keys, printable
 from snoopsync.core.planner import Action, Add, Cause, Forget, Update
@@ -24,8 +24,8 @@ from snoopsync.log.throttle import LogThrottle
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.images import State
 from snoopsync.state.intents import Outstanding
-from snoopsync.state.schedule import RETRY_SECONDS, Schedule
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.state.schedule import Schedule
+from snoopsync.sync.deletion_guard import Cleared
 from snoopsync.sync.in_flight import InFlight
 from snoopsync.sync.transfer import (
     Deleted,
@@ -40,24 +40,24 @@ from snoopsync.sync.transfer import (
 
 log = logging.getLogger("snoopsync.mirror")
 
-#: How often the collection is asked whether it accepts the keys now, in seconds.
+#: How often to check whether the collection accepts requests again, in seconds.
 _CREDENTIALS_SECONDS = 60.0
 
-#: How long a row waits whose file is not the one that was planned for, in seconds. Meanwhile the
-#: path is looked at again.
+#: How long a row waits if its file has changed since it was planned, in seconds. Meanwhile the path
+#: is looked at again.
 _SECOND_LOOK_SECONDS = 1.0
 
-#: The topic in the log of keys that are accepted and refused again and again.
-_ALTERNATES = "the collection keeps accepting and refusing requests"
+#: The log topic for a collection that keeps accepting and refusing requests.
+_KEEPS_CHANGING = "the collection keeps accepting and refusing requests"
 
 
 class Sender:
-    """Keeps the workers busy. Used by the engine's thread. Paths that are not as they were planned
-    for go to the ``inbox``.
+    """Gives the workers what is outstanding, and records the results. Used by the engine's thread.
+    Paths that changed since they were planned go to the ``inbox``.
 
-    ``trouble`` is why nothing can be sent now, or ``None``. ``landed`` counts the requests that
-    ended. Single images are logged at ``image_log_level``. ``capacity`` is how many may be with the
-    workers at the same time. ``remembered`` knows which ones are, if the process dies.
+    ``trouble`` is why nothing can be sent now, or ``None``. ``completed`` counts the requests that
+    ended. Single images are logged at ``image_log_level``. At most ``capacity`` images are given to
+    the workers at the same time, and ``in_flight_file`` stores which ones in case the process dies.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Sender:
         self.tally = Tally(())
         self.image_log_level = logging.INFO
         self.on_done: Callable[[Sequence[Action]], None] = lambda actions: None
-        self.on_landed: Callable[[], None] = lambda: None
+        self.on_completed: Callable[[], None] = lambda: None
         self._state = state
         self._intents = state.intents
         self._folders = folders
@@ -82,47 +82,48 @@ class Sender:
         self._workers = workers
         self._capacity = capacity
         self._schedule = schedule
-        self.remembered = InFlight(state, None)
+        self.in_flight_file = InFlight(state, None)
         self._clock = schedule.clock
         self._inbox = inbox
         self._cleared: dict[str, Cleared] = {}
         self._prunes: list[Cleared] = []
-        self._flying: dict[str, Future[TransferResult | None]] = {}
+        self._requests: dict[str, Future[TransferResult | None]] = {}
         self._next_credentials = 0.0
-        self.landed = 0
+        self._probe: Future[CollectionError | None] | None = None
+        self.completed = 0
         self._throttle = LogThrottle(log)
 
     @property
     def in_flight(self) -> int:
         """How many images are being sent or removed now."""
-        return len(self._flying)
+        return len(self._requests)
 
     def is_idle(self, present: Sequence[str]) -> bool:
-        """Is everything of these folders sent that can be sent now?"""
-        return not (self._flying or self._prunes or self._outstanding(1, present))
+        """Whether everything in these folders is sent that can be sent now."""
+        return not (self._requests or self._prunes or self._outstanding(1, present))
 
     def has_postponed(self, present: Sequence[str]) -> bool:
-        """Does anything of these folders wait for a moment, although it was not refused?"""
+        """Whether anything in these folders waits for a moment without having been refused."""
         return self._intents.has_postponed(present)
 
     def clear(self, cleared: Cleared) -> None:
-        """The image may be removed. If its file is gone, that is done when its row's turn comes. If
-        it is pruned, that is done as soon as a worker is free."""
+        """Allow the removal of an image. If its file is gone, the image is removed when its row's
+        turn comes. If it is pruned, it is removed as soon as a worker is free."""
         if cleared.delete.cause is Cause.GONE:
             self._cleared[cleared.delete.image_id] = cleared
         else:
             self._prunes.append(cleared)
 
     def is_cleared(self, image_id: str) -> bool:
-        """Is the removal of this image cleared, and not done?"""
+        """Whether the removal of this image is cleared, but not done yet."""
         return image_id in self._cleared
 
     def drop_prunes(self) -> None:
-        """Do not remove the images that were to be pruned and were not sent yet."""
+        """Cancel the prunes that were not sent yet."""
         self._prunes.clear()
 
     def note_planned(self, action: Action) -> None:
-        """This was planned for its image. A new plan cancels any pending deletion."""
+        """Note a new plan for an image. A new plan cancels any pending deletion."""
         log_event(
             log,
             logging.DEBUG,
@@ -136,36 +137,43 @@ class Sender:
         self._cleared.pop(action.image_id, None)
 
     def close(self, timeout_seconds: float) -> bool:
-        """Let the requests under way end, and record what they did. False if some did not end in
-        time: they are abandoned, and sent again after the next start."""
+        """Wait for the running requests, and record their results. Returns false if some did not
+        end in time. They are abandoned, and sent again after the next start."""
         ended = self._workers.close(timeout_seconds)
-        self.remembered.remember(())  # first: a state file that is full stops the next line
+        self.in_flight_file.remember(())  # first, because ``collect`` raises if the disk is full
         self.collect()
         self._throttle.close()
         return ended
 
     # Sending.
 
-    def dispatch(self, present: Sequence[str], look: Callable[[RelPath], Observation]) -> None:
-        """Give the workers what these folders have to send."""
+    def dispatch(
+        self,
+        present: Sequence[str],
+        look: Callable[[RelPath], Observation],
+        missing: Collection[str],
+    ) -> None:
+        """Give the workers what these folders have to send. ``missing``: images that are not in the
+        collection and that wait for a new plan."""
         self._throttle.log_suppressed(self._clock.monotonic())
         items = self._next(present) if self.can_send() else []
         if items:
-            # Once for all of them, and before the first one is sent.
-            self.remembered.remember([*self._flying, *(each.record.image_id for each in items)])
+            # Stored once for all of them, before the first one is sent.
+            ids = (item.record.image_id for item in items)
+            self.in_flight_file.remember([*self._requests, *ids])
         for item in items:
-            self._send(item, look)
+            self._send(item, look, missing)
 
     def _next(self, present: Sequence[str]) -> list[Outstanding]:
-        """What to send now. Images that the death of a process interrupted come first, and each
-        alone."""
-        interrupted = self.remembered.interrupted
-        if not interrupted.isdisjoint(self._flying):
+        """What to send now. Images that were interrupted when a process died come first, one at a
+        time."""
+        interrupted = self.in_flight_file.interrupted
+        if not interrupted.isdisjoint(self._requests):
             return []
         if interrupted and (items := self._outstanding(1, present, interrupted)):
-            return [] if self._flying else items
-        # Few enough that none waits for long.
-        room = self._capacity - len(self._flying)
+            return [] if self._requests else items
+        # The capacity is small, so that no image waits long.
+        room = self._capacity - len(self._requests)
         while self._prunes and room > 0:
             room -= self._prune(self._prunes.pop())
         return self._outstanding(room, present) if room > 0 else []
@@ -174,55 +182,46 @@ class Sender:
         self, limit: int, present: Sequence[str], only: Collection[str] | None = None
     ) -> list[Outstanding]:
         now = self._schedule.now()
-        return self._intents.outstanding(limit, now, present, list(self._flying), only)
+        return self._intents.outstanding(limit, now, present, list(self._requests), only)
 
-    def _send(self, item: Outstanding, look: Callable[[RelPath], Observation]) -> None:
+    def _send(
+        self, item: Outstanding, look: Callable[[RelPath], Observation], missing: Collection[str]
+    ) -> None:
         record = item.record
         folder = self._folders[record.rel_path.folder]
         if not folder.selection.wants(record.rel_path.path):
-            self._pass_over(item)
+            self._skip_left_out(item)
             return
         observation = look(record.rel_path)
-        if isinstance(observation, File) and observation.fingerprint == record.seen:
+        is_planned = record.image_id not in missing
+        if isinstance(observation, File) and observation.fingerprint == record.seen and is_planned:
             self._cleared.pop(record.image_id, None)
-            self._fly(record.image_id, partial(self._transfer.upload, folder, item))
+            self._submit(record.image_id, partial(self._transfer.upload, folder, item))
         elif isinstance(observation, Gone) and record.image_id in self._cleared:
-            cleared = self._cleared[record.image_id]
-            removal = Removal(
-                # The file may have been renamed since then.
-                replace(cleared, delete=replace(cleared.delete, rel_path=record.rel_path)),
-                item.mark,
-                item.attempts,
-                confirmed=record.sha256 is not None,
-                counts=cleared.counts and not item.approved,
-            )
+            removal = Removal.of(self._cleared[record.image_id], item)
             proof = partial(folder.prove_gone, record.rel_path.path, record.submount)
-            self._fly(record.image_id, partial(self._transfer.delete, removal, proof))
+            self._submit(record.image_id, partial(self._transfer.delete, removal, proof))
         elif isinstance(observation, File | Gone):
-            # Not what was planned for: the path has to come to rest again first.
-            self.remembered.interrupted.discard(record.image_id)
+            # The path or its image has changed since it was planned, so it is planned again first.
+            self.in_flight_file.interrupted.discard(record.image_id)
             self._look_again(record.image_id, record.rel_path)
         else:
-            self._retry_later(
-                Rejected(
-                    record.image_id, record.rel_path, item.mark, item.attempts, observation.reason
-                )
-            )
+            self._retry_later(Rejected.of(item, observation.reason))
 
     def _look_again(self, image_id: str, *rel_paths: RelPath) -> None:
         self._intents.postpone(image_id, self._schedule.now() + _SECOND_LOOK_SECONDS)
         self._inbox.put(rel_paths)
 
     def _prune(self, cleared: Cleared) -> bool:
-        """Remove an image that is pruned, unless it has a file again. Returns whether it is
-        sent."""
+        """Remove an image that is pruned, unless it has a file again. Returns whether the request
+        is sent."""
         delete = cleared.delete
         record = self._state.record(delete.image_id)
         if (record and record.rel_path) != delete.rel_path or self._wants(delete.rel_path):
             self.tally.unpruned += 1
             return False
         removal = Removal(cleared, counts=cleared.counts)
-        self._fly(delete.image_id, partial(self._transfer.delete, removal, self._prove_left_out))
+        self._submit(delete.image_id, partial(self._transfer.delete, removal, self._prove_left_out))
         return True
 
     def _wants(self, rel_path: RelPath | None) -> bool:
@@ -230,65 +229,67 @@ class Sender:
         return folder is not None and rel_path is not None and folder.selection.wants(rel_path.path)
 
     def _prove_left_out(self) -> Observation:
-        """Scans of all folders found that no file needs the image. That only holds while the
-        folders are still the same ones. May be called on any thread."""
+        """``Gone`` while all folders are present. Complete scans of the folders found no file for
+        the image, which only holds while the folders are the same. For any thread."""
         for folder in self._folders.values():
             if not folder.is_present():
                 return Unclear(f"{printable(folder.path)} is missing or not the same directory")
         return Gone()
 
-    def _pass_over(self, item: Outstanding) -> None:
-        """The configuration leaves this file out now, so nothing of it is sent. An image that was
-        sent once is remembered, in case the configuration names it again."""
+    def _skip_left_out(self, item: Outstanding) -> None:
+        """Skip a file that the configuration now leaves out. The record of an image that was sent
+        once is kept, in case the configuration wants the file again."""
         if item.record.sha256 is None:
             self._intents.forget(item.record.image_id)
         else:
             self._intents.stop_sending(item.record.image_id)
 
-    def _fly(self, image_id: str, job: Callable[[], TransferResult | None]) -> None:
+    def _submit(self, image_id: str, job: Callable[[], TransferResult | None]) -> None:
         future = self._workers.submit(job)
-        self._flying[image_id] = future
-        future.add_done_callback(lambda _: self.on_landed())
+        self._requests[image_id] = future
+        future.add_done_callback(lambda _: self.on_completed())
 
     def can_send(self) -> bool:
-        """Can anything be sent? While there is trouble, this asks the collection now and then, with
-        one small request."""
+        """Whether anything can be sent. While there is ``trouble``, a worker regularly probes the
+        collection with a small request. This never waits for the response."""
         if self.trouble is None:
             return True
-        now = self._clock.monotonic()
-        if now < self._next_credentials:
+        if self._probe is None:
+            now = self._clock.monotonic()
+            if now < self._next_credentials:
+                return False
+            self._next_credentials = now + _CREDENTIALS_SECONDS
+            self._probe = self._workers.submit(self._transfer.probe)
+            self._probe.add_done_callback(lambda _: self.on_completed())
+        if not self._probe.done():
             return False
-        self._next_credentials = now + _CREDENTIALS_SECONDS
-        try:
-            self._transfer.probe()
-        except CollectionError as error:
+        probe, self._probe = self._probe, None
+        if probe.cancelled() or isinstance(probe.exception(), Stopped):
+            return False
+        if (error := probe.result()) is not None:
             self.trouble = error
             return False
-        self._log(
-            _ALTERNATES,
-            logging.WARNING,
-            Event.REQUESTS_TAKEN_AGAIN,
-            "the collection accepts requests again",
-        )
+        message = "the collection accepts requests again"
+        self._log(_KEEPS_CHANGING, logging.WARNING, Event.REQUESTS_TAKEN_AGAIN, message)
         self.trouble = None
         return True
 
     def retry_now(self) -> None:
-        """If nothing can be sent now, ask the collection at once whether it accepts requests."""
+        """If nothing can be sent now, probe the collection at once."""
         self._next_credentials = self._clock.monotonic()
 
     # Confirming.
 
     def collect(self) -> None:
         """Record the results of the requests that ended."""
-        landed = {image_id: each for image_id, each in self._flying.items() if each.done()}
-        self._flying = {id_: each for id_, each in self._flying.items() if id_ not in landed}
-        self.landed += len(landed)
-        results = {id_: each.result() for id_, each in landed.items() if not each.cancelled()}
+        completed = {image_id: each for image_id, each in self._requests.items() if each.done()}
+        self._requests = {id_: each for id_, each in self._requests.items() if id_ not in completed}
+        self.completed += len(completed)
+        results = {id_: each.result() for id_, each in completed.items() if not each.cancelled()}
         if not results:
             return
         ended = (id_ for id_, each in results.items() if not isinstance(each, Trouble | None))
-        self.remembered.interrupted.difference_update(ended)
+        self.in_flight_file.interrupted.difference_update(ended)
         done: list[Action] = []
         with self._state.transaction():
             for result in results.values():
@@ -298,26 +299,27 @@ class Sender:
                     case Deleted():
                         done.append(self._forget(result))
                     case FileDiffers(image_id, rel_path):
-                        self._doubt(image_id, rel_path)
+                        self._recheck(image_id, rel_path)
                     case Rejected():
                         self._retry_later(result)
                     case Trouble(error):
                         self.stop_sending(error)
-        if not self._flying:
-            self.remembered.remember(())
+        if not self._requests:
+            self.in_flight_file.remember(())
         self.on_done(done)
 
     def _confirm(self, uploaded: Uploaded) -> Action:
         record = uploaded.record
         self._intents.confirm(uploaded.sent, self._clock.now())
         file = File(record.seen, record.submount)
+        action: Add | Update = Update(record.rel_path, record.image_id, file)
+        outcome, event = ImageOutcome.UPDATED, Event.UPDATED
         if record.sha256 is None:
-            self.tally.note(record.rel_path, record.image_id, ImageOutcome.ADDED)
-            self._log_image(Event.ADDED, record.rel_path, record.image_id)
-            return Add(record.rel_path, record.image_id, file)
-        self.tally.note(record.rel_path, record.image_id, ImageOutcome.UPDATED)
-        self._log_image(Event.UPDATED, record.rel_path, record.image_id)
-        return Update(record.rel_path, record.image_id, file)
+            action = Add(record.rel_path, record.image_id, file)
+            outcome, event = ImageOutcome.ADDED, Event.ADDED
+        self.tally.note(record.rel_path, record.image_id, outcome)
+        self._log_image(event, record.rel_path, record.image_id)
+        return action
 
     def _forget(self, deleted: Deleted) -> Action:
         removal = deleted.removal
@@ -337,33 +339,31 @@ class Sender:
         self._log_image(Event.DELETED, removal.rel_path, removal.image_id)
         return removal.cleared.delete
 
-    def _doubt(self, image_id: str, rel_path: RelPath) -> None:
+    def _recheck(self, image_id: str, rel_path: RelPath) -> None:
         record = self._state.record(image_id)
         # The file may have been renamed while it was sent.
         now_at = rel_path if record is None else record.rel_path
         self._look_again(image_id, *dict.fromkeys((rel_path, now_at)))
 
     def _retry_later(self, rejected: Rejected) -> None:
-        delay = RETRY_SECONDS[min(rejected.attempts, len(RETRY_SECONDS) - 1)]
+        image_id, reason = rejected.image_id, rejected.reason
         is_new = True
         if rejected.mark is None:
             self.tally.unpruned += 1
         else:
+            delay = IMAGE_RETRY_SECONDS[min(rejected.attempts, len(IMAGE_RETRY_SECONDS) - 1)]
             retry_at = self._schedule.now() + delay
-            is_new = self._intents.defer(
-                rejected.image_id, rejected.mark, rejected.reason, retry_at
-            )
+            is_new = self._intents.defer(image_id, rejected.mark, reason, retry_at)
         if is_new:
             self._log(
-                rejected.reason,
+                reason,
                 logging.WARNING,
                 Event.REFUSED,
                 "%s: %s",
-                rejected.rel_path or rejected.image_id,
-                rejected.reason,
+                *(rejected.rel_path or image_id, reason),
                 **path_keys(rejected.rel_path),
-                image_id=rejected.image_id,
-                reason=rejected.reason,
+                image_id=image_id,
+                reason=reason,
             )
 
     def stop_sending(self, error: CollectionError) -> None:
@@ -372,14 +372,15 @@ class Sender:
             refused = isinstance(error, Unauthorized)
             event = Event.CREDENTIALS_REFUSED if refused else Event.SENDING_STOPPED
             message = "nothing can be sent now: %s"
-            self._log(_ALTERNATES, logging.ERROR, event, message, error, error=str(error))
+            self._log(_KEEPS_CHANGING, logging.ERROR, event, message, error, error=str(error))
             self._next_credentials = self._clock.monotonic() + _CREDENTIALS_SECONDS
+            self._probe = None  # an earlier probe does not apply to this error
         self.trouble = error
 
     # Logging.
 
     def note_renamed(self, image_id: str, source: RelPath, rel_path: RelPath) -> None:
-        """A picture was renamed. It keeps its image, and nothing is sent."""
+        """Note that a picture was renamed. It keeps its image, so nothing is sent."""
         self.tally.note(rel_path, image_id, ImageOutcome.RENAMED)
         log_event(
             log,

@@ -1,9 +1,9 @@
-"""Sends or removes one image on a worker's thread, and returns what happened as a value."""
+"""Sends or removes one image on a worker's thread, and returns the result as a value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snoopsync.client.retrying import RetryingCollection, put_image, remove_image
 from snoopsync.core.errors import CollectionError, FileChanged, NotFound, Stopped
@@ -13,16 +13,16 @@ from snoopsync.folders.folder import Folder
 from snoopsync.folders.stable_file import StableFile
 from snoopsync.runtime.counters import Call
 from snoopsync.state.intents import Outstanding, Sent
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.deletion_guard import Cleared
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An image to remove, which the guard cleared.
+    """An image to remove. The guard has cleared the removal.
 
-    ``mark`` and ``attempts`` are those of its row; ``None`` and 0 if it has no planned row.
-    ``confirmed``: the collection is known to have held the image, so if it is absent now, it was
-    removed. ``counts``: the guard counts the removal, since nobody approved it.
+    ``mark`` and ``attempts`` are those of the image's row, or ``None`` and 0 if it has no planned
+    row. ``confirmed``: the collection is known to have held the image, so if it is absent now, it
+    was removed. ``counts``: the guard counts the removal, because nobody approved it.
     """
 
     cleared: Cleared
@@ -31,6 +31,19 @@ class Removal:
     confirmed: bool = True
     counts: bool = True
 
+    @classmethod
+    def of(cls, cleared: Cleared, item: Outstanding) -> Removal:
+        """The removal of an outstanding image."""
+        record = item.record
+        return cls(
+            # The file may have been renamed since the deletion was cleared.
+            replace(cleared, delete=replace(cleared.delete, rel_path=record.rel_path)),
+            item.mark,
+            item.attempts,
+            confirmed=record.sha256 is not None,
+            counts=cleared.counts and not item.approved,
+        )
+
     @property
     def image_id(self) -> str:
         """The ID of the image."""
@@ -38,17 +51,18 @@ class Removal:
 
     @property
     def rel_path(self) -> RelPath | None:
-        """The path of its file; ``None`` for an image that no record knows."""
+        """The path of the image's file, or ``None`` for an image without a record."""
         return self.cleared.delete.rel_path
 
 
-#: Looks at the path right before a request to delete is sent. Only ``Gone`` lets it be sent.
+#: Looks at the path right before a request to delete is sent. The request is only sent if the
+#: result is ``Gone``.
 Proof = Callable[[], Observation]
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The collection holds these bytes. ``record`` is what they were sent for."""
+    """The collection holds these bytes. ``record`` is the record they were sent for."""
 
     sent: Sent
     record: Record
@@ -56,7 +70,7 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The collection does not hold the image any more, or never held it (not ``was_held``)."""
+    """The collection no longer holds the image, or never held it (not ``was_held``)."""
 
     removal: Removal
     was_held: bool = True
@@ -64,7 +78,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class FileDiffers:
-    """The file is not the one that was planned for."""
+    """The file has changed since it was planned."""
 
     image_id: str
     rel_path: RelPath
@@ -72,13 +86,19 @@ class FileDiffers:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """This image cannot be sent or removed now, for a reason that concerns no other image."""
+    """This image cannot be sent or removed now, for a reason that affects no other image."""
 
     image_id: str
     rel_path: RelPath | None
     mark: int | None
     attempts: int
     reason: str
+
+    @classmethod
+    def of(cls, item: Outstanding, reason: str) -> Rejected:
+        """The result for an outstanding image."""
+        record = item.record
+        return cls(record.image_id, record.rel_path, item.mark, item.attempts, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +120,26 @@ class _Unproven(Exception):
 
 
 class Transfer:
-    """Sends and removes images, one for each call. May be called from several threads. ``upload``
-    and ``delete`` return ``None`` if the process is stopping."""
+    """Sends and removes images, one per call. For any thread. ``upload`` and ``delete`` return
+    ``None`` if the process is stopping."""
 
     def __init__(self, collection: RetryingCollection) -> None:
         self._collection = collection
 
-    def probe(self) -> None:
-        """Ask the collection for next to nothing. Raises ``CollectionError``."""
-        self._collection.get_images(count=1)
+    def probe(self) -> CollectionError | None:
+        """Send one small request. Returns why the collection cannot be used, or ``None``. Waits for
+        the end of an outage."""
+        try:
+            self._collection.get_images(count=1)
+        except CollectionError as error:
+            return error
+        return None
 
     def upload(self, folder: Folder, item: Outstanding) -> TransferResult | None:
-        """Send a file, if it still is the one that was planned for."""
+        """Send a file, unless it has changed since it was planned."""
         record = item.record
-
-        def rejected(reason: str) -> Rejected:
-            return Rejected(record.image_id, record.rel_path, item.mark, item.attempts, reason)
-
         if record.seen.size == 0:
-            return rejected("the file is empty")
+            return Rejected.of(item, "the file is empty")
         try:
             with folder.open(record.rel_path.path) as file:
                 if file.fingerprint != record.seen:
@@ -127,9 +148,9 @@ class Transfer:
         except (FileChanged, FileNotFoundError, NotADirectoryError):
             return FileDiffers(record.image_id, record.rel_path)
         except OSError as error:
-            return rejected(f"can't be read: {error.strerror}")
+            return Rejected.of(item, f"can't be read: {error.strerror}")
         except CollectionError as error:
-            return Trouble(error) if error.concerns_all else rejected(str(error))
+            return Trouble(error) if error.concerns_all else Rejected.of(item, str(error))
         except Stopped:
             return None
 
@@ -177,7 +198,8 @@ class Transfer:
 
 
 class Rehearsal(Transfer):
-    """Does everything except the requests that change anything, and takes these as successful."""
+    """Performs everything except requests that change the collection, and treats those as
+    successful."""
 
     #: Stands for the digest of a file that was not read.
     UNREAD = b"unread"

@@ -1,4 +1,4 @@
-"""Notices that something may have changed. The only imports of watchdog and inotify_simple.
+"""Watches folders for changes. Only this package imports watchdog and inotify_simple.
 
 Modules, in reading order:
 

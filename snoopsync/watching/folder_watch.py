@@ -1,7 +1,7 @@
-"""Watches one folder: by events where every change raises one, by polling elsewhere.
+"""Watches one folder, by events if every change on its file system raises one, else by polling.
 
-The choice is made again whenever the folder comes back, because a network disk may have been
-mounted over a local directory.
+The mode is chosen again whenever the folder returns, because a network disk may now be mounted over
+a local directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from snoopsync.watching.hints import Hints
 from snoopsync.watching.mounts import MOUNTINFO, choose_watch
 
 if TYPE_CHECKING:
-    # Late, because it loads the engines: a command that watches nothing does without them.
+    # Only for types: it loads the engines, and a command that watches nothing does not need them.
     from snoopsync.watching.watcher import Watcher
 
 log = logging.getLogger("snoopsync")
@@ -50,7 +50,7 @@ class FolderWatch:
         self.choose()
 
     def choose(self) -> None:
-        """Choose ``mode`` by the file system that the folder is on now, and watch by it."""
+        """Choose ``mode`` by the file system that the folder is on now, and watch in that mode."""
         if self._watcher is None:
             return
         mode, reason = choose_watch(self._wanted, self._path, self._mountinfo)
@@ -76,34 +76,34 @@ class FolderWatch:
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, and why."""
+        """The directories that can't be watched, each with the reason."""
         return self._watch.unwatched
 
     @property
     def is_alive(self) -> bool:
-        """Is the folder watched by events, and does the watch seem to work?"""
+        """Whether the folder is watched by events, and the watch seems to work."""
         return self.mode == "events" and self._watch.alive
 
     @property
     def last_proof(self) -> float | None:
-        """When the watch was last proven to work, as in ``HintSource``."""
+        """As in ``HintSource``."""
         return self._watch.last_proof
 
     @property
     def proven(self) -> bool:
-        """Does the watch work, and has a test event proven that? Always true for polling."""
+        """Whether a test event has proven that the watch works. Always true for polling."""
         if self.mode != "events":
             return True
         return self._watch.alive and self._watch.last_proof is not None
 
     @property
     def behind(self) -> bool:
-        """Have events come in that ``take`` does not know of yet?"""
+        """Whether events have arrived that ``take`` does not return yet."""
         return self._watch.behind
 
     def cover(self, directory: bytes) -> bool:
-        """Watch this directory. Call this before the directory is read. Returns whether it is
-        watched."""
+        """Watch this directory. Call this before the directory is read. Returns whether the
+        directory is watched."""
         return self._watch.cover(directory)
 
     def forget(self, directory: bytes) -> None:

@@ -23,15 +23,15 @@ from watchdog.observers.api import BaseObserver
 
 from snoopsync.watching.hints import HintBox
 
-#: The events that a scan raises itself.
+#: The events that our own scans raise.
 _READ_ONLY = frozenset({EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE})
 
 
 class GenericEngine:
     """Watches one folder. Raises ``OSError`` if the system does not allow that.
 
-    It has the methods of ``InotifyEngine``. Directories need not be covered one by one. Whether its
-    threads are alive is all that can be known about its health.
+    The interface is that of ``InotifyEngine``. Directories need not be covered one by one. The only
+    known sign of health is that the threads are alive.
     """
 
     failure: Exception | None = None
@@ -43,7 +43,7 @@ class GenericEngine:
         wake: Callable[[], None],
         make_observer: Callable[[], BaseObserver] = Observer,
     ) -> None:
-        self.echoes = 0
+        self.test_event_count = 0
         self._looks = 0
         self._observer = make_observer()
         self._observer.schedule(_Handler(root, box, wake), os.fsdecode(root), recursive=True)
@@ -54,41 +54,41 @@ class GenericEngine:
 
     @property
     def alive(self) -> bool:
-        """Do its threads run?"""
+        """Whether all threads run."""
         emitters = self._observer.emitters
         return self._observer.is_alive() and all(emitter.is_alive() for emitter in emitters)
 
     @property
-    def beats(self) -> int:
-        """A new number each time: watchdog's threads do not tell whether they make progress."""
+    def read_count(self) -> int:
+        """A new number each time, because watchdog's threads do not report progress."""
         self._looks += 1
         return self._looks
 
     @property
     def behind(self) -> bool:
-        """Always false: this can't be known."""
+        """Always false, because watchdog does not report this."""
         return False
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """Always empty: this can't be known."""
+        """Always empty, because watchdog does not report this."""
         return {}
 
     def cover(self, directory: bytes) -> bool:
-        """Every directory is watched from the start."""
+        """Return ``True``: every directory is watched from the start."""
         return True
 
     def forget(self, directory: bytes) -> None:
-        """There is nothing to forget."""
+        """Do nothing."""
 
     def prove(self) -> None:
-        """Count a test event if the threads are alive, which is a weaker proof."""
+        """Count a test event if the threads are alive. This proves less than a real event."""
         if self.alive:
-            self.echoes += 1
+            self.test_event_count += 1
 
     def stop(self, patience: float) -> None:
         """End the threads, waiting ``patience`` seconds for them."""
-        # Its stop() waits for its emitters without limit.
+        # The observer's stop() waits for its emitters without a time limit.
         stopping = threading.Thread(target=self._observer.stop, daemon=True)
         stopping.start()
         stopping.join(patience)

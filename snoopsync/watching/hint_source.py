@@ -1,4 +1,4 @@
-"""The source of the hints about one folder, as the scanner uses it.
+"""The interface of a source of hints about one folder.
 
 This module imports no engine, so a command that watches nothing loads none.
 """
@@ -14,17 +14,17 @@ from snoopsync.watching.hints import Hints
 class HintSource(Protocol):
     """The watch on one folder. Used by the thread that mirrors it.
 
-    Not every way to lose a folder gives the hint ``root_gone``: a rename of a directory above it or
-    a mount over it does not. So the monitor also checks the folder's identity.
+    A folder can disappear without the hint ``root_gone``: when a directory above it is renamed, or
+    when something is mounted over it. So the monitor also checks the folder's identity.
     """
 
     @property
     def alive(self) -> bool:
-        """Does the watch seem to work?"""
+        """Whether the watch seems to work."""
 
     @property
     def behind(self) -> bool:
-        """Are there events that ``take`` has not returned as hints?"""
+        """Whether there are events that ``take`` has not returned as hints."""
 
     @property
     def last_proof(self) -> float | None:
@@ -37,28 +37,28 @@ class HintSource(Protocol):
 
     @property
     def unwatched(self) -> Mapping[bytes, str]:
-        """Directories that can't be watched, with the reason. The scanner reads and covers them
-        again on a timer. ``b""`` is the folder itself."""
+        """The directories that can't be watched, each with the reason. The scanner reads and covers
+        them again on a timer. ``b""`` is the folder itself."""
 
     def cover(self, directory: bytes) -> bool:
         """Watch this directory. This **must** be called each time before the directory is read:
         a change before the call is in the listing, and a change after the call is in the hints.
 
-        Returns whether the directory is watched. If it can't be, it is in ``unwatched``, unless it
-        does not exist.
+        Returns whether the directory is watched. A directory that exists and can't be watched is in
+        ``unwatched``.
         """
 
     def forget(self, directory: bytes) -> None:
-        """Drop the watches of this directory, which vanished, and of everything below it. Call this
-        after all hints of one ``take`` were followed: a directory that was renamed is then covered
-        under its new path, and keeps its watches."""
+        """Drop the watches of this directory, which has vanished, and of everything below it. Call
+        this after following all hints of one ``take``: by then a renamed directory is covered under
+        its new path, and keeps its watches."""
 
     def take(self) -> Hints:
         """The hints since the last call."""
 
 
 class PollWatch:
-    """For a folder that is scanned on a timer only. It gives no hints."""
+    """A source without hints, for a folder that is only scanned on a timer."""
 
     alive = True
     behind = False
@@ -67,12 +67,12 @@ class PollWatch:
     unwatched: Mapping[bytes, str] = {}
 
     def cover(self, directory: bytes) -> bool:
-        """There is nothing to cover."""
+        """Return ``True``."""
         return True
 
     def forget(self, directory: bytes) -> None:
-        """There is nothing to forget."""
+        """Do nothing."""
 
     def take(self) -> Hints:
-        """No hints."""
+        """Return no hints."""
         return Hints()

@@ -1,9 +1,9 @@
-"""Hints say where something may have changed. What has changed, only a look at the disk tells.
+"""Hints say where something may have changed. Only a look at the disk shows what has changed.
 
-An engine's thread reads events and puts hints into a ``HintBox``; the mirror takes them out as one
-``Hints``. They collapse on the way: a thousand events for one file become one name, too many names
-become their directory, and too many directories become everything. So the box stays small even if
-nobody empties it, and a hint that is coarser than the event is never wrong.
+An engine's thread reads events and puts hints into a ``HintBox``; the monitor takes them out as one
+``Hints``. The box merges them: a thousand events for one file become one name, too many names
+become their directory, and too many directories become the whole folder. So the box stays small
+even if nobody empties it. A hint that is coarser than its event is never wrong.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-#: For more names than this in one directory, a listing is cheaper than a look at each.
-MOST_NAMES = 64
+#: With more names than this in one directory, listing the directory is cheaper.
+MAX_NAMES = 64
 
-#: For more directories than this, a scan of the whole folder is cheaper. Memory stays flat.
-MOST_DIRECTORIES = 10_000
+#: With more directories than this, scanning the whole folder is cheaper. This also limits memory.
+MAX_DIRECTORIES = 10_000
 
 
-class Trace(Enum):
-    """What happened to a name. For ``WRITTEN``, the event came through an open file: the name is
-    the one that the file was opened under, and need not be in the directory any more."""
+class NameChange(Enum):
+    """What happened to a name in a directory. ``WRITTEN`` comes through an open file and has the
+    name under which the file was opened. The directory may no longer have that name."""
 
-    ENTERED = "an entry of this name came"
-    LEFT = "the entry went"
+    ENTERED = "an entry with this name appeared"
+    LEFT = "the entry disappeared"
     WRITTEN = "the file was written to or changed"
 
 
@@ -33,12 +33,11 @@ class Trace(Enum):
 class Hints:
     """What may have changed below one folder. Paths are below the folder; ``b""`` is the folder.
 
-    ``directories``: look at these names in this directory; ``None`` means list the directory. A
-    name that is not in the directory any more needs no listing.
-    ``trees``: a directory came or went at this path: look at everything in it and below it. If
-    nothing is at the path, nothing below it exists either.
-    ``everything``: events were lost: look at the whole folder. Then the other two are empty.
-    ``root_gone``: the folder was deleted, moved or unmounted: check whether it is the same one.
+    ``directories``: look at these names in each directory; ``None`` means that the directory must
+    be listed.
+    ``trees``: a directory appeared or disappeared at this path: look at it and at everything below.
+    ``everything``: events were lost: look at the whole folder. Then the first two are empty.
+    ``root_gone``: the folder was deleted, moved or unmounted: check the folder's identity.
     """
 
     directories: Mapping[bytes, frozenset[bytes] | None] = field(default_factory=dict)
@@ -51,7 +50,7 @@ class Hints:
 
 
 class HintBox:
-    """Holds the hints of one thread until another takes them. Thread-safe."""
+    """Holds hints from one thread until another thread takes them. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,71 +59,71 @@ class HintBox:
         self._empty()
 
     def _empty(self) -> None:
-        # The names in each directory with their last event; None stands for all names.
-        self._directories: dict[bytes, dict[bytes, Trace] | None] = {}
+        # The names in each directory with their last change. None stands for all names.
+        self._directories: dict[bytes, dict[bytes, NameChange] | None] = {}
         self._trees: set[bytes] = set()
         self._everything = False
         self._root_gone = False
 
     @property
     def waiting(self) -> bool:
-        """Is there anything to take?"""
+        """Whether there are hints to take."""
         return bool(self._directories or self._trees or self._everything or self._root_gone)
 
-    def name(self, directory: bytes, name: bytes, trace: Trace) -> None:
-        """Something happened to this name in this directory."""
+    def name(self, directory: bytes, name: bytes, trace: NameChange) -> None:
+        """Add a hint that this name in this directory changed."""
         with self._lock:
             names = self._directories.setdefault(directory, {})
             if names is not None:
                 before = names.get(name)
-                if _is_elsewhere(before, trace):
+                if _may_be_renamed(before, trace):
                     self._directories[directory] = None
-                elif trace is not Trace.WRITTEN or before is None:
+                elif trace is not NameChange.WRITTEN or before is None:
                     names[name] = trace
-                if len(names) > MOST_NAMES:
+                if len(names) > MAX_NAMES:
                     self._directories[directory] = None
             self._collapse()
 
     def directory(self, directory: bytes) -> None:
-        """Anything in this directory may have changed."""
+        """Add a hint that anything in this directory may have changed."""
         with self._lock:
             self._directories[directory] = None
             self._collapse()
 
     def tree(self, directory: bytes) -> None:
-        """Anything in this directory and below it may have changed."""
+        """Add a hint that anything in this directory and below it may have changed."""
         with self._lock:
             self._trees.add(directory)
             self._collapse()
 
     def overflow(self) -> None:
-        """The kernel's queue was full, and unknown events were lost."""
+        """Add a hint that the kernel's queue was full, so unknown events were lost."""
         self.overflows += 1
         self.everything()
 
     def everything(self) -> None:
-        """Unknown events were lost."""
+        """Add a hint that unknown events were lost."""
         with self._lock:
             self._everything = True
             self._collapse()
 
     def root_gone(self) -> None:
-        """The folder itself was deleted, moved or unmounted."""
+        """Add a hint that the folder itself was deleted, moved or unmounted."""
         with self._lock:
             self._root_gone = True
 
     def _collapse(self) -> None:
-        if len(self._directories) + len(self._trees) > MOST_DIRECTORIES or b"" in self._trees:
+        if len(self._directories) + len(self._trees) > MAX_DIRECTORIES or b"" in self._trees:
             self._everything = True
         if self._everything:
             self._directories.clear()
             self._trees.clear()
 
     def take(self, is_gone: Callable[[bytes, bytes], bool]) -> Hints:
-        """Empty the box.
+        """Return all hints and empty the box.
 
-        ``is_gone(directory, name)`` is called for each name that was only written to. If it is
-        gone, the hint is for the whole directory, since the file has another name now. The function
+        ``is_gone(directory, name)`` is called for each name that was only written to. If the name
+        is gone, the file has another name now, so the hint covers the whole directory. ``is_gone``
         must not raise.
         """
         with self._lock:
@@ -136,7 +135,7 @@ class HintBox:
             names = directories[directory]
             if names is None:
                 return None
-            written = (name for name, trace in names.items() if trace is Trace.WRITTEN)
+            written = (name for name, trace in names.items() if trace is NameChange.WRITTEN)
             if any(is_gone(directory, name) for name in written):
                 return None
             return frozenset(names)
@@ -149,12 +148,12 @@ class HintBox:
         )
 
 
-def _is_elsewhere(before: Trace | None, now: Trace) -> bool:
-    """Does the file that was written to have another name now, or none? It does if its entry left
-    before, and it may if an entry came afterwards: that one may have replaced it."""
-    if now is Trace.WRITTEN:
-        return before is Trace.LEFT
-    return now is Trace.ENTERED and before is Trace.WRITTEN
+def _may_be_renamed(before: NameChange | None, now: NameChange) -> bool:
+    """Whether the written file may no longer have this name: its entry disappeared before the
+    write, or another entry appeared after the write and may have replaced it."""
+    if now is NameChange.WRITTEN:
+        return before is NameChange.LEFT
+    return now is NameChange.ENTERED and before is NameChange.WRITTEN
 
 
 def _parent(path: bytes) -> bytes:

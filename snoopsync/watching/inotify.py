@@ -1,21 +1,22 @@
 """Turns inotify's events into hints, on Linux, with an emitter on watchdog's observer API.
 
-``BaseObserver`` and ``EventEmitter`` come from watchdog: they start and stop the threads. Its own
-inotify emitter is not used: it pairs moves, walks trees and computes paths, and loses events in
-each. Here a watch descriptor stands for a directory, and an event is a hint to look at it.
+watchdog's ``BaseObserver`` and ``EventEmitter`` start and stop the threads. watchdog's own inotify
+emitter is not used: it pairs moves, walks trees and computes paths, and loses events while doing
+so. Here a watch descriptor stands for a directory, and an event is a hint to look at that
+directory.
 
-No event goes through watchdog's queue, whose thread could die or lag, and which could grow. A
-``HintBox`` collapses hints on arrival. Each folder has its own observer and inotify descriptor, so
-that trouble in one folder does not concern another.
+No event goes through watchdog's queue, which could grow, and whose thread could die or lag. A
+``HintBox`` merges hints on arrival. Each folder has its own observer and inotify descriptor, so
+that a problem in one folder does not affect another.
 
 No change is lost if a directory is covered *before* it is read: a change before the watch is in the
-listing, and a change after it is in the queue. A stale table does no harm: an event that is read
-before ``cover`` enters its path happened before the listing.
+listing, and a change after the watch is in the queue. An event can be read before ``cover`` has
+entered its path into the table. It is dropped without harm, because it happened before the listing.
 
-A mount on a directory raises no event, so the system's table of mounts is watched too.
+Mounting over a directory raises no event, so the system's mount table is watched too.
 
-Only the mirror's thread adds and removes watches. The reader could remove a watch that ``cover`` is
-about to enter under a new path.
+Only the engine's thread adds and removes watches. Otherwise the reader could remove a watch that
+``cover`` is about to enter under a new path.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from inotify_simple import Event, INotify, flags
 from watchdog.events import FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from snoopsync.watching.hints import HintBox, Trace
+from snoopsync.watching.hints import HintBox, NameChange
 from snoopsync.watching.mounts import MountChanges
-from snoopsync.watching.supervision import NO_PERMISSION, NOT_THERE
+from snoopsync.watching.supervision import NO_PERMISSION, NOT_FOUND
 from snoopsync.watching.watchtable import WatchTable
 
 _ENTERED = flags.CREATE | flags.MOVED_TO
@@ -48,10 +49,10 @@ _LEFT = flags.DELETE | flags.MOVED_FROM
 _WRITTEN = flags.CLOSE_WRITE | flags.ATTRIB
 _DIRECTORY_ENDED = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
 
-# No OPEN, ACCESS or CLOSE_NOWRITE: a scan would raise them. No MODIFY: a large file raises
-# thousands of them, and is closed in the end. No EXCL_UNLINK: it would hide the close of a file
-# that was opened without a name (O_TMPFILE) or under another one, got its name, and was written to
-# after that.
+# No OPEN, ACCESS or CLOSE_NOWRITE, because our scans raise them. No MODIFY, because a large file
+# raises thousands of them before it is closed. No EXCL_UNLINK, because it hides the close of a file
+# that was opened without a name (O_TMPFILE) or under another name, and renamed before it was
+# written.
 _MASK = (
     _ENTERED
     | _LEFT
@@ -73,30 +74,30 @@ _REASONS = {
 
 
 def reason_of(error: OSError) -> str:
-    """The reason for inotify's error, for people."""
+    """The reason for an error of inotify, for people."""
     return _REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
 class InotifyEngine:
     """Watches one folder. Raises ``OSError`` if the system gives no descriptor, watch or thread.
 
-    The mirror's thread calls ``cover``, ``forget``, ``prove`` and ``stop``. The reader's thread
-    fills the box, calls ``wake`` when the box is not empty, and ends at the first exception. The
-    supervision finds that in ``failure`` and makes a new engine.
+    The engine's thread calls ``cover``, ``forget``, ``prove`` and ``stop``. The reader's thread
+    fills the box, calls ``wake`` when the box is not empty, and ends at the first exception, which
+    it stores in ``failure``. ``EngineWatch`` then creates a new engine.
     """
 
     def __init__(self, root: bytes, box: HintBox, wake: Callable[[], None]) -> None:
         self._root = root
         self._box = box
         self._wake = wake
-        self._lock = threading.Lock()  # the two dictionaries below, and who uses the descriptors
+        self._lock = threading.Lock()  # guards the table, _unwatched and _users
         self._table = WatchTable()
         self._unwatched: dict[bytes, str] = {}
-        self._users = 2  # the mirror's thread and the reader's: the last one closes
+        self._users = 2  # the two threads; the last one closes the descriptors
         self.failure: Exception | None = None
-        self._gathering = False  # while true, events that were read are in no queue and no box
-        self.beats = 0  # rounds of the reader
-        self.echoes = 0  # events of the canary
+        self._gathering = False  # events were read and are not in the box yet
+        self.read_count = 0
+        self.test_event_count = 0
         with contextlib.ExitStack() as undo:
             self._inotify = undo.enter_context(INotify(nonblocking=True))
             self._stopping = os.eventfd(0, os.EFD_CLOEXEC)
@@ -117,13 +118,13 @@ class InotifyEngine:
         try:
             mounts = MountChanges(self._root)
         except OSError:
-            return None  # there is no /proc: then only a scan finds what was mounted
+            return None  # without /proc, only a scan finds new mounts
         self._poller.register(mounts, select.POLLPRI)
         return mounts
 
     def _start(self) -> tuple[BaseObserver, EventEmitter]:
         emitter_class = functools.partial(_Emitter, engine=self)
-        # watchdog only ever calls it, and its own way to pass arguments needs watchdog 7.1
+        # watchdog only calls the class. Passing arguments in watchdog's own way needs 7.1.
         observer = BaseObserver(cast(type[EventEmitter], emitter_class))
         observer.schedule(FileSystemEventHandler(), os.fsdecode(self._root))
         (emitter,) = observer.emitters
@@ -138,18 +139,18 @@ class InotifyEngine:
 
     @property
     def alive(self) -> bool:
-        """Do its threads run?"""
+        """Whether both threads run."""
         return self._emitter.is_alive() and self._observer.is_alive()
 
     @property
     def behind(self) -> bool:
-        """Are there events that have not become hints yet?"""
+        """Whether there are events that have not become hints yet."""
         with self._lock:
             if self._users == 0:
                 return False
             unread = array.array("i", [0])
             fcntl.ioctl(self._inotify, termios.FIONREAD, unread)
-        # The queue is asked first: what was read from it by then is being gathered.
+        # Read after the queue's size: an event that left the queue before is still being gathered.
         return unread[0] > 0 or self._gathering
 
     @property
@@ -161,8 +162,8 @@ class InotifyEngine:
     def cover(self, directory: bytes) -> bool:
         """Watch this directory. Call this before the directory is read, each time.
 
-        Returns whether it is watched. A directory that vanished is forgotten. Any other that can't
-        be watched is in ``unwatched`` until it can.
+        Returns whether the directory is watched. A directory that has vanished is forgotten. Any
+        other directory that can't be watched stays in ``unwatched`` until it can be.
         """
         try:
             watch = self._inotify.add_watch(self._full(directory), _MASK)
@@ -172,20 +173,20 @@ class InotifyEngine:
                 self.forget(directory)
             else:
                 with self._lock:
-                    self._unwatched[directory] = NOT_THERE if has_vanished else reason_of(error)
+                    self._unwatched[directory] = NOT_FOUND if has_vanished else reason_of(error)
             return False
         with self._lock:
             self._unwatched.pop(directory, None)
             stale = self._table.put(watch, directory)
         if stale is not None:
-            # Another directory is at this path. If it was mounted, there was no event.
+            # Another directory is at this path. If it was mounted, no event reported it.
             self._remove_watches(stale)
             self._box.tree(directory)
             self._wake()
         return True
 
     def forget(self, directory: bytes) -> None:
-        """Drop the watches at and below the path of this directory, which vanished.
+        """Drop the watches at and below the path of this directory, which has vanished.
 
         A directory that was renamed keeps its watches if it is covered under its new path before
         the old path is forgotten.
@@ -198,33 +199,34 @@ class InotifyEngine:
 
     def _remove_watches(self, watches: list[int]) -> None:
         for watch in watches:
-            with contextlib.suppress(OSError):  # it ended with its directory
+            with contextlib.suppress(OSError):  # the watch ended with its directory
                 self._inotify.rm_watch(watch)
 
     def _full(self, directory: bytes) -> bytes:
         return self._root + b"/" + directory if directory else self._root
 
     def prove(self) -> None:
-        """Make a test event. ``echoes`` grows if kernel, descriptor and reader all work.
+        """Raise a test event. ``test_event_count`` grows if kernel, descriptor and reader all work.
 
-        The event is the opening of a private directory, which nothing else opens. It writes nothing
+        Opening a private directory, which nothing else opens, raises the event and writes nothing
         to a disk. Raises ``OSError``.
         """
-        if not Path(self._canary).is_dir():  # cleaners of /tmp remove what is old
+        if not Path(self._canary).is_dir():  # /tmp cleaners remove old directories
             self._canary = tempfile.mkdtemp(prefix="snoopsync-")
         self._canary_watch = self._inotify.add_watch(self._canary, flags.OPEN)
         os.close(os.open(self._canary, os.O_RDONLY | os.O_DIRECTORY))
 
     def _remove_canary(self) -> None:
-        with contextlib.suppress(OSError):  # gone already
+        with contextlib.suppress(OSError):  # the directory is already gone
             Path(self._canary).rmdir()
 
     def stop(self, patience: float) -> None:
-        """End the threads, waiting ``patience`` seconds for each. One that hangs is abandoned."""
+        """End the threads, waiting at most ``patience`` seconds for each. A thread that hangs is
+        abandoned."""
         self._emitter.stop()
         self._emitter.join(patience)
         if self._emitter.is_alive():
-            # The observer's stop() waits for its emitter without limit.
+            # The observer's stop() waits for its emitter without a time limit.
             threading.Thread(target=self._observer.stop, daemon=True).start()
         else:
             self._observer.stop()
@@ -233,14 +235,14 @@ class InotifyEngine:
         self.release()
 
     def interrupt(self) -> None:
-        """Make every call of ``read`` return at once from now on."""
+        """From now on, make every call of ``read`` return at once."""
         os.eventfd_write(self._stopping, 1)
 
     def release(self) -> None:
-        """One of the two threads needs the descriptors no more.
+        """Note that one of the two threads no longer needs the descriptors.
 
-        The last one closes them. If a descriptor were closed while the other thread is about to use
-        it, its number could be another file's by then.
+        The last thread closes them. If a descriptor were closed while the other thread is about to
+        use it, its number could already belong to another file.
         """
         with self._lock:
             self._users -= 1
@@ -251,8 +253,8 @@ class InotifyEngine:
                     self._mounts.close()
 
     def read(self, timeout: float) -> None:
-        """One round of the reader: wait up to ``timeout`` seconds, then take all events."""
-        self.beats += 1
+        """Wait up to ``timeout`` seconds for events, then turn all of them into hints."""
+        self.read_count += 1
         ready = dict(self._poller.poll(timeout * 1000))
         if self._mounts is not None and self._mounts.fileno() in ready:
             self._gather_mounts(self._mounts)
@@ -275,7 +277,7 @@ class InotifyEngine:
             self._box.overflow()
             return
         if event.wd == self._canary_watch:
-            self.echoes += 1
+            self.test_event_count += 1
             return
         with self._lock:
             directory = self._table.path(event.wd)
@@ -292,14 +294,14 @@ class InotifyEngine:
             self._box.name(directory, name, _trace(event.mask))
 
     def _gather_own(self, directory: bytes, mask: int) -> None:
-        """An event about a watched directory itself."""
+        """Handle an event about a watched directory itself."""
         if mask & _DIRECTORY_ENDED:
             if directory:
                 self._box.tree(directory)
             else:
                 self._box.root_gone()
         elif mask & flags.ATTRIB:
-            # If its permissions changed, more may be readable now.
+            # If the permissions changed, more may be readable now.
             self._box.directory(directory)
             for path in self.unwatched:
                 if _at_or_below(path, directory):
@@ -316,10 +318,10 @@ class InotifyEngine:
                 self._box.tree(path)
 
 
-def _trace(mask: int) -> Trace:
+def _trace(mask: int) -> NameChange:
     if mask & _ENTERED:
-        return Trace.ENTERED
-    return Trace.LEFT if mask & _LEFT else Trace.WRITTEN
+        return NameChange.ENTERED
+    return NameChange.LEFT if mask & _LEFT else NameChange.WRITTEN
 
 
 class _Emitter(EventEmitter):

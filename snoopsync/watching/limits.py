@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where Linux has the limits, see inotify(7) and namespaces(7).
+#: Where Linux keeps the limits. See inotify(7) and namespaces(7).
 SYSCTLS = Path("/proc/sys")
 
 PROCESSES = Path("/proc")
@@ -24,8 +24,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a user may have: watches and instances in all processes together, and events that wait
-    in one instance."""
+    """The limits of a user: watches and instances in all processes together, and events queued in
+    one instance."""
 
     watches: Limit
     instances: Limit
@@ -34,15 +34,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a user's processes have in use."""
+    """How many watches and instances a user's processes use."""
 
     watches: int
     instances: int
 
 
 def read_limits(sysctls: Path = SYSCTLS) -> Limits | None:
-    """The limits, or ``None`` on a system without inotify. A container may have lower ones of its
-    own than the system."""
+    """The limits, or ``None`` on a system without inotify. A container may have lower limits than
+    the system."""
     try:
         return Limits(
             _lower(sysctls, "fs.inotify.max_user_watches", "user.max_inotify_watches"),
@@ -60,12 +60,12 @@ def _lower(sysctls: Path, name: str, others: str | None = None) -> Limit:
     try:
         return min(limit, _lower(sysctls, others), key=lambda limit: limit.value)
     except OSError:
-        return limit  # a kernel without limits for namespaces
+        return limit  # this kernel has no limits per namespace
 
 
 def read_use(user: int, besides: int | None = None, processes: Path = PROCESSES) -> Use:
-    """What the processes of this user (by number) have in use now, as far as this process may look.
-    The process ``besides`` does not count."""
+    """What the processes of this user (a UID) use now, as far as this process can see. The process
+    ``besides`` (a PID) does not count."""
     watches = instances = 0
     for process in processes.glob("[0-9]*"):
         if process.name == str(besides):
@@ -83,5 +83,5 @@ def _instances(process: Path) -> Iterator[int]:
     """The number of watches of each inotify instance that the process has."""
     for descriptor in (process / "fd").iterdir():
         with suppress(OSError):
-            if os.readlink(descriptor) == "anon_inode:inotify":  # noqa: PTH115 - it leads nowhere
+            if os.readlink(descriptor) == "anon_inode:inotify":  # noqa: PTH115 - the link has no target
                 yield (process / "fdinfo" / descriptor.name).read_text().count("inotify wd:")

@@ -1,7 +1,7 @@
-"""Finds out which file system a path is on, and whether its changes raise events here.
+"""Finds the file system that a path is on, and whether changes on it raise events here.
 
-inotify sees only what goes through this machine's kernel and the same mount. A change that another
-machine makes on a network share, or that is made in an overlay's layers, raises no event.
+inotify only sees changes that go through this machine's kernel and the same mount. A change by
+another machine on a network share raises no event, nor does a change in the layers of an overlay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 #: The kernel's table of mounts, as this process sees it.
 MOUNTINFO = Path("/proc/self/mountinfo")
 
-#: Other machines write to these file systems too, and their writes raise no events here.
+#: Other machines can write to these file systems, and their writes raise no events here.
 _SHARED_KINDS = frozenset(
     {
         "9p",
@@ -48,11 +48,11 @@ _SHARED_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of ``mountinfo``, see proc_pid_mountinfo(5).
+    """One line of ``mountinfo``. See proc_pid_mountinfo(5).
 
-    ``point`` is where it is mounted, ``kind`` the type of the file system, ``device`` its
-    ``major:minor``, ``options`` both the mount's and the file system's, ``root`` the directory of
-    the file system that is mounted: ``/`` but for bind mounts and subvolumes.
+    ``point`` is the mount point, ``kind`` the type of the file system, and ``device`` its
+    ``major:minor``. ``options`` are those of the mount and of the file system. ``root`` is the
+    directory of the file system that is mounted: ``/`` except for bind mounts and subvolumes.
     """
 
     number: int
@@ -64,12 +64,12 @@ class Mount:
     root: bytes
 
     def covers(self, path: bytes) -> bool:
-        """Is the path at the mount point or below it?"""
+        """Whether the path is the mount point or is below it."""
         return _is_at_or_below(path, self.point)
 
 
 class Choice(NamedTuple):
-    """How to watch a folder, ``events`` or ``poll``, and the reason, for people."""
+    """How to watch a folder (``events`` or ``poll``), and the reason, for people."""
 
     mode: str
     reason: str
@@ -78,7 +78,7 @@ class Choice(NamedTuple):
 def choose_watch(wanted: str, path: bytes, mountinfo: Path = MOUNTINFO) -> Choice:
     """How to watch the folder at ``path``; ``wanted`` is ``auto``, ``events`` or ``poll``.
 
-    ``auto`` polls where a change could raise no event.
+    ``auto`` polls if a change may raise no event.
     """
     if wanted != "auto":
         return Choice(wanted, "as configured")
@@ -90,7 +90,7 @@ def choose_watch(wanted: str, path: bytes, mountinfo: Path = MOUNTINFO) -> Choic
 
 
 def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
-    """The mount that ``path`` is on; it must be absolute and without symlinks.
+    """The mount that ``path`` is on. The path must be absolute and without symbolic links.
 
     Raises ``OSError`` if the table can't be read, ``LookupError`` if no mount covers the path.
     """
@@ -101,8 +101,8 @@ def mount_of(path: bytes, mountinfo: Path = MOUNTINFO) -> Mount:
 
 
 class MountChanges:
-    """What is mounted and unmounted on a path, above it and below it. inotify raises no event for a
-    mount, and for an unmount only on watches in the mounted file system.
+    """Reports mounts and unmounts at a path, above it and below it. inotify raises no event for a
+    mount, and reports an unmount only to watches in the unmounted file system.
 
     ``fileno`` is for ``poll``, which returns ``POLLPRI`` whenever the table of mounts has changed.
     Raises ``OSError`` where there is no such table.
@@ -133,8 +133,8 @@ class MountChanges:
         return self._table.fileno()
 
     def take(self) -> set[bytes]:
-        """Where something was mounted or unmounted since the last call: the paths below the path,
-        and ``b""`` for the path itself or anything above it."""
+        """Where something was mounted or unmounted since the last call: paths relative to the
+        watched path, and ``b""`` for that path itself or any directory above it."""
         before, self._lines = self._lines, self._read()
         changed = parse_mounts(b"\n".join(before ^ self._lines))
         below = self._path.rstrip(b"/") + b"/"
@@ -149,11 +149,12 @@ class MountChanges:
 
 
 def events_reach(kind: str) -> bool:
-    """Does every change on a file system of this type raise an event here?
+    """Whether every change on a file system of this type raises an event here.
 
-    ``fuseblk`` is a local disk (NTFS, exFAT), and everything that is written to it passes the
-    kernel. Any other FUSE file system may have anything behind it. An overlay's own writes raise
-    events; in a container there are no others. ``choose_watch`` looks at an overlay's layers.
+    ``fuseblk`` is a local disk (NTFS, exFAT), and every write to it goes through the kernel. Any
+    other FUSE file system may have remote storage behind it. Writes to an overlay itself raise
+    events, and a container makes no other writes. ``choose_watch`` also checks the layers of
+    overlays.
     """
     return kind not in _SHARED_KINDS and not kind.startswith("fuse.")
 
@@ -164,7 +165,7 @@ def parse_mounts(table: bytes) -> list[Mount]:
 
 
 def _parse(line: bytes) -> Mount:
-    # Between the mount's own fields and the file system's there may be any number of tags.
+    # Any number of tags may stand between the fields of the mount and those of the file system.
     own, _, rest = line.partition(b" - ")
     number, parent, device, root, point, options, *_tags = own.split(b" ")
     kind, _source, super_options = [*rest.split(b" "), b""][:3]
@@ -188,10 +189,11 @@ def _unescape(text: bytes) -> bytes:
 
 
 def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
-    """The mount that the path is on, ``None`` if it is on none of these.
+    """The mount that the path is on, or ``None`` if the path is on none of these.
 
-    Walk down the path as the kernel does: the longest mount point may be hidden under a later
-    mount that was made above it."""
+    This walks down the path as the kernel does: the mount with the longest matching mount point may
+    be hidden by a later mount on a directory above.
+    """
     covering = [mount for mount in mounts if mount.covers(path)]
     numbers = {mount.number for mount in covering}
     here = [mount for mount in covering if mount.parent not in numbers - {mount.number}]
@@ -206,11 +208,11 @@ def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
 def _choose(path: bytes, mounts: list[Mount]) -> Choice:
     mount = find_mount(path, mounts)
     if mount is None:
-        return Choice("events", "the file system is not known")
+        return Choice("events", "the file system is unknown")
     if not events_reach(mount.kind):
         return Choice("poll", f"{mount.kind}: changes made elsewhere raise no events here")
-    if mount.kind == "overlay" and _has_open_layer(mount, mounts):
-        return Choice("poll", "overlay: changes on its lower side raise no events here")
+    if mount.kind == "overlay" and _has_writable_layer(mount, mounts):
+        return Choice("poll", "overlay: changes in its lower layers raise no events here")
     for other in mounts:
         if any(_is_at_or_below(path, layer) for layer in _layers(other)):
             where = os.fsdecode(other.point)
@@ -221,22 +223,22 @@ def _choose(path: bytes, mounts: list[Mount]) -> Choice:
 
 
 def _layers(mount: Mount) -> Iterator[bytes]:
-    """The directories that an overlay is made of, as far as they are named by absolute paths
-    (Docker's are not)."""
+    """The directories that an overlay consists of, if they have absolute paths (Docker's do
+    not)."""
     if mount.kind != "overlay":
         return
     for option in mount.options:
         key, _, value = option.partition(b"=")
         if key in (b"lowerdir", b"lowerdir+", b"upperdir"):
-            # An escaped colon belongs to a name, an empty part comes from a double colon.
+            # An escaped colon belongs to a name. A double colon gives an empty part.
             for layer in re.split(rb"(?<!\\):", value):
                 if layer.startswith(b"/"):
                     yield layer.replace(b"\\:", b":")
 
 
-def _has_open_layer(overlay: Mount, mounts: list[Mount]) -> bool:
-    """Can the overlay's layers be written to from here? Not in a container, where its layers are
-    not reachable, and not on a live system, whose lower layer is read-only."""
+def _has_writable_layer(overlay: Mount, mounts: list[Mount]) -> bool:
+    """Whether a layer of the overlay can be written from here. In a container the layers are not
+    reachable, and on a live system the lower layer is read-only."""
     for layer in _layers(overlay):
         mount = find_mount(layer, mounts)
         reachable = os.path.isdir(layer)  # noqa: PTH112 - bytes

@@ -1,10 +1,10 @@
-"""Keeps one folder's engine working.
+"""Replaces the engine of a folder when the engine fails.
 
-An engine gathers hints: ``InotifyEngine`` on Linux, ``GenericEngine`` elsewhere. A thread that died
-or hangs looks like a folder in which nothing happens. So this module checks that the threads are
-alive, that the reader makes progress, and that a test event comes back through the same descriptor.
-An engine that fails is replaced, and its folder is scanned, since the old engine may have missed
-anything. This is the only way to recover from an engine's error.
+An engine gathers hints: ``InotifyEngine`` on Linux, ``GenericEngine`` elsewhere. A thread that has
+died or hangs looks like a folder without changes. So this module checks that the threads are alive,
+that the reader makes progress, and that a test event arrives through the same descriptor. It
+replaces an engine that fails, and has the folder scanned, because the old engine may have missed
+changes. There is no other recovery from an engine's error.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Protocol
 
 from snoopsync.watching.hints import HintBox, Hints
 
-#: A reader that makes no round for this long hangs; usually it makes one every second.
-_MOST_SECONDS_SILENT = 10.0
+#: A reader that does not read for this long hangs. Usually it reads every second.
+_MAX_SILENT_SECONDS = 10.0
 
-#: The longest wait before a new engine replaces one that failed soon after its start.
-_MOST_SECONDS_BETWEEN_RESTARTS = 60.0
+#: The longest pause before an engine that failed soon after its start is replaced.
+_MAX_RESTART_PAUSE_SECONDS = 60.0
 
-#: The reason for a directory that can't be listed either. The scanner reports it.
+#: Why a directory is not watched. It can't be listed either, and the scanner reports that.
 NO_PERMISSION = "no permission to read this directory"
 
-#: The reason for a folder that does not exist. The monitor reports it.
-NOT_THERE = "it is not there"
+#: Why a folder that does not exist is not watched. The monitor reports the folder.
+NOT_FOUND = "it does not exist"
 
-#: How long a thread may take to end.
+#: How long to wait for a thread to end.
 _PATIENCE_SECONDS = 1.0
 
 
@@ -47,18 +47,18 @@ class Engine(Protocol):
 
     @property
     def failure(self) -> Exception | None:
-        """What ended its thread."""
+        """The exception that ended a thread, or ``None``."""
 
     @property
     def alive(self) -> bool:
-        """Do its threads run?"""
+        """Whether all threads run."""
 
     @property
-    def beats(self) -> int:
+    def read_count(self) -> int:
         """A number that changes at least every second while the reader makes progress."""
 
     @property
-    def echoes(self) -> int:
+    def test_event_count(self) -> int:
         """The number of test events that arrived. It grows soon after ``prove``."""
 
     @property
@@ -76,22 +76,22 @@ class Engine(Protocol):
         """As in ``HintSource``."""
 
     def prove(self) -> None:
-        """Make a test event. Raises ``OSError``."""
+        """Raise a test event. Raises ``OSError``."""
 
     def stop(self, patience: float) -> None:
-        """End its threads, waiting ``patience`` seconds for each."""
+        """End the threads, waiting at most ``patience`` seconds for each."""
 
 
-#: Makes an engine from the folder's real path, the box to fill and what to call then. Raises
-#: ``OSError``.
+#: Creates an engine from the folder's real path, the box to fill, and the function to call when the
+#: box has hints. Raises ``OSError``.
 EngineMaker = Callable[[bytes, HintBox, Callable[[], None]], Engine]
 
 
-class _Silence:
+class _StallTimer:
     """Measures for how many seconds a number has not changed.
 
-    The time between two looks counts as two seconds at most: if the machine was suspended or a scan
-    took long, the other thread may not have run either.
+    The time between two looks counts as at most two seconds: if the machine was suspended or a scan
+    took long, the reader may not have run either.
     """
 
     def __init__(self) -> None:
@@ -112,20 +112,19 @@ class _Health:
     def __init__(self, engine: Engine, canary_interval: float) -> None:
         self._engine = engine
         self._canary_interval = canary_interval
-        self._beat = _Silence()
-        self._echo = _Silence()
-        self._asked_at = -math.inf
-        self._echoes_then: int | None = None  # while we wait for the canary
+        self._read_stall = _StallTimer()
+        self._test_stall = _StallTimer()
+        self._tested_at = -math.inf
+        self._count_before_test: int | None = None  # set while a test event is outstanding
         self.last_proof: float | None = None
 
     def trouble(self, now: float) -> str | None:
-        """What is wrong with the engine; ``None`` if nothing is. Makes a test event when one is
-        due."""
+        """What is wrong with the engine, or ``None``. Raises a test event when one is due."""
         if self._engine.failure is not None:
             return f"its thread ended: {self._engine.failure!r}"
         if not self._engine.alive:
             return "its thread ended"
-        if self._beat.look(self._engine.beats, now) > _MOST_SECONDS_SILENT:
+        if self._read_stall.look(self._engine.read_count, now) > _MAX_SILENT_SECONDS:
             return "its thread hangs"
         try:
             return self._canary_trouble(now)
@@ -133,16 +132,16 @@ class _Health:
             return f"it can't be tested: {error.strerror}"
 
     def _canary_trouble(self, now: float) -> str | None:
-        if self._echoes_then is not None:
-            if self._engine.echoes == self._echoes_then:
-                silent = self._echo.look(self._echoes_then, now) > _MOST_SECONDS_SILENT
+        if self._count_before_test is not None:
+            if self._engine.test_event_count == self._count_before_test:
+                silent = self._test_stall.look(self._count_before_test, now) > _MAX_SILENT_SECONDS
                 return "a test event did not arrive" if silent else None
             self.last_proof = now
-            self._echoes_then = None
-        if now - self._asked_at >= self._canary_interval:
-            self._asked_at = now
-            self._echoes_then = self._engine.echoes
-            self._echo = _Silence()
+            self._count_before_test = None
+        if now - self._tested_at >= self._canary_interval:
+            self._tested_at = now
+            self._count_before_test = self._engine.test_event_count
+            self._test_stall = _StallTimer()
             self._engine.prove()
         return None
 
@@ -181,7 +180,7 @@ class EngineWatch:
             self._refusal = f"can't be watched: {error.strerror or error}"
         else:
             self._health = _Health(self._engine, self._canary_interval)
-            # The proof was for another engine.
+            # The old proof was about the old engine.
             self._last_proof = None
 
     @property
@@ -194,12 +193,12 @@ class EngineWatch:
 
     @property
     def behind(self) -> bool:
-        # The engine is asked first: what it has gathered by then is in the box.
+        # The engine comes first: what it gathers meanwhile is in the box.
         return (self._engine is not None and self._engine.behind) or self._box.waiting
 
     @property
     def overflows(self) -> int:
-        """How many times events were lost, because the system's queue was full."""
+        """How many times events were lost because the system's queue was full."""
         return self._box.overflows
 
     @property
@@ -229,7 +228,8 @@ class EngineWatch:
         return False
 
     def check(self, now: float) -> Restart | None:
-        """Replace the engine if it does not work. ``now`` is monotonic seconds."""
+        """Replace the engine if it does not work. ``now`` is monotonic seconds. Returns the
+        restart, or ``None``."""
         reason = self._trouble(now)
         if reason is None or now < self._restart_not_before:
             return None
@@ -238,14 +238,14 @@ class EngineWatch:
         self._box.everything()
         self.restarts += 1
         self._restarts_unproven += 1
-        wait = min(2.0**self._restarts_unproven, _MOST_SECONDS_BETWEEN_RESTARTS)
+        wait = min(2.0**self._restarts_unproven, _MAX_RESTART_PAUSE_SECONDS)
         self._restart_not_before = now + wait
         return Restart(self._name, reason, self.restarts)
 
     def _trouble(self, now: float) -> str | None:
         if self._health is None:
             return self._refusal
-        if self._leads_elsewhere():
+        if self._has_moved():
             return "its path leads to another directory than before"
         reason = self._health.trouble(now)
         if self._health.last_proof is not None and self._health.last_proof != self._last_proof:
@@ -253,9 +253,9 @@ class EngineWatch:
             self._restarts_unproven = 0
         return reason
 
-    def _leads_elsewhere(self) -> bool:
-        """Does a symbolic link in the folder's path lead to another directory now? The engine would
-        still watch the former one."""
+    def _has_moved(self) -> bool:
+        """Whether a symbolic link in the folder's path now leads to another directory. The engine
+        would still watch the old directory."""
         real_root = os.path.realpath(self._root)
         return real_root != self._real_root and os.path.isdir(real_root)  # noqa: PTH112 - bytes
 

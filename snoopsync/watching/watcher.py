@@ -14,7 +14,7 @@ from snoopsync.runtime.counters import Counters
 from snoopsync.watching.hint_source import HintSource
 from snoopsync.watching.supervision import (
     NO_PERMISSION,
-    NOT_THERE,
+    NOT_FOUND,
     EngineMaker,
     EngineWatch,
     Restart,
@@ -28,8 +28,8 @@ else:
 log = logging.getLogger(__name__)
 
 
-class _Losses:
-    """Logs the lost events of a folder and what can't be watched: once for each reason, then it
+class _LossLogger:
+    """Logs a folder's lost events and unwatched directories: once for each reason, then only
     counts."""
 
     def __init__(self, name: str, root: bytes, watch: EngineWatch, counters: Counters) -> None:
@@ -42,14 +42,14 @@ class _Losses:
         self._reasons: frozenset[str] = frozenset()
 
     def look(self, now: float) -> None:
-        """Log what is new."""
+        """Log what was lost since the last call."""
         self._throttle.log_suppressed(now)
         overflows = self._watch.overflows
         if overflows != self._overflows:
             self._counters.overflowed(self._name, overflows - self._overflows)
             self._overflows = overflows
             reason = "the system's queue of events was full"
-            self._say(
+            self._warn(
                 now,
                 Event.EVENTS_LOST,
                 reason,
@@ -62,20 +62,20 @@ class _Losses:
 
     def _look_at_unwatched(self, now: float) -> None:
         unwatched = self._watch.unwatched.items()
-        reasons = {why: path for path, why in unwatched if why not in (NO_PERMISSION, NOT_THERE)}
+        reasons = {why: path for path, why in unwatched if why not in (NO_PERMISSION, NOT_FOUND)}
         for reason in sorted(reasons.keys() - self._reasons):
             path = b"/".join(filter(None, (self._root, reasons[reason])))
-            self._say(
+            self._warn(
                 now,
                 Event.UNWATCHED,
                 f"directories are not watched: {reason}",
-                f"({printable(path)} for one; they are looked at now and then instead)",
+                f"(for example {printable(path)}); they are scanned regularly instead",
                 path=os.fsdecode(path),
                 reason=reason,
             )
         self._reasons = frozenset(reasons)
 
-    def _say(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
+    def _warn(self, now: float, event: Event, topic: str, more: str, **keys: Field) -> None:
         topic = f"folder {self._name}: {topic}"
         keys = {"folder": self._name, **keys}
         self._throttle.log(now, topic, logging.WARNING, event, "%s %s", topic, more, **keys)
@@ -105,18 +105,18 @@ class Watcher:
         self._canary_interval = canary_interval
         self._counters = counters or Counters()
         self._watches: dict[str, EngineWatch] = {}
-        self._losses: dict[str, _Losses] = {}
+        self._losses: dict[str, _LossLogger] = {}
 
     def watch(self, name: str, root: bytes) -> HintSource:
-        """Begin to watch this folder; a symbolic link is followed. No directory is covered yet.
+        """Begin to watch this folder, following a symbolic link. No directory is covered yet.
 
-        This does not raise. If the folder can't be watched, it is in ``unwatched``, and ``check``
+        This raises no error. A folder that can't be watched is in ``unwatched``, and ``check``
         tries again.
         """
         self.unwatch(name)
         watch = EngineWatch(name, root, self._wake, self._make_engine, self._canary_interval)
         self._watches[name] = watch
-        self._losses[name] = _Losses(name, root, watch, self._counters)
+        self._losses[name] = _LossLogger(name, root, watch, self._counters)
         return watch
 
     def unwatch(self, name: str) -> None:
@@ -129,8 +129,8 @@ class Watcher:
     def check(self, now: float) -> list[Restart]:
         """Replace engines that do not work, and log lost events. Call this about every second.
 
-        Returns what was replaced; such a folder's next hints are ``everything``. ``now`` is
-        monotonic seconds. The 1st, 2nd, 4th, 8th... replacement of a folder is logged.
+        Returns the replacements. The next hint of such a folder is ``everything``. ``now`` is
+        monotonic seconds. The 1st, 2nd, 4th, 8th... replacement for a folder is logged.
         """
         restarts = [restart for each in self._watches.values() if (restart := each.check(now))]
         for restart in restarts:

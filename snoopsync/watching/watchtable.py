@@ -1,14 +1,14 @@
 """Maps inotify's watch descriptors to the paths of directories.
 
-The kernel watches inodes and knows no paths. So an entry has the path under which the directory was
-covered last.
+The kernel watches inodes and does not know paths. So each entry has the path under which the
+directory was last covered.
 """
 
 from __future__ import annotations
 
 
 class WatchTable:
-    """The path of each watch descriptor, one for one."""
+    """A one-to-one map of watch descriptors and paths."""
 
     def __init__(self) -> None:
         self._paths: dict[int, bytes] = {}
@@ -16,7 +16,7 @@ class WatchTable:
         self._children: dict[bytes, set[bytes]] = {}
 
     def path(self, watch: int) -> bytes | None:
-        """The directory of this watch; ``None`` if it is not known."""
+        """The directory of this watch, or ``None`` if the watch is unknown."""
         return self._paths.get(watch)
 
     def __contains__(self, path: bytes) -> bool:
@@ -25,8 +25,8 @@ class WatchTable:
     def put(self, watch: int, path: bytes) -> list[int] | None:
         """Enter the path of this watch.
 
-        Returns ``None``, unless the path had another watch before: then another directory has taken
-        its place, and the former watches at and below the path are dropped and returned.
+        Usually returns ``None``. If the path had another watch, a new directory has replaced the
+        old one: then this drops and returns the old watches at and below the path.
         """
         before = self._paths.get(watch)
         if before == path:
@@ -48,7 +48,7 @@ class WatchTable:
     def drop_tree(self, path: bytes) -> list[int]:
         """Forget the directory and everything below it. Returns their watches."""
         found = [path]
-        for each in found:  # grows as we go down
+        for each in found:  # grows during the loop
             found.extend(self._children.get(each, ()))
         watches = [self._watches[each] for each in found if each in self._watches]
         for each in reversed(found):

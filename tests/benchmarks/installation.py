@@ -17,8 +17,8 @@ from typing import Any
 
 from snoopsync.config.file import load_config
 from snoopsync.config.settings import Config
+from snoopsync.status.model import Status
 from snoopsync.status.reading import read_status
-from snoopsync.status.status import Status
 from snoopsync.sync.components import embedded_path
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY
 from tests.support.paths import ROOT

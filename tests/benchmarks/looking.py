@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.installation import ENVIRONMENT, Installation
-from tests.benchmarks.measuring import table
+from tests.benchmarks.measuring import processor_seconds, table
 from tests.benchmarks.noop import prepared
 
 _MEBIBYTE = 1024 * 1024
@@ -61,14 +61,9 @@ def _watching(installation: Installation) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _share(pid: int) -> float:
-    before = _processor_seconds(pid)
+    before = processor_seconds(pid)
     time.sleep(_WATCHED_SECONDS)
-    return (_processor_seconds(pid) - before) / _WATCHED_SECONDS
-
-
-def _processor_seconds(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    return (processor_seconds(pid) - before) / _WATCHED_SECONDS
 
 
 def _costs(installation: Installation, when: str, name: str) -> tuple[str, str, str, str]:

@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import psutil
+
 #: What one turn measures; it returns seconds.
 Measure = Callable[[], float]
 
@@ -17,6 +19,12 @@ def seconds_of(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has used so far, in user and in system mode."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def interleaved(counters: Mapping[str, Measure], rounds: int) -> dict[str, list[float]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +15,13 @@ from tests.benchmarks.prepared import confirm_everything, make_tree
 from tests.benchmarks.served import serving
 
 _KIBIBYTES_IN_MEBIBYTE = 1024
+
+_USED = """
+import resource, subprocess
+def used(command):
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+"""
 
 
 def measure(root: Path, *, files: int, rounds: int) -> None:
@@ -84,8 +91,9 @@ def _find(folder: Path) -> Callable[[], object]:
 def _peak(installation: Installation) -> str:
     """The most memory that a resync has (its resident set)."""
     command = installation.command("-q", "resync", "--json")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
-    return f"{used.ru_maxrss / _KIBIBYTES_IN_MEBIBYTE:.0f}"
+    # Until a new process starts its program, it counts as large as the process that created it.
+    # So a small process creates it.
+    script = f"{_USED}\nprint(used({command!r}))"
+    small = [sys.executable, "-c", script]
+    done = subprocess.run(small, stdout=subprocess.PIPE, check=True, env=ENVIRONMENT)
+    return f"{int(done.stdout) / _KIBIBYTES_IN_MEBIBYTE:.0f}"

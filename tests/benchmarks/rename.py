@@ -8,12 +8,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import psutil
-
 from snoopsync.state.database import Database
 from snoopsync.state.images import State
 from tests.benchmarks.installation import Installation, wait_until
-from tests.benchmarks.measuring import seconds_of, table
+from tests.benchmarks.measuring import processor_seconds, seconds_of, table
 from tests.benchmarks.served import serving
 
 _FILES = 10_000
@@ -41,11 +39,11 @@ def measure(root: Path, *, rounds: int) -> None:
                 finds.append(
                     seconds_of(lambda: subprocess.run(find, check=True, stdout=subprocess.DEVNULL))
                 )
-                before, started = _processor_seconds(service.pid), time.monotonic()
+                before, started = processor_seconds(service.pid), time.monotonic()
                 names[0].rename(names[1])
                 _wait_until_renamed(installation, names[1].name, service.pid)
                 walls.append(time.monotonic() - started)
-                works.append(_processor_seconds(service.pid) - before)
+                works.append(processor_seconds(service.pid) - before)
                 sent += sum(seen.length for seen in served.arrivals())
                 names.reverse()
     baseline = statistics.median(finds)
@@ -59,11 +57,6 @@ def measure(root: Path, *, rounds: int) -> None:
     ]
     title = f"a directory of {_FILES} files renamed: {sent} bytes sent in {rounds} rounds"
     table(title, ("", "median s", "ratio"), rows)
-
-
-def _processor_seconds(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
 
 
 def _wait_until_renamed(installation: Installation, name: str, pid: int) -> None:

@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_the_picture_alone(
     "name",
     ["crop 5 % off-centre", "crop 10 % one side", "tilted 3, black corners", "logo in a corner"],
 )
-def test_the_seed_decides_what_the_name_leaves_open(name: str) -> None:
+def test_the_seed_decides_the_details_of_an_alteration(name: str) -> None:
     picture = photo(1, SIZE)
     assert len({ALL[name].apply(picture, seed) for seed in range(12)}) > 1
 

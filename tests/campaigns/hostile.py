@@ -55,7 +55,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. ``wrong``: everything that should not be."""
+    """The result. ``wrong``: everything that must not occur."""
 
     good: int
     hostile: int
@@ -86,7 +86,7 @@ class Report:
 
 
 def run(good: int, hostile: int, seed: int, seconds: float = 1800.0) -> Report:
-    """Mirror so many good and hostile pictures, within so many seconds."""
+    """Mirror these numbers of good and hostile pictures, within ``seconds``."""
     report = Report(good, hostile)
     with tempfile.TemporaryDirectory() as base:
         home = Installation(Path(base))
@@ -95,8 +95,10 @@ def run(good: int, hostile: int, seed: int, seconds: float = 1800.0) -> Report:
         began = time.monotonic()
         with home.service() as service:
             with _sampling(service.pid, report.memory):
-                # Not in order, but compared to the end.
-                service.line_with("compared, not in order" if hostile else "in order:", seconds)
+                # Complete, although some images failed.
+                service.line_with(
+                    "sync complete, with problems" if hostile else "sync complete:", seconds
+                )
                 report.seconds = time.monotonic() - began
                 rows = home.json("list", "--json")
                 status = home.status()

@@ -105,5 +105,5 @@ def test_a_picture_of_another_disk_may_only_be_sent_from_a_disk_below_the_folder
     assert judged.ask("DELETE", judged.hold(picture)) != []
 
 
-def test_an_image_that_is_not_there_any_more_may_be_deleted_again(judged: Judged) -> None:
+def test_an_image_that_is_already_deleted_can_be_deleted_again(judged: Judged) -> None:
     assert judged.ask("DELETE", "tests.1") == []

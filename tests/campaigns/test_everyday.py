@@ -1,5 +1,5 @@
 """Random operations by people, random faults of the collection, of the service and of the disk, and
-the real service in the midst of them, with time. See ``tests.campaign``."""
+the real service in the midst of them, with time. See ``tests.campaigns.everyday``."""
 
 from __future__ import annotations
 
@@ -18,31 +18,40 @@ from tests.support.collection_server import Seen
 SEEDS = (4, 17, 22)
 SECONDS = 8.0
 
-SLOW_SEEDS = 4
-SLOW_SECONDS = 180.0
+SEED = 7
+MINUTE_SECONDS = 60.0
+
+RANDOM_SEEDS = 4
+LONG_SECONDS = 180.0
 
 PICTURE = Path("/photos/album/a.jpg")
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_happens_nothing_is_lost_and_all_comes_into_order(
-    tmp_path: Path, seed: int
-) -> None:
+def test_every_history_ends_with_the_folders_mirrored(tmp_path: Path, seed: int) -> None:
     with Campaign(tmp_path, seed) as campaign:
         campaign.run(SECONDS)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_in_a_minute(tmp_path: Path) -> None:
+    with Campaign(tmp_path, SEED) as campaign:
+        campaign.run(MINUTE_SECONDS)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(SLOW_SEEDS))
-def test_and_for_long(tmp_path: Path, number: int) -> None:
-    """With a seed of today's. A failure tells it, and all that happened."""
+@pytest.mark.parametrize("number", range(RANDOM_SEEDS))
+def test_nothing_is_lost_with_random_seeds(tmp_path: Path, number: int) -> None:
+    """A failure names the seed, and all that happened."""
     with Campaign(tmp_path, random.randrange(1_000_000)) as campaign:
-        campaign.run(SLOW_SECONDS)
+        campaign.run(LONG_SECONDS)
 
 
-def test_the_seeds_cover_what_conditions_there_are() -> None:
+def test_the_seeds_cover_all_conditions() -> None:
     conditions = [Conditions.of(seed) for seed in SEEDS]
     assert {each.watch for each in conditions} == {"events", "poll"}
     assert {each.hold == "never" for each in conditions} == {True, False}
@@ -94,7 +103,7 @@ def test_a_picture_that_may_have_been_moved_out_of_sight_is_not_certain(ledger: 
     assert ledger.judge(request("DELETE", "tests.a")) is None
 
 
-def test_of_twins_nobody_knows_which_is_which_once_the_state_file_is_lost(ledger: Ledger) -> None:
+def test_equal_files_may_swap_their_ids_when_the_state_file_is_lost(ledger: Ledger) -> None:
     ledger.copy(PICTURE)
     assert ledger.expected() == {PICTURE: "tests.a"}
     ledger.lose_state()

@@ -24,6 +24,8 @@ from tests.support.lesser import as_somebody_ordinary, with_watches
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 
+pytestmark = pytest.mark.integration
+
 Findings = dict[str, dict[str, Any]]
 
 
@@ -234,7 +236,7 @@ def test_a_replaced_folder_is_an_error(home: Installation) -> None:
     home.pictures.rename(home.home / "away")
     home.pictures.mkdir()
     finding = found(home, code=4)["folder pictures"]
-    assert "another directory than it was" in finding["message"]
+    assert "not the same directory as before" in finding["message"]
     assert "snoopsync approve pictures" in finding["mend"]
     assert "gone for good" in finding["mend"]
     home.ok("approve", "pictures")
@@ -313,7 +315,7 @@ def test_a_state_directory_that_cannot_be_created_is_an_error(home: Installation
 @pytest.mark.parametrize(
     ("mode", "said", "file"),
     [
-        (0o500, "this user may not write there", "ok       state file: "),
+        (0o500, "this user has no write permission", "ok       state file: "),
         (0o600, "this user has no permission to look there", "error    state file: "),
     ],
 )

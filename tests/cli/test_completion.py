@@ -15,6 +15,8 @@ from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.terminal import Terminal, seen
 
+pytestmark = pytest.mark.integration
+
 #: How each shell is started without anybody's own settings, and what it is told first.
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(snoopsync completion bash)"'),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,12 @@ from tests.support.pictures import encode, photo
 from tests.support.postbox import SECRETS, Postbox
 from tests.support.process import QUICK_SYNC, Done, Installation, until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
-
-
-@pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
 
 
 def notify(*urls: str) -> str:

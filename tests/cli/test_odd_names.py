@@ -18,6 +18,8 @@ from tests.support.deep import deep_below, write_in
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PICTURES = [
     b"plain.jpg",
     b"not utf-8 \xff\xfe.jpg",

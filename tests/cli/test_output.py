@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pty
 import re
@@ -16,23 +15,13 @@ import click
 import pytest
 
 from snoopsync.cli.dismissals import dismiss, restore
-from snoopsync.cli.duplicates import list_duplicates
-from snoopsync.cli.progress import LINE_SECONDS, lines
 from snoopsync.cli.root import program
-from snoopsync.sync.resync import ResyncProgress
 from snoopsync.version import __version__
 from tests.support.pictures import encode, photo
-from tests.support.process import DEADLINE_SECONDS, Installation, command, until
+from tests.support.process import DEADLINE_SECONDS, Installation, command
 from tests.support.terminal import ANSI, LINK, Terminal, seen
 
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
+pytestmark = pytest.mark.integration
 
 
 def test_a_full_disk_behind_the_output_is_reported(home: Installation) -> None:
@@ -65,7 +54,7 @@ def test_every_command_has_help(home: Installation, arguments: list[str]) -> Non
 
 
 def test_every_option_has_help() -> None:
-    for each in (program, list_duplicates, dismiss, restore, *program.commands.values()):
+    for each in (program, dismiss, restore, *program.commands.values()):
         assert each.help
         for option in each.params:
             assert not isinstance(option, click.Option) or option.help, (each.name, option.name)
@@ -184,44 +173,6 @@ def test_a_dumb_terminal_gets_plain_text(home: Installation, term: str) -> None:
         assert "\x1b" not in Terminal(home, *arguments.split()).end()
 
 
-def test_the_status_fits_into_80_columns(home: Installation) -> None:
-    """Long cells are wrapped, and no word is cut."""
-    (home.pictures / "empty.jpg").write_bytes(b"")
-    home.run("resync")
-    lines = seen(Terminal(home, "status", columns=80).end()).splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    assert lines[0] == "not in sync · service not running · embedded collection"
-    titles, row = lines[1:3]
-    assert titles.split() == [
-        *("folder", "state", "images", "waiting", "failed", "held", "scanned", "path"),
-    ]
-    assert row.split()[:6] == ["pictures", "ok", "4", "0", "1", "0"]
-    shown = "".join(line[titles.index("path") :].rstrip() for line in lines[2:-1])
-    assert shown == str(home.pictures)
-    assert lines[-1] == "- folder pictures: 1 image failed (snoopsync list --state failed)"
-
-
-def test_a_progress_bar_stays_below_the_log(home: Installation) -> None:
-    for seed in range(40):
-        (home.pictures / f"n{seed}.jpg").write_bytes(encode(photo(100 + seed)))
-    home.environment["COLUMNS"] = "100"
-    with Terminal(home, "-v", "run") as terminal:
-        until(lambda: "sync complete" in terminal.text)
-        bar = ANSI.sub("", terminal.text)
-        # On a quick machine all is sent before there is a rate, and a time that is left.
-        assert re.search(r"sending .*\d+/43 +(\d+/s +\d+:\d\d:\d\d|-:--:--)", bar)
-        # Each line of the log begins a line of the terminal, which was wiped before.
-        written = re.split(r"[\r\n]", terminal.text)
-        logged = [ANSI.sub("", line) for line in written if re.search(r"info  |debug  ", line)]
-        assert len(logged) > 40
-        for line in logged:
-            assert re.match(r"\d{4}-\d\d-\d\d ", line), line
-        # It goes away when the comparison is done.
-        after = terminal.text.partition("sync complete")[2]
-        assert "sending" not in after
-        assert "\x1b[?25h" in terminal.text
-
-
 def test_the_plan_of_a_dry_run_goes_to_standard_output(home: Installation) -> None:
     """Not to the terminal that shows the progress."""
     ours, theirs = pty.openpty()
@@ -241,25 +192,6 @@ def test_the_plan_of_a_dry_run_goes_to_standard_output(home: Installation) -> No
     assert [line.split("\t")[-1] for line in plan.read_text().splitlines()[:3]] == [
         f"pictures/{seed}.jpg" for seed in range(3)
     ]
-
-
-def test_without_a_terminal_progress_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    now = 0.0
-    show = lines(lambda: now)
-    with caplog.at_level(logging.INFO, "snoopsync.progress"):
-        for step in range(21):
-            now = step * LINE_SECONDS / 2
-            if step <= 4:
-                show(ResyncProgress("scanning", 1000 * step, 0, 0))
-            else:
-                show(ResyncProgress("sending", 4000, 10 * (step - 4), 1600 - 10 * (step - 4)))
-    said = [record.getMessage() for record in caplog.records]
-    assert said[:3] == [
-        "scanning: 2000 files scanned",
-        "scanning: 4000 files scanned",
-        "sending: 20 of 1600 images, 2/s, 13 min left",
-    ]
-    assert len(said) == 10
 
 
 def test_reading_commands_load_no_heavy_modules(home: Installation) -> None:

@@ -20,13 +20,13 @@ import pytest
 import requests
 
 from snoopsync.control.channel import socket_path
-from tests.promises.test_other_users import AS_OTHER, OTHER, given_away
+from tests.promises.test_other_users import AS_OTHER, given_away
 from tests.support.page_client import PageClient
 from tests.support.paths import ROOT
 from tests.support.pictures import encode, photo
 from tests.support.process import DEADLINE_SECONDS, Installation, command, until
 from tests.support.reviewing import Reviewed
-from tests.support.users import THIRD, needs_root
+from tests.support.users import OTHER, THIRD, needs_root
 
 #: A browser that notes its arguments and the file that it was given, and stays.
 BROWSER = """#!/bin/sh

@@ -19,7 +19,7 @@ from tests.support.process import QUICK_SYNC, Done, Installation, until
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     return home
 
 
@@ -71,6 +71,7 @@ def test_no_command_shows_the_secret(
         assert_hidden(home.run(*arguments))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("where", "log_format"),
     [

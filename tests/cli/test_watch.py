@@ -7,28 +7,17 @@ import re
 import signal
 import subprocess
 import threading
-from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer, Seen
 from tests.support.faults import Fault, Hang
-from tests.support.pictures import encode, photo
 from tests.support.process import Installation, command, until
 from tests.support.terminal import ANSI, Terminal
 
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
+pytestmark = pytest.mark.integration
 
 
 def watching(home: Installation) -> Terminal:
@@ -175,27 +164,23 @@ def test_a_service_that_hangs_is_shown_and_retried(home: Installation) -> None:
         until(lambda: "not in sync" not in shown(terminal))
 
 
-def test_the_progress_of_sending_is_shown(home: Installation, tmp_path: Path) -> None:
-    with (
-        closing(EmbeddedCollection(tmp_path / "remote.sqlite3")) as inner,
-        CollectionServer(inner) as server,
-    ):
-        home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
-        home.configure_service(server.endpoint, PUBLIC_KEY)
-        two, one = Hang(), Hang()
-        holding: dict[str, Hang] = {}
+def test_the_progress_of_sending_is_shown(home: Installation, server: CollectionServer) -> None:
+    home.environment["SNOOPSYNC_SECRET_KEY"] = SECRET_KEY
+    home.configure_service(server.endpoint, PUBLIC_KEY)
+    two, one = Hang(), Hang()
+    holding: dict[str, Hang] = {}
 
-        def hold(seen: Seen) -> Fault | None:
-            if seen.image_id is None or not seen.length:
-                return None
-            return holding.setdefault(seen.image_id, two if len(holding) < 2 else one)
+    def hold(seen: Seen) -> Fault | None:
+        if seen.image_id is None or not seen.length:
+            return None
+        return holding.setdefault(seen.image_id, two if len(holding) < 2 else one)
 
-        server.fault_for = hold
-        with home.service(), watching(home) as terminal:
-            until(lambda: "comparing folders and collection: 0 of 3 images\r" in shown(terminal))
-            two.release()
-            sending = r"collection: 2 of 3 images, \d+(\.\d)?/s, \d+ (s|min) left"
-            until(lambda: re.search(sending, shown(terminal)))
-            one.release()
-            until(lambda: "of 3 images" not in shown(terminal))
-            until(lambda: "not in sync" not in shown(terminal))
+    server.fault_for = hold
+    with home.service(), watching(home) as terminal:
+        until(lambda: "comparing folders and collection: 0 of 3 images\r" in shown(terminal))
+        two.release()
+        sending = r"collection: 2 of 3 images, \d+(\.\d)?/s, \d+ (s|min) left"
+        until(lambda: re.search(sending, shown(terminal)))
+        one.release()
+        until(lambda: "of 3 images" not in shown(terminal))
+        until(lambda: "not in sync" not in shown(terminal))

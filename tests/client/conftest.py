@@ -1,28 +1,25 @@
-"""A collection on loopback that can fail in every way, and a client of it."""
+"""What the tests of the HTTP client start from."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from snoopsync.client.collection import Collection
-from snoopsync.embedded import EmbeddedCollection
 from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionServer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    with (
-        closing(EmbeddedCollection(tmp_path / "c.sqlite3")) as stored,
-        CollectionServer(stored) as running,
-    ):
-        yield running
-
-
-@pytest.fixture
 def client(server: CollectionServer) -> Iterator[Collection]:
+    """A client of the server, with its keys."""
     with Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint) as collection:
         yield collection
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.endswith(("CA_BUNDLE", "CERT_FILE")):
+            monkeypatch.delenv(name)

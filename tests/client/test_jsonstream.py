@@ -43,7 +43,7 @@ def cut(text: bytes, positions: list[int]) -> list[bytes]:
 )
 @example(beside={"a": 1.5e16}, entries=[], positions=[8], indent=None, ascii_only=False)
 @example(beside={"a": 1.5e16}, entries=[], positions=[11], indent=None, ascii_only=False)
-def test_the_pieces_of_a_text_mean_what_the_whole_text_means(
+def test_a_text_in_pieces_gives_the_same_object(
     beside: dict[str, Any], entries: list[Any], positions: list[int], indent: int, ascii_only: bool
 ) -> None:
     text = json.dumps({**beside, "list": entries}, indent=indent, ensure_ascii=ascii_only)
@@ -100,6 +100,7 @@ def test_a_value_of_megabytes_is_refused_before_it_fills_memory(text: str) -> No
     assert peak < 8 * MEGABYTE
 
 
+@pytest.mark.integration
 def test_the_memory_does_not_grow_with_the_list() -> None:
     entries = 200_000
     count = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoopsync.client import lists, responses
+from snoopsync.client.collection import Collection
 from snoopsync.client.responses import Response
 from snoopsync.core.errors import (
     BadAnswer,
@@ -23,6 +25,7 @@ from snoopsync.core.errors import (
     Unavailable,
     Unwritable,
 )
+from tests.support.hosted import hosted
 
 NOW = 1422218585.0
 
@@ -218,7 +221,7 @@ def test_a_missing_key_or_a_wrong_type_is_a_bad_answer(
         (lambda given: responses.parse_image(given, "i", "c"), {"image_time": "t"}),
     ],
 )
-def test_an_answer_may_omit_what_the_request_contains(
+def test_an_answer_may_omit_values_of_the_request(
     read: Callable[[Response], Any], needed: dict[str, Any]
 ) -> None:
     found = read(answer(body=json.dumps(needed).encode()))
@@ -390,3 +393,12 @@ def test_an_invalid_page_of_outdated_images_is_a_bad_answer(odd: dict[str, objec
     assert lists.parse_outdated(answer(body=json.dumps(whole).encode()), "c")["ids"] == ["a"]
     with pytest.raises(BadAnswer):
         lists.parse_outdated(answer(body=json.dumps(whole | odd).encode()), "c")
+
+
+@pytest.mark.parametrize("call", ["id", "images"])
+def test_an_endpoint_without_its_path_suggests_the_usual_path(tmp_path: Path, call: str) -> None:
+    with hosted(tmp_path) as service:
+        bare = service.endpoint.removesuffix("/api/v1")
+        with Collection(*service.keys("a"), bare) as client, pytest.raises(CollectionError) as bad:
+            client.id if call == "id" else client.get_images()
+    assert f"collection.endpoint lacks its path, try {bare}/api/v1" in str(bad.value)

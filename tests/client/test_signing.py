@@ -23,7 +23,7 @@ def test_white_space_around_the_secret_is_ignored() -> None:
     assert Signer(PUBLIC_KEY, f" {SECRET_KEY}\n").headers("GET", "/", 0) == headers
 
 
-def test_the_secret_can_not_be_read_from_the_signer() -> None:
+def test_the_signer_does_not_show_the_secret() -> None:
     signer = Signer(PUBLIC_KEY, SECRET_KEY)
     assert SECRET_KEY not in repr(signer) + repr(vars(signer))
 

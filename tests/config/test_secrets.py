@@ -11,7 +11,6 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -19,23 +18,14 @@ from snoopsync.config.file import load_config
 from snoopsync.config.secrets import (
     Secret,
     SecretError,
-    SecretNotReadable,
     secret_from_credentials,
     secret_from_environment,
     secret_from_file,
-    secrets_from_credentials,
     secrets_from_file,
 )
 from snoopsync.core.errors import ConfigError
+from tests.config.helpers import SECRET, private
 from tests.support.process import UNPRIVILEGED
-
-SECRET = "sUGSL96ZvNxqHixSPUopX5L1MtSPdkjrSPrPOCMX"
-
-
-def private(path: Path, content: str, mode: int = 0o600) -> Path:
-    path.write_text(content)
-    path.chmod(mode)
-    return path
 
 
 def service_config(folder: Path, *lines: str, mode: int = 0o600) -> Path:
@@ -130,7 +120,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         secret_from_file(tmp_path / "nothing")
 
 
-def test_systemd_credential(tmp_path: Path) -> None:
+def test_the_secret_key_can_be_a_systemd_credential(tmp_path: Path) -> None:
     """The mode is not checked: systemd admits the service with an access control list."""
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert secret_from_credentials(environ) is None
@@ -144,38 +134,6 @@ def test_systemd_credential(tmp_path: Path) -> None:
 def test_an_empty_credential_counts_as_none(tmp_path: Path) -> None:
     private(tmp_path / "snoopsync-secret-key", "\n")
     assert secret_from_credentials({"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
-
-
-def test_systemd_credential_of_addresses(tmp_path: Path) -> None:
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert secrets_from_credentials(environ) == secrets_from_credentials({}) == ()
-    path = private(tmp_path / "snoopsync-notify-urls", "\n", 0o440)
-    assert secrets_from_credentials(environ) == ()
-    path.chmod(0o600)
-    path.write_text(f"# mine\n{SECRET}\nother\n")
-    path.chmod(0o440)
-    assert [each.reveal() for each in secrets_from_credentials(environ)] == [SECRET, "other"]
-
-
-def test_addresses_in_an_unreadable_file_come_from_systemd(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    private(tmp_path / "snoopsync-notify-urls", SECRET, 0o440)
-    config = private(tmp_path / "config.yaml", "folders: [{path: a}]\nnotify: {urls_file: urls}\n")
-
-    def barred(path: Path) -> NoReturn:
-        raise SecretNotReadable(f"{path} can't be read: Permission denied")
-
-    monkeypatch.setattr("snoopsync.config.secrets.secrets_from_file", barred)
-    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
-    assert notify is not None
-    assert [each.reveal() for each in notify.urls] == [SECRET]
-    with pytest.raises(ConfigError, match=r"line 2: notify.urls_file: .*Permission denied"):
-        load_config(config, {})
-    config.write_text("folders: [{path: a}]\nnotify:\n")
-    notify = load_config(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).notify
-    assert notify is not None
-    assert [each.reveal() for each in notify.urls] == [SECRET]
 
 
 @pytest.mark.parametrize("value", ["", "  "])

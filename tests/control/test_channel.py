@@ -203,7 +203,7 @@ def hostile(state: Path, *pieces: bytes, times: int = 1) -> Iterator[None]:
 @pytest.mark.parametrize(
     "answer", [b"[" * 100_000 + b"\n", b'{"a":' * 100_000 + b"\n", b"nonsense\n", b"[1]\n", b"7\n"]
 )
-def test_an_answer_that_is_none_is_an_error_for_people(state: Path, answer: bytes) -> None:
+def test_an_invalid_answer_is_an_error_for_people(state: Path, answer: bytes) -> None:
     with hostile(state, answer), pytest.raises(ServiceUnavailable, match=state.name):
         list(ask(state, {}))
 
@@ -342,7 +342,7 @@ def test_the_link_of_systemd_leads_to_the_service(homes: Path) -> None:
 
 
 @needs_root
-def test_whoever_holds_the_lock_is_asked_in_the_directory_that_was_opened(
+def test_the_holder_of_the_lock_is_asked_in_the_opened_directory(
     homes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bob puts a link to alice's directory into the place of his own, once root has looked."""

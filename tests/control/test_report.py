@@ -44,7 +44,7 @@ def test_a_report_arrives_as_it_was_sent() -> None:
     assert sent(received) | {"scan_ages": None} == sent(REPORT) | {"scan_ages": None}
 
 
-def test_what_a_newer_service_reports_beside_is_ignored() -> None:
+def test_unknown_keys_of_a_newer_service_are_ignored() -> None:
     message = sent(REPORT) | {"mood": "fine", "progress": {"done": 1, "speed": 2}}
     received = ServiceReport.from_message(message)
     assert (received.reconciled, received.progress) == (True, None)
@@ -60,7 +60,7 @@ def test_a_report_that_lacks_a_proof_proves_nothing(key: str, value: object) -> 
 
 
 @pytest.mark.parametrize("message", [None, [], "text", 7, {}])
-def test_a_report_that_is_none_proves_nothing(message: object) -> None:
+def test_an_invalid_report_proves_nothing(message: object) -> None:
     received = ServiceReport.from_message(message)
     assert not received.reconciled
     assert received.last_error is not None
@@ -74,7 +74,7 @@ def test_there_is_no_report_before_the_first_turn() -> None:
     assert report is not None and report.pid == REPORT.pid
 
 
-def test_a_fresh_report_is_one_of_a_whole_turn_from_now() -> None:
+def test_a_fresh_report_is_from_a_complete_later_turn() -> None:
     """The turn that ends first may have begun before."""
     latest = LatestReport()
     turns: list[threading.Thread] = []

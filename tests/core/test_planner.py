@@ -161,9 +161,7 @@ def test_a_changed_file_of_unknown_content_is_sent(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("confirmed", [None, sha256(ALBUM)])
-def test_what_is_planned_for_already_is_not_planned_again(
-    scene: Scene, confirmed: bytes | None
-) -> None:
+def test_a_planned_change_is_not_planned_again(scene: Scene, confirmed: bytes | None) -> None:
     """It may be on its way: planned once more, it would be sent once more."""
     scene.change(scene.known(A, 1), sha256=confirmed, dirty=True)
     assert scene.plan() == []
@@ -175,7 +173,7 @@ def test_an_image_that_was_never_confirmed_is_added_when_it_changes(scene: Scene
     assert scene.plan() == [Add(A, record.image_id, file)]
 
 
-def test_a_dirty_image_is_sent_whatever_its_content_seems_to_be(scene: Scene) -> None:
+def test_a_dirty_image_is_sent_whatever_its_stored_content(scene: Scene) -> None:
     """An upload whose answer was lost may have replaced the bytes that were confirmed."""
     record = scene.change(scene.known(A, 1), dirty=True)
     file = scene.there(A, 1, ctime=2)
@@ -234,7 +232,7 @@ def test_two_files_that_swap_their_names_swap_their_records(scene: Scene) -> Non
     ]
 
 
-def test_a_ring_of_three_is_three_renames(scene: Scene) -> None:
+def test_a_cycle_of_three_is_three_renames(scene: Scene) -> None:
     records = [scene.known(rel_path, inode) for inode, rel_path in enumerate((A, B, C))]
     for inode, rel_path in enumerate((B, C, A)):
         scene.there(rel_path, inode, ctime=2)
@@ -337,7 +335,7 @@ def test_a_held_image_that_is_found_elsewhere_is_renamed(scene: Scene) -> None:
     assert scene.plan() == [Rename(NEW, record.image_id, file, A)]
 
 
-def test_of_two_pictures_that_are_alike_the_one_with_the_same_name_moves(scene: Scene) -> None:
+def test_of_two_equal_pictures_the_one_with_the_same_name_moves(scene: Scene) -> None:
     first = scene.known(at("2023/a.jpg"), 1)
     second = scene.known(at("2023/b.jpg"), 2)
     for rel_path in (first.rel_path, second.rel_path):
@@ -396,7 +394,7 @@ def test_an_atomic_replace_is_an_update_under_the_same_id(scene: Scene) -> None:
     assert scene.plan() == [Update(A, record.image_id, file)]
 
 
-def test_a_file_that_was_replaced_by_its_like_is_not_sent(scene: Scene) -> None:
+def test_a_file_that_was_replaced_by_the_same_bytes_is_not_sent(scene: Scene) -> None:
     record = scene.known(A, 1)
     file = scene.there(A, 2)
     assert scene.plan() == [Refresh(A, record.image_id, file)]
@@ -430,7 +428,7 @@ def test_a_file_that_is_not_gone_for_long_is_waited_for(scene: Scene) -> None:
     assert scene.plan() == []
 
 
-def test_nothing_is_concluded_from_what_is_unclear(scene: Scene) -> None:
+def test_an_unclear_observation_changes_nothing(scene: Scene) -> None:
     """Not even that a file which looks like it elsewhere is the one that was here."""
     scene.known(A, 1)
     scene.unclear(A)
@@ -448,7 +446,7 @@ def test_a_path_that_was_not_asked_about_is_not_decided_on(scene: Scene) -> None
 # Rule 5: new files, and what the collection holds already.
 
 
-def test_a_path_whose_id_is_still_given_out_gets_the_next_one(scene: Scene) -> None:
+def test_a_path_whose_id_is_in_use_gets_the_next_one(scene: Scene) -> None:
     """The one before was renamed away from here, long ago."""
     moved = scene.known(B, 1, CHURCH)
     scene.change(moved, image_id=own_id(A))
@@ -479,7 +477,7 @@ def test_of_several_copies_each_adopts_its_own_image(scene: Scene) -> None:
     }
 
 
-def test_a_renamed_copy_does_not_adopt_what_is_anothers_own(scene: Scene) -> None:
+def test_a_renamed_copy_does_not_adopt_the_image_of_another_path(scene: Scene) -> None:
     """First all that are at their own place, then the others: A comes first, B is B's."""
     scene.there(A, 1)
     scene.there(B, 2)
@@ -512,7 +510,7 @@ def test_nothing_is_planned_for_a_new_file_before_it_was_searched_for(scene: Sce
     assert plan(world) == Plan([Delete(B, own_id(B))], [A])
 
 
-def test_an_image_that_is_reserved_for_a_file_of_another_plan_is_not_given_out(
+def test_an_image_reserved_for_another_plan_is_not_assigned(
     scene: Scene,
 ) -> None:
     file = scene.there(A, 1)
@@ -527,7 +525,7 @@ def test_no_image_is_adopted_twice(scene: Scene) -> None:
     assert scene.plan()[1:] == [Add(B, own_id(B), file)]
 
 
-def test_an_id_that_another_file_adopts_is_not_given_out(scene: Scene) -> None:
+def test_an_id_that_another_file_adopts_is_not_assigned(scene: Scene) -> None:
     """The picture of A was renamed to B and the state lost: a new file is at A now."""
     new, old = scene.there(A, 2, CHURCH), scene.there(B, 1)
     scene.search([own_id(A)], {B: [own_id(A)]})
@@ -553,7 +551,7 @@ def test_a_renamed_image_that_the_collection_has_lost_is_added_at_its_new_path(
     assert scene.plan() == [Rename(NEW, record.image_id, file, A), Add(NEW, record.image_id, file)]
 
 
-def test_an_image_that_is_nowhere_any_more_is_forgotten(scene: Scene) -> None:
+def test_an_image_without_a_file_and_without_a_remote_image_is_forgotten(scene: Scene) -> None:
     record = scene.known(A, 1)
     scene.gone(A)
     scene.remote = Remote(missing=frozenset({record.image_id}))
@@ -567,7 +565,7 @@ def test_an_image_that_is_missing_with_its_file_unclear_is_left_alone(scene: Sce
     assert scene.plan() == []
 
 
-def test_images_of_ours_that_no_record_knows_are_only_deleted_by_pruning(scene: Scene) -> None:
+def test_only_a_prune_deletes_images_without_a_record(scene: Scene) -> None:
     unwanted = scene.known(A, 1)
     remote = Remote(frozenset({"nas.2", "nas.1"}))
     scene.remote = remote

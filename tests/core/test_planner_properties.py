@@ -543,7 +543,7 @@ def synced(tree: dict[RelPath, bytes], database: Database | None = None) -> Sync
 
 
 @pytest.mark.parametrize("listing", [False, True])
-def test_a_plan_does_not_depend_on_the_order_of_what_it_is_made_from(listing: bool) -> None:
+def test_a_plan_does_not_depend_on_the_order_of_its_input(listing: bool) -> None:
     mirror = synced(dict.fromkeys(PLACES[:4], b"one"))
     mirror.disk.swap(PLACES[0], PLACES[1])
     mirror.disk.remove(PLACES[2])

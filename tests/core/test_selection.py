@@ -59,7 +59,7 @@ def test_include_is_gitignore_syntax(include: list[str], path: bytes, wanted: bo
 
 
 @pytest.mark.parametrize("directory", [b"private", b"a/@own", b"a/@own/b/c"])
-def test_an_excluded_directory_is_not_entered_nor_what_is_in_it(directory: bytes) -> None:
+def test_an_excluded_directory_and_those_below_are_not_entered(directory: bytes) -> None:
     selection = Selection(None, OWN_EXCLUDE)
     assert not selection.enters(directory)
     assert not selection.wants(directory + b"/a.jpg")
@@ -260,10 +260,10 @@ def test_the_digest_changes_with_every_part_of_the_selection() -> None:
         ("  ", "matches nothing"),
         ("/", "matches nothing"),
         ("[", "matches nothing"),
-        ("!", "no gitignore pattern"),
-        ("a\\", "no gitignore pattern"),
-        ("[z-a]", "no gitignore pattern"),
-        ("[[:alpha:]]", "no gitignore pattern"),
+        ("!", "not a valid gitignore pattern"),
+        ("a\\", "not a valid gitignore pattern"),
+        ("[z-a]", "not a valid gitignore pattern"),
+        ("[[:alpha:]]", "not a valid gitignore pattern"),
         ("# comment", "comment"),
         ("a\nb", "more than one line"),
     ],

@@ -24,5 +24,5 @@ def test_a_time_is_iso_8601_in_utc() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, 1e300, float("nan"), float("inf")])
-def test_a_time_that_no_calendar_has_is_none(seconds: float | None) -> None:
+def test_an_impossible_time_is_none(seconds: float | None) -> None:
     assert iso(seconds) is None

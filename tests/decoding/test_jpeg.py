@@ -35,9 +35,7 @@ def test_a_jpeg_without_its_end_marker_is_whole(options: dict[str, Any], filling
 
 @of_every_kind
 @pytest.mark.parametrize("filling", FILLINGS.values(), ids=list(FILLINGS))
-def test_a_jpeg_that_lacks_rows_is_refused_whatever_fills_its_place(
-    options: dict[str, Any], filling: bytes
-) -> None:
+def test_a_jpeg_with_missing_rows_is_refused(options: dict[str, Any], filling: bytes) -> None:
     data = encode(photo(1, (800, 600)), **options)
     for part in (2, 5, 9):
         with pytest.raises(Refused, match="a truncated JPEG: the file ends"):
@@ -47,7 +45,7 @@ def test_a_jpeg_that_lacks_rows_is_refused_whatever_fills_its_place(
         extract(missing + bytes(len(data) - len(missing)))
 
 
-def test_what_follows_the_end_of_a_jpeg_is_not_part_of_it() -> None:
+def test_bytes_after_the_end_of_a_jpeg_are_ignored() -> None:
     data = encode(photo(1))
     for trailer in (b"\xff\xda" * 500, b"\0" * 100, b"a film" * 1000, encode(photo(2))):
         assert extract(data + trailer).digest == extract(data).digest
@@ -106,7 +104,7 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         assert refused.value.status == 413
 
 
-def test_scans_that_tables_or_comments_seem_to_have_are_none() -> None:
+def test_scan_markers_inside_tables_and_comments_are_not_counted() -> None:
     data = encode(photo(1))
     comment = b"\xff\xda" * 1000
     segment = b"\xff\xfe" + struct.pack(">H", 2 + len(comment)) + comment

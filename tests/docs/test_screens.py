@@ -12,6 +12,8 @@ from tests.support.documentation import PAGES, blocks
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, str]:
@@ -33,13 +35,13 @@ def drawn(picture: str) -> str:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_picture_shows_what_is_printed(shown: dict[str, str], name: str) -> None:
+def test_a_screenshot_shows_the_printed_text(shown: dict[str, str], name: str) -> None:
     """If the output has changed: ``python -m tests.docs.screens`` draws the pictures again."""
     before = (IMAGES / f"{name}.svg").read_text()
     assert words(drawn(before)) == words(drawn(svg(name, shown[name])))
 
 
-def test_the_page_about_duplicates_shows_what_is_printed(shown: dict[str, str]) -> None:
+def test_the_page_about_duplicates_shows_the_printed_text(shown: dict[str, str]) -> None:
     examples = blocks(PAGES["duplicates"], "console")
     assert examples
     for block in examples:
@@ -79,7 +81,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("page", ["operating", "left-out"])
-def test_the_pages_show_what_check_prints(checked: str, page: str) -> None:
+def test_the_pages_show_the_output_of_check(checked: str, page: str) -> None:
     [example] = [block for block in blocks(PAGES[page], "console") if "snoopsync check" in block]
     printed = [words(line) for line in checked.splitlines()]
     for line in example.splitlines()[1:]:

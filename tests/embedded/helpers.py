@@ -9,7 +9,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
+from snoopsync.decoding import pdq
+from snoopsync.decoding.features import CODE_BYTES, FORM_COUNT, SIDE, Features, Thumbnail
 from snoopsync.embedded import EmbeddedCollection
+from snoopsync.embedded.hamming import Codes
 from tests.support.pictures import encode, photo
 
 SMALL = (96, 72)
@@ -59,3 +64,32 @@ def make_outdated(database: Path, *image_ids: str) -> None:
                 connection.execute(f"ALTER TABLE small DROP COLUMN {column}")
             connection.execute("PRAGMA user_version = 2")
         connection.commit()
+
+
+RADIUS = 75
+
+
+def random_codes(seed: int, count: int) -> Codes:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32), dtype=np.uint8)
+
+
+def forms(seed: int) -> Codes:
+    """The codes of the eight forms of a picture."""
+    luma = np.random.default_rng(seed).integers(0, 256, (pdq.SIDE, pdq.SIDE)).astype(np.float64)
+    return np.frombuffer(pdq.eight_codes(luma), np.uint8).reshape(-1, CODE_BYTES)
+
+
+def features(number: int) -> Features:
+    """Features of a picture that no two numbers share, without evidence."""
+    return Features(
+        sha256=number.to_bytes(32),
+        size_bytes=1000 + number,
+        kind="PNG",
+        width=40,
+        height=30,
+        digest=number.to_bytes(16),
+        quality=50,
+        codes=bytes([number]) * (FORM_COUNT * CODE_BYTES),
+        trimmed=b"",
+        thumbnail=Thumbnail(bytes([number]) * (SIDE * SIDE), b""),
+    )

@@ -109,6 +109,7 @@ def test_similar_drawings_do_not_match_and_a_re_encoded_one_does(
             assert [match["id"] for match in results] == [name], how
 
 
+@pytest.mark.integration
 def test_similar_drawings_on_a_page_do_not_match_without_the_page(
     collection: EmbeddedCollection,
 ) -> None:

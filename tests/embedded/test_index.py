@@ -10,17 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from snoopsync.decoding import pdq
 from snoopsync.decoding.features import CODE_BYTES
 from snoopsync.embedded import index
-from snoopsync.embedded.hamming import BLOCK_CODES, Codes, HammingSearch
+from snoopsync.embedded.hamming import BLOCK_CODES, Codes
 from snoopsync.embedded.index import CodeIndex
-
-RADIUS = 75
-
-
-def random_codes(seed: int, count: int) -> Codes:
-    return np.random.default_rng(seed).integers(0, 256, (count, 32), dtype=np.uint8)
+from tests.embedded.helpers import RADIUS, forms, random_codes
 
 
 def near(code: Codes, bits: int) -> Codes:
@@ -139,12 +133,6 @@ def test_any_history_gives_the_results_of_brute_force(data: st.DataObject, seed:
     assert len(codes) == len(rows)
 
 
-def forms(seed: int) -> Codes:
-    """The codes of the eight forms of a picture."""
-    luma = np.random.default_rng(seed).integers(0, 256, (pdq.SIDE, pdq.SIDE)).astype(np.float64)
-    return np.frombuffer(pdq.eight_codes(luma), np.uint8).reshape(-1, CODE_BYTES)
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -166,11 +154,6 @@ def test_a_search_for_forms_gives_the_results_of_brute_force(
     assert found(codes, queries, radius) == brute_force(rows, queries, radius)
     shuffled = queries[order.sample(range(16), 16)]
     assert found(codes, shuffled, radius) == brute_force(rows, shuffled, radius)
-
-
-def test_four_forms_of_a_picture_take_one_pass() -> None:
-    assert HammingSearch(np.concatenate([forms(1), forms(2)]), RADIUS).passes == 4
-    assert HammingSearch(np.concatenate([forms(1), random_codes(1, 3)]), RADIUS).passes == 5
 
 
 @pytest.mark.parametrize("alone_up_to", [0, index._ONE_CORE_COMPARISONS])

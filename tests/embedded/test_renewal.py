@@ -21,7 +21,7 @@ COPY = encode(photo(0, SIZE), quality=40)
 
 
 def put(collection: EmbeddedCollection, image_id: str, data: bytes) -> str:
-    exists = image_id in collection.image_ids("", 100)
+    exists = image_id in collection.image_ids("", 100).ids()
     answer = collection.add_image(io.BytesIO(data), image_id, update_existing=exists)
     return answer["image_time"]
 

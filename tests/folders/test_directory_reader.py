@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from snoopsync.core.left_out import totals
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Add
 from snoopsync.core.selection import Selection
-from snoopsync.folders.directory_stamp import stamp_of
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.folder import Folder
 from snoopsync.folders.open_folder import OpenFolder
@@ -116,12 +115,6 @@ ALL = {"", "x", "x/y"}
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        yield database
-
-
-@pytest.fixture
 def scene(tmp_path: Path, database: Database) -> Scene:
     disk = RecordingDisk()
     with disk.open_folder(os.fsencode(tmp_path)) as root:
@@ -136,7 +129,7 @@ def test_a_directory_that_is_unchanged_is_not_listed_again(scene: Scene) -> None
     assert scene.scanner.scanned == 2
 
 
-def test_what_is_left_out_is_counted_the_same_without_a_listing(scene: Scene) -> None:
+def test_left_out_files_are_counted_the_same_without_a_listing(scene: Scene) -> None:
     before = totals(scene.scanner.left_out)
     scene.scan()
     assert totals(scene.scanner.left_out) == before == {"other-type": 1}
@@ -161,7 +154,7 @@ def test_a_file_that_is_replaced_by_one_of_the_same_size_is_found(scene: Scene) 
     assert scene.scan() == {"x/a.jpg": True}
 
 
-def test_what_comes_goes_and_moves_is_found_though_mtimes_are_set_back(scene: Scene) -> None:
+def test_new_removed_and_moved_files_are_found_though_mtimes_are_set_back(scene: Scene) -> None:
     directory = scene.folder.root / "x"
     times = directory.stat()
     (directory / "a.jpg").rename(directory / "c.jpg")
@@ -176,7 +169,7 @@ def test_what_comes_goes_and_moves_is_found_though_mtimes_are_set_back(scene: Sc
     }
 
 
-def test_a_change_of_what_is_left_out_is_found(scene: Scene) -> None:
+def test_a_change_of_left_out_files_is_found(scene: Scene) -> None:
     scene.folder.write("x/other.txt", b"no picture")
     scene.scan()
     assert totals(scene.scanner.left_out) == {"other-type": 2}
@@ -209,9 +202,6 @@ def test_a_mount_on_a_known_subdirectory_is_found(scene: Scene) -> None:
         assert "x" not in scene.listed
 
 
-# When a stamp proves nothing.
-
-
 def test_a_directory_that_changed_right_before_its_listing_is_listed_again(scene: Scene) -> None:
     """Another change at the same time would give it the same ctime."""
     scene.folder.write("x/new.jpg", b"new")
@@ -223,27 +213,6 @@ def test_a_directory_that_changed_right_before_its_listing_is_listed_again(scene
     assert scene.listed == {"x"}
     assert scene.scan() == {}
     assert scene.listed == set()
-
-
-def test_a_ctime_counts_once_it_is_older_than_the_clock_is_coarse(scene: Scene) -> None:
-    descriptor = os.open(scene.folder.root, os.O_RDONLY)
-    try:
-        ctime_ns = os.fstat(descriptor).st_ctime_ns
-        assert stamp_of(descriptor, ctime_ns + 19 * MILLISECOND_NS) is None
-        assert stamp_of(descriptor, ctime_ns - HOUR_NS) is None
-        assert stamp_of(descriptor, ctime_ns + 20 * MILLISECOND_NS) is not None
-    finally:
-        os.close(descriptor)
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
-def test_an_unsupported_file_system_has_no_stamps() -> None:
-    descriptor = os.open("/proc/self", os.O_RDONLY)
-    try:
-        ctime_ns = os.fstat(descriptor).st_ctime_ns
-        assert stamp_of(descriptor, ctime_ns + HOUR_NS) is None
-    finally:
-        os.close(descriptor)
 
 
 def test_without_stamps_every_directory_is_listed(tmp_path: Path, database: Database) -> None:

@@ -94,9 +94,6 @@ def armed(root: Path, disk: Disk | None = None) -> Folder:
 FILE = b"2024/june/a.jpg"
 
 
-# What is there.
-
-
 def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_enter(
     root: Path,
 ) -> None:
@@ -112,7 +109,7 @@ def test_a_directory_is_listed_with_its_wanted_files_and_the_directories_to_ente
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"a\nb.jpg", b"x" * 251 + b".jpg"])
-def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> None:
+def test_odd_names_are_listed_examined_and_opened(root: Path, name: bytes) -> None:
     path = os.fsencode(root) + b"/2024/" + name
     Path(os.fsdecode(path)).write_bytes(b"odd")
     folder = armed(root)
@@ -124,7 +121,7 @@ def test_odd_names_are_listed_looked_at_and_opened(root: Path, name: bytes) -> N
     assert folder.prove_gone(b"2024/" + name, submount=0) == Gone()
 
 
-def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
+def test_a_tree_deeper_than_a_call_takes_is_listed_examined_opened_and_proven(
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "photos"
@@ -142,7 +139,7 @@ def test_a_tree_deeper_than_a_call_takes_is_listed_looked_at_opened_and_proven(
         assert folder.prove_gone(path + b"/a.jpg", submount=0) == Gone()
 
 
-def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_path: Path) -> None:
+def test_a_folder_can_be_a_symbolic_link_and_its_files_cannot(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
     folder = armed(tmp_path / "link")
     assert isinstance(folder.look(FILE), File)
@@ -150,14 +147,14 @@ def test_a_folder_may_be_a_symbolic_link_and_what_is_in_it_not(root: Path, tmp_p
     assert folder.look(b"linked/june/a.jpg") == Gone()
 
 
-def test_the_fingerprint_is_what_lstat_says(root: Path) -> None:
+def test_a_fingerprint_has_the_values_of_lstat(root: Path) -> None:
     stat = (root / os.fsdecode(FILE)).lstat()
     assert armed(root).look(FILE) == File(
         Fingerprint(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     )
 
 
-def test_a_batch_of_looks_sees_each_directory_once(root: Path) -> None:
+def test_a_session_examines_each_directory_once(root: Path) -> None:
     disk = FailingDisk()
     folder = armed(root, disk)
     with folder.session() as view:
@@ -177,9 +174,6 @@ def test_a_folder_that_is_no_directory_is_missing(
     with pytest.raises(FolderMissing, match="photos"):
         folder.identify()
     assert not folder.is_present()
-
-
-# What is gone: the situations in which it is proven.
 
 
 def unlink(root: Path) -> None:
@@ -227,7 +221,7 @@ def parent_becomes_a_file(root: Path) -> None:
         parent_becomes_a_file,
     ],
 )
-def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there(
+def test_a_missing_file_is_gone_when_the_folder_is_the_same(
     root: Path, change: Callable[[Path], None]
 ) -> None:
     folder = armed(root)
@@ -235,13 +229,10 @@ def test_a_file_is_gone_when_the_folder_is_the_same_and_no_regular_file_is_there
     assert folder.prove_gone(FILE, submount=0) == Gone()
 
 
-def test_a_file_that_is_there_is_not_gone(root: Path) -> None:
+def test_an_existing_file_is_not_gone(root: Path) -> None:
     folder = armed(root)
     assert folder.prove_gone(FILE, submount=0) == folder.look(FILE)
     assert isinstance(folder.look(FILE), File)
-
-
-# What is gone: the situations in which it is not.
 
 
 def folder_renamed_away(root: Path) -> None:
@@ -267,9 +258,7 @@ def folder_becomes_a_link_to_nothing(root: Path) -> None:
     "change",
     [folder_renamed_away, folder_replaced, folder_becomes_a_file, folder_becomes_a_link_to_nothing],
 )
-def test_nothing_is_gone_from_a_folder_that_is_not_the_one_it_was(
-    root: Path, change: Callable[[Path], None]
-) -> None:
+def test_no_file_is_gone_from_another_folder(root: Path, change: Callable[[Path], None]) -> None:
     folder = armed(root)
     change(root)
     assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
@@ -281,7 +270,7 @@ def test_nothing_is_gone_from_a_folder_that_was_never_known(root: Path) -> None:
     assert isinstance(folder.prove_gone(FILE, submount=0), Unclear)
 
 
-def test_nothing_is_gone_from_a_folder_that_is_swapped_while_it_is_looked_at(root: Path) -> None:
+def test_no_file_is_gone_from_a_folder_that_is_swapped_during_the_check(root: Path) -> None:
     """At whichever call it happens, and at whichever later one the old one comes back."""
     disk = FailingDisk()
     folder = armed(root, disk)
@@ -390,7 +379,7 @@ def test_nothing_is_gone_from_a_directory_that_cannot_be_listed(root: Path, open
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_error_at_any_call_of_a_look_is_unclear(root: Path, error: int) -> None:
+def test_an_error_at_any_call_of_an_examination_is_unclear(root: Path, error: int) -> None:
     disk = FailingDisk(error)
     folder = armed(root, disk)
     disk.arm(0)
@@ -470,7 +459,7 @@ class TwoDisks(FailingDisk):
         (0, 0, False),
     ],
 )
-def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
+def test_a_file_is_gone_only_from_its_own_disk(
     root: Path, known: int, now: int, is_gone: bool
 ) -> None:
     """One that has no number can't be told from another, unless its files are known."""
@@ -489,7 +478,7 @@ def test_a_file_is_only_gone_from_the_disk_that_it_was_on(
     assert isinstance(folder.prove_gone(FILE, submount), Gone if is_gone else Unclear)
 
 
-def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for(
+def test_a_file_is_not_gone_if_the_mount_that_hides_it_is_unmounted_during_the_check(
     root: Path,
 ) -> None:
     """At whichever call it happens."""
@@ -519,7 +508,7 @@ def test_a_file_is_not_gone_if_what_hides_it_is_unmounted_while_it_is_looked_for
 
 
 @needs_root
-def test_a_folder_that_is_mounted_over_is_another_one(root: Path) -> None:
+def test_a_mount_over_a_folder_is_another_folder(root: Path) -> None:
     folder = armed(root)
     with mounted(root, *FRESH):
         assert not folder.is_present()

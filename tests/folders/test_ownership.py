@@ -5,22 +5,11 @@ from __future__ import annotations
 import socket
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from snoopsync.config.settings import default_owner
-from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Installation
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
-    home = Installation(tmp_path)
-    for seed in range(3):
-        (home.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
-    home.configure()
-    return home
 
 
 def call_host(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -43,7 +32,7 @@ def test_a_new_name_of_the_host_changes_nothing(
     call_host(monkeypatch, "new")
     done = home.run("resync")
     assert "3 images scanned, nothing to do" in done.out
-    assert "this host is called new now; the images keep the owner old" in done.err
+    assert "this host is now called new; the images keep the owner old" in done.err
     assert owners(home) == {"old"}
     assert "called" not in home.run("resync").err, "it is reported once"
     assert "is still old, but the host is now called new" in home.run("check").out
@@ -72,7 +61,7 @@ def test_the_owner_of_a_lost_state_file_is_that_of_the_embedded_collection(
     assert owners(home) == {"old"}
 
 
-def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
+def test_a_configured_owner_wins_and_a_change_is_logged_with_its_consequences(
     home: Installation,
 ) -> None:
     home.ok("resync")
@@ -80,7 +69,7 @@ def test_a_configured_owner_wins_and_its_change_is_logged_with_what_it_means(
     assert f"changes from {default_owner()} to studio" in home.run("check").out
     done = home.run("resync")
     assert "3 added" in done.out
-    assert f"the owner is now studio, it was {default_owner()}: 3 images" in done.err
+    assert f"the owner changed from {default_owner()} to studio: 3 images" in done.err
     assert owners(home) == {"studio"}
     assert "owner" not in home.run("resync").err
 

@@ -46,7 +46,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path / "photos")
 
 
-def test_the_inbox_gives_out_the_oldest_paths_first() -> None:
+def test_the_inbox_returns_the_oldest_paths_first() -> None:
     inbox = Inbox()
     inbox.put([A, B])
     inbox.put([C])
@@ -54,21 +54,20 @@ def test_the_inbox_gives_out_the_oldest_paths_first() -> None:
     assert (inbox.take(9), len(inbox)) == ([C], 0)
 
 
-def test_paths_at_rest_are_queued_in_the_order_of_paths(scene: Scene) -> None:
+def test_settled_paths_are_queued_in_the_order_of_paths(scene: Scene) -> None:
     scene.rest(C, A, B)
-    assert scene.pending.has_turn
+    assert scene.pending.can_plan
     scene.pending.queue(postponed=False)
     assert list(scene.pending.next_batch(2)) == [A, B]
     assert list(scene.pending.next_batch(2)) == [C]
-    assert not scene.pending.has_turn and len(scene.pending) == 0
+    assert not scene.pending.can_plan and len(scene.pending) == 0
 
 
-def test_what_is_left_for_a_later_step_is_looked_at_again(scene: Scene) -> None:
+def test_a_queued_path_is_examined_when_its_turn_comes(scene: Scene) -> None:
     scene.rest(A, B)
     scene.pending.queue(postponed=False)
     scene.pending.next_batch(1)
     assert len(scene.pending) == 1
-    scene.pending.leave_queued()
     edited = scene.write(B, b"other data")
     assert scene.pending.next_batch(1) == {B: File(edited)}
 
@@ -84,7 +83,7 @@ def test_a_postponed_path_is_queued_only_if_it_is_wanted(scene: Scene) -> None:
     assert scene.pending.next_batch(1) == {A: File(edited)}
 
 
-def test_a_postponed_path_is_looked_at_again_when_it_is_resumed(scene: Scene) -> None:
+def test_a_postponed_path_is_examined_again_when_it_is_resumed(scene: Scene) -> None:
     scene.pending.postpone({A: Gone(), B: Gone()})
     file = scene.write(A)
     assert scene.pending.resume([A, B, C]) == {A: File(file), B: Gone()}
@@ -96,3 +95,30 @@ def test_a_file_that_is_queued_is_still_arriving(scene: Scene) -> None:
     scene.rest(A)
     scene.pending.queue(postponed=False)
     assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [A]
+
+
+def test_a_gone_file_is_pending_until_it_has_a_plan(scene: Scene) -> None:
+    """The deletion guard counts it with others, however long it waits."""
+    scene.pending.see(A, None)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.clock.advance(5.0)
+    scene.pending.look_at_due()
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.queue(postponed=False)
+    assert scene.pending.vanishing("photos") == {A}
+    scene.pending.postpone(scene.pending.next_batch(1))
+    assert scene.pending.vanishing("photos") == {A}
+    assert scene.pending.vanishing("scans") == frozenset()
+    scene.pending.resume([A])
+    assert scene.pending.vanishing("photos") == frozenset()
+
+
+def test_a_file_is_arriving_until_its_turn_or_until_it_is_resumed(scene: Scene) -> None:
+    scene.rest(A, B)
+    scene.pending.queue(postponed=False)
+    first = scene.pending.next_batch(1)
+    assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [B]
+    scene.pending.postpone(first)
+    assert {rel_path for rel_path, _ in scene.pending.arriving().values()} == {A, B}
+    scene.pending.resume([A])
+    assert [rel_path for rel_path, _ in scene.pending.arriving().values()] == [B]

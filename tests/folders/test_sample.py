@@ -74,7 +74,7 @@ def test_files_of_known_size_and_time_are_found_and_only_three_are_read(known: K
     assert len(known.opened) == 3
 
 
-def test_inodes_say_nothing(known: Known) -> None:
+def test_inodes_are_not_compared(known: Known) -> None:
     for path in known.paths:
         stat = path.stat()
         data = path.read_bytes()
@@ -125,7 +125,7 @@ def test_a_link_or_a_directory_is_no_file(known: Known) -> None:
     assert known.sample() == Sample(32, 30, 2)
 
 
-def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
+def test_a_file_that_cannot_be_examined_is_not_compared(known: Known) -> None:
     class DeadDisk(Disk):
         def lstat(self, root: OpenFolder, path: bytes) -> os.stat_result:
             raise OSError(errno.EIO, os.strerror(errno.EIO), root.absolute(path))
@@ -134,9 +134,7 @@ def test_a_file_that_can_not_be_looked_at_says_nothing(known: Known) -> None:
     assert known.sample() == Sample(32, 0, 0)
 
 
-def test_a_file_that_can_not_be_read_says_nothing(
-    known: Known, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_not_compared(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: bytes) -> StableFile:
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
@@ -146,7 +144,7 @@ def test_a_file_that_can_not_be_read_says_nothing(
 
 
 @pytest.mark.parametrize(("sha256", "dirty"), [(b"", False), (None, True)])
-def test_a_file_of_another_time_says_nothing_if_its_bytes_are_not_known(
+def test_a_file_of_another_time_and_unknown_bytes_is_not_compared(
     known: Known, sha256: bytes | None, dirty: bool
 ) -> None:
     known.records = [known.record(path, sha256, dirty=dirty) for path in known.paths]
@@ -159,7 +157,7 @@ def test_a_file_of_another_time_says_nothing_if_its_bytes_are_not_known(
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"other")])
-def test_a_file_that_is_to_be_deleted_says_nothing_by_being_gone_or_changed(
+def test_a_file_marked_for_deletion_does_not_count_if_it_is_gone_or_changed(
     known: Known, change: Callable[[Path], object]
 ) -> None:
     known.mark_for_deletion(2, 32)
@@ -171,7 +169,7 @@ def test_a_file_that_is_to_be_deleted_says_nothing_by_being_gone_or_changed(
     assert sample.different == 0
 
 
-def test_a_file_that_is_to_be_deleted_says_nothing_if_it_can_not_be_read(
+def test_a_file_marked_for_deletion_does_not_count_if_it_is_unreadable(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known.mark_for_deletion(0, 30)
@@ -187,7 +185,7 @@ def test_a_file_that_is_to_be_deleted_says_nothing_if_it_can_not_be_read(
     assert decide_by_content(known.sample()) is IdentityVerdict.SAME
 
 
-def test_a_file_that_is_to_be_deleted_counts_if_it_is_there(known: Known) -> None:
+def test_a_file_marked_for_deletion_counts_if_it_exists(known: Known) -> None:
     """A disk with half of the pictures was taken for the folder, and then the folder's own disk is
     back."""
     known.mark_for_deletion(0, 16)
@@ -196,7 +194,7 @@ def test_a_file_that_is_to_be_deleted_counts_if_it_is_there(known: Known) -> Non
     assert known.sample() == Sample(32, 16, 16)
 
 
-def test_if_every_file_is_to_be_deleted_those_that_are_gone_count_too(known: Known) -> None:
+def test_if_every_file_is_marked_for_deletion_missing_ones_count_too(known: Known) -> None:
     known.mark_for_deletion(0, 32)
     for path in known.paths[1:]:
         path.unlink()

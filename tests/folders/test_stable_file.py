@@ -43,7 +43,7 @@ def read_in_blocks(file: StableFile, size: int = BLOCK) -> tuple[bytes, bool]:
     return data, True
 
 
-def test_a_steady_file_is_given_out_whole_with_its_hash(path: Path) -> None:
+def test_an_unchanged_file_is_read_completely_with_its_hash(path: Path) -> None:
     with steady(path) as file:
         assert file.size == len(CONTENT)
         assert file.sha256 is None
@@ -120,7 +120,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("size", BLOCKS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changes_while_it_is_read_never_gives_its_last_bytes(
+def test_a_file_that_changes_while_it_is_read_never_returns_its_last_bytes(
     path: Path, change: Callable[[Path], None], size: int
 ) -> None:
     with steady(path) as file:
@@ -133,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_never_gives_its_last_bytes(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changed_before_it_was_read_is_not_given_at_all(
+def test_a_file_that_changed_before_it_was_read_is_not_returned(
     path: Path, change: Callable[[Path], None]
 ) -> None:
     with steady(path) as file:
@@ -144,7 +144,7 @@ def test_a_file_that_changed_before_it_was_read_is_not_given_at_all(
             file.hash_all()
 
 
-def test_a_file_that_is_read_again_from_the_start_is_given_whole_with_its_hash(path: Path) -> None:
+def test_a_file_that_is_read_again_is_read_completely_with_its_hash(path: Path) -> None:
     with steady(path) as file:
         file.read(BLOCK)
         file.seek(0)
@@ -156,7 +156,7 @@ def test_a_file_that_is_read_again_from_the_start_is_given_whole_with_its_hash(p
         assert file.sha256 == hashlib.sha256(CONTENT).digest()
 
 
-def test_a_file_that_changed_between_two_readings_is_not_given_again(path: Path) -> None:
+def test_a_file_that_changed_between_two_readings_is_not_returned_again(path: Path) -> None:
     with steady(path) as file:
         file.read()
         file.seek(0)
@@ -166,7 +166,7 @@ def test_a_file_that_changed_between_two_readings_is_not_given_again(path: Path)
         assert file.sha256 is None
 
 
-def test_the_hash_is_of_all_bytes_or_there_is_none(path: Path) -> None:
+def test_only_a_complete_read_has_a_hash(path: Path) -> None:
     with steady(path) as file:
         file.seek(1)
         assert file.read() == CONTENT[1:]
@@ -180,15 +180,15 @@ def test_an_empty_file_has_the_hash_of_nothing(tmp_path: Path) -> None:
         assert file.hash_all() == hashlib.sha256().digest()
 
 
-def test_a_read_of_no_bytes_says_nothing_of_the_end(path: Path) -> None:
+def test_a_read_of_no_bytes_is_not_the_end(path: Path) -> None:
     with steady(path) as file:
         path.touch()
         assert file.read(0) == b""
 
 
-def test_what_is_no_regular_file_is_not_read_and_nothing_waits(tmp_path: Path) -> None:
+def test_only_a_regular_file_is_read_and_nothing_blocks(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(FileChanged, match="not a regular file"):
+    with pytest.raises(FileChanged, match="no longer a regular file"):
         steady(tmp_path / "a.jpg")
 
 
@@ -202,7 +202,7 @@ class ForgetfulDisk(Disk):
         return self.answer
 
 
-def test_that_the_name_looks_the_same_is_not_enough(path: Path) -> None:
+def test_an_unchanged_name_does_not_prove_an_unchanged_file(path: Path) -> None:
     disk = ForgetfulDisk(path.lstat())
     with steady(path, disk) as file:
         rewrite(path)
@@ -210,7 +210,7 @@ def test_that_the_name_looks_the_same_is_not_enough(path: Path) -> None:
             file.read()
 
 
-def test_that_the_open_file_looks_the_same_is_not_enough(path: Path) -> None:
+def test_an_unchanged_open_file_does_not_prove_an_unchanged_name(path: Path) -> None:
     other = path.with_suffix(".other")
     other.write_bytes(OTHER)
     disk = ForgetfulDisk(other.lstat())

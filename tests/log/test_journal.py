@@ -27,6 +27,8 @@ from tests.support.journald import Journal, running_journald
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, command, until
 
+pytestmark = pytest.mark.integration
+
 log = logging.getLogger("snoopsync.test")
 
 ODD = RelPath("photos", b"odd\xff\n\xc3\xa9.jpg")
@@ -296,7 +298,7 @@ def test_the_documented_webhook_gets_each_alert_as_json(
     assert call[-1].startswith("https://")
 
 
-def test_the_documented_mail_has_what_came_since_the_last_one(
+def test_the_documented_mail_has_the_alerts_since_the_last_one(
     journal: Journal, household: Household, stubs: Path, tmp_path: Path
 ) -> None:
     told = stub(stubs, "mail", 'printf "%s\\n" "$@" > "$told"; cat >> "$told"')

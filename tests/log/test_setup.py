@@ -1,79 +1,23 @@
-"""The log: one line an event, whatever is in it, and none is lost to a rotation."""
+"""The log: where its lines go, and what the options change."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import pty
 import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
 from snoopsync.config.settings import LogConfig
 from snoopsync.core.errors import ConfigError
-from snoopsync.core.events import Event, log_event
-from snoopsync.core.model import RelPath, path_keys
 from snoopsync.log.formats import LogFormat, LogLevel
-from snoopsync.log.setup import NOTIFYING, configure, release
-
-ODD = "a\nb\x1b[2Jc\u202ed\udcff"
-
-log = logging.getLogger("snoopsync.test")
-
-
-@pytest.fixture(autouse=True)
-def own_log() -> Iterator[None]:
-    yield
-    release()
-
-
-def begin(
-    config: LogConfig, verbosity: int = 0, environ: Mapping[str, str] = MappingProxyType({})
-) -> None:
-    configure(config, verbosity=verbosity, environ=environ)
-
-
-@pytest.mark.parametrize("kind", [LogFormat.TEXT, LogFormat.JSON, LogFormat.JOURNAL])
-def test_an_odd_name_never_makes_two_lines_of_one(
-    kind: LogFormat, capsys: pytest.CaptureFixture[str]
-) -> None:
-    begin(LogConfig(format=kind))
-    log.warning("added %s", ODD)
-    log.info("next")
-    first, second = capsys.readouterr().err.splitlines()
-    assert "next" in second
-    assert first.isprintable()
-    assert "a\\nb\\x1b[2Jc\\u202ed\\udcff" in first or json.loads(first)["message"].endswith(ODD)
-
-
-def test_json_has_one_object_for_each_line_with_the_keys_of_the_event(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    begin(LogConfig(format=LogFormat.JSON))
-    keys = {**path_keys(RelPath("f", b"odd\xff\n.jpg")), "image_id": None, "samples": ["a", ODD]}
-    log_event(log, logging.INFO, Event.ADDED, "added %s", "it", **keys)
-    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert datetime.fromisoformat(line.pop("time")).utcoffset() == timedelta()
-    assert line == {
-        "level": "INFO",
-        "logger": "snoopsync.test",
-        "event": "added",
-        "message": "added it",
-        "folder": "f",
-        "path": "odd\udcff\n.jpg",
-        "image_id": None,
-        "samples": ["a", ODD],
-    }
-    assert os.fsencode(line["path"]) == b"odd\xff\n.jpg"
+from snoopsync.log.setup import NOTIFYING
+from tests.log.helpers import ODD, begin, log, terminal
 
 
 def test_warnings_of_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,30 +29,6 @@ def test_warnings_of_libraries_have_the_same_format(capsys: pytest.CaptureFixtur
     assert list(line) == ["time", "level", "logger", "event", "message"]
     assert (line["logger"], line["event"]) == ("a.library", "other")
     assert line["message"] == "full: pool"
-
-
-# On a terminal.
-
-
-@contextmanager
-def terminal() -> Iterator[Callable[[], str]]:
-    """Standard error is one; what it has shown."""
-    theirs, ours = pty.openpty()
-    with (
-        os.fdopen(theirs, "rb", buffering=0) as screen,
-        os.fdopen(ours, "w") as stderr,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(sys, "stderr", stderr)
-        yield lambda: screen.read(10_000).decode()
-
-
-def test_on_a_terminal_the_level_has_a_colour_and_the_time_is_dim() -> None:
-    with terminal() as screen:
-        begin(LogConfig(), environ={"TERM": "xterm"})
-        log.warning("said")
-        shown = screen()
-    assert re.fullmatch(r"\x1b\[2m[-0-9 :]{19}\x1b\[0m \x1b\[33mwarning \x1b\[0m said\r\n", shown)
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -136,20 +56,6 @@ def test_text_that_was_asked_for_and_files_have_no_colours(tmp_path: Path) -> No
     assert "\x1b" not in (tmp_path / "the.log").read_text()
 
 
-@pytest.mark.parametrize("kind", [LogFormat.JSON, LogFormat.JOURNAL])
-def test_a_traceback_is_on_the_same_line_for_programs(
-    kind: LogFormat, capsys: pytest.CaptureFixture[str]
-) -> None:
-    begin(LogConfig(format=kind))
-    try:
-        raise ValueError("why")
-    except ValueError:
-        log.exception("what")
-    [line] = capsys.readouterr().err.splitlines()
-    assert "what" in line
-    assert "ValueError: why" in line
-
-
 @pytest.mark.parametrize(
     ("verbosity", "seen"),
     [
@@ -166,9 +72,6 @@ def test_the_options_change_the_level(
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
         log.log(level, "said")
     assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == seen.split()
-
-
-# In a file.
 
 
 def test_the_file_may_be_rotated_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

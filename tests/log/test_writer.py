@@ -53,7 +53,8 @@ def mirrors_all_the_same(home: Installation, stderr: int) -> None:
         service.wait()
 
 
-def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+@pytest.mark.integration
+def test_a_service_mirrors_while_its_standard_error_is_blocked(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}, level: debug}}\n")
     with full_pipe() as (_, stderr):
@@ -62,7 +63,7 @@ def test_a_service_mirrors_while_nobody_reads_its_standard_error(home: Installat
     assert log_file.read_text().endswith("stopped\n")
 
 
-def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installation) -> None:
+def test_a_resync_mirrors_while_its_standard_error_is_blocked(home: Installation) -> None:
     home.configure(f"{QUICK_SYNC}log: {{level: debug}}\n")
     with full_pipe() as (_, stderr):
         resync = subprocess.Popen(
@@ -78,6 +79,7 @@ def test_a_resync_mirrors_while_nobody_reads_its_standard_error(home: Installati
     assert resync.returncode == 0
 
 
+@pytest.mark.integration
 def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Installation) -> None:
     log_file = home.home / "the.log"
     home.configure(f"{QUICK_SYNC}log: {{file: {log_file}}}\n")
@@ -87,7 +89,8 @@ def test_a_service_mirrors_while_another_program_has_its_log_locked(home: Instal
     assert log_file.read_text().endswith("stopped\n")
 
 
-def test_a_service_mirrors_while_nobody_reads_the_pipe_that_it_logs_to(home: Installation) -> None:
+@pytest.mark.integration
+def test_a_service_mirrors_while_its_log_pipe_is_blocked(home: Installation) -> None:
     fifo = home.home / "the.log"
     os.mkfifo(fifo)
     home.configure(f"{QUICK_SYNC}log: {{file: {fifo}}}\n")
@@ -127,7 +130,7 @@ def test_lines_beyond_the_limit_are_dropped_and_counted() -> None:
     gate.opened.set()
     assert writer.end()
     assert gate.lines[:4] == [f"line {number}" for number in range(4)]
-    assert gate.lines[4].startswith("5 lines are missing from the log here")
+    assert gate.lines[4].startswith("5 lines of the log are missing here")
     assert len(gate.lines) == 5
 
 
@@ -149,6 +152,15 @@ def test_lines_after_the_end_are_written_at_once() -> None:
     assert writer.end()
     writer.handle(record("two"))
     assert gate.lines == ["one", "two"]
+
+
+def test_no_thread_waits_for_lines_after_the_end() -> None:
+    """Python flushes every handler at exit, after the log has ended."""
+    writer = BackgroundWriter(logging.NullHandler())
+    writer.end()
+    written = threading.Event()
+    writer.when_written(written)
+    assert written.is_set()
 
 
 def test_an_alert_is_never_dropped(tmp_path: Path) -> None:

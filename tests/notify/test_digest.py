@@ -17,7 +17,7 @@ from snoopsync.notify.digest import (
     GATHER_SECONDS,
     LONGEST_LINE,
     LONGEST_PAUSE_SECONDS,
-    MOST_NAMED,
+    MAX_NAMED,
     PAUSE_SECONDS,
     Digest,
     LoggedEvent,
@@ -147,7 +147,7 @@ def test_more_than_ten_duplicates_are_counted() -> None:
     [message] = reader.after(GATHER_SECONDS)
     assert titles([message]) == ["500 duplicates"]
     lines = message.body.splitlines()
-    assert len(lines) == MOST_NAMED + 1
+    assert len(lines) == MAX_NAMED + 1
     assert lines[-1] == "and 490 more"
 
 
@@ -318,4 +318,4 @@ def test_memory_use_is_bounded() -> None:
     for number in range(2000):
         reader.add(duplicate(number), logged(Event.UNWATCHED, folder=str(number % 7)))
     batches = reader.digest._batches.values()
-    assert sum(len(batch.named) for batch in batches) <= 2 * MOST_NAMED
+    assert sum(len(batch.named) for batch in batches) <= 2 * MAX_NAMED

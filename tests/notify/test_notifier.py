@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from snoopsync.config.secrets import Secret
 from snoopsync.config.settings import Config, NotifyConfig
-from snoopsync.core.errors import ConfigError
 from snoopsync.core.events import Event
-from snoopsync.notify.apprise_target import AppriseTarget, masked, targets_of
+from snoopsync.notify.apprise_target import targets_of
 from snoopsync.notify.digest import Notification
 from snoopsync.notify.notifier import ATTEMPT_TIMEOUT_SECONDS, Notifier
-from snoopsync.notify.retry_queue import MOST_ATTEMPTS
+from snoopsync.notify.retry_queue import MAX_ATTEMPTS
 from snoopsync.runtime.clock import Clock
 from snoopsync.runtime.counters import Counters, Delivery
-from tests.support.postbox import SECRETS, Postbox
+from tests.notify.helpers import config
+from tests.support.postbox import Postbox
 from tests.support.process import DEADLINE_SECONDS, until
 
 log = logging.getLogger("snoopsync.test")
@@ -66,31 +64,11 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
-
-
-@pytest.fixture(autouse=True)
-def everything_is_logged() -> Iterator[None]:
-    logger = logging.getLogger("snoopsync")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield
-    logger.setLevel(level)
-
-
-@pytest.fixture
 def notifier(clock: TestClock, counters: Counters) -> Iterator[Notifier]:
     notifier = Notifier(counters, clock)
     yield notifier
     clock.pass_by(0.0)
     notifier.close(DEADLINE_SECONDS)
-
-
-def config(*urls: str, events: tuple[Event, ...] | None = None) -> NotifyConfig:
-    secrets = tuple(map(Secret, urls))
-    return NotifyConfig(secrets) if events is None else NotifyConfig(secrets, None, events)
 
 
 def configure(notifier: Notifier, given: NotifyConfig) -> None:
@@ -135,6 +113,7 @@ def test_every_target_is_notified_and_recoveries_are_marked(
         assert [letter["type"] for letter in other.letters] == ["warning", "success"]
 
 
+@pytest.mark.integration
 def test_an_unreachable_target_is_logged_once_and_notified_later(
     postbox: Postbox,
     notifier: Notifier,
@@ -166,6 +145,7 @@ def has_more(count: Callable[[], int], before: int) -> bool:
     return count() > before
 
 
+@pytest.mark.integration
 def test_a_target_that_keeps_failing_and_recovering_is_counted(
     postbox: Postbox, notifier: Notifier, clock: TestClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,7 +174,7 @@ def test_a_refused_notification_is_dropped_and_counted(
     postbox.status = 400
     happen()
     passing(clock, lambda: counters.figures().messages.get(Delivery.DROPPED), seconds=60.0)
-    assert postbox.tries == MOST_ATTEMPTS
+    assert postbox.tries == MAX_ATTEMPTS
     until(lambda: "was dropped" in caplog.text)
 
 
@@ -304,73 +284,3 @@ def test_log_lines_about_notifications_are_not_notified(
     happen("the one", folder="other")
     passing(clock, lambda: postbox.letters)
     assert postbox.letters[0]["message"] == "the one"
-
-
-# Addresses are secrets.
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["nonsense://correct-horse/hook-4711-token", "correct-horse", "json://",
-     "tgram://hook-4711-token", "mailto://ada:correct-horse@"],
-)  # fmt: skip
-def test_an_invalid_address_is_named_by_its_key(url: str) -> None:
-    given = Config(notify=config("json://host", url), source=Path("/etc/snoopsync/config.yaml"))
-    with pytest.raises(ConfigError) as caught:
-        targets_of(given)
-    [problem] = caught.value.problems
-    assert problem.key == "notify.urls[1]"
-    assert "is not an address that Apprise can use" in problem.message
-    shown = "".join(traceback.format_exception(caught.value))
-    assert not any(secret in shown for secret in SECRETS)
-
-
-def test_an_invalid_address_in_a_file_is_named_by_file_and_number() -> None:
-    given = NotifyConfig((Secret("json://host"), Secret("nothing")), Path("/etc/urls"))
-    with pytest.raises(ConfigError, match=r"address 2 of /etc/urls: is not an address"):
-        targets_of(Config(notify=given))
-
-
-@pytest.mark.parametrize("status", [401, 503, None])
-def test_a_failure_does_not_quote_the_address(
-    postbox: Postbox, caplog: pytest.LogCaptureFixture, status: int | None
-) -> None:
-    url = postbox.url if status else "json://ada:correct-horse@127.0.0.1:9/hook-4711-token"
-    postbox.status = status or 200
-    with caplog.at_level(logging.DEBUG, "snoopsync"):
-        target = AppriseTarget("notify.urls[0]", Secret(url))
-        said = target.send(Notification("title", "body", logging.ERROR, time.time()), time.time())
-    assert said
-    assert target.label == "notify.urls[0] (JSON)"
-    shown = f"{said} {target.label} {target!r}"
-    assert not any(secret in shown for secret in (*SECRETS, "127.0.0.1"))
-
-
-@pytest.mark.parametrize(
-    ("said", "left"),
-    [
-        ("no route to Host.Example", "no route to ***"),
-        ("user ada with p@ss:word, that is p%40ss%3Aword", "user *** with ***, that is ***"),
-        ("telegram said no", "telegram said no"),
-        ("/bot12345:ABCDEF/send", "/***:***/send"),
-    ],
-)
-def test_every_part_of_the_address_is_masked(said: str, left: str) -> None:
-    url = Secret("telegram://ada:p%40ss%3Aword@host.example/bot12345:ABCDEF?a=b")
-    assert masked(said, url) == left
-
-
-class Broken(Exception):
-    """Raised by a plugin."""
-
-
-def test_a_broken_plugin_is_reported_without_its_message(
-    postbox: Postbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = AppriseTarget("notify.urls[0]", Secret(postbox.url))
-
-    def breaks(*_: object, **__: object) -> None:
-        raise Broken(postbox.url)
-
-    monkeypatch.setattr("apprise.Apprise.notify", breaks)
-    assert target.send(Notification("", "", None, 0.0), 0.0) == "Broken"

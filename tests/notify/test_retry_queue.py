@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from snoopsync.notify.digest import Notification
 from snoopsync.notify.retry_queue import (
     LONGEST_WAIT_SECONDS,
-    MOST_ATTEMPTS,
-    MOST_WAITING,
+    MAX_ATTEMPTS,
+    MAX_WAITING,
     PAUSES_SECONDS,
     RetryQueue,
 )
@@ -54,7 +54,7 @@ def test_pauses_grow_after_each_failure_and_the_order_stays() -> None:
 
 def test_after_the_last_attempt_a_notification_is_dropped() -> None:
     queue, now = filled(2), 0.0
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         first = queue.next_attempt(now)
         assert first == notification(0)
         queue.failed(first, now)
@@ -70,18 +70,18 @@ def test_a_notification_older_than_a_day_is_dropped() -> None:
 
 
 def test_a_full_queue_drops_the_oldest() -> None:
-    queue = filled(MOST_WAITING + 5)
-    assert (len(queue), queue.dropped) == (MOST_WAITING, 5)
+    queue = filled(MAX_WAITING + 5)
+    assert (len(queue), queue.dropped) == (MAX_WAITING, 5)
     assert queue.next_attempt(0.0) == notification(5)
 
 
 def test_success_of_a_dropped_notification_removes_no_other() -> None:
-    queue = filled(MOST_WAITING)
+    queue = filled(MAX_WAITING)
     first = queue.next_attempt(0.0)
     assert first is not None
-    queue.put(notification(MOST_WAITING), 0.0)
+    queue.put(notification(MAX_WAITING), 0.0)
     queue.succeeded(first)
-    assert (len(queue), queue.dropped) == (MOST_WAITING, 1)
+    assert (len(queue), queue.dropped) == (MAX_WAITING, 1)
 
 
 @given(st.lists(st.sampled_from(["put", "sent", "failed", "later"]), max_size=200))

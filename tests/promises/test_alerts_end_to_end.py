@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.embedded import EmbeddedCollection
 from snoopsync.state.decisions import Dismissal, Member
 from tests.support.faults import answers
@@ -28,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def alerts(caplog: pytest.LogCaptureFixture) -> Callable[[], list[set[str]]]:
-    """The alerts since it was last asked, each as the paths that it names."""
+    """The alerts since the last call, each as the paths that it names."""
 
     def take() -> list[set[str]]:
         records = [record for record in caplog.records if record.name == "snoopsync.duplicates"]
@@ -126,7 +127,7 @@ def test_a_dismissed_pair_is_never_alerted_again(world: World, alerts: Alerts) -
     assert alerts() == []
 
 
-def test_a_changed_file_is_looked_at_again(world: World, alerts: Alerts) -> None:
+def test_a_changed_file_is_searched_for_again(world: World, alerts: Alerts) -> None:
     world.disk.write("a.jpg", encode(photo(1, SIZE)))
     world.disk.write("b.jpg", encode(photo(2, SIZE)))
     world.disk.write("c.jpg", encode(photo(3, SIZE)))
@@ -141,7 +142,7 @@ def test_a_changed_file_is_looked_at_again(world: World, alerts: Alerts) -> None
     assert {state.value for state in states} == {"open", "gone"}
 
 
-def test_a_renamed_picture_is_no_news(world: World, alerts: Alerts) -> None:
+def test_a_renamed_picture_is_not_alerted_again(world: World, alerts: Alerts) -> None:
     world.disk.write("a.jpg", encode(photo(1, SIZE)))
     world.disk.write("b.jpg", encode(photo(1, SIZE)))
     world.resync()
@@ -168,7 +169,7 @@ def test_a_failed_search_is_retried_and_delays_no_image(world: World, alerts: Al
     world.remote.server.fault_for = lambda seen: answers(500) if "/search/" in seen.path else None
     world.disk.write("a.jpg", encode(photo(1, SIZE)))
     world.disk.write("b.jpg", encode(photo(1, SIZE)))
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     world.check_mirrored()
     assert alerts() == []
 
@@ -177,7 +178,7 @@ def test_a_failed_search_is_retried_and_delays_no_image(world: World, alerts: Al
     assert alerts() == [{"a.jpg", "b.jpg"}]
 
 
-def test_a_search_that_is_refused_keeps_no_other_waiting(world: World, alerts: Alerts) -> None:
+def test_a_refused_search_delays_no_other(world: World, alerts: Alerts) -> None:
     for name, seed in (("a", 1), ("b", 2), ("c", 2)):
         world.disk.write(f"{name}.jpg", encode(photo(seed, SIZE)))
     with world.running():

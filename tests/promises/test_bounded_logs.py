@@ -1,4 +1,4 @@
-"""The same trouble is logged once, and then counted."""
+"""A recurring problem is logged a few times, and then counted."""
 
 from __future__ import annotations
 
@@ -37,25 +37,22 @@ def all_levels(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture, least: int = logging.WARNING) -> list[str]:
-    """What was logged that is at least a warning."""
+    """The messages that were logged as warnings or errors."""
     return [record.getMessage() for record in caplog.records if record.levelno >= least]
 
 
 def how_many(count: str) -> int:
-    """What a line says that counts."""
+    """The number in a line that counts suppressed ones."""
     found = re.search(r"\((\d+) more\)", count)
     assert found is not None
     return int(found[1])
 
 
 def live_through(world: World, live: Live, seconds: float, steps: int = 60) -> None:
-    """Let time pass, and do what is due meanwhile."""
+    """Let time pass, and do the work that becomes due."""
     for _ in range(steps):
         world.clock.advance(seconds / steps)
         live.rest()
-
-
-# The counting.
 
 
 # Files that are refused.
@@ -65,7 +62,8 @@ def refuse_all(world: World, status: int = 415) -> None:
     world.remote.server.fault_for = lambda seen: answers(status) if seen.length else None
 
 
-def test_five_thousand_files_that_are_refused_are_a_few_lines(
+@pytest.mark.integration
+def test_five_thousand_refused_files_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(5000):
@@ -88,15 +86,15 @@ def test_five_thousand_files_that_are_refused_are_a_few_lines(
 
 
 def tiff_of_too_many_samples(seed: int) -> bytes:
-    """A picture of whose samples per pixel Pillow complains to its own log."""
+    """A picture that makes Pillow log a warning about its samples per pixel."""
     data = bytearray(encode(photo(seed, (64, 48)), "TIFF"))
     entry = data.index(struct.pack("<HHI", 277, 3, 1))
     struct.pack_into("<HHII", data, entry, 277, 4, 1, 99_999)
     return bytes(data)
 
 
-def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path: Path) -> None:
-    """It says it again for each, and in a form of its own."""
+def test_messages_of_libraries_about_bad_pictures_are_not_logged(tmp_path: Path) -> None:
+    """Pillow logs it for each picture, in its own format."""
     home = Installation(tmp_path)
     for number in range(30):
         (home.pictures / f"{number}.tif").write_bytes(tiff_of_too_many_samples(number))
@@ -108,7 +106,8 @@ def test_what_a_library_says_of_a_bad_picture_does_not_get_into_the_log(tmp_path
     assert how_many(said[-1]) == 30 - MOST_LOGGED
 
 
-def test_files_that_the_collection_refuses_again_and_again_are_a_few_lines(
+@pytest.mark.integration
+def test_files_that_are_refused_repeatedly_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -142,7 +141,7 @@ def test_a_refusal_is_logged_once_until_its_reason_changes(
     assert all(": 422 " in line for line in lines(caplog)[3:])
 
 
-def test_a_file_that_has_changed_and_is_refused_again_should_log(
+def test_a_file_that_has_changed_and_is_refused_again_is_logged_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_all(world)
@@ -156,10 +155,10 @@ def test_a_file_that_has_changed_and_is_refused_again_should_log(
 # Deletions that are held.
 
 
-def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
+def test_files_removed_one_by_one_while_deletions_are_held_cause_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are logged again when they are twice as many, and the last time with their number."""
+    """They are logged again when their number has doubled, and finally with the total."""
     world.hold = HoldPolicy(count=3, percent=1)
     for number in range(60):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -174,7 +173,7 @@ def test_files_that_go_one_by_one_while_deletions_are_held_are_a_few_lines(
     assert world.held() == 37
 
 
-def test_deletions_that_are_held_after_others_were_approved_are_news(
+def test_deletions_that_are_held_after_others_were_approved_are_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.hold = HoldPolicy(count=3, percent=1)
@@ -193,7 +192,7 @@ def test_deletions_that_are_held_after_others_were_approved_are_news(
 # An outage.
 
 
-def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
+def test_a_service_that_fails_and_recovers_all_day_causes_a_few_lines(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = refused = 0
@@ -216,9 +215,7 @@ def test_a_service_that_comes_and_goes_all_day_is_a_few_lines(
     assert how_many(lines(caplog)[-1]) == refused - len(said)
 
 
-def test_keys_that_are_refused_for_long_are_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refused_keys_are_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with world.running() as live:
         world.remote.server.fault_for = lambda seen: answers(401)
         for number in range(50):
@@ -234,9 +231,7 @@ def test_keys_that_are_refused_for_long_are_one_line(
 # Folders.
 
 
-def test_a_folder_that_is_away_for_long_is_one_line(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_folder_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.disk.write("a.jpg", fake_picture(1))
     with world.running() as live:
         aside = world.disk.root.rename(world.base / "aside")
@@ -247,7 +242,7 @@ def test_a_folder_that_is_away_for_long_is_one_line(
     assert len(lines(caplog)) == 2
 
 
-def test_a_folder_that_comes_and_goes_is_counted(
+def test_a_folder_that_keeps_disappearing_is_logged_and_counted(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.disk.write("a.jpg", fake_picture(1))
@@ -267,7 +262,9 @@ def test_a_folder_that_comes_and_goes_is_counted(
         ("folder-missing", "photos"),
         ("folder-back", "photos"),
     }
-    assert len(said) + sum(map(how_many, counts)) == 400, "every one is told, up to the end"
+    assert len(said) + sum(map(how_many, counts)) == 400, (
+        "each one is logged or counted, up to the end"
+    )
 
 
 class UnreadableDisk(UnstampedDisk):
@@ -281,7 +278,7 @@ class UnreadableDisk(UnstampedDisk):
             yield entries
 
 
-def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
+def test_unreadable_directories_are_logged_once_until_they_are_readable(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(200):
@@ -300,7 +297,7 @@ def test_directories_that_can_not_be_read_are_logged_once_until_they_can(
 # Alerts.
 
 
-def test_an_alert_log_that_can_not_be_written_is_one_line(
+def test_an_unwritable_alert_log_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     announce = announce_to_file(tmp_path)

@@ -1,21 +1,17 @@
-"""Suspend, and clocks that are set: nothing is stale, nothing is late, nothing is forgotten."""
+"""After a suspend or a step of the clock, nothing is stale, late or forgotten."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from snoopsync.config.settings import HoldPolicy
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.exits import Exit
-from snoopsync.runtime.clock import Clock, Jump, JumpDetector
 from snoopsync.runtime.workers import Workers
-from snoopsync.state.database import Database
-from snoopsync.state.images import State
-from snoopsync.state.schedule import RETRY_SECONDS, begin_schedule, read_schedule
 from snoopsync.status.health import problems
 from snoopsync.status.reading import read_status
 from snoopsync.status.snapshot import SnapshotReader
@@ -27,64 +23,6 @@ from tests.support.stepped import SteppedClock
 from tests.support.world import JumpingClock, ServedWorld, ToldWatcher, World, fake_picture
 
 DAY = 86_400.0
-
-
-# What a jump is.
-
-
-def test_a_suspend_and_a_step_of_the_wall_clock_are_told_apart() -> None:
-    clock = JumpingClock()
-    jumps = JumpDetector(clock)
-    clock.advance(1e6)
-    assert jumps.look() is None, "time went by"
-    clock.suspend(1800.0)
-    assert jumps.look() == Jump(1800.0, 0.0)
-    clock.set_wall_clock(-DAY)
-    assert jumps.look() == Jump(0.0, -DAY)
-    assert jumps.look() is None, "it is told once"
-
-
-def test_many_small_steps_are_a_jump() -> None:
-    clock = JumpingClock()
-    jumps = JumpDetector(clock)
-    found = []
-    for _ in range(20):
-        clock.set_wall_clock(1.0)
-        found.append(jumps.look())
-    assert [jump for jump in found if jump] == [Jump(0.0, 6.0)] * 3
-
-
-def test_a_process_that_is_stopped_while_it_reads_the_clocks_has_seen_no_jump() -> None:
-    class Stopped(JumpingClock):
-        stops = 0
-
-        def boottime(self) -> float:
-            if self.stops:
-                self.stops -= 1
-                self.advance(3600.0)
-            return super().boottime()
-
-    clock = Stopped()
-    jumps = JumpDetector(clock)
-    clock.stops = 1
-    assert jumps.look() is None
-
-
-def test_the_machines_own_clocks_agree() -> None:
-    clock = Clock()
-    before = clock.monotonic()
-    assert clock.boottime() >= before - 0.001
-    assert clock.boot_id() == clock.boot_id()
-    assert JumpDetector(clock).look() is None
-
-
-def test_a_jump_is_described_in_words() -> None:
-    assert str(Jump(1800.0, 0.0)) == "the machine was suspended for 1800 s"
-    assert str(Jump(0.0, -60.0)) == "the clock was set back by 60 s"
-    assert str(Jump(7.0, 60.0)) == (
-        "the machine was suspended for 7 s, the clock was set forward by 60 s"
-    )
-
 
 # Retries.
 
@@ -102,10 +40,10 @@ def next_try(world: World, stepped: float) -> float:
 
 
 @pytest.mark.parametrize("stepped", [-DAY, -30.0, 30.0, DAY])
-def test_a_retry_comes_when_the_schedule_says_whatever_the_wall_clock_does(
+def test_a_retry_follows_the_schedule_whatever_the_wall_clock_does(
     world: World, stepped: float
 ) -> None:
-    assert next_try(world, stepped) == pytest.approx(RETRY_SECONDS[0], abs=2.0)
+    assert next_try(world, stepped) == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=2.0)
 
 
 def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) -> None:
@@ -119,9 +57,7 @@ def test_a_retry_that_was_due_during_a_suspend_is_made_after_it(world: World) ->
 
 
 @pytest.mark.parametrize("stepped", [-DAY, DAY])
-def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
-    world: World, stepped: float
-) -> None:
+def test_a_retry_follows_the_schedule_after_a_restart(world: World, stepped: float) -> None:
     world.disk.write("bad.jpg", b"no picture")
     with world.running():
         refused = world.clock.monotonic()
@@ -130,11 +66,11 @@ def test_a_retry_comes_when_the_schedule_says_also_after_a_restart(
     with world.running() as live:
         live.until(lambda: bool(world.remote.uploads()))
         waited = world.clock.monotonic() - refused
-    assert waited == pytest.approx(RETRY_SECONDS[0], abs=3.0)
+    assert waited == pytest.approx(IMAGE_RETRY_SECONDS[0], abs=3.0)
 
 
 class OtherBoot(JumpingClock):
-    """The machine was started again, and its clock is back by a year: it has no battery."""
+    """The machine was rebooted, and its clock is a year behind, because it has no battery."""
 
     def boot_id(self) -> str:
         return "another boot"
@@ -143,7 +79,7 @@ class OtherBoot(JumpingClock):
         return super().now() - 365 * DAY
 
 
-def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_delay(
+def test_after_a_boot_with_a_late_clock_a_retry_waits_no_longer_than_its_delay(
     world: World,
 ) -> None:
     world.disk.write("bad.jpg", b"no picture")
@@ -154,20 +90,7 @@ def test_after_a_boot_with_a_clock_that_is_behind_a_retry_comes_within_its_own_d
     with world.running() as live:
         begun = world.clock.monotonic()
         live.until(lambda: bool(world.remote.uploads()))
-        assert world.clock.monotonic() - begun < RETRY_SECONDS[0] + 2.0
-
-
-def test_a_schedule_goes_on_within_a_boot_and_begins_anew_after_it(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        state, clock = State(database), JumpingClock()
-        schedule = begin_schedule(state, clock)
-        assert schedule.now() == clock.now()
-        clock.set_wall_clock(DAY)
-        assert read_schedule(state, clock).now() == clock.now() - DAY
-        other = OtherBoot()
-        assert read_schedule(state, other).now() == other.now()
-        state.set_fact("schedule", "a boot nonsense")
-        assert read_schedule(state, clock).now() == clock.now(), "a damaged fact is none"
+        assert world.clock.monotonic() - begun < IMAGE_RETRY_SECONDS[0] + 2.0
 
 
 # Deletions.
@@ -238,7 +161,7 @@ def test_after_a_jump_the_service_scans_and_nothing_is_stale(photos: World, jump
         until(lambda: the_service_says(photos, Exit.OK))
 
 
-def test_scans_are_not_too_long_ago_only_because_the_machine_slept_or_its_clock_was_set(
+def test_a_suspend_or_a_set_clock_makes_no_scan_too_old(
     photos: World,
 ) -> None:
     clock = photos.clock
@@ -261,6 +184,7 @@ def home(tmp_path: Path) -> Installation:
     return home
 
 
+@pytest.mark.integration
 def test_a_clock_that_is_set_under_a_running_service_leaves_it_in_sync(home: Installation) -> None:
     clock = SteppedClock(home)
 

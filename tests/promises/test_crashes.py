@@ -1,9 +1,9 @@
-"""kill -9 at any moment: afterwards nothing is lost, doubled, orphaned or told twice.
+"""kill -9 at any moment: afterwards nothing is lost, doubled, orphaned or alerted twice.
 
 A story is played on real folders while snoopsync, in a process of its own, mirrors them into a real
 HTTP server. The process is killed at its first edge call, in the next trial at its second, and so
-on until the story runs through; then another one makes up for it, and everything is compared with
-what the server holds.
+on until the story ends without a kill. Then another process catches up, and everything is compared
+with the images on the server.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from tests.support.crashing import FOLDERS, Ended, Killed, Life, LifeFailed, Nur
 from tests.support.story import FOREIGN, EverydayLife, Loss, Story
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture
 
+pytestmark = pytest.mark.integration
+
 #: What the alerter does between telling of a pair and remembering that: killed there, it tells
 #: again.
 _MARKING = "before COMMIT"
@@ -43,7 +45,7 @@ _DOWN_SECONDS = 10.0
 #: About as many edge calls as a resync has.
 _RESYNC_EDGES = 150
 
-#: What is tried every time: so many of all the edge calls, chosen by this seed, in so many tests.
+#: The trials of every run: a number of edge calls out of all, chosen by this seed.
 SEED = 1
 TRIALS = 500
 PARTS = 5
@@ -77,7 +79,7 @@ class Stage:
     now: float = 1_000_000_000.0
 
     def live(self, kill_at: int | None = None, *, in_story: bool) -> Killed | Ended:
-        """Spend a life."""
+        """Run one process until it ends or is killed."""
         world = self.world
         endpoint = world.remote.server.endpoint
         life = Life(world.base, endpoint, self.now, kill_at, in_story, self.hold)
@@ -99,8 +101,8 @@ class Stage:
                 self.wrong.append(f"deleted {rel_path}, which is there")
 
     def _remember_ids(self) -> None:
-        """Which picture has which ID, as far as that is confirmed by now. Read from a copy: who
-        opens a state file changes it, and the next life shall find it as the last one left it."""
+        """The confirmed ID of each picture. Read from a copy: opening a state file changes it, and
+        the next process must find it as the last one left it."""
         copy = self.world.base / "copy"
         if not self.world.state_path.exists():
             return
@@ -115,7 +117,7 @@ class Stage:
                 assert self.ids.setdefault(picture, record.image_id) == record.image_id
 
     def check(self) -> None:
-        """Is everything in order?"""
+        """Check that everything is mirrored correctly."""
         assert self.wrong == []
         self.world.check_mirrored()
         self._check_ids()
@@ -161,7 +163,7 @@ class Stage:
 
 
 def play(nursery: Nursery, base: Path, trial: Trial) -> Stage:
-    """Try it, and check what came of it. Says which trial it was, if it fails."""
+    """Run the trial, and check the result. A failure names the trial."""
     with staged(nursery, base) as stage:
         try:
             stage.live(trial.kill_at, in_story=True)
@@ -215,7 +217,7 @@ def trials(points: Sequence[int], edges: int, dice: random.Random) -> Iterator[T
 
 
 def say(what: str) -> None:
-    """For whoever has to try the same again."""
+    """How to repeat the trial."""
     print(what)  # noqa: T201 - pytest keeps it, and shows it with a failure
 
 
@@ -232,7 +234,7 @@ def nursery(nurseries: list[Nursery]) -> Nursery:
 
 
 def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> list[Stage]:
-    """Try them, a share in each of the nurseries."""
+    """Run the trials, a share of them in each nursery."""
 
     def play_share(number: int) -> list[Stage]:
         share = trials[number :: len(nurseries)]
@@ -244,7 +246,7 @@ def play_all(nurseries: list[Nursery], base: Path, trials: Sequence[Trial]) -> l
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_it_was_doing_when_it_was_killed(
+def test_a_kill_at_any_call_loses_nothing(
     nurseries: list[Nursery], tmp_path: Path, part: int
 ) -> None:
     edges = count_edges(nurseries[0], tmp_path / "uninterrupted")
@@ -257,8 +259,8 @@ def test_whatever_it_was_doing_when_it_was_killed(
 
 
 def play_loss(nursery: Nursery, base: Path, kill_at: int) -> Stage:
-    """More pictures go than may go unasked, and it is killed meanwhile: those that were let go
-    before are not forgotten, and what is held stays held."""
+    """More pictures go than may be deleted without approval, and snoopsync is killed meanwhile:
+    cleared deletions still count, and held ones stay held."""
     with staged(nursery, base, Loss, hold_over=3) as stage:
         stage.live(kill_at, in_story=True)
         stage.live(in_story=True)
@@ -288,19 +290,23 @@ def play_adoption(nursery: Nursery, base: Path, kill_at: int) -> Stage:
 
 
 @pytest.mark.parametrize("kill_at", range(2, 400, 40))
-def test_deletions_that_are_too_many_wait(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
+def test_too_many_deletions_wait(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
     play_loss(nursery, tmp_path / "trial", kill_at)
 
 
 @pytest.mark.parametrize("kill_at", range(2, 180, 20))
-def test_what_rebuilds_the_state_file(nursery: Nursery, tmp_path: Path, kill_at: int) -> None:
+def test_the_state_file_is_rebuilt_after_each_damage(
+    nursery: Nursery, tmp_path: Path, kill_at: int
+) -> None:
     play_adoption(nursery, tmp_path / "trial", kill_at)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_killed_at_each_of_its_edge_calls(nursery: Nursery, tmp_path: Path, goes_on: bool) -> None:
+def test_a_kill_at_each_edge_call_loses_nothing(
+    nursery: Nursery, tmp_path: Path, goes_on: bool
+) -> None:
     for kill_at in itertools.count(1):
         if not play(nursery, tmp_path / "trial", Trial(kill_at, goes_on=goes_on)).kills:
             break
@@ -309,7 +315,7 @@ def test_killed_at_each_of_its_edge_calls(nursery: Nursery, tmp_path: Path, goes
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("attempt", [play_loss, play_adoption])
-def test_killed_at_each_of_the_edge_calls_of(
+def test_a_kill_at_each_edge_call_of_a_command_loses_nothing(
     nursery: Nursery, tmp_path: Path, attempt: Callable[[Nursery, Path, int], Stage]
 ) -> None:
     for kill_at in itertools.count(1):
@@ -319,7 +325,7 @@ def test_killed_at_each_of_the_edge_calls_of(
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_killed_at_each_of_its_edge_calls_and_later_again(nursery: Nursery, tmp_path: Path) -> None:
+def test_two_kills_at_edge_calls_lose_nothing(nursery: Nursery, tmp_path: Path) -> None:
     edges = count_edges(nursery, tmp_path / "uninterrupted")
     seed = random.randrange(1_000_000)
     say(f"{edges} edge calls, seed {seed}")
@@ -327,7 +333,7 @@ def test_killed_at_each_of_its_edge_calls_and_later_again(nursery: Nursery, tmp_
         play(nursery, tmp_path / "trial", trial)
 
 
-def test_a_deletion_that_was_killed_before_it_was_written_down_counts_as_one(world: World) -> None:
+def test_a_deletion_that_a_kill_interrupted_is_counted_once(world: World) -> None:
     world.hold = HoldPolicy(count=1, percent=0)
     for number in range(4):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -338,4 +344,4 @@ def test_a_deletion_that_was_killed_before_it_was_written_down_counts_as_one(wor
     world.disk.remove("1.jpg")
     world.resync()
     assert len(world.remote.deletes()) == 1
-    assert world.held() == 2, "the first one waits too: that it was answered, nobody knows"
+    assert world.held() == 2, "the first one waits too: its answer was never recorded"

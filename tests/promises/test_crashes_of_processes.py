@@ -1,8 +1,8 @@
-"""kill -9 of a real ``snoopsync run`` at moments that nobody chose, under the hands of people who
-never stop: with its threads, the kernel's events and requests on their way.
+"""kill -9 of a real ``snoopsync run`` at random moments, while people change files all the time:
+with its threads, the kernel's events and requests under way.
 
-A picture whose content is the only one of its kind is told by it, so its ID is known: once it was
-confirmed it stays, wherever the picture goes.
+A picture with unique content is identified by its content, so its ID is known. Once the ID was
+confirmed, the picture keeps it wherever it is moved.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from tests.support.collection_server import PUBLIC_KEY, SECRET_KEY, CollectionSe
 from tests.support.process import Installation, until
 from tests.support.story import FOREIGN
 from tests.support.world import DiskFolder, Remote, Shelf, fake_picture
+
+pytestmark = pytest.mark.integration
 
 KILLS = 8
 WORLDS = 25
@@ -81,7 +83,7 @@ class People:
 
 
 class Process:
-    """An installation whose service is killed again and again, and what is known of it."""
+    """An installation whose service is killed again and again, and its expected state."""
 
     def __init__(self, installation: Installation, server: CollectionServer) -> None:
         self.installation = installation
@@ -172,7 +174,7 @@ def server() -> Iterator[CollectionServer]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("world", range(WORLDS))
-def test_killed_at_any_moment_while_people_work(
+def test_a_kill_at_any_moment_of_a_random_history_loses_nothing(
     tmp_path: Path, server: CollectionServer, world: int
 ) -> None:
     seed = random.randrange(1_000_000)

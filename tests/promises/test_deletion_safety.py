@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.model import RelPath
 from snoopsync.core.planner import Delete, Verb
 from snoopsync.folders.open_folder import OpenFolder
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.deletion_guard import Cleared
 from snoopsync.sync.transfer import Deleted, FileDiffers, Rejected, Removal, Transfer
 from tests.support.mounting import FRESH, make_disk, mounted, needs_root
 from tests.support.unstamped import UnstampedDisk
@@ -28,14 +29,14 @@ Stage = Callable[[World], AbstractContextManager[Callable[[], None]]]
 
 @contextmanager
 def seen_live(world: World) -> Iterator[Callable[[], None]]:
-    """The trouble begins while snoopsync runs, and goes on for long."""
+    """The problem begins while snoopsync runs, and lasts."""
     with world.running(ToldWatcher()) as live:
         yield lambda: watch_for_long(world, live)
 
 
 @contextmanager
 def seen_after_restart(world: World) -> Iterator[Callable[[], None]]:
-    """The trouble begins while snoopsync is stopped, and is what it finds when it starts."""
+    """The problem begins while snoopsync is stopped, and snoopsync finds it at its start."""
 
     def run() -> None:
         with world.running() as live:
@@ -46,7 +47,7 @@ def seen_after_restart(world: World) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def seen_by_resync(world: World) -> Iterator[Callable[[], None]]:
-    """The trouble is what a single resync finds."""
+    """A single resync finds the problem."""
 
     def resync() -> None:
         world.resync()
@@ -63,7 +64,7 @@ def watch_for_long(world: World, live: Live) -> None:
 
 @pytest.fixture(params=[seen_live, seen_after_restart, seen_by_resync])
 def stage(request: pytest.FixtureRequest) -> Stage:
-    """Every rule holds whenever the trouble begins, and whoever meets it."""
+    """Every rule holds whenever the problem begins, and for the service and a resync alike."""
     how: Stage = request.param
     return how
 
@@ -110,7 +111,7 @@ class TroubledDisk(UnstampedDisk):
 
 
 def check_back_at_work(world: World, removed: str = "0/0.jpg") -> None:
-    """After the trouble everything goes on by itself, and nothing is sent that was there."""
+    """After the problem, syncing resumes by itself, and no known picture is sent again."""
     world.remote.forget_requests()
     world.disk.write("new.jpg", fake_picture(99))
     world.disk.remove(removed)
@@ -134,7 +135,7 @@ def test_a_folder_that_is_renamed_away_is_missing(filled: World, stage: Stage) -
     check_back_at_work(filled)
 
 
-def test_a_folder_that_comes_back_is_at_work_again_by_itself(filled: World) -> None:
+def test_a_folder_that_comes_back_is_mirrored_again_by_itself(filled: World) -> None:
     root = filled.disk.root
     with filled.running(ToldWatcher()) as live:
         root.rename(root.with_name("away"))
@@ -166,7 +167,7 @@ def test_a_folder_that_was_replaced_by_another_directory_is_missing(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_folder_that_can_not_be_read_is_missing(filled: World, stage: Stage, code: int) -> None:
+def test_an_unreadable_folder_is_missing(filled: World, stage: Stage, code: int) -> None:
     disk = filled.disk_edge = TroubledDisk()
     disk.code = code
     root = os.fsencode(filled.disk.root)
@@ -191,7 +192,7 @@ def test_a_folder_that_is_gone_for_good_keeps_its_images(filled: World, stage: S
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_below_a_directory_that_can_not_be_listed_nothing_is_deleted(
+def test_nothing_below_an_unreadable_directory_is_deleted(
     filled: World, stage: Stage, code: int
 ) -> None:
     disk = filled.disk_edge = TroubledDisk()
@@ -206,9 +207,7 @@ def test_below_a_directory_that_can_not_be_listed_nothing_is_deleted(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_file_that_can_not_be_looked_at_is_not_gone(
-    filled: World, stage: Stage, code: int
-) -> None:
+def test_a_file_that_cannot_be_examined_is_not_gone(filled: World, stage: Stage, code: int) -> None:
     disk = filled.disk_edge = TroubledDisk()
     disk.code = code
     with stage(filled) as see:
@@ -230,7 +229,7 @@ def test_a_file_has_to_be_gone_for_long_enough(filled: World) -> None:
         assert filled.clock.monotonic() - began >= filled.sync.delete_after_seconds
 
 
-def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
+def test_delete_after_starts_again_if_the_file_comes_back(
     filled: World,
 ) -> None:
     data = filled.disk.read("0/0.jpg")
@@ -248,7 +247,7 @@ def test_a_file_that_was_back_in_between_has_to_be_gone_for_long_enough_anew(
 
 
 @pytest.mark.parametrize("what", ["file is back", "folder is away", "file is gone"])
-def test_right_before_the_request_there_is_one_more_look(filled: World, what: str) -> None:
+def test_a_deletion_is_proven_again_right_before_the_request(filled: World, what: str) -> None:
     with filled.running() as live:
         folder = live.components.engine.monitors[0].folder
         transfer = Transfer(live.components.engine.collection)
@@ -297,9 +296,7 @@ def test_an_empty_disk_mounted_over_a_folder_deletes_nothing(filled: World, stag
 
 
 @needs_root
-def test_a_disk_below_a_folder_that_is_unmounted_deletes_nothing(
-    filled: World, stage: Stage
-) -> None:
+def test_unmounting_a_disk_below_a_folder_deletes_nothing(filled: World, stage: Stage) -> None:
     mount_point = filled.disk.root / "disk"
     mount_point.mkdir()
     with mounted(mount_point, *FRESH):
@@ -352,7 +349,7 @@ def test_another_disk_in_the_place_of_one_below_a_folder_deletes_nothing(
 def test_another_disk_that_has_the_numbers_of_the_folders_own_deletes_nothing(
     world: World, stage: Stage, tmp_path: Path
 ) -> None:
-    """The kernel gives a device's number away again, and every root directory has one inode."""
+    """The kernel reuses device numbers, and every root directory has the same inode."""
     first, second = (make_disk(tmp_path / f"{name}.img") for name in ("first", "second"))
     root = world.disk.root
     with ExitStack() as stack:
@@ -388,7 +385,7 @@ def test_a_disk_mounted_over_a_directory_with_images_deletes_nothing(
 
 @needs_root
 def test_a_copy_does_not_take_the_image_of_a_picture_that_a_mount_hides(world: World) -> None:
-    """Or that image would go with the copy."""
+    """Otherwise that image would be deleted with the copy."""
     world.disk.write("album/a.jpg", fake_picture(1))
     world.resync()
     image_id = world.id_of("album/a.jpg")
@@ -414,7 +411,7 @@ def remove_some(world: World, *numbers: int) -> None:
         world.disk.remove(f"{number % 2}/{number}.jpg")
 
 
-def test_many_deletions_are_held_and_uploads_go_on(filled: World, stage: Stage) -> None:
+def test_many_deletions_are_held_and_uploads_continue(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     with stage(filled) as see:
         remove_some(filled, 0, 1, 2, 3)
@@ -423,7 +420,7 @@ def test_many_deletions_are_held_and_uploads_go_on(filled: World, stage: Stage) 
     assert filled.remote.deletes() == []
     assert len(filled.remote.uploads()) == 1
     assert filled.held() == 4
-    assert filled.resync().exit_code == 4
+    assert of_resync(filled.resync()) == 4
     assert filled.remote.deletes() == []
 
 
@@ -436,7 +433,7 @@ def test_few_deletions_are_sent(filled: World, stage: Stage) -> None:
     filled.check_mirrored()
 
 
-def test_a_folder_must_not_become_empty_unasked(filled: World, stage: Stage) -> None:
+def test_a_folder_does_not_become_empty_without_approval(filled: World, stage: Stage) -> None:
     filled.hold = HoldPolicy(count=1000, percent=100)
     with stage(filled) as see:
         remove_some(filled, *range(12))
@@ -460,7 +457,7 @@ def test_deletions_that_trickle_in_are_held(filled: World) -> None:
 def test_deletions_at_different_moments_do_not_wait_for_one_another(
     filled: World, one_comes_back: bool
 ) -> None:
-    """Together they are too many; those of the other moment are always about to be counted."""
+    """Together they are too many; each part counts the files of the other that are already gone."""
     filled.hold = HoldPolicy(count=5, percent=10)
     with filled.running() as live:
         remove_some(filled, 0, 1, 2)
@@ -499,7 +496,7 @@ def test_deletions_spread_over_more_than_the_window_are_sent(filled: World) -> N
     assert len(filled.remote.deletes()) == 6
 
 
-def test_held_deletions_go_out_when_they_are_approved(filled: World, stage: Stage) -> None:
+def test_held_deletions_are_sent_when_they_are_approved(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     remove_some(filled, 0, 1, 2, 3)
     filled.resync()
@@ -508,7 +505,7 @@ def test_held_deletions_go_out_when_they_are_approved(filled: World, stage: Stag
         see()
     assert len(filled.remote.deletes()) == 4
     filled.check_mirrored()
-    assert filled.resync().exit_code == 0
+    assert of_resync(filled.resync()) == 0
 
 
 def test_an_approved_deletion_still_needs_its_proof(filled: World, stage: Stage) -> None:
@@ -535,10 +532,10 @@ def test_discarded_deletions_leave_their_images_in_the_collection(
         see()
     assert filled.remote.changes() == []
     assert filled.remote.ids() == before
-    assert filled.resync().exit_code == 0
+    assert of_resync(filled.resync()) == 0
 
 
-def test_held_files_that_come_back_are_simply_there_again(filled: World, stage: Stage) -> None:
+def test_held_deletions_are_cancelled_when_the_files_come_back(filled: World, stage: Stage) -> None:
     filled.hold = HOLD
     before = filled.ids()
     aside = filled.disk.root.with_name("aside")
@@ -553,8 +550,8 @@ def test_held_files_that_come_back_are_simply_there_again(filled: World, stage: 
     assert filled.remote.changes() == []
 
 
-def test_a_hold_is_counted_the_same_whatever_was_sent_beside_it(filled: World) -> None:
-    """Else a rehearsal, that sends nothing, would hold what the resync lets go."""
+def test_a_hold_is_counted_the_same_whatever_else_is_sent(filled: World) -> None:
+    """Otherwise a rehearsal, which sends nothing, would hold deletions that the resync sends."""
     filled.hold = HoldPolicy(count=0, percent=20)
     remove_some(filled, 0, 1, 2)
     for number in range(10):
@@ -571,7 +568,7 @@ def test_a_hold_is_counted_the_same_whatever_was_sent_beside_it(filled: World) -
 @pytest.mark.parametrize(
     "change", [{"exclude": ("1/",)}, {"include": ("*.png",)}, {"exclude": ("*.jpg",)}]
 )
-def test_editing_what_is_wanted_deletes_nothing_but_with_prune(
+def test_a_change_of_include_or_exclude_deletes_nothing_without_prune(
     filled: World, stage: Stage, change: dict[str, tuple[str, ...]]
 ) -> None:
     before = filled.remote.ids()
@@ -584,7 +581,7 @@ def test_editing_what_is_wanted_deletes_nothing_but_with_prune(
     check_prune(filled)
 
 
-def test_a_folder_that_is_dropped_from_the_configuration_keeps_its_images_but_with_prune(
+def test_a_folder_removed_from_the_configuration_keeps_its_images_until_a_prune(
     filled: World, stage: Stage
 ) -> None:
     filled.add_folder("other")
@@ -600,10 +597,10 @@ def test_a_folder_that_is_dropped_from_the_configuration_keeps_its_images_but_wi
 
 
 @pytest.mark.parametrize("change", [{"exclude": ("1/",)}, {"include": ("*.png",)}, None])
-def test_what_is_not_wanted_any_more_stays_also_when_its_files_are_removed(
+def test_left_out_images_stay_even_if_their_files_are_removed(
     filled: World, stage: Stage, change: dict[str, tuple[str, ...]] | None
 ) -> None:
-    """Until it is wanted again: then it is seen that they are gone."""
+    """They are deleted once the configuration includes them again."""
     before, wanted = filled.remote.ids(), filled.folders["photos"]
     if change is None:
         filled.add_folder("other")
@@ -636,7 +633,7 @@ def check_prune(world: World) -> None:
     assert world.remote.changes() == []
 
 
-def test_what_is_wanted_again_is_found_again(filled: World) -> None:
+def test_files_that_are_included_again_keep_their_images(filled: World) -> None:
     before = filled.ids()
     filled.configure("photos", exclude=("1/",))
     filled.resync()
@@ -651,5 +648,5 @@ def test_nothing_is_pruned_of_a_folder_that_is_missing(filled: World) -> None:
     root.rename(root.with_name("away"))
     with nullcontext():
         report = filled.resync(prune=True)
-    assert (report.summary.deleted, report.exit_code) == (0, 4)
+    assert (report.summary.deleted, of_resync(report)) == (0, 4)
     assert filled.remote.deletes() == []

@@ -93,7 +93,7 @@ def test_a_page_of_more_images_than_were_asked_for_is_refused() -> None:
     ):
         client.get_images(count=1000)
     assert str(caught.value) == (
-        "the listing is refused: a page has more than the 1000 images that were asked for"
+        "the listing is refused: a page has more than the 1000 images that were requested"
     )
     assert caught.value.permanent
 
@@ -159,13 +159,13 @@ def test_the_images_of_others_are_only_counted() -> None:
     assert list(times) == ["somebody.0"]
 
 
-def test_unknown_images_of_ours_are_kept_up_to_a_limit() -> None:
+def test_unknown_images_of_this_owner_are_kept_up_to_a_limit() -> None:
     limits = ListingLimits(unknown_images=5000)
     known = {f"tests.{number}" for number in range(3000)}
     collection = RetryingCollection(Endless(8, "tests"), limits=limits)
     assert len(collection.image_times(known)) == 8000
     collection = RetryingCollection(Endless(9, "tests"), limits=limits)
-    with pytest.raises(ExcessiveAnswer, match="more than 5000 images of ours"):
+    with pytest.raises(ExcessiveAnswer, match="more than 5000 images of this owner"):
         collection.image_times(known)
 
 

@@ -1,4 +1,5 @@
-"""What is not mirrored is counted by reason. What is not mirrored any more keeps its image."""
+"""Files that are not mirrored are counted by reason. Files that are no longer mirrored keep their
+images."""
 
 from __future__ import annotations
 
@@ -11,17 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.core.left_out import (
-    LeftOut,
-    LeftOutCounts,
-    count,
-    describe,
-    dump,
-    load,
-    merge,
-    totals,
-)
+from snoopsync.core.left_out import totals
 from snoopsync.core.model import File, Fingerprint, RelPath
 from snoopsync.core.planner import Action, Delete, Update, Verb
 from snoopsync.folders.open_folder import OpenFolder
@@ -34,60 +27,6 @@ from tests.support.unstamped import UnstampedDisk
 from tests.support.world import ToldWatcher, World, fake_picture
 
 TRASHED = ".Trash-1000/files/a.jpg"
-
-
-# Counts.
-
-
-def counted(**numbers: int) -> LeftOutCounts:
-    counts: LeftOutCounts = {}
-    for name, number in numbers.items():
-        for _ in range(number):
-            count(counts, LeftOut.UNSUPPORTED, b"a." + name.encode())
-    return counts
-
-
-def test_counts_are_by_reason_and_suffix_whatever_its_case() -> None:
-    counts = counted(cr2=2, CR2=1, dng=4)
-    count(counts, LeftOut.SYMLINK, b"link.jpg")
-    assert totals(counts) == {"symlink": 1, "unsupported": 7}
-    assert describe(counts) == "1 symlink, 7 unsupported (.dng 4, .cr2 3)"
-
-
-def test_nothing_is_described_as_nothing() -> None:
-    assert (describe({}), totals({})) == ("", {})
-
-
-def test_only_the_most_frequent_suffixes_are_named() -> None:
-    counts = counted(a=1, b=9, c=8, d=7, e=6, f=5, g=4)
-    assert describe(counts) == "40 unsupported (.b 9, .c 8, .d 7, .e 6, .f 5, ...)"
-
-
-def test_counts_of_directories_add_up() -> None:
-    counts = counted(cr2=2)
-    merge(counts, counted(cr2=1, dng=1))
-    assert describe(counts) == "4 unsupported (.cr2 3, .dng 1)"
-
-
-@pytest.mark.parametrize("name", [b"a", b".hidden", b"a.", b"a.\xff", b"a.b c", b"a." + b"x" * 99])
-def test_an_odd_end_of_a_name_is_no_suffix(name: bytes) -> None:
-    counts: LeftOutCounts = {}
-    count(counts, LeftOut.OTHER_TYPE, name)
-    assert describe(counts) == "1 other-type"
-
-
-def test_any_number_of_suffixes_is_a_bounded_number_of_counts() -> None:
-    counts: LeftOutCounts = {}
-    for number in range(5000):
-        count(counts, LeftOut.OTHER_TYPE, b"page.%d" % number)
-    assert totals(counts) == {"other-type": 5000}
-    assert len(counts[LeftOut.OTHER_TYPE]) <= 101
-
-
-def test_counts_are_kept_as_text() -> None:
-    counts = counted(cr2=2)
-    assert load(dump(counts)) == counts
-    assert load("nonsense") == load("[1]") == load('{"a": 1}') == {}
 
 
 # What a scan counts.
@@ -129,7 +68,7 @@ IN_WORDS = (
 )
 
 
-def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installation) -> None:
+def test_status_counts_left_out_files_by_reason_and_is_in_sync(home: Installation) -> None:
     home.ok("resync")
     status = home.status()
     assert status["in_sync"] is True
@@ -137,28 +76,28 @@ def test_status_counts_what_is_left_out_by_reason_and_is_in_sync(home: Installat
     assert f"pictures: left out: {IN_WORDS}" in home.ok("status").splitlines()
 
 
-def test_a_running_service_tells_the_counts_of_its_last_scan(home: Installation) -> None:
+def test_a_running_service_reports_the_counts_of_its_last_scan(home: Installation) -> None:
     with home.running():
         assert home.status()["folders"][0]["left_out"] == LEFT_OUT
 
 
-def test_check_counts_what_is_left_out_on_one_line(home: Installation) -> None:
+def test_check_counts_left_out_files_on_one_line(home: Installation) -> None:
     assert f"ok       left out of pictures: {IN_WORDS}" in home.ok("check").splitlines()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
-def test_the_summary_of_a_resync_counts_what_is_left_out(
+def test_the_summary_of_a_resync_counts_left_out_files(
     home: Installation, arguments: tuple[str, ...]
 ) -> None:
     assert f"left out: {IN_WORDS}" in home.ok("resync", *arguments).splitlines()
 
 
-def test_a_resync_beside_a_service_counts_it_too(home: Installation) -> None:
+def test_a_resync_through_a_service_has_the_same_counts(home: Installation) -> None:
     with home.running():
         assert f"left out: {IN_WORDS}" in home.ok("resync").splitlines()
 
 
-def test_a_folder_without_anything_else_says_nothing_of_it(tmp_path: Path) -> None:
+def test_a_folder_with_pictures_only_reports_no_left_out_files(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     (home.pictures / "a.jpg").write_bytes(encode(photo(1)))
     home.configure()
@@ -201,7 +140,7 @@ def test_a_directory_with_images_that_are_left_out_is_compared_by_its_digest(wor
 
 
 class SecretiveDisk(UnstampedDisk):
-    """A directory of the given name is another user's."""
+    """A directory of this name belongs to another user."""
 
     def __init__(self, name: bytes) -> None:
         self._name = name
@@ -219,16 +158,16 @@ def test_an_unreadable_lost_and_found_is_left_out_and_all_is_mirrored(world: Wor
     (world.disk.root / "lost+found").mkdir()
     world.disk_edge = SecretiveDisk(b"/lost+found")
     report = world.resync()
-    assert report.exit_code == 0
+    assert of_resync(report) == 0
     assert totals(report.left_out) == {"other-program": 1}
     assert world.folder_state() == "ok"
 
 
-def test_a_directory_that_can_not_be_listed_is_counted_as_unreadable(world: World) -> None:
+def test_an_unreadable_directory_is_counted_as_unreadable(world: World) -> None:
     world.disk.write("secret/a.jpg", fake_picture(1))
     world.disk_edge = SecretiveDisk(b"/secret")
     report = world.resync()
-    assert report.exit_code == 3
+    assert of_resync(report) == 3
     assert totals(report.left_out) == {"unreadable": 1}
 
 
@@ -267,18 +206,18 @@ def test_a_new_default_deletes_nothing(before: World) -> None:
     for _ in range(2):
         report = before.resync()
         assert report.summary.deleted == 0
-        assert report.exit_code == 0
+        assert of_resync(report) == 0
         assert totals(report.left_out) == {"other-program": 2}
     assert before.remote.changes() == []
     assert before.remote.ids() == ids
 
 
-def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prunes_it(
+def test_newly_left_out_images_are_logged_once_with_the_command_that_prunes_them(
     before: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before.resync()
     [message] = told(caplog)
-    assert "leaves out 1 image from now on: .Trash-1000/files/a.jpg." in message
+    assert "now leaves out 1 image: .Trash-1000/files/a.jpg." in message
     assert "snoopsync resync --prune --dry-run" in message
     caplog.clear()
     before.resync()
@@ -287,7 +226,7 @@ def test_what_is_left_out_from_now_on_is_logged_once_with_the_command_that_prune
     assert told(caplog) == []
 
 
-def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
+def test_only_a_prune_deletes_left_out_images(before: World) -> None:
     before.resync()
     plan = before.rehearse(prune=True)
     assert [(verb, path) for verb, path, _ in plan.lines] == [(Verb.DELETE, f"photos/{TRASHED}")]
@@ -295,7 +234,7 @@ def test_only_a_prune_deletes_what_is_left_out(before: World) -> None:
     assert before.ids().keys() == {"photos/a.jpg"}
 
 
-def test_an_image_that_is_left_out_is_in_no_pair_any_more(before: World) -> None:
+def test_an_image_that_is_left_out_is_no_longer_in_any_pair(before: World) -> None:
     assert [pair.state for pair in before.duplicates_known()] == [PairState.OPEN]
     before.resync()
     assert [pair.state for pair in before.duplicates_known()] == [PairState.GONE]
@@ -313,7 +252,7 @@ def test_a_picture_is_no_duplicate_of_an_image_that_is_left_out(
     assert PairState.OPEN not in [pair.state for pair in before.duplicates_known()]
 
 
-def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
+def test_an_image_that_is_included_again_is_a_duplicate_without_another_alert(
     before: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     before.resync()
@@ -324,7 +263,7 @@ def test_what_is_wanted_again_is_a_duplicate_again_without_another_alert(
     assert not [each for each in caplog.records if each.name == "snoopsync.duplicates"]
 
 
-def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(before: World) -> None:
+def test_a_refused_file_that_is_left_out_no_longer_counts_as_failed(before: World) -> None:
     """At the start of a service, not after a day."""
     with before.running() as live:
         live.rest()
@@ -336,8 +275,8 @@ def test_a_file_of_another_program_that_was_refused_does_not_fail_any_more(befor
     assert (counts.images, counts.pending, counts.failed) == (1, 0, 0)
 
 
-def test_what_is_left_out_is_not_among_the_images_that_a_folder_would_keep(world: World) -> None:
-    """A folder of ten is not emptied unasked because it has images that nobody looks after."""
+def test_left_out_images_do_not_count_as_images_that_a_folder_keeps(world: World) -> None:
+    """Images that are left out must not let a folder of ten become empty without approval."""
     world.hold = HoldPolicy(count=50, percent=10)
     for number in range(10):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -364,7 +303,7 @@ def removed(world: World) -> Action:
 
 
 @pytest.mark.parametrize("change", [edited, removed])
-def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
+def test_the_plan_for_a_left_out_image_waits_until_the_image_is_included_again(
     world: World, change: Callable[[World], Action]
 ) -> None:
     world.disk.write("a.jpg", fake_picture(0))
@@ -385,7 +324,7 @@ def test_what_was_planned_for_an_image_waits_until_it_is_wanted_again(
     world.check_mirrored()
 
 
-def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> None:
+def test_held_deletions_of_left_out_images_do_not_hold_others(world: World) -> None:
     world.hold = HoldPolicy(count=1, percent=0)
     for number in range(4):
         world.disk.write(f"x/{number}.jpg", fake_picture(number))
@@ -395,7 +334,7 @@ def test_held_deletions_of_what_is_left_out_hold_nothing_up(world: World) -> Non
     world.resync()
     assert world.held() == 4
     world.configure("photos", exclude=("x/",))
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     assert world.held() == 0
     world.configure("photos", exclude=())
     world.resync()
@@ -437,7 +376,7 @@ def test_a_directory_that_is_moved_to_the_trash_goes_through_the_guard(world: Wo
 def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its_image(
     before: World,
 ) -> None:
-    """One that was mirrored in the trash by an older version has its image still."""
+    """A file in the trash that an older version mirrored still has its image."""
     before.resync()
     image_id = before.id_of(TRASHED)
     before.disk.rename(TRASHED, "back.jpg")
@@ -448,7 +387,7 @@ def test_a_picture_that_comes_back_from_the_trash_before_it_is_deleted_keeps_its
 
 
 def test_a_picture_never_moves_onto_the_place_of_an_image_that_is_left_out(world: World) -> None:
-    """Though that image's own file has left it: it was taken out of the trash just before."""
+    """Even if the image's own file was just taken out of the trash."""
     world.configure("photos", exclude_defaults=False)
     world.disk.write("a.jpg", fake_picture(1))
     world.disk.write(TRASHED, fake_picture(2))

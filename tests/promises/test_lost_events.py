@@ -40,7 +40,10 @@ from tests.support.losing import (
 from tests.support.process import until
 from tests.support.queue_limit import queue_limit
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's"),
+]
 
 TREES = 100
 SAVES = 2_000
@@ -56,7 +59,7 @@ _FEW_LINES = 20 + 5
 
 
 def a_directory_is_replaced_and_both_are_removed(playground: Playground) -> Iterator[None]:
-    """The stock observer's reader dies of a KeyError."""
+    """The stock observer's reader thread ends with a KeyError."""
     playground.write("album/a.jpg")
     yield
     (playground.root / "album").rename(playground.outside / "album")
@@ -69,7 +72,7 @@ def a_directory_is_replaced_and_both_are_removed(playground: Playground) -> Iter
 
 
 def directories_are_renamed_while_they_grow(playground: Playground) -> Iterator[None]:
-    """The stock observer goes on to watch one tree in twenty by a name that it has no more."""
+    """The stock observer keeps watching one tree in twenty by its old name."""
     yield
     for number in range(TREES):
         playground.write(f"growing/sub/{number}.jpg")
@@ -143,7 +146,7 @@ def seconds_behind_a_move_out(playground: Playground, program: str) -> float:
     return min(waits)
 
 
-def test_a_move_out_holds_up_nothing_that_comes_after_it(playground: Playground) -> None:
+def test_a_move_out_of_the_folder_does_not_delay_later_events(playground: Playground) -> None:
     """The stock observer waits half a second for where the file went."""
     assert seconds_behind_a_move_out(playground, OURS) < 0.4
 
@@ -188,7 +191,7 @@ def test_no_save_of_a_burst_is_lost(playground: Playground) -> None:
 
 
 def test_no_save_of_a_burst_in_memory_is_lost(playground: Playground) -> None:
-    """On tmpfs, where nothing slows down who saves."""
+    """On tmpfs, where nothing slows the writer down."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         pytest.skip("there is no /dev/shm to write to")
@@ -259,8 +262,8 @@ def write_without_a_name(playground: Playground) -> None:
         os.close(descriptor)
 
 
-def test_a_directory_that_was_moved_out_is_nobodys_any_more(playground: Playground) -> None:
-    """Whatever is written there, and though another one has its name."""
+def test_a_directory_that_was_moved_out_is_no_longer_mirrored(playground: Playground) -> None:
+    """Whatever is written in it, and even if another directory gets its name."""
     playground.write("album/sub/a.jpg")
     with playground.service() as service:
         (playground.root / "album").rename(playground.outside / "album")
@@ -273,7 +276,7 @@ def test_a_directory_that_was_moved_out_is_nobodys_any_more(playground: Playgrou
         assert complaints(service) == []
 
 
-# What no event tells of.
+# Changes without events.
 
 #: snoopsync with a safety scan every second, which no configuration may ask for.
 _SCANNING = """
@@ -302,7 +305,7 @@ def begin_secrets(playground: Playground) -> None:
         playground.disk.write(name, playground.picture().ljust(2000, b"\0"))
 
 
-def test_what_raises_no_event_the_safety_scan_finds(playground: Playground) -> None:
+def test_the_safety_scan_finds_changes_without_events(playground: Playground) -> None:
     begin_secrets(playground)
     with playground.service(_SCANNING) as service:
         write_secretly(playground)
@@ -310,7 +313,7 @@ def test_what_raises_no_event_the_safety_scan_finds(playground: Playground) -> N
         assert complaints(service) == []
 
 
-def test_it_does_raise_no_event(playground: Playground) -> None:
+def test_the_change_raises_no_event(playground: Playground) -> None:
     """If one day it does, the watcher should make use of it."""
     begin_secrets(playground)
     before = playground.on_disk()

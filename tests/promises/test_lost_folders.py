@@ -1,10 +1,10 @@
-"""What watchdog's own observer is known to lose whole directories by: moves of the folder itself,
-mounts, permissions, the limit of watches. In the end the collection holds what is on the disk, and
-meanwhile ``status`` does not call it in sync.
+"""Cases in which watchdog's own observer loses whole directories: moves of the folder itself,
+mounts, permissions, the limit of watches. In the end the collection equals the disk, and until then
+``status`` does not say ``in sync``.
 
-Where it is not the watcher that holds, the stock observer comes right too, and is left out: when
-the folder goes away and comes back (renamed, unmounted, deleted and made again), its own guard has
-it scanned anew, and when a link is turned, supervision starts any engine anew.
+The stock observer is not tested in cases that another part of snoopsync solves: when the folder
+goes away and comes back (renamed, unmounted, deleted and created again), the guard of the folder
+has it scanned again, and when a link changes its target, supervision restarts any engine.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ from tests.support.losing import (
 from tests.support.mounting import make_disk
 from tests.support.process import until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's"),
+]
 
-MISSING = "folder pictures is missing, nothing of it is deleted"
+MISSING = "folder pictures is missing, so none of its images are deleted"
 BACK = "folder pictures is back"
 
 
@@ -68,7 +71,7 @@ def a_directory_above_it_is_renamed_away_and_back(playground: Playground) -> Ite
 
 
 def another_directory_takes_the_place_of_one_above_it(playground: Playground) -> Iterator[None]:
-    """And a person says that it is right. The stock observer watches the old one for ever."""
+    """And a person accepts it. The stock observer watches the old one for ever."""
     playground.write("a.jpg", "album/b.jpg")
     yield
     shutil.copytree(playground.root.parent, playground.outside / "copy")
@@ -81,7 +84,7 @@ def another_directory_takes_the_place_of_one_above_it(playground: Playground) ->
 
 
 def a_link_on_the_way_is_turned(playground: Playground) -> Iterator[None]:
-    """To a copy, and a person says that it is right."""
+    """To a copy, and a person accepts it."""
     real = playground.root.rename(playground.outside / "real")
     playground.root.symlink_to(real)
     playground.write("a.jpg", "album/b.jpg")
@@ -131,11 +134,11 @@ def test_a_folder_whose_disk_was_unmounted_is_watched_again(playground: Playgrou
     check_story(playground, REMOUNTED)
 
 
-def test_the_stock_observer_watches_the_folder_that_is_no_more(playground: Playground) -> None:
+def test_the_stock_observer_keeps_watching_the_deleted_folder(playground: Playground) -> None:
     assert is_lost_by_stock(playground, REPLACED)
 
 
-def test_a_folder_that_was_away_so_shortly_that_nobody_need_have_seen_it_is_watched_on(
+def test_a_folder_that_was_gone_for_a_moment_is_still_watched(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "album/b.jpg")
@@ -148,10 +151,10 @@ def test_a_folder_that_was_away_so_shortly_that_nobody_need_have_seen_it_is_watc
         playground.check()
 
 
-def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_on(
+def test_a_folder_that_was_deleted_and_created_again_at_once_is_still_watched(
     playground: Playground,
 ) -> None:
-    """As one would fill it anew. Where the disk gives it the old inode, the guard sees nothing."""
+    """As when a person restores a folder. If the inode is reused, the guard sees no change."""
     playground.write("a.jpg", "album/b.jpg")
     with playground.service():
         for number in range(5):
@@ -166,9 +169,10 @@ def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_on(
         playground.check()
 
 
-def test_a_folder_that_was_deleted_and_made_again_is_watched_again(playground: Playground) -> None:
-    """Be it taken for the same one, because the disk gives it the old inode, or not, and a person
-    has to say so."""
+def test_a_folder_that_was_deleted_and_made_again_is_watched_again(
+    playground: Playground,
+) -> None:
+    """With the old inode it counts as the same folder. Otherwise a person accepts it."""
     playground.write("a.jpg", "album/b.jpg")
     with playground.service():
         shutil.rmtree(playground.root)
@@ -185,7 +189,7 @@ def test_a_folder_that_was_deleted_and_made_again_is_watched_again(playground: P
 
 
 def a_disk_is_mounted_over_a_directory(playground: Playground) -> Iterator[None]:
-    """No event tells of it, not even to our own watcher: the system's table of mounts does."""
+    """It raises no event. Our own watcher finds it in the system's table of mounts."""
     (playground.root / "disk").mkdir()
     playground.write("a.jpg")
     yield
@@ -222,7 +226,7 @@ MOUNTS = (
 
 @needs_root
 @pytest.mark.parametrize("story", MOUNTS, ids=str)
-def test_what_is_mounted_is_watched(playground: Playground, story: Story) -> None:
+def test_a_mounted_disk_is_watched(playground: Playground, story: Story) -> None:
     check_story(playground, story)
 
 
@@ -236,7 +240,7 @@ def test_the_stock_observer_does_not_hear_of_mounts(playground: Playground, stor
 def test_another_disk_in_the_place_of_the_folders_own_deletes_nothing(
     playground: Playground,
 ) -> None:
-    """The kernel gives a device's number away again, and every root directory has one inode."""
+    """The kernel reuses device numbers, and every root directory has the same inode."""
     first = make_disk(playground.outside / "first.img")
     second = make_disk(playground.outside / "second.img")
     playground.mount(playground.root, "-o", "loop", first)
@@ -247,7 +251,7 @@ def test_another_disk_in_the_place_of_the_folders_own_deletes_nothing(
         playground.unmount(playground.root)
         until_state(playground, "missing")
         playground.mount(playground.root, "-o", "loop", second)
-        until(lambda: "another directory" in playground.home.run("status").out)
+        until(lambda: "not the same directory" in playground.home.run("status").out)
         assert playground.in_collection() == before
         playground.unmount(playground.root)
         playground.mount(playground.root, "-o", "loop", first)
@@ -270,7 +274,7 @@ monitor.RETRY_SECONDS = 1.0
 
 def raise_limit(pid: int) -> None:
     more = "echo 1000 > /proc/sys/user/max_inotify_watches"
-    # Whoever made the namespace is root in it already, and nobody else may become it.
+    # The creator of the namespace is root in it already, and no other user may become root in it.
     enter = ["nsenter", "--user", "--preserve-credentials", "--target", f"{pid}"]
     subprocess.run([*enter, "sh", "-c", more], check=True)
 
@@ -279,7 +283,9 @@ def fill_directories(playground: Playground, name: str) -> None:
     playground.write(*(f"{number}/{name}" for number in range(DIRECTORIES)))
 
 
-def test_what_is_over_the_limit_of_watches_is_mirrored_and_said(playground: Playground) -> None:
+def test_directories_above_the_limit_of_watches_are_mirrored_and_logged(
+    playground: Playground,
+) -> None:
     fill_directories(playground, "a.jpg")
     with playground.service(_IMPATIENT + OURS, under=with_watches(WATCHES)) as service:
         assert playground.folder_state() == "unwatched"
@@ -302,7 +308,7 @@ def test_the_stock_observer_is_silent_about_the_limit(playground: Playground) ->
         assert not playground.comes_right(STOCK_SECONDS)
 
 
-def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(
+def test_an_unreadable_directory_is_logged_and_mirrored_once_it_is_readable(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "locked/b.jpg")
@@ -318,10 +324,10 @@ def test_a_directory_that_can_not_be_read_is_said_and_mirrored_when_it_can(
         playground.write("locked/late.jpg")
         playground.check()
         (said,) = complaints(service)
-        assert "locked can't be listed, nothing below it is deleted: Permission denied" in said
+        assert "locked can't be listed, so no image below it is deleted: Permission denied" in said
 
 
-def test_the_stock_observer_stays_deaf_for_a_directory_that_could_not_be_read(
+def test_the_stock_observer_never_watches_a_directory_that_was_unreadable(
     playground: Playground,
 ) -> None:
     playground.write("a.jpg", "locked/b.jpg")

@@ -1,4 +1,4 @@
-"""Whoever writes into a folder gets nothing mirrored from outside it, and nothing deleted by it.
+"""A user who can write in a folder cannot have files outside it mirrored, or images deleted.
 
 A directory of the folder is swapped for a symbolic link to a directory elsewhere, at every moment
 in turn. In that one are a file of the same name, and another.
@@ -35,7 +35,7 @@ CODE = {
 }
 FILES = {str(path) for path in CODE}
 
-#: For how many calls the link is there: for one, for a few, and from then on.
+#: For how many calls the link exists: for one, for a few, and for all that follow.
 WIDTHS = [1, 4, 10**9]
 
 
@@ -65,8 +65,8 @@ class Swapped:
 
 @contextmanager
 def between_calls(nth: int, width: int, swapped: Swapped) -> Iterator[Callable[[], int]]:
-    """Swap before the nth call that snoopsync's code for the disk makes, of whatever function, for
-    so many calls. Gives a function that says how many there were."""
+    """Swap before the nth call of any function by snoopsync's code for the disk, for ``width``
+    calls. Yields a function that returns the number of calls so far."""
     calls = 0
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
@@ -127,7 +127,7 @@ def reads(photos: Folder, path: bytes, _elsewhere: set[int]) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", [b"d/a.jpg", b"d/e/a.jpg"])
 @pytest.mark.parametrize("what", [lists, looks, reads])
-def test_nothing_elsewhere_is_seen_whenever_a_directory_becomes_a_link(
+def test_no_file_outside_of_the_folder_is_read_when_a_directory_becomes_a_link(
     scene: tuple[Folder, Swapped],
     tmp_path: Path,
     what: Callable[[Folder, bytes, set[int]], None],
@@ -146,7 +146,7 @@ def test_nothing_elsewhere_is_seen_whenever_a_directory_becomes_a_link(
     assert nth > 10
 
 
-def test_a_link_in_the_place_of_a_directory_for_a_moment_is_no_proof_that_a_file_is_gone(
+def test_a_link_that_replaces_a_directory_for_a_moment_does_not_prove_a_file_gone(
     scene: tuple[Folder, Swapped],
 ) -> None:
     """There is no file of that name where the link leads to."""
@@ -196,7 +196,7 @@ class SwappingDisk(UnstampedDisk):
 
 @pytest.mark.parametrize("lists", [False, True])
 @pytest.mark.parametrize("is_known", [False, True])
-def test_nothing_elsewhere_is_mirrored_however_well_the_swaps_are_timed(
+def test_no_file_outside_of_the_folder_is_mirrored_at_any_timing_of_a_swap(
     world: World, is_known: bool, lists: bool
 ) -> None:
     elsewhere = world.base / "elsewhere"

@@ -1,4 +1,4 @@
-"""One service a state file, by whatever name the file is given and whatever was left behind."""
+"""One service per state file, whatever name the file has and whatever an earlier one left."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Done, Installation, Service, until
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Installation:
     home = Installation(tmp_path)
-    (home.pictures / "0.jpg").write_bytes(encode(photo(0)))
+    home.add_pictures(1)
     home.configure()
     return home
 
@@ -26,7 +27,7 @@ def lock_of(home: Installation) -> Path:
 
 
 def is_turned_down(done: Done, by: Service) -> bool:
-    """Was a command told which process has the state file?"""
+    """Did the command refuse, and name the process that uses the state file?"""
     return done.code == 7 and f"process {by.pid}" in done.err and "Traceback" not in done.err
 
 
@@ -52,7 +53,7 @@ def test_a_service_that_was_killed_leaves_no_lock_behind(home: Installation) -> 
         assert home.status()["service"]["pid"] == service.pid
 
 
-def test_a_lock_whose_file_was_removed_is_taken_again(home: Installation) -> None:
+def test_a_lock_whose_file_was_removed_can_be_taken_again(home: Installation) -> None:
     with home.running() as service:
         lock_of(home).unlink()
         until(lock_of(home).exists)
@@ -61,8 +62,8 @@ def test_a_lock_whose_file_was_removed_is_taken_again(home: Installation) -> Non
         assert is_turned_down(home.run("run"), by=service)
 
 
-def test_a_service_whose_lock_another_one_got_ends(home: Installation) -> None:
-    """Somebody took it for left over, and removed it: two at work would be the worse end."""
+def test_a_service_that_lost_its_lock_ends(home: Installation) -> None:
+    """A person removed the lock file as a leftover. Two services at once would be worse."""
     with home.running() as service, (home.home / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(f"{os.getpid()}\n")

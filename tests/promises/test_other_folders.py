@@ -26,26 +26,29 @@ def started(service: Service) -> str:
     return "\n".join(service.lines)
 
 
-def test_folders_that_are_not_mirrored_any_more_are_told_with_how_to_keep_them(
+@pytest.mark.integration
+def test_folders_that_are_no_longer_mirrored_are_logged_with_how_to_keep_them(
     home: Installation,
 ) -> None:
     a, b = home.home / "a", home.home / "b"
     with home.service("run", a) as service:
-        assert "not mirrored any more" not in started(service)
+        assert "no longer mirrored" not in started(service)
         until(lambda: home.status()["duplicates_open"] == 1)
     with home.service("run", b) as service:
         log = started(service)
-        assert f"not mirrored any more: {a}; the images stay in the collection" in log
+        assert f"no longer mirrored: {a}; the images stay in the collection" in log
         assert f"snoopsync run {a} {b}" in log
         assert len(home.json("list", "--json")) == 4
         until(lambda: home.status()["to_compare"] == 0)
         [pair] = home.json("duplicates", "--pairs", "--json")
-        assert pair["a"]["folder"] == "b", "nobody has to decide about folders that are left"
+        assert pair["a"]["folder"] == "b", (
+            "pairs of folders that are no longer mirrored are not listed"
+        )
         assert home.status()["duplicates_open"] == 1
         states = {pair["a"]["folder"]: pair["state"] for pair in home.json(*ALL)}
         assert states == {"a": "gone", "b": "open"}
     with home.service("run", a, b) as service:
-        assert "not mirrored any more" not in started(service)
+        assert "no longer mirrored" not in started(service)
         until(lambda: home.status()["duplicates_open"] == 2)
 
 
@@ -81,9 +84,10 @@ def test_a_damaged_state_file_that_remembers_the_folders_asks_for_them(home: Ins
     for command in ("resync", "status"):
         done = home.run(command)
         assert done.code == 1
-        assert "name them, if there is no configuration" in done.err
+        assert "with the folders as arguments" in done.err
 
 
+@pytest.mark.integration
 def test_a_service_that_is_given_its_folders_moves_a_damaged_state_file_aside(
     home: Installation,
 ) -> None:

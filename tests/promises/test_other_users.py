@@ -11,20 +11,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support import pictures
+from tests.support.locking import lock_held
 from tests.support.paths import ROOT
 from tests.support.process import Done, Installation
+from tests.support.users import OTHER
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can write in others' files")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can write in others' files"),
+]
 
-#: A user without a name.
-OTHER = 12345
 #: It may look into all directories, since root's Python, which it runs, is often in one of root's;
 #: and change nothing that is not its own.
 _MAY_LOOK = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
@@ -37,7 +39,7 @@ def _other_can_run() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv command")
     tried = subprocess.run(
-        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service.service, PIL"],
+        [*AS_OTHER, sys.executable, "-c", "import snoopsync.service.generation, PIL"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -58,7 +60,7 @@ def home(_other_can_run: None) -> Iterator[Installation]:
 
 
 def given_away(directory: Path) -> Path:
-    """The directory, with all that is in it, as the other user's."""
+    """Give the directory and everything in it to the other user."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in (directory, *directory.rglob("*")):
         os.chown(path, OTHER, OTHER, follow_symlinks=False)
@@ -78,7 +80,7 @@ def picture(home: Installation) -> None:
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
-    """Everything in the directory: owner, mode, moment of the last change, content."""
+    """Everything in the directory: owner, mode, time of the last change, content."""
     found: dict[str, tuple[int, int, int, bytes | str]] = {}
     for path in (directory, *sorted(directory.rglob("*"))):
         status = path.lstat()
@@ -92,7 +94,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
 
 
 def is_refused(done: Done, *arguments: str) -> bool:
-    """Is it, with the command that the owner runs?"""
+    """Was the command refused, with the command that the owner can run?"""
     wanted = f"sudo -u '#{OTHER}' "
     line = done.err.splitlines()[-1]
     assert done.code == 1, done
@@ -103,7 +105,9 @@ def is_refused(done: Done, *arguments: str) -> bool:
     return True
 
 
-def test_a_link_in_the_directory_of_another_user_gives_nothing_away(home: Installation) -> None:
+def test_root_changes_nothing_behind_a_link_in_the_directory_of_another_user(
+    home: Installation,
+) -> None:
     """Root once gave all files of the link's target to the directory's owner."""
     directory = configure(home)
     picture(home)
@@ -146,7 +150,7 @@ WRITERS: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
-def test_a_command_that_would_write_there_refuses_and_changes_nothing(
+def test_a_command_refuses_to_write_into_the_directory_of_another_user(
     home: Installation, arguments: tuple[str, ...]
 ) -> None:
     directory = configure(home)
@@ -175,7 +179,7 @@ def test_listings_by_root_are_read_from_a_copy(home: Installation) -> None:
 
 
 @pytest.mark.parametrize("what", ["a link", "a fifo", "a device"])
-def test_what_is_no_file_is_not_read(home: Installation, what: str) -> None:
+def test_only_a_regular_state_file_is_read(home: Installation, what: str) -> None:
     directory = configure(home)
     state = directory / "state.sqlite3"
     if what == "a link":
@@ -191,10 +195,10 @@ def test_what_is_no_file_is_not_read(home: Installation, what: str) -> None:
     assert "Traceback" not in done.err
 
 
-def test_beside_a_service_of_another_user_commands_ask_it(home: Installation) -> None:
+def test_commands_ask_the_service_of_another_user(home: Installation) -> None:
     directory = configure(home)
     picture(home)
-    with home.service("--config", str(config_of(home)), "run", under=AS_OTHER) as service:
+    with home.service("--config", str(home.config), "run", under=AS_OTHER) as service:
         service.line_with("sync complete")
         assert home.json("resync", "--json")[-1]["unchanged"] == 1
         assert home.run("approve").code == 0
@@ -213,7 +217,7 @@ def test_an_impostor_is_not_asked(home: Installation) -> None:
         listener.bind(str(path))
         listener.listen(1)
         listener.setblocking(False)
-        with held_by_owner(directory):
+        with lock_held(directory / "state.sqlite3", under=AS_OTHER):
             (directory / "state.sqlite3.sock").symlink_to(path)
             done = home.run("approve")
             assert done.code == 7, done
@@ -225,7 +229,7 @@ def test_the_log_file_of_another_users_directory_is_not_opened(home: Installatio
     directory = configure(home)
     target = home.home / "shadow"
     (directory / "log").symlink_to(target)
-    config = config_of(home)
+    config = home.config
     config.write_text(config.read_text() + f"log: {{file: {directory}/log, level: debug}}\n")
     assert is_refused(home.run("resync"), "resync")
     assert not target.exists()
@@ -234,10 +238,10 @@ def test_the_log_file_of_another_users_directory_is_not_opened(home: Installatio
 def test_the_command_names_the_configuration_that_was_found(home: Installation) -> None:
     """Of root, that the other user would not find."""
     configure(home)
-    assert f" --config {config_of(home)} resync " in home.run("resync").err
+    assert f" --config {home.config} resync " in home.run("resync").err
 
 
-def test_a_user_with_a_name_is_called_by_it(home: Installation) -> None:
+def test_a_user_with_an_account_is_named(home: Installation) -> None:
     directory = configure(home)
     account = pwd.getpwnam("nobody")
     os.chown(directory, account.pw_uid, account.pw_gid)
@@ -246,36 +250,5 @@ def test_a_user_with_a_name_is_called_by_it(home: Installation) -> None:
     assert f"--user {account.pw_uid}:{account.pw_gid}" in err
 
 
-def config_of(home: Installation) -> Path:
-    return home.home / "config" / "snoopsync" / "config.yaml"
-
-
 def as_owner(home: Installation, *arguments: str) -> Done:
-    return home.run_process("--config", config_of(home), *arguments, under=AS_OTHER)
-
-
-HOLDER = """
-import sys
-from pathlib import Path
-from snoopsync.state.lock import locked
-
-with locked(Path(sys.argv[1])):
-    print("locked", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def held_by_owner(directory: Path) -> Iterator[None]:
-    """Another process of the owner's holds the lock."""
-    with subprocess.Popen(
-        [*AS_OTHER, sys.executable, "-c", HOLDER, str(directory / "state.sqlite3")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield
-        process.communicate()
+    return home.run_process("--config", home.config, *arguments, under=AS_OTHER)

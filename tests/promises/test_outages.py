@@ -121,7 +121,7 @@ def as_service(world: World) -> Iterator[Live]:
 
 
 def step_for(live: Live, seconds: float) -> None:
-    """Run the engine for so many seconds of the fast clock."""
+    """Run the engine for ``seconds`` of the fast clock."""
     end = FastClock().boottime() + seconds
     while FastClock().boottime() < end:
         live.step()
@@ -296,7 +296,7 @@ def test_no_request_is_sent_before_retry_after(retry_after: Callable[[], str], s
 
 
 def test_a_request_that_always_fails_leaves_no_outage() -> None:
-    """Otherwise no call would be sent any more, not even a probe."""
+    """Otherwise no further call would be sent, not even a probe."""
     with CollectionServer(Shelf()) as server:
         server.fault_for = lambda seen: reset_before() if seen.query.get("count") == "7" else None
         client = Collection(PUBLIC_KEY, SECRET_KEY, server.endpoint)
@@ -312,8 +312,8 @@ def test_a_request_that_always_fails_leaves_no_outage() -> None:
     assert counts == ["7", "7", "1", "7"]
 
 
-def test_a_request_that_always_fails_beside_others_leaves_no_outage() -> None:
-    """The others have ended the outage in between, so the last attempt is no probe."""
+def test_a_request_that_always_fails_causes_no_outage() -> None:
+    """Other requests have ended the outage meanwhile, so the last attempt is no probe."""
 
     class Releasing(FastClock):
         """The first wait for the end of the outage lets an earlier request be answered."""
@@ -386,7 +386,7 @@ def test_alternating_search_failures_are_logged_a_few_times_and_counted(
     assert len(said) < 10
 
 
-def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_new_image_waiting(
+def test_a_search_that_is_always_refused_is_retried_less_often_and_delays_no_new_image(
     world: World,
 ) -> None:
     refused: str | None = None
@@ -421,6 +421,24 @@ def test_a_search_that_is_always_refused_waits_longer_and_longer_and_keeps_no_ne
         assert "search for duplicates" in (status.collection.last_error or "")
 
 
+def test_images_that_are_due_are_searched_for_after_a_restart(world: World) -> None:
+    """Also if nothing is sent that would begin a search."""
+    server = world.remote.server
+    server.fault_for = lambda seen: answers(400) if "/search/" in seen.path else None
+    world.disk.write("a.jpg", fake_picture(0))
+    with serving(world, ToldWatcher()):
+        until(
+            lambda: (
+                the_service_says(world, Exit.OK)
+                and any("/search/" in s.path for s in server.requests)
+            )
+        )
+    assert searches_due(world) == 1
+    server.fault_for = lambda _seen: None
+    with serving(world, ToldWatcher()):
+        until(lambda: not searches_due(world))
+
+
 def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Check the time from the refusal of the keys until everything is mirrored again."""
     server = world.remote.server
@@ -443,6 +461,21 @@ def refused_and_taken_again(world: World, caplog: pytest.LogCaptureFixture) -> N
     until(lambda: the_service_says(world, Exit.OK))
 
 
+def test_an_outage_after_refused_keys_does_not_block_the_service(world: World) -> None:
+    server = world.remote.server
+    world.disk.write("a.jpg", fake_picture(0))
+    server.keys.clear()
+    with serving(world, ToldWatcher()):
+        until(lambda: the_service_says(world, Exit.UNAUTHORIZED))
+        server.requests.clear()
+        server.fault_for = lambda _seen: reset_before()
+        until(lambda: server.requests)
+        for _ in range(3):
+            report = read_status(world.config).service.report
+            # A blocked engine publishes no report, and a command gets an old one after 2 s.
+            assert report is not None and report.age_seconds < 1.9
+
+
 @pytest.mark.parametrize("when", ["at the start", "while files are sent", "while it searches"])
 def test_refused_keys_stop_all_requests_until_they_are_accepted_again(
     world: World, caplog: pytest.LogCaptureFixture, when: str
@@ -453,7 +486,7 @@ def test_refused_keys_stop_all_requests_until_they_are_accepted_again(
         world.disk.write(f"{number}.jpg", fake_picture(number))
 
     def revoke_at(call: str, after: int) -> None:
-        """Refuse the keys from the next such call on, after so many requests."""
+        """Refuse the keys from the first such call on that follows ``after`` requests."""
 
         def revoke(seen: Seen) -> None:
             if call in seen.path and len(server.requests) > after:

@@ -1,4 +1,4 @@
-"""One bad file stops nothing: it is parked with its reason, tried again ever less often, and at
+"""One bad file stops nothing: it is listed with its reason, retried at growing intervals, and at
 once when it has changed."""
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from snoopsync.core.model import FolderState, ImageState
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from snoopsync.runtime.workers import Workers
 from snoopsync.state.database import Database
 from snoopsync.state.images import ImageRow, State
-from snoopsync.state.schedule import RETRY_SECONDS
 from tests.support.collection_server import Seen
 from tests.support.faults import Fault, answers, reset_before
 from tests.support.unstamped import UnstampedDisk
@@ -98,7 +99,7 @@ def attempts_until(world: World, live: Live, end: float) -> list[float]:
 
 def test_a_refused_file_is_tried_again_ever_less_often(world: World) -> None:
     """25 s, 2 min, 10 min, 1 h, 5 h, 24 h, and then every 24 h."""
-    assert [*RETRY_SECONDS, RETRY_SECONDS[-1], RETRY_SECONDS[-1]] == SCHEDULE
+    assert [*IMAGE_RETRY_SECONDS, IMAGE_RETRY_SECONDS[-1], IMAGE_RETRY_SECONDS[-1]] == SCHEDULE
     world.disk.write("bad.jpg", BAD)
     with world.running() as live:
         begun = world.clock.monotonic()
@@ -133,7 +134,7 @@ def test_a_refused_file_that_has_changed_is_tried_at_once(world: World, change: 
     assert world.remote.holds(MENDED) == (change != "touch")
 
 
-def test_a_file_that_was_changed_and_is_still_bad_begins_the_schedule_anew(world: World) -> None:
+def test_a_changed_file_that_is_refused_again_restarts_the_schedule(world: World) -> None:
     world.disk.write("bad.jpg", BAD)
     with world.running() as live:
         attempts_until(world, live, world.clock.monotonic() + 5000.0)
@@ -144,7 +145,7 @@ def test_a_file_that_was_changed_and_is_still_bad_begins_the_schedule_anew(world
         assert first - begun == pytest.approx(SCHEDULE[0], abs=2.0)
 
 
-def test_a_restart_does_not_begin_the_schedule_anew(world: World) -> None:
+def test_a_restart_does_not_restart_the_schedule(world: World) -> None:
     world.disk.write("bad.jpg", BAD)
     with world.running() as live:
         attempts_until(world, live, world.clock.monotonic() + 700.0)
@@ -161,13 +162,13 @@ def test_a_restart_does_not_begin_the_schedule_anew(world: World) -> None:
         assert first - begun == pytest.approx(3600.0, abs=30.0)
 
 
-def test_a_resync_that_a_person_asks_for_tries_it_at_once(world: World) -> None:
+def test_a_requested_resync_retries_refused_files_at_once(world: World) -> None:
     refuses = True
     world.remote.server.fault_for = lambda seen: answers(415) if seen.length and refuses else None
     world.disk.write("a.jpg", GOOD)
-    assert world.resync().exit_code == 3
+    assert of_resync(world.resync()) == 3
     refuses = False
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     world.check_mirrored()
 
 
@@ -190,12 +191,12 @@ def test_files_that_are_refused_stop_no_others(world: World, status: int) -> Non
 
 
 def kills_its_connection(length: int) -> Callable[[Seen], Fault | None]:
-    """The service can't stand a file of this length."""
+    """The service resets each connection that sends a file of this length."""
     return lambda seen: reset_before() if seen.length == length else None
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_file_that_takes_the_connection_down_each_time_is_parked_like_any_other(
+def test_a_file_that_always_breaks_the_connection_is_retried_later_like_any_other(
     world: World, workers: int
 ) -> None:
     """To the client that looks like an outage; but while it lasts, other requests are answered."""
@@ -215,7 +216,7 @@ def test_a_file_that_takes_the_connection_down_each_time_is_parked_like_any_othe
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
-def test_a_file_that_can_not_be_read_is_parked_with_its_reason(world: World, code: int) -> None:
+def test_an_unreadable_file_is_listed_as_failed_with_its_reason(world: World, code: int) -> None:
     disk = world.disk_edge = BadDisk()
     disk.code = code
     disk.opens = lambda path: not path.endswith(b"bad.jpg")
@@ -256,9 +257,7 @@ def one_unclear(world: World) -> BadDisk:
     return disk
 
 
-def test_a_file_that_can_not_be_looked_at_hides_no_other(
-    world: World, one_unclear: BadDisk
-) -> None:
+def test_a_file_that_cannot_be_examined_hides_no_other(world: World, one_unclear: BadDisk) -> None:
     with world.running() as live:
         world.disk.write("x/a.jpg", fake_picture(100))
         world.disk.write("x/new.jpg", fake_picture(101))
@@ -274,10 +273,10 @@ def test_a_file_that_can_not_be_looked_at_hides_no_other(
     world.check_mirrored()
 
 
-def test_a_file_that_can_not_be_looked_at_is_neither_gone_nor_changed(
+def test_a_file_that_cannot_be_examined_is_neither_gone_nor_changed(
     world: World, one_unclear: BadDisk
 ) -> None:
-    """And is seen as soon as that is over, though its directory's listing was known by heart."""
+    """It is found once that is over, although the listing of its directory was recorded."""
     ids = world.ids()
     with world.running() as live:
         for _ in range(5):
@@ -293,7 +292,7 @@ def test_a_file_that_can_not_be_looked_at_is_neither_gone_nor_changed(
     assert world.ids() == ids
 
 
-def test_a_new_file_that_can_not_be_looked_at_is_found_when_it_can(world: World) -> None:
+def test_a_new_file_that_cannot_be_examined_is_found_once_it_can(world: World) -> None:
     disk = world.disk_edge = BadDisk()
     disk.looks = lambda path: not path.endswith(b"bad.jpg")
     world.disk.write("bad.jpg", MENDED)
@@ -306,7 +305,7 @@ def test_a_new_file_that_can_not_be_looked_at_is_found_when_it_can(world: World)
     world.check_mirrored()
 
 
-def test_a_directory_that_can_not_be_looked_at_has_not_vanished(
+def test_a_directory_that_cannot_be_examined_is_not_gone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the listing does not tell files from directories, each has to be looked at."""

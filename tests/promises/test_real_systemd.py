@@ -41,12 +41,12 @@ CONFIG = "/etc/snoopsync/config.yaml"
 UNIT = "snoopsync.service"
 TIMER = "snoopsync-resync.timer"
 
-#: Longer than the watchdog waits, and then systemd until it starts the service anew.
+#: Longer than the watchdog's timeout and the delay before systemd restarts the service together.
 WATCHDOG_SECONDS = 120.0
 
 SUFFIXES = {"HEIF": "heic", "JPEG": "jpg"}
 
-#: What a large embedded collection takes, with as many threads as it would.
+#: The memory and threads that the search of a large embedded collection takes.
 SEARCH = """
 import numpy
 from snoopsync.embedded.index import CodeIndex
@@ -83,7 +83,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from snoopsync.embedded import EmbeddedCollection
-from tests.collection_server import CollectionServer
+from tests.support.collection_server import CollectionServer
 with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3")) as server:
     print(server.port, flush=True)
     sys.stdin.read()
@@ -91,7 +91,7 @@ with CollectionServer(EmbeddedCollection(Path(sys.argv[1]) / "collection.sqlite3
 
 POSTBOX = """
 import sys
-from tests.postbox import Postbox
+from tests.support.postbox import Postbox
 
 class Echo(Postbox):
     def receive(self, letter):
@@ -145,7 +145,7 @@ class Host:
         self.write(CONFIG, f"{QUICK_SYNC}{text}{folders}]\n")
 
     def install(self, *options: str) -> str:
-        """Install the units and start them; what was said."""
+        """Install the units, start them, and return the output of the installation."""
         said = self.ok(SNOOPSYNC, "service", "install", *options)
         self.ok("systemctl", "daemon-reload")
         self.ok("systemctl", "enable", "--now", UNIT, TIMER)
@@ -176,7 +176,7 @@ class Host:
         return self.ok("journalctl", "--output=cat", "--since", self._since, match)
 
     def begin(self) -> None:
-        """Begin a test with nothing there."""
+        """Begin a test without pictures, state or units."""
         self._since = time.strftime("%Y-%m-%d %H:%M:%S")
         self.configure()
 
@@ -258,7 +258,7 @@ def test_the_commands_of_the_readme_make_a_running_service(host: Host) -> None:
     host.ok("rm", "-r", "/srv/photos", "/usr/local/bin/snoopsync")
 
 
-def test_it_starts_and_mirrors(running: Host) -> None:
+def test_the_service_starts_and_mirrors(running: Host) -> None:
     """Within its sandbox: what is dropped in is noticed by the kernel's events and sent."""
     assert running.shown("ActiveState") == "active"
     until(lambda: running.shown("StatusText") == "watching, everything is sent")
@@ -272,8 +272,8 @@ def test_it_starts_and_mirrors(running: Host) -> None:
     assert status["service"] == {**status["service"], "running": True, "pid": running.pid}
 
 
-def test_it_can_do_no_harm(running: Host) -> None:
-    """Not even if it wanted to: it is a user of its own, and all but its state is read-only."""
+def test_the_service_cannot_write_elsewhere(running: Host) -> None:
+    """It has its own user, and everything except its state is read-only."""
     shown = running.ok("cat", f"/proc/{running.pid}/status")
     assert "\nCapEff:\t0000000000000000\n" in shown
     assert "\nNoNewPrivs:\t1\n" in shown
@@ -303,11 +303,11 @@ def test_pictures_are_decoded_with_every_restriction_in_force(running: Host) -> 
         assert re.search(rf"\nMax {limit} +0 +0 ", shown)
     assert shown.endswith("\n1000\n")
     assert withheld_from(running) == kernel_lacks()
-    assert "its unit refuses it" not in running.snoopsync("check").out
+    assert "but the service's unit forbids it" not in running.snoopsync("check").out
 
 
 def kernel_lacks() -> list[str]:
-    """The restrictions that are not to be had on this kernel, outside of any unit."""
+    """The restrictions that this kernel does not support, outside of any unit."""
     with closing(Decoders(1)) as decoders:
         return decoders.warm_up().missing
 
@@ -333,7 +333,7 @@ def in_unit(text: str, code: str, *arguments: str) -> str:
 )
 def test_each_unit_allows_every_restriction_that_the_kernel_offers(host: Host, name: str) -> None:
     host.write("/opt/probe/probe.py", PROBE)
-    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/support/decoder_work.py").read_text())
     text = in_unit((ROOT / "systemd" / name).read_text(), "/opt/probe/probe.py")
     # The service that is asked is not started here.
     text = re.sub("^(Requisite|BindsTo|Requires|After)=snoopsync.service$", "", text, flags=re.M)
@@ -355,7 +355,9 @@ def assert_nothing_is_withheld(said: str) -> None:
 
 
 @pytest.mark.parametrize("refused", ["landlock_create_ruleset", "landlock_restrict_self"])
-def test_what_a_unit_withholds_is_told_from_what_the_kernel_lacks(host: Host, refused: str) -> None:
+def test_restrictions_that_a_unit_refuses_are_distinguished_from_missing_ones(
+    host: Host, refused: str
+) -> None:
     """By the log, and by ``check``, which is not in the unit."""
     if kernel_lacks():
         pytest.skip("this kernel lacks a part of the sandbox")
@@ -368,7 +370,7 @@ def test_what_a_unit_withholds_is_told_from_what_the_kernel_lacks(host: Host, re
     assert "Landlock (a system call filter of the service or container" in host.messages()
     said = host.snoopsync("check").out
     assert "decoders: pictures are decoded in a sandbox" in said
-    assert "the service decodes pictures without Landlock: its unit refuses it" in said
+    assert "the service decodes pictures without Landlock: the kernel supports" in said
 
 
 def test_a_large_collection_can_be_searched_in_the_sandbox(running: Host) -> None:
@@ -414,7 +416,7 @@ def test_a_reload_refuses_a_wrong_configuration(running: Host) -> None:
     until(running.is_in_sync)
 
 
-def test_a_service_that_hangs_is_started_anew_by_the_watchdog(running: Host) -> None:
+def test_a_service_that_hangs_is_restarted_by_the_watchdog(running: Host) -> None:
     pid = running.pid
     running.ok("kill", "-STOP", str(pid))
     running.add("second.jpg", 2)
@@ -425,7 +427,7 @@ def test_a_service_that_hangs_is_started_anew_by_the_watchdog(running: Host) -> 
     until(running.is_in_sync)
 
 
-def test_a_service_that_is_killed_goes_on_where_it_was(running: Host) -> None:
+def test_a_service_that_is_killed_continues_where_it_stopped(running: Host) -> None:
     running.ok("kill", "-KILL", str(running.pid))
     running.add("second.jpg", 2)
     until(lambda: running.restarts() == 1, 40)
@@ -433,7 +435,7 @@ def test_a_service_that_is_killed_goes_on_where_it_was(running: Host) -> None:
     until(running.is_in_sync)
 
 
-def test_it_stops_in_time(running: Host) -> None:
+def test_the_service_stops_in_time(running: Host) -> None:
     """While it has something to do."""
     for seed in range(2, 60):
         running.add(f"{seed}.jpg", seed)
@@ -446,7 +448,7 @@ def test_it_stops_in_time(running: Host) -> None:
     until(lambda: len(running.images()) == 59)
 
 
-def test_the_timer_has_the_running_service_compare_everything(running: Host) -> None:
+def test_the_timer_starts_a_resync_of_the_running_service(running: Host) -> None:
     assert running.shown("ActiveState", TIMER) == "active"
     assert running.shown("NextElapseUSecRealtime", TIMER)
     pid = running.pid
@@ -483,7 +485,7 @@ def test_a_wrong_configuration_is_not_tried_again(host: Host) -> None:
 
 @contextmanager
 def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
-    """A program in the machine's network, as long as the ``with`` lasts; what it prints."""
+    """Run a program in the machine's network during the ``with``. Yields its output."""
     network = ["nsenter", f"--target={host.machine.pid}", "--net"]
     with subprocess.Popen(
         [*network, sys.executable, "-c", code, *arguments],
@@ -498,13 +500,13 @@ def in_its_network(host: Host, code: str, *arguments: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def served(host: Host, folder: Path) -> Iterator[str]:
-    """A collection in the machine's network; its endpoint, by a name that has to be resolved."""
+    """A collection in the machine's network. Yields its endpoint, with a name to be resolved."""
     with in_its_network(host, SERVER, str(folder)) as said:
         yield f"http://localhost:{said.readline().strip()}/api/v1"
 
 
-def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path: Path) -> None:
-    """From a file that root alone can read, in a configuration that everybody can."""
+def test_the_secret_of_a_service_can_come_from_systemd(host: Host, tmp_path: Path) -> None:
+    """Only root can read the file with the secret; everybody can read the configuration."""
     secret = "/etc/snoopsync/the secret of 100%"
     host.write(secret, SECRET_KEY, 0o600)
     with served(host, tmp_path) as endpoint:
@@ -524,8 +526,8 @@ def test_a_collection_elsewhere_has_its_secret_from_systemd(host: Host, tmp_path
         host.ok("systemctl", "stop", UNIT)
 
 
-def test_others_are_told_and_may_ask(host: Host) -> None:
-    """Of addresses in a file that root alone can read."""
+def test_a_service_notifies_people_and_serves_metrics(host: Host) -> None:
+    """The addresses are in a file that only root can read."""
     with in_its_network(host, POSTBOX) as letters:
         urls = "/etc/snoopsync/notify urls"
         url = letters.readline()
@@ -581,8 +583,8 @@ def test_the_pictures_of_a_person_are_read_as_that_person(host: Host) -> None:
     host.ok("userdel", "--remove", "ada")
 
 
-def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
-    """The service has a view of its own of what is mounted, and sees what changes all the same."""
+def test_the_service_notices_a_disk_that_is_unplugged_and_plugged_in(host: Host) -> None:
+    """The service has its own mount namespace, and still sees mounts that come and go."""
     host.ok("mkdir", "/srv/disk")
     host.add("first.jpg", 1)
     host.configure(folder="/srv/disk")
@@ -592,13 +594,13 @@ def test_a_disk_that_comes_and_goes_is_noticed(host: Host) -> None:
     host.ok("cp", f"{PICTURES}/first.jpg", "/srv/disk/second.jpg")
     until(lambda: host.images() == ["first.jpg", "second.jpg"])
     host.ok("umount", "/srv/disk")
-    until(lambda: "folder disk is missing, nothing of it is deleted" in host.messages())
+    until(lambda: "folder disk is missing, so none of its images are deleted" in host.messages())
     assert host.images() == ["first.jpg", "second.jpg"]
     host.ok("rmdir", "/srv/disk")
 
 
-def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> None:
-    """What that command makes is the service's."""
+def test_without_a_service_root_gets_the_command_that_runs_as_its_user(running: Host) -> None:
+    """The files that the printed command creates belong to the service's user."""
     running.ok("systemctl", "stop", UNIT)
     running.ok("sh", "-c", "rm /var/lib/snoopsync/state.sqlite3*")
     refused = running.run(SNOOPSYNC, "resync")
@@ -611,7 +613,7 @@ def test_without_a_service_root_is_told_how_to_be_its_user(running: Host) -> Non
 
 @contextmanager
 def person(host: Host, name: str) -> Iterator[Callable[..., str]]:
-    """Someone with a systemd of their own; what is given runs a command of theirs."""
+    """A person with a systemd user instance. Yields a function that runs commands as them."""
     host.ok("useradd", "--create-home", name)
     uid = host.ok("id", "--user", name).strip()
     host.ok("systemctl", "start", f"user@{uid}.service")
@@ -647,7 +649,7 @@ def test_a_person_has_a_service_of_their_own(host: Host) -> None:
 
 def test_the_unit_of_a_person_allows_every_restriction_that_the_kernel_offers(host: Host) -> None:
     host.write("/opt/probe/probe.py", PROBE)
-    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/decoder_work.py").read_text())
+    host.write("/opt/probe/decoder_work.py", (ROOT / "tests/support/decoder_work.py").read_text())
     text = in_unit((ROOT / "systemd/user/snoopsync.service").read_text(), "/opt/probe/probe.py")
     with person(host, "cleo") as cleo:
         host.write("/etc/systemd/user/snoopsync-probe.service", text)
@@ -657,7 +659,7 @@ def test_the_unit_of_a_person_allows_every_restriction_that_the_kernel_offers(ho
         assert_nothing_is_withheld(host.messages_of_user("snoopsync-probe.service"))
 
 
-def test_it_is_installed_and_removed_without_a_trace(running: Host) -> None:
+def test_the_service_is_installed_and_removed_without_a_trace(running: Host) -> None:
     running.ok("systemctl", "is-enabled", UNIT, TIMER)
     said = running.ok(SNOOPSYNC, "service", "uninstall")
     for line in said.partition("then:\n")[2].splitlines():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import FolderConfig
 from snoopsync.core.model import UNNUMBERED, Record
 from snoopsync.folders.sample import SAMPLE_FILES
@@ -21,6 +22,8 @@ from tests.promises.test_deletion_safety import Stage, stage, watch_for_long
 from tests.support.disks import KINDS, Drive, Drives, number_of, require
 from tests.support.mounting import mounted
 from tests.support.world import ToldWatcher, World, fake_picture
+
+pytestmark = pytest.mark.integration
 
 __all__ = ["stage"]  # a fixture
 
@@ -66,7 +69,7 @@ def drives(tmp_path: Path) -> Iterator[Drives]:
 
 
 def mirrored(world: World, drive: Drive, point: Path) -> None:
-    """The drive is mounted there, and everything on it is in the collection."""
+    """Mount the drive at this path, and mirror everything on it."""
     point.mkdir(exist_ok=True)
     drive.mount(point)
     world.resync()
@@ -93,13 +96,13 @@ def test_another_disk_in_the_place_of_a_folders_disk_changes_nothing(
             assert world.remote.changes() == []
             assert world.folder_state() == "missing"
     with card.mounted(root):
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
         world.check_mirrored()
         assert world.remote.changes() == []
 
 
 @pytest.mark.parametrize("name", NAMELESS)
-def test_another_disk_that_took_the_place_between_two_looks_changes_nothing(
+def test_another_disk_that_is_swapped_in_between_two_scans_changes_nothing(
     world: World, drives: Drives, name: str
 ) -> None:
     require(name)
@@ -145,7 +148,7 @@ def test_a_disk_that_is_plugged_in_again_is_recognised_whatever_its_device_numbe
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_a_running_service_deletes_what_is_deleted_on_a_disk_without_an_id(
+def test_a_running_service_deletes_images_of_files_deleted_on_a_disk_without_an_id(
     world: World, drives: Drives, name: str
 ) -> None:
     require(name)
@@ -163,7 +166,7 @@ def test_a_running_service_deletes_what_is_deleted_on_a_disk_without_an_id(
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
+def test_files_missing_from_an_older_backup_need_approval_and_uploads_continue(
     world: World, drives: Drives, stage: Stage, name: str
 ) -> None:
     require(name)
@@ -181,7 +184,7 @@ def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
         assert world.remote.deletes() == []
         assert len(world.remote.uploads()) == 1
         assert world.held() == 1
-    assert world.resync().exit_code == 4
+    assert of_resync(world.resync()) == 4
     assert world.remote.deletes() == []
     assert world.approve() == 1
     world.resync()
@@ -189,7 +192,7 @@ def test_what_an_older_backup_lacks_waits_for_a_person_and_uploads_go_on(
     world.check_mirrored()
 
 
-def test_what_a_backup_lacks_is_not_held_any_more_when_the_disk_is_back(
+def test_holds_for_a_backup_end_when_the_original_disk_is_back(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -210,7 +213,7 @@ def test_what_a_backup_lacks_is_not_held_any_more_when_the_disk_is_back(
     assert world.remote.changes() == []
 
 
-def test_what_a_backup_lacks_waits_also_after_a_crash_before_it_was_judged(
+def test_files_missing_from_a_backup_need_approval_after_a_crash(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -239,11 +242,11 @@ def test_another_disk_is_not_the_folder_though_every_deletion_needs_approval(
     need_approval(world, world.records())
     card.unmount()
     with other.mounted(world.disk.root):
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         assert world.folder_state() == "missing"
         assert world.remote.changes() == []
     card.mount(world.disk.root)
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     assert world.folder_state() == "ok"
     assert world.held() == 0
     assert world.remote.changes() == []
@@ -303,7 +306,7 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
     mirrored(world, card, world.disk.root)
     card.unmount()
     with other.mounted(world.disk.root):
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         with closing(Database(world.state_path)) as database:
             name, folder = next(iter(world.folders.items()))
             assert approve_held(State(database), world.config, name, discard=False)["taken"]
@@ -312,10 +315,10 @@ def test_another_disk_that_a_person_accepts_is_the_folder_from_then_on(
         assert len(world.remote.uploads()) == len(world.remote.deletes()) == COUNT
         other.unmount()
         other.mount(folder.path)
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
 
 
-def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looked_at(
+def test_approving_held_deletions_does_not_accept_an_unexamined_disk(
     world: World, drives: Drives
 ) -> None:
     require("exfat")
@@ -326,7 +329,7 @@ def test_held_deletions_are_approved_without_taking_a_disk_that_nobody_has_looke
         with closing(Database(world.state_path)) as database:
             name = next(iter(world.folders))
             assert not approve_held(State(database), world.config, name, discard=False)["taken"]
-        assert world.resync().exit_code == 4
+        assert of_resync(world.resync()) == 4
         assert world.remote.changes() == []
 
 
@@ -343,7 +346,7 @@ def test_a_disk_without_an_id_under_another_name_in_the_configuration_keeps_its_
         world.rehearse()
         assert "photos" in {record.rel_path.folder for record in world.records()}
     with card.mounted(root):
-        assert world.resync().exit_code == 0
+        assert of_resync(world.resync()) == 0
         assert {record.rel_path.folder for record in world.records()} == {"card"}
         assert world.remote.changes() == []
 
@@ -408,7 +411,7 @@ def test_a_disk_below_a_folder_that_is_plugged_in_again_is_recognised(
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_what_an_older_backup_below_a_folder_lacks_waits_for_a_person(
+def test_files_missing_from_an_older_backup_below_a_folder_need_approval(
     world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
     require(name)
@@ -431,7 +434,7 @@ def test_what_an_older_backup_below_a_folder_lacks_waits_for_a_person(
 
 
 @pytest.mark.parametrize("name", ["ext4", "bind"])
-def test_what_is_mounted_below_a_folder_is_not_gone_when_it_is_unmounted(
+def test_files_of_a_disk_below_a_folder_are_not_gone_when_it_is_unmounted(
     world: World, drives: Drives, stage: Stage, below: Path, name: str
 ) -> None:
     """Nor is it when it is of the folder's own file system, whose device tells nothing."""
@@ -473,10 +476,10 @@ def test_another_directory_of_a_disk_in_the_place_of_one_below_a_folder_deletes_
 @pytest.mark.parametrize(
     ("name", "before"), [("ext4", "unnumbered"), ("ext4", "own ID"), ("bind", "folder's own")]
 )
-def test_files_that_were_seen_on_a_disk_before_it_got_a_number_are_known_by_what_they_are(
+def test_files_of_a_disk_that_had_no_number_are_recognised_by_content(
     world: World, drives: Drives, below: Path, name: str, before: str
 ) -> None:
-    """As older versions wrote them down."""
+    """As older versions recorded them."""
     require(name)
     mirrored(world, drives.make(name, pictures(0)), below)
     numbers = {record.submount for record in world.records()}

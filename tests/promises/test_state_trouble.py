@@ -1,7 +1,8 @@
-"""The state file in trouble, as a user meets it: damaged, on a full disk, read-only, too new, gone.
+"""Problems of the state file, as a user sees them: damaged, on a full disk, read-only, too new,
+gone.
 
-Whatever becomes of it, the collection ends up holding the disk's pictures under the IDs that they
-had, and none of them was sent twice or removed.
+In every case, the collection finally has the pictures of the disk under the IDs that they had, and
+none of them was sent twice or deleted.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from tests.support.mounting import make_disk, mount, mounted, needs_root
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 PAGE = 4096
 
-#: Where the file's header has its version. A wrong one can't be told from that of a newer program.
+#: Where the file's header has its version. A damaged version looks like that of a newer program.
 VERSION = range(60, 64)
 
 
@@ -157,7 +160,7 @@ def _name(mirrored: Mirrored, ending: str) -> str:
 
 
 def is_healed(mirrored: Mirrored) -> None:
-    """One resync is enough, whatever it met."""
+    """One resync is enough, whatever the damage."""
     home = mirrored.home
     done = home.run("resync")
     assert done.code == 0, done
@@ -168,9 +171,7 @@ def is_healed(mirrored: Mirrored) -> None:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_after_any_damage_a_resync_finds_all_images_where_they_are(
-    mirrored: Mirrored, seed: int
-) -> None:
+def test_after_any_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)
@@ -178,7 +179,7 @@ def test_after_any_damage_a_resync_finds_all_images_where_they_are(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2000, 2600))
-def test_after_much_more_damage_too(mirrored: Mirrored, seed: int) -> None:
+def test_after_repeated_damage_a_resync_finds_all_images(mirrored: Mirrored, seed: int) -> None:
     mirrored.restore()
     damage(mirrored, seed)
     is_healed(mirrored)
@@ -190,7 +191,7 @@ def test_the_journal_of_another_file_does_no_harm(mirrored: Mirrored) -> None:
     is_healed(mirrored)
 
 
-def test_a_journal_that_has_half_of_what_is_new_proves_no_file_known(tmp_path: Path) -> None:
+def test_the_journal_of_a_newer_state_file_does_not_prove_files_known(tmp_path: Path) -> None:
     """A backup was put back beside the journal of a service that was killed: the tables that it
     brings up to date say that each directory was compared, and have no rows of what is in it."""
     home = Installation(tmp_path)
@@ -210,7 +211,7 @@ def test_a_journal_that_has_half_of_what_is_new_proves_no_file_known(tmp_path: P
     assert len(home.json("list", "--json")) == 12
 
 
-def test_what_was_given_up_for_damaged_is_told_by_every_command_that_reads(
+def test_every_reading_command_reports_a_damaged_state_file(
     mirrored: Mirrored,
 ) -> None:
     mirrored.restore()
@@ -249,7 +250,7 @@ def test_a_service_whose_state_file_is_damaged_under_it_starts_over(mirrored: Mi
     mirrored.must_be_as_before()
 
 
-def test_damage_that_a_command_meets_is_told_to_it_and_healed_by_the_service(
+def test_damage_that_a_command_finds_is_reported_to_it_and_repaired_by_the_service(
     mirrored: Mirrored,
 ) -> None:
     mirrored.restore()
@@ -319,7 +320,7 @@ def test_a_newer_state_file_is_refused_by_every_command_and_left_as_it_is(
         done = home.run(*command)
         assert (done.code, done.out) == (78, ""), (command, done)
         assert str(home.state) in done.err
-        assert f"format {len(STEPS) + 1}, this one knows {len(STEPS)}" in done.err
+        assert f"format {len(STEPS) + 1}, but this version supports {len(STEPS)}" in done.err
         assert "upgrade snoopsync" in done.err
         assert home.state.read_bytes() == before
         if journal:
@@ -331,7 +332,9 @@ def test_a_newer_state_file_is_refused_by_every_command_and_left_as_it_is(
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "the whole directory"])
-def test_a_service_goes_on_with_the_file_that_is_there_now(mirrored: Mirrored, how: str) -> None:
+def test_a_service_continues_after_its_state_file_was_deleted_or_replaced(
+    mirrored: Mirrored, how: str
+) -> None:
     mirrored.restore()
     home = mirrored.home
     with home.running() as service:
@@ -369,7 +372,7 @@ def small(tmp_path: Path) -> Iterator[Installation]:
 
 
 def fill(directory: Path) -> Path:
-    """Take all the room that there is."""
+    """Fill the disk."""
     filler = directory / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):
@@ -383,7 +386,7 @@ def fill(directory: Path) -> Path:
 
 @needs_root
 @pytest.mark.parametrize("when", ["while it runs", "at the start"])
-def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
+def test_a_service_on_a_full_disk_waits_for_space_and_continues(
     small: Installation, when: str
 ) -> None:
     add_pictures(small, 1, 2, 3)
@@ -408,7 +411,7 @@ def test_a_service_on_a_full_disk_waits_for_room_and_goes_on(
 
 
 @needs_root
-def test_a_resync_on_a_full_disk_says_so_and_the_next_one_does_it(small: Installation) -> None:
+def test_a_resync_on_a_full_disk_fails_and_the_next_one_succeeds(small: Installation) -> None:
     add_pictures(small, 1, 2, 3)
     small.ok("resync")
     filler = fill(small.home / "state")
@@ -444,7 +447,7 @@ def collection_directory(home: Installation) -> Path:
 
 @needs_root
 @pytest.mark.parametrize("when", ["while it runs", "at the start"])
-def test_a_collection_on_a_full_disk_is_an_outage_of_it_and_no_picture_is_parked(
+def test_a_collection_on_a_full_disk_is_an_outage_and_fails_no_picture(
     apart: Installation, when: str
 ) -> None:
     add_pictures(apart, 1, 2, 3)
@@ -474,9 +477,7 @@ def test_a_collection_on_a_full_disk_is_an_outage_of_it_and_no_picture_is_parked
 
 @needs_root
 @pytest.mark.parametrize("journal", [False, True])
-def test_status_shows_what_can_be_shown_of_a_state_that_is_read_only(
-    tmp_path: Path, journal: bool
-) -> None:
+def test_status_reads_a_read_only_state_file(tmp_path: Path, journal: bool) -> None:
     home = Installation(tmp_path)
     home.configure()
     add_pictures(home, 1, 2, 3)
@@ -516,12 +517,12 @@ def turn_read_only(directory: Path) -> None:
     )
     trigger = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
     if not trigger.exists():
-        pytest.skip("this system can't be told to find an error in a file system")
+        pytest.skip("this system has no way to report an error in a file system")
     trigger.write_text("found by a test")
 
 
 @needs_root
-def test_a_service_whose_file_system_turns_read_only_waits_and_goes_on_when_it_is_repaired(
+def test_a_service_on_a_read_only_file_system_waits_until_it_is_writable(
     tmp_path: Path,
 ) -> None:
     home = Installation(tmp_path)

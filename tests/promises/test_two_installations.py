@@ -1,4 +1,4 @@
-"""Two installations with one owner on one collection: noticed, and said."""
+"""Two installations with the same owner and collection are noticed, and logged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change(world: World, image_id: str) -> None:
     world.remote.server.collection.add_image(io.BytesIO(THEIRS), image_id, update_existing=True)
 
 
-def test_an_image_that_somebody_else_changed_is_said_and_sent_again(
+def test_an_image_that_another_program_changed_is_logged_and_sent_again(
     mirrored: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(mirrored, mirrored.id_of("a.jpg"))
@@ -45,7 +45,7 @@ def test_an_image_that_somebody_else_changed_is_said_and_sent_again(
     assert plan.lines == ((Verb.UPDATE, "photos/a.jpg", mirrored.id_of("a.jpg")),)
     caplog.clear()
     assert mirrored.resync().summary.updated == 1
-    [said] = [record.getMessage() for record in caplog.records if "somebody" in record.msg]
+    [said] = [record.getMessage() for record in caplog.records if "another program" in record.msg]
     assert "photos/a.jpg" in said
     assert "photos/b.jpg" not in said
     assert "owner tester" in said
@@ -53,7 +53,7 @@ def test_an_image_that_somebody_else_changed_is_said_and_sent_again(
     assert [match["id"] for match in found if match["rank"] == 0] == [mirrored.id_of("a.jpg")]
 
 
-def test_it_is_said_once(mirrored: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_changes_are_logged_once(mirrored: World, caplog: pytest.LogCaptureFixture) -> None:
     change(mirrored, mirrored.id_of("a.jpg"))
     mirrored.resync()
     caplog.set_level(logging.WARNING)
@@ -64,7 +64,7 @@ def test_it_is_said_once(mirrored: World, caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
-def test_what_we_changed_ourselves_is_nobody_elses(mirrored: World) -> None:
+def test_our_own_changes_are_not_foreign_changes(mirrored: World) -> None:
     for data in (THEIRS, MINE):
         mirrored.disk.write("a.jpg", data)
         assert mirrored.resync().summary.updated == 1
@@ -73,7 +73,7 @@ def test_what_we_changed_ourselves_is_nobody_elses(mirrored: World) -> None:
         assert mirrored.remote.changes() == []
 
 
-def test_a_listing_that_writes_times_otherwise_says_nothing(
+def test_another_format_of_times_in_a_listing_changes_nothing(
     mirrored: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = mirrored.remote.server.collection

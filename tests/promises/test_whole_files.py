@@ -1,4 +1,4 @@
-"""What is sent is a whole file, or it does not stay: whatever is done to it while it is read."""
+"""Only whole files stay in the collection, whatever happens to a file while it is read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.folders.disk import Disk
 from snoopsync.folders.open_folder import OpenFolder
 from tests.support.world import World, fake_picture
@@ -21,7 +22,7 @@ OLD, NEW = fake_picture(1, SIZE), fake_picture(2, SIZE + 1000)
 
 
 class Meddled(io.BufferedReader):
-    """An open file that something happens to as soon as some of it was read."""
+    """An open file that is changed after a part of it was read."""
 
     def __init__(self, descriptor: int, meddle: Callable[[], None]) -> None:
         super().__init__(io.FileIO(descriptor))
@@ -34,7 +35,7 @@ class Meddled(io.BufferedReader):
 
 
 class MeddledDisk(Disk):
-    """The first ``times`` reads of its files are meddled with."""
+    """The first ``times`` reads of its files are disturbed."""
 
     def __init__(self, meddle: Callable[[], None], times: int = 1) -> None:
         self._meddle = meddle
@@ -86,7 +87,7 @@ EVERYTHING = [grow, truncate, replace, rewrite, rewrite_and_set_the_time_back, r
 def test_a_file_that_changes_while_it_is_read_is_sent_as_it_ends_up(
     world: World, meddle: Callable[[World], None], is_known: bool, keeps_halves: bool
 ) -> None:
-    """Also by a service that keeps what it got of a body that was cut."""
+    """Also with a service that stores the part of an interrupted body that it got."""
     world.remote.server.keeps_halves = keeps_halves
     if is_known:
         world.disk.write("a.jpg", fake_picture(3))
@@ -94,13 +95,14 @@ def test_a_file_that_changes_while_it_is_read_is_sent_as_it_ends_up(
     world.disk.write("a.jpg", OLD)
     versions = {hashlib.sha256(OLD).hexdigest(), hashlib.sha256(fake_picture(3)).hexdigest()}
     world.disk_edge = MeddledDisk(lambda: meddle(world))
-    assert world.resync().exit_code == 0
+    assert of_resync(world.resync()) == 0
     world.check_mirrored()
     versions |= set(world.on_disk().values())
     kept = {seen.sha256 for seen in world.remote.uploads() if seen.status in (200, 201)}
     assert kept <= versions
 
 
+@pytest.mark.integration
 def test_a_file_that_changes_at_every_read_is_never_sent_half(world: World) -> None:
     world.disk.write("a.jpg", OLD)
     world.disk_edge = MeddledDisk(lambda: grow(world), times=10**9)

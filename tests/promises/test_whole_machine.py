@@ -1,9 +1,9 @@
-"""The whole, driven at random: real folders, a real state file, a real server, and people, kernels
-and networks at their worst. Whatever happens, once it is quiet the collection holds what is on the
-disk, every picture has kept its ID, and nothing was deleted that is there.
+"""Random histories of everything together: real folders, a real state file, a real server, and
+faults of people, kernels and networks. Whatever happens, once it is quiet the collection equals the
+disk, every picture has kept its ID, and no image whose file exists was deleted.
 
 In a round in which nothing was looked at before its end, the ID that each file must have is known
-for certain (see ``Round``), but for files whose content was there twice.
+for certain (see ``Round``), except for files whose content existed twice.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import DuplicatesConfig
 from snoopsync.core.planner import Action
 from snoopsync.state.database import Database
@@ -112,7 +113,7 @@ class Round:
             self.origin[target] = self.origin.pop(source)
 
     def changed(self, spot: Spot) -> None:
-        """The bytes there are other ones now."""
+        """The file at this path has other bytes now."""
         if spot in self.origin:
             self.edited.add(self.origin[spot])
 
@@ -210,7 +211,7 @@ class WholeMachine(RuleBasedStateMachine):
         return workers
 
     def _calm_down(self) -> None:
-        """From now on requests are answered, and answers are heard."""
+        """From now on requests are answered, and answers arrive."""
         self.world.remote.server.faults.clear()
         self.senders.keeps_back = False
         self.senders.release()
@@ -254,7 +255,7 @@ class WholeMachine(RuleBasedStateMachine):
         return fake_picture(next(self.numbers))
 
     def _is_free(self, spot: Spot) -> bool:
-        """Can a file be put there? Not where a directory is, or below a file."""
+        """Can a file be put at this path? Not in the place of a directory, or below a file."""
         root = self.disks[spot[0]].root
         target = root / spot[1]
         return not target.is_dir() and not any(
@@ -377,19 +378,19 @@ class WholeMachine(RuleBasedStateMachine):
 
     @rule(steps=st.integers(1, 6))
     def work(self, steps: int) -> None:
-        """snoopsync gets some time, in the midst of everything."""
+        """snoopsync works for some time in between."""
         self.round.was_observed = True
         for _ in range(steps):
             self.live.step()
 
     @rule()
     def answer_late(self) -> None:
-        """What is sent arrives, and its answer comes only when it is quiet."""
+        """A request arrives, and its answer comes only when it is quiet."""
         self.senders.keeps_back = True
 
     @rule(pick=picks, goes_first=st.booleans())
     def change_twice(self, pick: int, goes_first: bool) -> None:
-        """A file changes again while the answer to what was sent of it is on its way."""
+        """A file changes again before the answer to its last request arrives."""
         spot = self._pick(pick)
         if spot is None:
             return
@@ -472,7 +473,7 @@ class WholeMachine(RuleBasedStateMachine):
 
     @rule()
     def resync(self) -> None:
-        """It gets quiet, and a resync does what its rehearsal said; another one does nothing."""
+        """When it is quiet, a resync does what its rehearsal printed, and a second one nothing."""
         self._crash()
         dump, remote = self.world.dump(), self.world.remote.digests()
         plan = self.world.rehearse()
@@ -480,7 +481,7 @@ class WholeMachine(RuleBasedStateMachine):
         done: list[Action] = []
         report = self.world.resync_telling(done.extend)
         assert lines(done) == plan.lines
-        assert report.exit_code == 0
+        assert of_resync(report) == 0
         self._check_order()
         self.world.remote.forget_requests()
         self.world.resync()
@@ -523,12 +524,12 @@ COMMON = settings(
 )
 
 # Shrinking a failure takes minutes.
-TestWholeMachine = pytest.mark.timeout(600)(WholeMachine.TestCase)
+TestWholeMachine = pytest.mark.integration(pytest.mark.timeout(600)(WholeMachine.TestCase))
 TestWholeMachine.settings = settings(COMMON, max_examples=40, derandomize=True)
 
 
 class LongMachine(WholeMachine):
-    """The same at random, and for long. A failure is printed with what reproduces it."""
+    """The same with random seeds, for longer. A failure prints the code that reproduces it."""
 
 
 TestLongMachine = pytest.mark.slow(pytest.mark.timeout(7200)(LongMachine.TestCase))

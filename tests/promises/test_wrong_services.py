@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from snoopsync.state.schedule import RETRY_SECONDS
+from snoopsync.core.backoff import IMAGE_RETRY_SECONDS
 from tests.support.collection_server import CollectionServer, Seen
 from tests.support.faults import NO_COLLECTION, Fault
 from tests.support.process import Done, Installation, until
@@ -155,7 +155,7 @@ def test_an_answer_from_elsewhere_is_never_accepted(world: World, seed: int) -> 
             live.settle()
         world.remote.server.fault_for = lambda _seen: None
         # An image may have failed in all of its attempts.
-        world.clock.advance(RETRY_SECONDS[0])
+        world.clock.advance(IMAGE_RETRY_SECONDS[0])
         live.settle()
     world.check_mirrored()
     assert interruptions.count > 1
@@ -164,6 +164,7 @@ def test_an_answer_from_elsewhere_is_never_accepted(world: World, seed: int) -> 
 # The service.
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["HTML", "empty", "elsewhere", "404 page", "500"])
 def test_a_running_service_waits_for_the_collection_and_fails_no_picture(
     home: Installation, shelf_server: CollectionServer, kind: str

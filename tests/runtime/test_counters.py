@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from snoopsync.client.collection import Collection
 from snoopsync.client.retrying import RetryingCollection
 from snoopsync.core import errors
 from snoopsync.core.errors import CollectionError, NotFound, Refused, SnoopsyncError
-from snoopsync.embedded import EmbeddedCollection
 from snoopsync.runtime.counters import (
     BOUNDS_SECONDS,
     Call,
@@ -32,15 +29,6 @@ PICTURE = encode(photo(1))
 @pytest.fixture
 def counters() -> Counters:
     return Counters()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CollectionServer]:
-    with (
-        closing(EmbeddedCollection(tmp_path / "c.sqlite3")) as stored,
-        CollectionServer(stored) as running,
-    ):
-        yield running
 
 
 @pytest.fixture

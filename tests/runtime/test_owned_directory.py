@@ -78,7 +78,7 @@ def test_a_directory_that_others_can_write_is_refused_with_the_fix(
         own_directory(directory)
 
 
-def test_a_refusal_tells_what_to_do(tmp_path: Path) -> None:
+def test_a_refusal_has_the_fix(tmp_path: Path) -> None:
     home = Installation(tmp_path)
     home.configure()
     home.ok("resync")
@@ -144,7 +144,7 @@ def test_a_directory_of_another_user_or_below_one_is_refused(top: Path, which: s
 
 
 @pytest.mark.parametrize("what", ["a link", pytest.param("a directory", marks=needs_root)])
-def test_nothing_is_made_in_what_another_user_puts_there_meanwhile(
+def test_nothing_is_created_in_a_directory_that_another_user_puts_in_place(
     top: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """In /tmp anybody can take a name that is free, after the check and before the directory."""
@@ -224,7 +224,7 @@ def test_a_secret_that_a_user_in_its_access_list_can_read_is_refused(top: Path) 
 
 
 @needs_root
-def test_users_that_the_namespace_does_not_know_are_taken_for_root_only_where_root_made_it(
+def test_unmapped_users_count_as_root_only_in_a_namespace_of_root(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They have one number there, which is also that of root outside."""
@@ -248,8 +248,8 @@ def test_users_that_the_namespace_does_not_know_are_taken_for_root_only_where_ro
 IN_NAMESPACE = """
 import ctypes, os, sys
 from pathlib import Path
-from snoopsync.errors import UnsafeDirectory
-from snoopsync.owned_directory import own_directory
+from snoopsync.core.errors import UnsafeDirectory
+from snoopsync.runtime.owned_directory import own_directory
 
 libc, user = ctypes.CDLL(None), int(sys.argv[1])
 os.setgroups([])
@@ -480,21 +480,3 @@ def test_a_link_in_the_place_of_a_new_unit_is_not_written_through(tmp_path: Path
     (directory / ".snoopsync.service.new").symlink_to(target)
     assert home.run("service", "install", "--root", tmp_path / "image").code == 0
     assert target.read_text() == "precious"
-
-
-# The command for the owner.
-
-
-def test_the_command_for_a_dynamic_user_is_one_of_systemd() -> None:
-    from snoopsync.cli.owner_command import with_command
-
-    path = Path("/var/lib/private/snoopsync-collection")
-    unsafe = UnsafeDirectory("no", directory=path, owner=61234)
-    text = str(with_command(unsafe, ["keys", "add", "a b"], uses_service=False))
-    assert "systemd-run --pipe --wait --collect --property=DynamicUser=yes" in text
-    assert "--property=User=snoopsync-collection" in text
-    assert "--property=StateDirectory=snoopsync-collection" in text
-    assert text.endswith("keys add 'a b'")
-    assert "systemctl start" not in text
-    asked = str(with_command(unsafe, ["resync"], uses_service=True))
-    assert "systemctl start snoopsync-collection" in asked

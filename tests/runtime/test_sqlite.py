@@ -102,7 +102,7 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path) -> None:
 def test_tables_of_a_newer_version_are_refused(path: Path) -> None:
     with opened(path):
         pass
-    with pytest.raises(NewerVersion, match="format 2, this one knows 1"):
+    with pytest.raises(NewerVersion, match="format 2, but this version supports 1"):
         sqlite.open_durable(path, STEPS[:1])
 
 

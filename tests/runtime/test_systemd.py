@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from snoopsync.runtime.liveness import Liveness, SendProgress, SendProgressTracker
 from snoopsync.runtime.systemd import SystemdNotifier
 from tests.support.process import until
 
@@ -100,24 +99,3 @@ def test_the_heartbeat_is_a_third_of_the_watchdog_time(
     environ: dict[str, str], seconds: float | None
 ) -> None:
     assert SystemdNotifier(environ).heartbeat_seconds == seconds
-
-
-def test_a_part_stalls_if_it_has_something_to_do_and_makes_no_progress() -> None:
-    vitals = Liveness()
-    for now in range(0, 200, 20):
-        vitals.look("busy", now, now)
-        vitals.look("resting", 0, now, at_rest=True)
-        vitals.look("hung", 0, now)
-        vitals.look("patient", 0, now, patience_seconds=500.0)
-    assert vitals.stalled(200.0) == ["hung"]
-    vitals.look("hung", 1, 200.0)
-    assert vitals.stalled(200.0) == []
-
-
-def test_progress_counts_from_the_start_of_sending() -> None:
-    activity = SendProgressTracker()
-    assert activity.look(done=7, left=0, now=1.0) is None
-    assert activity.look(done=7, left=10, now=2.0) == SendProgress(0, 10, 0.0)
-    assert activity.look(done=9, left=8, now=4.0) == SendProgress(2, 8, 2.0)
-    assert activity.look(done=17, left=0, now=5.0) is None
-    assert activity.look(done=17, left=1, now=9.0) == SendProgress(0, 1, 0.0)

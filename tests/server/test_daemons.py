@@ -16,6 +16,8 @@ from tests.support.hosted import hosted_process
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation, until
 
+pytestmark = pytest.mark.integration
+
 SYNC = "sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: never}\n"
 
 

@@ -14,6 +14,7 @@ from tests.support.process import Installation
 MINUTES = float(os.environ.get("SNOOPSYNC_ATTACK_MINUTES", "2"))
 
 
+@pytest.mark.integration
 def test_hostile_pictures_are_answered_and_do_not_harm_the_service(tmp_path: Path) -> None:
     report = attack(Installation(tmp_path), seed=1, seconds=4.0)
     assert {200, 201, 413, 415} <= set(report.statuses)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -28,12 +26,6 @@ LEARNED = StoredListing(
     digest_of(LISTING), (7, 8, 9), 10, [b"a.jpg"], [b"june", b"july"], '{"symlink": {"": 2}}'
 )
 OLD, NEW = File(Fingerprint(*OLD_KEY)), File(Fingerprint(*NEW_KEY))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "state.sqlite3")) as database:
-        yield database
 
 
 @pytest.fixture

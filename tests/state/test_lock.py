@@ -7,25 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from snoopsync.core.errors import StateError, StateLocked, StateReplaced
 from snoopsync.state.lock import holder, lock_path, locked
+from tests.support.locking import lock_held
 from tests.support.process import until
-
-HOLDER = """
-import sys
-from pathlib import Path
-from snoopsync.state.lock import locked
-
-with locked(Path(sys.argv[1])):
-    print("locked", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -33,22 +22,8 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite3"
 
 
-@contextmanager
-def another_process(state: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(state)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield process
-
-
-def test_a_second_process_is_told_who_holds_the_lock(state: Path) -> None:
-    with another_process(state) as other:
+def test_the_error_names_the_process_that_holds_the_lock(state: Path) -> None:
+    with lock_held(state) as other:
         assert holder(state) == other.pid
         with pytest.raises(StateLocked, match=rf"process {other.pid}"), locked(state):
             pass
@@ -57,7 +32,7 @@ def test_a_second_process_is_told_who_holds_the_lock(state: Path) -> None:
 
 
 def test_the_lock_dies_with_its_process(state: Path) -> None:
-    with another_process(state) as other:
+    with lock_held(state) as other:
         other.send_signal(signal.SIGKILL)
         other.wait()
         assert holder(state) is None

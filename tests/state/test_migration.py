@@ -11,7 +11,7 @@ import pytest
 from snoopsync.core.duplicates import Findings, FoundImage
 from snoopsync.state.database import Database
 from snoopsync.state.groups import Groups
-from snoopsync.state.pairs import Pairs
+from snoopsync.state.pairs import Duplicate, Pairs
 from snoopsync.state.schema import STEPS
 from snoopsync.state.searches import Due, Searches, SearchResult
 
@@ -93,6 +93,49 @@ def test_pairs_become_groups(database: Database) -> None:
     [gone] = [each for each in Pairs(database).listed(everything=True) if each.a.image_id == "g"]
     assert gone.b.was is not None
     assert gone.b.was.path == b"g"
+
+
+def test_an_older_file_is_checked_as_a_whole_before_it_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    write_old_state(path)
+    (tmp_path / "state.sqlite3.checked").unlink()  # as after a crash
+    with closing(Database(path)) as database:
+        Searches(database).settle()
+        assert Pairs(database).count_open() == 3
+
+
+def test_a_dismissal_covers_all_old_pairs_with_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    write_old_state(path)
+    with closing(Database(path, steps=STEPS_WITH_PAIRS)) as database:
+        for a, found_at, dismissed in (("c", 6.0, 1), ("d", 7.0, 0)):
+            database.change(
+                "INSERT INTO pair (a, b, finder, rank, kind, found_at, alerted, dismissed, gone,"
+                " a_sha256, b_sha256) VALUES (?, 'e', 'e', 3, 'edited', ?, 1, ?, 0, ?, ?)",
+                (a, found_at, dismissed, sha("c"), sha("e")),
+            )
+    with closing(Database(path)) as database:
+        Searches(database).settle()
+        assert not any(
+            pair.kind == "edited" and pair.b.image_id == "e" for pair in open_pairs(database)
+        )
+
+
+def test_old_hard_links_are_one_picture(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    write_old_state(path)
+    with closing(Database(path, steps=STEPS_WITH_PAIRS)) as database:
+        database.change("UPDATE pair SET dismissed = 0, gone = 1 WHERE a = 'c' AND b = 'd'")
+        database.change("UPDATE image SET inode = 77 WHERE image_id IN ('c', 'd')")
+    with closing(Database(path)) as database:
+        searches = Searches(database)
+        searches.settle()
+        assert not any(pair.kind == "identical" for pair in open_pairs(database))
+        assert [due.image_id for due in searches.due(9)] == ["d"]
+
+
+def open_pairs(database: Database) -> list[Duplicate]:
+    return list(Pairs(database).listed())
 
 
 def test_past_alerts_stay_given_and_due_ones_are_given(database: Database) -> None:

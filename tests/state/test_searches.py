@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,119 +9,35 @@ import pytest
 
 from snoopsync.core.duplicates import NEAREST_LINKS, Findings, FoundImage
 from snoopsync.core.keep import FolderOrder, Keep, Reason
-from snoopsync.core.model import File, Fingerprint, FolderState, RelPath
-from snoopsync.core.planner import Add, Update
-from snoopsync.core.protocol import PictureFacts
+from snoopsync.core.model import File, Fingerprint, FolderState
+from snoopsync.core.planner import Update
 from snoopsync.state.database import Database
-from snoopsync.state.decisions import Decisions, Dismissal, Member, MembersChanged
+from snoopsync.state.decisions import Dismissal, Member, MembersChanged
 from snoopsync.state.folders import FolderRow
-from snoopsync.state.groups import Group, Groups, count_groups
-from snoopsync.state.images import State
-from snoopsync.state.intents import Sent
-from snoopsync.state.pairs import Pairs, PairState
+from snoopsync.state.groups import Groups, count_groups
+from snoopsync.state.pairs import PairState
 from snoopsync.state.searches import Due, Searches, SearchResult
-
-PHOTOS = {"photos": (0, False)}
-NOW = 2e9
-
-LARGE: PictureFacts = {"width": 400, "height": 300, "size_bytes": 9}
-SMALL: PictureFacts = {"width": 40, "height": 30, "size_bytes": 10}
-
-
-def rel_path(name: str) -> RelPath:
-    return RelPath("photos", f"{name}.jpg".encode())
-
-
-def sha(text: str) -> bytes:
-    """The SHA-256 of the picture with this name."""
-    return text.encode().ljust(32, b".")
+from tests.support.duplicates import (
+    LARGE,
+    NOW,
+    PHOTOS,
+    SMALL,
+    Duplicates,
+    like,
+    rel_path,
+    sent,
+    sha,
+)
 
 
-class World:
-    """A state file. An image's name is its ID, and by default that of its picture as well."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.state = State(database)
-        self.searches = Searches(database)
-        self.pairs = Pairs(database)
-        self.decisions = Decisions(database)
-        self.contents: dict[str, bytes] = {}
-        self.versions = 0
-
-    def send(self, name: str, picture: str | None = None) -> None:
-        """Our image has these bytes, as the collection confirmed."""
-        self.versions += 1
-        file = File(Fingerprint(ord(name[0]) * 100 + len(name), 1, self.versions, self.versions))
-        self.state.intents.apply([Add(rel_path(name), name, file)], now=1.0)
-        self.contents[name] = sha(picture or name)
-        for item in self.state.intents.outstanding(9, 1.0, ["photos"]):
-            sent = Sent(item.record.image_id, item.mark, self.contents[name], None)
-            self.state.intents.confirm(sent, now=1.0)
-
-    def search(
-        self, name: str, *found: FoundImage, at: float = 1.0, complete: bool = True
-    ) -> list[tuple[str, str]]:
-        """The search for our image found these. Returns the alerts: image and match."""
-        due = Due(name, self.contents[name])
-        self.searches.record([SearchResult(due, Findings(found, {}, complete), at)])
-        return self.alerts()
-
-    def alerts(self) -> list[tuple[str, str]]:
-        """Give the alerts that are due."""
-        due = self.searches.alerts_due()
-        self.searches.mark_alerted(due)
-        return [(each.image.image_id, each.match.image_id) for each in due]
-
-    def groups(self, order: FolderOrder = PHOTOS) -> list[Group]:
-        return list(Groups(self.database, order).listed(NOW))
-
-    def names(self) -> dict[str, set[str]]:
-        """The images of each group, by its number."""
-        return {
-            group.name: {each.side.image_id for each in group.images} for group in self.groups()
-        }
-
-    def states(self) -> list[PairState]:
-        return [pair.state for pair in self.pairs.listed(everything=True)]
-
-    def dismiss(self, *names: str) -> None:
-        members = tuple(Member(name, self.contents[name]) for name in names)
-        self.decisions.dismiss([Dismissal(members)], NOW)
-
-    def restore(self, *names: str) -> int:
-        return self.decisions.restore([Member(name, self.contents[name]) for name in names])
-
-
-def like(name: str, rank: int = 5, *, picture: str | None = None, **more: str) -> FoundImage:
-    return FoundImage(name, rank, more.get("kind"), sha(picture or name))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def world(path: Path) -> Iterator[World]:
-    with closing(Database(path)) as database:
-        yield World(database)
-
-
-def sent(world: World, names: Sequence[str]) -> None:
-    for name in names:
-        world.send(name)
-        world.search(name)
-
-
-def test_a_confirmed_image_is_searched_for_once(world: World) -> None:
+def test_a_confirmed_image_is_searched_for_once(world: Duplicates) -> None:
     world.send("a")
     assert world.searches.due(9) == [Due("a", sha("a"))]
     world.search("a")
     assert world.searches.due(9) == []
 
 
-def test_an_image_that_was_sent_again_during_its_search_is_still_due(world: World) -> None:
+def test_an_image_that_was_sent_again_during_its_search_is_still_due(world: Duplicates) -> None:
     world.send("a")
     [due] = world.searches.due(9)
     world.send("a", "new")
@@ -131,7 +46,9 @@ def test_an_image_that_was_sent_again_during_its_search_is_still_due(world: Worl
     assert world.groups() == []
 
 
-def test_a_link_makes_a_group_and_one_alert_also_after_a_restart(world: World, path: Path) -> None:
+def test_a_link_makes_a_group_and_one_alert_also_after_a_restart(
+    world: Duplicates, path: Path
+) -> None:
     sent(world, "ab")
     assert world.search("b", like("a")) == [("b", "a")]
     assert world.search("a", like("b")) == []
@@ -142,7 +59,7 @@ def test_a_link_makes_a_group_and_one_alert_also_after_a_restart(world: World, p
     assert (group.open_pairs, group.found_at) == (1, 1.0)
 
 
-def test_an_alert_that_was_not_given_is_given_later(world: World, path: Path) -> None:
+def test_an_alert_that_was_not_given_is_given_later(world: Duplicates, path: Path) -> None:
     sent(world, "ab")
     due = Due("b", sha("b"))
     world.searches.record([SearchResult(due, Findings((like("a"),)), 1.0)])
@@ -151,7 +68,7 @@ def test_an_alert_that_was_not_given_is_given_later(world: World, path: Path) ->
     assert (alert.image.image_id, alert.match.image_id, alert.rank) == ("b", "a", 5)
 
 
-def test_two_new_copies_give_one_alert(world: World) -> None:
+def test_two_new_copies_give_one_alert(world: Duplicates) -> None:
     for name in "abc":
         world.send(name, "same")
     assert world.search("a", like("b", 0, picture="same"), like("c", 0, picture="same")) == [
@@ -162,7 +79,7 @@ def test_two_new_copies_give_one_alert(world: World) -> None:
 
 
 def test_a_picture_that_joins_a_known_group_gets_an_alert_that_counts_the_others(
-    world: World,
+    world: Duplicates,
 ) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
@@ -173,7 +90,7 @@ def test_a_picture_that_joins_a_known_group_gets_an_alert_that_counts_the_others
     assert (alert.match.image_id, alert.rank, alert.others, alert.group) == ("a", 3, 1, 1)
 
 
-def test_a_link_between_two_known_groups_is_news(world: World) -> None:
+def test_a_link_between_two_known_groups_is_news(world: Duplicates) -> None:
     sent(world, "abcd")
     world.search("b", like("a"))
     world.search("d", like("c"))
@@ -182,7 +99,7 @@ def test_a_link_between_two_known_groups_is_news(world: World) -> None:
     assert world.search("a", like("b"), like("d")) == []
 
 
-def test_copies_need_no_links(world: World) -> None:
+def test_copies_need_no_links(world: Duplicates) -> None:
     for number in range(50):
         name = f"c{number}"
         world.send(name, "same")
@@ -194,7 +111,7 @@ def test_copies_need_no_links(world: World) -> None:
     assert group.open_pairs == world.pairs.count_open() == len(list(world.pairs.listed())) == 49
 
 
-def test_links_are_bounded_and_still_connect_all(world: World) -> None:
+def test_links_are_bounded_and_still_connect_all(world: Duplicates) -> None:
     names = [f"n{number:02}" for number in range(40)]
     sent(world, names)
     for name in names:
@@ -203,7 +120,7 @@ def test_links_are_bounded_and_still_connect_all(world: World) -> None:
     assert len(world.groups()) == 1
 
 
-def test_dismissed_pictures_crowd_out_no_new_one(world: World) -> None:
+def test_dismissed_pictures_crowd_out_no_new_one(world: Duplicates) -> None:
     names = [f"n{number:02}" for number in range(30)]
     sent(world, ["a", *names])
     world.search("a", *map(like, names))
@@ -218,7 +135,7 @@ def test_dismissed_pictures_crowd_out_no_new_one(world: World) -> None:
 # Groups over time.
 
 
-def test_a_group_keeps_its_number_when_images_join_leave_and_are_renamed(world: World) -> None:
+def test_a_group_keeps_its_number_when_images_join_leave_and_are_renamed(world: Duplicates) -> None:
     sent(world, "abc")
     world.search("b", like("a"))
     world.search("c", like("b"))
@@ -227,7 +144,7 @@ def test_a_group_keeps_its_number_when_images_join_leave_and_are_renamed(world: 
     assert world.names() == {"1": {"b", "c"}}
 
 
-def test_on_a_split_the_number_stays_with_the_earliest_image(world: World) -> None:
+def test_on_a_split_the_number_stays_with_the_earliest_image(world: Duplicates) -> None:
     sent(world, "abcde")
     world.search("b", like("a"))
     world.search("c", like("b"))
@@ -238,7 +155,7 @@ def test_on_a_split_the_number_stays_with_the_earliest_image(world: World) -> No
     assert world.search("e", like("d")) == []
 
 
-def test_a_group_of_one_picture_ends(world: World) -> None:
+def test_a_group_of_one_picture_ends(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
     world.state.intents.forget("a")
@@ -249,7 +166,7 @@ def test_a_group_of_one_picture_ends(world: World) -> None:
     assert (pair.a.was, pair.a.rel_path) == (rel_path("a"), None)
 
 
-def test_a_link_that_only_one_of_two_searches_finds_stays(world: World) -> None:
+def test_a_link_that_only_one_of_two_searches_finds_stays(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.search("b")
@@ -258,14 +175,14 @@ def test_a_link_that_only_one_of_two_searches_finds_stays(world: World) -> None:
     assert world.states() == [PairState.GONE]
 
 
-def test_an_incomplete_answer_ends_no_link(world: World) -> None:
+def test_an_incomplete_answer_ends_no_link(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.search("a", complete=False)
     assert world.states() == [PairState.OPEN]
 
 
-def test_a_picture_that_was_not_compared_stays_linked(world: World) -> None:
+def test_a_picture_that_was_not_compared_stays_linked(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     result = SearchResult(Due("a", sha("a")), Findings(), 2.0, uncompared=["b"])
@@ -273,7 +190,7 @@ def test_a_picture_that_was_not_compared_stays_linked(world: World) -> None:
     assert world.states() == [PairState.OPEN]
 
 
-def test_a_link_to_an_image_that_is_being_sent_again_stays(world: World) -> None:
+def test_a_link_to_an_image_that_is_being_sent_again_stays(world: Duplicates) -> None:
     """A collection that has lost both gets them back one by one: that is no news."""
     sent(world, "ab")
     world.search("b", like("a"))
@@ -283,7 +200,7 @@ def test_a_link_to_an_image_that_is_being_sent_again_stays(world: World) -> None
     assert world.states() == [PairState.OPEN]
 
 
-def test_a_changed_file_leaves_its_group(world: World) -> None:
+def test_a_changed_file_leaves_its_group(world: Duplicates) -> None:
     sent(world, "abc")
     world.search("b", like("a"))
     world.send("b", "new")
@@ -291,14 +208,14 @@ def test_a_changed_file_leaves_its_group(world: World) -> None:
     assert list(world.names().values()) == [{"b", "c"}]
 
 
-def test_a_changed_file_that_stays_alike_is_no_news(world: World) -> None:
+def test_a_changed_file_that_stays_alike_is_no_news(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
     world.send("b", "new")
     assert world.search("b", like("a")) == []
 
 
-def test_a_file_that_is_alike_again_after_it_was_not_is_news(world: World) -> None:
+def test_a_file_that_is_alike_again_after_it_was_not_is_news(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("b", like("a"))
     world.send("b", "other")
@@ -307,7 +224,7 @@ def test_a_file_that_is_alike_again_after_it_was_not_is_news(world: World) -> No
     assert world.search("b", like("a")) == [("b", "a")]
 
 
-def test_of_two_ranks_the_lower_one_counts(world: World) -> None:
+def test_of_two_ranks_the_lower_one_counts(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b", 30, kind="edited"))
     world.search("b", like("a", 4, kind="cropped"))
@@ -318,7 +235,7 @@ def test_of_two_ranks_the_lower_one_counts(world: World) -> None:
     assert [each.rank for each in world.pairs.listed()] == [30]
 
 
-def test_each_side_has_the_rank_of_its_last_search(world: World) -> None:
+def test_each_side_has_the_rank_of_its_last_search(world: Duplicates) -> None:
     sent(world, "ab")
     for rank in (4, 30):
         world.search("a", like("b", rank))
@@ -326,7 +243,7 @@ def test_each_side_has_the_rank_of_its_last_search(world: World) -> None:
     assert [each.rank for each in world.pairs.listed()] == [30]
 
 
-def test_the_images_of_others_have_no_path(world: World) -> None:
+def test_the_images_of_others_have_no_path(world: Duplicates) -> None:
     sent(world, "a")
     image = FoundImage("other.1", 3, "reencoded", sha("x"), LARGE, "laptop: a.jpg")
     assert world.search("a", image) == [("a", "other.1")]
@@ -337,7 +254,7 @@ def test_the_images_of_others_have_no_path(world: World) -> None:
     assert world.groups() == []
 
 
-def test_a_copy_of_another_owner_is_news_until_it_goes(world: World) -> None:
+def test_a_copy_of_another_owner_is_news_until_it_goes(world: Duplicates) -> None:
     world.send("a", "same")
     copy = FoundImage("other.1", 0, "identical", sha("same"), copies=1)
     assert world.search("a", copy) == [("a", "other.1")]
@@ -347,14 +264,14 @@ def test_a_copy_of_another_owner_is_news_until_it_goes(world: World) -> None:
     assert world.groups() == []
 
 
-def test_an_image_without_a_sha256_is_a_node_of_its_own(world: World) -> None:
+def test_an_image_without_a_sha256_is_a_node_of_its_own(world: Duplicates) -> None:
     sent(world, "a")
     world.search("a", FoundImage("other.1", 3), FoundImage("other.2", 3))
     [group] = world.groups()
     assert group.open_pairs == 2
 
 
-def test_groups_without_a_configured_folder_are_not_shown(world: World) -> None:
+def test_groups_without_a_configured_folder_are_not_shown(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     row = FolderRow("photos", b"/photos", None, None, True, FolderState.OK)
@@ -367,7 +284,7 @@ def test_groups_without_a_configured_folder_are_not_shown(world: World) -> None:
 # Dismissals.
 
 
-def test_a_dismissed_link_is_never_alerted_again(world: World) -> None:
+def test_a_dismissed_link_is_never_alerted_again(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.dismiss("a", "b")
@@ -378,7 +295,7 @@ def test_a_dismissed_link_is_never_alerted_again(world: World) -> None:
     assert world.search("a", like("b")) == []
 
 
-def test_a_dismissal_is_about_the_bytes_whatever_ids_they_have(world: World) -> None:
+def test_a_dismissal_is_about_the_bytes_whatever_ids_they_have(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.dismiss("a", "b")
@@ -390,7 +307,7 @@ def test_a_dismissal_is_about_the_bytes_whatever_ids_they_have(world: World) -> 
     assert world.names() == {}
 
 
-def test_a_third_copy_of_dismissed_copies_is_news(world: World) -> None:
+def test_a_third_copy_of_dismissed_copies_is_news(world: Duplicates) -> None:
     for name in "ab":
         world.send(name, "same")
     world.search("a", like("b", 0, picture="same"))
@@ -402,7 +319,7 @@ def test_a_third_copy_of_dismissed_copies_is_news(world: World) -> None:
     assert (image, match in "ab") == ("c", True)
 
 
-def test_copies_that_were_dismissed_two_by_two_are_dismissed(world: World) -> None:
+def test_copies_that_were_dismissed_two_by_two_are_dismissed(world: Duplicates) -> None:
     for name in "abc":
         world.send(name, "same")
     world.search("a", like("b", 0, picture="same"))
@@ -413,7 +330,7 @@ def test_copies_that_were_dismissed_two_by_two_are_dismissed(world: World) -> No
     assert world.groups() == []
 
 
-def test_a_picture_that_joins_later_is_not_covered(world: World) -> None:
+def test_a_picture_that_joins_later_is_not_covered(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.dismiss("a", "b")
@@ -422,7 +339,7 @@ def test_a_picture_that_joins_later_is_not_covered(world: World) -> None:
     assert world.names() == {"1": {"a", "b", "c"}} or len(world.names()) == 1
 
 
-def test_a_decision_has_one_row_for_each_image(world: World) -> None:
+def test_a_decision_has_one_row_for_each_image(world: Duplicates) -> None:
     names = [f"c{number}" for number in range(30)]
     for name in names:
         world.send(name, "same")
@@ -431,7 +348,7 @@ def test_a_decision_has_one_row_for_each_image(world: World) -> None:
     assert world.database.one("SELECT count(*) FROM decision_member") == 30
 
 
-def test_a_dismissal_of_an_image_that_changed_is_refused_as_a_whole(world: World) -> None:
+def test_a_dismissal_of_an_image_that_changed_is_refused_as_a_whole(world: Duplicates) -> None:
     sent(world, "abcd")
     world.search("a", like("b"))
     world.search("c", like("d"))
@@ -442,7 +359,7 @@ def test_a_dismissal_of_an_image_that_changed_is_refused_as_a_whole(world: World
     assert {"a", "b"} in world.names().values()
 
 
-def test_a_dismissal_can_be_restored(world: World) -> None:
+def test_a_dismissal_can_be_restored(world: Duplicates) -> None:
     sent(world, "ab")
     world.search("a", like("b"))
     world.dismiss("a", "b")
@@ -452,7 +369,7 @@ def test_a_dismissal_can_be_restored(world: World) -> None:
     assert world.alerts() == world.search("a", like("b")) == []
 
 
-def test_dismissed_copies_can_be_restored(world: World) -> None:
+def test_dismissed_copies_can_be_restored(world: Duplicates) -> None:
     for name in "ab":
         world.send(name, "same")
     world.search("a", like("b", 0, picture="same"))
@@ -461,7 +378,7 @@ def test_dismissed_copies_can_be_restored(world: World) -> None:
     assert world.names() == {"1": {"a", "b"}}
 
 
-def test_what_another_decision_names_stays_dismissed(world: World) -> None:
+def test_what_another_decision_names_stays_dismissed(world: Duplicates) -> None:
     sent(world, "abc")
     world.search("a", like("b"), like("c"))
     world.search("b", like("c"))
@@ -475,7 +392,9 @@ def test_what_another_decision_names_stays_dismissed(world: World) -> None:
 # Which one to keep.
 
 
-def test_the_larger_picture_is_kept_unless_its_file_changed_or_is_missing(world: World) -> None:
+def test_the_larger_picture_is_kept_unless_its_file_changed_or_is_missing(
+    world: Duplicates,
+) -> None:
     sent(world, "ab")
     found = FoundImage("a", 5, "reencoded", sha("a"), LARGE)
     due = Due("b", sha("b"))
@@ -498,7 +417,7 @@ def test_the_larger_picture_is_kept_unless_its_file_changed_or_is_missing(world:
     assert (group.images[0].side.facts, group.keep) == ({}, None)
 
 
-def test_copies_always_have_one_to_keep(world: World) -> None:
+def test_copies_always_have_one_to_keep(world: Duplicates) -> None:
     for name in ("b", "a"):
         world.send(name, "same")
     world.search("a", like("b", 0, picture="same"))
@@ -509,7 +428,7 @@ def test_copies_always_have_one_to_keep(world: World) -> None:
     assert (likeness.rank, likeness.kind) == (0, "identical")
 
 
-def test_a_chain_is_named_as_such(world: World) -> None:
+def test_a_chain_is_named_as_such(world: Duplicates) -> None:
     sent(world, "abc")
     world.search("b", like("a"), like("c"))
     [group] = world.groups()
@@ -520,7 +439,7 @@ def test_a_chain_is_named_as_such(world: World) -> None:
     assert not group.chain
 
 
-def test_the_largest_waste_is_listed_first(world: World) -> None:
+def test_the_largest_waste_is_listed_first(world: Duplicates) -> None:
     for name in ("a1", "a2", "b1", "b2", "b3"):
         world.send(name, name[0])
     world.search("a1", like("a2", 0, picture="a"))
@@ -529,7 +448,7 @@ def test_the_largest_waste_is_listed_first(world: World) -> None:
     assert [group.waste_bytes for group in world.groups()] == [2, 1]
 
 
-def test_all_images_can_be_searched_for_again(world: World) -> None:
+def test_all_images_can_be_searched_for_again(world: Duplicates) -> None:
     sent(world, "ab")
     world.searches.search_again()
     assert world.searches.count_due() == 2

@@ -12,7 +12,7 @@ from snoopsync.core.model import FolderState
 from snoopsync.state.folders import FolderRow
 from snoopsync.state.images import Counts
 from snoopsync.status.health import Snapshot, StoredStatus, activity, is_mirrored, problems
-from snoopsync.status.status import CollectionStatus, FolderStatus, ServiceStatus, Status
+from snoopsync.status.model import CollectionStatus, FolderStatus, ServiceStatus, Status
 
 NOW = 1_000_000.0
 

@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from snoopsync.config.settings import Watch
+from snoopsync.control.channel import socket_path
 from snoopsync.control.report import ServiceView
 from snoopsync.core.addresses import Address
 from snoopsync.embedded import EmbeddedCollection
@@ -44,6 +45,8 @@ from tests.support.pictures import encode, photo
 from tests.support.process import QUICK_SYNC, Installation, until
 from tests.support.serving import serving
 from tests.support.world import ServedWorld, ToldWatcher, World, fake_picture
+
+pytestmark = pytest.mark.integration
 
 LOOPBACK = "127.0.0.1"
 
@@ -385,7 +388,7 @@ def test_listening_beyond_this_machine_logs_a_warning(home: Installation) -> Non
     port = free_port()
     home.configure(QUICK_SYNC + listening(port, "0.0.0.0"))
     with home.running() as service:
-        assert any("whoever can reach it" in line for line in service.lines)
+        assert any("anyone who can reach this address" in line for line in service.lines)
         assert Asker(port).get("/healthz")
 
 
@@ -396,7 +399,7 @@ def test_an_ipv6_address(home: Installation) -> None:
         pytest.skip("there is no IPv6 on loopback")
     home.configure(QUICK_SYNC + listening(port, "::1"))
     with home.running() as service:
-        assert not any("whoever can reach it" in line for line in service.lines)
+        assert not any("anyone who can reach this address" in line for line in service.lines)
         with urllib.request.urlopen(f"http://[::1]:{port}/healthz", timeout=20) as reply:
             assert reply.read()
 
@@ -461,12 +464,19 @@ def test_without_the_extra_the_error_has_the_command_that_installs_it(
 
 def test_a_service_without_both_imports_neither(home: Installation) -> None:
     home.configure()
-    code = (
-        "import sys, os, signal, threading; from snoopsync.cli.root import run_program;"
-        "threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start();"
-        "run_program(['run']);"
-        "sys.exit(sorted({'apprise', 'prometheus_client'} & sys.modules.keys()) or 0)"
-    )
+    code = f"""
+import os, pathlib, signal, sys, threading, time
+from snoopsync.cli.root import run_program
+
+def stop_when_it_runs():
+    while not pathlib.Path({str(socket_path(home.state))!r}).exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=stop_when_it_runs, daemon=True).start()
+run_program(["run"])
+sys.exit(sorted({{"apprise", "prometheus_client"}} & sys.modules.keys()) or 0)
+"""
     done = home.run_python(code)
     assert done.code == 0, done
 

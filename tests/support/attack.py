@@ -36,8 +36,8 @@ CLIENTS = 4
 #: A decoder is killed after 30 s, and one picture of each client may be decoded first.
 ANSWER_SECONDS = 300.0
 
-#: A connection that was idle for so long is not used again, because the service will close it soon.
-#: Making a bomb takes time.
+#: A connection that was idle for longer than this is not reused: the service closes it soon. It can
+#: be idle because making a bomb takes time.
 KEPT_SECONDS = 10.0
 
 #: The time limit for a sound picture on an idle service: some twenty times what it takes.
@@ -180,7 +180,7 @@ class Target:
 
 
 def attack(home: Installation, seed: int, seconds: float, *, heavy: bool = False) -> Report:
-    """Send all bombs once (also the ``heavy`` ones), then damaged pictures for so many seconds.
+    """Send all bombs once (also the ``heavy`` ones), then damaged pictures for ``seconds``.
     Raises ``AssertionError`` for any harm to the service."""
     data, workers = home.home / "data", 2
     (key,) = home.json("keys", "add", "target", "--data", data, "--json")

@@ -41,8 +41,8 @@ class Authority:
         )
 
     def signed(self, name: str, *, days: int = 1, extension: str = HOST) -> Certificate:
-        """Return a certificate that is valid for so many days. A negative number makes an expired
-        one."""
+        """Return a certificate that is valid for ``days``. If ``days`` is negative, it has
+        expired."""
         made = Certificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
         extensions.write_text(extension + "\n")

@@ -1,4 +1,4 @@
-"""Processes that snoopsync lives in, and that are killed at a chosen moment.
+"""Processes that run snoopsync, and that are killed at a chosen moment.
 
 A ``Nursery`` is a process that has imported everything, and forks a child for every ``Life``: so a
 life does not cost the start of an interpreter. A child runs what snoopsync's own assembly puts
@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import (
     CollectionConfig,
     Config,
@@ -50,10 +51,10 @@ _PROGRAM = "import sys; from tests.support.crashing import breed; breed(int(sys.
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What a child shall do: be the service while a story is told, or (not ``in_story``) resync.
+    """What a child runs: the service while a story is played, or (not ``in_story``) a resync.
 
-    ``kill_at``: at which of its edge calls it is killed; the first is 1. ``now``: the Unix time
-    that it begins at. ``hold``: when deletions wait. Its folders and files are below ``base``.
+    ``kill_at``: at which of its edge calls it is killed; the first is 1. ``now``: the Unix time at
+    its start. ``hold``: when deletions are held. Its folders and files are below ``base``.
     """
 
     base: Path
@@ -66,8 +67,8 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What has happened on the disk: files and whole directories, as folder and path. Then
-    snoopsync takes so many steps, or (``None``) works until nothing is left to do."""
+    """What has changed on the disk: files and whole directories, as folder and path. Then
+    snoopsync takes this number of ``steps``, or (``None``) works until nothing is left to do."""
 
     files: Sequence[tuple[str, str]] = ()
     trees: Sequence[tuple[str, str]] = ()
@@ -83,14 +84,14 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A child has come to the end of its life, after so many edge calls. ``left``: how many images
-    a second resync still had to do something about."""
+    """A child has ended normally, after ``edges`` edge calls. ``left``: how many images a second
+    resync still had to change."""
 
     edges: int
     left: int = 0
 
 
-#: What a child is told when it asks what happens next; ``None`` ends the story.
+#: Returns the next event when a child asks for it; ``None`` ends the story.
 Tell = Callable[[], Turn | None]
 
 
@@ -127,7 +128,7 @@ class Nursery:
         self._process.wait()
 
     def live(self, life: Life, tell: Tell = lambda: None) -> Killed | Ended:
-        """Let one child live; how that went. Raises ``LifeFailed``."""
+        """Run one child, and return how it ended. Raises ``LifeFailed``."""
         self._pipe.send(life)
         fate: Killed | Ended | str = "it said nothing"
         while not isinstance(message := self._pipe.recv(), int):
@@ -161,11 +162,11 @@ def breed(descriptor: int) -> None:
 
 
 def _be(life: Life, pipe: Connection) -> None:
-    """Live, and end without going back to where the nursery goes on."""
+    """Run the child, and exit without returning into the code of the nursery."""
     try:
         fuse = Fuse(life.kill_at, lambda edge: pipe.send(Killed(edge)))
         pipe.send(_live(life, fuse, pipe))
-    except BaseException:  # told to the test, which fails with it
+    except BaseException:  # sent to the test, which fails with it
         pipe.send(traceback.format_exc())
     finally:
         os._exit(0)
@@ -213,7 +214,7 @@ def _reconcile(components: Components) -> int:
         components.engine.wait()
     report = run.report
     assert report is not None
-    assert report.exit_code in (Exit.OK, Exit.HELD_OR_MISSING), report
+    assert of_resync(report) in (Exit.OK, Exit.HELD_OR_MISSING), report
     _alert(components)
     done = report.summary
     return done.added + done.updated + done.deleted + done.renamed + done.adopted

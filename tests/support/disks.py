@@ -34,7 +34,7 @@ import pytest
 from snoopsync.folders.disk import Disk
 from tests.support.loops import LoopDevice, use_private_mounts
 
-#: For what is mounted where nobody looks, whatever is in the other slots.
+#: For a drive that is mounted out of snoopsync's sight, whatever is in the other slots.
 _UNSEEN_SLOT = -1
 
 _SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
@@ -212,13 +212,13 @@ class Drive:
 
     @contextmanager
     def opened(self) -> Iterator[Path]:
-        """Mounted where nobody looks, as long as the ``with`` lasts; where."""
+        """Mount the drive out of snoopsync's sight during the ``with``. Yields the mount point."""
         with self.mounted(self._drives._place("opened"), _UNSEEN_SLOT) as root:
             yield root
 
     def write(self, files: Mapping[str, bytes], mtimes: Mapping[str, float] | None = None) -> None:
-        """Write these files while nobody sees it. A read-only drive is made again: it then has
-        these files only."""
+        """Write these files while the drive is not mounted in a folder. A read-only drive is
+        formatted again, and then contains only these files."""
         assert self.point is None, f"{self} is mounted"
         if self.kind.read_only:
             self._format(files, mtimes)
@@ -302,8 +302,8 @@ class Drive:
                 self._start(*self.kind.fuse, files, point)
 
     def _take_numbers(self, count: int) -> None:
-        """Mount something else so many times first: the kernel gives a file system without a block
-        device the lowest number that is free."""
+        """Mount ``count`` other file systems first: the kernel gives a file system without a block
+        device the lowest free number."""
         for _ in range(max(count, 0)):
             filler = self._drives._place("filler")
             _run("mount", "-t", "tmpfs", "-o", "size=64k", "none", filler)

@@ -77,6 +77,12 @@ class FusedDisk(Disk):
         self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
         return super().stamp(root, directory)
 
+    def has_stamp(
+        self, root: OpenFolder, directory: bytes, stamp: tuple[int, int, int] | None
+    ) -> bool:
+        self._fuse.burn(f"stamp {os.fsdecode(root.absolute(directory))}")
+        return super().has_stamp(root, directory, stamp)
+
     @contextmanager
     def entries(self, root: OpenFolder, path: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         self._fuse.burn(f"entries {os.fsdecode(root.absolute(path))}")
@@ -107,6 +113,7 @@ class FusedDatabase(Database):
 
     def __init__(self, path: Path, fuse: Fuse) -> None:
         self._fuse = fuse
+        self._commit = "COMMIT"
         super().__init__(path)
         # What was given to the kernel outlives the process: the disk need not be waited for.
         self.query("PRAGMA synchronous = OFF")
@@ -114,6 +121,15 @@ class FusedDatabase(Database):
     def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         with self._commits(sql):
             return super().change(sql, parameters)
+
+    def change_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Its commit is named after the statement."""
+        with self._lock:
+            self._commit = sql
+            try:
+                super().change_many(sql, rows)
+            finally:
+                self._commit = "COMMIT"
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -123,8 +139,8 @@ class FusedDatabase(Database):
             return
         with super().transaction():
             yield
-            self._fuse.burn("before COMMIT")
-        self._fuse.burn("after COMMIT")
+            self._fuse.burn(f"before {self._commit}")
+        self._fuse.burn(f"after {self._commit}")
 
     @contextmanager
     def _commits(self, sql: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A journald of one's own, with a journal that nobody else sees."""
+"""A private journald, with a journal that no other program sees."""
 
 from __future__ import annotations
 

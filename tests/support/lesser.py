@@ -1,4 +1,4 @@
-"""Commands under which a program has less than the tests have: fewer watches, fewer rights."""
+"""Commands that run a program with less than the tests have: fewer watches, fewer rights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 
 def with_watches(count: int) -> list[str]:
-    """What a program is run under to have so many inotify watches at most: in a user namespace,
-    where the limit is nobody else's."""
+    """Return a command that runs a program with at most ``count`` inotify watches: in a user
+    namespace, where the limit applies to no other program."""
     limited = f'echo {count} > /proc/sys/user/max_inotify_watches && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"]
     try:

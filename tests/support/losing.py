@@ -1,4 +1,4 @@
-"""A folder in which things happen that events are lost by, and a service that mirrors it.
+"""A folder with changes that make an observer lose events, and a service that mirrors it.
 
 The service is a real process with the embedded collection. Its safety scan is a day away, so only
 what its watcher tells, and what is made of that, brings the collection up to date. In the place of
@@ -53,7 +53,7 @@ daemon.Watcher = partial(daemon.Watcher, make_engine=engine)
 from snoopsync.cli import main; main()
 """
 
-#: How the log tells of an overflow.
+#: How the log reports an overflow.
 QUEUE_WAS_FULL = "folder pictures: the system's queue of events was full"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this to the system")
@@ -94,7 +94,7 @@ class Playground:
     # What people do.
 
     def picture(self) -> bytes:
-        """Another one each time."""
+        """A different picture at each call."""
         self._number += 1
         return picture(self._number)
 
@@ -104,7 +104,7 @@ class Playground:
             self.disk.write(path, self.picture())
 
     def approve(self) -> None:
-        """Say that the directory which is there now is the folder."""
+        """Accept the directory that is now at the folder's path."""
         until(lambda: self.folder_state() == "missing", DEADLINE_SECONDS)
         self.home.ok("approve", "pictures")
 
@@ -119,14 +119,14 @@ class Playground:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """What is done inside, the service sees at once, and never the half of it."""
+        """The service sees all changes that are made inside at once, never a part of them."""
         assert self.running is not None
         self.running.send(signal.SIGSTOP)
         yield
         self.running.send(signal.SIGCONT)
 
     def unmount(self, path: Path) -> None:
-        """Unmount it, as soon as nobody uses it."""
+        """Unmount it as soon as no process uses it."""
         command = ["umount", str(path)]
         until(lambda: not subprocess.run(command, capture_output=True, check=False).returncode)
 
@@ -134,8 +134,8 @@ class Playground:
 
     @contextmanager
     def service(self, program: str = OURS, under: Sequence[str] = ()) -> Iterator[Service]:
-        """The service of this program, started ``under`` another command, once it is through with
-        its first comparison."""
+        """The service of this program, started ``under`` another command, after its first
+        comparison."""
         command = [*under, sys.executable, "-c", program, "run"]
         service = Service(list(command), self.home.environment, self.home.home)
         try:
@@ -148,7 +148,7 @@ class Playground:
     @contextmanager
     def played(self, story: Story, program: str = OURS, *, patience: float = DEADLINE_SECONDS
     ) -> Iterator[Service]:  # fmt: skip
-        """The service of this program when the story has been told to its end."""
+        """The service of this program, after the whole story was played."""
         chapters = story.tell(self)
         next(chapters)
         with ExitStack() as stack:
@@ -163,15 +163,15 @@ class Playground:
         state: str = self.home.status()["folders"][0]["state"]
         return state
 
-    # What has come of it.
+    # The result.
 
     def on_disk(self) -> dict[str, str]:
         """The SHA-256 of every file in the folder."""
         return {path: _digest(self.disk.read(path)) for path in self.disk.paths()}
 
     def in_collection(self) -> dict[str, str]:
-        """The SHA-256 of every image in the collection, by the path that it is of. One of ours
-        that is of no path is there under its ID."""
+        """The SHA-256 of every image in the collection, by its path, or by its ID if it has no
+        path."""
         images = self._images()
         paths = {row["image_id"]: row["path"] for row in self.home.json("list", "--json")}
         return {paths.get(name, name): digest for name, digest in images.items()}
@@ -191,7 +191,7 @@ class Playground:
         return sorted(files.values()) == sorted(images.values()) and files == self.in_collection()
 
     def comes_right(self, seconds: float) -> bool:
-        """Does it come to hold that within so long?"""
+        """Does the collection become right within ``seconds``?"""
         try:
             until(self.is_right, seconds)
         except AssertionError:
@@ -206,10 +206,10 @@ class Playground:
 
 @dataclass(frozen=True)
 class Story:
-    """Something that happens. ``tell`` makes it happen: up to its first ``yield`` is what is there
-    before the service starts, at the others it waits until all is right. ``says`` is a piece of
-    each line of warning that snoopsync has for it. ``queue`` is how many events the system keeps
-    for the service, if not as many as usual."""
+    """A sequence of changes. ``tell`` makes them: those before its first ``yield`` are made before
+    the service starts, and at each further ``yield`` the caller waits until everything is mirrored.
+    ``says`` has a part of each warning that snoopsync logs about it. ``queue`` is the size of the
+    kernel's event queue, if it is not the usual one."""
 
     tell: Callable[[Playground], Iterator[None]]
     says: tuple[str, ...] = ()
@@ -220,12 +220,12 @@ class Story:
 
 
 def complaints(service: Service) -> list[str]:
-    """What it has logged that is not just information."""
+    """The lines that it has logged above the level ``info``."""
     return [line for line in service.lines if " info " not in line]
 
 
 def check_story(playground: Playground, story: Story) -> None:
-    """Nothing is lost by it, and the log has one line for each trouble."""
+    """Check that nothing is lost, and that the log has one line for each problem."""
     with playground.played(story) as service:
         playground.check()
         for text in story.says:
@@ -233,12 +233,12 @@ def check_story(playground: Playground, story: Story) -> None:
         said = complaints(service)
         told = [text for line in said for text in story.says if text in line]
         assert len(told) == len(said), said
-        # In no order: the guard and the watcher look when their time has come.
+        # In any order: the guard and the watcher each look at times of their own.
         assert sorted(told) == sorted(story.says), said
 
 
 def is_lost_by_stock(playground: Playground, story: Story) -> bool:
-    """Does snoopsync on the stock observer not come right?"""
+    """Does snoopsync with the stock observer fail to mirror everything?"""
     with playground.played(story, STOCK, patience=STOCK_SECONDS):
         return not playground.comes_right(STOCK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""A machine that has booted systemd: this one's file system, in a container that forgets it all.
+"""A machine that has booted systemd: a container on a copy of this file system that is discarded.
 
 ``systemd-nspawn`` boots it in two seconds: a real systemd as the first process, with cgroups, a
 journal and a network of its own, loopback. What is written there is gone in the end, except in
@@ -80,7 +80,7 @@ class Machine:
         return ["nsenter", "--target", str(self.pid), "--all", *clean, *map(str, command)]
 
     def wait_for_boot(self) -> None:
-        """Wait until it has booted as far as it was told to."""
+        """Wait until it has reached the target that it boots to."""
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
 
         def is_up() -> bool:

@@ -39,7 +39,7 @@ def mounted(directory: Path, *arguments: str | Path) -> Iterator[None]:
 
 
 def mount(directory: Path, *arguments: str | Path) -> None:
-    """Mount this there."""
+    """Mount something on ``directory``. Skips the test if that is not allowed."""
     done = subprocess.run(["mount", *arguments, directory], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"can't mount here: {done.stderr.strip()}")

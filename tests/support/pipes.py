@@ -1,4 +1,4 @@
-"""Pipes that nobody reads from."""
+"""Pipes that no process reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""snoopsync as its users have it: commands and a service, with a home directory of their own."""
+"""snoopsync as users run it: commands and a service, in a separate home directory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from unittest import mock
 from snoopsync.cli.root import run_program
 from snoopsync.log import setup as logs
 from tests.support.paths import ROOT
+from tests.support.pictures import encode, photo
 
 DEADLINE_SECONDS = 20.0
 
@@ -34,11 +35,11 @@ QUICK_SYNC = "sync: {settle: 50ms, delete_after: 0s}\n"
 
 
 def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait until the condition is true, for at most so long."""
+    """Wait until the condition is true, for at most ``seconds``."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"the condition did not become true in {seconds} s"
         pause.wait(0.02)
 
 
@@ -58,6 +59,7 @@ class Installation:
         self.home = home
         self.pictures = home / "pictures"
         self.pictures.mkdir()
+        self.config = home / "config" / "snoopsync" / "config.yaml"
         self.state = home / "state" / "snoopsync" / "state.sqlite3"
         self.environment = {
             "HOME": str(home),
@@ -69,21 +71,25 @@ class Installation:
             "PYTHONWARNINGS": "error",
         }
 
+    def add_pictures(self, count: int) -> None:
+        """Write the pictures ``0.jpg``, ``1.jpg``..., each unlike the others, into ``pictures``."""
+        for seed in range(count):
+            (self.pictures / f"{seed}.jpg").write_bytes(encode(photo(seed)))
+
     def configure(self, text: str = QUICK_SYNC, folders: str | None = None) -> Path:
         """Write the configuration: these keys, and the folders, ``pictures`` if none are given."""
-        path = self.home / "config" / "snoopsync" / "config.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + (folders or f"folders: [{{path: {self.pictures}}}]\n"))
-        path.chmod(0o600)
-        return path
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text + (folders or f"folders: [{{path: {self.pictures}}}]\n"))
+        self.config.chmod(0o600)
+        return self.config
 
     def configure_service(self, endpoint: str, public_key: str, text: str = QUICK_SYNC) -> None:
-        """Write a configuration with this service. Its secret is to be had from the environment."""
+        """Write a configuration with this service. Its secret is in the environment."""
         keys = f"endpoint: '{endpoint}', public_key: {public_key}, owner: tests"
         self.configure(f"collection: {{{keys}}}\n{text}")
 
     def configure_keys(self, endpoint: str, public_key: str, secret_key: str) -> Path:
-        """Write a configuration with this service, and its secret into a file; which one."""
+        """Write a configuration with this service, and its secret into a file. Returns the file."""
         path = self.home / "the secret"
         path.write_text(secret_key)
         path.chmod(0o600)
@@ -141,12 +147,12 @@ class Installation:
         return [json.loads(line) for line in done.out.splitlines()]
 
     def status(self) -> dict[str, Any]:
-        """``status --json``, whatever it says."""
+        """``status --json``, whatever its exit code is."""
         status: dict[str, Any] = json.loads(self.run("status", "--json").out)
         return status
 
     def is_in_sync(self) -> bool:
-        """Does ``status`` say so?"""
+        """Does ``status`` report ``in sync``?"""
         return self.status()["in_sync"] is True
 
     @contextmanager
@@ -169,10 +175,17 @@ class Installation:
 
     @contextmanager
     def running(self) -> Iterator[Service]:
-        """A service that is through with its first comparison."""
+        """A service that has completed its first comparison."""
         with self.service() as service:
             service.line_with("sync complete")
             yield service
+
+
+def unconfigured(home: Path) -> Installation:
+    """A home directory with the picture ``a.jpg`` and without a configuration."""
+    installation = Installation(home)
+    (installation.pictures / "a.jpg").write_bytes(encode(photo(0)))
+    return installation
 
 
 def command(*arguments: str | Path | bytes) -> list[str | bytes]:
@@ -207,7 +220,7 @@ class Service:
         return self._popen.pid
 
     def line_with(self, text: str, seconds: float = DEADLINE_SECONDS, *, after: int = 0) -> str:
-        """The first line with this text after so many lines, once it is there."""
+        """Wait for the first line with this text, ``after`` this number of lines, and return it."""
 
         def found() -> str | None:
             return next((line for line in self.lines[after:] if text in line), None)
@@ -222,18 +235,18 @@ class Service:
         self._popen.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 10.0) -> int:
-        """Send the signal; the exit code."""
+        """Send the signal, and return the exit code."""
         self.send(number)
         return self.wait(seconds)
 
     def wait(self, seconds: float = 10.0) -> int:
-        """The exit code, once it has ended."""
+        """Wait for the end, and return the exit code."""
         code = self._popen.wait(seconds)
         self._reader.join()
         return code
 
     def kill(self) -> None:
-        """As a power loss would, if it still runs."""
+        """End it with SIGKILL, if it still runs."""
         self._popen.kill()
         self._popen.wait()
         self._reader.join()

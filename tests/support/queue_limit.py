@@ -1,5 +1,5 @@
-"""How many events the system queues for an inotify. A test may have fewer: no other test is under
-way meanwhile, in any process."""
+"""How many events the system queues for an inotify instance. A test may have a shorter queue: no
+other test runs meanwhile, in any process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _held: list[IO[str]] = []
 
 
 def queue_limit() -> int:
-    """How many it queues."""
+    """The current limit."""
     return int(LIMIT.read_text())
 
 
 @contextmanager
 def usual_queue() -> Iterator[None]:
-    """It queues as many as usual, but where ``short_queue`` is called inside."""
+    """The queue has its usual length, except inside a nested ``short_queue``."""
     with LIMIT.open() as limit:
         fcntl.flock(limit, fcntl.LOCK_SH)
         _held.append(limit)
@@ -37,8 +37,8 @@ def usual_queue() -> Iterator[None]:
 
 @contextmanager
 def short_queue(events: int) -> Iterator[None]:
-    """An inotify that is opened meanwhile queues no more events than these. It begins when all
-    other tests that are under way have ended."""
+    """An inotify instance that is opened meanwhile queues at most ``events`` events. It begins
+    when all other running tests have ended."""
     try:
         with LIMIT.open("r+"):
             pass

@@ -15,7 +15,7 @@ from snoopsync.runtime.signals import Signals, Wakeup
 from snoopsync.runtime.systemd import SystemdNotifier
 from snoopsync.runtime.workers import Workers
 from snoopsync.service.environment import Environment, Reload, Timing
-from snoopsync.service.service import Service
+from snoopsync.service.generation import Service
 from snoopsync.state.lock import locked
 from snoopsync.status.reading import read_status
 from snoopsync.sync.components import Dependencies, open_components, open_state, opened_collection

@@ -34,7 +34,7 @@ class SteppedClock:
         home.environment["CLOCK_OFFSET_FILE"] = str(self._offset)
 
     def set(self, seconds: float) -> None:
-        """It is ahead of the true time by so much."""
+        """Set it ahead of the true time by this much."""
         aside = Path(f"{self._offset}.new")
         aside.write_text(str(seconds))
         aside.replace(self._offset)

@@ -1,4 +1,4 @@
-"""Stories that are played on the disk."""
+"""Stories: sequences of changes to the files on a disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOREIGN = {"somebody.else": fake_picture(2, 42), "tester-too.1": fake_picture(1_
 
 @dataclass
 class Story(ABC):
-    """Pictures on the disk, and what becomes of them, an event at a time.
+    """Pictures on the disk, and the changes to them, one event at a time.
 
     A picture is a number, that it keeps when it is renamed, edited or replaced. ``pictures`` says
     which is where; ``seen`` which one had this content at this place, at any time.
@@ -39,7 +39,7 @@ class Story(ABC):
         self._events = self._tell()
 
     def go_on(self) -> Turn | None:
-        """Play the next event; ``None`` if there is none any more."""
+        """Play the next event. Returns ``None`` after the last one."""
         turn = next(self._events, None)
         self._note()
         return turn
@@ -47,7 +47,7 @@ class Story(ABC):
     @property
     @abstractmethod
     def beginning(self) -> Sequence[Spot]:
-        """What is there before the first event."""
+        """The files before the first event."""
 
     @abstractmethod
     def _tell(self) -> Iterator[Turn]:
@@ -154,7 +154,7 @@ class EverydayLife(Story):
 
 
 class Loss(Story):
-    """One picture after the other goes, and a new one comes."""
+    """Pictures disappear one after the other, and a new one appears."""
 
     beginning = tuple(("photos", f"{number}.jpg") for number in range(8))
 

@@ -1,4 +1,4 @@
-"""A command on a terminal, and somebody who types and looks."""
+"""A command on a terminal, with input, and with the text that it shows."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 class Terminal:
-    """A command on a terminal of so many columns, or another ``program``; ``text`` is all that was
-    to be seen on it so far."""
+    """A command, or another ``program``, on a terminal of this width. ``text`` is everything that
+    the terminal has shown so far."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Terminal:
         while self._ours >= 0 and select.select([self._ours], [], [], 0)[0]:
             try:
                 data = os.read(self._ours, 65536)
-            except OSError:  # how a terminal says that nobody writes to it any more
+            except OSError:  # no process writes to the terminal any longer
                 break
             if not data:
                 break
@@ -83,7 +83,7 @@ class Terminal:
         return self._data.decode(errors="replace")
 
     def answer(self, question: str, given: str, *, hidden: bool = False) -> None:
-        """Wait until the question is there, after what was answered last, and type this.
+        """Wait until the question appears after the last answer, and type ``given``.
         ``hidden``: the terminal must not show it."""
         self.expect(question)
         if hidden:
@@ -96,7 +96,7 @@ class Terminal:
         until(lambda: not termios.tcgetattr(self._ours)[3] & termios.ECHO)
 
     def expect(self, text: str) -> None:
-        """Wait until this is there, after what was answered last."""
+        """Wait until this text appears after the last answer."""
         until(lambda: text in self.text[self._read_to :] or self.process.poll() is not None)
         assert text in self.text[self._read_to :], self.text
 
@@ -114,7 +114,7 @@ class Terminal:
         return self.end()
 
     def end(self) -> str:
-        """What it wrote, once it has ended by itself."""
+        """Wait until it ends by itself, and return its output."""
         until(lambda: (self.text, self.process.poll() is not None)[1])
         text = self.text
         self.close()
@@ -130,5 +130,5 @@ class Terminal:
 
 
 def seen(text: str) -> str:
-    """The text without what is done to it: colours, links, the way of the cursor."""
+    """The text without control sequences: colours, links, movements of the cursor."""
     return LINK.sub("", ANSI.sub("", text))

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.disks import KINDS, Drives, number_of, require
 
+pytestmark = pytest.mark.integration
+
 FILES = {"DCIM/a.jpg": b"one", "b.jpg": b"two"}
 
 

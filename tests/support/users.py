@@ -1,4 +1,4 @@
-"""Users without a name, beside the one that runs the tests."""
+"""Users without a name, in addition to the one that runs the tests."""
 
 from __future__ import annotations
 

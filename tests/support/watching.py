@@ -1,4 +1,4 @@
-"""What the tests of the watcher share: somebody who follows hints, and somebody who makes them.
+"""What the tests of the watcher share: a follower of hints, and a source of changes.
 
 ``Follower`` does what the mirror does, reduced to the rule that makes it lossless: follow hints
 only, cover a directory before listing it. If the watcher lost anything, it would end up knowing
@@ -25,7 +25,7 @@ Entry = tuple[int, ...]
 
 
 class Follower:
-    """Knows what is in a folder, by its hints alone."""
+    """Keeps track of the contents of a folder by its hints alone."""
 
     def __init__(self, watch: HintSource, root: Path) -> None:
         self.watch = watch
@@ -35,7 +35,7 @@ class Follower:
         self.scan_tree(b"")
 
     def step(self) -> None:
-        """Follow what hints there are."""
+        """Process the pending hints."""
         hints = self.watch.take()
         if not hints:
             return
@@ -99,12 +99,12 @@ class Follower:
                 del self.known[path]
 
     def is_right(self) -> bool:
-        """Follow the hints; is what we know now what is on the disk?"""
+        """Process the hints. Does the known tree now equal the disk?"""
         self.step()
         return self.known == tree_of(self.root)
 
     def saw(self, wanted: Callable[[Hints], bool]) -> bool:
-        """Follow the hints; was there ever one like this?"""
+        """Process the hints. Was there ever one like this?"""
         self.step()
         return any(wanted(hints) for hints in self.taken)
 
@@ -159,13 +159,13 @@ class Alarm:
         """Wait until it is so, looking whenever we are woken (and now and then)."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to be so in time"
+            assert time.monotonic() < deadline, "the condition did not become true in time"
             self.rung.wait(0.05)
             self.rung.clear()
 
 
 class Churn(threading.Thread):
-    """Somebody else, who makes, writes, moves and removes at random."""
+    """Another user, who creates, writes, moves and removes files at random."""
 
     def __init__(self, root: Path, outside: Path, random: random.Random, operations: int) -> None:
         super().__init__()

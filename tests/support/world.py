@@ -1,5 +1,5 @@
-"""A whole small world for the tests: folders, a state file, a collection behind HTTP, and snoopsync
-put together by its own assembly.
+"""A small complete world for tests: folders, a state file, a collection behind HTTP, and snoopsync
+built from its own components.
 
 Everything is real but the time, which jumps to the next thing to do as soon as there is nothing to
 do now, and (where a test does not ask for threads) the workers, which do a job when they get it.
@@ -87,7 +87,7 @@ Item = TypeVar("Item")
 
 
 class JumpingClock(Clock):
-    """Time that passes only where snoopsync waits for it: then it is over at once."""
+    """Time that passes only when snoopsync waits: the wait ends at once."""
 
     def __init__(self) -> None:
         self._seconds = 1_000_000_000.0
@@ -114,17 +114,17 @@ class JumpingClock(Clock):
         self._seconds += seconds
 
     def suspend(self, seconds: float) -> None:
-        """The machine sleeps for so long."""
+        """Suspend the machine for ``seconds``."""
         self._suspended += seconds
 
     def set_wall_clock(self, seconds: float) -> None:
-        """Somebody sets the wall clock forward by so much; back, if that is negative."""
+        """Set the wall clock forward by ``seconds``, or back if ``seconds`` is negative."""
         self._stepped += seconds
 
 
 class InlineWorkers(Workers):
-    """No threads: a job is done when it is given. Its end may be kept back: while ``keeps_back`` is
-    true, nobody hears of it until ``release``."""
+    """No threads: a job is done when it is submitted. While ``keeps_back`` is true, results are
+    withheld until ``release``."""
 
     def __init__(self, count: int, name: str) -> None:
         self.keeps_back = False
@@ -347,7 +347,7 @@ class Remote:
         self.server = server
 
     def ids(self) -> set[str]:
-        """The IDs of all images that are there."""
+        """The IDs of all images in the collection."""
         return set(self.server.contents)
 
     def digest(self, image_id: str) -> str:
@@ -355,7 +355,7 @@ class Remote:
         return self.server.contents[image_id]
 
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of every image of ours."""
+        """The SHA-256 of every image of this owner."""
         contents = self.server.contents.items()
         return {name: digest for name, digest in contents if name.startswith(f"{OWNER}.")}
 
@@ -380,16 +380,16 @@ class Remote:
         return self.uploads() + self.deletes()
 
     def forget_requests(self) -> None:
-        """What came until now is of no interest."""
+        """Forget the requests so far."""
         self.server.requests.clear()
 
     def add(self, image_id: str, data: bytes) -> None:
-        """Somebody else adds an image."""
+        """Another client adds an image."""
         self.server.collection.add_image(io.BytesIO(data), image_id)
         self.server.contents[image_id] = hashlib.sha256(data).hexdigest()
 
     def remove(self, image_id: str) -> None:
-        """Somebody else removes an image."""
+        """Another client removes an image."""
         self.server.collection.delete_image(image_id)
         del self.server.contents[image_id]
 
@@ -448,7 +448,7 @@ class Live:
     stop: threading.Event
 
     def reconcile(self) -> ResyncReport:
-        """What the service does first."""
+        """Compare everything, as the service does first."""
         names = [monitor.folder.name for monitor in self.components.engine.monitors]
         return run_resync(self.components.engine, ResyncRequest(names, retry_refused=False))
 
@@ -463,10 +463,10 @@ class Live:
         self.components.engine.wait()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Step until it is so."""
+        """Step until the condition is true."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to be so in time"
+            assert time.monotonic() < deadline, "the condition did not become true in time"
             self.step()
 
     def rest(self) -> None:
@@ -491,7 +491,7 @@ def approves(_pruning: Pruning) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rehearsal said: its lines, and its report."""
+    """The result of a rehearsal: its lines, and its report."""
 
     lines: tuple[tuple[Verb, str | None, str], ...]
     report: ResyncReport
@@ -618,7 +618,7 @@ class World:
         prune: bool = False,
         approve: Approve = approves,
     ) -> ResyncReport:
-        """``snoopsync resync``, that tells what it does."""
+        """``snoopsync resync``, with the actions that it carries out."""
         stop = threading.Event()
         names = folders or tuple(self.folders)
         with (
@@ -651,7 +651,7 @@ class World:
 
     @contextmanager
     def running(self, watcher: Watcher | None = None, *, reconcile: bool = True) -> Iterator[Live]:
-        """``snoopsync run``, in the test's hands. However it ends, it ends well."""
+        """``snoopsync run``, stepped by the test, and shut down in order at the end."""
         with self.running_until_it_crashes(watcher) as live:
             if reconcile:
                 live.reconcile()
@@ -660,8 +660,8 @@ class World:
 
     @contextmanager
     def running_until_it_crashes(self, watcher: Watcher | None = None) -> Iterator[Live]:
-        """``snoopsync run``, that ends as if its process had been killed: what was sent may have
-        arrived, but nothing is written down any more."""
+        """``snoopsync run`` that ends as if its process had been killed: requests may have arrived,
+        but no result is recorded."""
         stop = threading.Event()
         with ExitStack() as stack:
             database = stack.enter_context(closing(self.open_database(self.state_path)))
@@ -669,14 +669,13 @@ class World:
             components = stack.enter_context(self._assembled(database, stop, watcher))
             yield Live(components, stop)
             stop.set()
-            components.engine.sender.remembered = InFlight(components.state, None)
+            components.engine.sender.in_flight_file = InFlight(components.state, None)
             database.close()
             with suppress(ProgrammingError):
                 components.engine.close(DEADLINE_SECONDS)
 
     def take_for_mirrored(self) -> None:
-        """Everything on the disk of the first folder was mirrored some other day: the short way to
-        a large world."""
+        """Record all files of the first folder as mirrored: a fast way to a large world."""
         name, disk = next(iter(self.folders)), self.disk
         with closing(open_state(self.state_path)) as database, database.transaction():
             state = State(database)
@@ -699,7 +698,7 @@ class World:
             yield database
 
     def records(self) -> list[Record]:
-        """Everything that the state file knows."""
+        """All images in the state file."""
         with self._state() as database:
             state = State(database)
             return [record for row in state.folders.rows() for record in state.records_in(row.name)]
@@ -713,13 +712,13 @@ class World:
         return self.ids()[f"{folder or next(iter(self.folders))}/{path}"]
 
     def folder_state(self, name: str | None = None) -> str:
-        """How a folder is, as ``status`` has it."""
+        """The state of a folder in ``status``."""
         with self._state() as database:
             rows = {row.name: row for row in State(database).folders.rows()}
         return rows[name or next(iter(self.folders))].state.value
 
     def held(self) -> int:
-        """How many deletions wait for a person."""
+        """The number of held deletions."""
         with self._state() as database:
             return sum(counts.held for counts in State(database).counts().values())
 
@@ -742,7 +741,7 @@ class World:
             return [(name, database.query(f"SELECT * FROM {name}")) for (name,) in tables]
 
     def lose_state(self) -> None:
-        """The state file is gone."""
+        """Remove the state file."""
         shutil.rmtree(self.state_path.parent)
 
     def on_disk(self) -> dict[str, str]:
@@ -755,12 +754,12 @@ class World:
         }
 
     def mirrored(self) -> dict[str, str | None]:
-        """The SHA-256 of what the collection has for every place, by ``folder/path``."""
+        """The SHA-256 of the image of every path in the collection, by ``folder/path``."""
         contents = self.remote.server.contents
         return {rel_path: contents.get(image_id) for rel_path, image_id in self.ids().items()}
 
     def check_mirrored(self) -> None:
-        """The collection holds exactly the files, byte for byte, under one ID each."""
+        """Check that the collection has exactly the files, byte for byte, under one ID each."""
         on_disk, ids = self.on_disk(), self.ids()
         assert self.mirrored() == on_disk
         assert len(set(ids.values())) == len(ids)
@@ -786,15 +785,15 @@ class ServedWorld:
 
 @contextmanager
 def while_stopped(world: World) -> Iterator[None]:
-    """What is done inside happens while snoopsync does not run; afterwards it is synced."""
+    """Changes inside are made while snoopsync does not run. Afterwards they are synced."""
     yield
     world.resync()
 
 
 @contextmanager
 def while_running(world: World) -> Iterator[None]:
-    """What is done inside happens under the eyes of a running snoopsync, with the kernel's own
-    events; afterwards it is synced."""
+    """Changes inside are made while snoopsync runs, with the kernel's own events. Afterwards they
+    are synced."""
     live_now: list[Live] = []
     watcher = Watcher(lambda: live_now[0].components.engine.wake() if live_now else None)
     try:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.planner import Action, Verb
+from snoopsync.sync.planning import PlanningPace
 from tests.support.world import DiskFolder, ServedWorld, World, fake_picture, lines
 
 PATHS = [f"{directory}{name}.jpg" for directory in ("", "x/", "y/") for name in "abcd"]
@@ -51,6 +53,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
             world.remote.remove(ids[pick % len(ids)])
 
 
+@pytest.mark.integration
 @settings(
     max_examples=25,
     deadline=None,
@@ -59,7 +62,7 @@ def do(world: World, disk: DiskFolder, deed: tuple[str, int, str, int]) -> None:
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(history=histories, policy=policies, prune=st.booleans(), loses_state=st.booleans())
-def test_a_rehearsal_equals_what_the_next_resync_does(
+def test_a_rehearsal_equals_the_next_resync(
     history: list[list[tuple[str, int, str, int]]],
     policy: HoldPolicy | None,
     prune: bool,
@@ -79,7 +82,7 @@ def test_a_rehearsal_equals_what_the_next_resync_does(
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_a_rehearsal_holds_what_the_next_resync_holds(world: World, count: int) -> None:
+def test_a_rehearsal_holds_the_same_deletions_as_the_next_resync(world: World, count: int) -> None:
     world.hold = HoldPolicy(count=3, percent=10)
     for number in range(20):
         world.disk.write(f"{number}.jpg", fake_picture(number))
@@ -89,6 +92,24 @@ def test_a_rehearsal_holds_what_the_next_resync_holds(world: World, count: int) 
     world.disk.write("new.jpg", fake_picture(100))
     check_rehearsal(world, prune=False)
     assert world.held() == (count if count > 3 else 0)
+
+
+def test_a_rehearsal_adds_an_unsent_picture_whose_image_was_lost(world: World) -> None:
+    """Also if there is time to send pictures before the last one is planned."""
+    for number in range(20):
+        world.disk.write(f"{number:02}.jpg", fake_picture(number))
+    world.resync()
+    world.remote.forget_requests()
+    with world.running_until_it_crashes() as live:
+        live.reconcile()
+        for number in range(20):
+            world.disk.replace(f"{number:02}.jpg", fake_picture(100 + number))
+        live.scan()
+        live.until(lambda: len(world.remote.uploads()) > 0)
+    for image_id in world.ids().values():
+        world.remote.remove(image_id)
+    world.planning = PlanningPace(batch_files=1, step_seconds=0.0)
+    check_rehearsal(world, prune=False)
 
 
 def check_rehearsal(world: World, *, prune: bool) -> None:
@@ -102,7 +123,7 @@ def check_rehearsal(world: World, *, prune: bool) -> None:
     assert lines(done) == plan.lines
     rehearsed = replace(plan.report.summary, seconds=report.summary.seconds)
     assert rehearsed == report.summary
-    assert (plan.report.exit_code, plan.report.orphans) == (report.exit_code, report.orphans)
+    assert (of_resync(plan.report), plan.report.orphans) == (of_resync(report), report.orphans)
     sent = sorted((seen.method, seen.image_id or "") for seen in world.remote.changes())
     methods = {Verb.ADD: "POST", Verb.UPDATE: "PUT", Verb.DELETE: "DELETE"}
     said = sorted((methods[verb], name) for verb, _, name in plan.lines if verb in methods)

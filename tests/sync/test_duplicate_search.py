@@ -39,10 +39,13 @@ from snoopsync.state.sides import Side
 from snoopsync.sync.duplicate_search import (
     Alert,
     DuplicateSearch,
+    SearchSettings,
     announce_to_file,
     announce_to_log,
 )
 from tests.support.pipes import full_pipe
+
+SETTINGS = SearchSettings(max_rank=50)
 
 
 class Collection(EmbeddedCollection):
@@ -109,9 +112,8 @@ class World:
         duplicate_search = DuplicateSearch(
             self.collection,
             self.searches,
-            50,
+            SearchSettings(50, quiet=quiet),
             self.told.append,
-            quiet=quiet,
             counters=self.counters,
         )
         duplicate_search.work_off(lambda: False)
@@ -171,7 +173,7 @@ def test_an_alert_whose_line_could_not_be_written_is_still_to_be_told(world: Wor
     world.collection.twins = {"a": {"b": 3}, "b": {"a": 3}}
     world.send("a")
     world.send("b")
-    duplicate_search = DuplicateSearch(world.collection, world.searches, 50, announce_to_log)
+    duplicate_search = DuplicateSearch(world.collection, world.searches, SETTINGS, announce_to_log)
     answers = iter([False])
     with full_pipe() as (reading, writing), pytest.MonkeyPatch.context() as patch:
         stderr = os.fdopen(os.dup(writing), "w")
@@ -198,7 +200,9 @@ def test_an_alert_that_was_found_and_not_told_is_told_after_a_restart(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.searches, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.searches, SETTINGS, power_loss).work_off(
+            lambda: False
+        )
     assert world.search() == [("a", "b", 3)]
 
 
@@ -213,7 +217,9 @@ def test_an_alert_that_a_power_loss_left_unmarked_comes_a_second_time(world: Wor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DuplicateSearch(world.collection, world.searches, 50, power_loss).work_off(lambda: False)
+        DuplicateSearch(world.collection, world.searches, SETTINGS, power_loss).work_off(
+            lambda: False
+        )
     for _ in range(2):
         assert world.search() == [("a", "b", 3)] * 2
 
@@ -267,7 +273,9 @@ def test_a_collection_that_answers_nobody_is_asked_once(
 
 def test_when_it_is_stopped_the_rest_stays_due(world: World) -> None:
     world.send("a")
-    DuplicateSearch(world.collection, world.searches, 50, world.told.append).work_off(lambda: True)
+    DuplicateSearch(world.collection, world.searches, SETTINGS, world.told.append).work_off(
+        lambda: True
+    )
     assert len(world.searches.due(9)) == 1
 
 
@@ -280,11 +288,18 @@ def test_an_alert_says_what_they_are_to_each_other_and_which_one_to_keep() -> No
     here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None)
     mirrored = Alert(here, there, 4, "mirrored", Keep("one", Reason.MORE_PIXELS))
     assert str(mirrored) == (
-        "duplicate: f/a.jpg (one) is like an image of no folder here (other), rank 4, mirrored;"
+        "duplicate: f/a.jpg (one) is like an image without a file here (other), rank 4, mirrored;"
         " keep f/a.jpg (more pixels)"
     )
     assert str(Alert(here, there, 9, "odd\n", Keep("other", Reason.OLDER))).endswith(
-        ", rank 9, odd\\n; keep other (older)"
+        ", rank 9, odd\\n; keep an image without a file here (other) (older)"
+    )
+
+
+def test_an_alert_names_an_image_of_another_owner_by_its_label() -> None:
+    here, there = Side("one", RelPath("f", b"a.jpg")), Side("other", None, label="laptop: x\n.jpg")
+    assert str(Alert(here, there, 4)) == (
+        "duplicate: f/a.jpg (one) is like laptop: x\\n.jpg (other), rank 4"
     )
 
 
@@ -299,7 +314,7 @@ def test_an_alert_is_one_line_and_names_everything(
     assert (record.name, record.levelname) == ("snoopsync.duplicates", "WARNING")
     assert record.getMessage() == (
         "duplicate: f/odd\\udcff\\n.jpg (one) is the same picture as"
-        " an image of no folder here (other), rank 0; 2 more (snoopsync duplicates --group 7)"
+        " an image without a file here (other), rank 0; 2 more (snoopsync duplicates --group 7)"
     )
     [line] = path.read_text().splitlines()
     assert list(json.loads(line)) == [

@@ -59,20 +59,20 @@ def left(state: State, path: Path) -> set[str]:
 
 
 class TestTheFile:
-    def test_it_names_what_is_being_sent(self, state: State, path: Path) -> None:
+    def test_the_file_names_the_images_that_are_being_sent(self, state: State, path: Path) -> None:
         sending = InFlight(state, path)
         sending.remember(IDS[:3])
         assert left(state, path) == set(IDS[:3])
         sending.remember(IDS[1:2])
         assert left(state, path) == {IDS[1]}
 
-    def test_it_is_gone_when_nothing_is_being_sent(self, state: State, path: Path) -> None:
+    def test_the_file_is_removed_when_nothing_is_being_sent(self, state: State, path: Path) -> None:
         sending = InFlight(state, path)
         sending.remember(IDS)
         sending.remember(())
         assert not path.exists()
 
-    def test_what_was_interrupted_stays_until_it_is_answered(
+    def test_an_interrupted_image_stays_until_the_collection_responds(
         self, state: State, path: Path
     ) -> None:
         InFlight(state, path).remember(IDS[:2])
@@ -83,7 +83,9 @@ class TestTheFile:
         sending.remember(())
         assert left(state, path) == {IDS[1]}
 
-    def test_what_was_confirmed_since_is_not_interrupted(self, state: State, path: Path) -> None:
+    def test_an_image_that_was_confirmed_since_is_not_interrupted(
+        self, state: State, path: Path
+    ) -> None:
         InFlight(state, path).remember(IDS[:2])
         state.intents.confirm(Sent(IDS[0], 1, b"x", None), 0.0)
         assert left(state, path) == {IDS[1]}
@@ -136,7 +138,7 @@ class TestTheFile:
         sending.remember(IDS[:1])
         assert left(state, path) == {IDS[0]}
 
-    def test_a_directory_a_link_and_a_fifo_are_not_read_nor_written(
+    def test_only_a_regular_file_is_read_or_written(
         self, state: State, path: Path, tmp_path: Path
     ) -> None:
         target = tmp_path / "target"
@@ -154,7 +156,7 @@ class TestTheFile:
             path.rmdir() if path.is_dir() else path.unlink()
         assert target.read_text() == "precious"
 
-    def test_it_is_bounded(self, state: State, path: Path) -> None:
+    def test_the_file_is_bounded(self, state: State, path: Path) -> None:
         InFlight(state, path).remember(f"tester.{number:093d}" for number in range(10_000))
         assert path.stat().st_size < 32 << 10
 
@@ -214,7 +216,7 @@ def sent(world: World) -> list[str | None]:
     return [seen.image_id for seen in world.remote.server.sent("POST")]
 
 
-def test_what_was_interrupted_is_sent_first_and_each_alone(
+def test_interrupted_images_are_sent_first_and_one_at_a_time(
     world: World, interrupted: Senders
 ) -> None:
     with closing(Database(world.state_path)) as database:
@@ -309,7 +311,8 @@ def remembered(home: Installation) -> set[str]:
         return InFlight(State(database), path_of(home.state)).interrupted
 
 
-def test_after_kill_9_what_a_service_was_sending_goes_first_one_at_a_time(tmp_path: Path) -> None:
+@pytest.mark.integration
+def test_after_kill_9_interrupted_images_are_sent_first_and_one_at_a_time(tmp_path: Path) -> None:
     home, shelf = Installation(tmp_path), Shelf()
     for number in range(60):
         (home.pictures / f"{number}.jpg").write_bytes(fake_picture(number))
@@ -335,7 +338,8 @@ def test_after_kill_9_what_a_service_was_sending_goes_first_one_at_a_time(tmp_pa
     assert not path_of(home.state).exists()
 
 
-def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_are_innocent(
+@pytest.mark.integration
+def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_accepted(
     tmp_path: Path,
 ) -> None:
     home = Installation(tmp_path)
@@ -351,7 +355,7 @@ def test_after_kill_9_pictures_that_were_being_decoded_are_decoded_first_and_are
         assert len(left) == GIVEN
     with home.service() as service:
         service.line_with("ended unexpectedly")
-        service.line_with("in order: 30 scanned, 30 added")
+        service.line_with("sync complete: 30 scanned, 30 added")
         assert home.is_in_sync()
         assert service.end() == 0
     with closing(EmbeddedCollection(embedded_path(home.state))) as collection:

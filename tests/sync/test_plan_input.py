@@ -92,7 +92,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("name", ["x", "y", "z"])
-def test_a_ring_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: str) -> None:
+def test_a_cycle_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: str) -> None:
     rel_paths = ("x/a.jpg", "y/a.jpg", "z/a.jpg")
     for rel_path, data in zip(rel_paths, (A, B, C), strict=True):
         scene.disk.write(rel_path, data)
@@ -105,7 +105,7 @@ def test_a_ring_of_renames_is_read_from_any_of_its_paths(scene: Scene, name: str
     assert scene.edge.opened == []
 
 
-def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
+def test_the_former_path_of_a_file_is_examined(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
@@ -113,7 +113,7 @@ def test_the_path_that_a_file_came_from_is_looked_at(scene: Scene) -> None:
     assert world.observations[at("a.jpg")] == Gone()
 
 
-def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
+def test_the_path_with_the_same_content_is_examined(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.copy("a.jpg", "z.jpg")
@@ -124,9 +124,7 @@ def test_the_path_of_the_same_content_is_looked_at(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_a_file_that_has_not_come_to_rest_is_where_its_record_went(
-    scene: Scene, replaced: bool
-) -> None:
+def test_an_unsettled_file_is_where_its_record_moved(scene: Scene, replaced: bool) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.rename("a.jpg", "z.jpg")
@@ -164,7 +162,7 @@ def test_a_touched_file_is_read(scene: Scene) -> None:
     assert scene.read("a.jpg").hashes == {at("a.jpg"): digest(A)}
 
 
-def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> None:
+def test_a_file_that_changed_since_it_was_seen_is_not_planned(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.write("b.jpg", B)
@@ -176,7 +174,7 @@ def test_a_file_that_is_not_what_was_seen_is_not_decided_on(scene: Scene) -> Non
     assert at("b.jpg") not in world.observations
 
 
-def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> None:
+def test_nothing_is_planned_for_a_folder_that_went_missing(scene: Scene) -> None:
     scene.disk.write("a.jpg", A)
     scene.know("a.jpg")
     scene.disk.remove("a.jpg")
@@ -186,7 +184,7 @@ def test_nothing_is_concluded_of_a_folder_that_went_missing(scene: Scene) -> Non
     assert isinstance(world.observations[at("a.jpg")], Unclear)
 
 
-def test_what_is_gone_is_proven_before_it_is_planned_for(scene: Scene) -> None:
+def test_a_deletion_is_proven_before_it_is_planned(scene: Scene) -> None:
     """Here the file was on a disk below the folder, that is not mounted now."""
     scene.disk.write("disk/a.jpg", A)
     seen = Fingerprint.of((scene.disk.root / "disk/a.jpg").lstat())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import cast
+
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
-from snoopsync.sync.planning import PlanningPace
+from snoopsync.core.model import Gone, Observation, RelPath
+from snoopsync.core.planner import PlanInput
+from snoopsync.folders.pending import Inbox, PendingPaths
+from snoopsync.sync.plan_input import PlanInputReader
+from snoopsync.sync.planning import Planning, PlanningPace
+from snoopsync.sync.remote_listing import RemoteListing
 from snoopsync.sync.resync import ResyncRequest
 from tests.support.world import World, fake_picture
 
@@ -33,7 +43,7 @@ def steps(world: World) -> int:
             live.components.engine.step()
             live.components.engine.wait()
             count += 1
-        assert run.report is not None and run.report.exit_code == 0, run.report
+        assert run.report is not None and of_resync(run.report) == 0, run.report
     return count
 
 
@@ -99,3 +109,53 @@ def test_many_lost_files_are_counted_together_however_small_the_batches_are(
         live.settle()
     assert filled.held() == FILES // 2 + 1
     assert filled.remote.deletes() == []
+
+
+class EndingGathering:
+    """A listing whose gathering ends between two questions."""
+
+    remote = None
+
+    def __init__(self) -> None:
+        self._answers = iter([True])
+
+    @property
+    def is_gathering(self) -> bool:
+        return next(self._answers, False)
+
+
+class EmptyReader:
+    """Notes what is planned together, and plans nothing."""
+
+    def __init__(self) -> None:
+        self.planned: list[set[RelPath]] = []
+
+    def read(self, observations: Mapping[RelPath, Observation], *_rest: object) -> PlanInput:
+        if observations:
+            self.planned.append(set(observations))
+        return PlanInput("tests", frozenset(), {}, {}, ())
+
+
+def test_deletions_are_planned_together_though_one_settled_last(
+    filled: World,
+) -> None:
+    with filled.running() as live:
+        engine = live.components.engine
+        folder = next(iter(engine.monitors)).folder
+        pending = PendingPaths({folder.name: folder}, 0.0, 0.0, filled.clock)
+        reader = EmptyReader()
+        planning = Planning(
+            *(pending, Inbox(), cast("PlanInputReader", reader)),
+            *(cast("RemoteListing", EndingGathering()), engine._adoption, engine.state),
+            PlanningPace(),
+        )
+        paths = [folder.rel_path(name) for name in (b"00.jpg", b"01.jpg")]
+        for rel_path in paths:
+            filled.disk.remove(os.fsdecode(rel_path.path))
+        pending.postpone({paths[0]: Gone()})
+        pending.see(paths[1], None)
+        filled.clock.advance(1.0)
+        pending.look_at_due()
+        list(planning.plans(is_looking=False))
+        list(planning.plans(is_looking=False))
+    assert reader.planned == [set(paths)]

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from snoopsync.cli.exit_codes import of_resync
 from snoopsync.config.settings import HoldPolicy
 from snoopsync.core.exits import Exit
 from snoopsync.core.model import RelPath
@@ -57,7 +58,7 @@ def test_nothing_is_pruned_while_a_configured_folder_is_missing(two: World) -> N
     root.rename(root.with_name("away"))
     report = two.resync(prune=True)
     assert two.remote.deletes() == []
-    assert report.exit_code == Exit.HELD_OR_MISSING
+    assert of_resync(report) == Exit.HELD_OR_MISSING
 
 
 def test_images_without_a_record_need_approval_while_a_folder_may_be_an_empty_mount_point(
@@ -69,9 +70,9 @@ def test_images_without_a_record_need_approval_while_a_folder_may_be_an_empty_mo
     root.mkdir()
     report = two.resync(prune=True, approve=lambda _pruning: False)
     assert two.remote.deletes() == []
-    assert report.exit_code == Exit.HELD_OR_MISSING
+    assert of_resync(report) == Exit.HELD_OR_MISSING
     assert report.pruning is not None
-    assert "folder second holds no image" in report.pruning.doubts[0]
+    assert "folder second contains no image" in report.pruning.doubts[0]
 
 
 def test_the_last_image_of_the_only_folder_can_be_pruned(world: World) -> None:
@@ -107,14 +108,14 @@ def test_a_prune_that_is_more_than_the_limit_waits_for_approval(two: World) -> N
     two.configure("second", exclude=("*.jpg",))
     report = two.resync(prune=True, approve=lambda _pruning: False)
     assert two.remote.deletes() == []
-    assert report.exit_code == Exit.HELD_OR_MISSING
+    assert of_resync(report) == Exit.HELD_OR_MISSING
     assert report.pruning is not None
     assert (report.pruning.waits, len(report.pruning.deletes)) == (True, 4)
     assert (report.summary.held, report.summary.deleted) == (4, 0)
 
     digest = report.pruning.digest
     report = two.resync(prune=True, approve=lambda pruning: pruning.digest == digest)
-    assert (report.exit_code, report.summary.deleted) == (Exit.OK, 4)
+    assert (of_resync(report), report.summary.deleted) == (Exit.OK, 4)
     assert len(two.remote.deletes()) == 4
 
 
@@ -145,7 +146,7 @@ def test_a_folder_that_was_dropped_is_pruned_when_all_that_are_configured_are_th
     dropped.path.rename(dropped.path.with_name("away"))
     photos = disk_of(two, "photos").root
     photos.rename(photos.with_name("also-away"))
-    assert two.resync(prune=True).exit_code == Exit.HELD_OR_MISSING
+    assert of_resync(two.resync(prune=True)) == Exit.HELD_OR_MISSING
     assert two.remote.deletes() == []
     photos.with_name("also-away").rename(photos)
     assert two.resync("photos", prune=True).summary.deleted == 4, "it is the only one there is"
@@ -159,7 +160,7 @@ def test_a_prune_of_one_folder_deletes_what_was_left_out_of_it(two: World) -> No
     assert [seen.image_id for seen in two.remote.deletes()] == [before["photos/0.jpg"]]
 
 
-def test_a_prune_of_one_folder_says_what_it_keeps(two: World) -> None:
+def test_a_prune_of_one_folder_reports_the_kept_images(two: World) -> None:
     two.lose_state()
     report = two.resync("photos", prune=True)
     assert report.pruning is not None
@@ -167,7 +168,7 @@ def test_a_prune_of_one_folder_says_what_it_keeps(two: World) -> None:
     assert "4 images without a record" in kept
 
 
-def test_nothing_is_pruned_while_a_directory_can_not_be_read(two: World) -> None:
+def test_nothing_is_pruned_while_a_directory_is_unreadable(two: World) -> None:
     two.disk_edge = UnreadableDirectory()
     two.lose_state()
     disk_of(two, "second").remove("0.jpg")
@@ -190,10 +191,10 @@ def test_a_prune_needs_its_proof_right_before_each_request(two: World) -> None:
     two.remote.server.fault_for = unmount
     report = two.resync(prune=True)
     assert len(two.remote.deletes()) < 4
-    assert report.exit_code != Exit.OK
+    assert of_resync(report) != Exit.OK
 
 
-def test_an_image_that_found_its_file_meanwhile_is_not_pruned(two: World) -> None:
+def test_an_image_whose_file_returned_is_not_pruned(two: World) -> None:
     with two.running() as live:
         mirror = live.components.engine
         rel_path = RelPath("photos", b"0.jpg")
@@ -218,9 +219,7 @@ def test_files_of_a_configured_folder_that_match_no_include_are_deleted_by_prune
 
 
 @pytest.mark.parametrize("is_approved", [False, True])
-def test_a_rehearsal_of_a_prune_equals_what_the_next_one_does(
-    two: World, is_approved: bool
-) -> None:
+def test_a_rehearsal_of_a_prune_equals_the_next_prune(two: World, is_approved: bool) -> None:
     two.hold = HoldPolicy(count=2, percent=10)
     two.configure("second", exclude=("*.jpg",))
 
@@ -233,7 +232,7 @@ def test_a_rehearsal_of_a_prune_equals_what_the_next_one_does(
     report = two.resync_telling(done.extend, prune=True, approve=approve)
     assert lines(done) == plan.lines
     assert plan.report.pruning == report.pruning
-    assert plan.report.exit_code == report.exit_code
+    assert of_resync(plan.report) == of_resync(report)
     rehearsed = replace(plan.report.summary, seconds=report.summary.seconds)
     assert rehearsed == report.summary
 

@@ -83,6 +83,7 @@ def is_renewed(home: Installation, database: Path) -> Callable[[], bool]:
     return look
 
 
+@pytest.mark.integration
 def test_an_upgraded_installation_describes_all_pictures_again(home: Installation) -> None:
     database = home.home / COLLECTION
     before, pair = listed(database), home.json("duplicates", "--json")
@@ -114,6 +115,7 @@ def test_a_single_resync_does_it_too_and_a_second_one_finds_nothing_to_do(
     assert "described again" not in home.run("resync").err
 
 
+@pytest.mark.integration
 def test_a_hosted_collection_gets_the_pictures_again(tmp_path: Path) -> None:
     home, data = Installation(tmp_path), tmp_path / "data"
     write_pictures(home.pictures)

@@ -15,7 +15,7 @@ from snoopsync.core.protocol import ImageAnswer
 from snoopsync.core.selection import Selection
 from snoopsync.folders.folder import Folder
 from snoopsync.state.intents import Outstanding
-from snoopsync.sync.delete_guard import Cleared
+from snoopsync.sync.deletion_guard import Cleared
 from snoopsync.sync.transfer import (
     Deleted,
     FileDiffers,

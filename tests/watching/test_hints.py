@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snoopsync.watching.hints import MOST_DIRECTORIES, MOST_NAMES, HintBox, Hints, Trace
+from snoopsync.watching.hints import MAX_DIRECTORIES, MAX_NAMES, HintBox, Hints, NameChange
 
 
 def never(directory: bytes, name: bytes) -> bool:
@@ -25,7 +25,7 @@ def test_an_empty_box_has_no_hints() -> None:
 
 def test_taking_empties_the_box() -> None:
     box = HintBox()
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"x", NameChange.ENTERED)
     box.tree(b"t")
     box.root_gone()
     assert box.waiting
@@ -38,34 +38,34 @@ def test_taking_empties_the_box() -> None:
 
 def test_many_names_become_their_directory() -> None:
     box = HintBox()
-    for number in range(MOST_NAMES):
-        box.name(b"a", b"%d" % number, Trace.ENTERED)
-    assert len(box.take(never).directories[b"a"] or ()) == MOST_NAMES
-    for number in range(MOST_NAMES + 1):
-        box.name(b"a", b"%d" % number, Trace.ENTERED)
-    box.name(b"a", b"one more", Trace.ENTERED)
+    for number in range(MAX_NAMES):
+        box.name(b"a", b"%d" % number, NameChange.ENTERED)
+    assert len(box.take(never).directories[b"a"] or ()) == MAX_NAMES
+    for number in range(MAX_NAMES + 1):
+        box.name(b"a", b"%d" % number, NameChange.ENTERED)
+    box.name(b"a", b"one more", NameChange.ENTERED)
     assert box.take(never).directories == {b"a": None}
 
 
 def test_a_whole_directory_stays_whole() -> None:
     box = HintBox()
     box.directory(b"a")
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"x", NameChange.ENTERED)
     assert box.take(never).directories == {b"a": None}
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"x", NameChange.ENTERED)
     box.directory(b"a")
     assert box.take(never).directories == {b"a": None}
 
 
 def test_too_many_directories_become_everything() -> None:
     box = HintBox()
-    for number in range(MOST_DIRECTORIES):
+    for number in range(MAX_DIRECTORIES):
         box.tree(b"%d" % number)
     assert not box.take(never).everything
-    for number in range(MOST_DIRECTORIES):
+    for number in range(MAX_DIRECTORIES):
         box.tree(b"%d" % number)
     box.directory(b"one more")
-    box.name(b"and", b"another", Trace.ENTERED)
+    box.name(b"and", b"another", NameChange.ENTERED)
     assert box.take(never) == Hints(everything=True)
 
 
@@ -75,7 +75,7 @@ def test_the_tree_of_the_folder_itself_is_everything() -> None:
     assert box.take(never) == Hints(everything=True)
 
 
-def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
+def test_a_hint_about_a_tree_includes_the_names_below() -> None:
     box = HintBox()
     for path in (b"a/b", b"a/b/c", b"a/b/c/d", b"a/bc"):
         box.tree(path)
@@ -86,34 +86,34 @@ def test_what_is_inside_a_tree_needs_no_hint_of_its_own() -> None:
     assert set(hints.directories) == {b"a", b"a/bb"}
 
 
-def test_a_written_file_that_has_another_name_by_now_means_its_directory() -> None:
+def test_a_write_to_a_renamed_file_is_a_hint_about_the_directory() -> None:
     box = HintBox()
-    box.name(b"a", b"#123", Trace.WRITTEN)
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"#123", NameChange.WRITTEN)
+    box.name(b"a", b"x", NameChange.ENTERED)
     assert box.take(gone).directories == {b"a": None}
-    box.name(b"a", b"x", Trace.WRITTEN)
+    box.name(b"a", b"x", NameChange.WRITTEN)
     assert box.take(there).directories == {b"a": frozenset({b"x"})}
 
 
-def test_an_entry_that_comes_before_it_is_written_to_or_goes_after_is_the_file_itself() -> None:
+def test_an_entry_created_before_a_write_or_removed_after_it_is_the_file() -> None:
     box = HintBox()
-    box.name(b"a", b"x", Trace.WRITTEN)
-    box.name(b"a", b"x", Trace.LEFT)
-    box.name(b"a", b"y", Trace.ENTERED)
-    box.name(b"a", b"y", Trace.WRITTEN)
+    box.name(b"a", b"x", NameChange.WRITTEN)
+    box.name(b"a", b"x", NameChange.LEFT)
+    box.name(b"a", b"y", NameChange.ENTERED)
+    box.name(b"a", b"y", NameChange.WRITTEN)
     assert box.take(never).directories == {b"a": frozenset({b"x", b"y"})}
 
 
-def test_a_file_that_is_written_to_after_its_entry_went_means_its_directory() -> None:
+def test_a_write_after_the_removal_of_its_entry_is_a_hint_about_the_directory() -> None:
     box = HintBox()
-    box.name(b"a", b"x", Trace.LEFT)
-    box.name(b"a", b"x", Trace.WRITTEN)
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"x", NameChange.LEFT)
+    box.name(b"a", b"x", NameChange.WRITTEN)
+    box.name(b"a", b"x", NameChange.ENTERED)
     assert box.take(there).directories == {b"a": None}
 
 
-def test_a_file_that_is_written_to_before_an_entry_comes_means_its_directory() -> None:
+def test_a_write_before_the_creation_of_its_entry_is_a_hint_about_the_directory() -> None:
     box = HintBox()
-    box.name(b"a", b"x", Trace.WRITTEN)
-    box.name(b"a", b"x", Trace.ENTERED)
+    box.name(b"a", b"x", NameChange.WRITTEN)
+    box.name(b"a", b"x", NameChange.ENTERED)
     assert box.take(there).directories == {b"a": None}

@@ -144,7 +144,7 @@ def test_a_symlink_is_where_it_leads(table: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["events", "poll"])
-def test_what_is_configured_is_taken_as_it_is(table: Path, wanted: str) -> None:
+def test_a_configured_mode_is_used(table: Path, wanted: str) -> None:
     write(table, b"21 20 0:40 / /srv rw - nfs nas:/ rw")
     assert choose_watch(wanted, b"/srv", table).mode == wanted
 

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_a_canary_that_was_cleaned_away_is_replaced(
     assert list(nest.iterdir()) == []
 
 
-def test_a_dead_reader_is_replaced_and_everything_is_looked_at(
+def test_a_dead_reader_is_replaced_and_everything_is_scanned(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = follower.watch
@@ -101,7 +101,7 @@ def test_a_stuck_reader_is_replaced(
     alarm.until(follower.is_right)
 
 
-def test_the_time_that_nobody_looked_does_not_count_as_silence(
+def test_time_between_checks_does_not_count_as_silence(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path
 ) -> None:
     """The machine slept, or a scan took minutes: the reader may not have had its turn."""
@@ -112,7 +112,7 @@ def test_the_time_that_nobody_looked_does_not_count_as_silence(
     assert watcher.check(3600.0) == []
 
 
-def test_a_reader_that_is_deaf_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
+def test_a_reader_without_events_is_found_by_its_canary(alarm: Alarm, root: Path) -> None:
     """It lives, it goes round, and no event reaches it."""
     engine = partial(DeafEngine, make_observer=partial(PollingObserver, timeout=0.05))
     watcher = Watcher(alarm, make_engine=engine)
@@ -130,7 +130,7 @@ class DeafEngine(GenericEngine):
         pass
 
 
-def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
+def test_a_reader_that_keeps_failing_is_restarted_and_logged_less_often(
     alarm: Alarm, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = []
@@ -152,7 +152,7 @@ def test_one_that_fails_again_and_again_is_tried_less_often_and_told_less_often(
     watcher.stop()
 
 
-def test_a_link_that_leads_elsewhere_has_the_folder_watched_there(
+def test_a_changed_link_is_watched_at_its_new_target(
     alarm: Alarm, watcher: Watcher, root: Path, outside: Path
 ) -> None:
     """But not one that leads nowhere: that is for the guard of the folder."""
@@ -181,7 +181,7 @@ class Box(GenericEngine):
         super().__init__(root, box, wake, partial(PollingObserver, timeout=60.0))
 
 
-def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
+def test_repeated_overflows_are_logged_once_and_counted(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()
@@ -201,7 +201,7 @@ def test_a_queue_that_overflows_again_and_again_is_said_once_and_counted(
     assert counters.figures().overflows == {"photos": 600}
 
 
-def test_trouble_in_one_folder_is_no_others(
+def test_a_problem_in_one_folder_affects_no_other(
     alarm: Alarm, watcher: Watcher, follower: Follower, root: Path, outside: Path
 ) -> None:
     other = Follower(watcher.watch("other", os.fsencode(outside)), outside)
@@ -255,51 +255,3 @@ def test_unwatching_ends_the_threads(watcher: Watcher, root: Path) -> None:
     assert not watch.alive
     assert not watch.cover(b"")
     assert not watch.take()
-
-
-# Systems without inotify.
-
-
-@pytest.fixture
-def stock(alarm: Alarm, root: Path) -> Iterator[Follower]:
-    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
-    watcher = Watcher(alarm, make_engine=engine)
-    yield Follower(watcher.watch("photos", os.fsencode(root)), root)
-    watcher.stop()
-
-
-def test_the_stock_observer_hints_at_files_and_trees(
-    alarm: Alarm, stock: Follower, root: Path, outside: Path
-) -> None:
-    (root / "a.jpg").write_bytes(b"x")
-    alarm.until(stock.is_right)
-    (root / "album" / "sub").mkdir(parents=True)
-    (root / "album" / "sub" / "b.jpg").write_bytes(b"x")
-    alarm.until(stock.is_right)
-    (root / "album").rename(root / "renamed")
-    alarm.until(stock.is_right)
-    (root / "renamed").rename(outside / "renamed")
-    alarm.until(stock.is_right)
-
-
-def test_the_stock_observer_is_proven_while_its_threads_live(alarm: Alarm, stock: Follower) -> None:
-    watcher = Watcher(alarm, make_engine=GenericEngine)
-    assert watcher.check(0.0) == []
-    watch = watcher.watch("photos", stock.root)
-    for now in range(20):
-        assert watcher.check(float(now)) == []
-    assert watch.last_proof == 1.0
-    watcher.stop()
-
-
-def test_a_dead_stock_observer_is_replaced(alarm: Alarm, root: Path, outside: Path) -> None:
-    engine = partial(GenericEngine, make_observer=partial(PollingObserver, timeout=0.05))
-    watcher = Watcher(alarm, make_engine=engine)
-    follower = Follower(watcher.watch("photos", os.fsencode(root)), root)
-    root.rename(outside / "photos")
-    alarm.until(lambda: not follower.watch.alive)
-    (outside / "photos").rename(root)
-    (root / "a.jpg").write_bytes(b"x")
-    assert len(watcher.check(0.0)) == 1
-    alarm.until(follower.is_right)
-    watcher.stop()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from snoopsync.client.signing import Signer
 from tests.support.pictures import encode, photo
 
-#: An attack that could go on faster than it is answered pauses for so long between two pieces.
+#: The pause between two pieces of an attack that could send faster than it gets answers.
 _PAUSE_SECONDS = 0.001
 
 #: A picture that is honest, and takes about a second.
@@ -119,7 +119,7 @@ def slow_heads(means: Means) -> None:
 
 
 def slow_readers(means: Means) -> None:
-    """Thousands of requests in pipelines whose answers nobody reads."""
+    """Thousands of requests in pipelines, whose answers are not read."""
     request = means.head("GET", "/api/v1/openapi.json", signed=False) * 1200
     with ExitStack() as stack:
         opened = 0
@@ -134,7 +134,7 @@ def slow_readers(means: Means) -> None:
 
 
 def idle_handshakes(means: Means) -> None:
-    """Connections to a TLS listener that say nothing, three times as many as it may have files."""
+    """Silent connections to a TLS listener, three times as many as the files that it may open."""
     with ExitStack() as stack:
         for _ in range(900):
             if not means.is_over:
@@ -171,7 +171,7 @@ def uploads_that_leave(means: Means) -> None:
 
 
 def half_bodies(means: Means) -> None:
-    """Bodies that begin and do not go on, as many as the key may have."""
+    """Bodies that begin and never continue, as many as one key may have."""
     with ExitStack() as stack:
         for number in range(100):
             with suppress(OSError):

@@ -30,7 +30,7 @@ FLOOR_SECONDS = 0.25
 #: How an attack's time is divided: before, during, after it.
 _SHARES = {"before": 0.2, "during": 0.6, "after": 0.2}
 
-#: So many more files may be open after an attack: connections of collections to their databases.
+#: How many more files may be open after an attack: collections connected to their databases.
 _MORE_FILES = 40
 
 #: Of the service with TLS, to be attacked with more connections than it may have files.

@@ -77,7 +77,7 @@ class Honest:
 
 
 def all_work(clients: list[Honest], seconds: float) -> Times:
-    """Let all of them work at once, for so long."""
+    """Let all of them work at once, for ``seconds``."""
     until, total, lock = time.monotonic() + seconds, Times(), threading.Lock()
 
     def work(client: Honest) -> None:

@@ -100,7 +100,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns.disks", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--sequences", type=int, default=500)
-    parser.add_argument("--minutes", type=float, help="end after so long")
+    parser.add_argument("--minutes", type=float, help="end after this time")
     parser.add_argument("--only", type=int, help="run this sequence alone")
     parser.add_argument("--shrink", action="store_true", help="leave out steps that don't matter")
     parser.add_argument("--kind", choices=KIND_WEIGHTS, action="append")

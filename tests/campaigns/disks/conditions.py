@@ -149,7 +149,7 @@ class Story(logging.Handler):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Tell what snoopsync logs, here and nowhere else."""
+        """Record what snoopsync logs, here only."""
         logger = logging.getLogger("snoopsync")
         before = logger.level, logger.propagate
         logger.addHandler(self)

@@ -24,7 +24,7 @@ FOLDER = "photos"
 
 _SETTLE_SECONDS = 0.1
 
-#: After so long the engine must have looked at the folder itself.
+#: After this time, the engine must have looked at the folder itself.
 _GUARD_SECONDS = 3.0
 
 #: How long a real service may take: to see what happened, and to have all in sync in the end.
@@ -53,11 +53,11 @@ class Engine(ABC):
 
     @abstractmethod
     def suspend(self) -> None:
-        """From now on it does nothing."""
+        """Suspend it."""
 
     @abstractmethod
     def resume(self, seconds: float) -> None:
-        """It goes on, so long after it was suspended, where time can be told to it."""
+        """Continue after a suspend of ``seconds``, if the engine's clock can be set."""
 
     @abstractmethod
     def step_clock(self, seconds: float) -> None:

@@ -94,10 +94,10 @@ class Ledger:
         return self.may_be_deleted(sha256) or self.number(sha256) in self.mixed
 
     def may_be_stranded(self, sha256: str) -> bool:
-        """May an image with these bytes be left for good, on a disk that was mounted below the
-        folder once? One of another disk may. So may one whose file a person deleted, if another
-        disk's pictures have meanwhile taken the places of all others: nothing tells any more which
-        disk it was on."""
+        """May an image with these bytes stay in the collection for good, from a disk that was once
+        mounted below the folder? An image of another disk may. So may an image whose file a person
+        deleted, if another disk's pictures have meanwhile replaced all others: then there is no
+        evidence of the disk that it was on."""
         if not self.allows_foreign:
             return False
         if self.number(sha256) in self.foreign:
@@ -123,7 +123,7 @@ class Ledger:
             number = self.number(stored)
             self.story.tell(f"    DELETE of picture {number}")
             if not self.may_be_deleted(stored):
-                self._violate(f"DELETE of picture {number}, which nobody deleted")
+                self._violate(f"DELETE of picture {number}, which no person deleted")
         elif seen.sha256 in self._numbers:
             number = self.number(seen.sha256)
             self.story.tell(f"    {seen.method} of picture {number}")

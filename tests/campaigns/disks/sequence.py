@@ -175,7 +175,7 @@ class Sequence:
             return False
         expects = self._has_seen_all and self._engine.runs and self._is_exact
         before = set(self._ledger.deleted)
-        # All events or none: of half a rename nobody could tell that it is one.
+        # All events or none: half of a rename does not look like a rename.
         is_told = dice.random() < 0.7
         for path in self._bench.edit_here(dice):
             if is_told:
@@ -231,7 +231,7 @@ class Sequence:
         return True
 
     def _work_on(self, dice: random.Random, state: str | None) -> None:
-        """While there is some trouble: it may be seen, and then the folder is in this state."""
+        """Work during a problem: if the engine notices it, the folder is in this ``state``."""
         if not self._engine.runs or dice.random() < 0.3:
             return
         if dice.random() < 0.4:
@@ -308,7 +308,7 @@ class Sequence:
 
     @property
     def _is_exact(self) -> bool:
-        """Is it known when snoopsync has seen everything, and is nothing held for its number?"""
+        """Is it known when snoopsync has seen everything, and does the bulk guard hold nothing?"""
         return not self._conditions.is_process and self._conditions.hold is None
 
     # What must be so.
@@ -318,7 +318,7 @@ class Sequence:
         return dict(self._server.contents)
 
     def _check_deleted(self, deleted: set[int]) -> None:
-        """What a person deleted while snoopsync watched needs nobody's approval."""
+        """Deletions by a person that snoopsync has seen need no approval."""
         left = deleted & {self._ledger.number(sha) for sha in self._images.values()}
         if left:
             raise Violation(f"pictures {sorted(left)} were deleted in plain sight and are left")
@@ -360,7 +360,7 @@ class Sequence:
         unjustified = [each for each in held if not self._ledger.may_be_left(each)]
         if unjustified:
             numbers = [self._ledger.number(each) for each in unjustified]
-            raise Violation(f"pictures {numbers} have no file, and nobody deleted them")
+            raise Violation(f"pictures {numbers} have no file, and no person deleted them")
         if held:
             self._approve(len(held))
         # Pictures of a disk that was mounted below the folder once are on a disk that is away.
@@ -376,7 +376,7 @@ class Sequence:
         )
 
     def _approve(self, count: int) -> None:
-        """Those left over are held, and ``approve`` lets them go."""
+        """The remaining deletions are held, and ``approve`` sends them."""
         if self._engine.held() < count:
             raise Violation(f"{count} images are of no file, and {self._engine.held()} are held")
         self._ledger.deleted |= {self._ledger.number(each) for each in self._surplus()}

@@ -1,5 +1,5 @@
-"""The real thing, at random, against time: ``snoopsync run`` as a process, the kernel's own events
-and signals, a collection behind HTTP that fails in every way, and people who never stop.
+"""Random histories of the real program, against time: ``snoopsync run`` as a process, the kernel's
+own events and signals, a collection behind HTTP that fails in every way, and people who never stop.
 
     python -m tests.campaigns.everyday --seed 7 --minutes 5
 

@@ -1,4 +1,4 @@
-"""What a campaign is decided by and held to, and the story of it."""
+"""The conditions and limits of a campaign, and its history."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FOREIGN = {"somebody.else": b"picture of theirs", "tests-too.1": b"picture, too"
 ORDER_SECONDS = 90.0
 UNHURRIED_SECONDS = 6.0
 
-#: After so long what no event tells of is known.
+#: After this time, changes without events have been found.
 RESCAN_SECONDS = 14.0
 
-#: How soon what was done must be noticed: ``status`` may not say that all is in order after that.
+#: How soon a change must be noticed: after that, ``status`` must not report ``in sync``.
 NOTICED_SECONDS = 1.5
 MISSING_NOTICED_SECONDS = 4.0
 
-#: A service says the same trouble twenty times, and then counts it.
+#: A service logs the same problem twenty times, and then counts it.
 MOST_LINES_ALIKE = 25
 
-#: So much of what happened is told with a failure.
+#: How many lines of the history a failure prints.
 _TOLD_LINES = 600
 
 
@@ -39,8 +39,8 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is decided by the seed before anything happens. ``only_rescans_find``: people also do
-    what no event tells of, as there are rescans every few seconds."""
+    """What is decided by the seed before anything happens. ``only_rescans_find``: people
+    also make changes without events, and rescans find them every few seconds."""
 
     seed: int
     delete_after: str

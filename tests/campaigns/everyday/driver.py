@@ -1,4 +1,4 @@
-"""snoopsync in the midst of it all, and what it is held to."""
+"""Runs snoopsync during a campaign, and checks its promises."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.process import Done, Installation, Service
 @dataclass
 class Figures:
     """What a campaign did. ``certain``: IDs that had to be kept through an epoch, and were.
-    ``proven``: how often ``status`` said, while things went on, that all is in order."""
+    ``proven``: how often ``status`` reported ``in sync`` during an epoch."""
 
     seconds: float = 0.0
     epochs: int = 0
@@ -103,7 +103,7 @@ class Campaign:
         self._installation.configure(text, folders="\n")
 
     def run(self, seconds: float) -> Figures:
-        """Epoch after epoch for so long. Raises ``Violation``, with all that happened."""
+        """Run epochs for ``seconds``. Raises ``Violation`` with the history."""
         began = time.monotonic()
         try:
             for _ in range(20):
@@ -220,7 +220,7 @@ class Campaign:
             self._is_stopped = False
 
     def lose_state(self) -> None:
-        """The state file is lost while nobody uses it."""
+        """Remove the state file while no service uses it."""
         self.kill_it()
         if self._service is not None:
             self.story.tell("kill -9")
@@ -263,11 +263,11 @@ class Campaign:
         self._people.later.append(("keys", accept))
 
     def wait_a_while(self) -> None:
-        """Nobody does anything."""
+        """Wait, and change nothing."""
         time.sleep(self._dice.choice((0.5, 1.0, 3.0)))
 
     def resync_beside_it(self) -> None:
-        """A resync, while everything goes on."""
+        """Run a resync beside everything else."""
         arguments = ["resync", "--json"] + (["--dry-run"] if self._dice.random() < 0.3 else [])
         self.story.tell(" ".join(arguments))
 
@@ -292,7 +292,7 @@ class Campaign:
             self._commands.pop().join()
 
     def ask_for_status(self) -> None:
-        """While nobody does anything: does it say that all is in order, and is it?"""
+        """While nothing changes: if ``status`` reports ``in sync``, check that it is true."""
         if self._is_stopped:
             return
         hidden = self._people.has_hidden
@@ -309,7 +309,9 @@ class Campaign:
             and time.monotonic() < self._people.last_unseen + RESCAN_SECONDS
         ):
             return
-        if self._people.has_folder_away:
+        # Without a state file, the service may see the new directory first, and cannot know better.
+        is_unknown = self._state_was_lost and self._people.has_folder_replaced
+        if self._people.has_folder_away and not is_unknown:
             raise Violation("status says that all is in order, and a folder is away")
         there = Counter(self._people.digests().values())
         remote = Counter(self._site.digests().values())
@@ -344,7 +346,7 @@ class Campaign:
         self._check_order(files, bad)
 
     def _hurry(self) -> None:
-        """What waits for its time is tried now, and a person approves what is held."""
+        """Retry everything that waits for its time, and approve held deletions."""
         if self._installation.status()["folders"][0]["held_deletes"] or self.conditions.hold:
             self._do("approve")
         arguments = ["resync"] + (["--prune"] if self._state_was_lost else [])
@@ -360,7 +362,7 @@ class Campaign:
         return {self._people.roots[row["folder"]] / row["path"]: row for row in done}
 
     def _disorder(self, files: dict[Path, str], bad: set[Path]) -> str | None:
-        """What is not as it should be, if anything."""
+        """The first thing that is wrong, or ``None``."""
         good = {path: sha for path, sha in files.items() if path not in bad}
         remote = self._site.digests()
         if len(remote) < len(good):

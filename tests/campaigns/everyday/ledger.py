@@ -1,4 +1,4 @@
-"""What is certain: the pictures that nobody may lose sight of."""
+"""The pictures whose IDs are certain, and must never be lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Ledger:
         return len(self._known)
 
     def begin(self, known: dict[Path, Known]) -> None:
-        """Everything is in order, and this is how."""
+        """Everything is in sync, in this state."""
         with self._lock:
             self._known = known
             self._moves_are_doubtful = self._state_was_lost = False
@@ -71,7 +71,7 @@ class Ledger:
                     del self._known[rel_path]
 
     def hide(self) -> None:
-        """Something is about to get out of sight."""
+        """Something is about to be hidden."""
         with self._lock:
             self._moves_are_doubtful = True
             self._drop(lambda known: known.was_moved)

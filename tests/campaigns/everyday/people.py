@@ -58,6 +58,11 @@ class People:
         return bool(self._away)
 
     @property
+    def has_folder_replaced(self) -> bool:
+        """Is another directory in the place of a folder that is out of sight?"""
+        return any(root.exists() for root in self._away)
+
+    @property
     def has_hidden(self) -> bool:
         """Is anything out of sight that was not deleted?"""
         return bool(self._away or self._covered)
@@ -83,13 +88,13 @@ class People:
             self._story.tell(f"  {name} failed: {error.strerror}")
 
     def end_something(self) -> None:
-        """The end of what has one."""
+        """End one of the temporary conditions."""
         if self.later:
             _, end = self.later.pop(self._dice.randrange(len(self.later)))
             end()
 
     def end_everything(self) -> None:
-        """All that is hidden or out comes back."""
+        """Everything that is hidden or moved out comes back."""
         while self.later:
             self.later.pop()[1]()
 
@@ -148,7 +153,7 @@ class People:
     def _parent(self) -> Path:
         present = self._present()
         if not present:
-            raise FileNotFoundError(2, "no folder is there")
+            raise FileNotFoundError(2, "the folder does not exist")
         return self._dice.choice([*present, *self._directories()])
 
     def _new_path(self) -> Path:
@@ -242,7 +247,7 @@ class People:
     def rename_and_make_anew(self) -> None:
         source, target = self._file(), self._new_path()
         self._ledger.move(source, target)
-        self._say("rename, and make anew", source, target)
+        self._say("rename, and create again", source, target)
         target.parent.mkdir(exist_ok=True)
         source.rename(target)
         source.write_bytes(self._fresh())
@@ -298,7 +303,7 @@ class People:
 
     def delete_and_make_anew(self) -> None:
         path = self._file()
-        self._change("delete, and make anew", path)
+        self._change("delete, and create again", path)
         path.unlink()
         path.write_bytes(self._fresh())
 
@@ -390,7 +395,7 @@ class People:
         source = self._directory()
         self.move_directory()
         if not source.exists():
-            self._say("make the directory anew", source)
+            self._say("create the directory again", source)
             source.mkdir()
             (source / f"{self._next()}.jpg").write_bytes(self._fresh())
 
@@ -552,7 +557,7 @@ def _mount(where: Path) -> None:
 
 
 def _unmount(where: Path) -> None:
-    # Lazily where it is in use: it is out of sight all the same.
+    # Lazily where it is in use: it is hidden in any case.
     done = subprocess.run(["umount", where], check=False, capture_output=True)
     if done.returncode:
         subprocess.run(["umount", "-l", where], check=True)

@@ -1,4 +1,4 @@
-"""The collection, and what goes wrong there."""
+"""The collection, and its faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.world import Shelf
 
 
 def late(seconds: float) -> Fault:
-    """What was asked is done after a while."""
+    """The request is carried out after a while."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         time.sleep(seconds)
@@ -39,7 +39,7 @@ def late(seconds: float) -> Fault:
 
 
 def unheard(released: threading.Event, seconds: float) -> Fault:
-    """What was asked is done, and the answer never comes: the client gives up waiting."""
+    """The request is carried out, and the answer never comes: the client gives up waiting."""
 
     def fault(do: Callable[[], Reply]) -> Reply:
         do()
@@ -92,7 +92,7 @@ class Site:
             self.contents[image_id] = hashlib.sha256(data).hexdigest()
 
     def rise(self) -> None:
-        """The server is up, if it was not."""
+        """Start the server, if it is down."""
         if self.is_up:
             return
         self._released.clear()
@@ -104,7 +104,7 @@ class Site:
         self.is_up = True
 
     def fall(self) -> None:
-        """The server is down: its port is closed."""
+        """Stop the server, and close its port."""
         self._released.set()
         self._up.close()
         self.is_up = False
@@ -117,7 +117,7 @@ class Site:
         self._released.set()
 
     def agitate(self, fault_rate: float) -> None:
-        """From now on so many requests go wrong."""
+        """From now on this share of the requests fails."""
         self._released.clear()
         self.fault_rate = fault_rate
 
@@ -128,7 +128,7 @@ class Site:
         self._released.clear()
 
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of each image of ours."""
+        """The SHA-256 of each image of this owner."""
         ours = f"{OWNER}."
         return {key: sha for key, sha in dict(self.contents).items() if key.startswith(ours)}
 

@@ -1,0 +1,59 @@
+"""Each module with logic has a file of tests of its name: ``sync/engine.py`` has
+``tests/sync/test_engine.py``."""
+
+from __future__ import annotations
+
+from tests.support.paths import ROOT
+
+#: The modules without one, each with the reason.
+EXCEPTIONS = {
+    "checks/examination": "the order of the checks, which cli/test_check sees as a whole",
+    "checks/finding": "declarations",
+    "cli/dismissals": "cli/test_duplicates",
+    "cli/group_selection": "cli/test_duplicates",
+    "cli/group_view": "cli/test_duplicates and docs/test_json",
+    "cli/json_lines": "two functions that print; docs/test_json has every shape",
+    "cli/named": "cli/test_duplicates and cli/test_odd_names",
+    "cli/queries": "several commands: cli/test_listing and cli/test_check",
+    "cli/surplus": "cli/test_duplicates",
+    "cli/tables": "tables on a terminal: cli/test_output",
+    "client/lists": "client/test_responses has every answer",
+    "core/protocol": "declarations",
+    "decoding/features": "declarations",
+    "decoding/formats": "a table, which decoding/test_samples compares with the samples",
+    "decoding/work": "the function of a decoder, which decoding/test_decoders runs",
+    "server/operations": "server/test_description compares every call with the description",
+    "service/command_handlers": "the commands: control/test_commands and cli/test_approve",
+    "service/engine_thread": "a loop over components: service/test_generation runs it",
+    "service/environment": "declarations",
+    "state/decisions": "state/test_searches: a dismissal changes what a search finds",
+    "state/groups": "state/test_searches and cli/test_duplicates",
+    "state/nodes": "state/test_searches and core/test_groups",
+    "state/sides": "state/test_searches and state/test_pairs",
+    "state/unwanted": "promises/test_left_out",
+    "status/reading": "status/test_model reads the status of real files",
+    "status/snapshot": "status/test_prometheus reads it over HTTP",
+    "sync/renewer": "a loop around the renewal: sync/test_renewal",
+    "version": "declarations",
+    "watching/hint_source": "an interface",
+}
+
+
+def modules() -> set[str]:
+    package = ROOT / "snoopsync"
+    paths = (path.relative_to(package) for path in package.rglob("[!_]*.py"))
+    return {path.with_suffix("").as_posix() for path in paths}
+
+
+def has_tests(module: str) -> bool:
+    package, _, name = module.rpartition("/")
+    return (ROOT / "tests" / package / f"test_{name}.py").is_file()
+
+
+def test_each_module_has_a_file_of_tests_of_its_name() -> None:
+    assert {module for module in modules() if not has_tests(module)} - EXCEPTIONS.keys() == set()
+
+
+def test_no_exception_is_out_of_date() -> None:
+    assert EXCEPTIONS.keys() <= modules()
+    assert {module for module in EXCEPTIONS if has_tests(module)} == set()

@@ -1,0 +1,45 @@
+"""Each key opens one collection."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from snoopsync.client.collection import Collection
+from snoopsync.core.errors import NotFound, Unauthorized
+from tests.server.helpers import PICTURE
+from tests.support.hosted import Hosted
+
+
+def test_each_key_opens_only_its_collection(service: Hosted) -> None:
+    with service.client("one") as one, service.client("two") as two, service.client("one") as again:
+        one.add_image(io.BytesIO(PICTURE), "a")
+        assert again.get_image("a")["image_id"] == "a"
+        assert again.id == one.id != two.id
+        assert (one.name, two.name) == ("one", "two")
+        with pytest.raises(NotFound):
+            two.get_image("a")
+        assert two.search_images(io.BytesIO(PICTURE))["results"] == []
+
+
+def test_a_revoked_key_is_refused_at_once_and_the_other_is_not(service: Hosted) -> None:
+    public, secret = service.keys("revoked")
+    with Collection(public, secret, service.endpoint) as client:
+        client.get_images()
+        assert service.registry.revoke(public)
+        assert not service.registry.revoke(public)
+        with pytest.raises(Unauthorized):
+            client.get_images()
+    with service.client("revoked") as other:
+        other.get_images()
+
+
+def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(service: Hosted) -> None:
+    public, secret = service.keys("alike")
+    said = set()
+    for keys in ((public, "wrong"), ("unknown", secret), ("unknown", "wrong")):
+        with Collection(*keys, service.endpoint) as client, pytest.raises(Unauthorized) as refused:
+            client.get_images()
+        said.add((refused.value.status, refused.value.message))
+    assert len(said) == 1

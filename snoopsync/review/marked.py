@@ -38,10 +38,10 @@ class MarkedFiles:
     def files(self, image_ids: list[str] | None = None) -> list[MarkedFile]:
         """The marked files in the order of groups, or those of these images."""
         with self._lock:
-            state, presence = self._state_version(), self._presence.version()
-            if (state, presence, self._marks.version) != self._version:
-                self._files = self._read()
-                self._version = (state, self._presence.version(), self._marks.version)
+            # The versions from before the reading: what changes meanwhile is read the next time.
+            version = (self._state_version(), self._presence.version(), self._marks.version)
+            if version != self._version:
+                self._files, self._version = self._read(), version
             files = self._files
         if image_ids is None:
             return files

@@ -18,6 +18,8 @@ const NEXT_GROUPS = 2;
 let queue = new Queue(filtersOf(location.search));
 let listScroll = 0;
 let decided = 0;
+/** Groups whose decision has not been answered: the server may still list them. */
+const underWay = new Set();
 const compare = new CompareView(decide);
 const list = new GroupList(queue, {
   addressOf: (group) => addressOfGroup(group.group),
@@ -151,7 +153,8 @@ async function decide(decision, group) {
   }
   const at = queue.indexOf(group.group);
   const next = queue.groups[at + 1] ?? queue.groups[at - 1] ?? null;
-  const sent = send(sentDecision(decision, group), group);
+  underWay.add(group.group);
+  const sent = send(sentDecision(decision, group), group).then(() => underWay.delete(group.group));
   queue.remove(group.group);
   decided += 1;
   adjustTotal(-1, group);
@@ -258,14 +261,27 @@ async function leaveVanished(id) {
   else leaveGroup();
 }
 
+/** Offers to show new groups. They appear by themselves only where nothing else moves. */
 async function offerNews() {
   const page = await queue.firstPage();
-  const fresh = page.groups.filter((group) => !queue.find(group.group));
-  const isNews = queue.isComplete ? fresh.length > 0 : fresh.some((group) => group.waste_bytes > (queue.groups.at(-1)?.waste_bytes ?? 0));
+  const isFresh = (group) => !queue.find(group.group) && !underWay.has(group.group);
+  // Behind the last known group are those that are not loaded yet.
+  const lastKnown = page.groups.findLastIndex((group) => queue.find(group.group));
+  const fresh = (queue.isComplete ? page.groups : page.groups.slice(0, lastKnown + 1)).filter(isFresh);
+  if (fresh.length && !queue.groups.length) {
+    showNews();
+    return;
+  }
   if (page.total) queue.total = page.total;
   writeHead();
-  byId("show-news").hidden = !isNews;
+  byId("show-news").hidden = fresh.length === 0;
   byId("show-news").textContent = `Show ${count(fresh.length, "new group")}`;
+}
+
+function showNews() {
+  byId("show-news").hidden = true;
+  startQueue(queue.filters);
+  showAddress();
 }
 
 // --- starting ---
@@ -276,11 +292,7 @@ byId("cards").addEventListener("click", (event) => {
   event.preventDefault();
   openGroup(link.closest(".card").dataset.group);
 });
-byId("show-news").addEventListener("click", () => {
-  byId("show-news").hidden = true;
-  startQueue(queue.filters);
-  showAddress();
-});
+byId("show-news").addEventListener("click", showNews);
 byId("decide-all").addEventListener("click", () => openBulk(queue.filters, queue.total.groups));
 byId("back").addEventListener("click", leaveGroup);
 byId("previous-group").addEventListener("click", () => moveGroup(-1));

@@ -13,8 +13,10 @@ pytestmark = pytest.mark.integration
 
 
 def two_groups(archive: Archive) -> None:
+    """Two groups, in the order of the list: large, small."""
     for seed, (name, width) in enumerate((("large", 600), ("small", 200))):
         archive.copy(f"copy of {name}.jpg", archive.original(f"{name}.jpg", seed, width))
+    archive.resync()
 
 
 def test_a_group_whose_file_is_removed_elsewhere_leaves_the_list(
@@ -71,7 +73,6 @@ def test_a_page_whose_server_has_stopped_says_so(
     window: Browser, archive: Archive, open_review: OpenReview
 ) -> None:
     two_groups(archive)
-    archive.resync()
     page = open_review()
     window.until_count(".card", 2)
     window.driver.execute_cdp_cmd("Network.enable", {})
@@ -84,3 +85,15 @@ def test_a_page_whose_server_has_stopped_says_so(
     finally:
         window.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
     window.until("!document.body.classList.contains('offline')")
+
+
+def test_the_first_group_appears_by_itself(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    original = archive.original("beach.jpg", 1, 300)
+    archive.resync()
+    with archive.installation.running():
+        open_review()
+        window.until_text("#list-end", "No duplicates to decide")
+        archive.copy("copy of beach.jpg", original)
+        window.until_count(".card", 1)

@@ -11,6 +11,7 @@ from tests.review.browser.archive import Archive, picture_of
 from tests.review.browser.conftest import OpenReview
 from tests.support.browser import Browser
 from tests.support.pictures import encode
+from tests.support.process import until
 
 pytestmark = pytest.mark.integration
 
@@ -24,8 +25,13 @@ def held(archive: Archive) -> None:
     archive.resync()
     for path in paths[2:]:
         path.unlink()
-    archive.resync()
-    assert archive.installation.status()["folders"][0]["held_deletes"] == 10
+
+    def are_all_held() -> bool:
+        archive.resync()
+        number: int = archive.installation.status()["folders"][0]["held_deletes"]
+        return number == 10
+
+    until(are_all_held)
 
 
 def test_held_deletions_are_shown_and_approved(

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from starlette.routing import Route
 
+from snoopsync.config.file import load_config
+from snoopsync.review.entry import Entry
+from snoopsync.review.parts import opened_parts
+from snoopsync.review.routes import all_routes
 from tests.support.hosted import hosted
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
@@ -66,3 +72,22 @@ def machines(tmp_path: Path) -> Iterator[tuple[Installation, Installation]]:
             )
             homes.append(home)
         yield homes[0], homes[1]
+
+
+#: For each parameter of a path, a value of the right form.
+_PARAMETERS = {"group": "1", "image_id": "tests.a", "name": "style.css"}
+
+
+@pytest.fixture
+def routes(home: Installation) -> Iterator[list[Route]]:
+    """All routes of the page."""
+    path = home.home / "config" / "snoopsync" / "config.yaml"
+    with mock.patch.dict(os.environ, home.environment, clear=True):
+        config = load_config(path, home.environment)
+        entry = Entry(0, lambda: 0.0)
+        with opened_parts(config, entry, home.home / "thumbnails", has_trash=True) as parts:
+            yield all_routes(parts)
+
+
+def path_of(route: Route) -> str:
+    return route.path.format(**_PARAMETERS)

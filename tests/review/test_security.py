@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,18 +11,13 @@ from starlette.routing import Route
 
 from snoopsync.config.file import load_config
 from snoopsync.core.addresses import Address
-from snoopsync.review.entry import TOKEN_SECONDS, Entry
-from snoopsync.review.parts import opened_parts
-from snoopsync.review.routes import all_routes
+from snoopsync.review.entry import TOKEN_SECONDS
 from snoopsync.review.security import Hosts
 from snoopsync.review.server import entrance, open_listener, serving
+from tests.review.conftest import path_of
 from tests.support.page_client import PageClient
-from tests.support.pictures import encode, photo
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
-
-#: For each parameter of a path, a value of the right form.
-_PARAMETERS = {"group": "1", "image_id": "tests.a", "name": "style.css"}
 
 #: Values that would lead out of a directory, or mean something to a program.
 _TRAVERSALS = (
@@ -32,21 +25,6 @@ _TRAVERSALS = (
     *("/etc/passwd", "%2fetc%2fpasswd", "....//etc/passwd", "..\\..\\etc\\passwd"),
     *("%00", "a%00.css", "%0a", "%ff%fe", "%ed%a0%80", "a" * 5000, "'; DROP TABLE image; --"),
 )
-
-
-@pytest.fixture
-def routes(home: Installation) -> Iterator[list[Route]]:
-    """All routes of the page."""
-    path = home.home / "config" / "snoopsync" / "config.yaml"
-    with mock.patch.dict(os.environ, home.environment, clear=True):
-        config = load_config(path, home.environment)
-        entry = Entry(0, lambda: 0.0)
-        with opened_parts(config, entry, home.home / "thumbnails", has_trash=True) as parts:
-            yield all_routes(parts)
-
-
-def path_of(route: Route) -> str:
-    return route.path.format(**_PARAMETERS)
 
 
 def test_every_route_is_refused_without_a_cookie(page: Reviewed, routes: list[Route]) -> None:
@@ -217,108 +195,3 @@ def test_no_path_in_an_address_leads_to_a_file(client: PageClient, routes: list[
             answer = client.send("GET", path)
             assert 400 <= answer.status_code < 500, path
             assert b"root:" not in answer.content
-
-
-def test_malformed_bodies_are_refused_with_a_sentence(
-    client: PageClient, routes: list[Route], capfd: pytest.CaptureFixture[str]
-) -> None:
-    bodies: list[bytes] = [
-        *(b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 9999),
-        *(b'{"decision": "keep"}', b'{"decision": "keep", "groups": 1}', b'{"decision": 7}'),
-        b'{"decision": "keep", "groups": [1]}',
-        b'{"decision": "keep", "groups": [{"group": 1, "version": "x"}]}',
-        b'{"decision": "keep", "groups": [{"group": "1"}]}',
-        b'{"decision": "keep", "groups": [{"group": "1", "version": [], "keep": {}}]}',
-        b'{"decision": "keep", "groups": [{"group": "1", "seen": [["a"]]}]}',
-        b'{"decision": "keep", "groups": [{"group": "1", "seen": [["a", "zz"]]}]}',
-        b'{"decision": "keep", "groups": [{"group": "1", "seen": [["\\ud800", null]]}]}',
-        b'{"decision": "keep", "filter": {"kind": "x"}, "image_ids": [1], "folder": 1}',
-        b'{"decision": "keep", "filter": 5, "image_ids": "a", "folder": "\\ud800"}',
-        b'{"decision": "keep", "filter": {"max_rank": -1}, "image_ids": [null], "folder": ""}',
-        b'{"decision": "keep", "preview": false, "image_ids": [["a"]], "digest": 5, "folder": {}}',
-    ]
-    changing = [route for route in routes if "POST" in (route.methods or ())]
-    harmless = ("/api/undo", "/api/search", "/api/marked/trash")
-    for route in changing:
-        for body in bodies:
-            headers = {"Content-Type": "application/json"}
-            answer = client.send("POST", path_of(route), headers, data=body)
-            is_object = body.startswith(b'{"decision": ')
-            if route.path in harmless and is_object:
-                continue
-            assert 400 <= answer.status_code < 500, (route.path, body[:80], answer.status_code)
-            assert answer.json()["error"]
-    for media_type in ("text/plain", "application/x-www-form-urlencoded", None):
-        answer = client.send("POST", "/api/decide", {"Content-Type": media_type}, data=b"{}")
-        assert answer.status_code == 415
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def test_malformed_parameters_are_refused(client: PageClient) -> None:
-    for query in (
-        *("count=0", "count=x", "count=999", "state=x", "kind=x", "sort=x", "max_rank=x"),
-        *("max_rank=-1", "after=x", "after=1:x", "after=nan:1", "state=dismissed&after=1:2"),
-        *("ids=x", "ids=1,,-2", "ids=" + "1," * 300, "folder=" + "x" * 2000, "after=1e999:1"),
-    ):
-        answer = client.send("GET", f"/api/groups?{query}")
-        assert answer.status_code == 400, query
-    for into in ("", "relative", "%00", "/" + "x" * 5000):
-        assert client.send("GET", f"/api/marked/script?into={into}").status_code == 400
-
-
-def test_a_body_that_is_too_large_is_refused(client: PageClient) -> None:
-    large = b'{"decision": "' + b"x" * (9 << 20) + b'"}'
-    headers = {"Content-Type": "application/json"}
-
-    def pieces() -> Iterator[bytes]:
-        yield large  # sent in chunks, so that its length is not announced
-
-    for body in (large, pieces()):
-        answer = client.send("POST", "/api/decide", headers, data=body)
-        assert answer.status_code == 413
-
-
-def test_only_pictures_that_the_state_knows_are_sent(
-    home: Installation, client: PageClient
-) -> None:
-    [group, _] = client.groups()
-    image = group["images"][0]
-    answer = client.send("GET", image["picture"])
-    assert answer.content == (home.pictures / "b.png").read_bytes()
-    assert answer.headers["Content-Type"] == "image/png"
-    assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
-    assert "immutable" in answer.headers["Cache-Control"]
-    assert client.send("GET", image["thumb"]).headers["Content-Type"] == "image/jpeg"
-    for path in ("/picture/tests.unknown", "/thumb/tests.unknown"):
-        assert client.send("GET", path).status_code == 404
-
-
-@pytest.mark.parametrize("what", ["link", "directory link", "html", "svg", "fifo", "other bytes"])
-def test_what_takes_the_place_of_a_picture_is_not_sent(
-    home: Installation, client: PageClient, tmp_path: Path, what: str
-) -> None:
-    [group, _] = client.groups()
-    image = group["images"][0]
-    path = home.pictures / image["name"]
-    path.unlink()
-    secret = tmp_path / "secret"
-    secret.mkdir()
-    (secret / image["name"]).write_bytes(b"root:secret")
-    if what == "link":
-        path.symlink_to("/etc/passwd")
-    elif what == "directory link":
-        home.pictures.rename(tmp_path / "away")
-        home.pictures.symlink_to(secret)
-    elif what == "html":
-        path.write_text("<script>alert(1)</script>root:")
-    elif what == "svg":
-        path.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>root:")
-    elif what == "fifo":
-        os.mkfifo(path)
-    else:
-        path.write_bytes(encode(photo(5)))
-    for address in (image["picture"], image["thumb"]):
-        answer = client.send("GET", address)
-        assert answer.status_code == 404, address
-        assert b"root:" not in answer.content
-        assert answer.headers["Content-Type"] == "application/json"

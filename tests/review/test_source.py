@@ -18,10 +18,6 @@ from tests.support.reviewing import reviewing
 SIZE = (640, 480)
 
 
-def marked(client: PageClient) -> list[str]:
-    return [each["path"] for each in client.get("/api/marked")["files"]]
-
-
 @pytest.mark.integration
 def test_beside_a_service_the_page_shows_what_the_service_knows(home: Installation) -> None:
     with home.running(), reviewing(home) as page:
@@ -51,44 +47,8 @@ def test_a_file_that_is_removed_elsewhere_leaves_the_page_while_the_person_looks
         until(lambda: len(client.groups()) == 0)
         assert client.get("/api/changes", since=version)["changed"] is True
         assert client.send("GET", f"/api/group/{other['group']}").status_code == 404
-        until(lambda: "c.png" not in marked(client))
-        assert sorted(marked(client)) == ["a small.jpg", "a.png"]
-
-
-def test_without_a_service_a_file_that_is_removed_leaves_the_page_as_well(
-    home: Installation,
-) -> None:
-    with reviewing(home) as page:
-        client = PageClient(page)
-        [group, other] = client.groups()
-        client.decide("keep", [group], group["keep"])
-        assert len(marked(client)) == 3
-        [shown] = client.groups()
-        version = client.get("/api/changes")["version"]
-        (home.pictures / "x2.jpg").unlink()
-        (home.pictures / "c.png").unlink()
-        assert client.get("/api/changes", since=version)["changed"] is True
-        assert client.groups() == []
-        assert client.get("/api/groups", ids=shown["group"])["groups"] == []
-        assert sorted(marked(client)) == ["a small.jpg", "a.png"]
-        # A folder that is missing as a whole proves nothing.
-        home.pictures.rename(home.home / "away")
-        assert [each["group"] for each in client.groups()] == [other["group"]]
-
-
-@pytest.mark.integration
-def test_held_deletions_are_approved_or_discarded_on_the_page(home: Installation) -> None:
-    home.configure("sync: {settle: 50ms, delete_after: 0s, hold_deletes_over: {count: 0}}\n")
-    (home.pictures / "a.png").unlink()
-    assert home.run("resync").code == 4
-    with reviewing(home) as page:
-        client = PageClient(page)
-        [held] = client.get("/api/held")["folders"]
-        assert (held["folder"], held["count"]) == ("pictures", 1)
-        assert [each["path"] for each in held["images"]] == ["a.png"]
-        assert client.post("/api/held/approve", {"folder": "pictures"}) == {"images": 1}
-        assert client.get("/api/held") == {"folders": []}
-    assert home.json("resync", "--json")[-1]["deleted"] == 1
+        until(lambda: "c.png" not in client.marked())
+        assert sorted(client.marked()) == ["a small.jpg", "a.png"]
 
 
 def test_a_service_that_was_killed_leaves_a_socket_and_the_page_works(home: Installation) -> None:
@@ -148,56 +108,7 @@ def test_an_image_of_another_machine_is_shown_without_a_picture_and_is_never_mar
         assert "no file on this machine" in refused[0]["reason"]
         [own] = [each for each in group["images"] if each["path"] == "two.jpg"]
         client.decide("keep", [group], own["image_id"])
-        assert marked(client) == ["small.jpg"]
+        assert client.marked() == ["small.jpg"]
         client.post("/api/undo")
         client.decide("dismiss", [group])
         assert client.groups() == []
-
-
-@pytest.mark.integration
-def test_a_dropped_picture_is_searched_for_in_the_collection(
-    machines: tuple[Installation, Installation],
-) -> None:
-    one, _ = machines
-    one.ok("resync")
-    with reviewing(one) as page:
-        client = PageClient(page)
-        headers = {"Content-Type": "image/jpeg"}
-        found = client.send(
-            "POST", "/api/search", headers, data=encode(photo(1, SIZE), quality=60)
-        ).json()["results"]
-        assert [(each["path"], each["kind"]) for each in found] == [("one.jpg", "reencoded")]
-        nothing = client.send("POST", "/api/search", headers, data=encode(photo(8, SIZE)))
-        assert nothing.json()["results"] == []
-        answer = client.send("POST", "/api/search", headers, data=b"no picture")
-        assert answer.status_code == 400
-
-
-def test_a_dropped_picture_is_found_in_the_embedded_collection_with_its_group(
-    home: Installation,
-) -> None:
-    with reviewing(home) as page:
-        client = PageClient(page)
-        [_, group] = client.groups()
-        picture = (home.pictures / "x.jpg").read_bytes()
-        headers = {"Content-Type": "image/jpeg"}
-        found = client.send("POST", "/api/search", headers, data=picture).json()["results"]
-        assert {(each["name"], each["group"]) for each in found} == {
-            ("x.jpg", group["group"]),
-            ("x2.jpg", group["group"]),
-        }
-
-
-def test_failed_images_have_their_reason_and_the_time_of_the_next_attempt(
-    home: Installation,
-) -> None:
-    broken = (home.pictures / "x.jpg").read_bytes()[:2000]
-    (home.pictures / "broken.jpg").write_bytes(broken)
-    assert home.run("resync").code == 3
-    with reviewing(home) as page:
-        client = PageClient(page)
-        [failed] = client.get("/api/failed")["images"]
-        assert failed["path"] == "broken.jpg"
-        assert "truncated" in failed["error"]
-        assert failed["next_try"].startswith("20")
-        assert client.get("/api/overview")["folders"][0]["failed"] == 1

@@ -76,6 +76,14 @@ class PageClient:
             if after is None:
                 return found
 
+    def marked(self) -> list[str]:
+        """The paths of the files on the first page of the marked list."""
+        return [each["path"] for each in self.get("/api/marked")["files"]]
+
+    def states(self) -> dict[str, str]:
+        """The state of each group that is open or set aside, by the name of its first image."""
+        return {names(each)[0]: each["state"] for each in self.groups(state="all")}
+
     def decide(
         self, decision: str, groups: Sequence[Mapping[str, Any]], keep: str | None = None
     ) -> Any:
@@ -84,3 +92,8 @@ class PageClient:
             {"group": each["group"], "version": each["version"], "keep": keep} for each in groups
         ]
         return self.post("/api/decide", {"decision": decision, "groups": decided})
+
+
+def names(group: Mapping[str, Any]) -> list[str]:
+    """The names of the images of a group, as the page shows them."""
+    return [image["name"] for image in group["images"]]

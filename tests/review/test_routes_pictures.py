@@ -1,0 +1,58 @@
+"""Pictures are sent by image ID, and only those that the state knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.page_client import PageClient
+from tests.support.pictures import encode, photo
+from tests.support.process import Installation
+
+
+def test_only_pictures_that_the_state_knows_are_sent(
+    home: Installation, client: PageClient
+) -> None:
+    [group, _] = client.groups()
+    image = group["images"][0]
+    answer = client.send("GET", image["picture"])
+    assert answer.content == (home.pictures / "b.png").read_bytes()
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert client.send("GET", image["thumb"]).headers["Content-Type"] == "image/jpeg"
+    for path in ("/picture/tests.unknown", "/thumb/tests.unknown"):
+        assert client.send("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize("what", ["link", "directory link", "html", "svg", "fifo", "other bytes"])
+def test_what_takes_the_place_of_a_picture_is_not_sent(
+    home: Installation, client: PageClient, tmp_path: Path, what: str
+) -> None:
+    [group, _] = client.groups()
+    image = group["images"][0]
+    path = home.pictures / image["name"]
+    path.unlink()
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / image["name"]).write_bytes(b"root:secret")
+    if what == "link":
+        path.symlink_to("/etc/passwd")
+    elif what == "directory link":
+        home.pictures.rename(tmp_path / "away")
+        home.pictures.symlink_to(secret)
+    elif what == "html":
+        path.write_text("<script>alert(1)</script>root:")
+    elif what == "svg":
+        path.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>root:")
+    elif what == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(encode(photo(5)))
+    for address in (image["picture"], image["thumb"]):
+        answer = client.send("GET", address)
+        assert answer.status_code == 404, address
+        assert b"root:" not in answer.content
+        assert answer.headers["Content-Type"] == "application/json"

@@ -39,6 +39,7 @@ export class CompareView {
     this.images = ordered(group);
     [this.left, this.right] = this.placesOf(shown);
     this.root.hidden = false;
+    this.root.dataset.state = group.state;
     byId("compare-title").textContent = `${count(group.image_count ?? this.images.length, "picture")}, ${bytes(group.waste_bytes)} can be freed`;
     byId("compare-summary").textContent = words;
     this.update(isSame);
@@ -64,7 +65,7 @@ export class CompareView {
 
   update(isSameGroup = true) {
     const [left, right] = [this.images[this.left], this.images[this.right]];
-    this.stage.show(left, right, keptOf(this.group), isSameGroup);
+    this.stage.show(this.images, [this.left, this.right], keptOf(this.group), isSameGroup);
     byId("turns").hidden = ![left, right].some(({ kind }) => TURNED.includes(kind));
     this.writeStrip();
     this.writeFacts(left, right);
@@ -74,7 +75,7 @@ export class CompareView {
   /** Chooses the one to keep by its number, from 0, and shows it on the left. */
   pick(at) {
     const image = this.images[at];
-    if (!image || this.group.state === "dismissed") return;
+    if (!image || !isOffered("keep", this.group.state)) return;
     this.group.picked = image.image_id;
     if (this.right === at) this.right = this.left;
     this.left = at;
@@ -206,7 +207,7 @@ function adviceFor(group, kept) {
   if (group.state === "dismissed") return ["You decided that these pictures are not duplicates."];
   if (group.state === "marked") return ["The files that are not to be kept are on the marked list."];
   const words = [];
-  if (!kept) words.push("Nothing favours one of them. Press a number to pick the one to keep.");
+  if (!kept) words.push("Nothing favours one of them. Pick the one to keep: press its number, or “keep” on it.");
   else if (group.picked && group.picked !== group.keep) words.push("You picked ", make("b", {}, nameOf(kept)), ". ");
   else words.push("Keep ", make("b", {}, nameOf(kept)), `: ${reasonWords(group.reason) ?? group.reason_words ?? "you decide"}. `);
   if (kept) words.push(`${count(countMarked(group, kept.image_id), "other file")} will be marked.`);

@@ -32,6 +32,11 @@ export function preload(images) {
   for (const image of images) if (image?.picture) load(image.picture).catch(() => {});
 }
 
+function keepButton(image, at) {
+  const properties = { type: "button", dataset: { pick: at }, "aria-label": `Keep ${nameOf(image)}` };
+  return make("button", { ...properties, className: "caption-button" }, "keep");
+}
+
 export class Pane {
   constructor(figure, redraw) {
     this.figure = figure;
@@ -44,11 +49,14 @@ export class Pane {
     this.resetTurn();
   }
 
-  /** Shows an image: its thumbnail at once, and the full picture as soon as it is decoded. */
-  show(image, isKept) {
+  /**
+   * Shows an image: its thumbnail at once, and the full picture as soon as it is decoded. ``at`` is
+   * its place in the group.
+   */
+  show(image, { isKept, at }) {
     const isSame = this.image?.image_id === image.image_id && this.image?.sha256 === image.sha256;
     this.image = image;
-    this.writeCaption(isKept);
+    this.writeCaption(isKept, at);
     if (isSame) return;
     this.resetTurn();
     this.isFull = false;
@@ -86,11 +94,11 @@ export class Pane {
     this.figure.dataset.loaded = "words";
   }
 
-  writeCaption(isKept) {
+  writeCaption(isKept, at) {
     const { image } = this;
     const facts = [pixels(image), image.size_bytes === null ? null : bytes(image.size_bytes)];
     this.caption.replaceChildren(
-      isKept ? make("span", { className: "badge" }, "keep") : "",
+      isKept ? make("span", { className: "badge" }, "keep") : keepButton(image, at),
       make("span", { className: "caption-name" }, nameOf(image)),
       make("span", { className: "caption-facts" }, facts.filter(Boolean).join(" · ")),
     );

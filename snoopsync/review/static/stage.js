@@ -28,11 +28,15 @@ export class Stage {
     root.addEventListener("dblclick", () => this.switchZoom());
   }
 
-  /** Shows two images. The zoom stays where the group is the same one. */
-  show(left, right, keep, isSameGroup) {
+  /**
+   * Shows two of these images: those at the two ``places``. The zoom stays where the group is the
+   * same one.
+   */
+  show(images, places, keep, isSameGroup) {
     if (!isSameGroup) this.viewport.reset();
-    this.panes[0].show(left, left.image_id === keep);
-    this.panes[1].show(right, right.image_id === keep);
+    places.forEach((at, side) =>
+      this.panes[side].show(images[at], { isKept: images[at].image_id === keep, at }),
+    );
     if (!isSameGroup) this.setShown("left");
     this.draw();
   }

@@ -293,9 +293,27 @@ def test_a_group_without_a_suggestion_asks_for_a_pick(
     open_review()
     window.see(".card")
     window.press("j", Keys.ENTER)
-    window.until_text("#advice", "Press a number to pick the one to keep")
+    window.until_text("#advice", "Pick the one to keep")
     window.press("x")
-    window.press("1")
+    window.click(".pane[data-side=right] figcaption button")
     window.until_text("#advice", "You picked")
     window.press("x")
     window.until_text("#list-end", "No duplicates to decide")
+
+
+def test_a_kept_group_is_taken_back_from_the_marked_ones(
+    window: Browser, archive: Archive, open_review: OpenReview
+) -> None:
+    three_groups(archive)
+    open_review()
+    open_first(window)
+    window.press("x")
+    window.until_text("#marked-count", "1")
+    window.press(Keys.ESCAPE)
+    window.until_count(".card", 2)
+    window.choose("[name=state]", "marked")
+    window.until_count(".card", 1)
+    window.press("j", Keys.ENTER)
+    window.until_text("#advice", "on the marked list")
+    window.press("r")
+    window.until("document.querySelector('#marked-count').hidden")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 import threading
@@ -19,6 +20,9 @@ from snoopsync.core.exits import Exit
 #: How often the command looks whether the page still runs.
 _LOOK_SECONDS = 1.0
 
+#: A name or an address, as in the Host header, perhaps with a port.
+_HOST_NAME = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> Address:
     try:
@@ -31,6 +35,15 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
             f" machine, use a tunnel: ssh -L {address.port}:127.0.0.1:{address.port} SERVER"
         )
     return address
+
+
+def _host_names(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is not NAME or NAME:PORT")
+    return names
 
 
 @click.command()
@@ -48,6 +61,7 @@ def _address(_context: click.Context, _option: click.Parameter, text: str) -> Ad
     "--allow-host",
     "allowed_hosts",
     multiple=True,
+    callback=_host_names,
     metavar="NAME",
     help="Also serve the page under this name, for a tunnel or a proxy. Can be repeated.",
 )

@@ -11,6 +11,7 @@ from snoopsync.core.errors import Refused
 from snoopsync.review.requests import BadRequest
 from snoopsync.review.source import Source
 from snoopsync.review.view import image_view, printable_json
+from snoopsync.runtime.owned_directory import is_own
 from snoopsync.sync.components import opened_collection
 from snoopsync.sync.resync import COMMAND_PATIENCE_SECONDS
 
@@ -23,6 +24,8 @@ def search(config: Config, source: Source, picture: bytes) -> list[dict[str, Any
     ``group``. Raises ``BadRequest`` for what is not a picture, and ``CollectionError``."""
     if not picture:
         raise BadRequest("There is no picture in the request.")
+    if config.collection.embedded and not is_own(config.state.parent):
+        raise BadRequest("Only the user of the service can search in its collection.", 403)
     with opened_collection(config, make=False) as inner:
         breaker = CircuitBreaker(RetryPolicy(max_outage_seconds=COMMAND_PATIENCE_SECONDS))
         try:

@@ -79,7 +79,7 @@ class Guard:
         session = self._entry.session_of(request.cookies.get(self._entry.cookie_name))
         request.scope["session"] = session
         if session is None:
-            is_entrance = request.url.path == ENTRANCE and request.method == "GET"
+            is_entrance = request.scope["path"] == ENTRANCE and request.method == "GET"
             return None if is_entrance else no_session(self._refuse, request)
         if request.method in _SAFE_METHODS:
             return None

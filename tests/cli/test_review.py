@@ -193,6 +193,7 @@ def test_a_member_of_the_configured_group_decides_beside_the_service_of_another_
                 assert client.decide("dismiss", [shown])["done"] == 1
                 assert client.groups() == []
                 assert client.send("GET", shown["images"][0]["picture"]).status_code == 200
+                assert client.send("POST", "/api/search", data=b"picture").status_code == 403
 
 
 def test_root_is_refused_with_the_user_to_run_it_as(tmp_path: Path) -> None:
@@ -213,6 +214,15 @@ def test_an_address_beyond_loopback_is_refused_with_the_tunnel_to_use(tmp_path: 
         done = home.run("review", "--listen", f"{host}:8471")
         assert done.code == 2
         assert "ssh -L 8471:127.0.0.1:8471" in done.err
+
+
+def test_a_name_that_is_no_host_is_refused(tmp_path: Path) -> None:
+    home = Installation(tmp_path)
+    home.configure()
+    for name in ("http://nas", "nas/", "", "nas:port", "*", "a b"):
+        done = home.run("review", "--allow-host", name)
+        assert done.code == 2
+        assert "is not NAME or NAME:PORT" in done.err
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from snoopsync.config.settings import Config
@@ -25,22 +24,32 @@ from snoopsync.review.trash_directory import home_trash
 _THUMBNAIL_BYTES = 256 << 20
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes use."""
+    """What the routes use: the parts that are open, and those that are made from them."""
 
-    config: Config
-    source: Source
-    marks: Marks
-    decider: Decider
-    groups: GroupLists
-    marked: MarkedFiles
-    presence: Presence
-    removal: Removal
-    thumbnails: Thumbnails
-    entry: Entry
-    pages: Pages
-    has_trash: bool
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        marks: Marks,
+        thumbnails: Thumbnails,
+        entry: Entry,
+        *,
+        has_trash: bool,
+    ) -> None:
+        """``has_trash``: the page may move files to the trash."""
+        self.config = config
+        self.source = source
+        self.marks = marks
+        self.thumbnails = thumbnails
+        self.entry = entry
+        self.has_trash = has_trash
+        self.pages = Pages(has_trash=has_trash)
+        self.presence = Presence(source)
+        self.decider = Decider(source, marks)
+        self.groups = GroupLists(source, marks, self.decider, self.presence)
+        self.marked = MarkedFiles(source, marks, self.presence)
+        self.removal = Removal(source, marks, self.marked, home_trash())
 
 
 @contextmanager
@@ -54,20 +63,5 @@ def opened_parts(
         closing(Marks(marks_path(config.state))) as marks,
         closing(Renderers()) as renderers,
     ):
-        decider = Decider(source, marks)
-        presence = Presence(source)
-        marked = MarkedFiles(source, marks, presence)
-        yield Parts(
-            config=config,
-            source=source,
-            marks=marks,
-            decider=decider,
-            groups=GroupLists(source, marks, decider, presence),
-            marked=marked,
-            presence=presence,
-            removal=Removal(source, marks, marked, home_trash()),
-            thumbnails=Thumbnails(thumbnails, _THUMBNAIL_BYTES, renderers),
-            entry=entry,
-            pages=Pages(has_trash=has_trash),
-            has_trash=has_trash,
-        )
+        kept = Thumbnails(thumbnails, _THUMBNAIL_BYTES, renderers)
+        yield Parts(config, source, marks, kept, entry, has_trash=has_trash)

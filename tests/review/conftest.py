@@ -23,11 +23,10 @@ from tests.support.reviewing import Reviewed, reviewing
 SIZE = (640, 480)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Installation:
+def mirrored(path: Path) -> Installation:
     """Two groups: three files with the same bytes and a small copy; one picture in two qualities.
     It is mirrored, and no service runs."""
-    home = Installation(tmp_path)
+    home = Installation(path)
     original = encode(photo(1, SIZE), "PNG")
     for name in ("a.png", "b.png", "c.png"):
         (home.pictures / name).write_bytes(original)
@@ -38,6 +37,11 @@ def home(tmp_path: Path) -> Installation:
     home.configure()
     home.ok("resync")
     return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Installation:
+    return mirrored(tmp_path)
 
 
 @pytest.fixture

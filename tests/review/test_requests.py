@@ -7,8 +7,15 @@ from collections.abc import Iterator
 import pytest
 from starlette.routing import Route
 
-from tests.review.conftest import path_of
+from tests.review.conftest import mirrored, path_of
 from tests.support.page_client import PageClient
+from tests.support.process import Installation
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One for all tests: none of them changes anything."""
+    return mirrored(tmp_path_factory.mktemp("home"))
 
 
 def test_malformed_bodies_are_refused_with_a_sentence(

@@ -14,7 +14,7 @@ from snoopsync.core.addresses import Address
 from snoopsync.review.entry import TOKEN_SECONDS
 from snoopsync.review.security import Hosts
 from snoopsync.review.server import entrance, open_listener, serving
-from tests.review.conftest import path_of
+from tests.review.conftest import mirrored, path_of
 from tests.support.page_client import PageClient
 from tests.support.process import Installation
 from tests.support.reviewing import Reviewed, reviewing
@@ -25,6 +25,12 @@ _TRAVERSALS = (
     *("/etc/passwd", "%2fetc%2fpasswd", "....//etc/passwd", "..\\..\\etc\\passwd"),
     *("%00", "a%00.css", "%0a", "%ff%fe", "%ed%a0%80", "a" * 5000, "'; DROP TABLE image; --"),
 )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One for all tests: none of them changes anything."""
+    return mirrored(tmp_path_factory.mktemp("home"))
 
 
 def test_every_route_is_refused_without_a_cookie(page: Reviewed, routes: list[Route]) -> None:

@@ -8,13 +8,14 @@ import re
 import shlex
 import signal
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import click
 
 from snoopsync.cli.context import Context
 from snoopsync.config.directories import cache_directory, no_home
 from snoopsync.core.addresses import Address, is_loopback
+from snoopsync.core.errors import SnoopsyncError
 from snoopsync.core.exits import Exit
 
 #: How often the command looks whether the page still runs.
@@ -118,7 +119,9 @@ _ROOT = (
 
 def _other_user(context: Context) -> str:
     """The user who owns the first configured folder, if that is known and not root."""
-    config = context.load()
+    config = None
+    with suppress(SnoopsyncError):  # whatever is wrong with it, root is refused
+        config = context.load()
     for folder in () if config is None else config.folders:
         try:
             uid = folder.path.stat().st_uid

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from snoopsync.core.errors import PictureRefused
 from snoopsync.review import requests
@@ -18,7 +19,6 @@ from snoopsync.review.parts import Parts
 from snoopsync.review.pictures import (
     SHOWN_BY_BROWSERS,
     KnownPicture,
-    OpenPicture,
     media_type_of,
     open_known,
 )
@@ -33,26 +33,29 @@ _PIECE_BYTES = 256 << 10
 
 _YEAR_SECONDS = 365 * 86400
 
-_Result = TypeVar("_Result")
+#: The status for the log of a proxy: the browser has closed the connection.
+_NOBODY_WAITS = 499
 
 
 def picture_routes(parts: Parts) -> list[Route]:
     """Thumbnails, and pictures in full."""
     threads = ThreadPoolExecutor(_THREADS, "pictures")
+    slots = asyncio.Semaphore(_THREADS)
 
-    async def run(work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    def endpoint(make: Callable[[Parts, KnownPicture], Response]) -> Endpoint:
+        async def send(request: Request) -> Response:
+            async with slots:
+                # A fast scroll leaves requests that nobody waits for.
+                if await request.is_disconnected():
+                    return Response(status_code=_NOBODY_WAITS)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(threads, _answer, parts, request, make)
 
-    async def thumb(request: Request) -> Response:
-        return await run(lambda: _answer(parts, request, _thumbnail))
+        return send
 
-    async def picture(request: Request) -> Response:
-        return await run(lambda: _answer(parts, request, _full))
-
-    endpoints: tuple[Endpoint, Endpoint] = (thumb, picture)
     return [
-        Route("/thumb/{image_id}", endpoints[0]),
-        Route("/picture/{image_id}", endpoints[1]),
+        Route("/thumb/{image_id}", endpoint(_thumbnail)),
+        Route("/picture/{image_id}", endpoint(_full)),
     ]
 
 
@@ -83,23 +86,34 @@ def _thumbnail(parts: Parts, picture: KnownPicture) -> Response:
 def _full(parts: Parts, picture: KnownPicture) -> Response:
     opened = open_known(picture)
     if opened.media_type in SHOWN_BY_BROWSERS:
-        return _streamed(opened)
+        return FileResponse(opened.file, opened.size_bytes, opened.media_type)
     opened.file.close()
     content = parts.thumbnails.full_size(picture)
     return Response(content, media_type=media_type_of(content))
 
 
-def _streamed(opened: OpenPicture) -> Response:
-    headers = {"Content-Length": str(opened.size_bytes)}
-    pieces = _pieces(opened.file, opened.size_bytes)
-    return StreamingResponse(pieces, media_type=opened.media_type, headers=headers)
+class FileResponse(StreamingResponse):
+    """Sends an open file, at most so many bytes of it: the file may grow. A file that has shrunk
+    ends the answer early, which the browser notices."""
+
+    def __init__(self, file: BinaryIO, size_bytes: int, media_type: str) -> None:
+        super().__init__(
+            _pieces(file, size_bytes),
+            media_type=media_type,
+            headers={"Content-Length": str(size_bytes)},
+        )
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, and close it, also if the browser has gone before the first byte."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 def _pieces(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    """The bytes of the file, at most so many: it may grow. A file that has shrunk ends the
-    answer early, which the browser notices."""
     left = size_bytes
-    with file:
-        while left and (piece := file.read(min(left, _PIECE_BYTES))):
-            left -= len(piece)
-            yield piece
+    while left and (piece := file.read(min(left, _PIECE_BYTES))):
+        left -= len(piece)
+        yield piece

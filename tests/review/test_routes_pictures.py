@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
+from snoopsync.review.parts import Parts
+from snoopsync.review.routes_pictures import FileResponse, picture_routes
 from tests.support.page_client import PageClient
 from tests.support.pictures import encode, photo
 from tests.support.process import Installation
@@ -56,3 +62,33 @@ def test_what_takes_the_place_of_a_picture_is_not_sent(
         assert answer.status_code == 404, address
         assert b"root:" not in answer.content
         assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_full_picture_is_closed_also_if_the_browser_has_gone_before_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x" * 1000)
+    file = path.open("rb", buffering=0)
+    response = FileResponse(file, 1000, "image/jpeg")
+    asyncio.run(response({"type": "http"}, gone, ignore))
+    assert file.closed
+
+
+def test_no_picture_is_made_for_a_browser_that_has_gone() -> None:
+    class Unasked:
+        """Parts of which nothing may be asked."""
+
+    scope = {"type": "http", "method": "GET", "headers": [], "path_params": {"image_id": "a"}}
+    for route in picture_routes(cast("Parts", Unasked())):
+        response = asyncio.run(route.endpoint(Request(scope, gone)))
+        assert response.body == b""
+
+
+async def gone() -> Message:
+    """What a server tells the application when the browser has gone."""
+    return {"type": "http.disconnect"}
+
+
+async def ignore(message: Message) -> None:
+    pass

@@ -161,17 +161,19 @@ class Decisions:
     def _about(self, members: Sequence[Member]) -> set[int]:
         """The decisions that name two or more of these images, or two or more of their
         contents."""
+        # One query for each content: ten thousand copies of a picture are members with the same one.
+        of_content: dict[bytes, set[str]] = {}
+        for member in members:
+            of_content.setdefault(member.content, set()).add(member.image_id)
         contents: dict[int, set[bytes]] = {}
         named: Counter[int] = Counter()
-        for member in members:
+        for content, image_ids in of_content.items():
             rows = self._database.query(
-                "SELECT decision_id, max(image_id = ?) FROM decision_member WHERE content = ?"
-                " GROUP BY decision_id",
-                (member.image_id, member.content),
+                "SELECT decision_id, image_id FROM decision_member WHERE content = ?", (content,)
             )
-            for decision, is_named in rows:
-                contents.setdefault(decision, set()).add(member.content)
-                named[decision] += is_named
+            for decision, image_id in rows:
+                contents.setdefault(decision, set()).add(content)
+                named[decision] += image_id in image_ids
         return {each for each in contents if len(contents[each]) > 1 or named[each] > 1}
 
     def _of_group(self, group: int | None) -> set[int]:

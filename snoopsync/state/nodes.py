@@ -23,8 +23,9 @@ BELONGS = "NOT left_out AND linked_to IS NULL"
 #: The largest number of images of a node that one decision names.
 _MOST_COVERED = """
     SELECT max(covered) FROM (
-        SELECT count(*) AS covered FROM decision_member JOIN node_image USING (content, image_id)
-        WHERE content = ? GROUP BY decision_id)
+        SELECT count(*) AS covered FROM decision_member
+        WHERE content = ?1 AND image_id IN (SELECT image_id FROM node_image WHERE content = ?1)
+        GROUP BY decision_id)
 """
 
 #: How many pairs of images of a node a decision names.
